@@ -1,0 +1,57 @@
+# Needs Python 3.11 or newer, git and make. Every target first builds .venv in this checkout, once.
+#
+#   make demo [PHOTOS=DIR]   index photos (else sample photos that are drawn), query, classify, leave an HTML page
+#   make test                tests, lint and types
+#   make bench [PHOTOS=DIR]  measure retrieval
+#   make setup               build .venv and nothing else
+
+# The first of these that is new enough builds .venv; `make PYTHON=/path/to/python3.12 …` chooses.
+PYTHON ?= python3 python3.13 python3.12 python3.11 python
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo test lint format bench clean
+.DELETE_ON_ERROR:
+
+setup: $(READY)
+
+# `--group` came with pip 25.1; the pip beside an older Python does not know it.
+$(READY): pyproject.toml
+	@set -e; \
+	if ! $(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	  for python in $(PYTHON); do \
+	    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then found=$$python; break; fi; \
+	  done; \
+	  if [ -z "$${found:-}" ]; then \
+	    echo "birdsearch needs Python 3.11 or newer; none of these is: $(PYTHON)." >&2; \
+	    echo "Install one, then: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; \
+	  fi; \
+	  echo "Building .venv with $$("$$found" --version); the first time downloads PyTorch and takes some minutes."; \
+	  rm -rf .venv; "$$found" -m venv .venv; \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable . --group test
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/birdsearch demo $${PHOTOS:+--photos "$$PHOTOS"}
+
+test: $(READY)
+	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory lint
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	@if [ -z "$$PHOTOS" ]; then $(BIN)/birdsearch demo; fi; \
+	$(BIN)/python -m benchmarks.retrieval "$${PHOTOS:-demo/photos}"
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo

@@ -1,0 +1,48 @@
+"""Search, classify and compare a folder of bird photographs by what they show."""
+
+from typing import TYPE_CHECKING, Any
+
+from birdsearch.errors import BirdsearchError
+from birdsearch.records import (
+    AddReport,
+    Failure,
+    Filter,
+    Match,
+    Photo,
+    Prediction,
+    VerifyReport,
+)
+
+if TYPE_CHECKING:
+    from birdsearch.backbones import load_backbone
+    from birdsearch.index import Index, create, open
+
+__all__ = [
+    "AddReport",
+    "BirdsearchError",
+    "Failure",
+    "Filter",
+    "Index",
+    "Match",
+    "Photo",
+    "Prediction",
+    "VerifyReport",
+    "create",
+    "load_backbone",
+    "open",
+]
+
+# Loaded at first use, so that `import birdsearch` stays instant.
+_LAZY = {"Index": "index", "create": "index", "open": "index", "load_backbone": "backbones"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'birdsearch' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"birdsearch.{_LAZY[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

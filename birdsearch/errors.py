@@ -1,0 +1,98 @@
+"""Everything that can go wrong in a way the user can cause or fix.
+
+BirdsearchError                 message = what + where + what next
+├─ IndexFolderError             the folder that holds an index
+│  ├─ IndexMissingError         nothing there (also a FileNotFoundError)
+│  ├─ IndexExistsError          something is there already
+│  ├─ IndexVersionError         written by a newer birdsearch
+│  ├─ IndexDamagedError         a promise of the format does not hold
+│  ├─ IndexLockedError          another process is writing
+│  └─ IndexUnwritableError      no permission, no space
+├─ PhotoError                   one photo
+│  ├─ PhotoUnreadableError      broken, truncated, too large, not a photo
+│  ├─ PhotoMissingError         no such file or folder (also a FileNotFoundError)
+│  └─ PhotoUnknownError         no photo with this id (also a KeyError)
+├─ BackboneError                the network
+│  ├─ BackboneUnknownError      no such name
+│  ├─ BackboneUnavailableError  weights or runtime that cannot be had
+│  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
+├─ InputFileError               a CSV, checklist or Parquet file: which line, why
+└─ PlanError                    a plan that no longer fits the files it names
+
+Programmer errors stay builtins (ValueError, TypeError).
+"""
+
+
+class BirdsearchError(Exception):
+    """Base of all errors that birdsearch raises on purpose."""
+
+
+class IndexFolderError(BirdsearchError):
+    """An index folder cannot be used."""
+
+
+class IndexMissingError(IndexFolderError, FileNotFoundError):
+    """There is no index at the path."""
+
+
+class IndexExistsError(IndexFolderError):
+    """The path is taken, by an index or by something else."""
+
+
+class IndexVersionError(IndexFolderError):
+    """The index was written by a newer birdsearch."""
+
+
+class IndexDamagedError(IndexFolderError):
+    """Something in the index folder is not what the catalog says."""
+
+
+class IndexLockedError(IndexFolderError):
+    """Another process is writing to the index."""
+
+
+class IndexUnwritableError(IndexFolderError):
+    """The index folder cannot be written to."""
+
+
+class PhotoError(BirdsearchError):
+    """One photo cannot be used."""
+
+
+class PhotoUnreadableError(PhotoError):
+    """The bytes are not a photo that can be decoded."""
+
+
+class PhotoMissingError(PhotoError, FileNotFoundError):
+    """There is no file or folder at the path."""
+
+
+class PhotoUnknownError(PhotoError, KeyError):
+    """The index holds no photo with this id."""
+
+    # KeyError quotes its message; a sentence for people must not be quoted.
+    __str__ = Exception.__str__
+
+
+class BackboneError(BirdsearchError):
+    """A backbone cannot be used."""
+
+
+class BackboneUnknownError(BackboneError):
+    """No backbone has this name."""
+
+
+class BackboneUnavailableError(BackboneError):
+    """The weights or the runtime of a backbone cannot be had."""
+
+
+class BackboneMismatchError(BackboneError):
+    """Vectors of two different backbones must not meet."""
+
+
+class InputFileError(BirdsearchError):
+    """A file of instructions (CSV, checklist, Parquet) cannot be used."""
+
+
+class PlanError(BirdsearchError):
+    """A plan no longer fits the files it names."""
