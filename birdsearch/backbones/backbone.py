@@ -1,0 +1,238 @@
+"""What every backbone gives, whatever network and runtime stand behind it. Nothing here needs torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from birdsearch import photos
+from birdsearch.errors import BackboneError
+from birdsearch.records import Classifier, Embedded, Pixels, Prediction, Vectors
+
+_BATCH = 16  # photos that `embed` holds in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that is known of a backbone apart from the network itself."""
+
+    name: str
+    dim: int
+    input_size: tuple[int, int]  # (height, width)
+    source: str | None = None  # what load_backbone takes to load it again: a name or a path; None for a user's object
+    parameters: int | None = None
+    weights_sha256: str | None = None
+    mean: tuple[float, ...] | None = None  # per colour, of pixels in [0, 1]
+    std: tuple[float, ...] | None = None
+    class_names: tuple[str, ...] = ()
+    class_species: tuple[str | None, ...] = ()
+    class_levels: tuple[str, ...] = ()
+    classifier: Classifier | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What a network gives for n photos, before anything is normalised."""
+
+    embeddings: Vectors  # (n, dim), of any length
+    scores: Vectors | None = None  # (n, classes), only where the classes are not linear in the embedding
+
+
+class Network(Protocol):
+    """A network in some runtime."""
+
+    runtime: str
+    device: str
+    precision: str
+
+    def run(self, pixels: Pixels) -> Raw:
+        """(n, h, w, 3) uint8 at the input size -> (n, dim) float32."""
+
+    def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
+        """(h, w, 3) uint8 at the input size -> stage name -> (channels, h, w) float32."""
+
+
+class Backbone:
+    """A pretrained network: photos in, vectors and predictions out."""
+
+    def __init__(self, facts: Facts, network: Network) -> None:
+        self.facts = facts
+        self.network = network
+
+    def __repr__(self) -> str:
+        return f"<Backbone {self.name} ({self.dim}-d, {self.runtime}, {self.device}, {self.precision})>"
+
+    @property
+    def name(self) -> str:
+        """The name that the index remembers."""
+        return self.facts.name
+
+    @property
+    def source(self) -> str | None:
+        """What `load_backbone` takes to load it again; None for a user's object."""
+        return self.facts.source
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self.facts.dim
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the pixels that the network sees."""
+        return self.facts.input_size
+
+    @property
+    def parameters(self) -> int | None:
+        """Numbers that were learnt; None where that is not known."""
+        return self.facts.parameters
+
+    @property
+    def runtime(self) -> str:
+        """What executes the network: "torch", or "own" for a user's object."""
+        return self.network.runtime
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda", "mps"."""
+        return self.network.device
+
+    @property
+    def precision(self) -> str:
+        """ "fp32", "bf16" or "fp16"."""
+        return self.network.precision
+
+    @property
+    def made_by(self) -> str:
+        """What an index remembers of how its vectors were made."""
+        return f"{self.runtime} {self.precision} on {self.device}"
+
+    @property
+    def classifier(self) -> Classifier | None:
+        """The last layer; None where there are no classes or they are not linear in the embedding."""
+        return self.facts.classifier
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes as the backbone spells them; empty for an encoder."""
+        return self.facts.class_names
+
+    @property
+    def class_species(self) -> tuple[str | None, ...]:
+        """The species of each class; None where a class is no species."""
+        return self.facts.class_species
+
+    @property
+    def class_levels(self) -> tuple[str, ...]:
+        """What each class is: "species", "genus"... or the vocabulary it comes from, such as "ImageNet"."""
+        return self.facts.class_levels
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides whether two vectors may meet, as JSON: equal identities, same space."""
+        facts = self.facts
+        return {
+            "name": facts.name,
+            "dim": facts.dim,
+            "weights_sha256": facts.weights_sha256,
+            "preprocessing": {
+                "size": list(facts.input_size),
+                "mean": list(facts.mean) if facts.mean else None,
+                "std": list(facts.std) if facts.std else None,
+                "interpolation": "bicubic",
+                "crop": 1.0,
+            },
+        }
+
+    def embed_pixels(self, pixels: Pixels) -> Embedded:  # (n, h, w, 3) uint8 at input_size
+        """Unit vectors, their lengths before, and class probabilities.
+
+        An embedding that has no direction (not finite, or all zero) is a BackboneError for the whole batch.
+        """
+        expected = (*self.input_size, 3)
+        if pixels.ndim != 4 or pixels.shape[1:] != expected or pixels.dtype != np.uint8:
+            raise ValueError(f"pixels must be uint8 of shape (n, {expected}), got {pixels.dtype} {pixels.shape}")
+        classes = len(self.class_names)
+        if not len(pixels):
+            empty = np.empty((0, self.dim), np.float32)
+            return Embedded(empty, empty[:, 0], np.empty((0, classes), np.float32) if classes else None)
+        raw = self.network.run(pixels)
+        vectors, norms = _normalised(raw.embeddings, self)
+        scores = raw.scores
+        if self.classifier is not None:
+            scores = raw.embeddings @ self.classifier.weights.T + self.classifier.bias
+        return Embedded(vectors, norms, None if scores is None else _softmax(scores))
+
+    def embed(self, images: Sequence[Any]) -> Vectors:  # (n, dim), rows of length 1
+        """The vectors of photos: paths, bytes, PIL images or arrays."""
+        if isinstance(images, str | bytes | Path) or (isinstance(images, np.ndarray) and images.ndim != 4):
+            raise TypeError("embed takes a list of images; for one image write embed([image])")
+        images = list(images)
+        batches = [
+            self.embed_pixels(
+                np.stack([photos.load(image, self.input_size) for image in images[start : start + _BATCH]])
+            )
+            for start in range(0, len(images), _BATCH)
+        ]
+        return np.concatenate([batch.vectors for batch in batches] or [np.empty((0, self.dim), np.float32)])
+
+    def classify(self, image: Any, k: int = 5) -> list[Prediction]:
+        """The k most probable classes of one photo, best first."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        if not self.class_names:
+            raise BackboneError(
+                f"the backbone {self.name} knows no classes, it only embeds. Choose a backbone that classifies: "
+                "`birdsearch backbones` lists them"
+            )
+        probabilities = self.embed_pixels(photos.load(image, self.input_size)[None]).probabilities
+        assert probabilities is not None  # there are class names
+        return list(predictions(probabilities, self.class_names, self.class_species, self.class_levels, k)[0])
+
+    def feature_map(self, image: Any) -> dict[str, Vectors]:
+        """Where in the photo the network sees what: stage name -> (channels, height, width)."""
+        return self.network.feature_map(photos.load(image, self.input_size))
+
+
+def predictions(
+    probabilities: Vectors,  # (n, classes)
+    class_names: Sequence[str],
+    class_species: Sequence[str | None],
+    class_levels: Sequence[str],
+    k: int,
+) -> list[tuple[Prediction, ...]]:
+    """The k most probable classes of each row, best first; equal ones in the order of the classes."""
+    k = min(k, len(class_names))
+    result = []
+    for row in probabilities:
+        # The k-th largest value, then all that reach it: exact under ties, and no full sort of 10,000 classes.
+        candidates = np.flatnonzero(row >= np.partition(row, -k)[-k]) if k else np.empty(0, np.int64)
+        best = candidates[np.argsort(-row[candidates], kind="stable")][:k].tolist()
+        result.append(
+            tuple(
+                Prediction(class_species[c], float(row[c]), rank, class_levels[c], class_names[c])
+                for rank, c in enumerate(best, start=1)
+            )
+        )
+    return result
+
+
+def _normalised(embeddings: Vectors, backbone: Backbone) -> tuple[Vectors, Vectors]:  # (n, dim) -> (n, dim), (n,)
+    wide = embeddings.astype(np.float64)  # squares of very small or large values leave the range of float32
+    norms = np.linalg.norm(wide, axis=1)
+    without = np.flatnonzero(~np.isfinite(norms) | (norms.astype(np.float32) == 0))
+    if len(without):
+        raise BackboneError(
+            f"the backbone {backbone.name} gave no usable embedding (not finite, or all zero) for {len(without)} of "
+            f"{len(embeddings)} images, first at position {without[0]}. Runtime {backbone.runtime}, precision "
+            f"{backbone.precision}: try precision fp32"
+        )
+    return (wide / norms[:, None]).astype(np.float32), norms.astype(np.float32)
+
+
+def _softmax(scores: Vectors) -> Vectors:  # (n, classes) -> rows that sum to 1
+    powers = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+    probabilities: Vectors = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities

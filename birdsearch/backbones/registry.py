@@ -1,0 +1,161 @@
+"""Which names stand for which networks: the built-in one, and birder's registry."""
+
+import difflib
+import logging
+import logging.config
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from birdsearch.backbones.weights import Weights
+from birdsearch.errors import BackboneUnknownError
+
+DEFAULT = "efficientnet_lite0_imagenet"
+BIRD_BACKBONES = (
+    "rope_vit_reg4_b14_capi-inat21",
+    "rope_vit_reg4_b14_capi-inat21-224px",
+    "rope_deit3_reg4_m14_arabian-peninsula",
+)
+ADVICE = f"The built-in backbone {DEFAULT} needs no download."
+
+# The registry does not say these: (dim, classes, parameters). A test compares them with the real architectures.
+_MEASURED = {
+    DEFAULT: (1280, 1000, 4_652_008),
+    "rope_vit_reg4_b14_capi-inat21": (768, 10000, 93_648_400),
+    "rope_vit_reg4_b14_capi-inat21-224px": (768, 10000, 93_402_640),
+    "rope_deit3_reg4_m14_arabian-peninsula": (512, 735, 38_688_991),
+}
+_FORMATS = ("pt", "safetensors")
+_TASK = "image_classification"  # birder's word for networks that classify or encode images
+_importing = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneInfo:
+    """One line of the list of backbones; None where birder's registry does not say before the download."""
+
+    name: str
+    dim: int | None
+    input_size: tuple[int, int]  # (height, width)
+    classes: int | None
+    parameters: int | None
+    cached: bool  # the weights are on this computer
+    download_mb: float  # 0 for the built-in one
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Which of birder's networks a file of weights belongs to."""
+
+    network: str
+    reparameterized: bool  # its branches were merged after training
+
+
+def list_backbones() -> list[BackboneInfo]:
+    """Every backbone that can be named: the built-in one, those of the bird model cards, then the rest of birder's."""
+    built_in = BackboneInfo(
+        DEFAULT, *_measured(DEFAULT, (224, 224)), True, 0.0, "EfficientNet Lite0, ImageNet classes; built in"
+    )
+    names = [*BIRD_BACKBONES, *sorted(set(registered_names()) - set(BIRD_BACKBONES))]
+    return [built_in, *(_info(name) for name in names)]
+
+
+def _info(name: str) -> BackboneInfo:
+    entry, weights = _entry(name), weights_of(name)
+    measured = _measured(name, tuple(entry["resolution"]))
+    return BackboneInfo(name, *measured, weights.path.is_file(), weights.size_mb, entry["description"])
+
+
+def _measured(name: str, size: tuple[int, int]) -> tuple[int | None, tuple[int, int], int | None, int | None]:
+    dim, classes, parameters = _MEASURED.get(name, (None, None, None))
+    return dim, size, classes, parameters
+
+
+def registered_names() -> list[str]:
+    """The names of birder's registry that classify or encode images and come in a format we load."""
+    registry = birder_registry()
+    names: list[str] = registry.list_pretrained_models(task=_TASK)
+    return [name for name in names if _format(registry.get_pretrained_metadata(name))]
+
+
+def weights_of(name: str) -> Weights:
+    """The file of weights that a registered name stands for."""
+    from birder.common.lib import get_pretrained_model_url
+
+    entry = _entry(name)
+    suffix = _format(entry) or ""  # _entry has made sure that there is one
+    file, url = get_pretrained_model_url(name, suffix)
+    form = entry["formats"][suffix]
+    return Weights(name, file, url, form["sha256"], form["file_size"])
+
+
+def architecture_of(stem: str) -> Architecture | None:
+    """The network that a file name such as `rope_vit_reg4_b14_my-tag_100` begins with; None where there is none."""
+    registry = birder_registry()
+    if registry.pretrained_exists(stem):
+        network = registry.get_pretrained_metadata(stem)["net"]
+        return Architecture(network["network"], network.get("reparameterized", False))
+    words = stem.lower().split("_")
+    for end in range(len(words), 0, -1):
+        network = "_".join(words[:end])
+        if registry.exists(network, task=_TASK):
+            return Architecture(network, "reparameterized" in words[end:])
+    return None
+
+
+def birder_registry() -> Any:
+    """birder's registry; the first call takes seconds, because it imports all of birder."""
+    with _importing, _logging_left_alone():
+        import torch  # noqa: F401  # first: it sets up its own loggers when imported
+
+        torch_extensions = logging.getLogger("torch.utils.cpp_extension")
+        level = torch_extensions.level
+        # It warns of a missing CUDA toolkit, which nobody here asked for.
+        torch_extensions.setLevel(logging.ERROR)
+        try:
+            from birder.model_registry import registry
+        finally:
+            torch_extensions.setLevel(level)
+    return registry
+
+
+@contextmanager
+def _logging_left_alone() -> Iterator[None]:
+    """birder calls dictConfig when imported, which closes every log handler of the program that imports it."""
+    original = logging.config.dictConfig
+
+    def all_but_birder(config: Any) -> None:
+        if set(config.get("loggers", ())) != {"birder"}:
+            original(config)
+
+    logging.config.dictConfig = all_but_birder
+    try:
+        yield
+    finally:
+        logging.config.dictConfig = original
+
+
+def _entry(name: str) -> dict[str, Any]:
+    """The registry's entry of a name, or the error that says which names come close."""
+    registry = birder_registry()
+    entry: dict[str, Any] | None = registry.get_pretrained_metadata(name) if registry.pretrained_exists(name) else None
+    if entry is not None and entry["task"] == _TASK and _format(entry):
+        return entry
+    if entry is not None:
+        what = "cannot embed photos" if entry["task"] != _TASK else f"comes only as {', '.join(entry['formats'])}"
+        problem = f"{name} is in birder's registry but {what} (task {entry['task']})"
+    else:
+        problem = f"no backbone is called {name}"
+    close = difflib.get_close_matches(name, [DEFAULT, *registered_names()], n=3, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(close)}?" if close else f"The built-in one is {DEFAULT}."
+    raise BackboneUnknownError(
+        f"{problem}. {hint} `birdsearch backbones` lists all; the path of a birder checkpoint "
+        "(NETWORK_TAG.pt or .safetensors) works too"
+    )
+
+
+def _format(entry: dict[str, Any]) -> str | None:
+    return next((form for form in _FORMATS if form in entry["formats"]), None)

