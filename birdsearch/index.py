@@ -1,0 +1,444 @@
+"""Index: the one object that users hold. It opens a folder and answers; what it writes is committed by the catalog."""
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from birdsearch import parts, photos, upkeep
+from birdsearch.catalog import Catalog
+from birdsearch.classify import Classes
+from birdsearch.errors import (
+    BackboneMismatchError,
+    BackboneUnavailableError,
+    IndexDamagedError,
+)
+from birdsearch.folder import FORMAT, Folder
+from birdsearch.labels import Labeller
+from birdsearch.pipeline import AddRun
+from birdsearch.records import (
+    AddReport,
+    Failure,
+    Filter,
+    Match,
+    Photo,
+    Prediction,
+    Progress,
+    Vectors,
+    VerifyReport,
+    shown,
+)
+from birdsearch.retrieval import Retrieval
+
+if TYPE_CHECKING:
+    from birdsearch.backbones import Backbone
+
+logger = logging.getLogger("birdsearch")
+
+PREDICTIONS = 5  # stored with every photo
+EXCHANGE_ROWS = 4096  # photos that an export holds in memory at a time
+Image = photos.ImageLike
+
+
+def create(
+    path: str | os.PathLike[str],
+    *,
+    backbone: Any = None,  # a name, the path of a checkpoint, or an object with name, dim and embed(images)
+    runtime: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+) -> "Index":
+    """Make a new, empty index in a folder that does not exist or is empty."""
+    from birdsearch.backbones import DEFAULT, load_backbone
+
+    folder = Folder(path)
+    folder.check_free()
+    loaded = load_backbone(backbone or DEFAULT, runtime=runtime, device=device, precision=precision)
+    identity = {
+        "format": FORMAT,
+        "id": uuid.uuid4().hex,
+        "backbone": loaded.identity,
+        "source": loaded.source,
+        "engine": "flat",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    with folder.writing():
+        folder.check_free()  # another process may have been faster
+        folder.vectors.mkdir(exist_ok=True)
+        folder.classifier.unlink(missing_ok=True)  # what a killed `create` with another backbone may have left
+        if loaded.class_names:
+            folder.write_classes(Classes.of(loaded))
+            identity["classifier_sha256"] = parts.checksum(folder.classifier)
+        with closing(Catalog(folder.catalog)) as catalog:
+            catalog.upgrade()
+            with catalog.transaction() as connection:
+                catalog.set_state(connection, "identity", identity)
+        # Last, because its presence is what makes the folder an index.
+        folder.write_identity(identity)
+    return Index(folder, identity, loaded, runtime=runtime, device=device, precision=precision)
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    backbone: Any = None,  # only for an index that was made with your own object
+    runtime: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+) -> "Index":
+    """Open an index; no network is loaded before one is needed."""
+    folder = Folder(path)
+    identity = folder.read_identity()
+    made_with = identity["backbone"]
+    loaded: Backbone | None = None
+    if isinstance(backbone, str | Path):
+        if str(backbone) not in (made_with["name"], identity.get("source")):
+            raise _mismatch(folder, made_with["name"], str(backbone))
+    elif backbone is not None:
+        from birdsearch.backbones import load_backbone
+
+        loaded = load_backbone(backbone)
+        if loaded.identity != made_with:
+            raise _mismatch(folder, made_with["name"], loaded.name)
+    if not folder.catalog.exists():
+        raise IndexDamagedError(
+            f"{shown(str(folder.catalog))} is missing: restore it from a backup, "
+            f"or move {shown(str(folder.path))} away and index again."
+        )
+    index = Index(folder, identity, loaded, runtime=runtime, device=device, precision=precision)
+    try:
+        upkeep.migrate(folder, index._catalog)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def restore(path: str | os.PathLike[str]) -> list[str]:
+    """Write a lost or broken index.json again from the catalog, so that `open` works; returns what was done."""
+    return upkeep.restore_identity(Folder(path))
+
+
+def _mismatch(folder: Folder, made_with: str, asked: str) -> BackboneMismatchError:
+    return BackboneMismatchError(
+        f"the index {shown(str(folder.path))} was made with the backbone {made_with}, not with {asked}: "
+        "leave the backbone out to use its own, or make another index."
+    )
+
+
+class Index:
+    """An index of photos: made by `create`, opened by `open`, closed by `close` or at the end of a `with` block."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        identity: dict[str, Any],
+        backbone: "Backbone | None",
+        *,
+        runtime: str,
+        device: str,
+        precision: str,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._backbone = backbone
+        self._runtime, self._device, self._precision = runtime, device, precision
+        self._catalog = Catalog(folder.catalog)
+        self._retrieval = Retrieval(folder, self._catalog, identity)
+        self._classes: Classes | None = None
+        self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Index {shown(str(self.path))}: {len(self)} photos, {self._identity['backbone']['name']}>"
+
+    def __len__(self) -> int:
+        return self._catalog.count()
+
+    def close(self) -> None:
+        """Give back the files; the index on disk stays as it is."""
+        self._catalog.close()
+
+    @property
+    def path(self) -> Path:
+        """The folder of the index."""
+        return self._folder.path
+
+    @property
+    def backbone(self) -> "Backbone":
+        """The network that made the vectors, loaded at first use."""
+        with self._loading:
+            return self._loaded()
+
+    def _loaded(self) -> "Backbone":
+        if self._backbone is None:
+            from birdsearch.backbones import load_backbone
+
+            made_with = self._identity["backbone"]
+            if self._identity.get("source") is None:
+                raise BackboneUnavailableError(
+                    f"the index {shown(str(self.path))} was made with your own backbone {made_with['name']}: "
+                    "open it with birdsearch.open(path, backbone=that_object)."
+                )
+            loaded = load_backbone(
+                self._identity["source"], runtime=self._runtime, device=self._device, precision=self._precision
+            )
+            if loaded.identity != made_with:
+                raise BackboneMismatchError(
+                    f"{self._identity['source']} is not what the index {shown(str(self.path))} was made with "
+                    "(other weights or other preprocessing): bring the old file back, or make another index."
+                )
+            self._backbone = loaded
+        return self._backbone
+
+    # Writing
+
+    def add(
+        self,
+        folders: Image | Sequence[str | os.PathLike[str]],
+        *,
+        labels: str | None = None,
+        prune: bool = False,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Index every photo under one or more folders; what is in the index already and unchanged costs no decode.
+
+        `labels` is "none", "folder" (the name of the folder a photo lies in) or the path of a CSV (path,species); left
+        out, each folder keeps what was chosen before. `prune` forgets photos whose file is gone. Every file that is
+        not hidden ends in exactly one count of the report.
+        """
+        started = time.monotonic()
+        given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)  # type: ignore[arg-type]
+        paths = [os.path.abspath(os.fsencode(folder)) for folder in given]
+        seen = photos.scan(paths)  # raises here for a folder that does not exist
+        with self._folder.writing():
+            self._clear()
+            labeller = Labeller(self._catalog)
+            labeller.choose(paths, labels)
+            run = AddRun(
+                self._catalog,
+                self._folder.vectors,
+                lambda: self.backbone,
+                lambda probabilities: self._class_table().top(probabilities, PREDICTIONS),
+                labeller,
+                progress,
+            )
+            report = run.run(paths, seen, prune=prune)
+            self._retrieval.save_engine()
+            if (unmatched := labeller.unmatched(paths) if labels is not None else 0) > 0:
+                logger.warning("lines of the CSV that name no photo under these folders: %d", unmatched)
+        return replace(report, seconds=time.monotonic() - started)
+
+    def _clear(self) -> None:
+        """Remove what the catalog knows nothing of; every writer does so before it commits."""
+        self._retrieval.drop_later_engine()
+        for path in self._folder.unlisted({part.id for part in self._catalog.parts()}):
+            path.unlink()
+
+    def remove(self, where: Filter) -> int:
+        """Forget the photos that satisfy the filter; the files stay where they are. Returns how many."""
+        with self._folder.writing():
+            self._clear()
+            ids = self._catalog.photo_ids(where)
+            self._catalog.remove(ids)
+            self._retrieval.save_engine()
+        return len(ids)
+
+    # Asking
+
+    def embed(self, images: Sequence[Image]) -> Vectors:
+        """Vectors (n, dim) of photos; those of a Photo of this index come from the index."""
+        return self._embed(images, self._own_ids(images))
+
+    def _embed(self, images: Sequence[Image], own: list[int | None]) -> Vectors:
+        vectors = np.empty((len(images), int(self._identity["backbone"]["dim"])), dtype=np.float32)
+        stored = [row for row, photo_id in enumerate(own) if photo_id is not None]
+        strange = [row for row, photo_id in enumerate(own) if photo_id is None]
+        if stored:
+            vectors[stored] = self.vectors([photo_id for photo_id in own if photo_id is not None])
+        if strange:
+            vectors[strange] = self.backbone.embed([images[row] for row in strange])
+        return vectors
+
+    def _own_ids(self, images: Sequence[Image]) -> list[int | None]:
+        """The id of each image that is a Photo of this index; one of another index is a picture like any other."""
+        asked = {image.id for image in images if isinstance(image, Photo) and image.id is not None}
+        held = self._catalog.known_photos(asked)
+
+        def own_id(image: Image) -> int | None:
+            here = held.get(image.id) if isinstance(image, Photo) and image.id is not None else None
+            same = here and isinstance(image, Photo) and (here.sha256 == image.sha256 or here.path == image.path)
+            return here.id if here and same else None
+
+        return [own_id(image) for image in images]
+
+    def search(
+        self, image: Image, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[Match]:
+        """The k photos that look most like this one, best first; a Photo never finds itself."""
+        return self.search_many([image], k, where=where, min_score=min_score)[0]
+
+    def search_many(
+        self, images: Sequence[Image], k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[list[Match]]:
+        """The answers for several photos, in their order."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        own = self._own_ids(images)
+        return self._retrieval.matches(self._embed(images, own), k, where, min_score, own)
+
+    def search_vectors(
+        self, vectors: Vectors, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[list[Match]]:
+        """The answers for vectors (q, dim) of this index's backbone, of any length."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        dim = int(self._identity["backbone"]["dim"])
+        queries = np.asarray(vectors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != dim:
+            raise ValueError(f"vectors must have the shape (q, {dim}), got {queries.shape}")
+        lengths = np.linalg.norm(queries.astype(np.float64), axis=1, keepdims=True)  # squares may leave float32
+        if not np.isfinite(lengths).all() or (lengths == 0).any():
+            raise ValueError("a vector with no direction (all zero, or not finite) cannot be searched")
+        unit = (queries / lengths).astype(np.float32)
+        return self._retrieval.matches(unit, k, where, min_score, [None] * len(unit))
+
+    def classify(self, image: Image, k: int = 5) -> list[Prediction]:
+        """The k most probable classes; for a Photo of this index from its stored vector, with no network."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        own = self._own_ids([image])[0]
+        if own is not None and self._class_table().classifier is not None:
+            return list(self._class_table().top(self.probabilities([own]), k)[0])
+        return self.backbone.classify(image, k)
+
+    def probabilities(self, ids: Sequence[int]) -> Vectors:
+        """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
+        vectors, norms = self._retrieval.rows(ids)
+        return self._class_table().probabilities(vectors, norms)
+
+    def _class_table(self) -> Classes:
+        if self._classes is None:
+            classes = self._folder.read_classes()
+            if classes is None:
+                raise BackboneUnavailableError(
+                    f"{self._identity['backbone']['name']}, the backbone of this index, knows no classes. "
+                    "Make an index with one that classifies: `birdsearch backbones` lists them."
+                )
+            self._classes = classes
+        return self._classes
+
+    # Reading
+
+    def photos(self, where: Filter | None = None, *, limit: int | None = None) -> list[Photo]:
+        """The photos that satisfy the filter, in order of id; those whose file is gone are hidden."""
+        with self._catalog.snapshot():
+            return self._catalog.photos(self._catalog.photo_ids(where, limit))
+
+    def photo(self, photo_id: int) -> Photo:
+        """One photo by its id."""
+        return self._catalog.photos([photo_id])[0]
+
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The raw unit vectors (n, dim) of these photos, in their order."""
+        return self._retrieval.rows(ids)[0]
+
+    def failures(self) -> list[Failure]:
+        """The files that could not be indexed, and why."""
+        return self._catalog.failures()
+
+    def info(self) -> dict[str, Any]:
+        """What the index is and holds, as plain values."""
+        return {
+            "path": str(self.path),
+            "format": self._identity["format"],
+            "created": self._identity["created"],
+            "backbone": self._identity["backbone"]["name"],
+            "dim": self._identity["backbone"]["dim"],
+            "weights_sha256": self._identity["backbone"].get("weights_sha256"),
+            "engine": self._identity["engine"],
+            "runtimes": self._catalog.runtimes(),
+            **self._catalog.counts(),
+            "folders": [os.fsdecode(root) for root in self._catalog.roots_in_use()],
+            "labels": {os.fsdecode(f): choice for f, choice in self._catalog.label_sources().items()},
+            "bytes": self._folder.bytes(),
+        }
+
+    # Exchange
+
+    def export(self, path: str | os.PathLike[str], where: Filter | None = None) -> int:
+        """Write photos, species, predictions and vectors into one Parquet file; returns how many photos."""
+        from birdsearch.exchange import export_photos
+
+        return export_photos(self._catalog, self._retrieval, Path(path), where, self._identity["backbone"])
+
+    def import_photos(self, path: str | os.PathLike[str]) -> AddReport:
+        """Take in the photos of an export, vectors and labels included; no photo file is read.
+
+        A photo whose path the index holds already is left as it is (counted `unchanged`). Raises BackboneMismatchError
+        where the vectors are of another backbone, InputFileError where the file is no export.
+        """
+        from birdsearch.exchange import import_rows
+
+        started = time.monotonic()
+        about = parts.read_about(Path(path))
+        if about["backbone"] != self._identity["backbone"]:
+            raise BackboneMismatchError(
+                f"{shown(str(path))} holds vectors of {about['backbone'].get('name')}, this index is made with "
+                f"{self._identity['backbone']['name']}: import it into an index of that backbone."
+            )
+        with self._folder.writing():
+            self._clear()
+            added, unchanged = import_rows(self._catalog, self._folder.vectors, Path(path), about["folders"])
+            self._retrieval.save_engine()
+        return AddReport(added=added, unchanged=unchanged, seconds=time.monotonic() - started)
+
+    # Upkeep
+
+    def verify(self) -> VerifyReport:
+        """Check every promise of the format; reads all of the index and none of the photos."""
+        problems = tuple(upkeep.problems(self._folder, self._catalog, self._identity))
+        return VerifyReport(not problems, problems)
+
+    def repair(self, progress: Progress | None = None) -> list[str]:
+        """Rebuild what can be rebuilt, embed again only what cannot; returns what was done, in words."""
+        done = restore(self.path)
+        self._identity = self._folder.read_identity()
+        with self._folder.writing():
+            self._clear()
+            done += upkeep.drop_damaged_parts(self._folder, self._catalog, int(self._identity["backbone"]["dim"]))
+            if upkeep.classes_are_damaged(self._folder, self._identity):
+                self._identity = upkeep.write_classes_again(self._folder, self._catalog, self._identity, self.backbone)
+                self._classes = None
+                done.append("wrote the classifier again from the backbone")
+            if count := self._catalog.settle():
+                done.append(f"worked out the species of {count} photos again")
+        self._retrieval = Retrieval(self._folder, self._catalog, self._identity)
+        lost = [photo.path for photo in self._catalog.photos_without_region()]
+        here = [path for path in lost if os.path.exists(path)]
+        if here:
+            done.append(f"embedded {self.add(here, progress=progress).changed} photos again")
+        if away := len(lost) - len(here):
+            done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
+        with self._folder.writing():
+            damaged = any(upkeep.engine_problems(self._folder, self._catalog, self._identity))
+            if self._retrieval.save_engine(rebuild=damaged):
+                done.append("built the engine anew")
+        return done

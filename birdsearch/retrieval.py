@@ -1,0 +1,181 @@
+"""Nearest vectors of an index: the saved engine, and the rows that are newer than it."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from birdsearch import parts, vectors
+from birdsearch.catalog import Catalog
+from birdsearch.commits import PartRow
+from birdsearch.errors import IndexDamagedError
+from birdsearch.folder import Folder
+from birdsearch.records import Filter, Ids, Match, Neighbours, Vectors, shown
+
+logger = logging.getLogger("birdsearch")
+
+_DEAD_SHARE = 0.25  # removed rows that an engine may carry before it is built anew
+
+
+class Retrieval:
+    """Answers searches from one state of an index, and follows when a writer commits."""
+
+    def __init__(self, folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> None:
+        self._folder = folder
+        self._catalog = catalog
+        self._identity = identity
+        # One value, replaced as a whole: threads may search while another one notices a commit.
+        self._state: tuple[int, list[vectors.Engine]] = (-1, [])
+
+    def __len__(self) -> int:
+        return sum(len(engine) for engine in self._engines())
+
+    def matches(
+        self, queries: Vectors, k: int, where: Filter | None, min_score: float | None, asking: list[int | None]
+    ) -> list[list[Match]]:
+        """The k best visible photos for each query (q, dim); `asking` are the photos that must not find themselves."""
+        # Where a writer has just saved its engine, a newer snapshot fits it: better than building one from the parts.
+        for _ in range(3):
+            with self._catalog.snapshot():
+                if not self.is_ahead():
+                    return self._matches(queries, k, where, min_score, asking)
+        with self._catalog.snapshot():
+            return self._matches(queries, k, where, min_score, asking)
+
+    def _matches(
+        self, queries: Vectors, k: int, where: Filter | None, min_score: float | None, asking: list[int | None]
+    ) -> list[list[Match]]:
+        only = None if where is None else self._catalog.region_ids(where)
+        held = len(self) if only is None else len(only)
+        # Removed and missing photos take places in the engine: fetch more until k living ones are there.
+        fetch = k + any(photo_id is not None for photo_id in asking)
+        while True:
+            fetch = min(fetch, held)
+            found = self.nearest(queries, fetch, only) if fetch else None
+            ids = found.ids if found is not None else np.empty((len(queries), 0), dtype=np.int64)
+            photo_of = self._catalog.visible(np.unique(ids[ids >= 0]))
+            rows = [
+                [(n, photo_of[i]) for n, i in enumerate(row.tolist()) if i in photo_of and photo_of[i] != asking[q]]
+                for q, row in enumerate(ids)
+            ]
+            if fetch >= held or all(len(row) >= k for row in rows):
+                break
+            fetch *= 4
+        wanted = sorted({photo_id for row in rows for _, photo_id in row[:k]})
+        records = dict(zip(wanted, self._catalog.photos(wanted), strict=True))
+        scores = found.scores if found is not None else ids
+        matches = [[Match(records[p], float(scores[q, n])) for n, p in row[:k]] for q, row in enumerate(rows)]
+        return [[m for m in row if min_score is None or m.score >= min_score] for row in matches]
+
+    def rows(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
+        """The raw unit vectors of these photos, in their order, and their norms."""
+        wanted = [int(photo_id) for photo_id in ids]
+        with self._catalog.snapshot():
+            places = self._catalog.places(wanted)
+            if len(places) < len(set(wanted)):
+                self._catalog.photos(wanted)  # raises for an unknown id
+        if len(places) < len(set(wanted)):
+            where = shown(str(self._folder.path))
+            raise IndexDamagedError(f"a photo of {where} has lost its vector: run `birdsearch repair`.")
+        vectors = np.empty((len(wanted), int(self._identity["backbone"]["dim"])), dtype=np.float32)
+        norms = np.empty(len(wanted), dtype=np.float32)
+        reader = parts.PartReader(self._folder.vectors)
+        for row in sorted(range(len(wanted)), key=lambda n: places[wanted[n]]):
+            vectors[row], norms[row] = reader.row(*places[wanted[row]])
+        return vectors, norms
+
+    def nearest(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours:
+        """The k best region ids for each query (q, dim); removed regions may be among them."""
+        found = Neighbours(
+            np.full((len(queries), 0), -1, dtype=np.int64), np.empty((len(queries), 0), dtype=np.float32)
+        )
+        for engine in self._engines():
+            found = vectors.merge(found, engine.search(queries, k, only=only), k)
+        return found
+
+    def _engines(self) -> list[vectors.Engine]:
+        generation = int(self._catalog.get_state("generation", 0))
+        state = self._state
+        if generation != state[0]:
+            engine, newer = self._load()
+            both = (engine, self._built(newer) if newer else None)
+            self._state = state = (generation, [one for one in both if one is not None and len(one)])
+        return state[1]
+
+    def is_ahead(self) -> bool:
+        """Whether a writer has saved an engine since the snapshot was taken in which this is asked."""
+        generation = int(self._catalog.get_state("generation", 0))
+        if generation == self._state[0] or not self._folder.engine.exists():
+            return False
+        return _generation(self._saved()) > generation
+
+    def _load(self) -> tuple[vectors.Engine | None, list[PartRow]]:
+        """The saved engine where it can be used, and the parts that it does not hold."""
+        listed = self._catalog.parts()
+        engine = self._saved()
+        if engine is None or _generation(engine) > int(self._catalog.get_state("generation", 0)):
+            return None, listed
+        return engine, [part for part in listed if part.id > int(engine.stamp.get("last_part", 0))]
+
+    def drop_later_engine(self) -> None:
+        """Remove an engine of a later commit than the last one: the catalog is an older one that was put back.
+
+        The next commits would count up to the engine's and use its ids anew. The caller holds the lock.
+        """
+        if _generation(self._saved()) > int(self._catalog.get_state("generation", 0)):
+            self._folder.engine.unlink()
+
+    def _saved(self) -> vectors.Engine | None:
+        """The engine in the folder, if it can be read and is this index's."""
+        try:
+            engine = vectors.load(self._folder.engine) if self._folder.engine.exists() else None
+        except IndexDamagedError as error:
+            logger.warning("%s Searching the stored vectors meanwhile.", error)
+            return None
+        return engine if engine is not None and engine.stamp.get("index") == self._identity["id"] else None
+
+    def _built(self, listed: list[PartRow]) -> vectors.Engine:
+        """An engine over the living rows of these parts."""
+        dim = int(self._identity["backbone"]["dim"])
+        engine = vectors.build(np.empty((0, dim), np.float32), engine="flat")
+        for part in listed:
+            ids, rows = self.living(part)
+            engine.add(rows, ids)
+        return engine
+
+    def living(self, part: PartRow) -> tuple[Ids, Vectors]:
+        """Region ids (n,) and vectors (n, dim) of those rows of a part that the catalog still wants."""
+        path = parts.file_of(self._folder.vectors, part.id)
+        stored = parts.read(path)
+        places = np.array(self._catalog.regions_of_part(part.id), dtype=np.int64).reshape(-1, 2)
+        if (places[:, 1] >= len(stored.norms)).any():
+            raise IndexDamagedError(f"{shown(str(path))} lacks rows that the catalog lists: run `birdsearch repair`.")
+        return places[:, 0], stored.vectors[places[:, 1]]
+
+    def save_engine(self, *, rebuild: bool = False) -> bool:
+        """Bring vectors.faiss up to date; the caller holds the lock. Returns whether anything was written."""
+        listed = self._catalog.parts()
+        wanted = self._catalog.counts()["regions"]
+        engine, newer = (None, listed) if rebuild else self._load()
+        if engine is not None and not newer and len(engine) - wanted <= _DEAD_SHARE * len(engine):
+            return False
+        if engine is not None:
+            held = len(engine) + sum(part.rows for part in newer)
+            # An engine cannot forget: where too many of its rows are gone it is built anew.
+            engine = None if held - wanted > _DEAD_SHARE * held else vectors.load(self._folder.engine, mapped=False)
+        if engine is None:
+            engine = self._built(listed)
+        else:
+            for part in newer:
+                ids, rows = self.living(part)
+                engine.add(rows, ids)
+        last = max((part.id for part in listed), default=0)
+        generation = int(self._catalog.get_state("generation", 0))
+        engine.save(self._folder.engine, {"index": self._identity["id"], "generation": generation, "last_part": last})
+        self._state = (-1, [])
+        return True
+
+
+def _generation(engine: vectors.Engine | None) -> int:
+    return 0 if engine is None else int(engine.stamp.get("generation", 0))
