@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.fakes import FakeBackbone
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests start with an empty cache, as a new computer does, and leave the user's own alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BIRDSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

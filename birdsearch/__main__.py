@@ -1,0 +1,5 @@
+"""`python -m birdsearch`."""
+
+from birdsearch.cli import main
+
+main()

@@ -1,0 +1,71 @@
+"""The command line: open an index, call one method, show what it says."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from . import asking, demo, indexing, networks
+from .running import Guarded
+
+app = typer.Typer(
+    cls=Guarded,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: birdsearch demo",
+)
+backbones = typer.Typer(no_args_is_help=False)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"birdsearch {version('birdsearch')}")
+        raise typer.Exit
+
+
+@app.callback()
+def birdsearch(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find the bird photos that look like another, and what they show."""
+
+
+def _add(name: str, command: Callable[..., None], panel: str, example: str) -> None:
+    app.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(command)
+
+
+_add("demo", demo.demo, "Start", "birdsearch demo --photos ~/Pictures/birds")
+_add("index", indexing.index, "Build", "birdsearch index ~/Pictures/birds --index garden --labels folder")
+_add("import", indexing.import_, "Build", "birdsearch import garden.parquet --index copy")
+_add("export", indexing.export, "Build", "birdsearch export wrens.parquet --index garden --species Wren")
+_add(
+    "query",
+    asking.query,
+    "Ask",
+    "birdsearch query mystery.jpg -k 5 --index garden --after 2024-05-01 --html found.html",
+)
+_add("classify", asking.classify, "Ask", "birdsearch classify mystery.jpg -k 3")
+_add("photos", asking.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
+_add("features", asking.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture energy.png")
+_add("info", indexing.info, "Look after", "birdsearch info --index garden")
+_add("failures", indexing.failures, "Look after", "birdsearch failures --index garden --csv")
+_add("remove", indexing.remove, "Look after", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
+_add("verify", indexing.verify, "Look after", "birdsearch verify --index garden")
+_add("repair", indexing.repair, "Look after", "birdsearch repair --index garden")
+
+_PULL = "birdsearch backbones pull rope_vit_reg4_b14_capi-inat21"
+backbones.callback(invoke_without_command=True)(networks.backbones)
+backbones.command("list", epilog="Example: birdsearch backbones list --all --json")(networks.list_)
+backbones.command("pull", epilog=f"Example: {_PULL}")(networks.pull)
+app.add_typer(backbones, name="backbones", rich_help_panel="Start", epilog="Example: birdsearch backbones --all")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="birdsearch")

@@ -1,0 +1,53 @@
+"""Commands about backbones."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import show
+from .options import Json
+from .progress import progress
+
+if TYPE_CHECKING:
+    from birdsearch.backbones import BackboneInfo
+
+All = Annotated[bool, typer.Option("--all", help="Every name that birder can load, too.")]
+
+
+def backbones(context: typer.Context, all_: All = False, json: Json = False) -> None:
+    """List the networks that can make an index, or download one."""
+    if context.invoked_subcommand is None:
+        list_(all_, json)
+
+
+def list_(all_: All = False, json: Json = False) -> None:
+    """List the networks that can make an index."""
+    import birdsearch.backbones as library
+
+    known = library.list_backbones()
+    main = (library.DEFAULT, *library.BIRD_BACKBONES)
+    listed = known if all_ else [info for info in known if info.name in main]
+    if json:
+        show.print_json(listed)
+        return
+    columns = ("backbone", "dim", "input", "classes", "params", "MB", "here")
+    show.print_table(columns, map(_row, listed), numbers=columns[1:6])
+    if not all_ and len(listed) < len(known):
+        show.note(f"{len(known) - len(listed)} more with --all")
+
+
+def _row(info: "BackboneInfo") -> list[str]:
+    millions = "" if info.parameters is None else f"{info.parameters / 1e6:.1f} M"
+    size = f"{info.input_size[0]} px"
+    download = f"{info.download_mb:,.0f}" if info.download_mb else ""
+    dim, classes = ("" if value is None else f"{value:,}" for value in (info.dim, info.classes))
+    return [info.name, dim.replace(",", ""), size, classes, millions, download, "yes" if info.cached else "no"]
+
+
+def pull(name: Annotated[str, typer.Argument(metavar="NAME", help="The backbone to download.")]) -> None:
+    """Download the weights of a backbone and check their sha256."""
+    import birdsearch.backbones as library
+
+    with progress() as tell:
+        path = library.pull(name, progress=tell)
+    show.say(str(path))

@@ -1,0 +1,105 @@
+"""Around every command: errors become one line and an exit code, signals a clean stop."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from birdsearch.errors import BirdsearchError
+
+from . import show
+
+WRITING = ("index", "import", "remove", "repair", "demo")  # commands that commit as they go
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: stops what Ctrl-C stops, in the same clean way."""
+
+
+class Guarded(TyperGroup):
+    """The group of all commands, with the one place that turns an exception into an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            with _surroundings():
+                result = super().invoke(ctx)
+                # A closed pipe shows here and not while Python shuts down.
+                sys.stdout.flush()
+                return result
+        except BirdsearchError as error:
+            self._end(f"birdsearch: {error}", 1)
+        except KeyboardInterrupt as error:
+            kept = ": what was finished is kept, and the same command continues" if _writes(ctx) else ""
+            self._end(f"birdsearch: stopped{kept}", 143 if isinstance(error, Terminated) else 130)
+        except BrokenPipeError:
+            # `| head` has seen enough. Nothing may try that pipe again, Python's exit included.
+            with suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except Exception as error:
+            # typer's own: wrong usage, exit, abort. Their base classes moved between its releases.
+            if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message"):
+                raise
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            self._end(f"birdsearch: internal error: {what}; set BIRDSEARCH_DEBUG=1 for the traceback", 1)
+
+    @staticmethod
+    def _end(message: str, code: int) -> None:
+        """Say what happened and leave."""
+        if os.environ.get("BIRDSEARCH_DEBUG"):
+            import traceback
+
+            traceback.print_exc()
+        # In one line: a line break in it belongs to a file's name.
+        typer.echo(show.printable(message), err=True)
+        raise typer.Exit(code) from None
+
+
+def _writes(ctx: Any) -> bool:
+    return ctx.invoked_subcommand in WRITING
+
+
+class _Notes(logging.Handler):
+    """Warnings of the library as notes on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one."""
+        show.note(f"note: {record.getMessage()}")
+
+
+@contextmanager
+def _surroundings() -> Iterator[None]:
+    """Log messages as notes, no Python warnings, SIGTERM as an exception; all of it put back afterwards."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a letter gets its escape instead of an error.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    logger, notes = logging.getLogger("birdsearch"), _Notes(logging.WARNING)
+    logger.addHandler(notes)
+    propagated, logger.propagate = logger.propagate, False
+    on_main_thread = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, _terminate) if on_main_thread else None
+    try:
+        with warnings.catch_warnings():
+            if not os.environ.get("BIRDSEARCH_DEBUG"):
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeHandler(notes)
+        logger.propagate = propagated
+        if on_main_thread:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated
