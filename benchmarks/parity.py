@@ -124,12 +124,12 @@ def main() -> None:
     print(f"{len(paths)} photos of {arguments.folder}, fp32, against birder.inference.classification.infer_image")
     print("| backbone | worst cosine | probabilities | from the vector | feature map | between photos | stages |")
     print("|---|---|---|---|---|---|---|")
-    _show(DEFAULT, compare(load_backbone(DEFAULT, device="cpu"), built_in_reference(), paths))
+    _show(DEFAULT, compare(load_backbone(DEFAULT, device="cpu", runtime="torch"), built_in_reference(), paths))
     for card in checkpoints.CARDS:
         with tempfile.TemporaryDirectory() as folder:
             path = checkpoints.write_card(Path(folder), card)
             reference = checkpoint_reference(path, card.network)
-            _show(card.name, compare(load_backbone(path, device="cpu"), reference, paths))
+            _show(card.name, compare(load_backbone(path, device="cpu", runtime="torch"), reference, paths))
 
 
 def _show(name: str, parity: Parity) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from birdsearch.errors import PhotoMissingError, PhotoUnreadableError
@@ -228,3 +228,26 @@ def check(kind: Kind) -> str:
     if kind.format is None:
         raise PhotoUnreadableError(kind.reason) if kind.broken else NotAPhotoError(kind.reason)
     return kind.format
+
+
+# Paths --------------------------------------------------------------------------------------------------------------
+
+
+class Under:
+    """The paths that are one of these or lie under one; as quick for ten thousand named files as for one folder."""
+
+    def __init__(self, folders: Iterable[bytes]) -> None:
+        self._folders = set(folders)
+
+    def __contains__(self, path: bytes) -> bool:
+        while path not in self._folders:
+            above = os.path.dirname(path)
+            if above == path:
+                return False
+            path = above
+        return True
+
+
+def slashed(folder: bytes) -> bytes:
+    """The folder with a slash at its end, so that what follows is a path under it."""
+    return folder if folder.endswith(b"/") else folder + b"/"

@@ -37,7 +37,7 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One image file. Texts of a file whose name is not UTF-8 keep its bytes as surrogates, so `path` always opens it."""
+    """One image file. A name that is not UTF-8 keeps its bytes as surrogates, so `path` always opens the file."""
 
     id: int | None
     path: str  # absolute

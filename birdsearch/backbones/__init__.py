@@ -1,18 +1,24 @@
 """Backbones: names -> networks. torch, birder and the rest load when the first network does."""
 
+import ctypes
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from birdsearch.backbones import own
-from birdsearch.backbones.backbone import Backbone, Facts, Network, Raw, predictions
+from birdsearch.backbones.backbone import Backbone, Facts, Network, Raw
 from birdsearch.backbones.registry import (
     ADVICE,
     BIRD_BACKBONES,
+    BUILT_IN_SHA256,
     DEFAULT,
     BackboneInfo,
     list_backbones,
     weights_of,
 )
-from birdsearch.backbones.weights import fetch
+from birdsearch.backbones.weights import fetch, sha256_of
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.records import Progress
 
@@ -26,7 +32,6 @@ __all__ = [
     "Raw",
     "list_backbones",
     "load_backbone",
-    "predictions",
     "pull",
 ]
 
@@ -43,29 +48,98 @@ def load_backbone(
 ) -> Backbone:
     """The backbone of a name, of a birder checkpoint's path, or of your own object with `name`, `dim`, `embed(images)`.
 
-    `device` is auto, cpu, cuda or mps; `precision` is auto, fp32, bf16 or fp16. Weights are downloaded once.
+    `runtime` is auto, openvino or torch; `device` is auto, cpu, cuda or mps; `precision` is auto, fp32, bf16 or fp16.
+    Weights are downloaded once; the export to OpenVINO is made once and kept in the cache.
     """
-    if runtime not in ("auto", "torch"):
-        raise ValueError(f"runtime must be auto or torch, got {runtime!r}")
+    if runtime not in ("auto", "openvino", "torch"):
+        raise ValueError(f"runtime must be auto, openvino or torch, got {runtime!r}")
     if isinstance(name, Backbone):
         return name
     if not isinstance(name, str | Path):
         return own.from_object(name)
+
+    def in_torch(device: str = "cpu", precision: str = "fp32") -> Backbone:
+        return _in_torch(name, device, precision, progress)
+
+    if runtime == "torch" or (runtime == "auto" and not _suits_openvino(device, precision)):
+        return in_torch(device, precision)
+    if device not in ("auto", "cpu"):
+        raise BackboneUnavailableError(f"OpenVINO runs on the processor here, not on {device}. Use the runtime torch")
+    return _in_openvino(name, precision, in_torch, progress, must=runtime == "openvino")
+
+
+def _suits_openvino(device: str, precision: str) -> bool:
+    """OpenVINO is the quickest on a processor; a GPU is quicker still, and torch's."""
+    return device in ("auto", "cpu") and precision != "fp16" and not (device == "auto" and gpu_present())
+
+
+def _in_openvino(
+    name: str | Path, precision: str, in_torch: Callable[..., Backbone], progress: Progress | None, *, must: bool
+) -> Backbone:
+    """The cached export of a network, made now where there is none; torch where that does not work."""
+    from birdsearch.backbones import openvino_runtime
+
+    precision_there = openvino_runtime.supported_precision(precision)
+    exported = _export_key(name)
+    backbone = openvino_runtime.open_export(exported, precision, in_torch) if exported else None
+    if backbone is None:
+        original = in_torch()
+        exported = openvino_runtime.make_export(original, progress)
+        backbone = openvino_runtime.open_export(exported, precision, lambda: original) if exported else None
+        if backbone is None and must:
+            raise BackboneUnavailableError(
+                f"OpenVINO cannot run {original.name} at {precision_there} (see the note above). Use the runtime torch"
+            )
+        if backbone is None:
+            return original if precision in ("auto", "fp32") else in_torch("cpu", precision)
+    if _is_path(name):  # the file may have been moved since it was exported
+        return Backbone(replace(backbone.facts, source=str(_checkpoint(name))), backbone.network)
+    return backbone
+
+
+def _export_key(name: str | Path) -> str | None:
+    """The key of a network's export, found without torch and without birder; None where that needs them."""
+    from birdsearch.backbones import openvino_runtime
+
+    if name == DEFAULT:
+        return openvino_runtime.key(DEFAULT, BUILT_IN_SHA256)
+    if _is_path(name):
+        return openvino_runtime.key(Path(name).stem, sha256_of(_checkpoint(name)))
+    return openvino_runtime.find(str(name))
+
+
+def _in_torch(name: str | Path, device: str, precision: str, progress: Progress | None) -> Backbone:
     from birdsearch.backbones import torch_runtime
 
     where = torch_runtime.placement(device, precision)
     if name == DEFAULT:
         return torch_runtime.load_built_in(where)
     if _is_path(name):
-        path = Path(name).expanduser().absolute()
-        if not path.is_file():
-            raise BackboneUnavailableError(
-                f"there is no checkpoint at {path}. Check the path, or name a backbone: "
-                "`birdsearch backbones` lists them"
-            )
+        path = _checkpoint(name)
         return torch_runtime.load_checkpoint(path, str(path), where)
     weights = weights_of(str(name))
     return torch_runtime.load_checkpoint(fetch(weights, ADVICE, progress), str(name), where, weights.sha256)
+
+
+def _checkpoint(name: str | Path) -> Path:
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        raise BackboneUnavailableError(
+            f"there is no checkpoint at {path}. Check the path, or name a backbone: `birdsearch backbones` lists them"
+        )
+    return path
+
+
+def gpu_present() -> bool:
+    """Whether torch would find a GPU, asked without torch: NVIDIA's driver counts one, or this is an Apple chip."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int(0)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
 
 
 def pull(name: str, progress: Progress | None = None) -> Path:

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from birdsearch import photos
+from birdsearch.classify import Classes, softmax
 from birdsearch.errors import BackboneError
 from birdsearch.records import Classifier, Embedded, Pixels, Prediction, Vectors
 
@@ -163,7 +164,7 @@ class Backbone:
         scores = raw.scores
         if self.classifier is not None:
             scores = raw.embeddings @ self.classifier.weights.T + self.classifier.bias
-        return Embedded(vectors, norms, None if scores is None else _softmax(scores))
+        return Embedded(vectors, norms, None if scores is None else softmax(scores))
 
     def embed(self, images: Sequence[Any]) -> Vectors:  # (n, dim), rows of length 1
         """The vectors of photos: paths, bytes, PIL images or arrays."""
@@ -189,34 +190,11 @@ class Backbone:
             )
         probabilities = self.embed_pixels(photos.load(image, self.input_size)[None]).probabilities
         assert probabilities is not None  # there are class names
-        return list(predictions(probabilities, self.class_names, self.class_species, self.class_levels, k)[0])
+        return list(Classes.of(self).top(probabilities, k)[0])
 
     def feature_map(self, image: Any) -> dict[str, Vectors]:
         """Where in the photo the network sees what: stage name -> (channels, height, width)."""
         return self.network.feature_map(photos.load(image, self.input_size))
-
-
-def predictions(
-    probabilities: Vectors,  # (n, classes)
-    class_names: Sequence[str],
-    class_species: Sequence[str | None],
-    class_levels: Sequence[str],
-    k: int,
-) -> list[tuple[Prediction, ...]]:
-    """The k most probable classes of each row, best first; equal ones in the order of the classes."""
-    k = min(k, len(class_names))
-    result = []
-    for row in probabilities:
-        # The k-th largest value, then all that reach it: exact under ties, and no full sort of 10,000 classes.
-        candidates = np.flatnonzero(row >= np.partition(row, -k)[-k]) if k else np.empty(0, np.int64)
-        best = candidates[np.argsort(-row[candidates], kind="stable")][:k].tolist()
-        result.append(
-            tuple(
-                Prediction(class_species[c], float(row[c]), rank, class_levels[c], class_names[c])
-                for rank, c in enumerate(best, start=1)
-            )
-        )
-    return result
 
 
 def _normalised(embeddings: Vectors, backbone: Backbone) -> tuple[Vectors, Vectors]:  # (n, dim) -> (n, dim), (n,)
@@ -230,9 +208,3 @@ def _normalised(embeddings: Vectors, backbone: Backbone) -> tuple[Vectors, Vecto
             f"{backbone.precision}: try precision fp32"
         )
     return (wide / norms[:, None]).astype(np.float32), norms.astype(np.float32)
-
-
-def _softmax(scores: Vectors) -> Vectors:  # (n, classes) -> rows that sum to 1
-    powers = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
-    probabilities: Vectors = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities

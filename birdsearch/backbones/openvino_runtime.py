@@ -1,0 +1,228 @@
+"""Networks run by OpenVINO: exported from torch once, checked against it, then opened with no torch and no birder."""
+
+import contextlib
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from birdsearch.backbones.backbone import Backbone, Facts, Raw
+from birdsearch.backbones.weights import cache_folder
+from birdsearch.classify import Classes
+from birdsearch.errors import BackboneUnavailableError
+from birdsearch.records import Pixels, Progress, Vectors
+
+logger = logging.getLogger("birdsearch")
+
+RECIPE = 1  # counts up when what is exported, or how, changes
+CHUNK = 16  # photos in one call of the network: more gain nothing on a processor
+_PACKAGES = ("birder", "torch", "torchvision", "openvino", "onnx", "onnxscript")
+
+# The vectors of torch and of an export must stay in one space: cosine of every photo, and of the median one.
+_WORST = {"fp32": 0.9999, "bf16": 0.99}
+_MEDIAN = {"fp32": 0.9999, "bf16": 0.999}
+_HINT = {"fp32": "f32", "bf16": "bf16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How well an export agrees with torch on pictures."""
+
+    worst: float  # cosine
+    median: float
+
+    def passes(self, precision: str) -> bool:
+        """Whether its vectors may stand beside those of torch."""
+        return self.worst >= _WORST[precision] and self.median >= _MEDIAN[precision]
+
+
+class OpenVinoNetwork:
+    """An exported network on the processor."""
+
+    runtime = "openvino"
+    device = "cpu"
+
+    def __init__(self, folder: Path, precision: str, torch_backbone: Callable[[], Backbone]) -> None:
+        import openvino
+
+        self.precision = precision
+        self._torch_backbone = torch_backbone
+        core = openvino.Core()
+        core.set_property({"CACHE_DIR": str(folder / "compiled")})
+        options = {"INFERENCE_PRECISION_HINT": _HINT[precision], "PERFORMANCE_HINT": "LATENCY"}
+        self._model = core.compile_model(str(folder / "network.xml"), "CPU", options)
+        self._scored = len(self._model.outputs) > 1
+
+    def run(self, pixels: Pixels) -> Raw:
+        """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear."""
+        chunks = [self._model(pixels[start : start + CHUNK]) for start in range(0, len(pixels), CHUNK)]
+        embeddings = np.concatenate([np.asarray(chunk[0], dtype=np.float32) for chunk in chunks])
+        if not self._scored:
+            return Raw(embeddings)
+        return Raw(embeddings, np.concatenate([np.asarray(chunk[1], dtype=np.float32) for chunk in chunks]))
+
+    def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
+        """(h, w, 3) uint8 -> stage name -> (channels, h, w); the export has no stages, so torch is asked."""
+        return self._torch_backbone().network.feature_map(pixels)
+
+
+def key(name: str, weights_sha256: str) -> str:
+    """What an export depends on, as the name of its folder."""
+    parts = [f"recipe {RECIPE}", name, weights_sha256, *(f"{package} {_version(package)}" for package in _PACKAGES)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
+def exports_folder() -> Path:
+    """Where all exports lie."""
+    return cache_folder() / "networks"
+
+
+def supported_precision(asked: str) -> str:
+    """ "auto" resolved for this processor."""
+    import openvino
+
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if asked == "auto":
+        return "bf16" if "BF16" in able else "fp32"
+    if asked not in _HINT:
+        raise BackboneUnavailableError(f"OpenVINO on a processor runs fp32 or bf16, not {asked}. Use precision auto")
+    return asked
+
+
+def find(source: str) -> str | None:
+    """The key of the export that a registered name made with the packages of today; None where there is none."""
+    for facts in exports_folder().glob("*/facts.json"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            stored = json.loads(facts.read_text(encoding="utf-8"))
+            if stored["source"] == source and facts.parent.name == key(stored["name"], stored["weights_sha256"]):
+                return facts.parent.name
+    return None
+
+
+def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone]) -> Backbone | None:
+    """The backbone of a cached export; None where there is none, or it does not agree with torch at any precision."""
+    folder = exports_folder() / name
+    try:
+        stored = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        checks = {precision: Check(**check) for precision, check in stored.pop("checks").items()}
+        facts = _facts(stored, folder)
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile):
+        return None
+    wanted = supported_precision(precision)
+    choices = [wanted] if precision != "auto" or wanted == "fp32" else [wanted, "fp32"]
+    for choice in choices:
+        if choice in checks and checks[choice].passes(choice):
+            try:
+                return Backbone(facts, OpenVinoNetwork(folder, choice, torch_backbone))
+            except RuntimeError as error:
+                logger.warning("the exported network in %s cannot be opened (%s): torch runs it instead", folder, error)
+                return None
+    return None
+
+
+def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
+    """Export a torch backbone into the cache; returns its key, or None, with a note, where that does not work."""
+    facts = backbone.facts
+    assert facts.weights_sha256 is not None  # only a user's own object has none
+    name = key(facts.name, facts.weights_sha256)
+    failed = exports_folder() / f"{name}.failed"
+    if failed.exists():
+        logger.warning("torch runs %s: %s", facts.name, failed.read_text(encoding="utf-8").strip())
+        return None
+    if progress:
+        progress("prepare", 0, None, facts.name)
+    try:
+        exports_folder().mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="unfinished-", dir=exports_folder()))
+    except OSError as error:
+        logger.warning("torch runs %s: no place for its export (%s)", facts.name, error)
+        return None
+    try:
+        _write_network(backbone, folder)
+        checks = _checked(backbone, folder)
+        _write_facts(facts, checks, folder)
+        with contextlib.suppress(OSError):  # another process was faster: its export is as good
+            folder.rename(exports_folder() / name)
+    except Exception as error:  # torch's exporter raises whatever its many parts raise
+        reason = f"its export failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        logger.warning("torch runs %s: %s", facts.name, reason)
+        if not isinstance(error, OSError):
+            failed.write_text(reason, encoding="utf-8")
+        return None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not any(check.passes(precision) for precision, check in checks.items()):
+        reason = f"its export does not agree with torch ({checks})"
+        logger.warning("torch runs %s: %s", facts.name, reason)
+        return None
+    return name
+
+
+def _write_network(backbone: Backbone, folder: Path) -> None:
+    """network.xml: uint8 pixels (n, h, w, 3) in, embeddings (and scores, where they are not linear) out."""
+    import openvino
+    from openvino.preprocess import PrePostProcessor
+
+    facts = backbone.facts
+    onnx = folder / "network.onnx"
+    backbone.network.export_onnx(onnx)  # type: ignore[attr-defined]
+    steps = PrePostProcessor(openvino.Core().read_model(str(onnx)))
+    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    # The same arithmetic as in torch, in units of a byte.
+    mean, std = ([255 * value for value in values or ()] for values in (facts.mean, facts.std))
+    steps.input().preprocess().convert_element_type(openvino.Type.f32).mean(mean).scale(std)
+    openvino.save_model(steps.build(), str(folder / "network.xml"), compress_to_fp16=False)
+    for leftover in folder.glob("network.onnx*"):
+        leftover.unlink()
+
+
+def _checked(backbone: Backbone, folder: Path) -> dict[str, Check]:
+    """Embed pictures with both: noise would hide a difference, so it is the sample photos that are compared."""
+    from birdsearch import photos, samples
+
+    pictures = [samples.picture(species, variant) for species in samples.SPECIES for variant in range(3)]
+    pixels = np.stack([photos.load(picture, backbone.input_size) for picture in pictures])
+    expected = backbone.embed_pixels(pixels).vectors
+    checks = {}
+    for precision in {"fp32", supported_precision("auto")}:
+        network = OpenVinoNetwork(folder, precision, lambda: backbone)
+        cosines = (Backbone(backbone.facts, network).embed_pixels(pixels).vectors * expected).sum(axis=1)
+        checks[precision] = Check(float(cosines.min()), float(np.median(cosines)))
+    return checks
+
+
+def _write_facts(facts: Facts, checks: dict[str, Check], folder: Path) -> None:
+    (folder / "classes.npz").write_bytes(Classes.of(facts).as_npz())
+    stored = asdict(replace(facts, class_names=(), class_species=(), class_levels=(), classifier=None))
+    stored["checks"] = {precision: asdict(check) for precision, check in checks.items()}
+    (folder / "facts.json").write_text(json.dumps(stored), encoding="utf-8")
+
+
+def _facts(stored: dict[str, Any], folder: Path) -> Facts:
+    """The facts of an export, with its classes."""
+    classes = Classes.read(folder / "classes.npz")
+    tuples = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
+    return replace(
+        Facts(**{**stored, **tuples}),
+        class_names=classes.names,
+        class_species=classes.species,
+        class_levels=classes.levels,
+        classifier=classes.classifier,
+    )
