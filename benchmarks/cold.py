@@ -1,0 +1,212 @@
+"""Waiting times and memory of fresh processes: `python -m benchmarks.cold [PART...]`.
+
+query    `birdsearch query` in a new process against 1,500 photos, and the same through birder
+million  the same against 1M vectors of 512 dimensions (benchmarks.synthetic), with a DeiT3 M/14 of seeded weights
+again    indexing 100k files that did not change; and, while they are indexed for the first time, the memory over time
+
+Files are in the disk's cache and compiled networks in birdsearch's: an untimed run comes first.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import checkpoints, pictures, synthetic
+from benchmarks.checkpoints import Checkpoint
+from benchmarks.common import (
+    SHARED_PHOTOS,
+    WORKERS,
+    ContestantError,
+    Figures,
+    alternating,
+    cached,
+    median,
+    note,
+    publish,
+    python_of,
+    run,
+    table,
+    versions,
+    worker,
+)
+
+ROUNDS = 5
+FILES = 100_000
+VECTORS = 1_000_000
+EVERY = 0.25  # seconds between two looks at the memory
+
+
+def birdsearch_command(*words: str | Path) -> list[str | Path]:
+    """A birdsearch command line in the interpreter of this process."""
+    return [python_of(None), "-m", "birdsearch", *words]
+
+
+def cold(command: Sequence[str | Path]) -> Figures:
+    """One fresh process: seconds and memory."""
+    finished = run(command)
+    return {"seconds": finished.seconds, "peak_mb": finished.peak_mb}
+
+
+def race(contestants: dict[str, list[str | Path]], rounds: int) -> str:
+    """The table of contestants that do the same in fresh processes."""
+    for command in contestants.values():
+        run(command)
+    runs: dict[str, Callable[[], Figures]] = {name: partial(cold, command) for name, command in contestants.items()}
+    results = alternating(runs, rounds)
+    ours = median(results["birdsearch"], "seconds")
+    rows = [
+        [
+            name,
+            median(figures, "seconds"),
+            "" if name == "birdsearch" else f"{median(figures, 'seconds') / ours:.1f}x",
+            median(figures, "peak_mb"),
+        ]
+        for name, figures in results.items()
+    ]
+    return table(["", "seconds", "birdsearch is", "peak memory, MB"], rows)
+
+
+def question() -> Path:
+    """A photo to ask about."""
+    return sorted(SHARED_PHOTOS.glob("*/*.jpg"))[700]
+
+
+def through_birder(vectors: Path, checkpoint: Checkpoint) -> list[str | Path]:
+    """The command that answers with birder and numpy."""
+    return [python_of(None), WORKERS / "cold_birder.py", question(), vectors, checkpoint.path, checkpoint.network]
+
+
+def query(options: argparse.Namespace) -> str:
+    """A question to 1,500 photos."""
+    index = cached("cold") / "birds300"
+    if not index.exists():
+        note("indexing the 1,500 photos")
+        run(birdsearch_command("index", SHARED_PHOTOS, "--index", index))
+    vectors = cached("cold") / "real.npy"
+    np.save(vectors, synthetic.real()[0])
+    contestants = {
+        "birdsearch": birdsearch_command("query", question(), "--index", index, "--json"),
+        "birder and numpy": through_birder(vectors, checkpoints.built_in()),
+    }
+    return race(contestants, options.rounds)
+
+
+def million(options: argparse.Namespace) -> str:
+    """A question to a million vectors."""
+    count = 5_000 if options.quick else VECTORS
+    checkpoint = checkpoints.card("deit3")
+    data = synthetic.load(count)
+    index = cached("cold") / f"vectors-{count}"
+    if not index.exists():
+        note(f"making an index of {count} vectors")
+        note(str(worker(None, "cold_index", index, checkpoint.path, str(count))))
+        optimize(index)
+    contestants = {
+        "birdsearch": birdsearch_command("query", question(), "--index", index, "--json"),
+        "birder and numpy": through_birder(data.folder / "vectors.npy", checkpoint),
+    }
+    about = run(birdsearch_command("info", "--index", index)).stdout
+    engine = next((line.strip() for line in about.splitlines() if "engine" in line), "")
+    return f"{count:,} vectors of {synthetic.DIM}; {engine}.\n\n" + race(contestants, options.rounds)
+
+
+def optimize(index: Path) -> None:
+    """Have birdsearch choose an engine."""
+    try:
+        note(f"optimized in {run(birdsearch_command('optimize', '--index', index)).seconds:.0f} s")
+    except ContestantError as error:
+        note(f"not optimized: {error}")
+
+
+def again(options: argparse.Namespace) -> str:
+    """Indexing many files, then again."""
+    count = 300 if options.quick else FILES
+    folder, index = pictures.tiny(count), cached("cold") / f"files-{count}"
+    shutil.rmtree(index, ignore_errors=True)
+    command = birdsearch_command("index", folder, "--index", index)
+    note(f"indexing {count} files for the first time")
+    seconds, samples = watched(command)
+    network = worker(None, "network_memory", checkpoints.BUILT_IN)["peak_mb"]
+    repeats = alternating({"again": partial(cold, command)}, options.rounds)["again"]
+    quarters = [quarter.mean() for quarter in np.array_split(np.array(samples), 4)]
+    rows: list[list[object]] = [
+        ["the first time, s", seconds],
+        ["the first time, photos/s", count / seconds],
+        ["again, nothing changed, s", median(repeats, "seconds")],
+        ["memory of the network alone, MB", network],
+        *([f"memory in quarter {number} of the first time, mean, MB", mean] for number, mean in enumerate(quarters, 1)),
+        ["peak, MB", max(samples)],
+        ["peak beyond the network, MB", max(samples) - network],
+    ]
+    return table([f"{count:,} JPEGs of {pictures.TINY_SIZE[0]} px", ""], rows)
+
+
+def watched(command: Sequence[str | Path]) -> tuple[float, list[float]]:
+    """Run a command; the seconds it took, and the memory (MB) of it and its children, looked at again and again."""
+    started = time.perf_counter()
+    # A pipe that nobody reads would stop the process once it is full.
+    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    samples: list[float] = []
+    while process.poll() is None:
+        samples.append(sum(map(_resident_mb, _family(process.pid))))
+        time.sleep(EVERY)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(map(str, command))} ended with {process.returncode}")
+    return time.perf_counter() - started, samples
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return [pid]
+    return [pid, *(one for child in children for one in _family(int(child)))]
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):  # it has just ended
+        return 0.0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+PARTS = {
+    "query": ("Cold query, 1,500 photos, built-in backbone", query),
+    "million": ("Cold query, 1M vectors", million),
+    "again": ("Indexing 100k files: memory, and once more", again),
+}
+
+
+def main() -> None:
+    """Parse the command line, run the parts, publish."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cold", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--rebuild", action="store_true", help="make the indexes that are asked anew")
+    parser.add_argument("--quick", action="store_true", help="a few files and vectors, one round, nothing written")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    if options.rebuild:
+        shutil.rmtree(cached("cold"), ignore_errors=True)
+    cached("cold").mkdir(exist_ok=True)
+    os.environ["BIRDSEARCH_CACHE"] = str(cached("birdsearch"))
+    options.rounds = 1 if options.quick else options.rounds
+    for name in options.parts or PARTS:
+        title, part = PARTS[name]
+        body = part(options) + "\n\n" + versions("torch", "birder", "openvino", "faiss-gpu", "faiss-cpu") + "."
+        publish(title, body, command=f"python -m benchmarks.cold {name}", keep=not options.quick)
+
+
+if __name__ == "__main__":
+    main()

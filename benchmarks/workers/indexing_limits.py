@@ -1,0 +1,46 @@
+"""What the parts of birdsearch reach alone: the network on decoded photos, and the decoder on files; img/s."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from birdsearch.backbones import load_backbone
+from birdsearch.photos import load
+from birdsearch.records import Pixels
+
+THREADS = 2
+SECONDS = 8.0
+LOADED = 64  # photos decoded for the network; it is asked for them over and over
+
+
+def rate(work: Callable[[], int]) -> float:
+    """Photos per second of `work`, which returns how many it did; warmed up once."""
+    work()
+    done, started = 0, time.perf_counter()
+    while time.perf_counter() - started < SECONDS:
+        done += work()
+    return done / (time.perf_counter() - started)
+
+
+def main(photos: Path, name: str) -> None:
+    """Print both rates as one line of JSON."""
+    backbone = load_backbone(name)
+    files = sorted(photos.rglob("*.jpg"))[:LOADED]
+
+    def decode() -> list[Pixels]:
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(lambda file: load(file, backbone.input_size), files))
+
+    pixels = np.stack(decode())
+    alone = rate(lambda: len(backbone.embed_pixels(pixels).vectors))
+    decoding = rate(lambda: len(decode()))
+    made_with = f"{backbone.runtime} {backbone.precision}"
+    print(json.dumps({"network_rate": alone, "decode_rate": decoding, "runtime": made_with}))
+
+
+main(Path(sys.argv[1]), sys.argv[2])
