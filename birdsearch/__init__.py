@@ -8,6 +8,7 @@ from birdsearch.records import (
     Failure,
     Filter,
     Match,
+    OptimizeReport,
     Photo,
     Prediction,
     VerifyReport,
@@ -15,7 +16,8 @@ from birdsearch.records import (
 
 if TYPE_CHECKING:
     from birdsearch.backbones import load_backbone
-    from birdsearch.index import Index, create, open
+    from birdsearch.index import Index
+    from birdsearch.opening import create, open
 
 __all__ = [
     "AddReport",
@@ -24,6 +26,7 @@ __all__ = [
     "Filter",
     "Index",
     "Match",
+    "OptimizeReport",
     "Photo",
     "Prediction",
     "VerifyReport",
@@ -33,7 +36,7 @@ __all__ = [
 ]
 
 # Loaded at first use, so that `import birdsearch` stays instant.
-_LAZY = {"Index": "index", "create": "index", "open": "index", "load_backbone": "backbones"}
+_LAZY = {"Index": "index", "create": "opening", "open": "opening", "load_backbone": "backbones"}
 
 
 def __getattr__(name: str) -> Any:

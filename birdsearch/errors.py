@@ -16,6 +16,7 @@ BirdsearchError                 message = what + where + what next
 │  ├─ BackboneUnknownError      no such name
 │  ├─ BackboneUnavailableError  weights or runtime that cannot be had
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
+├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
 └─ PlanError                    a plan that no longer fits the files it names
 
@@ -88,6 +89,10 @@ class BackboneUnavailableError(BackboneError):
 
 class BackboneMismatchError(BackboneError):
     """Vectors of two different backbones must not meet."""
+
+
+class RecallUnreachableError(BirdsearchError):
+    """No engine that was allowed finds the share of true neighbours that was asked for."""
 
 
 class InputFileError(BirdsearchError):

@@ -56,6 +56,17 @@ class Folder:
         self.vectors = self.path / "vectors"
         self.engine = self.path / "vectors.faiss"
 
+    def refinement(self, sha256: str) -> Path:
+        """The file of the transform into a refined space; a new one never overwrites one that readers may use."""
+        return self.path / f"refinement-{sha256[:16]}.npz"
+
+    def drop_refinements(self, keep: dict[str, str] | None) -> None:
+        """Remove the transforms that are not in use."""
+        used = None if keep is None else self.refinement(keep["sha256"])
+        for path in self.path.glob("refinement-*.npz"):
+            if path != used:
+                path.unlink()
+
     # index.json
 
     def read_identity(self) -> dict[str, Any]:
@@ -71,7 +82,7 @@ class Folder:
         try:
             identity = json.loads(text)
             version = identity["format"]
-            complete = {"id", "backbone", "engine", "created"} <= set(identity)
+            complete = {"id", "backbone", "created"} <= set(identity)
         except (ValueError, TypeError, KeyError) as error:
             raise self._damaged("is not what birdsearch wrote") from error
         if not isinstance(version, int) or version > FORMAT:

@@ -1,14 +1,11 @@
-"""Index: the one object that users hold. It opens a folder and answers; what it writes is committed by the catalog."""
+"""Index: the one object that users hold. It answers, and what it writes is committed by the catalog."""
 
 import logging
 import os
 import threading
 import time
-import uuid
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -21,9 +18,8 @@ from birdsearch.classify import Classes
 from birdsearch.errors import (
     BackboneMismatchError,
     BackboneUnavailableError,
-    IndexDamagedError,
 )
-from birdsearch.folder import FORMAT, Folder
+from birdsearch.folder import Folder
 from birdsearch.labels import Labeller
 from birdsearch.pipeline import AddRun
 from birdsearch.records import (
@@ -31,6 +27,7 @@ from birdsearch.records import (
     Failure,
     Filter,
     Match,
+    OptimizeReport,
     Photo,
     Prediction,
     Progress,
@@ -38,7 +35,7 @@ from birdsearch.records import (
     VerifyReport,
     shown,
 )
-from birdsearch.retrieval import Retrieval
+from birdsearch.retrieval import RECALL, Retrieval
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -48,92 +45,6 @@ logger = logging.getLogger("birdsearch")
 PREDICTIONS = 5  # stored with every photo
 EXCHANGE_ROWS = 4096  # photos that an export holds in memory at a time
 Image = photos.ImageLike
-
-
-def create(
-    path: str | os.PathLike[str],
-    *,
-    backbone: Any = None,  # a name, the path of a checkpoint, or an object with name, dim and embed(images)
-    runtime: str = "auto",
-    device: str = "auto",
-    precision: str = "auto",
-) -> "Index":
-    """Make a new, empty index in a folder that does not exist or is empty."""
-    from birdsearch.backbones import DEFAULT, load_backbone
-
-    folder = Folder(path)
-    folder.check_free()
-    loaded = load_backbone(backbone or DEFAULT, runtime=runtime, device=device, precision=precision)
-    identity = {
-        "format": FORMAT,
-        "id": uuid.uuid4().hex,
-        "backbone": loaded.identity,
-        "source": loaded.source,
-        "engine": "flat",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    with folder.writing():
-        folder.check_free()  # another process may have been faster
-        folder.vectors.mkdir(exist_ok=True)
-        folder.classifier.unlink(missing_ok=True)  # what a killed `create` with another backbone may have left
-        if loaded.class_names:
-            folder.write_classes(Classes.of(loaded))
-            identity["classifier_sha256"] = parts.checksum(folder.classifier)
-        with closing(Catalog(folder.catalog)) as catalog:
-            catalog.upgrade()
-            with catalog.transaction() as connection:
-                catalog.set_state(connection, "identity", identity)
-        # Last, because its presence is what makes the folder an index.
-        folder.write_identity(identity)
-    return Index(folder, identity, loaded, runtime=runtime, device=device, precision=precision)
-
-
-def open(
-    path: str | os.PathLike[str],
-    *,
-    backbone: Any = None,  # only for an index that was made with your own object
-    runtime: str = "auto",
-    device: str = "auto",
-    precision: str = "auto",
-) -> "Index":
-    """Open an index; no network is loaded before one is needed."""
-    folder = Folder(path)
-    identity = folder.read_identity()
-    made_with = identity["backbone"]
-    loaded: Backbone | None = None
-    if isinstance(backbone, str | Path):
-        if str(backbone) not in (made_with["name"], identity.get("source")):
-            raise _mismatch(folder, made_with["name"], str(backbone))
-    elif backbone is not None:
-        from birdsearch.backbones import load_backbone
-
-        loaded = load_backbone(backbone)
-        if loaded.identity != made_with:
-            raise _mismatch(folder, made_with["name"], loaded.name)
-    if not folder.catalog.exists():
-        raise IndexDamagedError(
-            f"{shown(str(folder.catalog))} is missing: restore it from a backup, "
-            f"or move {shown(str(folder.path))} away and index again."
-        )
-    index = Index(folder, identity, loaded, runtime=runtime, device=device, precision=precision)
-    try:
-        upkeep.migrate(folder, index._catalog)
-    except BaseException:
-        index.close()
-        raise
-    return index
-
-
-def restore(path: str | os.PathLike[str]) -> list[str]:
-    """Write a lost or broken index.json again from the catalog, so that `open` works; returns what was done."""
-    return upkeep.restore_identity(Folder(path))
-
-
-def _mismatch(folder: Folder, made_with: str, asked: str) -> BackboneMismatchError:
-    return BackboneMismatchError(
-        f"the index {shown(str(folder.path))} was made with the backbone {made_with}, not with {asked}: "
-        "leave the backbone out to use its own, or make another index."
-    )
 
 
 class Index:
@@ -175,6 +86,10 @@ class Index:
     def close(self) -> None:
         """Give back the files; the index on disk stays as it is."""
         self._catalog.close()
+
+    def bring_up_to_date(self) -> None:
+        """Migrate the tables of an older birdsearch; done by `open`."""
+        upkeep.migrate(self._folder, self._catalog)
 
     @property
     def path(self) -> Path:
@@ -373,7 +288,8 @@ class Index:
             "backbone": self._identity["backbone"]["name"],
             "dim": self._identity["backbone"]["dim"],
             "weights_sha256": self._identity["backbone"].get("weights_sha256"),
-            "engine": self._identity["engine"],
+            "engine": self._retrieval.engine_name(),
+            "refined": self._catalog.get_state("refinement") is not None,
             "runtimes": self._catalog.runtimes(),
             **self._catalog.counts(),
             "folders": [os.fsdecode(root) for root in self._catalog.roots_in_use()],
@@ -410,6 +326,29 @@ class Index:
             self._retrieval.save_engine()
         return AddReport(added=added, unchanged=unchanged, seconds=time.monotonic() - started)
 
+    def optimize(
+        self,
+        *,
+        recall: float = RECALL,
+        engine: str = "auto",
+        refine: bool | None = None,
+        progress: Progress | None = None,
+    ) -> OptimizeReport:
+        """Choose the engine that finds `recall` of the true ten nearest fastest, by measuring on this index.
+
+        `refine` fits a better space on the index's own vectors (True), goes back to the backbone's (False), or leaves
+        it (None). It is declined for few photos, and where it would make neighbours worse. `vectors()` stays raw.
+        Raises RecallUnreachableError, with the best that was found, for a recall that the engine cannot reach.
+        """
+        from birdsearch import optimize
+
+        with self._folder.writing():
+            self._clear()
+            wanted = optimize.Wanted(recall, engine, refine)
+            report = optimize.run(self._folder, self._catalog, self._retrieval, wanted, progress)
+            self._folder.drop_refinements(keep=self._catalog.get_state("refinement"))
+        return report
+
     # Upkeep
 
     def verify(self) -> VerifyReport:
@@ -419,7 +358,7 @@ class Index:
 
     def repair(self, progress: Progress | None = None) -> list[str]:
         """Rebuild what can be rebuilt, embed again only what cannot; returns what was done, in words."""
-        done = restore(self.path)
+        done = upkeep.restore_identity(self._folder)
         self._identity = self._folder.read_identity()
         with self._folder.writing():
             self._clear()
@@ -428,6 +367,11 @@ class Index:
                 self._identity = upkeep.write_classes_again(self._folder, self._catalog, self._identity, self.backbone)
                 self._classes = None
                 done.append("wrote the classifier again from the backbone")
+            if upkeep.refinement_problem(self._folder, self._catalog) is not None:
+                from birdsearch import optimize
+
+                optimize.refit(self._folder, self._catalog, self._retrieval)
+                done.append("fitted the refined space again")
             if count := self._catalog.settle():
                 done.append(f"worked out the species of {count} photos again")
         self._retrieval = Retrieval(self._folder, self._catalog, self._identity)

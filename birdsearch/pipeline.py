@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("birdsearch")
 
-NETWORK_BATCH = 32  # photos that the network sees at a time
-AHEAD = 4 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
+NETWORK_BATCH = 128  # photos that the network sees at a time, at most; fewer where it is slow...
+NETWORK_SECONDS = 0.5  # ...so that progress moves and Ctrl-C is heard
+AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
 COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
 COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
 
@@ -141,6 +142,7 @@ class AddRun:
         self._commit: Future[None] | None = None
         self._last_commit = time.monotonic()
         self._embedded_any = False
+        self._network_batch = min(16, NETWORK_BATCH)  # photos; adapts to the network
         self._made_by = "copy"  # what made the vectors of this run
 
     def run(self, folders: Sequence[bytes], seen: Iterable[Seen], *, prune: bool) -> AddReport:
@@ -246,8 +248,7 @@ class AddRun:
         path = os.fsencode(outcome.photo.path)
         if isinstance(outcome, Refused):
             if outcome.stage == "ignored":
-                self._ignore(path, outcome.reason)
-                return
+                return self._ignore(path, outcome.reason)
             # What could not be read today (permission, a disk that is away) is tried again tomorrow.
             state = (outcome.found.size, outcome.found.mtime_ns) if outcome.stage == "decode" else (None, None)
             self._refuse(path, state, Failure(outcome.photo.path, outcome.stage, outcome.reason))
@@ -264,7 +265,7 @@ class AddRun:
             return
         self._fingerprints.add(mark)
         self._waiting.append(outcome)
-        if len(self._waiting) >= NETWORK_BATCH:
+        if len(self._waiting) >= self._network_batch:
             self._embed_waiting()
 
     def _take_twin(self, photo: Photo, known: KnownFile | None) -> None:
@@ -307,7 +308,7 @@ class AddRun:
         """Each photo with its own row; one that the network cannot take becomes a failure of its own."""
         if not batch:
             return
-        backbone = self._backbone()
+        backbone, began = self._backbone(), time.monotonic()
         try:
             whole = backbone.embed_pixels(np.stack([decoded.pixels for decoded in batch]))
         except BackboneError as error:
@@ -315,6 +316,9 @@ class AddRun:
             yield from self._embedded_singly(batch, error)
             return
         self._embedded_any, self._made_by = True, backbone.made_by
+        if len(batch) >= self._network_batch:
+            wanted = int(NETWORK_SECONDS * len(batch) / (time.monotonic() - began + 1e-6))
+            self._network_batch = min(NETWORK_BATCH, max(4, min(wanted, 2 * self._network_batch)))
         for row, decoded in enumerate(batch):
             probabilities = None if whole.probabilities is None else whole.probabilities[row : row + 1]
             yield decoded, Embedded(whole.vectors[row : row + 1], whole.norms[row : row + 1], probabilities)

@@ -112,6 +112,32 @@ class AddReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """What one engine did on vectors of the user's own."""
+
+    engine: str
+    settings: str
+    recall: float  # share of the 10 true neighbours that were found
+    queries_per_second: float
+    build_seconds: float
+    bytes: int
+    rows: int  # it was tried on so many
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeReport:
+    """Which engine was chosen and why, and what became of the refined space."""
+
+    engine: str
+    trials: tuple[Trial, ...]
+    refined: bool  # whether searches use a refined space now
+    refinement: str  # what was done about it, in words; empty where it was not asked for
+    recall_at_1_before: float | None  # of labelled photos, before and after this call; None where there are no labels
+    recall_at_1_after: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyReport:
     """Whether an index keeps every promise of its format, and each breach in words."""
 

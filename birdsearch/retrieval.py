@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from birdsearch.commits import PartRow
 from birdsearch.errors import IndexDamagedError
 from birdsearch.folder import Folder
 from birdsearch.records import Filter, Ids, Match, Neighbours, Vectors, shown
+from birdsearch.refine import Refinement
 
 logger = logging.getLogger("birdsearch")
 
+RECALL = 0.95  # of the ten nearest, which an engine is chosen for unless `optimize` was told another
+_GROWTH = 4  # times as many rows as an engine was chosen for, and it is chosen again
 _DEAD_SHARE = 0.25  # removed rows that an engine may carry before it is built anew
 
 
@@ -26,7 +30,7 @@ class Retrieval:
         self._catalog = catalog
         self._identity = identity
         # One value, replaced as a whole: threads may search while another one notices a commit.
-        self._state: tuple[int, list[vectors.Engine]] = (-1, [])
+        self._state = _State(-1, [], None)
 
     def __len__(self) -> int:
         return sum(len(engine) for engine in self._engines())
@@ -85,28 +89,55 @@ class Retrieval:
             vectors[row], norms[row] = reader.row(*places[wanted[row]])
         return vectors, norms
 
+    def engine_name(self) -> str:
+        """Which kind of engine is saved; "none" before the first run has ended."""
+        saved = self._saved()
+        return "none" if saved is None else saved.name
+
     def nearest(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours:
         """The k best region ids for each query (q, dim); removed regions may be among them."""
         found = Neighbours(
             np.full((len(queries), 0), -1, dtype=np.int64), np.empty((len(queries), 0), dtype=np.float32)
         )
+        refinement = self._current().refinement
+        if refinement is not None:
+            queries = refinement.apply(queries)
         for engine in self._engines():
             found = vectors.merge(found, engine.search(queries, k, only=only), k)
         return found
 
     def _engines(self) -> list[vectors.Engine]:
+        return self._current().engines
+
+    def _current(self) -> "_State":
         generation = int(self._catalog.get_state("generation", 0))
         state = self._state
-        if generation != state[0]:
+        if generation != state.generation:
+            refinement = self.refinement()
             engine, newer = self._load()
-            both = (engine, self._built(newer) if newer else None)
-            self._state = state = (generation, [one for one in both if one is not None and len(one)])
-        return state[1]
+            both = (engine, self._flat(newer, refinement) if newer else None)
+            engines = [one for one in both if one is not None and len(one)]
+            self._state = state = _State(generation, engines, refinement)
+        return state
+
+    def refinement(self) -> Refinement | None:
+        """The transform into the refined space, where the index has one."""
+        chosen = self._catalog.get_state("refinement")
+        if chosen is None:
+            return None
+        path = self._folder.refinement(chosen["sha256"])
+        try:
+            if parts.checksum(path) == chosen["sha256"]:
+                return Refinement.read(path)
+            why = "it does not have the checksum it was written with"
+        except OSError as error:
+            why = str(error)
+        raise IndexDamagedError(f"{shown(str(path))} cannot be used ({why}): run `birdsearch repair`.")
 
     def is_ahead(self) -> bool:
         """Whether a writer has saved an engine since the snapshot was taken in which this is asked."""
         generation = int(self._catalog.get_state("generation", 0))
-        if generation == self._state[0] or not self._folder.engine.exists():
+        if generation == self._state.generation or not self._folder.engine.exists():
             return False
         return _generation(self._saved()) > generation
 
@@ -133,16 +164,31 @@ class Retrieval:
         except IndexDamagedError as error:
             logger.warning("%s Searching the stored vectors meanwhile.", error)
             return None
-        return engine if engine is not None and engine.stamp.get("index") == self._identity["id"] else None
+        if engine is None or engine.stamp.get("index") != self._identity["id"]:
+            return None
+        return engine if engine.stamp.get("refinement") == self._refinement_sha256() else None
 
-    def _built(self, listed: list[PartRow]) -> vectors.Engine:
-        """An engine over the living rows of these parts."""
-        dim = int(self._identity["backbone"]["dim"])
-        engine = vectors.build(np.empty((0, dim), np.float32), engine="flat")
+    def _refinement_sha256(self) -> str | None:
+        chosen = self._catalog.get_state("refinement")
+        return None if chosen is None else str(chosen["sha256"])
+
+    def _flat(self, listed: list[PartRow], refinement: Refinement | None) -> vectors.Engine:
+        """An exact engine over the living rows of these parts."""
+        ids, rows = self.gathered(listed, refinement)
+        return vectors.build(rows, ids=ids, engine="flat")
+
+    def gathered(self, listed: list[PartRow], refinement: Refinement | None) -> tuple[Ids, Vectors]:
+        """Region ids (n,) and vectors (n, dim or refined) of the living rows of these parts."""
+        dim = int(self._identity["backbone"]["dim"]) if refinement is None else refinement.dim
+        ids = np.empty(sum(part.rows for part in listed), dtype=np.int64)
+        rows = np.empty((len(ids), dim), dtype=np.float32)
+        count = 0
         for part in listed:
-            ids, rows = self.living(part)
-            engine.add(rows, ids)
-        return engine
+            some, living = self.living(part)
+            ids[count : count + len(some)] = some
+            rows[count : count + len(some)] = living if refinement is None else refinement.apply(living)
+            count += len(some)
+        return ids[:count], rows[:count]
 
     def living(self, part: PartRow) -> tuple[Ids, Vectors]:
         """Region ids (n,) and vectors (n, dim) of those rows of a part that the catalog still wants."""
@@ -157,24 +203,56 @@ class Retrieval:
         """Bring vectors.faiss up to date; the caller holds the lock. Returns whether anything was written."""
         listed = self._catalog.parts()
         wanted = self._catalog.counts()["regions"]
-        engine, newer = (None, listed) if rebuild else self._load()
-        if engine is not None and not newer and len(engine) - wanted <= _DEAD_SHARE * len(engine):
+        choice = self._catalog.get_state("engine", {"name": "auto", "recall": RECALL})
+        saved, newer = (None, listed) if rebuild else self._load()
+        held = 0 if saved is None else len(saved) + sum(part.rows for part in newer)
+        # An engine cannot forget, and what was fastest among few rows is not among many.
+        stale = held - wanted > _DEAD_SHARE * held or _outgrown(saved, choice["name"], wanted)
+        if saved is not None and not newer and not stale:
             return False
-        if engine is not None:
-            held = len(engine) + sum(part.rows for part in newer)
-            # An engine cannot forget: where too many of its rows are gone it is built anew.
-            engine = None if held - wanted > _DEAD_SHARE * held else vectors.load(self._folder.engine, mapped=False)
-        if engine is None:
-            engine = self._built(listed)
+        refinement = self.refinement()
+        if saved is None or stale:
+            ids, rows = self.gathered(listed, refinement)
+            # Few rows are searched exactly at once, and too few to build another engine on.
+            name = choice["name"] if len(ids) >= vectors.FLAT_UP_TO else "flat"
+            engine = vectors.build(rows, ids=ids, engine=name, recall=choice["recall"])
+            built_with = len(ids)
         else:
+            engine = vectors.load(self._folder.engine, mapped=False)
+            built_with = int(saved.stamp.get("built_with", len(saved)))
             for part in newer:
-                ids, rows = self.living(part)
+                ids, rows = self.gathered([part], refinement)
                 engine.add(rows, ids)
-        last = max((part.id for part in listed), default=0)
-        generation = int(self._catalog.get_state("generation", 0))
-        engine.save(self._folder.engine, {"index": self._identity["id"], "generation": generation, "last_part": last})
-        self._state = (-1, [])
+        self.keep(engine, built_with)
         return True
+
+    def keep(self, engine: vectors.Engine, built_with: int) -> None:
+        """Save an engine that holds every living row of the last commit."""
+        stamp = {
+            "index": self._identity["id"],
+            "generation": int(self._catalog.get_state("generation", 0)),
+            "last_part": max((part.id for part in self._catalog.parts()), default=0),
+            "refinement": self._refinement_sha256(),
+            "built_with": built_with,  # rows
+        }
+        engine.save(self._folder.engine, stamp)
+        self._state = _State(-1, [], None)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What answers searches at one commit."""
+
+    generation: int
+    engines: list[vectors.Engine]
+    refinement: Refinement | None
+
+
+def _outgrown(engine: vectors.Engine | None, choice: str, rows: int) -> bool:
+    """Whether an engine that was chosen by measuring has so many more rows now that it should be chosen again."""
+    if engine is None or choice != "auto" or rows < vectors.FLAT_UP_TO:
+        return False
+    return rows > _GROWTH * int(engine.stamp.get("built_with", len(engine))) or engine.name == "flat"
 
 
 def _generation(engine: vectors.Engine | None) -> int:

@@ -30,6 +30,8 @@ def problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> Iter
         yield f"{shown(str(folder.identity))} is not what the catalog remembers of it"
     if (why := _classes_problem(folder, identity)) is not None:
         yield why
+    if (why := refinement_problem(folder, catalog)) is not None:
+        yield why
     for part in catalog.parts():
         if (why := _part_problem(folder, catalog, part, int(identity["backbone"]["dim"]))) is not None:
             yield why
@@ -107,6 +109,19 @@ def write_classes_again(
     return identity
 
 
+def refinement_problem(folder: Folder, catalog: Catalog) -> str | None:
+    """What is wrong with the transform into the refined space, where the index has one."""
+    chosen = catalog.get_state("refinement")
+    if chosen is None:
+        return None
+    path = folder.refinement(chosen["sha256"])
+    if not path.exists():
+        return f"{shown(str(path))} is missing"
+    if parts.checksum(path) != chosen["sha256"]:
+        return f"{shown(str(path))} does not have the checksum it was written with"
+    return None
+
+
 def _classes_problem(folder: Folder, identity: dict[str, Any]) -> str | None:
     wanted = identity.get("classifier_sha256")
     if wanted is None:
@@ -152,6 +167,9 @@ def engine_problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) 
     if engine.stamp.get("index") != identity["id"]:
         yield f"{name} belongs to another index"
         return
+    chosen = catalog.get_state("refinement")
+    if engine.stamp.get("refinement") != (chosen and chosen["sha256"]):
+        return  # of before or after `optimize`: searches read the parts until the next writer builds it
     if int(engine.stamp["generation"]) > int(catalog.get_state("generation", 0)):
         yield f"{name} is of a later commit than the catalog"
         return

@@ -56,6 +56,7 @@ _add("features", asking.features, "Ask", "birdsearch features mystery.jpg --out 
 _add("info", indexing.info, "Look after", "birdsearch info --index garden")
 _add("failures", indexing.failures, "Look after", "birdsearch failures --index garden --csv")
 _add("remove", indexing.remove, "Look after", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
+_add("optimize", indexing.optimize, "Build", "birdsearch optimize --index garden --recall 0.99 --refine")
 _add("verify", indexing.verify, "Look after", "birdsearch verify --index garden")
 _add("repair", indexing.repair, "Look after", "birdsearch repair --index garden")
 

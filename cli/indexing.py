@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -162,6 +162,47 @@ def remove(
         show.say(f"removed {opened.remove(where):,}")
 
 
+def optimize(
+    index: IndexName = None,
+    recall: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the true ten nearest to be found.")] = 0.95,
+    engine: Annotated[
+        Literal["auto", "flat", "flat-fp16", "ivf", "hnsw"], typer.Option(help="Which engine; auto measures them.")
+    ] = "auto",
+    refine: Annotated[
+        bool | None,
+        typer.Option("--refine/--no-refine", help="Fit a better space on this index's own photos, or go back to none."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Measure which engine answers fastest on your photos, and make neighbours truer with --refine."""
+    with options.open_index(index) as opened, progress() as tell:
+        report = opened.optimize(recall=recall, engine=engine, refine=refine, progress=tell)
+    if json:
+        show.print_json(report)
+        return
+    columns = ("engine", "recall@10", "questions/s", "build", "size", "tried on")
+    show.print_table(
+        columns,
+        [
+            (
+                trial.engine,
+                f"{trial.recall:.4f}",
+                f"{trial.queries_per_second:,.0f}",
+                f"{trial.build_seconds:.1f} s",
+                f"{trial.bytes / 1e6:,.0f} MB",
+                f"{trial.rows:,}",
+            )
+            for trial in report.trials
+        ],
+    )
+    show.say(f"engine: {report.engine}")
+    if report.refinement:
+        show.say(f"refined space: {report.refinement}")
+    if report.recall_at_1_before is not None and report.recall_at_1_after is not None:
+        before, after = report.recall_at_1_before, report.recall_at_1_after
+        show.say(f"the nearest photo has the same label: {before:.1%} before, {after:.1%} now")
+
+
 def verify(index: IndexName = None, json: Json = False) -> None:
     """Check every promise of an index; exit with 1 if one is broken."""
     with options.open_index(index) as opened:
@@ -180,7 +221,7 @@ def verify(index: IndexName = None, json: Json = False) -> None:
 
 def repair(index: IndexName = None, json: Json = False) -> None:
     """Put right what verify finds; only what cannot be rebuilt is embedded again."""
-    from birdsearch.index import restore
+    from birdsearch.opening import restore
 
     done = restore(options.index_path(index))
     with options.open_index(index) as opened, progress() as tell:

@@ -461,7 +461,7 @@ def test_wrong_options_are_refused() -> None:
         load_backbone(DEFAULT, device="gpu")
     with pytest.raises(ValueError, match="precision must be auto, fp32, bf16, fp16; got 'fp8'"):
         load_backbone(DEFAULT, precision="fp8")
-    with pytest.raises(ValueError, match="runtime must be auto or torch, got 'tvm'"):
+    with pytest.raises(ValueError, match="runtime must be auto, openvino, torch; got 'tvm'"):
         load_backbone(DEFAULT, runtime="tvm")
     if not torch.cuda.is_available():
         with pytest.raises(BackboneUnavailableError, match="no cuda device"):
@@ -508,7 +508,7 @@ def test_loading_is_lazy_and_leaves_logging_alone(tmp_path: Path) -> None:
         from birdsearch.backbones import load_backbone
         heavy = {{"torch", "birder", "openvino", "onnx", "faiss"}}
         assert not heavy & set(sys.modules), heavy & set(sys.modules)
-        load_backbone("efficientnet_lite0_imagenet", **ON_CPU)
+        load_backbone("efficientnet_lite0_imagenet", device="cpu", runtime="torch")
         logging.warning("after")
         assert logging.getLogger().handlers == [handler]
         assert not logging.getLogger("birder").handlers

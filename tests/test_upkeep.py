@@ -12,7 +12,7 @@ import pytest
 import birdsearch
 from birdsearch import Index
 from birdsearch.errors import IndexDamagedError, IndexMissingError, IndexVersionError
-from birdsearch.index import restore
+from birdsearch.opening import restore
 from tests import frozen
 from tests.drawing import bird, write
 from tests.fakes import FakeBackbone

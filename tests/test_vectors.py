@@ -2,12 +2,13 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from birdsearch import vectors
+from birdsearch import enginefile, vectors
 from birdsearch.errors import IndexDamagedError
 from birdsearch.records import Ids, Neighbours, Vectors
 
@@ -218,7 +219,7 @@ def test_strange_files_are_damaged(tmp_path: Path) -> None:
         data[:-16] + b"\xff" * 8 + data[-8:],
         b"XXXX" + data[4:],
         data[:40] + data[50:],
-        footer + len(footer).to_bytes(8, "little") + vectors.MAGIC,
+        footer + len(footer).to_bytes(8, "little") + enginefile.MAGIC,
     ):
         path.write_bytes(broken)
         with pytest.raises(IndexDamagedError, match=r"e\.faiss"):
@@ -257,9 +258,12 @@ def test_a_write_that_fails_inside_faiss_is_the_callers_error() -> None:
         def write(self, data: bytes) -> int:
             raise OSError(28, "No space left on device")
 
-    engine = vectors.build(unit_rows(300))
+    def dump(take: Callable[[bytes], int]) -> None:
+        if take(b"x") == 0:
+            raise RuntimeError("faiss could not write")
+
     with pytest.raises(OSError, match="No space left"):
-        vectors._write(engine._index, Full(), engine.ids, {})  # type: ignore[arg-type]
+        enginefile.write(Full(), dump, np.arange(3), {})  # type: ignore[arg-type]
 
 
 def test_merge_takes_the_best_of_both() -> None:

@@ -35,6 +35,11 @@ __all__ = [
     "pull",
 ]
 
+CHOICES = {
+    "runtime": ("openvino", "torch"),
+    "device": ("cpu", "cuda", "mps"),
+    "precision": ("fp32", "bf16", "fp16"),
+}
 _SUFFIXES = (".pt", ".safetensors")
 
 
@@ -51,8 +56,9 @@ def load_backbone(
     `runtime` is auto, openvino or torch; `device` is auto, cpu, cuda or mps; `precision` is auto, fp32, bf16 or fp16.
     Weights are downloaded once; the export to OpenVINO is made once and kept in the cache.
     """
-    if runtime not in ("auto", "openvino", "torch"):
-        raise ValueError(f"runtime must be auto, openvino or torch, got {runtime!r}")
+    for word, value in (("runtime", runtime), ("device", device), ("precision", precision)):
+        if value not in ("auto", *CHOICES[word]):
+            raise ValueError(f"{word} must be auto, {', '.join(CHOICES[word])}; got {value!r}")
     if isinstance(name, Backbone):
         return name
     if not isinstance(name, str | Path):
