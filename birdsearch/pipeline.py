@@ -1,6 +1,5 @@
 """Files in, committed photos out: scan, read and decode, embed, write; overlapped, bounded, and counted."""
 
-import logging
 import os
 import time
 from collections import Counter, deque
@@ -23,8 +22,6 @@ from birdsearch.records import AddReport, Embedded, Failure, Photo, Prediction, 
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
-
-logger = logging.getLogger("birdsearch")
 
 NETWORK_BATCH = 128  # photos that the network sees at a time, at most; fewer where it is slow...
 NETWORK_SECONDS = 0.5  # ...so that progress moves and Ctrl-C is heard
@@ -248,7 +245,8 @@ class AddRun:
         path = os.fsencode(outcome.photo.path)
         if isinstance(outcome, Refused):
             if outcome.stage == "ignored":
-                return self._ignore(path, outcome.reason)
+                self._ignore(path, outcome.reason)
+                return
             # What could not be read today (permission, a disk that is away) is tried again tomorrow.
             state = (outcome.found.size, outcome.found.mtime_ns) if outcome.stage == "decode" else (None, None)
             self._refuse(path, state, Failure(outcome.photo.path, outcome.stage, outcome.reason))
@@ -312,7 +310,6 @@ class AddRun:
         try:
             whole = backbone.embed_pixels(np.stack([decoded.pixels for decoded in batch]))
         except BackboneError as error:
-            logger.debug("a batch failed, trying its photos one by one: %s", error)
             yield from self._embedded_singly(batch, error)
             return
         self._embedded_any, self._made_by = True, backbone.made_by

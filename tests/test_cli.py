@@ -587,3 +587,24 @@ def test_import_of_the_command_line_needs_no_network_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "", "")
+
+
+# optimize
+
+
+def test_optimize_measures_and_says_what_it_chose(own: Garden) -> None:
+    said = run("optimize", "--index", "own", "--recall", "0.99")
+    assert "flat" in said.out
+    assert "engine: flat" in said.out
+    assert "the nearest photo has the same label: 100.0% before, 100.0% now" in said.out
+    declined = run("optimize", "--index", "own", "--refine")
+    assert "refined space: declined: 6 photos are too few" in declined.out
+    report = run("optimize", "--index", "own", "--json").json
+    assert report["engine"] == "flat"
+    assert report["trials"][-1]["recall"] == 1.0
+    assert run("info", "--index", "own", "--json").json["refined"] is False
+
+
+def test_optimize_that_cannot_reach_its_recall_ends_with_1(own: Garden) -> None:
+    assert "take 'flat'" in run("optimize", "--index", "own", "--engine", "ivf", code=1).err
+    run("optimize", "--index", "own", "--recall", "2", code=2)
