@@ -1,7 +1,7 @@
 """The catalog: photos, regions, labels, predictions, failures and parts in one SQLite file."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -284,6 +284,15 @@ class Catalog(Database):
         with self.transaction() as connection:
             query = sa.select(regions.c.id, regions.c.row).where(regions.c.part_id == part_id).order_by(regions.c.row)
             return list(connection.execute(query))
+
+    def names_of_regions(self) -> Iterator[tuple[int, str | None, str | None]]:
+        """(region id, label, first predicted class) of every visible photo."""
+        first = sa.and_(predictions.c.photo_id == photos.c.id, predictions.c.rank == 1)
+        query = sa.select(regions.c.id, photos.c.label, predictions.c.class_name)
+        query = query.join(photos, regions.c.photo_id == photos.c.id).outerjoin(predictions, first)
+        with self.transaction() as connection:
+            for row in connection.execute(query.where(sa.not_(photos.c.missing))):
+                yield row[0], row[1], row[2]
 
     def photos_without_region(self) -> list[Photo]:
         """Photos that have lost their vector."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from birdsearch import parts
+from birdsearch import exports, parts
 from birdsearch.catalog import Catalog
 from birdsearch.commits import AUTHORITY, Batch, Entry, PartRow
 from birdsearch.errors import IndexUnwritableError, InputFileError
@@ -29,15 +29,15 @@ def export_photos(
         why = "it is a folder" if path.is_dir() else "its folder does not exist"
         raise IndexUnwritableError(f"cannot write {shown(str(path))}: {why}. Name a file in a folder that exists.")
 
-    def rows() -> Iterator[parts.Rows]:
+    def rows() -> Iterator[exports.Rows]:
         for start in range(0, len(ids), _ROWS):
             some = ids[start : start + _ROWS]
-            yield parts.Rows(catalog.photos(some), catalog.label_sources_of(some), *retrieval.rows(some))
+            yield exports.Rows(catalog.photos(some), catalog.label_sources_of(some), *retrieval.rows(some))
 
     with catalog.snapshot(), writable(path):
         ids = catalog.photo_ids(where)
         about = {"backbone": backbone, "folders": [os.fsdecode(root) for root in catalog.roots_in_use()]}
-        return parts.write_export(path, rows(), about)
+        return exports.write_export(path, rows(), about)
 
 
 def import_rows(catalog: Catalog, vectors_folder: Path, path: Path, folders: list[str]) -> tuple[int, int]:
@@ -45,23 +45,24 @@ def import_rows(catalog: Catalog, vectors_folder: Path, path: Path, folders: lis
     for folder in folders:
         catalog.settle_root(os.fsencode(folder))
     added = unchanged = 0
-    for rows in parts.read_export(path, _ROWS):
+    known = catalog.known_files([b"/"])  # once: asking for every batch would take the square of a million photos
+    held = {name for name, file in known.items() if file.photo_id is not None}
+    for rows in exports.read_export(path, _ROWS):
         for photo, source in zip(rows.photos, rows.label_sources, strict=True):
             _check(photo, source, path)
         names = [os.fsencode(photo.path) for photo in rows.photos]
-        known = catalog.known_files(sorted({os.path.dirname(name) for name in names}))
         first = {name: n for n, name in reversed(list(enumerate(names)))}  # a path named twice counts once
-        held = {name for name, file in known.items() if file.photo_id is not None}
         new = [n for n, name in enumerate(names) if name not in held and first[name] == n]
         unchanged += len(rows.photos) - len(new)
         if new:
             failed = [rows.photos[n].path for n in new if names[n] in known]
             _commit(catalog, vectors_folder, rows, new, failed)
             added += len(new)
+            held.update(names[n] for n in new)
     return added, unchanged
 
 
-def _commit(catalog: Catalog, vectors_folder: Path, rows: parts.Rows, new: list[int], failed: list[str]) -> None:
+def _commit(catalog: Catalog, vectors_folder: Path, rows: exports.Rows, new: list[int], failed: list[str]) -> None:
     next_photo, next_region = catalog.next_ids()
     batch = Batch(recovered=failed)
     for folder in sorted({os.path.dirname(os.fsencode(rows.photos[n].path)) for n in new}):

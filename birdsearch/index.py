@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from birdsearch import parts, photos, upkeep
+from birdsearch import photos, upkeep
 from birdsearch.catalog import Catalog
 from birdsearch.classify import Classes
 from birdsearch.errors import (
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("birdsearch")
 
 PREDICTIONS = 5  # stored with every photo
-EXCHANGE_ROWS = 4096  # photos that an export holds in memory at a time
 Image = photos.ImageLike
 
 
@@ -312,9 +311,10 @@ class Index:
         where the vectors are of another backbone, InputFileError where the file is no export.
         """
         from birdsearch.exchange import import_rows
+        from birdsearch.exports import read_about
 
         started = time.monotonic()
-        about = parts.read_about(Path(path))
+        about = read_about(Path(path))
         if about["backbone"] != self._identity["backbone"]:
             raise BackboneMismatchError(
                 f"{shown(str(path))} holds vectors of {about['backbone'].get('name')}, this index is made with "
@@ -370,8 +370,7 @@ class Index:
             if upkeep.refinement_problem(self._folder, self._catalog) is not None:
                 from birdsearch import optimize
 
-                optimize.refit(self._folder, self._catalog, self._retrieval)
-                done.append("fitted the refined space again")
+                done.append(optimize.refit(self._folder, self._catalog, self._retrieval))
             if count := self._catalog.settle():
                 done.append(f"worked out the species of {count} photos again")
         self._retrieval = Retrieval(self._folder, self._catalog, self._identity)

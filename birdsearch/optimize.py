@@ -1,6 +1,7 @@
 """Choose the engine and the space that answer best on the photos of one index, by measuring."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from birdsearch import parts, refine, tuning
 from birdsearch.catalog import Catalog
 from birdsearch.folder import Folder
-from birdsearch.records import Ids, OptimizeReport, Photo, Progress, Vectors
+from birdsearch.records import Ids, OptimizeReport, Progress, Vectors
 from birdsearch.refine import Refinement
 from birdsearch.retrieval import Retrieval
 
@@ -30,7 +31,8 @@ def run(
     ids, raw = retrieval.gathered(catalog.parts(), None)
     labels, classes = _names(catalog, ids)
     before = retrieval.refinement()
-    after, words = _space(raw, labels if (labels >= 0).any() else classes, before, wanted.refine)
+    recall_before = _recall(raw if before is None else before.apply(raw), labels)
+    after, words = _space(raw, (labels, classes), before, wanted.refine)
     rows = raw if after is None else after.apply(raw)
     names = None if wanted.engine == "auto" else [wanted.engine]
     engine, trials = tuning.tune(rows, ids=ids, recall=wanted.recall, candidates=names, progress=progress)
@@ -43,20 +45,22 @@ def run(
         trials=tuple(trials),
         refined=after is not None,
         refinement=words,
-        recall_at_1_before=_recall(raw if before is None else before.apply(raw), labels),
-        recall_at_1_after=_recall(rows, labels),
+        recall_at_1_before=recall_before,
+        recall_at_1_after=recall_before if after is before else _recall(rows, labels),
         seconds=time.monotonic() - started,
     )
 
 
-def refit(folder: Folder, catalog: Catalog, retrieval: Retrieval) -> None:
-    """Fit the refined space anew, where its file was lost. Needs the lock."""
+def refit(folder: Folder, catalog: Catalog, retrieval: Retrieval) -> str:
+    """Fit the refined space anew, where its file was lost; returns what was done. Needs the lock."""
     _, raw = retrieval.gathered(catalog.parts(), None)
-    _commit_space(folder, catalog, refine.fit(raw))
+    fits = len(raw) >= refine.LEAST and bool(np.ptp(raw[: refine.LEAST], axis=0).any())
+    _commit_space(folder, catalog, refine.fit(raw) if fits else None)
+    return "fitted the refined space again" if fits else "took back the refined space: too few photos to fit it again"
 
 
 def _space(
-    raw: Vectors, names: refine.Names, before: Refinement | None, wanted: bool | None
+    raw: Vectors, judges: Sequence[refine.Names], before: Refinement | None, wanted: bool | None
 ) -> tuple[Refinement | None, str]:
     """The space to use from now on, and what was decided in words."""
     if wanted is None:
@@ -67,27 +71,28 @@ def _space(
         return before, f"declined: {len(raw)} photos are too few to fit a space on, it takes {refine.LEAST}"
     if not np.ptp(raw[: refine.LEAST], axis=0).any():
         return before, "declined: the photos are all alike"
-    if (names >= 0).any():
-        unrefined, refined = refine.cross_fitted(raw, names)
-        if refined < unrefined:
-            return before, f"declined: neighbours would get worse, {unrefined:.3f} -> {refined:.3f} cross-fitted"
-        return refine.fit(raw), f"fitted: recall@1 {unrefined:.3f} -> {refined:.3f} cross-fitted"
-    return refine.fit(raw), "fitted (nothing to judge it by: no labels, no predictions)"
+    for names in judges:
+        judged = refine.cross_fitted(raw, names)
+        if judged is None:
+            continue
+        words = f"recall@1 {judged[0]:.3f} -> {judged[1]:.3f} cross-fitted"
+        if judged[1] < judged[0]:
+            return before, f"declined: neighbours would get worse, {words}"
+        return refine.fit(raw), f"fitted: {words}"
+    return refine.fit(raw), "fitted, with nothing to judge it by: no labels or predictions"
 
 
 def _names(catalog: Catalog, ids: Ids) -> tuple[refine.Names, refine.Names]:
     """For each region its photo's label and its first predicted class, as numbers; -1 where there is none."""
-    photo_of = catalog.visible(ids)
-    photos = {photo.id: photo for photo in catalog.photos(sorted(set(photo_of.values())))}
-    found: list[Photo | None] = [photos.get(photo_of.get(region, -1)) for region in ids.tolist()]
-    labels = [photo.label if photo else None for photo in found]
-    classes = [photo.predictions[0].class_name if photo and photo.predictions else None for photo in found]
-    return _numbered(labels), _numbered(classes)
-
-
-def _numbered(names: list[str | None]) -> refine.Names:
-    number = {name: n for n, name in enumerate(sorted({name for name in names if name is not None}))}
-    return np.array([-1 if name is None else number[name] for name in names], dtype=np.int64)
+    labels, classes = np.full(len(ids), -1, dtype=np.int64), np.full(len(ids), -1, dtype=np.int64)
+    row_of = {region_id: row for row, region_id in enumerate(ids.tolist())}
+    numbers: dict[str, int] = {}
+    for region_id, label, class_name in catalog.names_of_regions():
+        row = row_of.get(region_id)
+        if row is not None:
+            labels[row] = -1 if label is None else numbers.setdefault(label, len(numbers))
+            classes[row] = -1 if class_name is None else numbers.setdefault(class_name, len(numbers))
+    return labels, classes
 
 
 def _recall(rows: Vectors, labels: refine.Names) -> float | None:

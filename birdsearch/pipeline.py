@@ -362,7 +362,8 @@ class AddRun:
         untold = Under(unreached)  # nothing is known of what lies below a folder that cannot be listed
         gone = [(path, known) for path, known in self._known.items() if path not in untold]
         self._batch.recovered += [os.fsdecode(path) for path, known in gone if known.failure and path not in self._met]
-        missing = [k.photo_id for _, k in gone if k.photo_id is not None and k.photo_id not in self._seen | self._moved]
+        found = self._seen | self._moved
+        missing = [k.photo_id for _, k in gone if k.photo_id is not None and k.photo_id not in found]
         self._counts.missing = len(missing)
         if prune:
             self._wait()
@@ -391,20 +392,19 @@ class AddRun:
         stored = PartReader(self._vectors_folder)
         resolved = []
         twins, self._twins = self._twins, []
+        asked = {photo.sha256 for photo in twins if photo.sha256} - set(here)
+        held = [copy for sha256 in asked if (copy := self._catalog.stored_copy(sha256)) is not None]
+        for copy in sorted(held, key=lambda copy: (copy.part_id, copy.row)):  # so that each part is read once
+            here[copy.photo.sha256] = _Pending(copy.photo, *stored.row(copy.part_id, copy.row))
         for photo in twins:
             assert photo.sha256 is not None  # set by read
-            twin = here.get(photo.sha256)
-            if twin is None:
-                found = self._catalog.stored_copy(photo.sha256)
-                if found is None:
-                    # Its twin could not be embedded, or has shown something else since an earlier commit of this run.
-                    self._fingerprints.discard(fingerprint(photo.sha256))
-                    self._take(self._prepare(photos.FoundFile(os.fsencode(photo.path), photo.size, photo.mtime_ns)))
-                    continue
-                vector, norm = stored.row(found.part_id, found.row)
-                twin = here[photo.sha256] = _Pending(found.photo, vector, norm)
-            copy = replace(twin.photo, id=None, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
-            resolved.append(_Pending(copy, twin.vector, twin.norm))
+            if (twin := here.get(photo.sha256)) is None:
+                # Its twin could not be embedded, or has shown something else since an earlier commit of this run.
+                self._fingerprints.discard(fingerprint(photo.sha256))
+                self._take(self._prepare(photos.FoundFile(os.fsencode(photo.path), photo.size, photo.mtime_ns)))
+                continue
+            own = replace(twin.photo, id=None, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
+            resolved.append(_Pending(own, twin.vector, twin.norm))
         return resolved
 
     def _filled(self, batch: Batch, pending: list[_Pending]) -> parts.Part:

@@ -13,6 +13,7 @@ from birdsearch.records import Vectors
 LEAST = 500  # photos below which there is too little to fit on
 DIMS = 512  # of the refined space, at most
 _FITTED_ON = 50_000  # photos, drawn at random from more: the fit does not get better beyond
+_ROWS = 16_384  # worked on at a time, so that memory does not grow with the collection
 _ASKED = 2_000  # photos that ask when a space is judged
 
 Names = npt.NDArray[np.int64]  # (n,) a species' number for each photo, -1 for none
@@ -32,11 +33,14 @@ class Refinement:
 
     def apply(self, vectors: Vectors) -> Vectors:
         """Unit vectors (n, dim) in the refined space: (n, refined), rows of length 1."""
-        refined = (_rooted(vectors) - self.mean) @ self.projection
-        lengths = np.linalg.norm(refined, axis=1, keepdims=True)
-        # The mean itself has no direction; any fixed one will do.
-        refined[lengths[:, 0] == 0, 0] = 1
-        return np.asarray(refined / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+        refined = np.empty((len(vectors), self.dim), dtype=np.float32)
+        for start in range(0, len(vectors), _ROWS):
+            rows = (_rooted(vectors[start : start + _ROWS]) - self.mean) @ self.projection
+            lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+            # The mean itself has no direction; any fixed one will do.
+            rows[lengths[:, 0] == 0, 0] = 1
+            refined[start : start + _ROWS] = rows / np.where(lengths == 0, 1, lengths)
+        return refined
 
     def as_npz(self) -> bytes:
         """The refinement as the bytes of an .npz file."""
@@ -82,22 +86,44 @@ def recall_at_1(vectors: Vectors, names: Names) -> float:
         return float("nan")
     right = 0
     for start in range(0, len(asking), 256):
-        rows = asking[start : start + 256]
-        scores = vectors[rows] @ vectors.T
-        scores[np.arange(len(rows)), rows] = -np.inf
-        right += int((names[scores.argmax(axis=1)] == names[rows]).sum())
+        right += int(
+            (names[_nearest(vectors, asking[start : start + 256])] == names[asking[start : start + 256]]).sum()
+        )
     return right / len(asking)
 
 
-def cross_fitted(vectors: Vectors, names: Names) -> tuple[float, float]:
-    """Recall at 1 before and after; each half of the names is judged by a fit on the other half."""
+def _nearest(vectors: Vectors, rows: Names) -> Names:
+    """For each of these rows the nearest other one, looking at some at a time."""
+    best, who = np.full(len(rows), -np.inf, dtype=np.float32), np.zeros(len(rows), dtype=np.int64)
+    for first in range(0, len(vectors), _ROWS):
+        scores = vectors[rows] @ vectors[first : first + _ROWS].T
+        here = np.flatnonzero((rows >= first) & (rows < first + _ROWS))
+        scores[here, rows[here] - first] = -np.inf
+        found = scores.argmax(axis=1)
+        values = scores[np.arange(len(rows)), found]
+        who, best = np.where(values > best, found + first, who), np.maximum(values, best)
+    return who
+
+
+def cross_fitted(vectors: Vectors, names: Names) -> tuple[float, float] | None:
+    """Recall at 1 before and after; each half of the names is judged by a fit on the other half.
+
+    None where nothing can be judged so: fewer than two names with siblings, or photos that are all alike.
+    """
+    named = np.flatnonzero(names >= 0)
+    if len(named) > 2 * _FITTED_ON:
+        named = np.sort(np.random.default_rng(0).permutation(named)[: 2 * _FITTED_ON])
+    vectors, names = vectors[named], names[named]
     half = names % 2 == 0
-    before, after = [], []
-    for judged in (half, ~half):
-        part = names[judged]
-        before.append(recall_at_1(vectors[judged], part))
-        after.append(recall_at_1(fit(vectors[~judged]).apply(vectors[judged]), part))
-    return float(np.mean(before)), float(np.mean(after))
+    judged: list[tuple[float, float]] = []
+    for asked in (half, ~half):
+        if asked.any() and not asked.all() and np.ptp(vectors[~asked], axis=0).any():
+            part, space = names[asked], fit(vectors[~asked])
+            judged.append((recall_at_1(vectors[asked], part), recall_at_1(space.apply(vectors[asked]), part)))
+    judged = [pair for pair in judged if not np.isnan(pair[0])]
+    if not judged:
+        return None
+    return float(np.mean([before for before, _ in judged])), float(np.mean([after for _, after in judged]))
 
 
 def _rooted(vectors: Vectors) -> Vectors:

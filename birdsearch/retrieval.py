@@ -10,7 +10,7 @@ import numpy as np
 from birdsearch import parts, vectors
 from birdsearch.catalog import Catalog
 from birdsearch.commits import PartRow
-from birdsearch.errors import IndexDamagedError
+from birdsearch.errors import IndexDamagedError, RecallUnreachableError
 from birdsearch.folder import Folder
 from birdsearch.records import Filter, Ids, Match, Neighbours, Vectors, shown
 from birdsearch.refine import Refinement
@@ -19,6 +19,8 @@ logger = logging.getLogger("birdsearch")
 
 RECALL = 0.95  # of the ten nearest, which an engine is chosen for unless `optimize` was told another
 _GROWTH = 4  # times as many rows as an engine was chosen for, and it is chosen again
+_DEEP = 1_000  # answers among which k visible ones should have been
+_PARTS = 32  # that enter an engine at a time: it sorts all its ids anew each time
 _DEAD_SHARE = 0.25  # removed rows that an engine may carry before it is built anew
 
 
@@ -66,6 +68,9 @@ class Retrieval:
             if fetch >= held or all(len(row) >= k for row in rows):
                 break
             fetch *= 4
+            if only is None and fetch > _DEEP:  # most photos are missing, as on a disk that is away
+                only = self._catalog.region_ids(Filter())
+                held = len(only)
         wanted = sorted({photo_id for row in rows for _, photo_id in row[:k]})
         records = dict(zip(wanted, self._catalog.photos(wanted), strict=True))
         scores = found.scores if found is not None else ids
@@ -215,13 +220,17 @@ class Retrieval:
             ids, rows = self.gathered(listed, refinement)
             # Few rows are searched exactly at once, and too few to build another engine on.
             name = choice["name"] if len(ids) >= vectors.FLAT_UP_TO else "flat"
-            engine = vectors.build(rows, ids=ids, engine=name, recall=choice["recall"])
+            try:
+                engine = vectors.build(rows, ids=ids, engine=name, recall=choice["recall"])
+            except RecallUnreachableError as error:
+                logger.warning("%s Every photo is compared meanwhile.", error)
+                engine = vectors.build(rows, ids=ids, engine="flat")
             built_with = len(ids)
         else:
             engine = vectors.load(self._folder.engine, mapped=False)
             built_with = int(saved.stamp.get("built_with", len(saved)))
-            for part in newer:
-                ids, rows = self.gathered([part], refinement)
+            for start in range(0, len(newer), _PARTS):
+                ids, rows = self.gathered(newer[start : start + _PARTS], refinement)
                 engine.add(rows, ids)
         self.keep(engine, built_with)
         return True
@@ -250,9 +259,12 @@ class _State:
 
 def _outgrown(engine: vectors.Engine | None, choice: str, rows: int) -> bool:
     """Whether an engine that was chosen by measuring has so many more rows now that it should be chosen again."""
-    if engine is None or choice != "auto" or rows < vectors.FLAT_UP_TO:
+    if engine is None or rows < vectors.FLAT_UP_TO:
         return False
-    return rows > _GROWTH * int(engine.stamp.get("built_with", len(engine))) or engine.name == "flat"
+    if choice.startswith("flat"):
+        return engine.name != choice
+    built_with = int(engine.stamp.get("built_with", len(engine)))
+    return rows > _GROWTH * built_with or (engine.name == "flat" and built_with < vectors.FLAT_UP_TO)
 
 
 def _generation(engine: vectors.Engine | None) -> int:

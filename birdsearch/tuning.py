@@ -64,7 +64,7 @@ def tune(
             break
     for name in [name for name in wanted if name.startswith("flat")]:
         trials.append(Trial(name, "", 1.0, exam.exact_speed, 0.0, rows.nbytes >> ("16" in name), len(rows)))
-        if exam.exact_speed > fastest:
+        if engine is None or exam.exact_speed > fastest:
             engine, fastest = engines.build(rows, ids=names, engine=name), exam.exact_speed
     if engine is None:
         top = max(trials, key=lambda trial: trial.recall)
@@ -114,7 +114,7 @@ class _Exam:
 def _try(name: str, exam: _Exam, recall: float) -> tuple[engines.Engine, Trial]:
     """An engine of this kind without the questions, tuned to the recall or, failing that, to the best it can."""
     began = time.perf_counter()
-    sample = exam.rows[exam.others[:: max(1, len(exam.others) // LEARN_FROM)]]
+    sample = exam.rows[exam.others[:: max(1, -(-len(exam.others) // LEARN_FROM))]]
     if len(sample) < 500:
         raise RecallUnreachableError(f"the engine {name} needs at least 1,000 vectors to learn from: take 'flat'")
     cells = int(min(4 * np.sqrt(len(exam.rows)), len(sample) / 25))

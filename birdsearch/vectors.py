@@ -5,9 +5,10 @@ main directions, a byte each) near the query, found by cells or by a graph; a sh
 """
 
 import os
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -55,7 +56,11 @@ def load(path: Path, *, mapped: bool = True) -> "Engine":
     try:
         with path.open("rb") as file:
             footer, ids = enginefile.read_footer(file)
+            if mapped and footer["engine"] == "flat" and len(ids) < FLAT_UP_TO:
+                rows = _Few.read(file, int(footer["faiss_bytes"]), len(ids), int(footer["dim"]))
+                return Engine(rows, ids, name="flat", stamp=footer["stamp"], mapped=True)
             faiss = _faiss(int(footer["dim"]))
+            os.lseek(file.fileno(), 0, os.SEEK_SET)  # where /dev/fd shares the place in the file (macOS)
             # The open file, not the name: a writer may rename a newer engine over it between the two reads.
             name = f"/dev/fd/{file.fileno()}"
             flags = faiss.IO_FLAG_MMAP_IFC if mapped else 0
@@ -65,7 +70,7 @@ def load(path: Path, *, mapped: bool = True) -> "Engine":
         return Engine(
             index, ids, name=footer["engine"], settings=footer["settings"], stamp=footer["stamp"], mapped=mapped
         )
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, struct.error) as error:
         raise IndexDamagedError(f"the engine {path} cannot be read ({error}). {REBUILD}") from error
 
 
@@ -103,7 +108,8 @@ class Engine:
         self.mapped = mapped
         self.ids = ids  # (n,), in the order of the rows
         self._index = index
-        self._rows, self._inner, self._turn = _opened(index)
+        opened: tuple[Any, Any, Any] = (index, None, None) if isinstance(index, _Few) else _opened(index)
+        self._rows, self._inner, self._turn = opened
         self._order_ids()
 
     def __len__(self) -> int:
@@ -189,6 +195,8 @@ class Engine:
 
     def _stored(self) -> npt.NDArray[Any]:
         """The rows as they are kept (n, dim), float32 or float16: a view, even of a mapped file."""
+        if isinstance(self._rows, _Few):
+            return self._rows.rows
         if not len(self):
             return np.empty((0, self.dim), dtype=np.float32)
         faiss = _faiss(self.dim)
@@ -209,6 +217,8 @@ class Engine:
 
     def _compare(self, queries: Vectors, k: int, allowed: Positions | None) -> tuple[Positions, Vectors]:
         """Positions and scores (q, k) of the best rows by comparing all that are allowed."""
+        if isinstance(self._rows, _Few):
+            return self._rows.best(queries, k, allowed)
         faiss = _faiss(self.dim)
         if len(queries) < BATCH and (allowed is None or 100 * len(allowed) > len(self)):
             params = faiss.SearchParameters(sel=self._selector(allowed))
@@ -286,6 +296,38 @@ class Engine:
             scores[some] = np.einsum("md,d->m", _floats(stored[positions[some]]), query)
         best = _best(self.ids[positions][None], scores[None], k)
         return best.ids[0], best.scores[0]
+
+
+class _Few:
+    """So few rows that numpy compares them sooner than faiss is loaded: what a cold question to most indexes needs."""
+
+    def __init__(self, rows: Vectors) -> None:
+        self.rows = rows  # (n, dim)
+        self.d = rows.shape[1]
+        self.code_size = 4 * self.d
+
+    @classmethod
+    def read(cls, file: BinaryIO, end: int, count: int, dim: int) -> "_Few":
+        """The rows of a flat engine: the last bytes of what faiss wrote."""
+        file.seek(0)
+        kind, held_dim, held = struct.unpack("<4siq", file.read(16))
+        if (kind, held_dim, held) != (b"IxFI", dim, count):
+            raise ValueError(f"it begins with {kind!r}, {held} rows of {held_dim}, not {count} of {dim}")
+        file.seek(end - 4 * count * dim)
+        rows = np.frombuffer(file.read(4 * count * dim), dtype="<f4")
+        return cls(np.asarray(rows.reshape(count, dim), dtype=np.float32))
+
+    def best(self, queries: Vectors, k: int, allowed: Positions | None) -> tuple[Positions, Vectors]:
+        """Positions and scores (q, k), best first."""
+        rows = self.rows if allowed is None else self.rows[allowed]
+        places, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
+        for start in range(0, len(queries), 256):
+            some = queries[start : start + 256] @ rows.T
+            top = np.argpartition(-some, k - 1, axis=1)[:, :k]
+            order = np.argsort(-np.take_along_axis(some, top, 1), axis=1, kind="stable")
+            places[start : start + 256] = np.take_along_axis(top, order, 1)
+            scores[start : start + 256] = np.take_along_axis(some, places[start : start + 256], 1)
+        return places if allowed is None else allowed[places], scores
 
 
 def empty(name: str, dim: int, *, turn: Vectors | None = None, cells: int = 0) -> Engine:

@@ -253,9 +253,9 @@ def import_(
 ) -> None:
     """Add the photos of an exported file to an index without embedding them again; a missing index is made."""
     import birdsearch
-    from birdsearch import parts
+    from birdsearch.exports import read_about
 
-    made_with = parts.read_about(file)["backbone"]["name"]
+    made_with = read_about(file)["backbone"]["name"]
     path = options.index_path(index)
     try:
         opened = birdsearch.open(path, backbone=backbone)

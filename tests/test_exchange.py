@@ -172,7 +172,7 @@ def test_export_that_cannot_be_written_says_what_to_do(index: Index, tmp_path: P
 
 def test_export_that_fails_leaves_the_old_file(index: Index, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = exported.read_bytes()
-    monkeypatch.setattr("birdsearch.parts._vector_column", lambda _: 1 / 0)
+    monkeypatch.setattr("birdsearch.exports.vector_column", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         index.export(exported)
     assert exported.read_bytes() == before

@@ -109,3 +109,29 @@ def test_wrong_wishes(index: Index) -> None:
         index.optimize(recall=1.5)
     with pytest.raises(ValueError, match="nosuch"):
         index.optimize(engine="nosuch")
+
+
+def test_one_species_judges_by_predictions_or_not_at_all(index: Index, photos: Path, fake: FakeBackbone) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.undo()
+    labels = photos.parent / "all.csv"
+    labels.write_text("path,species\n" + "".join(f"{photo.path},Wren\n" for photo in index.photos()))
+    index.add(photos, labels=str(labels))
+    report = index.optimize(refine=True)
+    assert report.refined
+
+
+def test_an_index_without_photos_can_be_optimized(tmp_path: Path, fake: FakeBackbone) -> None:
+    with birdsearch.create(tmp_path / "empty", backbone=fake) as empty:
+        assert empty.optimize().engine == "flat"
+        assert not empty.optimize(refine=True).refined
+
+
+def test_a_lost_refinement_of_a_lost_part_is_taken_back(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.optimize(refine=True)
+    next(index.path.glob("refinement-*.npz")).unlink()
+    next((index.path / "vectors").glob("*.parquet")).unlink()
+    done = index.repair()
+    assert any("took back the refined space" in line for line in done)
+    assert index.verify().problems == ()
+    assert index.repair() == []

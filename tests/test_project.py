@@ -47,6 +47,7 @@ GROUP_OF = {
     "files": "photos",
     "tables": "catalog",
     "database": "catalog",
+    "exports": "parts",
     "enginefile": "vectors",
     "tuning": "vectors",
     "optimize": "index",

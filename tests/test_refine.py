@@ -30,7 +30,9 @@ def test_refined_rows_are_unit_rows_of_the_new_dimension() -> None:
 
 def test_the_fit_tempers_what_all_photos_share() -> None:
     vectors, names = shared_direction()
-    before, after = cross_fitted(vectors, names)
+    judged = cross_fitted(vectors, names)
+    assert judged is not None
+    before, after = judged
     assert after > before + 0.05
     assert recall_at_1(fit(vectors).apply(vectors), names) > recall_at_1(vectors, names) + 0.05
 
@@ -70,3 +72,12 @@ def test_recall_counts_only_photos_that_have_a_sibling() -> None:
     rows[1] = rows[0]
     assert recall_at_1(rows, np.array([5, 5, 7, -1])) == 1.0
     assert np.isnan(recall_at_1(rows, np.array([1, 2, 3, -1])))
+
+
+def test_one_name_alone_cannot_judge_a_fit() -> None:
+    vectors, names = shared_direction()
+    assert cross_fitted(vectors, np.zeros(len(names), dtype=np.int64)) is None
+    assert cross_fitted(vectors, np.full(len(names), -1)) is None
+    assert cross_fitted(vectors, np.arange(len(names))) is None
+    lonely = np.where(names == 0, 0, np.arange(len(names)) + 1)
+    assert cross_fitted(vectors, lonely) is not None

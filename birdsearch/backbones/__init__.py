@@ -90,8 +90,9 @@ def _in_openvino(
     backbone = openvino_runtime.open_export(exported, precision, in_torch) if exported else None
     if backbone is None:
         original = in_torch()
-        exported = openvino_runtime.make_export(original, progress)
-        backbone = openvino_runtime.open_export(exported, precision, lambda: original) if exported else None
+        if not (exported and openvino_runtime.was_refused(exported, precision)):
+            exported = openvino_runtime.make_export(original, progress)
+            backbone = openvino_runtime.open_export(exported, precision, lambda: original) if exported else None
         if backbone is None and must:
             raise BackboneUnavailableError(
                 f"OpenVINO cannot run {original.name} at {precision_there} (see the note above). Use the runtime torch"

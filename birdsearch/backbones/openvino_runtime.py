@@ -7,6 +7,7 @@ import logging
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +28,7 @@ logger = logging.getLogger("birdsearch")
 RECIPE = 1  # counts up when what is exported, or how, changes
 CHUNK = 4  # photos in one call of the network: more gain nothing on a processor
 FEW = 4  # photos that are answered sooner by all cores together
+_GIVEN_UP = 86_400  # seconds after which an unfinished export is that of a process that was killed
 _PACKAGES = ("birder", "torch", "torchvision", "openvino", "onnx", "onnxscript")
 
 # The vectors of torch and of an export must stay in one space: cosine of every photo, and of the median one.
@@ -65,7 +67,8 @@ class OpenVinoNetwork:
         from openvino import AsyncInferQueue
 
         if len(pixels) <= FEW:
-            answer = self._model("LATENCY")(pixels)
+            # A request of its own: other threads may be asking too.
+            answer = self._model("LATENCY").create_infer_request().infer({0: pixels})
             return Raw(*(np.array(answer[n], dtype=np.float32) for n in range(len(answer))))
         model = self._model("THROUGHPUT")
         chunks: dict[int, list[Vectors]] = {}
@@ -81,6 +84,10 @@ class OpenVinoNetwork:
             queue.start_async({0: pixels[start : start + chunk]}, start)
         queue.wait_all()
         return Raw(*(np.concatenate(parts) for parts in zip(*(chunks[start] for start in sorted(chunks)), strict=True)))
+
+    def prepare(self) -> None:
+        """Open the files now: a damaged one raises RuntimeError here and not at the first photo."""
+        self._model("LATENCY")
 
     def _model(self, hint: str) -> Any:
         import openvino
@@ -152,11 +159,22 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
     for choice in choices:
         if choice in checks and checks[choice].passes(choice):
             try:
-                return Backbone(facts, OpenVinoNetwork(folder, choice, torch_backbone))
+                network = OpenVinoNetwork(folder, choice, torch_backbone)
+                network.prepare()
+                return Backbone(facts, network)
             except RuntimeError as error:
                 logger.warning("the exported network in %s cannot be opened (%s): torch runs it instead", folder, error)
                 return None
     return None
+
+
+def was_refused(name: str, precision: str) -> bool:
+    """Whether an export is there whose vectors at this precision do not agree with those of torch."""
+    try:
+        stored = json.loads((exports_folder() / name / "facts.json").read_text(encoding="utf-8"))
+        return precision in stored["checks"] and not Check(**stored["checks"][precision]).passes(precision)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
@@ -172,6 +190,9 @@ def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
         progress("prepare", 0, None, facts.name)
     try:
         exports_folder().mkdir(parents=True, exist_ok=True)
+        for old in exports_folder().glob("unfinished-*"):
+            if time.time() - old.stat().st_mtime > _GIVEN_UP:
+                shutil.rmtree(old, ignore_errors=True)
         folder = Path(tempfile.mkdtemp(prefix="unfinished-", dir=exports_folder()))
     except OSError as error:
         logger.warning("torch runs %s: no place for its export (%s)", facts.name, error)
@@ -187,15 +208,23 @@ def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
         reason = f"its export failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         logger.warning("torch runs %s: %s", facts.name, reason)
         if not isinstance(error, OSError):
-            failed.write_text(reason, encoding="utf-8")
+            _remember(failed, reason)
         return None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if not any(check.passes(precision) for precision, check in checks.items()):
         reason = f"its export does not agree with torch ({checks})"
         logger.warning("torch runs %s: %s", facts.name, reason)
+        shutil.rmtree(exports_folder() / name, ignore_errors=True)
+        _remember(failed, reason)
         return None
     return name
+
+
+def _remember(failed: Path, reason: str) -> None:
+    """So that the next process does not try again what takes long and fails."""
+    with contextlib.suppress(OSError):
+        failed.write_text(reason, encoding="utf-8")
 
 
 def _write_network(backbone: Backbone, folder: Path) -> None:
@@ -225,7 +254,7 @@ def _checked(backbone: Backbone, folder: Path) -> dict[str, Check]:
     pixels = np.stack([photos.load(picture, backbone.input_size) for picture in pictures])
     expected = backbone.embed_pixels(pixels).vectors
     checks = {}
-    for precision in {"fp32", supported_precision("auto")}:
+    for precision in _HINT:
         network = OpenVinoNetwork(folder, precision, lambda: backbone)
         cosines = (Backbone(backbone.facts, network).embed_pixels(pixels).vectors * expected).sum(axis=1)
         checks[precision] = Check(float(cosines.min()), float(np.median(cosines)))
