@@ -2,7 +2,7 @@
 #
 #   make demo [PHOTOS=DIR]   index photos (else sample photos that are drawn), query, classify, leave an HTML page
 #   make test                tests, lint and types
-#   make bench [PHOTOS=DIR]  measure retrieval
+#   make bench               every table of benchmarks/RESULTS.md: hours; one alone: python -m benchmarks.NAME
 #   make setup               build .venv and nothing else
 
 # The first of these that is new enough builds .venv; `make PYTHON=/path/to/python3.12 …` chooses.
@@ -49,9 +49,13 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Real photos lie beside the checkout, in ../shared/data/birds300; the alternatives get environments of their own.
 bench: $(READY)
-	@if [ -z "$$PHOTOS" ]; then $(BIN)/birdsearch demo; fi; \
-	$(BIN)/python -m benchmarks.retrieval "$${PHOTOS:-demo/photos}"
+	$(BIN)/python -m benchmarks.retrieval ../shared/data/birds300
+	$(BIN)/python -m benchmarks.parity ../shared/data/birds300 20
+	$(BIN)/python -m benchmarks.indexing
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.cold
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo
