@@ -524,3 +524,12 @@ def _cpu() -> Any:
     import torch
 
     return torch.device("cpu")
+
+
+def test_a_wrong_name_says_that_and_nothing_else(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "birdsearch", "index", str(tmp_path), "--index", str(tmp_path / "index")]
+    done = subprocess.run([*command, "--backbone", "nosuch"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("birdsearch: no backbone is called nosuch.")

@@ -84,9 +84,9 @@ def registered_names() -> list[str]:
 
 def weights_of(name: str) -> Weights:
     """The file of weights that a registered name stands for."""
-    from birder.common.lib import get_pretrained_model_url
-
     entry = _entry(name)
+    from birder.common.lib import get_pretrained_model_url  # after _entry, which quiets what birder imports
+
     suffix = _format(entry) or ""  # _entry has made sure that there is one
     file, url = get_pretrained_model_url(name, suffix)
     form = entry["formats"][suffix]
