@@ -163,6 +163,7 @@ class Index:
     def _clear(self) -> None:
         """Remove what the catalog knows nothing of; every writer does so before it commits."""
         self._retrieval.drop_later_engine()
+        self._folder.drop_refinements(keep=self._catalog.get_state("refinement"))
         for path in self._folder.unlisted({part.id for part in self._catalog.parts()}):
             path.unlink()
 
@@ -345,9 +346,7 @@ class Index:
         with self._folder.writing():
             self._clear()
             wanted = optimize.Wanted(recall, engine, refine)
-            report = optimize.run(self._folder, self._catalog, self._retrieval, wanted, progress)
-            self._folder.drop_refinements(keep=self._catalog.get_state("refinement"))
-        return report
+            return optimize.run(self._folder, self._catalog, self._retrieval, wanted, progress)
 
     # Upkeep
 
