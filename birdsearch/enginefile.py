@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from birdsearch.files import durable
 from birdsearch.records import Ids
 
 MAGIC = b"BIRDVEC1"
@@ -36,22 +37,8 @@ def damage(path: Path) -> str | None:
 
 def save(path: Path, dump: Callable[[Callable[[bytes], int]], None], ids: Ids, footer: dict[str, Any]) -> None:
     """Write a file so that a crash leaves the old one or the new one; `dump(write)` hands over the faiss bytes."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file, dump, ids, footer)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    if os.name == "posix":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    with durable(path) as file:
+        write(file, dump, ids, footer)
 
 
 def write(file: BinaryIO, dump: Callable[[Callable[[bytes], int]], None], ids: Ids, footer: dict[str, Any]) -> None:

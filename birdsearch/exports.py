@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdsearch.errors import InputFileError
-from birdsearch.parts import UNFINISHED, vector_column
+from birdsearch.files import durable
+from birdsearch.parts import vector_column
 from birdsearch.records import Photo, Prediction, Vectors, shown
 
 _PREDICTION = pa.struct(
@@ -74,30 +75,28 @@ def write_export(path: Path, rows: Iterable[Rows], about: dict[str, Any]) -> int
     """Write one Parquet file that other tools read too; it appears whole or not at all. Returns how many photos."""
     schema = _PHOTO.append(pa.field("vector", pa.list_(pa.float32(), int(about["backbone"]["dim"]))))
     schema = schema.with_metadata({"birdsearch": json.dumps(about)})
-    unfinished = path.with_name(path.name + UNFINISHED)
     count = 0
-    try:
-        with unfinished.open("wb") as file, pq.ParquetWriter(file, schema) as writer:
-            for some in rows:
-                columns: dict[str, Any] = {name: [getattr(p, name) for p in some.photos] for name in _PLAIN}
-                for name in (*_TEXTS, "label", "species"):
-                    columns[name] = [None if value is None else shown(value) for value in columns[name]]
-                columns["path"] = [shown(p.path) for p in some.photos]
-                columns["path_bytes"] = [os.fsencode(p.path) for p in some.photos]
-                columns["label_source"] = some.label_sources
-                columns["predictions"] = [
-                    [{name: getattr(guess, name) for name in _PREDICTION.names} for guess in p.predictions]
-                    for p in some.photos
-                ]
-                columns["norm"] = some.norms
-                columns["vector"] = vector_column(some.vectors)
-                writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
-                count += len(some.photos)
-        unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
+    with durable(path) as file, pq.ParquetWriter(file, schema) as writer:
+        for some in rows:
+            columns = _columns(some)
+            writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
+            count += len(some.photos)
     return count
+
+
+def _columns(some: Rows) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: [getattr(p, name) for p in some.photos] for name in _PLAIN}
+    for name in (*_TEXTS, "label", "species"):
+        columns[name] = [None if value is None else shown(value) for value in columns[name]]
+    columns["path"] = [shown(p.path) for p in some.photos]
+    columns["path_bytes"] = [os.fsencode(p.path) for p in some.photos]
+    columns["label_source"] = some.label_sources
+    columns["predictions"] = [
+        [{name: getattr(guess, name) for name in _PREDICTION.names} for guess in p.predictions] for p in some.photos
+    ]
+    columns["norm"] = some.norms
+    columns["vector"] = vector_column(some.vectors)
+    return columns
 
 
 def read_about(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Finding and reading: the files under the named folders, and the bytes of those that are photos."""
+"""Files: those under the named folders, the bytes of those that are photos, and how one is put in place whole."""
 
 import difflib
 import errno
@@ -7,12 +7,16 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
 
 from birdsearch.errors import PhotoMissingError, PhotoUnreadableError
 from birdsearch.records import Failure, Photo, shown
 from birdsearch.sniff import HEAD, Kind, identify
 
+UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
 MAX_BYTES = 2**30  # of one file: larger ones are refused, as they are read whole
 
 
@@ -251,3 +255,27 @@ class Under:
 def slashed(folder: bytes) -> bytes:
     """The folder with a slash at its end, so that what follows is a path under it."""
     return folder if folder.endswith(b"/") else folder + b"/"
+
+
+# Writing ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def durable(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that is in place, whole and synced, when the block ends; on any error the old one stays."""
+    unfinished = path.with_name(path.name + UNFINISHED)
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    if os.name != "nt":  # there folders cannot be synced
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

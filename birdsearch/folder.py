@@ -22,6 +22,7 @@ from birdsearch.errors import (
     IndexUnwritableError,
     IndexVersionError,
 )
+from birdsearch.files import UNFINISHED
 from birdsearch.records import shown
 
 FORMAT = 1
@@ -141,7 +142,7 @@ class Folder:
             return
         if self._holds_parts():
             raise self._damaged("is missing")  # a new index would mix its vectors with what lies here
-        foreign = sorted(p.name for p in self.path.iterdir() if p.name.removesuffix(parts.UNFINISHED) not in _OURS)
+        foreign = sorted(p.name for p in self.path.iterdir() if p.name.removesuffix(UNFINISHED) not in _OURS)
         if foreign:
             raise IndexExistsError(
                 f"{shown(str(self.path))} holds other files ({shown(foreign[0])}): "
@@ -208,7 +209,7 @@ class Folder:
         for folder in (self.path, self.vectors):
             if folder.is_dir():
                 for path in folder.iterdir():
-                    if path.name.endswith((parts.UNFINISHED, ".tmp")) and path.is_file():
+                    if path.name.endswith(UNFINISHED) and path.is_file():
                         path.unlink()
 
     def unlisted(self, listed: set[int]) -> list[Path]:

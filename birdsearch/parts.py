@@ -1,7 +1,6 @@
 """Parts: append-only Parquet files of vectors, and how any file of an index is put in place."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from birdsearch.errors import IndexDamagedError
+from birdsearch.files import durable
 from birdsearch.records import Ids, Vectors
 
 SUFFIX = ".parquet"
-UNFINISHED = ".unfinished"  # what a temporary file ends with until it is renamed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,28 +30,8 @@ def file_of(folder: Path, part_id: int) -> Path:
 
 def write_durably(path: Path, data: bytes | memoryview) -> None:
     """Put a file in place so that after a crash it is there whole or not at all."""
-    unfinished = path.with_name(path.name + UNFINISHED)
-    try:
-        with unfinished.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    except OSError:
-        unfinished.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in this folder survive a power cut, where the system lets folders be synced."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with durable(path) as file:
+        file.write(data)
 
 
 def write(path: Path, part: Part) -> str:

@@ -35,7 +35,19 @@ NAMES = ("fresh", "changed", "relabelled", "moved", "pruned", "removed", "repair
 SEED = 20261
 
 # Where the state on disk changes: a kill is tried in every line of these.
-WRITING = ["create", "_clear", "writing", "_sign", "_tidy", "write_durably", "write", "transaction", "upgrade", "save"]
+WRITING = [
+    "create",
+    "_clear",
+    "writing",
+    "_sign",
+    "_tidy",
+    "durable",
+    "write_durably",
+    "write",
+    "transaction",
+    "upgrade",
+    "save",
+]
 WRITING += ["save_engine", "remove", "settle_root", "set_label_sources", "commit", "drop_part", "import_rows"]
 # Where the state in memory changes: an interrupt is tried in every line of these.
 RUNNING = ["run", "_read_all", "_take", "_take_twin", "_move", "_embed_waiting", "_embedded", "_refuse", "_ignore"]
@@ -400,7 +412,7 @@ def test_sigterm_at_the_command_line(tmp_path: Path) -> None:
         assert (report.unchanged, report.added, len(report.failed)) == (kept, 14 - kept, 1)
         assert index.info()["labels"] == {str(tmp_path / "photos"): "folder"}
         assert index.verify().ok
-    assert not {"writer.json", "vectors.faiss.tmp"} & {p.name for p in path.iterdir()}
+    assert not {"writer.json", "vectors.faiss.unfinished"} & {p.name for p in path.iterdir()}
 
 
 # A disk that is full

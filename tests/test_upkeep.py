@@ -286,11 +286,11 @@ def test_leftovers_of_a_killed_writer_go_with_the_next(index: Index, photos: Pat
     shutil.copy(part(index, 1), part(index, 3))
     (index.path / "vectors" / "00000004.parquet.unfinished").write_bytes(b"half")
     (index.path / "index.json.unfinished").write_bytes(b"half")
-    (index.path / "vectors.faiss.tmp").write_bytes(b"half")
+    (index.path / "vectors.faiss.unfinished").write_bytes(b"half")
     assert index.verify().ok
     assert index.add(photos).unchanged == 12
     assert sorted(p.name for p in (index.path / "vectors").iterdir()) == [part(index, 1).name, part(index, 2).name]
-    assert not [p for p in index.path.iterdir() if p.name.endswith((".unfinished", ".tmp"))]
+    assert not [p for p in index.path.iterdir() if p.name.endswith(".unfinished")]
 
 
 def test_a_mostly_removed_engine_is_built_anew(index: Index, photos: Path) -> None:

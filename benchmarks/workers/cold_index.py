@@ -19,13 +19,13 @@ def main(path: Path, checkpoint: Path, count: int) -> None:
     export = path.with_suffix(".parquet")
     with birdsearch.create(path, backbone=checkpoint) as index:
         about = {"backbone": index.backbone.identity, "folders": ["/photos"]}
-        parts.write_export(export, _rows(synthetic.load(count)), about)
+        exports.write_export(export, _rows(synthetic.load(count)), about)
         report = index.import_photos(export)
     export.unlink()
     print(json.dumps({"added": report.added, "import_seconds": report.seconds}))
 
 
-def _rows(data: synthetic.Synthetic) -> Iterator[parts.Rows]:
+def _rows(data: synthetic.Synthetic) -> Iterator[exports.Rows]:
     for start in range(0, len(data.vectors), ROWS):
         vectors = np.array(data.vectors[start : start + ROWS])
         photos = [
@@ -39,7 +39,7 @@ def _rows(data: synthetic.Synthetic) -> Iterator[parts.Rows]:
             )
             for number in range(start, start + len(vectors))
         ]
-        yield parts.Rows(photos, [None] * len(photos), vectors, np.full(len(vectors), 10, np.float32))
+        yield exports.Rows(photos, [None] * len(photos), vectors, np.full(len(vectors), 10, np.float32))
 
 
 main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
