@@ -9,7 +9,7 @@ import numpy as np
 
 import birdsearch
 from benchmarks import synthetic
-from birdsearch import Photo, parts
+from birdsearch import Photo, exports
 
 ROWS = 10_000  # in memory at a time
 
