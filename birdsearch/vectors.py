@@ -68,7 +68,7 @@ def load(path: Path, *, mapped: bool = True) -> "Engine":
         if (index.ntotal, index.d) != (len(ids), footer["dim"]):
             raise ValueError(f"it holds {index.ntotal} rows of {index.d}, not {len(ids)} of {footer['dim']}")
         return Engine(
-            index, ids, name=footer["engine"], settings=footer["settings"], stamp=footer["stamp"], mapped=mapped
+            index, ids, name=footer["engine"], settings=footer.get("settings", {}), stamp=footer["stamp"], mapped=mapped
         )
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, struct.error) as error:
         raise IndexDamagedError(f"the engine {path} cannot be read ({error}). {REBUILD}") from error

@@ -61,33 +61,31 @@ class OpenVinoNetwork:
         self._torch_backbone = torch_backbone
         self._models: dict[str, Any] = {}  # by what they are tuned for
         self._compiling = threading.Lock()
-        self._running = threading.Lock()  # one call at a time has all streams
-        self._requests: Any = None
+        self._asking = threading.Lock()
 
     def run(self, pixels: Pixels) -> Raw:
         """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear."""
+        from openvino import AsyncInferQueue
+
         if len(pixels) <= FEW:
-            # A request of its own: other threads may be asking too.
-            answer = self._model("LATENCY").create_infer_request().infer({0: pixels})
-            return Raw(*_arrays(answer))
+            model = self._model("LATENCY")
+            with self._asking:  # the model has one request for all threads
+                answer = model(pixels)
+                return Raw(*(np.array(answer[n], dtype=np.float32) for n in range(len(answer))))
+        model = self._model("THROUGHPUT")
         chunks: dict[int, list[Vectors]] = {}
-        with self._running:
-            queue = self._queue()
-            chunk = max(1, min(CHUNK, len(pixels) // (2 * len(queue))))  # the streams should end together
-            for start in range(0, len(pixels), chunk):
-                queue.start_async({0: pixels[start : start + chunk]}, (chunks, start))
-            queue.wait_all()
+
+        def keep(request: Any, start: int) -> None:
+            chunks[start] = [np.array(output.data, dtype=np.float32) for output in request.output_tensors]
+
+        streams = model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        queue = AsyncInferQueue(model, streams)
+        queue.set_callback(keep)
+        chunk = max(1, min(CHUNK, len(pixels) // (2 * streams)))  # the streams should end together
+        for start in range(0, len(pixels), chunk):
+            queue.start_async({0: pixels[start : start + chunk]}, start)
+        queue.wait_all()
         return Raw(*(np.concatenate(parts) for parts in zip(*(chunks[start] for start in sorted(chunks)), strict=True)))
-
-    def _queue(self) -> Any:
-        """A request for each stream, kept from call to call."""
-        if self._requests is None:
-            from openvino import AsyncInferQueue
-
-            model = self._model("THROUGHPUT")
-            self._requests = AsyncInferQueue(model, model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
-            self._requests.set_callback(_keep)
-        return self._requests
 
     def prepare(self) -> None:
         """Open the files now: a damaged one raises RuntimeError here and not at the first photo."""
@@ -107,17 +105,6 @@ class OpenVinoNetwork:
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 -> stage name -> (channels, h, w); the export has no stages, so torch is asked."""
         return self._torch_backbone().network.feature_map(pixels)
-
-
-def _keep(request: Any, place: tuple[dict[int, list[Vectors]], int]) -> None:
-    """Called by OpenVINO when a request of the queue is done."""
-    chunks, start = place
-    chunks[start] = [np.array(output.data, dtype=np.float32) for output in request.output_tensors]
-
-
-def _arrays(answer: Any) -> list[Vectors]:
-    """Copies of what a request gives: it writes its next answer over this one."""
-    return [np.array(answer[n], dtype=np.float32) for n in range(len(answer))]
 
 
 def key(name: str, weights_sha256: str) -> str:
