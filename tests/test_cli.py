@@ -445,8 +445,8 @@ def test_interrupts_end_with_their_codes(garden: Garden, monkeypatch: pytest.Mon
         raise KeyboardInterrupt
 
     def terminated(*_: Any, **__: Any) -> AddReport:
-        # What the signal does, without sending one: pytest's faulthandler gives this thread a stack for signals that is
-        # too small beside a network's registers. tests/test_crash.py sends a real one to a process of its own.
+        # What the signal does, without sending one: beside a network's threads, delivering it here was seen to crash
+        # pytest, for a reason not found yet. tests/test_crash.py sends a real one to a process of its own.
         handler = signal.getsignal(signal.SIGTERM)
         assert callable(handler)
         handler(signal.SIGTERM, None)
