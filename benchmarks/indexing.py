@@ -130,7 +130,7 @@ def contestants(checkpoint: Checkpoint, photos: int) -> dict[str, Contestant]:
 def timed(contestant: Contestant, photos: Path) -> tuple[float, float]:
     """Seconds and peak MB of one run."""
     shutil.rmtree(checkpoints.home() / "results", ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=cached("").parent) as out:
+    with tempfile.TemporaryDirectory(dir=cached("")) as out:
         finished = run(
             contestant.command(photos, Path(out)),
             timeout=LONGEST,

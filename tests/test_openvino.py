@@ -50,6 +50,17 @@ def test_a_warm_cache_needs_no_torch_and_no_birder(tmp_path: Path) -> None:
     assert done.stdout.splitlines() == ["openvino (1, 1280) ImageNet", "[]"]
 
 
+def test_a_network_may_be_dropped_right_after_its_answer() -> None:
+    """Its streams are joined then, with the GIL held: one that still wanted the GIL would wait for ever."""
+    load_backbone(DEFAULT, runtime="openvino")
+    script = (
+        "import numpy, birdsearch\n"
+        "for _ in range(60):\n"
+        f"    birdsearch.load_backbone({DEFAULT!r}).embed_pixels(numpy.zeros((8, 224, 224, 3), numpy.uint8))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
 def test_the_export_knows_all_that_torch_knows() -> None:
     exported, original = (
         load_backbone(DEFAULT, runtime="openvino"),

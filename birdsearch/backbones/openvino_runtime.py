@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -61,31 +62,38 @@ class OpenVinoNetwork:
         self._torch_backbone = torch_backbone
         self._models: dict[str, Any] = {}  # by what they are tuned for
         self._compiling = threading.Lock()
+        self._requests: list[Any] = []  # of the model for many photos
         self._asking = threading.Lock()
 
     def run(self, pixels: Pixels) -> Raw:
         """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear."""
-        from openvino import AsyncInferQueue
-
         if len(pixels) <= FEW:
             model = self._model("LATENCY")
             with self._asking:  # the model has one request for all threads
                 answer = model(pixels)
                 return Raw(*(np.array(answer[n], dtype=np.float32) for n in range(len(answer))))
         model = self._model("THROUGHPUT")
-        chunks: dict[int, list[Vectors]] = {}
+        with self._asking:
+            return Raw(*(np.concatenate(parts) for parts in zip(*self._stream(model, pixels), strict=True)))
 
-        def keep(request: Any, start: int) -> None:
-            chunks[start] = [np.array(output.data, dtype=np.float32) for output in request.output_tensors]
+    def _stream(self, model: Any, pixels: Pixels) -> Iterator[list[Vectors]]:
+        """The outputs for one chunk after the other, while the streams work on the next ones.
 
+        No Python callback, and so no `AsyncInferQueue`: a stream that is done would take the GIL to drop it, and stand
+        still for ever where the network is dropped just then, because that joins the streams while it holds the GIL.
+        """
         streams = model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        queue = AsyncInferQueue(model, streams)
-        queue.set_callback(keep)
+        if not self._requests:
+            self._requests.extend(model.create_infer_request() for _ in range(2 * streams))  # one works, one waits
         chunk = max(1, min(CHUNK, len(pixels) // (2 * streams)))  # the streams should end together
-        for start in range(0, len(pixels), chunk):
-            queue.start_async({0: pixels[start : start + chunk]}, start)
-        queue.wait_all()
-        return Raw(*(np.concatenate(parts) for parts in zip(*(chunks[start] for start in sorted(chunks)), strict=True)))
+        working: deque[Any] = deque()
+        for n, start in enumerate(range(0, len(pixels), chunk)):
+            if len(working) == len(self._requests):
+                yield _outputs(working.popleft())
+            request = self._requests[n % len(self._requests)]
+            request.start_async({0: pixels[start : start + chunk]})
+            working.append(request)
+        yield from map(_outputs, working)
 
     def prepare(self) -> None:
         """Open the files now: a damaged one raises RuntimeError here and not at the first photo."""
@@ -105,6 +113,12 @@ class OpenVinoNetwork:
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 -> stage name -> (channels, h, w); the export has no stages, so torch is asked."""
         return self._torch_backbone().network.feature_map(pixels)
+
+
+def _outputs(request: Any) -> list[Vectors]:
+    """What a request computed, once it has."""
+    request.wait()
+    return [np.array(tensor.data, dtype=np.float32) for tensor in request.output_tensors]
 
 
 def key(name: str, weights_sha256: str) -> str:
