@@ -14,9 +14,10 @@ from birdsearch.records import Ids, Neighbours, Progress, Trial, Vectors
 QUESTIONS = 1000  # rows held out of the engine while it is tuned
 RACE = 50_000  # rows on which the candidates race each other
 DEPTHS = (10, 100)  # neighbours that count
-LEARN_FROM = 200_000  # rows that cells and directions are learned from
+LEARN_FROM = 40  # rows for each cell that cells and directions are learned from, of which faiss would take no more
+LEARN_AT_MOST = 200_000  # rows
 ENERGY = 0.935  # share of the squared length that the short codes keep
-CHUNK = 65_536  # rows at a time
+CHUNK = 16_384  # rows at a time
 EFFORTS: dict[str, tuple[float, ...]] = {  # what is tried: margins in cosine, and efSearch
     "ivf": (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.135, 0.15, 0.18, 0.22, 0.3, 0.5),
     "hnsw": (12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024),
@@ -48,12 +49,14 @@ def tune(
     trials: list[Trial] = []
     if len(contenders) > 1:
         # Who is faster shows on a part; building everyone over a million rows would cost minutes.
-        exam = _Exam(rows[np.sort(np.random.default_rng(1).permutation(len(rows))[:RACE])])
+        some = np.sort(np.random.default_rng(1).permutation(len(rows))[:RACE])
+        exam = _Exam(rows if len(some) == len(rows) else rows[some])
         for name in contenders:
             _tell(progress, trials, f"{name} on {len(exam.rows):,} rows")
             trials.append(_try(name, exam, recall)[1])
         order = {trial.engine: (trial.recall >= recall, trial.queries_per_second) for trial in trials}
         contenders.sort(key=order.__getitem__, reverse=True)
+        del exam  # a copy of many rows
     _tell(progress, trials, f"{(contenders or wanted)[0]} on {len(rows):,} rows")
     exam, engine, fastest = _Exam(rows), None, 0.0
     for name in contenders:
@@ -114,13 +117,16 @@ class _Exam:
 def _try(name: str, exam: _Exam, recall: float) -> tuple[engines.Engine, Trial]:
     """An engine of this kind without the questions, tuned to the recall or, failing that, to the best it can."""
     began = time.perf_counter()
-    sample = exam.rows[exam.others[:: max(1, -(-len(exam.others) // LEARN_FROM))]]
+    cells = int(4 * np.sqrt(len(exam.rows)))
+    many = min(LEARN_FROM * cells, LEARN_AT_MOST)
+    sample = exam.rows[exam.others[:: max(1, -(-len(exam.others) // many))]]
     if len(sample) < 500:
         raise RecallUnreachableError(f"the engine {name} needs at least 1,000 vectors to learn from: take 'flat'")
-    cells = int(min(4 * np.sqrt(len(exam.rows)), len(sample) / 25))
+    cells = min(cells, len(sample) // 25)
     engine = engines.empty(name, sample.shape[1], turn=_main_directions(sample), cells=cells)
     engine.settings = {"cells": max(16, cells // 8)} if name == "ivf" else {}
     engine.learn(sample)
+    del sample  # as large as a good part of the rows
     for start in range(0, len(exam.others), CHUNK):
         part = exam.others[start : start + CHUNK]
         engine.add(exam.rows[part], part)
