@@ -358,7 +358,7 @@ def _bytes_of(path: str) -> bytes:
     if re.match(r"[a-z][a-z0-9+.-]*://", path, re.IGNORECASE):
         raise PhotoMissingError(f"{shown(path)} is a web address: download the picture and name the file")
     if os.path.isdir(path):
-        raise PhotoUnreadableError(f"a folder; name a photo in {shown(path)}, or index the folder")
+        raise NotAPhotoError("a folder, which `birdsearch index` takes")
     if not os.path.exists(path):
         raise missing(path, "file")
     return read(FoundFile(os.fsencode(os.path.abspath(path)), 0, 0)).data
