@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 from birdsearch.errors import BirdsearchError
 from birdsearch.records import (
     AddReport,
+    DuplicateGroup,
+    DuplicateReport,
     Failure,
     Filter,
     Match,
     OptimizeReport,
+    Pair,
     Photo,
     Prediction,
     VerifyReport,
@@ -18,25 +21,36 @@ if TYPE_CHECKING:
     from birdsearch.backbones import load_backbone
     from birdsearch.index import Index
     from birdsearch.opening import create, open
+    from birdsearch.pairs import near_pairs
 
 __all__ = [
     "AddReport",
     "BirdsearchError",
+    "DuplicateGroup",
+    "DuplicateReport",
     "Failure",
     "Filter",
     "Index",
     "Match",
     "OptimizeReport",
+    "Pair",
     "Photo",
     "Prediction",
     "VerifyReport",
     "create",
     "load_backbone",
+    "near_pairs",
     "open",
 ]
 
 # Loaded at first use, so that `import birdsearch` stays instant.
-_LAZY = {"Index": "index", "create": "opening", "open": "opening", "load_backbone": "backbones"}
+_LAZY = {
+    "Index": "index",
+    "create": "opening",
+    "load_backbone": "backbones",
+    "near_pairs": "pairs",
+    "open": "opening",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
+import numpy.typing as npt
 import sqlalchemy as sa
 
 from birdsearch import commits
@@ -14,7 +16,17 @@ from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import Under, slashed
 from birdsearch.filters import conditions, inside
 from birdsearch.records import Failure, Filter, Ids, Photo, Prediction
-from birdsearch.tables import failures, label_sources, labels, parts, photos, predictions, regions, roots
+from birdsearch.tables import (
+    failures,
+    label_sources,
+    labels,
+    not_duplicates,
+    parts,
+    photos,
+    predictions,
+    regions,
+    roots,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +47,17 @@ class StoredCopy:
     photo: Photo
     part_id: int
     row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When and with what a photo was taken."""
+
+    photo_id: int
+    taken_at: str
+    taken_offset: str | None
+    camera: str
+    serial: str | None
 
 
 class Catalog(Database):
@@ -293,6 +316,58 @@ class Catalog(Database):
         with self.transaction() as connection:
             for row in connection.execute(query.where(sa.not_(photos.c.missing))):
                 yield row[0], row[1], row[2]
+
+    # Duplicates
+
+    def same_bytes(self, where: Filter | None = None) -> list[list[int]]:
+        """Ids of the visible photos of each content that comes more than once."""
+        with self.transaction() as connection:
+            visible = conditions(where, connection)
+            more = sa.select(photos.c.sha256).where(*visible).group_by(photos.c.sha256)
+            more = more.having(sa.func.count() > 1)
+            query = sa.select(photos.c.sha256, photos.c.id).where(photos.c.sha256.in_(more), *visible)
+            sets: dict[str, list[int]] = {}
+            for sha256, photo_id in connection.execute(query.order_by(photos.c.id)):
+                sets.setdefault(sha256, []).append(photo_id)
+        return list(sets.values())
+
+    def hashes(self, where: Filter | None = None) -> tuple[Ids, npt.NDArray[np.uint64]]:
+        """Ids (n,) of the visible photos that have a perceptual hash, and their hashes (n,)."""
+        with self.transaction() as connection:
+            query = sa.select(photos.c.id, photos.c.phash).where(photos.c.phash.is_not(None))
+            rows = connection.execute(query.where(*conditions(where, connection)).order_by(photos.c.id))
+            both = np.fromiter(map(tuple, rows), dtype=[("id", np.int64), ("phash", np.int64)])
+        return both["id"].copy(), both["phash"].view(np.uint64).copy()
+
+    def moments(self, where: Filter | None = None) -> list[Moment]:
+        """When and with which camera photos were taken, where both are known, in order of id."""
+        names = (photos.c.id, photos.c.taken_at, photos.c.taken_offset, photos.c.camera, photos.c.camera_serial)
+        with self.transaction() as connection:
+            query = sa.select(*names).where(photos.c.taken_at.is_not(None), photos.c.camera.is_not(None))
+            return [
+                Moment(*row)
+                for row in connection.execute(query.where(*conditions(where, connection)).order_by(photos.c.id))
+            ]
+
+    def regions_of_photos(self, where: Filter | None = None) -> tuple[Ids, Ids]:
+        """Ids (n,) of the regions of the visible photos, ascending, and of those photos (n,)."""
+        with self.transaction() as connection:
+            query = sa.select(regions.c.id, regions.c.photo_id).join(photos).where(*conditions(where, connection))
+            both = np.fromiter(
+                map(tuple, connection.execute(query.order_by(regions.c.id))), dtype=[("r", np.int64), ("p", np.int64)]
+            )
+        return both["r"].copy(), both["p"].copy()
+
+    def different(self) -> set[tuple[int, int]]:
+        """Pairs of ids (lower, higher) that somebody said are not the same picture."""
+        with self.transaction() as connection:
+            return {(a, b) for a, b in connection.execute(sa.select(not_duplicates.c.a, not_duplicates.c.b))}
+
+    def say_different(self, a: int, b: int) -> None:
+        """Remember that two photos are not the same picture."""
+        said = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        with self.transaction() as connection:
+            connection.execute(sa.insert(not_duplicates).prefix_with("OR REPLACE").values(**said))
 
     def photos_without_region(self) -> list[Photo]:
         """Photos that have lost their vector."""

@@ -18,7 +18,7 @@ BirdsearchError                 message = what + where + what next
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
-└─ PlanError                    a plan that no longer fits the files it names
+└─ PlanError                    a plan that cannot be carried out, or a run that cannot be taken back
 
 Programmer errors stay builtins (ValueError, TypeError).
 """
@@ -100,4 +100,4 @@ class InputFileError(BirdsearchError):
 
 
 class PlanError(BirdsearchError):
-    """A plan no longer fits the files it names."""
+    """A plan cannot be carried out, or a run of one cannot be taken back."""

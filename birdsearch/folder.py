@@ -28,7 +28,7 @@ from birdsearch.records import shown
 FORMAT = 1
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 _OURS = {"lock", "writer.json", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal"}
-_OURS |= {"classifier.npz", "vectors", "vectors.faiss", "index.json"}
+_OURS |= {"classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
 
 
 @contextmanager

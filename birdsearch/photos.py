@@ -1,5 +1,6 @@
 """Decoding: a photo's bytes -> its Photo and its pixels. The only module that imports Pillow."""
 
+import hashlib
 import io
 import os
 import re
@@ -320,6 +321,12 @@ def thumbnail(image: ImageLike, longest: int = 256) -> bytes:
     return encode(picture(image, longest), "JPEG")
 
 
+def pixels_sha256(image: ImageLike) -> str:
+    """The sha256 of a picture's size and every pixel, upright: equal where only metadata or container differ."""
+    upright = _given(image, None)
+    return hashlib.sha256(repr(upright.size).encode() + upright.tobytes()).hexdigest()
+
+
 def encode(pixels: Pixels, format: str = "PNG") -> bytes:
     """Pixels (h, w, 3) as the bytes of an image file."""
     buffer = io.BytesIO()
@@ -327,7 +334,7 @@ def encode(pixels: Pixels, format: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def _given(image: ImageLike, least: int) -> Image.Image:
+def _given(image: ImageLike, least: int | None) -> Image.Image:
     """What a user handed over, upright and in RGB; its errors name it and say what to do."""
     if isinstance(image, np.ndarray):
         return _rgb(_from_array(image))

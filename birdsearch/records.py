@@ -137,6 +137,136 @@ class OptimizeReport:
     seconds: float
 
 
+RELATIONS = ("identical", "pixels", "variant", "burst")  # in which way two photos are the same, strongest first
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two photos that are the same in one way, and what shows it."""
+
+    a: int  # ids of photos, a < b; below 0 a photo of `DuplicateReport.against`
+    b: int
+    relation: str  # of RELATIONS
+    score: float | None  # cosine similarity of their vectors
+    evidence: dict[str, Any] = field(default_factory=dict)  # such as hash_distance, overlap, agreement, transform
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """Photos of which one is enough; every other one is related to the kept photo itself."""
+
+    relation: str  # the weakest that ties one of the others to the kept photo
+    keep: int
+    others: tuple[int, ...]
+    reason: str  # why this one is kept, in words
+    relations: tuple[str, ...] = ()  # of each of the others to the kept photo
+    reasons: tuple[str, ...] = ()  # why each of the others is not the one to keep, in words
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateReport:
+    """Which photos are the same picture, in what way, and which of each group to keep."""
+
+    pairs: tuple[Pair, ...] = ()
+    groups: tuple[DuplicateGroup, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)  # photos, candidates, unreadable, pairs of each relation...
+    seconds: float = 0.0
+    against: tuple[Photo, ...] = ()  # photos that are not in the index, with the ids -1, -2...
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Photos that lie together."""
+
+    id: int  # 0 is the largest
+    photos: tuple[int, ...]  # ids
+    medoids: tuple[int, ...]  # ids of the photos that stand for it, the most central first
+    label: str | None  # the commonest label; None where no photo has one
+    purity: float | None  # share of its labelled photos that have that label
+    mixed: dict[str, int] = field(default_factory=dict)  # label -> photos, commonest first
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterReport:
+    """How photos sit together, and how far that agrees with their labels."""
+
+    clusters: tuple[Cluster, ...] = ()  # largest first
+    outliers: tuple[int, ...] = ()  # ids of photos that are like no other, the strangest first
+    agreement: dict[str, float] = field(default_factory=dict)  # ami, ari, homogeneity, purity; empty without labels
+    method: str = ""  # in words, with its settings
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SpeciesEntry:
+    """One species as the photos of an index show it."""
+
+    species: str
+    photos: int
+    cohesion: float | None  # mean score of two of its photos; None where there is one only
+    nearest: str | None  # the other species that lies closest
+    nearest_score: float | None
+    overlap: float | None  # share of its photos whose nearest photo shows another species
+    prototypes: tuple[int, ...] = ()  # ids, the most central first
+    boundary: tuple[int, ...] = ()  # ids, those nearest to another species first
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Two species that are taken for each other."""
+
+    first: str
+    second: str
+    photos: int  # whose nearest photo of another individual shows the other species
+    share: float  # of the photos of both
+    examples: tuple[tuple[int, int], ...] = ()  # (photo of one, its nearest photo of the other)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeciesReport:
+    """How the species of an index sit next to each other."""
+
+    species: tuple[SpeciesEntry, ...] = ()  # by name
+    confusions: tuple[Confusion, ...] = ()  # the most confusable first
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A label that may be wrong."""
+
+    photo: Photo
+    label: str
+    proposed: str | None
+    score: float  # higher is more doubtful, 0 to 1
+    reasons: tuple[str, ...]  # in words
+    evidence: tuple[int, ...] = ()  # ids of the photos that speak against it
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """Doubtful labels, worst first."""
+
+    suspects: tuple[Suspect, ...] = ()
+    photos: int = 0  # labelled ones that were judged
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How well an index knows its own labelled photos: each is asked as if it were not there."""
+
+    photos: int = 0  # labelled ones that were asked
+    recall_at_1: float | None = None  # None where no photo could be asked
+    recall_at_5: float | None = None
+    mean_average_precision: float | None = None
+    knn_accuracy: float | None = None  # top-1 of the `neighbours` source, cross-fitted
+    knn_accuracy_top5: float | None = None
+    calibration_error: float | None = None  # expected, of that source's probabilities
+    per_species: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
     """Whether an index keeps every promise of its format, and each breach in words."""

@@ -4,6 +4,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Float,
     ForeignKey,
@@ -128,4 +129,15 @@ failures = Table(
     Column("mtime_ns", BigInteger),
     Column("stage", Text, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+# Pairs that somebody said are not the same picture.
+not_duplicates = Table(
+    "not_duplicates",
+    metadata,
+    Column("a", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),  # the lower id
+    Column("b", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    Column("created_at", Text),
+    CheckConstraint("a < b", name="not_duplicates_order"),
+    Index("not_duplicates_b", "b"),
 )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import asking, demo, indexing, networks
+from . import asking, demo, duplicates, indexing, networks
 from .running import Guarded
 
 app = typer.Typer(
@@ -56,6 +56,8 @@ _add(
 _add("classify", asking.classify, "Ask", "birdsearch classify mystery.jpg -k 3")
 _add("photos", asking.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
 _add("features", asking.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture energy.png")
+_add("dedupe", duplicates.dedupe, "Tidy up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
+_add("undo", duplicates.undo, "Tidy up", "birdsearch undo --index garden")
 _add("info", indexing.info, "Look after", "birdsearch info --index garden")
 _add("failures", indexing.failures, "Look after", "birdsearch failures --index garden --csv")
 _add("remove", indexing.remove, "Look after", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")

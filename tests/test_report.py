@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from birdsearch import report
-from birdsearch.records import Match, Photo, Prediction
+from birdsearch.records import DuplicateGroup, DuplicateReport, Match, Pair, Photo, Prediction
 
 
 def photo_at(path: str | Path, number: int = 1, **known: object) -> Photo:
@@ -128,3 +128,90 @@ def test_energy_of_a_flat_map_and_a_single_cell() -> None:
     assert report.energy_picture(photo, np.ones((4, 1, 1), np.float32)).shape == (20, 30, 3)
     with pytest.raises(ValueError, match="feature_map"):
         report.energy_picture(photo, np.ones((4, 4), np.float32))
+
+
+# Duplicates
+
+
+def found(*groups: DuplicateGroup, pairs: tuple[Pair, ...] = ()) -> DuplicateReport:
+    return DuplicateReport(pairs, groups)
+
+
+def two(relation: str = "variant", **known: str) -> DuplicateGroup:
+    given = {"reason": "resolution: 24 MP; the other has 2.0 MP", "reasons": ("lower resolution",), **known}
+    return DuplicateGroup(relation, 1, (2,), relations=(relation,), **given)  # type: ignore[arg-type]
+
+
+def test_duplicates_page_says_what_is_kept_and_what_shows_it(bird: Path) -> None:
+    photos = {
+        1: photo_at(bird, 1, width=6000, height=4000, size=9_000_000, format="JPEG", rating=4),
+        2: photo_at(bird, 2, width=2000, height=1000, size=500_000, format="PNG"),
+    }
+    evidence = {"hash_distance": 3, "overlap": 0.81, "transform": "mirrored, 0.5x"}
+    page = report.duplicates_page(found(two(), pairs=(Pair(1, 2, "variant", 0.9531, evidence),)), photos)
+    assert "resolution: 24 MP; the other has 2.0 MP" in page
+    assert "1 photo (500 kB) could go" in page
+    for words in ("score 0.953", "hashes 3 of 64 bits apart", "overlap 81 %", "mirrored, 0.5x", "★★★★", "id 2"):
+        assert words in page
+    assert page.index(">keep<") < page.index(">can go<")
+    assert '<span class="differs">2,000 x 1,000</span>' in page
+    assert '<span class="differs">6,000' not in page
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert not re.search(r"<script|<link|url\(|https?://|@import", page)
+
+
+def test_bursts_and_protected_photos_stay(bird: Path) -> None:
+    photos = {1: photo_at(bird, 1), 2: photo_at(bird, 2, size=10**6)}
+    burst = report.duplicates_page(found(two("burst")), photos)
+    assert "0 photos (0 kB) could go" in burst
+    assert ">proposed<" in burst
+    assert ">to choose from<" in burst
+    safe = report.duplicates_page(found(two(reasons=("protected: it stays too; older",))), photos)  # type: ignore[arg-type]
+    assert "0 photos" in safe
+    assert ">protected<" in safe
+
+
+def test_duplicates_page_escapes_every_text_and_survives_missing_files(bird: Path, tmp_path: Path) -> None:
+    nasty = tmp_path / "<b>\n.jpg"
+    nasty.write_bytes(bird.read_bytes())
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/w\xe4ren.jpg")
+    photos = {1: photo_at(nasty, 1, camera="<i>x"), 2: photo_at(odd, 2)}
+    pair = Pair(1, 2, "variant", None, {"transform": "<u>"})
+    page = report.duplicates_page(found(two(reason=f"path: <s> {odd}"), pairs=(pair,)), photos, "<T>")
+    assert not re.search(r"<b>␊|<i>x|<u>|<s>|<T>", page)
+    assert "w\\xe4ren.jpg" in page
+    assert page.count("no picture at this place") == 1
+    page.encode("utf-8")
+
+
+def test_large_groups_and_reports_say_what_they_leave_out(bird: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from birdsearch.report import duplicates
+
+    photos = {n: photo_at(bird, n) for n in range(1, 401)}
+    many = DuplicateGroup("identical", 1, tuple(range(2, 401)), "path")
+    page = report.duplicates_page(found(many), photos)
+    assert page.count("data:image/jpeg") == 12
+    assert "388 more without a picture" in page
+    assert "and 188 more" in page
+    pairs = [DuplicateGroup("identical", n, (n + 1,), "path") for n in range(1, 400, 2)]
+    monkeypatch.setattr(duplicates, "_GROUPS", 30)
+    cut = report.duplicates_page(found(*pairs), photos)
+    assert cut.count("<section") == 30
+    assert "first 30 groups of 200" in cut
+    monkeypatch.setattr(duplicates, "_BYTES", 50_000)
+    assert len(report.duplicates_page(found(*pairs), photos)) < 70_000
+    assert "No duplicates" in report.duplicates_page(found(), {})
+
+
+def test_new_photos_are_shown_beside_those_of_the_index(bird: Path, tmp_path: Path) -> None:
+    new = (photo_at(bird, -1), photo_at(tmp_path / "other.jpg", -2))
+    group = DuplicateGroup("identical", 7, (-1,), "x", ("identical",), ("y",))
+    against = DuplicateReport((Pair(-1, 7, "identical", 1.0),), (group,), against=new)
+    page = report.duplicates_page(against, {7: photo_at(bird, 7)}, "New")
+    assert "1 of 2 new photos is in the index already" in page
+    assert ">in the index<" in page
+    assert ">new<" in page
+    assert "1 not in the index" in page
+    assert "other.jpg" in page
+    none = report.duplicates_page(DuplicateReport(against=new), {}, "New")
+    assert "None of the new photos is in the index" in none

@@ -1,0 +1,415 @@
+"""Apply a plan and take it back: the only code that moves a user's files (with the steps of moving.py).
+
+Nothing is ever deleted: a file goes under another name, or its name is laid on equal bytes, after its sha256 and that
+of the photo that stays were checked. What is about to be done is written and synced first (journal.py), so that `undo`
+can bring everything back after a kill at any moment. It looks at what is really there and trusts no "done".
+
+- `trash`: into `.birdsearch-trash/RUN/` in the root folder, on the same file system, so that nothing is copied.
+- `move:DIR`: under DIR, below the same folders as before; a name that is taken there is never overwritten.
+- `hardlink`: of identical files only; the name stays and leads to the bytes of the kept file. Whoever edits one of
+  them in place edits both: then `undo` says that it cannot bring the old bytes back.
+
+Sidecars go with the last photo they belong to. A picture of the same stem (the RAW of a JPEG) is a photo of its own:
+it goes along only where the kept photo has one of exactly the same bytes beside it, and neither a plan nor the index
+names it; otherwise it stays, and so does every sidecar that it shares.
+"""
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from birdsearch import changes, journal
+from birdsearch.catalog import Catalog
+from birdsearch.changes import Gone
+from birdsearch.enginefile import read_footer
+from birdsearch.errors import PlanError
+from birdsearch.files import why
+from birdsearch.folder import Folder
+from birdsearch.intents import TRASH, Left, Planner, inode, sha256_of
+from birdsearch.journal import Intent, Journal, Log, RunSummary
+from birdsearch.moving import copy, drop, drop_links, holds, link, link_names, move, set_facts, sync, temporary
+from birdsearch.planfile import Plan, Step, problems
+from birdsearch.records import RELATIONS, Progress, shown
+
+UNNAMED = ("identical", "pixels")  # relations that are applied without being named
+BATCH = 100  # files between two syncs of the journal
+_PICTURE = frozenset(("identical", "pixels", "variant"))  # relations of one and the same picture
+
+
+@dataclass(frozen=True, slots=True)
+class ActionReport:
+    """What became of the files of a plan, or of a run that was taken back."""
+
+    run: str | None  # what `undo` calls it; None where nothing was to be done
+    done: int  # photos; sidecars that went along are not counted
+    skipped: tuple[tuple[str, str], ...] = ()  # path, reason
+    bytes: int = 0  # that no longer lie in their place, or lie there again; for hard links the bytes freed
+    seconds: float = 0.0
+
+
+def runs(folder: Folder) -> list[RunSummary]:
+    """Every run of `apply`, oldest first."""
+    return [log.summary() for log in journal.logs(folder)]
+
+
+def check_action(action: str) -> tuple[str, str]:
+    """An action as (word, folder). Raises PlanError for one that does not exist."""
+    word, _, target = action.partition(":")
+    if word not in ("trash", "move", "hardlink") or (word == "move") != bool(target):
+        raise PlanError(f'no action "{shown(action)}": it is trash, move:FOLDER or hardlink.')
+    if target and os.path.lexists(target) and not os.path.isdir(target):
+        raise PlanError(f"{shown(target)} is not a folder: name one to move the files to.")
+    return word, os.path.abspath(target) if target else ""
+
+
+# Apply --------------------------------------------------------------------------------------------------------------
+
+
+def apply(
+    folder: Folder,
+    catalog: Catalog,
+    plan: Plan,
+    *,
+    action: str,
+    relations: Sequence[str] = UNNAMED,
+    protect: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> ActionReport:
+    """Carry a plan out; what does not fit the files any more is skipped, each with its reason.
+
+    `action` is "trash", "move:FOLDER" or "hardlink". Only photos of the named relations go, and nothing under
+    `protect`. The caller holds the lock of the index. Raises PlanError for a plan that could lose something.
+    """
+    started = time.monotonic()
+    word, target = check_action(action)
+    if unknown := [relation for relation in relations if relation not in RELATIONS]:
+        raise PlanError(f'no relation "{shown(unknown[0])}": they are {", ".join(RELATIONS)}.')
+    for _, reason in problems(plan):
+        raise PlanError(f"the plan cannot be carried out: {reason}.")
+    for log in journal.logs(folder):
+        if not log.ended and not log.undone:
+            _finish(catalog, log)
+    name = journal.next_run(folder)
+
+    def known(paths: Sequence[bytes]) -> dict[bytes, int]:
+        with catalog.transaction() as connection:
+            return changes.photo_ids(connection, paths)
+
+    roots = catalog.roots().values()
+    planner = Planner(plan, name, action=(word, target), relations=relations, protect=protect, roots=roots, known=known)
+    run = _Apply(folder, catalog, planner, name, {"action": action, "relations": [*relations]})
+    return run.run([step for step in plan.steps if step.do == "remove"], progress, started)
+
+
+class _Apply:
+    """One run of `apply`."""
+
+    def __init__(self, folder: Folder, catalog: Catalog, planner: Planner, name: str, header: dict[str, Any]) -> None:
+        self._folder, self._catalog, self._planner = folder, catalog, planner
+        self._name, self._header = name, header
+        self._journal: Journal | None = None  # made when there is something to do
+        self._skipped: list[tuple[str, str]] = []
+        self._done = 0  # photos
+        self._freed = 0  # bytes
+
+    def run(self, steps: Sequence[Step], progress: Progress | None, started: float) -> ActionReport:
+        """Everything, in batches."""
+        count = 0
+        try:
+            for some in journal.batches(steps, BATCH):
+                self._batch(some)
+                count += len(some)
+                if progress:
+                    progress("apply", count, len(steps), some[-1].path)
+            if self._journal:
+                self._journal.write([{"end": True}])
+        finally:
+            if self._journal:
+                self._journal.close()
+        name = self._name if self._journal else None
+        return ActionReport(name, self._done, tuple(self._skipped), self._freed, time.monotonic() - started)
+
+    def _batch(self, steps: Sequence[Step]) -> None:
+        intents: list[Intent] = []
+        for step in steps:
+            try:
+                intents.append(self._planner.intended(step))
+            except Left as left:
+                self._skipped.append((step.path, str(left)))
+            except OSError as error:
+                self._skipped.append((step.path, why(error)))
+        moves = [intent for intent in intents if intent.kind == "move"]
+        intents = self._with_rows(moves + [intent for intent in intents if intent.kind == "link"])
+        intents += self._planner.along(moves)
+        if not intents:
+            return
+        if self._journal is None:
+            self._journal = Journal.create(self._folder, self._name, self._header)
+        self._journal.write(intents)
+        done = [intent for intent in intents if self._carried_out(intent)]
+        sync(done)
+        said = {intent.number for intent in done}
+        rest = [intent.number for intent in intents if intent.number not in said]
+        self._journal.write([{"done": sorted(said), "left": rest}])
+        _remove_made(intent for intent in intents if intent.number not in said)
+        self._done += sum(intent.photo for intent in done)
+        _follow(self._catalog, self._journal, done)
+
+    def _with_rows(self, intents: Sequence[Intent]) -> list[Intent]:
+        """The intents with every row of the catalog that says something of the photos that go."""
+        moves = [intent for intent in intents if intent.kind == "move"]  # behind a hard link the photo stays
+        names = [os.fsencode(name) for intent in moves for name in (intent.path, intent.kept)]
+        with self._catalog.transaction() as connection:
+            ids = changes.photo_ids(connection, names)
+            rows = changes.remembered(connection, sorted({ids[p] for p in names[::2] if p in ids}))
+        full = []
+        for intent in intents:
+            photo_id = ids.get(os.fsencode(intent.path))
+            if photo_id is not None:
+                kept_id = ids.get(os.fsencode(intent.kept))
+                intent = replace(intent, photo_id=photo_id, kept_id=kept_id, rows=rows[photo_id])
+            full.append(intent)
+        return full
+
+    def _carried_out(self, intent: Intent) -> bool:
+        """Check once more, then move or link; False where it was left, for a reason that is reported."""
+        try:
+            if any(os.path.lexists(owner) for owner in self._planner.owners.get(intent.number, ())):
+                return False  # its photo was skipped: that is reported
+            self._check(intent)
+            if intent.kind == "link":
+                self._freed += link(intent, self._name)
+            else:
+                os.makedirs(os.path.dirname(intent.to), exist_ok=True)
+                move(intent.path, intent.to, temporary(intent.to, self._name, intent), intent.sha256)
+                self._freed += intent.size
+        except Left as left:
+            self._skipped.append((intent.path, str(left)))
+            return False
+        except OSError as error:
+            self._skipped.append((intent.path, _reason(error)))
+            return False
+        return True
+
+    def _check(self, intent: Intent) -> None:
+        """Both files are what the plan saw."""
+        if intent.kept:
+            try:
+                info = os.stat(intent.kept)
+                same = sha256_of(intent.kept) == intent.kept_sha256
+            except OSError as error:
+                raise Left(f"the kept photo {shown(intent.kept)}: {why(error)}") from error
+            if not same:
+                raise Left(f"the kept photo {shown(intent.kept)} has changed since the plan was made")
+            if os.path.samestat(info, os.lstat(intent.path)):
+                raise Left("another name of the kept file")
+        info = os.lstat(intent.path)
+        facts = (stat.S_ISREG(info.st_mode), info.st_size, info.st_mtime_ns, stat.S_IMODE(info.st_mode))
+        if facts != (True, intent.size, intent.mtime_ns, intent.mode) or sha256_of(intent.path) != intent.sha256:
+            raise Left("changed since the plan was made")
+
+
+def _follow(catalog: Catalog, lines: Journal, done: Iterable[Intent]) -> None:
+    """The catalog follows the files; what kept photos take over is in the journal before it is in the catalog."""
+    gone = [
+        Gone(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in _PICTURE, i.rows)
+        for i in done
+        if i.photo_id is not None
+    ]
+    if not gone:
+        return
+    with catalog.transaction() as connection:
+        catalog.bump(connection)
+        if taken := changes.let_go(connection, gone):
+            lines.write([{"merged": taken}])
+
+
+def _finish(catalog: Catalog, log: Log) -> None:
+    """Bring a run that was killed to an end: what had gone is done, what had not gone stays."""
+    done = [intent for intent in log.intents if intent.number in log.done]
+    new: list[Intent] = []
+    stay: list[Intent] = []
+    for intent in log.intents:
+        if intent.number in log.done | log.left | log.back:
+            continue
+        try:
+            (new if _has_gone(intent, log.run) else stay).append(intent)
+        except (Left, OSError):
+            continue  # for `undo` to say what stands in the way
+    sync(new)
+    lines = Journal.append(log)
+    try:
+        lines.write([{"done": [intent.number for intent in new], "left": [intent.number for intent in stay]}])
+        _follow(catalog, lines, [i for i in done + new if i.number not in log.back])
+        lines.write([{"end": True}])
+    finally:
+        lines.close()
+    _remove_made(log.intents)
+
+
+def _has_gone(intent: Intent, run: str) -> bool:
+    """Whether a killed run had moved or linked a file; what it had only begun is put right."""
+    if intent.kind == "link":
+        drop_links(intent, run)
+        return inode(intent.path) == intent.kept_inode
+    drop(temporary(intent.to, run, intent))
+    if not os.path.lexists(intent.path):
+        return holds(intent.to, intent.sha256)
+    if holds(intent.path, intent.sha256) and holds(intent.to, intent.sha256):
+        os.unlink(intent.to)
+    return False
+
+
+# Undo ---------------------------------------------------------------------------------------------------------------
+
+
+def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: Progress | None = None) -> ActionReport:
+    """Bring every file and every row of a run back: of the last one that is not undone, or of the one named.
+
+    Never overwrites: where another file stands in the old place this one is skipped, and can be undone later. The
+    caller holds the lock of the index, and sees to the engine afterwards. Raises PlanError where there is no such run,
+    where it is undone already, or where a later run must be undone first.
+    """
+    started = time.monotonic()
+    log = journal.chosen(folder, run)
+    _check_order(folder, log)
+    skipped: list[tuple[str, str]] = []
+    waiting = log.open()[::-1]
+    photos = size = count = 0
+    lines = Journal.append(log)
+    try:
+        for some in journal.batches(waiting, BATCH):
+            back: list[Intent] = []
+            for intent in some:
+                try:
+                    _bring_back(intent, log)
+                    back.append(intent)
+                except Left as left:
+                    skipped.append((intent.path, str(left)))
+                except OSError as error:
+                    skipped.append((intent.path, _reason(error)))
+            sync(back)
+            skipped += _restore(folder, catalog, log, back)
+            lines.write([{"back": [intent.number for intent in back]}])
+            count += len(some)
+            photos += sum(intent.photo for intent in back)
+            size += sum(intent.size for intent in back)
+            if progress:
+                progress("undo", count, len(waiting), some[-1].path)
+        _remove_made(log.intents)
+        if not log.open():
+            lines.write([{"end": True, "undone": True}])
+    finally:
+        lines.close()
+    return ActionReport(log.run, photos, tuple(skipped), size, time.monotonic() - started)
+
+
+def _check_order(folder: Folder, log: Log) -> None:
+    """Raises PlanError where a later run took away what this one kept or took away."""
+    mine = {name for intent in log.open() for name in (intent.path, intent.kept) if name}
+    for later in reversed(journal.logs(folder)):
+        if later.run == log.run:
+            return
+        both = mine & {intent.path for intent in later.open() if intent.number in later.done or not later.ended}
+        if both and not later.undone:
+            raise PlanError(
+                f"run {later.run} came after {log.run} and also took {shown(min(both))}: "
+                f"undo that one first (`birdsearch undo {later.run}`)."
+            )
+
+
+def _bring_back(intent: Intent, log: Log) -> None:
+    """One file as it was before the run; Left or OSError where it cannot be."""
+    done = intent.number in log.done
+    if intent.kind == "link":
+        _bring_back_link(intent, log.run, done)
+        return
+    for place in (intent.to, intent.path):
+        drop(temporary(place, log.run, intent))
+    here, there = os.path.lexists(intent.path), os.path.lexists(intent.to)
+    if here and holds(intent.path, intent.sha256):
+        if there and holds(intent.to, intent.sha256):
+            os.unlink(intent.to)  # it was killed between the two names of a move
+        elif not done:
+            return  # it had never gone
+    elif there and here:
+        raise Left("another file stands in its place: move that one away, then undo again")
+    elif there:
+        if not holds(intent.to, intent.sha256):
+            raise Left(f"its copy {shown(intent.to)} has been changed: look at it and put it back by hand")
+        os.makedirs(os.path.dirname(intent.path), exist_ok=True)
+        move(intent.to, intent.path, temporary(intent.path, log.run, intent), intent.sha256)
+    elif done or not here:
+        raise Left(f"it is no longer where it was put: {shown(intent.to)}")
+    else:
+        return  # it had never gone, and somebody has changed it since
+    set_facts(intent.path, intent)
+
+
+def _bring_back_link(intent: Intent, run: str, done: bool) -> None:
+    drop_links(intent, run)
+    here = inode(intent.path)
+    if here is not None and here != intent.kept_inode:
+        if not done:
+            return  # it had never been linked
+        if not holds(intent.path, intent.sha256):
+            raise Left("another file stands in its place: move that one away, then undo again")
+        set_facts(intent.path, intent)
+        return
+    if here is None and not done:
+        raise Left("it is no longer there")
+    source = intent.path if here else intent.kept
+    if not holds(source, intent.sha256):
+        raise Left(f"the bytes that it shared with {shown(intent.kept)} were changed in place: its own are gone")
+    own = link_names(intent, run)[0]
+    copy(source, own, intent.sha256)
+    set_facts(own, intent)
+    os.replace(own, intent.path)
+
+
+def _restore(folder: Folder, catalog: Catalog, log: Log, back: Sequence[Intent]) -> list[tuple[str, str]]:
+    """The catalog follows the files that came back; returns what could not be restored."""
+    log.back.update(intent.number for intent in back)
+    # A pair comes back with the second of its two photos.
+    paired = [i for i in log.intents if i.number in log.back and "not_duplicates" in i.rows]
+    rows = {os.fsencode(i.path): (i.photo_id, i.rows) for i in [*paired, *back] if i.photo_id is not None}
+    if not any(intent.photo_id is not None for intent in back):
+        return []
+    _drop_engine_without(folder, [region for _, tables in rows.values() for region in tables.get("regions", [])])
+    with catalog.transaction() as connection:
+        catalog.bump(connection)
+        changes.give_back(connection, [log.merges[i.number] for i in back if i.number in log.merges])
+        notes = changes.put_back(connection, rows)
+    return [(os.fsdecode(path), note) for path, note in notes.items()]
+
+
+def _drop_engine_without(folder: Folder, regions: Iterable[Mapping[str, Any]]) -> None:
+    """Remove an engine that was built without regions which come back: searches would never find them."""
+    try:
+        with folder.engine.open("rb") as file:
+            footer, ids = read_footer(file)
+    except (OSError, ValueError, KeyError):
+        return  # no engine: it is made anew
+    last, held = int(footer["stamp"].get("last_part", 0)), set(ids.tolist())
+    if any(region["part_id"] <= last and region["id"] not in held for region in regions):
+        folder.engine.unlink()
+
+
+def _remove_made(intents: Iterable[Intent]) -> None:
+    """Remove the folders that the run made, where they are empty."""
+    made = {folder for intent in intents for folder in intent.made}
+    trash = {folder[: folder.index(TRASH) + len(TRASH)] for folder in made if TRASH in folder}
+    for folder in sorted(made | trash, key=len, reverse=True):
+        with suppress(OSError):
+            os.rmdir(folder)
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EEXIST:
+        return "the name where it should go is taken"
+    return why(error)

@@ -1,0 +1,397 @@
+"""Duplicates of one index: what is stored proposes pairs, pixels decide, and of each group one photo is chosen."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from birdsearch import duplicates, keep, pairs, photos
+from birdsearch.catalog import Catalog
+from birdsearch.comparing import Eyes, Rows, file_of
+from birdsearch.errors import PhotoError
+from birdsearch.records import (
+    RELATIONS,
+    DuplicateGroup,
+    DuplicateReport,
+    Failure,
+    Filter,
+    Ids,
+    Pair,
+    Photo,
+    Progress,
+    Vectors,
+)
+from birdsearch.retrieval import Retrieval
+
+if TYPE_CHECKING:
+    from birdsearch.alignment import Alignment
+    from birdsearch.backbones import Backbone
+
+NEIGHBOURS = 20  # of each vector that are looked at
+LOWEST = 0.3  # score below which neighbours are not looked at
+WIDE = 0.95  # score from which a photo with 20 such neighbours is asked for more of them
+BURST_SCORE = 0.5  # below it two photos in a row show something else
+ALL_WITH_ALL = 30  # photos of one verified group that are all compared with each other
+DECODED = 64  # new photos that go through the network together
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `duplicates` was asked for."""
+
+    relations: tuple[str, ...] = RELATIONS
+    where: Filter | None = None
+    gap: float = 3.0  # seconds
+    prefer: tuple[str, ...] = ()
+    protect: tuple[str, ...] = ()
+    policy: tuple[str, ...] = keep.POLICY
+
+    def __post_init__(self) -> None:
+        if unknown := [name for name in self.relations if name not in RELATIONS]:
+            raise ValueError(f"no relation {', '.join(map(repr, unknown))}: there are {', '.join(RELATIONS)}")
+        if not self.gap >= 0:
+            raise ValueError(f"the gap must be 0 seconds or more, got {self.gap}")
+        keep.policy_order(self.policy)  # raises for a criterion that is unknown
+
+
+class Search:
+    """One look for duplicates among the photos of an index."""
+
+    def __init__(self, catalog: Catalog, retrieval: Retrieval, wanted: Wanted, progress: Progress | None) -> None:
+        self._catalog, self._retrieval, self._wanted, self._progress = catalog, retrieval, wanted, progress
+        self._new: dict[int, Photo] = {}  # photos that the index does not hold, by ids below 0
+        self._new_vectors = np.empty((0, 0), dtype=np.float32)  # of the ids -1, -2...
+        self._eyes = Eyes(self._photos)
+        self._different = catalog.different()
+        self._candidates = 0
+
+    def run(self) -> DuplicateReport:
+        """All pairs and groups of the relations that were asked for."""
+        started = time.monotonic()
+        relations = self._wanted.relations
+        same = self._same_bytes()
+        found = [Pair(a, b, "identical", 1.0) for ids in same for a, b in _pairs_of(ids)]
+        if "variant" in relations or "pixels" in relations:
+            found += _with_copies(self._alike(self._proposed(same)), same)
+        found = [pair for pair in found if pair.relation in relations and (pair.a, pair.b) not in self._different]
+        found += duplicates.closed(found, refused=self._different) if "variant" in relations else ()
+        groups = duplicates.grouped(found, self._choose)
+        if "burst" in relations:
+            bursts = self._bursts({other for group in groups for other in group.others})
+            found += [
+                Pair(a, b, "burst", None) for burst in bursts for a, b in _pairs_of(sorted((burst.keep, *burst.others)))
+            ]
+            groups += bursts
+        return self._report(started, found, groups)
+
+    def run_against(self, folder: str, backbone: "Backbone") -> DuplicateReport:
+        """Which photos under a folder the index holds already; they get the ids -1, -2..."""
+        started = time.monotonic()
+        new, self._new_vectors, left = read_new(folder, backbone, self._progress)
+        self._new = {photo.id: photo for photo in new if photo.id is not None}
+        visible = set(self._catalog.photo_ids(self._wanted.where))
+        held = {
+            n: [i for i in self._catalog.paths_with_bytes(photo.sha256 or "") if i in visible]
+            for n, photo in self._new.items()
+        }
+        found = [
+            Pair(n, i, "identical", 1.0)
+            for n, ids in held.items()
+            for i in ids
+            if file_of(self._new[n].path) != file_of(self._photos([i])[i].path)
+        ]
+        if "variant" in self._wanted.relations or "pixels" in self._wanted.relations:
+            found += self._alike(self._proposed_for([n for n, ids in held.items() if not ids]), closed=False)
+        found = [pair for pair in found if pair.relation in self._wanted.relations]
+        report = self._report(started, found, [])
+        best: dict[int, Pair] = {}
+        for pair in report.pairs:
+            rank = (RELATIONS.index(pair.relation), -(pair.score or 0), pair.b)
+            if pair.a not in best or rank < (
+                RELATIONS.index(best[pair.a].relation),
+                -(best[pair.a].score or 0),
+                best[pair.a].b,
+            ):
+                best[pair.a] = pair
+        groups = [
+            DuplicateGroup(
+                pair.relation, pair.b, (pair.a,), "in the index", (pair.relation,), ("in the index already",)
+            )
+            for pair in sorted(best.values(), key=lambda pair: -pair.a)
+        ]
+        counts = {**report.counts, **left, "new": len(new), "known": len(groups), "groups": len(groups)}
+        return replace(report, groups=tuple(groups), counts=counts, against=tuple(new))
+
+    def _report(self, started: float, found: list[Pair], groups: list[DuplicateGroup]) -> DuplicateReport:
+        found = self._measured(sorted(found, key=lambda pair: (pair.a, pair.b)))
+        told = Counter(pair.relation for pair in found)
+        counts = {
+            "photos": self._catalog.count(self._wanted.where),
+            "candidates": self._candidates,
+            "unreadable": len(self._eyes.unreadable),
+            **{relation: told[relation] for relation in self._wanted.relations},
+            "groups": len(groups),
+        }
+        return DuplicateReport(tuple(found), tuple(groups), counts, time.monotonic() - started)
+
+    def _photos(self, ids: Sequence[int]) -> dict[int, Photo]:
+        own = self._catalog.known_photos([photo_id for photo_id in ids if photo_id > 0])
+        return own | {photo_id: self._new[photo_id] for photo_id in ids if photo_id < 0}
+
+    def _same_bytes(self) -> list[list[int]]:
+        """Ids of the photos of each content that lies in more than one file; two names of one file are one."""
+        same = []
+        for ids in self._catalog.same_bytes(self._wanted.where):
+            known = self._photos(ids)
+            files = {file_of(known[photo_id].path): photo_id for photo_id in reversed(ids)}
+            if len(files) > 1:
+                same.append(sorted(files.values()))
+        return same
+
+    # The same picture
+
+    def _proposed(self, same: list[list[int]]) -> Ids:
+        """Pairs (m, 2) that are worth a look, one of the same bytes standing for all."""
+        rows = Rows(self._catalog, self._retrieval, self._wanted.where)
+        found: list[Ids] = [np.empty((0, 2), dtype=np.int64)]
+        if len(rows) > 1:
+            for near in pairs.near_blocks(rows.blocks, rows, LOWEST, k=NEIGHBOURS, wide=WIDE):
+                found.append(rows.photos[np.searchsorted(rows.ids, near.ids)])
+                self._tell("propose", rows.asked, len(rows))
+        ids, hashes = self._catalog.hashes(self._wanted.where)
+        found.append(pairs.hash_pairs(hashes, ids).ids)
+        first = {copy: ids[0] for ids in same for copy in ids[1:]}
+        proposed = _replaced(np.concatenate(found), first)
+        proposed = np.unique(np.sort(proposed, axis=1), axis=0)
+        return np.asarray(proposed[proposed[:, 0] != proposed[:, 1]])
+
+    def _proposed_for(self, new: list[int]) -> Ids:
+        """Pairs (m, 2) of new photos and photos of the index that are worth a look."""
+        rows = Rows(self._catalog, self._retrieval, self._wanted.where)
+        found: list[Ids] = [np.empty((0, 2), dtype=np.int64)]
+        if not new or not len(rows):
+            return found[0]
+        numbers = np.array(new, dtype=np.int64)
+        near = rows.search(self._new_vectors[-numbers - 1], min(NEIGHBOURS, len(rows)))
+        who, place = np.nonzero((near.ids >= 0) & (near.scores >= LOWEST))
+        found.append(np.stack([numbers[who], rows.photos[np.searchsorted(rows.ids, near.ids[who, place])]], axis=1))
+        ids, hashes = self._catalog.hashes(self._wanted.where)
+        for number in new:
+            own = np.array([int(self._new[number].phash or "0", 16)], dtype=np.uint64)
+            bits = np.bitwise_count(pairs.orientations(own) ^ hashes).min(axis=0, initial=64)
+            close = np.argsort(bits, kind="stable")[: pairs.NEAREST]
+            close = close[bits[close] <= pairs.reach(len(ids))]
+            found.append(np.stack([np.full(len(close), number), ids[close]], axis=1))
+        return np.unique(np.concatenate(found), axis=0)
+
+    def _alike(self, proposed: Ids, *, closed: bool = True) -> list[Pair]:
+        """Those of the pairs (m, 2) whose pixels agree, and those that follow among their partners."""
+        found: list[Pair] = []
+        tested = set(self._different)
+        while len(proposed):
+            total = len(proposed)
+            self._candidates += total
+            tested.update((a, b) for a, b in proposed.tolist())
+            for done, (a, b, alignment) in enumerate(self._eyes.compare(proposed), 1):
+                if (pair := self._judged(a, b, alignment)) is not None:
+                    found.append(pair)
+                if done % 64 == 0 or done == total:
+                    self._tell("compare", done, total)
+            # Whoever belongs together is compared with all the others of its group.
+            groups = duplicates.together(found) if closed else []
+            few = [list(combinations(ids, 2)) for ids in groups if len(ids) <= ALL_WITH_ALL]
+            left = [pair for group in few for pair in group if pair not in tested]
+            proposed = np.array(left, dtype=np.int64).reshape(-1, 2)
+        return found
+
+    def _judged(self, a: int, b: int, alignment: "Alignment | None") -> Pair | None:
+        """The relation of two photos whose pixels were compared; None where they are different pictures."""
+        known = self._photos((a, b))
+        one, other = known[a], known[b]
+        if file_of(one.path) == file_of(other.path):
+            return None
+        alike = one.phash == other.phash if alignment is None else duplicates.is_plain(alignment.matrix)
+        if alike and (one.width, one.height) == (other.width, other.height):
+            pixels = self._eyes.pixels_of(one)
+            if pixels is not None and pixels == self._eyes.pixels_of(other):
+                return Pair(a, b, "pixels", None)
+        if alignment is None or _taken_apart(one, other):
+            return None
+        return Pair(a, b, "variant", None, _evidence(alignment))
+
+    # Bursts
+
+    def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
+        """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
+        moments = [moment for moment in self._catalog.moments(self._wanted.where) if moment.photo_id not in copies]
+        found = duplicates.bursts(
+            [moment.taken_at for moment in moments],
+            [moment.camera for moment in moments],
+            [moment.serial for moment in moments],
+            [moment.photo_id for moment in moments],
+            self._wanted.gap,
+            taken_offset=[moment.taken_offset for moment in moments],
+            vectors=lambda ids: self._retrieval.rows(ids.tolist())[0],
+            min_score=BURST_SCORE,
+        )
+        single = [self._exposures(ids) for ids in found]
+        wanted = [ids for ids in single if len(ids) > 1 and not self._different & set(combinations(sorted(ids), 2))]
+        return [self._burst(ids) for ids in wanted]
+
+    def _exposures(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Of photos of the same bytes the first one: two copies are no burst."""
+        known = self._photos(ids)
+        first = {known[photo_id].sha256: photo_id for photo_id in reversed(ids)}
+        return tuple(photo_id for photo_id in ids if first[known[photo_id].sha256] == photo_id)
+
+    def _burst(self, ids: tuple[int, ...]) -> DuplicateGroup:
+        choice = self._choose(ids, "burst")
+        others = tuple(photo_id for photo_id in ids if photo_id != choice.keep)
+        return DuplicateGroup("burst", choice.keep, others, choice.reason, ("burst",) * len(others), choice.reasons)
+
+    # What is told of them
+
+    def _choose(self, ids: Sequence[int], relation: str | None = None) -> keep.Choice:
+        """Which of these photos to keep, and why."""
+        known = self._photos(ids)
+
+        def sharpness(photo_id: int) -> float:
+            try:
+                return keep.sharpness(photos.picture(known[photo_id].path, keep.SHARPNESS_LONGEST))
+            except PhotoError:
+                return float("nan")
+
+        return keep.best(
+            [known[photo_id] for photo_id in ids],
+            policy=self._wanted.policy,
+            prefer=self._wanted.prefer,
+            protect=self._wanted.protect,
+            sharpness=sharpness,
+            relation=relation,
+        )
+
+    def _measured(self, found: list[Pair]) -> list[Pair]:
+        """The pairs with their scores and the distances of their hashes."""
+        measured: list[Pair] = []
+        for start in range(0, len(found), pairs.BLOCK):
+            some = found[start : start + pairs.BLOCK]
+            ids = sorted({photo_id for pair in some for photo_id in (pair.a, pair.b)})
+            known, rows = self._photos(ids), self._vectors(ids)
+            hashes = np.array([int(known[photo_id].phash or "0", 16) for photo_id in ids], dtype=np.uint64)
+            a, b = (np.searchsorted(ids, [getattr(pair, end) for pair in some]) for end in "ab")
+            scores = np.einsum("nd,nd->n", rows[a], rows[b])
+            bits = np.bitwise_count(pairs.orientations(hashes[a]) ^ hashes[b]).min(axis=0)
+            for pair, score, distance in zip(some, scores.tolist(), bits.tolist(), strict=True):
+                hashed = {"hash_distance": distance} if known[pair.a].phash and known[pair.b].phash else {}
+                measured.append(replace(pair, score=min(1.0, score), evidence={**hashed, **pair.evidence}))
+        return measured
+
+    def _vectors(self, ids: Sequence[int]) -> Vectors:
+        """The raw vectors (n, dim) of photos of the index and of new ones."""
+        own = [photo_id for photo_id in ids if photo_id > 0]
+        new = np.array([-photo_id - 1 for photo_id in ids if photo_id < 0], dtype=np.int64)
+        rows = self._retrieval.rows(own)[0]
+        return (
+            np.concatenate([self._new_vectors[new], rows]) if len(new) else rows
+        )  # ids ascend: the new ones come first
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(stage, done, total, "")
+
+
+def read_new(
+    folder: str, backbone: "Backbone", progress: Progress | None
+) -> tuple[list[Photo], Vectors, dict[str, int]]:
+    """The photos under a folder, with the ids -1, -2..., their vectors (n, dim), and what was not taken."""
+    found: list[Photo] = []
+    vectors: list[Vectors] = [np.empty((0, backbone.dim), dtype=np.float32)]
+    waiting: list[photos.Decoded] = []
+    left: Counter[str] = Counter()
+
+    def embed() -> None:
+        if waiting:
+            vectors.append(backbone.embed_pixels(np.stack([decoded.pixels for decoded in waiting])).vectors)
+            waiting.clear()
+
+    for file in photos.scan([folder]):
+        if not isinstance(file, photos.FoundFile):
+            left["failed" if isinstance(file, Failure) else "ignored"] += 1
+            continue
+        try:
+            read = photos.read(file)
+            waiting.append(photos.decode(read.data, read.photo, backbone.input_size))
+        except photos.NotAPhotoError:
+            left["ignored"] += 1
+        except PhotoError:
+            left["failed"] += 1
+        else:
+            found.append(replace(waiting[-1].photo, id=-len(found) - 1))
+            if progress is not None:
+                progress("read", len(found), None, found[-1].path)
+        if len(waiting) == DECODED:
+            embed()
+    embed()
+    return found, np.concatenate(vectors), dict(left)
+
+
+def _pairs_of(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """All pairs of a few ids in ascending order; of many, those with the first."""
+    return combinations(ids, 2) if len(ids) <= ALL_WITH_ALL else ((ids[0], other) for other in ids[1:])
+
+
+def _replaced(ids: Ids, first: dict[int, int]) -> Ids:
+    """The ids (m, 2) with every copy replaced by the photo that stands for it."""
+    if not first:
+        return ids
+    copies = np.array(sorted(first), dtype=np.int64)
+    originals = np.array([first[copy] for copy in copies.tolist()], dtype=np.int64)
+    places = np.minimum(np.searchsorted(copies, ids), len(copies) - 1)
+    return np.where(copies[places] == ids, originals[places], ids)
+
+
+def _with_copies(alike: list[Pair], same: list[list[int]]) -> list[Pair]:
+    """The pairs, and the same of the copies that their photos stand for."""
+    copies = {ids[0]: ids for ids in same}
+    found = []
+    for pair in alike:
+        ones, others = copies.get(pair.a, [pair.a]), copies.get(pair.b, [pair.b])
+        if len(ones) * len(others) <= ALL_WITH_ALL:
+            both = list(product(ones, others))
+        else:
+            both = [(pair.a, other) for other in others] + [(one, pair.b) for one in ones[1:]]
+        found += [_turned(pair, a, b) for a, b in both]
+    return found
+
+
+def _turned(pair: Pair, a: int, b: int) -> Pair:
+    """The pair of two other photos that show the same, the lower id first."""
+    if a < b:
+        return replace(pair, a=a, b=b)
+    evidence = dict(pair.evidence)
+    if "matrix" in evidence:
+        evidence["matrix"] = duplicates.inverted(evidence["matrix"])
+    return replace(pair, a=b, b=a, evidence=evidence)
+
+
+def _taken_apart(one: Photo, other: Photo) -> bool:
+    """Whether two cameras, or one camera at two moments, took them: then they are two exposures, however alike."""
+    if not (one.camera and other.camera and one.taken_at and other.taken_at):
+        return False
+    # An edited copy may have lost the fractions of a second.
+    length = min(len(one.taken_at), len(other.taken_at))
+    return one.camera != other.camera or one.taken_at[:length] != other.taken_at[:length]
+
+
+def _evidence(alignment: "Alignment") -> dict[str, Any]:
+    return {
+        "overlap": round(alignment.overlap, 3),
+        "agreement": round(alignment.agreement, 3),
+        "inliers": alignment.inliers,
+        "transform": alignment.transform,
+        "matrix": alignment.matrix,
+    }

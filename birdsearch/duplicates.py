@@ -1,0 +1,356 @@
+"""What follows from verified pairs: bursts, groups of which one photo is kept, and pairs implied by a third photo."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime, timedelta
+from itertools import combinations, pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from birdsearch.records import RELATIONS, DuplicateGroup, Ids, Pair, Vectors
+
+if TYPE_CHECKING:
+    from birdsearch.keep import Choice
+
+Choose = Callable[
+    [Sequence[int]], "Choice"
+]  # ids, ascending -> the one to keep, and why not each of the others in turn
+
+SAME = ("identical", "pixels")  # relations that carry over: a ~ b and b ~ c make a ~ c
+MIN_OVERLAP = 0.3  # two crops of a quarter of each side, from opposite corners, still share 0.44 of either
+MOST_BY_ONE = 300  # photos that one photo between them can relate to each other
+
+Square = npt.NDArray[np.float64]  # (corners, 2), x right and y down
+Matrix = npt.NDArray[np.float64]  # (3, 3), from one unit square to another
+
+
+# Bursts -------------------------------------------------------------------------------------------------------------
+
+
+def bursts(
+    taken_at: Sequence[str | None],
+    camera: Sequence[str | None],
+    serial: Sequence[str | None],
+    ids: Sequence[int],
+    gap: float = 3.0,
+    *,
+    taken_offset: Sequence[str | None] | None = None,
+    vectors: Callable[[Ids], Vectors] | None = None,
+    min_score: float = 0.0,
+    picture: Sequence[int] | None = None,
+) -> list[tuple[int, ...]]:
+    """Photos that one camera took within `gap` seconds of the one before, as groups of ids in order of time.
+
+    Photos without a time of day or without a camera are in none. Where both offsets from UTC are known they count;
+    sub-seconds count where both times have them. `vectors(ids (b,)) -> (b, dim)` are asked where given: a sequence is
+    cut between two photos whose cosine is below `min_score`. Photos with the same number in `picture` are copies of one
+    exposure: a burst has two exposures at least.
+    """
+    if gap < 0:
+        raise ValueError(f"gap must not be negative, got {gap}")
+    offsets = [None] * len(ids) if taken_offset is None else taken_offset
+    cameras: dict[tuple[str, str | None], list[_Moment]] = defaultdict(list)
+    bodies = _bodies(camera, serial)
+    rows = enumerate(zip(taken_at, offsets, camera, serial, ids, strict=True))
+    for row, (text, offset, name, body, photo) in rows:
+        moment = None if text is None or name is None else _moment(text, offset, photo, row)
+        if moment is not None and name is not None:
+            known = bodies[name]
+            # A copy may have lost the serial number: where there is one body only, it is that one.
+            cameras[name, body or (next(iter(known)) if len(known) == 1 else None)].append(moment)
+    limit = round(gap * 1_000_000)
+    sequences = [sequence for moments in cameras.values() for sequence in _sequences(moments, limit)]
+    if vectors is not None:
+        sequences = list(_cut(sequences, vectors, min_score))
+    if picture is not None:
+        sequences = [some for some in sequences if len({picture[moment.row] for moment in some}) > 1]
+    return sorted((tuple(moment.photo for moment in sequence) for sequence in sequences), key=min)
+
+
+class _Moment:
+    """When a photo was taken, in microseconds."""
+
+    __slots__ = ("exact", "local", "photo", "row", "utc")
+
+    def __init__(self, local: int, utc: int | None, exact: bool, photo: int, row: int) -> None:
+        self.local, self.utc, self.exact, self.photo, self.row = local, utc, exact, photo, row
+
+    def after(self, other: "_Moment") -> int:
+        """Microseconds since another photo, on the clock and in the precision that both have."""
+        if self.utc is not None and other.utc is not None:
+            mine, theirs = self.utc, other.utc
+        else:
+            mine, theirs = self.local, other.local
+        if not (self.exact and other.exact):
+            mine, theirs = mine - mine % 1_000_000, theirs - theirs % 1_000_000
+        return mine - theirs
+
+
+def _moment(text: str, offset: str | None, photo: int, row: int) -> _Moment | None:
+    try:
+        time = datetime.fromisoformat(text)
+        shift = time.utcoffset()
+        if shift is None and offset:
+            shift = datetime.fromisoformat(f"2000-01-01T00:00:00{offset}").utcoffset()
+    except ValueError:
+        return None
+    if len(text) < len("2024-05-17T06:07"):
+        return None  # a date without a time
+    local = (time.replace(tzinfo=None) - datetime.min) // timedelta(microseconds=1)
+    utc = None if shift is None else local - shift // timedelta(microseconds=1)
+    return _Moment(local, utc, "." in text, photo, row)
+
+
+def _bodies(camera: Sequence[str | None], serial: Sequence[str | None]) -> dict[str, set[str]]:
+    """The serial numbers known of each camera."""
+    known: dict[str, set[str]] = defaultdict(set)
+    for name, body in zip(camera, serial, strict=True):
+        if name is not None and body:
+            known[name].add(body)
+    return known
+
+
+def _sequences(moments: list[_Moment], limit: int) -> Iterator[list[_Moment]]:
+    """Photos of one camera in runs of two and more without a longer pause."""
+    by_utc = sorted((moment for moment in moments if moment.utc is not None), key=lambda m: (m.utc, m.photo))
+    by_local = sorted(moments, key=lambda moment: (moment.local, moment.photo))
+    links = [(one, other) for one, other in pairwise(by_utc) if other.after(one) <= limit]
+    if len(by_utc) < len(moments):
+        # A clock of unknown offset is compared with its neighbours by what the clocks showed.
+        mixed = ((one, other) for one, other in pairwise(by_local) if one.utc is None or other.utc is None)
+        links += [(one, other) for one, other in mixed if other.after(one) <= limit]
+    place = {id(moment): number for number, moment in enumerate(by_local)}
+    for run in _components(len(moments), [(place[id(one)], place[id(other)]) for one, other in links]):
+        if len(run) > 1:
+            chosen = [by_local[number] for number in run]
+            known = all(moment.utc is not None for moment in chosen)
+            yield sorted(chosen, key=lambda m: ((m.utc or 0) if known else m.local, m.photo))
+
+
+def _cut(
+    sequences: list[list[_Moment]], vectors: Callable[[Ids], Vectors], min_score: float, block: int = 4096
+) -> Iterator[list[_Moment]]:
+    """The sequences cut where one photo is not like the next."""
+    waiting: list[list[_Moment]] = []
+    for number, sequence in enumerate(sequences, 1):
+        waiting.append(sequence)
+        if sum(map(len, waiting)) < block and number < len(sequences):
+            continue
+        rows = vectors(np.array([moment.photo for some in waiting for moment in some], dtype=np.int64))
+        scores = np.einsum("nd,nd->n", rows[:-1], rows[1:])
+        start = 0
+        for some in waiting:
+            cuts = np.flatnonzero(scores[start : start + len(some) - 1] < min_score) + 1
+            yield from (some[a:b] for a, b in pairwise([0, *cuts.tolist(), len(some)]) if b - a > 1)
+            start += len(some)
+        waiting = []
+
+
+# Groups -------------------------------------------------------------------------------------------------------------
+
+
+def grouped(pairs: Iterable[Pair], choose: Choose) -> list[DuplicateGroup]:
+    """Groups of photos of which one is kept, each other being related to that one itself; bursts are left out.
+
+    Photos of the same bytes or pixels are one picture, so of a thousand copies the pairs with one of them are enough.
+    `choose` names the photo to keep of all that hang together; who is not related to it forms groups of its own.
+    """
+    told = [pair for pair in pairs if pair.relation in RELATIONS[:3]]
+    ids = np.unique(np.array([(pair.a, pair.b) for pair in told], dtype=np.int64))
+    ends = np.searchsorted(ids, np.array([(pair.a, pair.b) for pair in told], dtype=np.int64).reshape(-1, 2))
+    rank = np.array([RELATIONS.index(pair.relation) for pair in told], dtype=np.int64)
+    exact, same = (_labels(len(ids), ends[rank <= level]) for level in (0, 1))
+    variants: dict[int, set[int]] = defaultdict(set)  # of a picture, other pictures
+    for one, other in same[ends[rank == 2]]:
+        if one != other:
+            variants[int(one)].add(int(other))
+            variants[int(other)].add(int(one))
+    members: dict[int, list[int]] = defaultdict(list)  # of a picture, rows of photos, ascending
+    for row, picture in enumerate(same.tolist()):
+        members[picture].append(row)
+    groups: list[DuplicateGroup] = []
+    waiting = [set(map(int, part)) for part in _components(len(members), _edges(variants))]
+    while waiting:
+        pictures = waiting.pop()
+        rows = sorted(row for picture in pictures for row in members[picture])
+        if len(rows) < 2:
+            continue
+        choice = choose(ids[rows].tolist())
+        kept = rows[int(np.searchsorted(ids[rows], choice.keep))]
+        near = {int(same[kept]), *(variants[int(same[kept])] & pictures)}
+        others = [row for row in rows if int(same[row]) in near and row != kept]
+        level = [0 if exact[row] == exact[kept] else 1 if same[row] == same[kept] else 2 for row in others]
+        groups.append(_group(ids, kept, others, level, rows, choice, choose))
+        waiting += _apart(pictures - near, variants)
+    return sorted(groups, key=lambda group: min(group.keep, *group.others))
+
+
+def together(pairs: Iterable[Pair]) -> list[list[int]]:
+    """Ids of the photos that hang together by pairs, ascending; chains count."""
+    told = list(pairs)
+    ids = np.unique(np.array([(pair.a, pair.b) for pair in told], dtype=np.int64))
+    ends = np.searchsorted(ids, np.array([(pair.a, pair.b) for pair in told], dtype=np.int64).reshape(-1, 2))
+    return [ids[rows].tolist() for rows in _components(len(ids), ends)]
+
+
+def _group(
+    ids: Ids, kept: int, others: list[int], level: list[int], rows: list[int], choice: "Choice", choose: Choose
+) -> DuplicateGroup:
+    """The record, with reasons that speak of its own photos."""
+    if len(others) + 1 < len(rows):
+        # It was chosen out of more: what was said of those left out must not be shown.
+        again = choose(ids[sorted([kept, *others])].tolist())
+        if again.keep == choice.keep:
+            choice, rows = again, sorted([kept, *others])
+    said = dict(zip((row for row in rows if row != kept), choice.reasons, strict=True))
+    return DuplicateGroup(
+        relation=RELATIONS[max(level)],
+        keep=int(ids[kept]),
+        others=tuple(ids[others].tolist()),
+        reason=choice.reason,
+        relations=tuple(RELATIONS[number] for number in level),
+        reasons=tuple(said[row] for row in others),
+    )
+
+
+def _apart(left: set[int], variants: dict[int, set[int]]) -> Iterator[set[int]]:
+    """What remains of pictures that hung together, in parts that still do."""
+    while left:
+        part, fringe = set(), [left.pop()]
+        while fringe:
+            picture = fringe.pop()
+            part.add(picture)
+            fringe += (found := variants[picture] & left)
+            left -= found
+        yield part
+
+
+def _edges(variants: dict[int, set[int]]) -> list[tuple[int, int]]:
+    return [(one, other) for one, near in variants.items() for other in near if one < other]
+
+
+def _labels(count: int, edges: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """For each of the nodes (count,) the number of the component it is in."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not count:
+        return np.empty(0, dtype=np.int64)
+    a, b = np.asarray(edges, dtype=np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+
+
+def _components(count: int, edges: Sequence[tuple[int, int]] | npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
+    """Numbers of the nodes of each component, ascending."""
+    if not count:
+        return []
+    labels = _labels(count, np.asarray(edges, dtype=np.int64))
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+
+
+# Implied pairs ------------------------------------------------------------------------------------------------------
+
+
+def closed(
+    pairs: Iterable[Pair], *, min_overlap: float = MIN_OVERLAP, refused: AbstractSet[tuple[int, int]] = frozenset()
+) -> Iterator[Pair]:
+    """Pairs that verified variants imply: a and b both show what h shows, and share enough of it.
+
+    A `Pair` tells by evidence["matrix"], six numbers row by row, where the unit square of its `a` lies in that of its
+    `b` (x right, y down). Shared is what lies in all three pictures, as a part of the smaller of a and b; of several h
+    the one with the most of it counts. `refused` holds pairs (a, b), a < b, that somebody said are not the same. Where
+    one photo has more than 300 variants, the 300 with the lowest ids imply pairs.
+    """
+    told = [pair for pair in pairs if pair.relation in RELATIONS[:3]]
+    known = {(pair.a, pair.b) for pair in told} | set(refused)
+    ids = np.unique(np.array([(pair.a, pair.b) for pair in told], dtype=np.int64))
+    alike = [(pair.a, pair.b) for pair in told if pair.relation in SAME]
+    labels = _labels(len(ids), np.searchsorted(ids, np.array(alike, dtype=np.int64)))
+    picture = dict(zip(ids.tolist(), labels.tolist(), strict=True))
+    around: dict[int, dict[int, tuple[int, Matrix]]] = defaultdict(dict)  # picture -> photo -> hub, matrix to the hub
+    for pair in sorted((pair for pair in told if pair.relation == "variant"), key=lambda pair: (pair.a, pair.b)):
+        matrix = _square_matrix(pair)
+        if matrix is not None:
+            around[picture[pair.b]].setdefault(pair.a, (pair.b, matrix))
+            around[picture[pair.a]].setdefault(pair.b, (pair.a, _inverse(matrix)))
+    best: dict[tuple[int, int], tuple[float, int, Matrix]] = {}
+    for near in around.values():
+        for a, b in combinations(sorted(near)[:MOST_BY_ONE], 2):
+            if (a, b) not in known and picture[a] != picture[b]:
+                overlap = shared(near[a][1], near[b][1])
+                if overlap >= min_overlap and ((a, b) not in best or overlap > best[a, b][0]):
+                    best[a, b] = overlap, near[a][0], _inverse(near[b][1]) @ near[a][1]
+    for (a, b), (overlap, hub, matrix) in sorted(best.items(), key=lambda item: item[0]):
+        numbers = tuple(matrix[:2].ravel().tolist())
+        yield Pair(a, b, "variant", None, {"through": hub, "overlap": round(overlap, 3), "matrix": numbers})
+
+
+def inverted(matrix: Sequence[float]) -> tuple[float, ...]:
+    """The other way round: six numbers that map b's unit square to a's, of those that map a's to b's."""
+    whole = np.vstack([np.asarray(matrix, dtype=np.float64).reshape(2, 3), [0.0, 0.0, 1.0]])
+    return tuple(np.linalg.inv(whole)[:2].ravel().tolist())
+
+
+def is_plain(matrix: Sequence[float], within: float = 0.01) -> bool:
+    """Whether a picture lies on another one as it is: not mirrored, turned, cropped or moved."""
+    return bool(np.abs(np.asarray(matrix) - (1, 0, 0, 0, 1, 0)).max() <= within)
+
+
+def _square_matrix(pair: Pair) -> Matrix | None:
+    """Where a's unit square lies in b's; None where that is not known, or impossible."""
+    numbers = pair.evidence.get("matrix")
+    if numbers is None:
+        return None
+    matrix = np.vstack([np.asarray(numbers, dtype=np.float64).reshape(2, 3), [0.0, 0.0, 1.0]])
+    return matrix if np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 1e-6 else None
+
+
+def _inverse(matrix: Matrix) -> Matrix:
+    return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+
+
+def shared(a: Matrix, b: Matrix) -> float:
+    """How much of the smaller of two pictures lies in the other and in a third, given their places (3, 3) in it."""
+    square = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
+    one, other = (_anticlockwise(square @ matrix[:2, :2].T + matrix[:2, 2]) for matrix in (a, b))
+    common = _clipped(_clipped(one, square), other)
+    smaller = min(_area(one), _area(other))
+    return min(1.0, _area(common) / smaller) if len(common) > 2 else 0.0
+
+
+def _anticlockwise(corners: Square) -> Square:
+    return corners if _signed(corners) > 0 else corners[::-1]
+
+
+def _signed(corners: Square) -> float:
+    """The area, negative where the corners run the other way round (shoelace formula)."""
+    x, y = corners.T
+    return float((x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2)
+
+
+def _area(corners: Square) -> float:
+    return abs(_signed(corners))
+
+
+def _clipped(corners: Square, window: Square) -> Square:
+    """The part of a convex shape inside another one that runs anticlockwise (Sutherland and Hodgman)."""
+    for start, end in zip(window, np.roll(window, -1, axis=0), strict=True):
+        if not len(corners):
+            break
+        edge = end - start
+        side = edge[0] * (corners[:, 1] - start[1]) - edge[1] * (corners[:, 0] - start[0])
+        kept: list[Square] = []
+        for number, corner in enumerate(corners):
+            before = number - 1
+            if side[before] * side[number] < 0:
+                part = side[before] / (side[before] - side[number])
+                kept.append(corners[before] + part * (corner - corners[before]))
+            if side[number] >= 0:
+                kept.append(corner)
+        corners = np.array(kept).reshape(-1, 2)
+    return corners

@@ -1,0 +1,291 @@
+"""Reader: all that an index answers without the right to write; what it works out is kept nowhere."""
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from birdsearch import photos, upkeep
+from birdsearch.catalog import Catalog
+from birdsearch.classify import Classes
+from birdsearch.errors import (
+    BackboneMismatchError,
+    BackboneUnavailableError,
+)
+from birdsearch.folder import Folder
+from birdsearch.keep import POLICY
+from birdsearch.records import (
+    RELATIONS,
+    DuplicateReport,
+    Failure,
+    Filter,
+    Match,
+    Photo,
+    Prediction,
+    Progress,
+    Vectors,
+    VerifyReport,
+    shown,
+)
+from birdsearch.retrieval import Retrieval
+
+if TYPE_CHECKING:
+    from birdsearch.backbones import Backbone
+    from birdsearch.journal import RunSummary
+    from birdsearch.planfile import Plan
+
+logger = logging.getLogger("birdsearch")
+
+PREDICTIONS = 5  # stored with every photo
+Image = photos.ImageLike
+
+
+class Reader:
+    """An open index that is only read; users hold an `Index`."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        identity: dict[str, Any],
+        backbone: "Backbone | None",
+        *,
+        runtime: str,
+        device: str,
+        precision: str,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._backbone = backbone
+        self._runtime, self._device, self._precision = runtime, device, precision
+        self._catalog = Catalog(folder.catalog)
+        self._retrieval = Retrieval(folder, self._catalog, identity)
+        self._classes: Classes | None = None
+        self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Index {shown(str(self.path))}: {len(self)} photos, {self._identity['backbone']['name']}>"
+
+    def __len__(self) -> int:
+        return self._catalog.count()
+
+    def close(self) -> None:
+        """Give back the files; the index on disk stays as it is."""
+        self._catalog.close()
+
+    @property
+    def path(self) -> Path:
+        """The folder of the index."""
+        return self._folder.path
+
+    @property
+    def backbone(self) -> "Backbone":
+        """The network that made the vectors, loaded at first use."""
+        with self._loading:
+            return self._loaded()
+
+    def _loaded(self) -> "Backbone":
+        if self._backbone is None:
+            from birdsearch.backbones import load_backbone
+
+            made_with = self._identity["backbone"]
+            if self._identity.get("source") is None:
+                raise BackboneUnavailableError(
+                    f"the index {shown(str(self.path))} was made with your own backbone {made_with['name']}: "
+                    "open it with birdsearch.open(path, backbone=that_object)."
+                )
+            loaded = load_backbone(
+                self._identity["source"], runtime=self._runtime, device=self._device, precision=self._precision
+            )
+            if loaded.identity != made_with:
+                raise BackboneMismatchError(
+                    f"{self._identity['source']} is not what the index {shown(str(self.path))} was made with "
+                    "(other weights or other preprocessing): bring the old file back, or make another index."
+                )
+            self._backbone = loaded
+        return self._backbone
+
+    # Asking
+
+    def embed(self, images: Sequence[Image]) -> Vectors:
+        """Vectors (n, dim) of photos; those of a Photo of this index come from the index."""
+        return self._embed(images, self._own_ids(images))
+
+    def _embed(self, images: Sequence[Image], own: list[int | None]) -> Vectors:
+        vectors = np.empty((len(images), int(self._identity["backbone"]["dim"])), dtype=np.float32)
+        stored = [row for row, photo_id in enumerate(own) if photo_id is not None]
+        strange = [row for row, photo_id in enumerate(own) if photo_id is None]
+        if stored:
+            vectors[stored] = self.vectors([photo_id for photo_id in own if photo_id is not None])
+        if strange:
+            vectors[strange] = self.backbone.embed([images[row] for row in strange])
+        return vectors
+
+    def _own_ids(self, images: Sequence[Image]) -> list[int | None]:
+        """The id of each image that is a Photo of this index; one of another index is a picture like any other."""
+        asked = {image.id for image in images if isinstance(image, Photo) and image.id is not None}
+        held = self._catalog.known_photos(asked)
+
+        def own_id(image: Image) -> int | None:
+            here = held.get(image.id) if isinstance(image, Photo) and image.id is not None else None
+            same = here and isinstance(image, Photo) and (here.sha256 == image.sha256 or here.path == image.path)
+            return here.id if here and same else None
+
+        return [own_id(image) for image in images]
+
+    def search(
+        self, image: Image, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[Match]:
+        """The k photos that look most like this one, best first; a Photo never finds itself."""
+        return self.search_many([image], k, where=where, min_score=min_score)[0]
+
+    def search_many(
+        self, images: Sequence[Image], k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[list[Match]]:
+        """The answers for several photos, in their order."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        own = self._own_ids(images)
+        return self._retrieval.matches(self._embed(images, own), k, where, min_score, own)
+
+    def search_vectors(
+        self, vectors: Vectors, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[list[Match]]:
+        """The answers for vectors (q, dim) of this index's backbone, of any length."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        dim = int(self._identity["backbone"]["dim"])
+        queries = np.asarray(vectors, dtype=np.float32)
+        if queries.ndim != 2 or queries.shape[1] != dim:
+            raise ValueError(f"vectors must have the shape (q, {dim}), got {queries.shape}")
+        lengths = np.linalg.norm(queries.astype(np.float64), axis=1, keepdims=True)  # squares may leave float32
+        if not np.isfinite(lengths).all() or (lengths == 0).any():
+            raise ValueError("a vector with no direction (all zero, or not finite) cannot be searched")
+        unit = (queries / lengths).astype(np.float32)
+        return self._retrieval.matches(unit, k, where, min_score, [None] * len(unit))
+
+    def classify(self, image: Image, k: int = 5) -> list[Prediction]:
+        """The k most probable classes; for a Photo of this index from its stored vector, with no network."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        own = self._own_ids([image])[0]
+        if own is not None and self._class_table().classifier is not None:
+            return list(self._class_table().top(self.probabilities([own]), k)[0])
+        return self.backbone.classify(image, k)
+
+    def probabilities(self, ids: Sequence[int]) -> Vectors:
+        """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
+        vectors, norms = self._retrieval.rows(ids)
+        return self._class_table().probabilities(vectors, norms)
+
+    def _class_table(self) -> Classes:
+        if self._classes is None:
+            classes = self._folder.read_classes()
+            if classes is None:
+                raise BackboneUnavailableError(
+                    f"{self._identity['backbone']['name']}, the backbone of this index, knows no classes. "
+                    "Make an index with one that classifies: `birdsearch backbones` lists them."
+                )
+            self._classes = classes
+        return self._classes
+
+    # Reading
+
+    def photos(self, where: Filter | None = None, *, limit: int | None = None) -> list[Photo]:
+        """The photos that satisfy the filter, in order of id; those whose file is gone are hidden."""
+        with self._catalog.snapshot():
+            return self._catalog.photos(self._catalog.photo_ids(where, limit))
+
+    def photo(self, photo_id: int) -> Photo:
+        """One photo by its id."""
+        return self._catalog.photos([photo_id])[0]
+
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The raw unit vectors (n, dim) of these photos, in their order."""
+        return self._retrieval.rows(ids)[0]
+
+    def failures(self) -> list[Failure]:
+        """The files that could not be indexed, and why."""
+        return self._catalog.failures()
+
+    def info(self) -> dict[str, Any]:
+        """What the index is and holds, as plain values."""
+        return {
+            "path": str(self.path),
+            "format": self._identity["format"],
+            "created": self._identity["created"],
+            "backbone": self._identity["backbone"]["name"],
+            "dim": self._identity["backbone"]["dim"],
+            "weights_sha256": self._identity["backbone"].get("weights_sha256"),
+            "engine": self._retrieval.engine_name(),
+            "refined": self._catalog.get_state("refinement") is not None,
+            "runtimes": self._catalog.runtimes(),
+            **self._catalog.counts(),
+            "folders": [os.fsdecode(root) for root in self._catalog.roots_in_use()],
+            "labels": {os.fsdecode(f): choice for f, choice in self._catalog.label_sources().items()},
+            "bytes": self._folder.bytes(),
+        }
+
+    # Duplicates
+
+    def duplicates(
+        self,
+        relations: Sequence[str] = RELATIONS,
+        where: Filter | None = None,
+        against: str | os.PathLike[str] | None = None,
+        *,
+        gap: float = 3.0,
+        prefer: Sequence[str] = (),
+        protect: Sequence[str] = (),
+        policy: Sequence[str] = POLICY,
+        progress: Progress | None = None,
+    ) -> DuplicateReport:
+        """Which photos are the same picture, in which way (of `RELATIONS`), and which one to keep.
+
+        `gap` is the pause in seconds that ends a burst. `prefer` and `protect` are folders, `policy` the criteria by
+        which the photo to keep is chosen (`birdsearch.keep.POLICY`). `against` names a folder of photos that stay
+        outside: the report then tells which of them the index holds already. Nothing is changed.
+        """
+        from birdsearch import dedupe
+
+        wanted = dedupe.Wanted(tuple(relations), where, gap, tuple(prefer), tuple(protect), tuple(policy))
+        search = dedupe.Search(self._catalog, self._retrieval, wanted, progress)
+        return search.run() if against is None else search.run_against(os.fspath(against), self.backbone)
+
+    def plan(self, report: DuplicateReport, *, protect: Sequence[str] = ()) -> "Plan":
+        """What follows from a report: of each group one file is kept and the others go. Nothing has been done yet."""
+        from birdsearch.planfile import make_plan
+
+        ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others) if photo_id > 0})
+        return make_plan(report, self._catalog.known_photos(ids), protect=protect)
+
+    def runs(self) -> "list[RunSummary]":
+        """Every run of `apply`, oldest first."""
+        from birdsearch import actions
+
+        return actions.runs(self._folder)
+
+    # Handing on, checking
+
+    def export(self, path: str | os.PathLike[str], where: Filter | None = None) -> int:
+        """Write photos, species, predictions and vectors into one Parquet file; returns how many photos."""
+        from birdsearch.exchange import export_photos
+
+        return export_photos(self._catalog, self._retrieval, Path(path), where, self._identity["backbone"])
+
+    def verify(self) -> VerifyReport:
+        """Check every promise of the format; reads all of the index and none of the photos."""
+        problems = tuple(upkeep.problems(self._folder, self._catalog, self._identity))
+        return VerifyReport(not problems, problems)
