@@ -60,6 +60,8 @@ class Eyes:
 
     def compare(self, wanted: Ids) -> Iterator[tuple[int, int, "Alignment | None"]]:
         """What the pixels of each pair (m, 2) say, in an order in which pairs that share photos come together."""
+        from threadpoolctl import threadpool_limits
+
         from birdsearch.alignment import compare
 
         def seen(pair: list[int]) -> "Alignment | None":
@@ -67,7 +69,8 @@ class Eyes:
             return None if one is None or other is None else compare(one, other)
 
         ordered = in_order(wanted)
-        with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        # A pair is so little work that threads inside it cost more than they bring: pairs go side by side instead.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 2) as pool:
             for start in range(0, len(ordered), AT_ONCE):
                 some = ordered[start : start + AT_ONCE]
                 self._look_at(np.unique(some).tolist(), pool)

@@ -67,6 +67,7 @@ class Search:
         self._new_vectors = np.empty((0, 0), dtype=np.float32)  # of the ids -1, -2...
         self._eyes = Eyes(self._photos)
         self._different = catalog.different()
+        self._known_hashes: dict[int, int] = {}
         self._candidates = 0
 
     def run(self) -> DuplicateReport:
@@ -142,6 +143,15 @@ class Search:
         own = self._catalog.known_photos([photo_id for photo_id in ids if photo_id > 0])
         return own | {photo_id: self._new[photo_id] for photo_id in ids if photo_id < 0}
 
+    def _hashes(self) -> tuple[Ids, pairs.Hashes]:
+        ids, hashes = self._catalog.hashes(self._wanted.where)
+        self._known_hashes = dict(zip(ids.tolist(), hashes.tolist(), strict=True))
+        self._known_hashes |= {i: int(photo.phash, 16) for i, photo in self._new.items() if photo.phash is not None}
+        return ids, hashes
+
+    def _hash_of(self, photo_id: int) -> int | None:
+        return self._known_hashes.get(photo_id)
+
     def _same_bytes(self) -> list[list[int]]:
         """Ids of the photos of each content that lies in more than one file; two names of one file are one."""
         same = []
@@ -162,7 +172,7 @@ class Search:
             for near in pairs.near_blocks(rows.blocks, rows, LOWEST, k=NEIGHBOURS, wide=WIDE):
                 found.append(rows.photos[np.searchsorted(rows.ids, near.ids)])
                 self._tell("propose", rows.asked, len(rows))
-        ids, hashes = self._catalog.hashes(self._wanted.where)
+        ids, hashes = self._hashes()
         found.append(pairs.hash_pairs(hashes, ids).ids)
         first = {copy: ids[0] for ids in same for copy in ids[1:]}
         proposed = _replaced(np.concatenate(found), first)
@@ -179,7 +189,7 @@ class Search:
         near = rows.search(self._new_vectors[-numbers - 1], min(NEIGHBOURS, len(rows)))
         who, place = np.nonzero((near.ids >= 0) & (near.scores >= LOWEST))
         found.append(np.stack([numbers[who], rows.photos[np.searchsorted(rows.ids, near.ids[who, place])]], axis=1))
-        ids, hashes = self._catalog.hashes(self._wanted.where)
+        ids, hashes = self._hashes()
         for number in new:
             own = np.array([int(self._new[number].phash or "0", 16)], dtype=np.uint64)
             bits = np.bitwise_count(pairs.orientations(own) ^ hashes).min(axis=0, initial=64)
@@ -197,8 +207,9 @@ class Search:
             self._candidates += total
             tested.update((a, b) for a, b in proposed.tolist())
             for done, (a, b, alignment) in enumerate(self._eyes.compare(proposed), 1):
-                if (pair := self._judged(a, b, alignment)) is not None:
-                    found.append(pair)
+                # Most pairs end here, and a question to the catalog costs as much as a look.
+                if alignment is not None or (self._hash_of(a) is not None and self._hash_of(a) == self._hash_of(b)):
+                    found += [pair for pair in (self._judged(a, b, alignment),) if pair is not None]
                 if done % 64 == 0 or done == total:
                     self._tell("compare", done, total)
             # Whoever belongs together is compared with all the others of its group.
@@ -214,8 +225,8 @@ class Search:
         one, other = known[a], known[b]
         if file_of(one.path) == file_of(other.path):
             return None
-        alike = one.phash == other.phash if alignment is None else duplicates.is_plain(alignment.matrix)
-        if alike and (one.width, one.height) == (other.width, other.height):
+        plain = alignment is None or duplicates.is_plain(alignment.matrix)
+        if plain and (one.width, one.height) == (other.width, other.height):
             pixels = self._eyes.pixels_of(one)
             if pixels is not None and pixels == self._eyes.pixels_of(other):
                 return Pair(a, b, "pixels", None)
