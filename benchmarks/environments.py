@@ -20,9 +20,10 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "chroma": ("chromadb",),
     "fastdup": ("fastdup",),
     "imagededup": ("imagededup",),
+    "cleanlab": ("cleanlab", "termcolor"),
 }
 # These see birdsearch's packages behind their own: gigabytes of torch need not come twice, and all they need is there.
-BORROWING = ("imagededup",)
+BORROWING = ("imagededup", "cleanlab")
 
 
 def make(name: str) -> bool:

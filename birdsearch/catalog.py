@@ -60,6 +60,22 @@ class Moment:
     serial: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """What the analyses of species ask of a photo."""
+
+    photo_id: int
+    region_id: int
+    sha256: str
+    label: str | None
+    species: str | None
+    observer: str | None
+    taken_at: str | None
+    taken_offset: str | None
+    camera: str | None
+    serial: str | None
+
+
 class Catalog(Database):
     """One catalog.sqlite. Any number of readers in any process; the caller holds the index's lock while writing."""
 
@@ -316,6 +332,14 @@ class Catalog(Database):
         with self.transaction() as connection:
             for row in connection.execute(query.where(sa.not_(photos.c.missing))):
                 yield row[0], row[1], row[2]
+
+    def about(self, where: Filter | None = None) -> list[About]:
+        """What is known of the visible photos that satisfy the filter, in order of region id."""
+        names = ("sha256", "label", "species", "observer", "taken_at", "taken_offset", "camera", "camera_serial")
+        query = sa.select(photos.c.id, regions.c.id, *(photos.c[name] for name in names)).join(regions)
+        with self.transaction() as connection:
+            found = connection.execute(query.where(*conditions(where, connection)).order_by(regions.c.id))
+            return [About(*row) for row in found]
 
     # Duplicates
 

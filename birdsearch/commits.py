@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -109,6 +110,24 @@ def _write_labels(connection: sa.Connection, wanted: dict[int, tuple[str, str] |
     if rows:
         # An imported correction may name the photo already.
         connection.execute(sa.insert(labels).prefix_with("OR REPLACE"), rows)
+
+
+def correct(connection: sa.Connection, said: dict[int, str | None], author: str | None) -> None:
+    """Say what these photos show, above what folders and CSVs say; None takes a correction back."""
+    chunked(
+        connection,
+        lambda ids: sa.delete(labels).where(labels.c.photo_id.in_(ids), labels.c.source == "correction"),
+        list(said),
+    )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = [
+        {"photo_id": photo_id, "source": "correction", "species": name, "author": author, "created_at": now}
+        for photo_id, name in said.items()
+        if name
+    ]
+    if rows:
+        connection.execute(sa.insert(labels), rows)
+    settle(connection, list(said))
 
 
 def settle(connection: sa.Connection, photo_ids: Sequence[int]) -> None:

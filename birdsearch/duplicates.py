@@ -232,6 +232,11 @@ def _edges(variants: dict[int, set[int]]) -> list[tuple[int, int]]:
     return [(one, other) for one, near in variants.items() for other in near if one < other]
 
 
+def numbered(count: int, edges: Sequence[tuple[int, int]]) -> Ids:
+    """For each of `count` rows the number of the group (n,) that edges between rows make."""
+    return _labels(count, np.array(edges, dtype=np.int64))
+
+
 def _labels(count: int, edges: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """For each of the nodes (count,) the number of the component it is in."""
     from scipy.sparse import coo_array

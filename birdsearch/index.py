@@ -3,14 +3,14 @@
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birdsearch import photos, upkeep
+from birdsearch import commits, photos, upkeep
 from birdsearch.errors import BackboneMismatchError
-from birdsearch.labels import Labeller
+from birdsearch.labels import Labeller, read_corrections
 from birdsearch.pipeline import AddRun
 from birdsearch.reading import PREDICTIONS, Image, Reader
 from birdsearch.records import (
@@ -161,6 +161,27 @@ class Index(Reader):
         self._catalog.photos([a, b])  # raises for an unknown id
         with self._folder.writing():
             self._catalog.say_different(a, b)
+
+    # Labels
+
+    def label(self, said: Mapping[int, str | None], *, author: str | None = None) -> int:
+        """Say what photos show, above what folders and CSVs say; None takes that back. Returns how many changed."""
+        before = {photo.id: photo.label for photo in self._catalog.photos(said)}  # raises for an unknown id
+        wanted = {int(photo_id): name.strip() if name else None for photo_id, name in said.items()}
+        with self._folder.writing(), self._catalog.transaction() as connection:
+            commits.correct(connection, wanted, author)
+            self._catalog.bump(connection)
+        with self._folder.writing():
+            self._retrieval.save_engine()
+        return sum(photo.label != before[photo.id] for photo in self._catalog.photos(said))
+
+    def label_from(self, path: str | os.PathLike[str], *, author: str | None = None) -> int:
+        """Take in corrected labels from a CSV with the columns id or path, and species. Returns how many changed.
+
+        Raises InputFileError, with the line, for a photo that the index does not hold; nothing is changed then.
+        """
+        held = {os.fsencode(photo.path): photo.id for photo in self.photos() if photo.id is not None}
+        return self.label(read_corrections(Path(path), held), author=author)
 
     # Upkeep
 

@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from birdsearch.catalog import Catalog
@@ -21,6 +22,45 @@ def read_csv(path: Path) -> dict[bytes, str]:
 
     A relative path counts from the folder of the CSV. Raises InputFileError, with the line, for what cannot be used.
     """
+    said: dict[bytes, str] = {}
+    for line, values in _lines(path, ("path",)):
+        photo, species = values.get("path", ""), values.get("species", "").strip()
+        if not photo:
+            raise InputFileError(f"{shown(str(path))}, line {line}: no path. Write path,species in every line.")
+        if species:
+            said[_absolute(path, photo)] = species
+    return said
+
+
+def read_corrections(path: Path, held: Mapping[bytes, int]) -> dict[int, str]:
+    """Photo id -> species, from a CSV with the columns id or path, and species; empty species are left out.
+
+    `held` are the ids of the photos by path. Raises InputFileError, with the line, for a photo that is not among them.
+    """
+    ids, said = set(held.values()), dict[int, str]()
+    for line, values in _lines(path, ("id", "path")):
+        number, photo = values.get("id", "").strip(), values.get("path", "")
+        known = (
+            int(number)
+            if number.isascii() and number.isdigit()
+            else held.get(_absolute(path, photo))
+            if photo
+            else None
+        )
+        if known is None or known not in ids:
+            which = number or shown(photo) or "no id and no path"
+            raise InputFileError(f"{shown(str(path))}, line {line}: the index holds no such photo ({which}).")
+        if species := values.get("species", "").strip():
+            said[known] = species
+    return said
+
+
+def _absolute(path: Path, photo: str) -> bytes:
+    return os.path.abspath(os.path.join(os.fsencode(path.parent), os.fsencode(photo)))
+
+
+def _lines(path: Path, names: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """The lines of a CSV with the column species and one of these others: line number, values by column."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -30,26 +70,21 @@ def read_csv(path: Path) -> dict[bytes, str]:
     first = text.partition("\n")[0]
     dialect = ";" if first.count(";") > first.count(",") else ","
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=dialect)
-    missing = {"path", "species"} - {name.strip().lower() for name in rows.fieldnames or ()}
+    columns = {name.strip().lower() for name in rows.fieldnames or ()}
+    missing = {"species"} - columns | (set(names[-1:]) if columns.isdisjoint(names) else set())
     if missing:
         raise InputFileError(
             f"{shown(str(path))}, line 1: no column {' and no column '.join(sorted(missing))}. "
             "The first line must name the columns: path,species"
         )
-    said: dict[bytes, str] = {}
     try:
         for row in rows:
-            values = {(name or "").strip().lower(): value for name, value in row.items() if isinstance(value, str)}
-            photo, species = values.get("path", ""), values.get("species", "").strip()
-            if not photo:
-                raise InputFileError(
-                    f"{shown(str(path))}, line {rows.line_num}: no path. Write path,species in every line."
-                )
-            if species:
-                said[os.path.abspath(os.path.join(os.fsencode(path.parent), os.fsencode(photo)))] = species
+            yield (
+                rows.line_num,
+                {(name or "").strip().lower(): value for name, value in row.items() if isinstance(value, str)},
+            )
     except csv.Error as error:
         raise InputFileError(f"{shown(str(path))}, line {rows.line_num}: {error}.") from error
-    return said
 
 
 class Labeller:

@@ -3,7 +3,8 @@
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -13,21 +14,23 @@ import numpy as np
 from birdsearch import photos, upkeep
 from birdsearch.catalog import Catalog
 from birdsearch.classify import Classes
-from birdsearch.errors import (
-    BackboneMismatchError,
-    BackboneUnavailableError,
-)
+from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError
 from birdsearch.folder import Folder
 from birdsearch.keep import POLICY
 from birdsearch.records import (
     RELATIONS,
+    AuditReport,
+    ClusterReport,
     DuplicateReport,
+    Evaluation,
     Failure,
     Filter,
     Match,
     Photo,
     Prediction,
     Progress,
+    SpeciesReport,
+    SplitReport,
     Vectors,
     VerifyReport,
     shown,
@@ -35,6 +38,7 @@ from birdsearch.records import (
 from birdsearch.retrieval import Retrieval
 
 if TYPE_CHECKING:
+    from birdsearch.analysis import Gathered
     from birdsearch.backbones import Backbone
     from birdsearch.journal import RunSummary
     from birdsearch.planfile import Plan
@@ -176,14 +180,70 @@ class Reader:
         unit = (queries / lengths).astype(np.float32)
         return self._retrieval.matches(unit, k, where, min_score, [None] * len(unit))
 
-    def classify(self, image: Image, k: int = 5) -> list[Prediction]:
-        """The k most probable classes; for a Photo of this index from its stored vector, with no network."""
+    def classify(
+        self,
+        image: Image,
+        k: int = 5,
+        *,
+        source: str = "backbone",
+        checklist: Iterable[str | Path] | None = None,
+        sure: float | None = None,
+    ) -> list[Prediction]:
+        """What one photo shows: the k most probable classes; see `classify_many`."""
+        if source == "backbone" and checklist is None and sure is None:
+            if k < 1:
+                raise ValueError(f"k must be at least 1, got {k}")
+            own = self._own_ids([image])[0]
+            if own is not None and self._class_table().classifier is not None:
+                return list(self._class_table().top(self.probabilities([own]), k)[0])
+            return self.backbone.classify(image, k)
+        return self.classify_many([image], k, source=source, checklist=checklist, sure=sure)[0]
+
+    def classify_many(
+        self,
+        images: Sequence[Image],
+        k: int = 5,
+        *,
+        source: str = "backbone",
+        checklist: Iterable[str | Path] | None = None,
+        sure: float | None = None,
+        burst: bool = False,
+    ) -> list[list[Prediction]]:
+        """What photos show, by the backbone's classes or ("neighbours") by the labelled photos of this index.
+
+        `checklist` names files of species that are to be expected: the others are noted as possible vagrants, with
+        their raw probability. With `sure` (0 to 1) a rank above the species, rank 0, comes first where no species
+        reaches it. Neighbours also answer, at rank 0, that a photo is like nothing in this index. With `burst` the
+        photos are exposures of one moment and answer together. A Photo of this index needs no network.
+        """
+        from birdsearch import analysis, neighbours
+
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        own = self._own_ids([image])[0]
-        if own is not None and self._class_table().classifier is not None:
-            return list(self._class_table().top(self.probabilities([own]), k)[0])
-        return self.backbone.classify(image, k)
+        if source not in ("backbone", "neighbours"):
+            raise ValueError(f"source must be backbone or neighbours, got {source!r}")
+        own = self._own_ids(images)
+        if source == "neighbours":
+            return analysis.by_neighbours(self._gathered(None), self._embed(images, own), own, k, burst=burst)
+        probabilities = self._probabilities(images, own)
+        if burst and len(images) > 1:
+            probabilities = neighbours.together(probabilities, np.zeros(len(images), dtype=np.int64))
+        return analysis.by_classes(self._class_table(), probabilities, k, checklist=checklist, sure=sure)
+
+    def _probabilities(self, images: Sequence[Image], own: list[int | None]) -> Vectors:
+        """All class probabilities (n, classes)."""
+        linear = self._class_table().classifier is not None
+        rows = []
+        for image, photo_id in zip(images, own, strict=True):
+            if photo_id is not None and linear:
+                rows.append(self.probabilities([photo_id])[0])
+            else:
+                pixels = photos.load(image, self.backbone.input_size)[None]
+                given = self.backbone.embed_pixels(pixels).probabilities
+                if given is None:
+                    raise BackboneUnavailableError(f"{self.backbone.name} gives no probabilities: it knows no classes.")
+                rows.append(given[0])
+        return np.stack(rows) if rows else np.empty((0, len(self._class_table().names)), dtype=np.float32)
 
     def probabilities(self, ids: Sequence[int]) -> Vectors:
         """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
@@ -276,6 +336,85 @@ class Reader:
         from birdsearch import actions
 
         return actions.runs(self._folder)
+
+    # Species
+
+    def clusters(
+        self,
+        where: Filter | None = None,
+        *,
+        method: str = "leiden",
+        resolution: float | None = None,
+        count: int | None = None,
+        within: str | None = None,
+        seed: int = 0,
+    ) -> ClusterReport:
+        """How photos lie together: communities of the neighbour graph, or "kmeans" with `count` clusters.
+
+        `resolution` (0 to 1; higher is finer) is chosen without labels where it is None. `within` names one species:
+        then its own photos are sorted (plumages, ages, scenes).
+        """
+        from birdsearch import analysis
+
+        where = replace(where or Filter(), species=within) if within is not None else where
+        return analysis.cluster(self._gathered(where), method, resolution, count, seed)
+
+    def species_report(self, where: Filter | None = None) -> SpeciesReport:
+        """How the species of the index sit next to each other: cohesion, nearest species, confusable pairs."""
+        from birdsearch import analysis
+
+        return analysis.species_report(self._gathered(where))
+
+    def audit(
+        self,
+        where: Filter | None = None,
+        *,
+        checklist: Iterable[str | Path] | None = None,
+        progress: Progress | None = None,
+    ) -> AuditReport:
+        """Labels that may be wrong, worst first, each with its reasons, a proposal and the photos that speak for it."""
+        from birdsearch import analysis
+
+        return analysis.audited(self._gathered(where), self._catalog, checklist, progress)
+
+    def split(
+        self,
+        where: Filter | None = None,
+        *,
+        shares: Sequence[float] = (0.8, 0.1, 0.1),
+        seed: int = 0,
+        same: DuplicateReport | None = None,
+        progress: Progress | None = None,
+    ) -> SplitReport:
+        """Photos on the sides training, validation and test, with a proof that nothing leaks from one to another.
+
+        Copies of one picture (`same`, by default `duplicates()`, which takes a while), exposures of one burst and the
+        photos of one observer on one day stay together.
+        """
+        from birdsearch import analysis
+
+        if same is None:
+            same = self.duplicates(RELATIONS[:3], where, progress=progress)
+        return analysis.sides(self._gathered(where), same, shares, seed)
+
+    def evaluate(self, where: Filter | None = None, *, seed: int = 0) -> Evaluation:
+        """How well the labelled photos know each other, each asked as if it were not there."""
+        from birdsearch import analysis
+
+        return analysis.evaluation(self._gathered(where), seed)
+
+    def map(self, ids: Sequence[int]) -> Vectors:
+        """Coordinates (n, 2) of these photos on a map of the index: UMAP where installed, else principal components."""
+        from birdsearch import analysis
+
+        gathered = self._gathered(None)
+        place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
+        return analysis.coordinates(gathered.rows)[[place[photo_id] for photo_id in ids]]
+
+    def _gathered(self, where: Filter | None) -> "Gathered":
+        from birdsearch import analysis
+
+        return analysis.gather(self._catalog, self._retrieval, where)
 
     # Handing on, checking
 

@@ -28,6 +28,8 @@ class Prediction:
     class_name: str  # as the backbone spells it
     source: str = "backbone"
     evidence: tuple[int, ...] = ()  # ids of the photos that speak for it
+    note: str = ""  # what else a person should know: "possible vagrant: not on the checklist"
+    raw: float | None = None  # the probability before a checklist weighed it; None where none did
 
     @property
     def name(self) -> str:
@@ -265,6 +267,27 @@ class Evaluation:
     calibration_error: float | None = None  # expected, of that source's probabilities
     per_species: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SplitProof:
+    """One rule of a split, and whether it holds for every pair of photos that it ties."""
+
+    rule: str  # "duplicates", "bursts", "one observer's photos of one day"
+    groups: int  # of two photos and more
+    pairs: int  # that were checked: all pairs within those groups
+    violations: int  # pairs that lie on two sides; 0
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """Which photos are for training, validation and test, and the proof that nothing lies on two sides."""
+
+    sides: dict[int, str] = field(default_factory=dict)  # id -> "train", "validation" or "test"
+    counts: dict[str, int] = field(default_factory=dict)  # side -> photos
+    per_species: dict[str, dict[str, int]] = field(default_factory=dict)  # label -> side -> photos
+    proof: tuple[SplitProof, ...] = ()
+    blocks: int = 0  # of photos that had to stay together, single ones included
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,337 @@
+"""What the analyses of species are given of one index: vectors in a space that tells species apart, names, groups."""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from birdsearch import (
+    audit,
+    classify,
+    clusters,
+    duplicates,
+    evaluate,
+    neighbours,
+    pairs,
+    refine,
+    species,
+    split,
+    taxonomy,
+    vectors,
+)
+from birdsearch.catalog import About, Catalog
+from birdsearch.checklist import lineages, read_checklist, reweighted, rolled_up
+from birdsearch.records import (
+    AuditReport,
+    ClusterReport,
+    DuplicateReport,
+    Evaluation,
+    Filter,
+    Ids,
+    Neighbours,
+    Prediction,
+    Progress,
+    SpeciesReport,
+    SplitReport,
+    Suspect,
+    Vectors,
+)
+from birdsearch.retrieval import Retrieval
+
+GAP = 3.0  # seconds of a pause that ends a burst
+BURST_SCORE = 0.5
+NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
+NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on two photos are taken for one picture
+BLOCK = 4096
+UNKNOWN = "not like anything in this index"
+NEW = 0.5  # chance of showing none of the known species from which on that is the first answer
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The photos of an index that take part."""
+
+    photos: tuple[About, ...]  # in order of id
+    raw: Vectors  # (n, dim) as the backbone made them
+    space: refine.Refinement | None  # the index's own refined space, where it has one
+
+    @property
+    def ids(self) -> Ids:
+        """Photo ids (n,)."""
+        return np.array([photo.photo_id for photo in self.photos], dtype=np.int64)
+
+    @property
+    def labels(self) -> list[str | None]:
+        """What somebody said each photo shows."""
+        return [photo.label for photo in self.photos]
+
+    @cached_property
+    def rows(self) -> Vectors:
+        """Unit rows (n, d) in the refined space, fitted on these photos where the index has none; raw for a few."""
+        space = self.space
+        if space is None and len(self.raw) >= refine.LEAST and np.ptp(self.raw[: refine.LEAST], axis=0).any():
+            space = refine.fit(self.raw)
+        return self.raw if space is None else space.apply(self.raw)
+
+    @cached_property
+    def groups(self) -> Ids:
+        """A number (n,) for each photo; those of one burst, and copies of the same bytes, have the same."""
+        edges = [*self._exposures]
+        first: dict[str, int] = {}
+        for row, photo in enumerate(self.photos):
+            if photo.sha256 and first.setdefault(photo.sha256, row) != row:
+                edges.append((first[photo.sha256], row))
+        return duplicates.numbered(len(self.photos), edges)
+
+    @cached_property
+    def bursts(self) -> Ids:
+        """A number (n,) for each burst; -1 for photos that are in none."""
+        return only_groups(duplicates.numbered(len(self.photos), self._exposures))
+
+    @cached_property
+    def _exposures(self) -> list[tuple[int, int]]:
+        """Rows of exposures of one moment."""
+        place = {photo.photo_id: row for row, photo in enumerate(self.photos)}
+        found = duplicates.bursts(
+            [photo.taken_at for photo in self.photos],
+            [photo.camera for photo in self.photos],
+            [photo.serial for photo in self.photos],
+            [photo.photo_id for photo in self.photos],
+            GAP,
+            taken_offset=[photo.taken_offset for photo in self.photos],
+            vectors=lambda ids: self.raw[[place[photo_id] for photo_id in ids.tolist()]],
+            min_score=BURST_SCORE,
+        )
+        return [(place[ids[0]], place[other]) for ids in found for other in ids[1:]]
+
+    def neighbours(self, k: int = NEIGHBOURS) -> Neighbours:
+        """The k nearest of each row, itself among them, as row numbers."""
+        engine = vectors.build(self.rows)
+        k = min(k, len(self.rows))
+        parts = [engine.search(self.rows[start : start + BLOCK], k) for start in range(0, len(self.rows), BLOCK)]
+        return Neighbours(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "scores")))
+
+
+def gather(catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> Gathered:
+    """The visible photos that satisfy the filter, with their vectors."""
+    with catalog.snapshot():
+        about = catalog.about(where)
+        regions, raw = retrieval.gathered(catalog.parts(), None)
+        space = retrieval.refinement()
+    place = {region: row for row, region in enumerate(regions.tolist())}
+    held = tuple(photo for photo in about if photo.region_id in place)
+    rows = np.array([place[photo.region_id] for photo in held], dtype=np.int64)
+    return Gathered(held, raw if np.array_equal(rows, np.arange(len(raw))) else raw[rows], space)
+
+
+def cluster(gathered: Gathered, method: str, resolution: float | None, count: int | None, seed: int) -> ClusterReport:
+    """Communities of the neighbour graph ("leiden"), or "kmeans" with so many clusters."""
+    started = time.monotonic()
+    if method not in ("leiden", "kmeans"):
+        raise ValueError(f"method must be leiden or kmeans, got {method!r}")
+    if not len(gathered.photos):
+        return ClusterReport(seconds=time.monotonic() - started)
+    near = gathered.neighbours()
+    if method == "leiden":
+        partition = clusters.communities(gathered.rows, near, resolution=resolution, seed=seed)
+    else:
+        wanted = count or len({label for label in gathered.labels if label}) or round(np.sqrt(len(gathered.photos)))
+        partition = clusters.spherical_kmeans(gathered.rows, max(1, wanted), seed=seed)
+    ids = gathered.ids
+    named = Neighbours(np.where(near.ids >= 0, ids[near.ids], -1), near.scores)
+    report = clusters.report(gathered.rows, ids, partition, gathered.labels, named)
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def species_report(gathered: Gathered) -> SpeciesReport:
+    """How the species (labels, else predicted species) sit next to each other."""
+    started = time.monotonic()
+    names = [photo.species for photo in gathered.photos]
+    report = species.species_report(gathered.rows, names, gathered.ids, gathered.groups)
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def evaluation(gathered: Gathered, seed: int) -> Evaluation:
+    """How well the labelled photos know each other."""
+    searched = gathered.raw if gathered.space is None else gathered.space.apply(gathered.raw)
+    return evaluate.evaluate(gathered.raw, gathered.labels, gathered.groups, searched=searched, seed=seed)
+
+
+def audited(
+    gathered: Gathered, catalog: Catalog, checklist: Iterable[str | Path] | None, progress: Progress | None
+) -> AuditReport:
+    """Doubtful labels, worst first, by the other photos, the backbone, the checklist, bursts and copies."""
+    started = time.monotonic()
+    ids, labels = gathered.ids, gathered.labels
+    told = _told(catalog, ids, labels, progress)
+    outside = () if checklist is None else audit.off_list(labels, read_checklist(checklist))
+    found = audit.audit(
+        gathered.raw,
+        labels,
+        ids,
+        groups=gathered.bursts,
+        near_identical=_copies(gathered, catalog),
+        class_probabilities=told,
+        outside=outside,
+    )
+    known = catalog.known_photos([doubt.id for doubt in found.doubts])
+    suspects = tuple(
+        Suspect(known[doubt.id], doubt.label, doubt.proposed, doubt.score, doubt.reasons, doubt.evidence)
+        for doubt in found.doubts
+    )
+    return AuditReport(suspects, found.judged, time.monotonic() - started)
+
+
+def _told(
+    catalog: Catalog, ids: Ids, labels: Sequence[str | None], progress: Progress | None
+) -> list[dict[str, float]] | None:
+    """What the backbone says of each photo in the words of the labels; None where it knows none of them."""
+    label_of: dict[str, str] = {}
+    for label in {label for label in labels if label}:
+        meant = taxonomy.resolve(label)
+        if len(meant.candidates) == 1:
+            label_of.setdefault(meant.candidates[0], label)
+    told: list[dict[str, float]] = []
+    for start in range(0, len(ids), BLOCK):
+        some = ids[start : start + BLOCK].tolist()
+        known = catalog.known_photos(some)
+        told += [_in_words(known[photo_id].predictions, label_of) for photo_id in some]
+        if progress is not None:
+            progress("audit", start + len(some), len(ids), "")
+    return told if any(told) else None
+
+
+def _in_words(predictions: Iterable[Prediction], label_of: Mapping[str, str]) -> dict[str, float]:
+    words: dict[str, float] = {}
+    for one in predictions:
+        meant = taxonomy.resolve(one.species).candidates if one.species else ()
+        if len(meant) == 1 and meant[0] in label_of:
+            words[label_of[meant[0]]] = one.probability
+    return words
+
+
+def _copies(gathered: Gathered, catalog: Catalog) -> set[tuple[int, int]]:
+    """Pairs of ids of photos that are the same picture as far as bytes, hashes and vectors tell."""
+    place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
+    ids, hashes = catalog.hashes()
+    here = np.isin(ids, gathered.ids)
+    close = pairs.hash_pairs(hashes[here], ids[here], within=NEAR_BITS).ids.tolist()
+    rows = gathered.raw
+    return {(a, b) for a, b in close if float(rows[place[a]] @ rows[place[b]]) >= NEAR_SCORE}
+
+
+def sides(gathered: Gathered, same: DuplicateReport, shares: Sequence[float], seed: int) -> SplitReport:
+    """Training, validation and test, with nothing that belongs together on two of them."""
+    place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
+    edges = [(place[pair.a], place[pair.b]) for pair in same.pairs if pair.a in place and pair.b in place]
+    return split.split(
+        gathered.ids,
+        gathered.labels,
+        {"duplicates": only_groups(duplicates.numbered(len(place), edges)), "bursts": gathered.bursts},
+        [photo.observer for photo in gathered.photos],
+        [photo.taken_at for photo in gathered.photos],
+        shares,
+        seed=seed,
+    )
+
+
+def only_groups(numbers: Ids) -> Ids:
+    """Group numbers (n,) with -1 for those that are alone."""
+    return np.where(np.bincount(numbers, minlength=1)[numbers] > 1, numbers, -1)
+
+
+def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
+    """A map (n, 2) of unit rows: UMAP where that extra is installed, else the first two principal components."""
+    try:
+        import umap
+    except ImportError:
+        umap = None
+    if umap is not None and len(rows) > 30:
+        return np.asarray(umap.UMAP(random_state=seed, n_jobs=1).fit_transform(rows), dtype=np.float32)
+    if len(rows) < 3:
+        return np.zeros((len(rows), 2), dtype=np.float32)
+    centred = rows - rows.mean(axis=0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    return np.asarray(centred @ directions[:, :-3:-1], dtype=np.float32)
+
+
+# What a photo shows ---------------------------------------------------------------------------------------------------
+
+
+def by_neighbours(
+    gathered: Gathered, asked: Vectors, own: Sequence[int | None], k: int, *, burst: bool = False, seed: int = 0
+) -> list[list[Prediction]]:
+    """What the labelled photos say of vectors (q, dim); `own` are the ids of those that are photos of the index.
+
+    With `burst` all that are asked are photos of one moment, and answer together.
+    """
+    voter = neighbours.fit(gathered.raw, gathered.labels, gathered.groups, seed=seed)
+    if voter is None:
+        return [[] for _ in asked]
+    row_of = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
+    without = np.array([-1 if photo_id is None else row_of.get(photo_id, -1) for photo_id in own], dtype=np.int64)
+    votes = voter.predict(asked, without=without)
+    probabilities = votes.probabilities
+    if burst and len(asked) > 1:
+        probabilities = neighbours.together(probabilities, np.zeros(len(asked), dtype=np.int64))
+    ids, answers = gathered.ids, []
+    for row, novelty, evidence in zip(probabilities, votes.novelty.tolist(), votes.evidence, strict=True):
+        best = np.argsort(-row, kind="stable")[:k]
+        voters = tuple(ids[evidence[evidence >= 0]].tolist())
+        answer = [
+            Prediction(
+                voter.species[code],
+                float(row[code]),
+                rank,
+                "species",
+                voter.species[code],
+                "neighbours",
+                voters if rank == 1 else (),
+            )
+            for rank, code in enumerate(best.tolist(), 1)
+            if row[code] > 0
+        ]
+        if novelty >= NEW:
+            answer.insert(0, Prediction(None, novelty, 0, "abstain", UNKNOWN, "neighbours"))
+        answers.append(answer)
+    return answers
+
+
+def by_classes(
+    classes: classify.Classes,
+    probabilities: Vectors,
+    k: int,
+    *,
+    checklist: Iterable[str | Path] | None = None,
+    sure: float | None = None,
+) -> list[list[Prediction]]:
+    """What the backbone's classes (n, classes) say, weighed by a checklist, rolled up where no species is sure enough.
+
+    With a checklist species outside it are noted as possible vagrants with their raw probability, and never hidden.
+    With `sure` (0 to 1) the lowest rank that reaches it comes first (rank 0) where that is not a species.
+    """
+    shown, notes = probabilities.astype(np.float64), [""] * len(classes.names)
+    if checklist is not None:
+        meant = taxonomy.resolve_many(classes.names)
+        weighed = reweighted(probabilities, meant, read_checklist(checklist))
+        shown = weighed.weighted
+        notes = ["possible vagrant: not on the checklist" if flag else "" for flag in weighed.vagrant.tolist()]
+    place = {name: n for n, name in enumerate(classes.names)}
+    known = None if sure is None else lineages(taxonomy.lineage(name) for name in classes.names)
+    answers = []
+    for row, raw, found in zip(shown, probabilities, classes.top(shown.astype(np.float32), k), strict=True):
+        answer = []
+        for one in found:
+            code = place[one.class_name]
+            source = one.source if checklist is None else "checklist"
+            before = None if checklist is None else float(raw[code])
+            answer.append(replace(one, probability=float(row[code]), source=source, note=notes[code], raw=before))
+        if known is not None and sure is not None:
+            up = rolled_up(row, known, sure)
+            if up is not None and up.rank != "species":
+                answer.insert(0, Prediction(None, up.probability, 0, up.rank, up.shown, "rolled up"))
+        answers.append(answer)
+    return answers

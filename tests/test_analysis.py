@@ -1,0 +1,177 @@
+"""Species in a real index of drawn photos: what the labelled ones say, corrections, and input with nothing to say."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import birdsearch
+from birdsearch import Index, analysis, samples
+from birdsearch.classify import Classes
+from birdsearch.errors import InputFileError, PhotoUnknownError
+from tests.fakes import FakeBackbone
+
+
+def drawn(folder: Path, species: dict[str, int], *, same: bool = False) -> Path:
+    """Photos of so many of each species, each in a folder of its name."""
+    for number, (name, count) in enumerate(species.items()):
+        (folder / name).mkdir(parents=True)
+        for variant in range(count):
+            pixels = samples.picture(samples.SPECIES[0 if same else number % 6], 0 if same else variant)
+            Image.fromarray(pixels).save(folder / name / f"{variant}.png")
+    return folder
+
+
+def indexed(
+    place: Path,
+    species: dict[str, int],
+    *,
+    labels: str = "folder",
+    same: bool = False,
+    backbone: FakeBackbone | None = None,
+) -> Index:
+    made = birdsearch.create(place / "index", backbone=backbone)
+    made.add(drawn(place / "photos", species, same=same), labels=labels)
+    return made
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    with indexed(tmp_path, {"Wren": 5, "Bee-eater": 5, "Robin": 5, "Owl's": 5}) as made:
+        yield made
+
+
+def test_labelled_photos_are_a_classifier(index: Index) -> None:
+    photos = index.photos()
+    right = 0
+    for photo in photos:
+        first = next(one for one in index.classify(photo, 4, source="neighbours") if one.rank == 1)
+        assert first.source == "neighbours"
+        assert photo.id not in first.evidence
+        assert first.evidence
+        right += first.species == photo.label
+    assert right >= 16
+    answer = [one for one in index.classify(photos[0], 4, source="neighbours") if one.rank]
+    assert sum(one.probability for one in answer) == pytest.approx(1, abs=1e-5)
+
+
+def test_exposures_of_one_moment_answer_together(index: Index) -> None:
+    photos = index.photos()[:3]
+    alone = index.classify_many(photos, 4, source="neighbours")
+    together = index.classify_many(photos, 4, source="neighbours", burst=True)
+    ranked = [[(one.species, one.probability) for one in answer if one.rank] for answer in together]
+    assert ranked[0] == ranked[1] == ranked[2]
+    assert any([(one.species, one.probability) for one in answer if one.rank] != ranked[0] for answer in alone)
+
+
+def test_clusters_species_and_evaluation_of_drawn_birds(index: Index) -> None:
+    report = index.clusters()
+    assert sorted(photo_id for cluster in report.clusters for photo_id in cluster.photos) == list(range(1, 21))
+    assert index.clusters().clusters == report.clusters
+    assert set(report.agreement) >= {"ami", "ari", "homogeneity", "purity"}
+    assert len(index.clusters(method="kmeans", count=3).clusters) == 3
+    assert sum(len(cluster.photos) for cluster in index.clusters(within="Wren").clusters) == 5
+    species = index.species_report()
+    assert [entry.species for entry in species.species] == ["Bee-eater", "Owl's", "Robin", "Wren"]
+    evaluation = index.evaluate()
+    assert evaluation.photos == 20
+    assert evaluation.recall_at_1 is not None
+    assert evaluation.recall_at_1 > 0.7
+    assert set(evaluation.per_species) == {"Bee-eater", "Owl's", "Robin", "Wren"}
+    assert index.map([3, 1]).shape == (2, 2)
+
+
+NOTHING_TO_SAY: dict[str, dict[str, int]] = {
+    "no photo": {},
+    "one photo": {"Wren": 1},
+    "two photos": {"Wren": 1, "Robin": 1},
+    "one species": {"Wren": 6},
+    "one photo each": {"Wren": 1, "Robin": 1, "Owl": 1, "Tit": 1},
+    "odd characters": {"Grünfink 🐦": 3, "a'b\"c;d,e\n": 3},
+}
+
+
+@pytest.mark.parametrize("case", NOTHING_TO_SAY)
+@pytest.mark.parametrize("labels", ["folder", "none"])
+@pytest.mark.parametrize("same", [False, True])
+def test_input_with_little_to_say(case: str, labels: str, same: bool, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with indexed(tmp_path, NOTHING_TO_SAY[case], labels=labels, same=same, backbone=FakeBackbone()) as index:
+        count = sum(NOTHING_TO_SAY[case].values())
+        assert len(index) == count
+        assert sum(len(cluster.photos) for cluster in index.clusters().clusters) == count
+        assert sum(len(cluster.photos) for cluster in index.clusters(method="kmeans").clusters) == count
+        named = len(NOTHING_TO_SAY[case]) if labels == "folder" else 0
+        assert len(index.species_report().species) == named
+        index.evaluate()
+        assert index.map([photo.id or 0 for photo in index.photos()]).shape == (count, 2)
+        for photo in index.photos()[:2]:
+            answer = index.classify(photo, 3, source="neighbours")
+            assert all(0 <= one.probability <= 1 for one in answer)
+
+
+def test_corrections_count_above_folders_and_are_kept(index: Index, tmp_path: Path) -> None:
+    assert index.label({1: "Dunnock", 2: f" {index.photo(2).label} "}, author="Jane") == 1
+    assert index.photo(1).label == "Dunnock"
+    index.add(tmp_path / "photos")
+    index.add(tmp_path / "photos", labels="folder")
+    assert index.photo(1).label == "Dunnock"
+    assert index.label({1: None}) == 1
+    assert index.photo(1).label == Path(index.photo(1).path).parent.name
+    with pytest.raises(PhotoUnknownError):
+        index.label({99: "Wren"})
+    assert index.verify().ok
+
+
+def test_corrections_from_a_csv(index: Index, tmp_path: Path) -> None:
+    path = index.photo(4).path
+    table = tmp_path / "right.csv"
+    table.write_text(f"path,id,species\n{path},,Dunnock\n,5,Linnet\nphotos/Wren/0.png,,\n", encoding="utf-8")
+    assert index.label_from(table) == 2
+    assert (index.photo(4).label, index.photo(5).label) == ("Dunnock", "Linnet")
+    table.write_text("id,species\n5,Wren\n77,Wren\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match=r"line 3: the index holds no such photo \(77\)"):
+        index.label_from(table)
+    assert index.photo(5).label == "Linnet"
+    table.write_text("species\nWren\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match="no column path"):
+        index.label_from(table)
+
+
+LINEAGES = (
+    "00001_Animalia_Chordata_Aves_Charadriiformes_Laridae_Larus_fuscus",
+    "00002_Animalia_Chordata_Aves_Charadriiformes_Laridae_Larus_canus",
+    "00003_Animalia_Chordata_Aves_Passeriformes_Troglodytidae_Troglodytes_troglodytes",
+    "00004_Animalia_Chordata_Mammalia_Carnivora_Canidae_Vulpes_vulpes",
+)
+SPECIES = ("Larus fuscus", "Larus canus", "Troglodytes troglodytes", "Vulpes vulpes")
+
+
+def test_a_checklist_weighs_and_hides_nothing(tmp_path: Path) -> None:
+    classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
+    given = np.array([[0.3, 0.5, 0.15, 0.05]], dtype=np.float32)
+    (tmp_path / "list.txt").write_text("Lesser Black-backed Gull\nTroglodytes troglodytes\n", encoding="utf-8")
+    answer = analysis.by_classes(classes, given, 4, checklist=[tmp_path / "list.txt"])[0]
+    assert [one.species for one in answer] == [
+        "Larus fuscus",
+        "Troglodytes troglodytes",
+        "Vulpes vulpes",
+        SPECIES[1],
+    ]
+    assert sum(one.probability for one in answer) == pytest.approx(1)
+    assert [one.note for one in answer] == ["", "", "", "possible vagrant: not on the checklist"]
+    assert answer[3].raw == pytest.approx(0.5)
+    plain = analysis.by_classes(classes, given, 1)[0]
+    assert (plain[0].species, plain[0].raw) == ("Larus canus", None)
+
+
+def test_the_lowest_rank_that_is_sure_enough() -> None:
+    classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
+    given = np.array([[0.45, 0.5, 0.04, 0.01], [0.97, 0.01, 0.01, 0.01]], dtype=np.float32)
+    unsure, sure = analysis.by_classes(classes, given, 2, sure=0.9)
+    assert (unsure[0].rank, unsure[0].level, unsure[0].species) == (0, "genus", None)
+    assert unsure[0].probability == pytest.approx(0.95)
+    assert unsure[1].species == "Larus canus"
+    assert sure[0].species == "Larus fuscus"
