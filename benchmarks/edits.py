@@ -21,6 +21,14 @@ from benchmarks.common import SHARED_PHOTOS, note
 
 Random = np.random.Generator
 Colour = tuple[int, int, int]
+# Photos of birds300 that are crops of one picture, found by birdsearch and seen by eye: no false alarms.
+SAME = (
+    ("ASHY THRUSHBIRD/5.jpg", "VEERY/4.jpg"),
+    ("BAIKAL TEAL/4.jpg", "BAIKAL TEAL/5.jpg"),
+    ("BORNEAN PHEASANT/1.jpg", "BORNEAN PHEASANT/2.jpg"),
+    ("EUROPEAN TURTLE DOVE/3.jpg", "EUROPEAN TURTLE DOVE/5.jpg"),
+    ("RED FACED WARBLER/1.jpg", "RED FACED WARBLER/2.jpg"),
+)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".tif", ".tiff")
 
 
@@ -288,7 +296,8 @@ def make(folder: Path, photos: Path, *, pictures: int = 300, copies: int = 6, se
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / name)
         # Collections hold the same file twice: that is one picture.
-        picture = first.setdefault(hashlib.sha256(source.read_bytes()).hexdigest(), name.as_posix())
+        same = {other: one for one, other in SAME}.get(name.as_posix(), name.as_posix())
+        picture = first.setdefault(hashlib.sha256(source.read_bytes()).hexdigest(), same)
         truth.append(Truth(name.as_posix(), picture, "none", ""))
     chosen = rng.permutation(len(sources))[:pictures]
     turns = _turns(rng)

@@ -31,6 +31,7 @@ MANY = 60  # features with which the least is enough
 NOISE = 3.0  # grey levels (variance): flatter places tell nothing
 SCALES = (0.2, 5.0)  # of one kept picture against the other
 SHARED = 0.3  # of the smaller picture that must lie in the other
+CHANGED = 0.08  # share of the overlap that a mark or a caption may replace; a bird that moved replaces more
 
 Features = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.float32]
@@ -86,6 +87,8 @@ def compare(a: Look, b: Look) -> Alignment | None:
     agreement, overlap, matrix, inliers = best
     missing = max(0.0, (MANY - max(inliers, MIN_INLIERS)) / (MANY - MIN_INLIERS))
     if agreement < LEAST + missing * (MOST - LEAST) or overlap < SHARED:
+        return None
+    if _changed(a, b, matrix) > CHANGED:
         return None
     unit = np.linalg.inv(_to_pixels(b)) @ matrix @ _to_pixels(a)
     return Alignment(overlap, agreement, inliers, _words(matrix, unit), tuple(unit[:2].ravel().tolist()))
@@ -244,6 +247,77 @@ def _correlation(one: Grey, other: Grey, matrix: Matrix) -> tuple[float, float]:
     total = float(weight.sum())
     agreed = float((weight * (correlation > CORRELATED)).sum())
     return (agreed / total if total > 0 else 0.0), float(min(1.0, area / smaller))
+
+
+# Two exposures of one moment share their background: most of it agrees, the bird does not -----------------------------
+
+
+def _changed(a: Look, b: Look, matrix: Matrix) -> float:
+    """The share of the overlap that shows something else: other grey levels and another structure, in one piece."""
+    import cv2
+
+    scale = math.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+    ours = min(1.0, SIZE / max(a.grey.shape), scale)
+    (one, to_one), (other, to_other) = _smaller(a.grey, ours), _smaller(b.grey, min(1.0, ours / scale))
+    place, size = (to_other @ matrix @ np.linalg.inv(to_one))[:2], one.shape[::-1]
+    nearest, linear = (how | cv2.WARP_INVERSE_MAP for how in (cv2.INTER_NEAREST, cv2.INTER_LINEAR))
+    laid = cv2.warpAffine(other, place, size, flags=linear, borderMode=cv2.BORDER_REPLICATE)
+    common = cv2.warpAffine(_unframed(other), place, size, flags=nearest) * _unframed(one)
+    inside: Grey = np.asarray(cv2.erode(common, np.ones((3, 3))), dtype=np.float32)
+    if inside.sum() < 60:
+        return 0.0
+    one, moved = (np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32) for grey in (one, laid))
+    gain, offset = _light(one, moved, inside > 0)
+    # Both as far as both could show it: what was brightened has lost its brightest parts.
+    one, moved = np.clip(one, offset, 255 * gain + offset), np.clip(gain * moved + offset, 0, 255)
+
+    def mean(values: Grey) -> Grey:
+        return np.asarray(cv2.boxFilter(values * inside, -1, (7, 7), borderType=cv2.BORDER_CONSTANT) / share)
+
+    share = np.maximum(cv2.boxFilter(inside, -1, (7, 7), borderType=cv2.BORDER_CONSTANT), 1e-3)
+    means = mean(one), mean(moved)
+    spread = [np.maximum(mean(grey * grey) - m * m, 0) for grey, m in zip((one, moved), means, strict=True)]
+    together = mean(one * moved) - means[0] * means[1]
+    alike = together / np.sqrt((spread[0] + NOISE) * (spread[1] + NOISE))
+    other_structure = (alike < 0.5) | (np.maximum(spread[0], spread[1]) < 2 * NOISE)
+    contrast = max(6.0, float(one[inside > 0].std()))
+    wrong = other_structure & (np.abs(one - moved) > max(12.0, 0.35 * contrast)) & (inside > 0)
+    # Opened, so that thin things do not count: letters, and edges that lie half a pixel beside each other.
+    solid = cv2.morphologyEx(wrong.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return float(solid.sum() / inside.sum())
+
+
+def _unframed(grey: Grey) -> Grey:
+    """1 where a picture is no border, no strip of a caption and no corner of one colour, else 0."""
+    import cv2
+
+    soft = cv2.blur(grey.astype(np.uint8), (3, 3))
+    flooded = np.zeros((grey.shape[0] + 2, grey.shape[1] + 2), np.uint8)
+    flags = 4 | cv2.FLOODFILL_FIXED_RANGE | cv2.FLOODFILL_MASK_ONLY | (1 << 8)
+    for _ in range(2):  # The second time from the corners of what is left: a caption may lie inside a border.
+        left = cv2.dilate(flooded, np.ones((5, 5)))[1:-1, 1:-1] == 0
+        rows, columns = np.flatnonzero(left.any(axis=1)), np.flatnonzero(left.any(axis=0))
+        if not len(rows):
+            break
+        for x, y in product((int(columns[0]), int(columns[-1])), (int(rows[0]), int(rows[-1]))):
+            if not flooded[y + 1, x + 1]:
+                cv2.floodFill(soft, flooded, (x, y), (0.0,), (8.0,), (8.0,), flags)
+    return np.asarray(cv2.dilate(flooded, np.ones((3, 3)))[1:-1, 1:-1] == 0, dtype=np.float32)
+
+
+def _light(one: Grey, other: Grey, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
+    """Gain and offset that bring the second picture to the light of the first, whatever minority of pixels differs."""
+    clear = inside & (np.minimum(one, other) > 6) & (np.maximum(one, other) < 249)
+    fits, gain, offset = clear if clear.sum() >= 60 else inside, 1.0, 0.0
+    for _ in range(4):
+        gain = float(np.clip((one[fits].std() + 1) / (other[fits].std() + 1), 0.25, 4))
+        offset = float(np.median(one[fits] - gain * other[fits]))
+        gaps = np.abs(one - gain * other - offset)
+        closer = clear & (gaps < 2.5 * np.median(gaps[fits]) + 3)
+        if closer.sum() < 60:
+            break
+        fits = closer
+    return gain, offset
 
 
 def _words(matrix: Matrix, unit: Matrix) -> str:

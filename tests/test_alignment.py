@@ -143,3 +143,18 @@ def test_a_bird_too_plain_for_features_is_laid_on_whole() -> None:
 def test_a_look_is_small() -> None:
     made = look(drawn(0))
     assert made.points.nbytes + made.features.nbytes + made.grey.nbytes < 110_000
+
+
+def test_two_exposures_of_one_place_are_not_one_picture() -> None:
+    """The same branch before the same trees, and the bird has moved."""
+    rng = np.random.default_rng(5)
+    background = photos.picture(drawn(3), 800)
+    bird = photos.picture(drawn(0).resize((260, 200)), 260)
+    exposures = []
+    for left, top in ((60, 80), (330, 190)):
+        pixels = background.copy()
+        pixels[top : top + 195, left : left + 260] = bird[:195]
+        noise = rng.normal(0, 3, pixels.shape)
+        exposures.append(Image.fromarray((pixels + noise).clip(0, 255).astype(np.uint8)))
+    assert compared(exposures[0], exposures[1]) is None
+    assert compared(exposures[0], stored(exposures[0], "JPEG", 50)) is not None
