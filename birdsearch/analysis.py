@@ -47,6 +47,7 @@ NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
 NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on two photos are taken for one picture
 BLOCK = 4096
 UNKNOWN = "not like anything in this index"
+ITSELF = 0.9995  # score from which on a picture is taken for a photo of the index
 NEW = 0.5  # chance of showing none of the known species from which on that is the first answer
 
 
@@ -273,6 +274,10 @@ def by_neighbours(
         return [[] for _ in asked]
     row_of = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
     without = np.array([-1 if photo_id is None else row_of.get(photo_id, -1) for photo_id in own], dtype=np.int64)
+    for number in np.flatnonzero(without < 0).tolist():
+        # A photo of the index that is asked by its path would only hear itself.
+        scores = gathered.raw @ asked[number]
+        without[number] = int(scores.argmax()) if scores.max(initial=-1) >= ITSELF else -1
     votes = voter.predict(asked, without=without)
     probabilities = votes.probabilities
     if burst and len(asked) > 1:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import asking, demo, duplicates, indexing, networks
+from . import asking, demo, duplicates, indexing, networks, species
 from .running import Guarded
 
 app = typer.Typer(
@@ -58,6 +58,17 @@ _add("photos", asking.photos, "Ask", "birdsearch photos --index garden --near 52
 _add("features", asking.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture energy.png")
 _add("dedupe", duplicates.dedupe, "Tidy up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
 _add("undo", duplicates.undo, "Tidy up", "birdsearch undo --index garden")
+_add("clusters", species.clusters, "Compare species", "birdsearch clusters --index garden --html clusters.html")
+_add("species", species.species, "Compare species", "birdsearch species --index garden --html species.html")
+_add(
+    "audit",
+    species.audit,
+    "Compare species",
+    "birdsearch audit --index garden --checklist berlin.txt --html audit.html",
+)
+_add("label", species.label, "Compare species", "birdsearch label --index garden --from corrections.csv --author Ana")
+_add("evaluate", species.evaluate, "Compare species", "birdsearch evaluate --index garden --csv")
+_add("split", species.split, "Compare species", "birdsearch split lists --index garden --shares 0.7,0.15,0.15")
 _add("info", indexing.info, "Look after", "birdsearch info --index garden")
 _add("failures", indexing.failures, "Look after", "birdsearch failures --index garden --csv")
 _add("remove", indexing.remove, "Look after", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from birdsearch.records import Filter, Match
 
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Photos to ask about.")]
+VOTERS = 3  # photos that are named as reasons
 LISTED = 100  # photos that are enough to look at, where no other number was named
 TopK = Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many answers.")]
 
@@ -144,22 +145,52 @@ def photos(
 def classify(
     images: Images,
     k: TopK = 5,
+    source: Annotated[
+        Literal["backbone", "neighbours"],
+        typer.Option(help="Who answers: the network's classes, or the labelled photos of the index."),
+    ] = "backbone",
+    checklist: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Species to be expected, one a line; others are noted as possible vagrants (repeatable).",
+        ),
+    ] = None,
+    sure: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            callback=options.number_within("--sure", 0, 1),
+            help="Where no species is so probable, first name the genus, family or order that is.",
+        ),
+    ] = None,
+    burst: Annotated[bool, typer.Option("--burst", help="The images are of one moment: answer together.")] = False,
     index: IndexName = None,
     backbone: BackboneName = None,
     json: Json = False,
     csv: Csv = False,
 ) -> None:
-    """Say what each image shows, as the backbone of the index sees it."""
+    """Say what each image shows, as the backbone sees it or as the labelled photos of the index do."""
     options.only_one(json, csv)
-    network = _network(index, backbone)
-    answers = [network.classify(image, k) for image in images]
-    columns = ("rank", "probability", "name", "species", "level", "class_name")
+    weighed = source != "backbone" or bool(checklist) or sure is not None or burst
+    _check_classify(source, checklist, sure, backbone if weighed else None)
+    if weighed:
+        with options.open_index(index) as opened:
+            how: dict[str, Any] = {"source": source, "checklist": checklist or None, "sure": sure, "burst": burst}
+            answers = opened.classify_many(images, k, **how)
+            voters = {n: opened.photo(n).path for found in answers for p in found for n in p.evidence[:VOTERS]}
+    else:
+        network, voters = _network(index, backbone), {}
+        answers = [network.classify(image, k) for image in images]
+    columns = ("rank", "probability", "name", "species", "level", "class_name", "source", "note")
     if json:
         pairs = zip(images, answers, strict=True)
         show.print_json([{"query": image, "predictions": predictions} for image, predictions in pairs])
     elif csv:
         rows = [
-            [image, p.rank, p.probability, p.name, p.species, p.level, p.class_name]
+            [image, p.rank, p.probability, p.name, p.species, p.level, p.class_name, p.source, p.note]
             for image, predictions in zip(images, answers, strict=True)
             for p in predictions
         ]
@@ -167,7 +198,25 @@ def classify(
     else:
         for position, (image, predictions) in enumerate(zip(images, answers, strict=True)):
             _heading(image, position, len(images))
+            if not predictions:
+                show.say("no photo of the index has a label")
+                continue
             show.print_predictions(predictions)
+            for p in predictions:
+                if p.note:
+                    before = "" if p.raw is None else f" ({100 * p.raw:.1f} % without the checklist)"
+                    show.say(f"{p.name}: {p.note}{before}")
+            for number in next((p.evidence for p in predictions if p.evidence), ())[:VOTERS]:
+                show.note(f"like {voters[number]}")
+
+
+def _check_classify(source: str, checklist: list[Path] | None, sure: float | None, backbone: str | None) -> None:
+    """The labelled photos answer with species that are there; other backbones have no photos."""
+    if backbone is not None:
+        message = "cannot be combined with --source neighbours, --checklist, --sure and --burst: they ask the index"
+        raise typer.BadParameter(message, param_hint="'--backbone'")
+    if source == "neighbours" and (checklist or sure is not None):
+        raise typer.BadParameter("needs --source backbone", param_hint="'--checklist' / '--sure'")
 
 
 def _network(index: str | None, backbone: str | None) -> Any:

@@ -18,7 +18,7 @@ from birdsearch.errors import BirdsearchError
 
 from . import show
 
-WRITING = ("index", "import", "remove", "optimize", "repair", "demo")  # commands that commit as they go
+WRITING = ("index", "import", "remove", "label", "optimize", "repair", "demo")  # commands that commit as they go
 
 
 class Terminated(KeyboardInterrupt):

@@ -57,6 +57,12 @@ def test_labelled_photos_are_a_classifier(index: Index) -> None:
     assert sum(one.probability for one in answer) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_photo_asked_by_its_path_does_not_hear_itself(index: Index) -> None:
+    for photo in index.photos()[::4]:
+        first = next(one for one in index.classify(photo.path, 4, source="neighbours") if one.rank == 1)
+        assert photo.id not in first.evidence
+
+
 def test_exposures_of_one_moment_answer_together(index: Index) -> None:
     photos = index.photos()[:3]
     alone = index.classify_many(photos, 4, source="neighbours")
