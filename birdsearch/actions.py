@@ -32,7 +32,19 @@ from birdsearch.files import why
 from birdsearch.folder import Folder
 from birdsearch.intents import TRASH, Left, Planner, inode, sha256_of
 from birdsearch.journal import Intent, Journal, Log, RunSummary
-from birdsearch.moving import copy, drop, drop_links, holds, link, link_names, move, set_facts, sync, temporary
+from birdsearch.moving import (
+    copy,
+    drop,
+    drop_links,
+    holds,
+    is_linked,
+    link,
+    link_names,
+    move,
+    set_facts,
+    sync,
+    temporary,
+)
 from birdsearch.planfile import Plan, Step, problems
 from birdsearch.records import RELATIONS, Progress, shown
 
@@ -256,7 +268,7 @@ def _has_gone(intent: Intent, run: str) -> bool:
     """Whether a killed run had moved or linked a file; what it had only begun is put right."""
     if intent.kind == "link":
         drop_links(intent, run)
-        return inode(intent.path) == intent.kept_inode
+        return is_linked(intent)
     drop(temporary(intent.to, run, intent))
     if not os.path.lexists(intent.path):
         return holds(intent.to, intent.sha256)
@@ -354,7 +366,7 @@ def _bring_back(intent: Intent, log: Log) -> None:
 def _bring_back_link(intent: Intent, run: str, done: bool) -> None:
     drop_links(intent, run)
     here = inode(intent.path)
-    if here is not None and here != intent.kept_inode:
+    if here is not None and not is_linked(intent):
         if not done:
             return  # it had never been linked
         if not holds(intent.path, intent.sha256):

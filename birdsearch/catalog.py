@@ -347,7 +347,8 @@ class Catalog(Database):
         """Ids of the visible photos of each content that comes more than once."""
         with self.transaction() as connection:
             visible = conditions(where, connection)
-            more = sa.select(photos.c.sha256).where(*visible).group_by(photos.c.sha256)
+            # A photo that has lost its vector has no sha256 until it is indexed again.
+            more = sa.select(photos.c.sha256).where(*visible, photos.c.sha256 != "").group_by(photos.c.sha256)
             more = more.having(sa.func.count() > 1)
             query = sa.select(photos.c.sha256, photos.c.id).where(photos.c.sha256.in_(more), *visible)
             sets: dict[str, list[int]] = {}
@@ -358,7 +359,7 @@ class Catalog(Database):
     def hashes(self, where: Filter | None = None) -> tuple[Ids, npt.NDArray[np.uint64]]:
         """Ids (n,) of the visible photos that have a perceptual hash, and their hashes (n,)."""
         with self.transaction() as connection:
-            query = sa.select(photos.c.id, photos.c.phash).where(photos.c.phash.is_not(None))
+            query = sa.select(photos.c.id, photos.c.phash).join(regions).where(photos.c.phash.is_not(None))
             rows = connection.execute(query.where(*conditions(where, connection)).order_by(photos.c.id))
             both = np.fromiter(map(tuple, rows), dtype=[("id", np.int64), ("phash", np.int64)])
         return both["id"].copy(), both["phash"].view(np.uint64).copy()

@@ -1,5 +1,6 @@
 """Duplicates of one index: what is stored proposes pairs, pixels decide, and of each group one photo is chosen."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 NEIGHBOURS = 20  # of each vector that are looked at
 LOWEST = 0.3  # score below which neighbours are not looked at
 WIDE = 0.95  # score from which a photo with 20 such neighbours is asked for more of them
+REFINED_WIDE = 0.8  # the same in a refined space
 BURST_SCORE = 0.5  # below it two photos in a row show something else
 ALL_WITH_ALL = 30  # photos of one verified group that are all compared with each other
 DECODED = 64  # new photos that go through the network together
@@ -68,6 +70,7 @@ class Search:
         self._eyes = Eyes(self._photos)
         self._different = catalog.different()
         self._known_hashes: dict[int, int] = {}
+        self._sharpness: dict[int, float] = {}
         self._candidates = 0
 
     def run(self) -> DuplicateReport:
@@ -80,7 +83,7 @@ class Search:
             found += _with_copies(self._alike(self._proposed(same)), same)
         found = [pair for pair in found if pair.relation in relations and (pair.a, pair.b) not in self._different]
         found += duplicates.closed(found, refused=self._different) if "variant" in relations else ()
-        groups = duplicates.grouped(found, self._choose)
+        groups = duplicates.grouped(found, self._choose, self._different)
         if "burst" in relations:
             bursts = self._bursts({other for group in groups for other in group.others})
             found += [
@@ -96,7 +99,12 @@ class Search:
         self._new = {photo.id: photo for photo in new if photo.id is not None}
         visible = set(self._catalog.photo_ids(self._wanted.where))
         held = {
-            n: [i for i in self._catalog.paths_with_bytes(photo.sha256 or "") if i in visible]
+            n: [
+                i
+                for i, path in self._catalog.paths_with_bytes(photo.sha256 or "").items()
+                # A copy whose file has gone since is no reason to give up this one.
+                if i in visible and os.path.exists(path)
+            ]
             for n, photo in self._new.items()
         }
         found = [
@@ -157,7 +165,9 @@ class Search:
         same = []
         for ids in self._catalog.same_bytes(self._wanted.where):
             known = self._photos(ids)
-            files = {file_of(known[photo_id].path): photo_id for photo_id in reversed(ids)}
+            here = [photo_id for photo_id in ids if os.path.exists(known[photo_id].path)]
+            self._eyes.unreadable.update(set(ids) - set(here))
+            files = {file_of(known[photo_id].path): photo_id for photo_id in reversed(here)}
             if len(files) > 1:
                 same.append(sorted(files.values()))
         return same
@@ -169,7 +179,9 @@ class Search:
         rows = Rows(self._catalog, self._retrieval, self._wanted.where)
         found: list[Ids] = [np.empty((0, 2), dtype=np.int64)]
         if len(rows) > 1:
-            for near in pairs.near_blocks(rows.blocks, rows, LOWEST, k=NEIGHBOURS, wide=WIDE):
+            # In a refined space scores are lower, by how much depends on the photos: there the number alone decides.
+            lowest, wide = (LOWEST, WIDE) if self._retrieval.refinement() is None else (-1.0, REFINED_WIDE)
+            for near in pairs.near_blocks(rows.blocks, rows, lowest, k=NEIGHBOURS, wide=wide):
                 found.append(rows.photos[np.searchsorted(rows.ids, near.ids)])
                 self._tell("propose", rows.asked, len(rows))
         ids, hashes = self._hashes()
@@ -187,7 +199,7 @@ class Search:
             return found[0]
         numbers = np.array(new, dtype=np.int64)
         near = rows.search(self._new_vectors[-numbers - 1], min(NEIGHBOURS, len(rows)))
-        who, place = np.nonzero((near.ids >= 0) & (near.scores >= LOWEST))
+        who, place = np.nonzero(near.ids >= 0)
         found.append(np.stack([numbers[who], rows.photos[np.searchsorted(rows.ids, near.ids[who, place])]], axis=1))
         ids, hashes = self._hashes()
         for number in new:
@@ -249,9 +261,7 @@ class Search:
             vectors=lambda ids: self._retrieval.rows(ids.tolist())[0],
             min_score=BURST_SCORE,
         )
-        single = [self._exposures(ids) for ids in found]
-        wanted = [ids for ids in single if len(ids) > 1 and not self._different & set(combinations(sorted(ids), 2))]
-        return [self._burst(ids) for ids in wanted]
+        return [self._burst(ids) for ids in map(self._exposures, found) if len(ids) > 1]
 
     def _exposures(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """Of photos of the same bytes the first one: two copies are no burst."""
@@ -271,10 +281,13 @@ class Search:
         known = self._photos(ids)
 
         def sharpness(photo_id: int) -> float:
-            try:
-                return keep.sharpness(photos.picture(known[photo_id].path, keep.SHARPNESS_LONGEST))
-            except PhotoError:
-                return float("nan")
+            if photo_id not in self._sharpness:
+                try:
+                    picture = photos.picture(known[photo_id].path, keep.SHARPNESS_LONGEST)
+                    self._sharpness[photo_id] = keep.sharpness(picture)
+                except PhotoError:
+                    self._sharpness[photo_id] = float("nan")
+            return self._sharpness[photo_id]
 
         return keep.best(
             [known[photo_id] for photo_id in ids],

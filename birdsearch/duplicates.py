@@ -152,11 +152,14 @@ def _cut(
 # Groups -------------------------------------------------------------------------------------------------------------
 
 
-def grouped(pairs: Iterable[Pair], choose: Choose) -> list[DuplicateGroup]:
+def grouped(
+    pairs: Iterable[Pair], choose: Choose, refused: AbstractSet[tuple[int, int]] = frozenset()
+) -> list[DuplicateGroup]:
     """Groups of photos of which one is kept, each other being related to that one itself; bursts are left out.
 
     Photos of the same bytes or pixels are one picture, so of a thousand copies the pairs with one of them are enough.
     `choose` names the photo to keep of all that hang together; who is not related to it forms groups of its own.
+    `refused` holds pairs (a, b), a < b, that somebody said are not the same: such a photo is in no group of the other.
     """
     told = [pair for pair in pairs if pair.relation in RELATIONS[:3]]
     ids = np.unique(np.array([(pair.a, pair.b) for pair in told], dtype=np.int64))
@@ -181,11 +184,17 @@ def grouped(pairs: Iterable[Pair], choose: Choose) -> list[DuplicateGroup]:
         choice = choose(ids[rows].tolist())
         kept = rows[int(np.searchsorted(ids[rows], choice.keep))]
         near = {int(same[kept]), *(variants[int(same[kept])] & pictures)}
-        others = [row for row in rows if int(same[row]) in near and row != kept]
+        apart = {int(ids[row]) for row in rows if _in_order(ids[row], ids[kept]) in refused}
+        others = [row for row in rows if int(same[row]) in near and row != kept and int(ids[row]) not in apart]
         level = [0 if exact[row] == exact[kept] else 1 if same[row] == same[kept] else 2 for row in others]
-        groups.append(_group(ids, kept, others, level, rows, choice, choose))
+        if others:
+            groups.append(_group(ids, kept, others, level, rows, choice, choose))
         waiting += _apart(pictures - near, variants)
     return sorted(groups, key=lambda group: min(group.keep, *group.others))
+
+
+def _in_order(a: np.int64, b: np.int64) -> tuple[int, int]:
+    return (int(a), int(b)) if a < b else (int(b), int(a))
 
 
 def together(pairs: Iterable[Pair]) -> list[list[int]]:

@@ -115,13 +115,22 @@ def link(intent: Intent, run: str) -> int:
     return freed
 
 
+def is_linked(intent: Intent) -> bool:
+    """Whether the name of a file leads to the bytes of the kept one.
+
+    The device that was written down is not asked: the same disk may have another number after a reboot.
+    """
+    here = inode(intent.path)
+    return here is not None and (here == inode(intent.kept) or here[1] == intent.kept_inode[1])
+
+
 def drop_links(intent: Intent, run: str) -> None:
     """Take back what a killed run had begun to link."""
     new, old = link_names(intent, run)
     drop(new)
     if not os.path.lexists(old):
         return
-    if inode(intent.path) not in (None, intent.kept_inode, inode(old)):
+    if inode(intent.path) not in (None, inode(old)) and not is_linked(intent):
         raise Left(f"another file stands in its place, its own is {shown(old)}: move that one away, then undo again")
     os.replace(old, intent.path)
     drop(old)  # a rename between two names of one file does nothing

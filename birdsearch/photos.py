@@ -322,9 +322,24 @@ def thumbnail(image: ImageLike, longest: int = 256) -> bytes:
 
 
 def pixels_sha256(image: ImageLike) -> str:
-    """The sha256 of a picture's size and every pixel, upright: equal where only metadata or container differ."""
+    """The sha256 of a picture's size and every pixel, upright: equal where only metadata or container differ.
+
+    Of more than 8 bits or of transparency nothing may be lost: such samples count as they are stored, and an animation
+    is equal to its own bytes only.
+    """
+    digest = hashlib.sha256()
+    path = image.path if isinstance(image, Photo) else image
+    if isinstance(path, str | os.PathLike):
+        data = _bytes_of(os.fspath(path))
+        with _opened(data, os.fspath(path)) as opened, _room_for(opened.size):
+            if getattr(opened, "n_frames", 1) > 1:
+                return hashlib.sha256(data).hexdigest()
+            opened.load()
+            if opened.mode in ("F", "I") or opened.mode.startswith("I;16") or opened.has_transparency_data:
+                digest.update(opened.mode.encode() + opened.tobytes())
     upright = _given(image, None)
-    return hashlib.sha256(repr(upright.size).encode() + upright.tobytes()).hexdigest()
+    digest.update(repr(upright.size).encode() + upright.tobytes())
+    return digest.hexdigest()
 
 
 def encode(pixels: Pixels, format: str = "PNG") -> bytes:

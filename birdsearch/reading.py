@@ -321,15 +321,21 @@ class Reader:
         from birdsearch import dedupe
 
         wanted = dedupe.Wanted(tuple(relations), where, gap, tuple(prefer), tuple(protect), tuple(policy))
-        search = dedupe.Search(self._catalog, self._retrieval, wanted, progress)
-        return search.run() if against is None else search.run_against(os.fspath(against), self.backbone)
+        with self._catalog.snapshot():  # minutes may pass, and writers go on meanwhile
+            search = dedupe.Search(self._catalog, self._retrieval, wanted, progress)
+            return search.run() if against is None else search.run_against(os.fspath(against), self.backbone)
 
-    def plan(self, report: DuplicateReport, *, protect: Sequence[str] = ()) -> "Plan":
-        """What follows from a report: of each group one file is kept and the others go. Nothing has been done yet."""
+    def plan(
+        self, report: DuplicateReport, *, relations: Sequence[str] = RELATIONS[:3], protect: Sequence[str] = ()
+    ) -> "Plan":
+        """What follows from a report: of each group one file is kept and the others go. Nothing has been done yet.
+
+        Photos of other relations than these, such as those of a burst, are listed and skipped.
+        """
         from birdsearch.planfile import make_plan
 
         ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others) if photo_id > 0})
-        return make_plan(report, self._catalog.known_photos(ids), protect=protect)
+        return make_plan(report, self._catalog.known_photos(ids), relations=relations, protect=protect)
 
     def runs(self) -> "list[RunSummary]":
         """Every run of `apply`, oldest first."""

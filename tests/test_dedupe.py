@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
@@ -158,6 +159,61 @@ def test_plan_apply_and_undo(index: Index, place: Path) -> None:
     assert index.photos() == photos
     assert index.verify().ok
     assert index.search(place / "3.jpg", 1)[0].score > 0.99
+
+
+def test_what_was_said_to_differ_is_in_no_group_of_the_other(index: Index) -> None:
+    ids = {Path(photo.path).name: photo.id or 0 for photo in index.photos()}
+    index.not_same(ids["1.jpg"], ids["small 1.jpg"])
+    index.not_same(ids["1.jpg"], ids["copy of 1.jpg"])
+    for group in index.duplicates().groups:
+        members = {group.keep, *group.others}
+        if group.keep in (ids["1.jpg"], ids["small 1.jpg"], ids["copy of 1.jpg"]):
+            assert ids["1.jpg"] not in members or not members & {ids["small 1.jpg"], ids["copy of 1.jpg"]}
+
+
+def test_pixels_lose_no_depth_no_transparency_and_no_frame(place: Path, index: Index) -> None:
+    deep = (np.asarray(Image.open(place / "2.jpg").convert("L"), dtype=np.uint16) * 257) + 3
+    Image.fromarray(deep).save(place / "deep.tif")
+    Image.open(place / "deep.tif").save(place / "deep.png")
+    Image.fromarray((deep // 257).astype(np.uint8)).save(place / "shallow.png")
+    frames = [Image.open(place / f"{number}.jpg").convert("P") for number in (4, 5)]
+    frames[0].save(place / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(place / "still.gif")
+    clear = Image.open(place / "6.jpg").convert("RGBA")
+    clear.save(place / "opaque.png")
+    clear.putalpha(200)
+    clear.save(place / "clear.png")
+    index.add(place)
+    pixels = names(index, index.duplicates(), "pixels")
+    for strange in ("deep.tif", "deep.png", "moving.gif", "clear.png"):
+        assert not any(strange in pair and pair != frozenset(("deep.tif", "deep.png")) for pair in pixels), strange
+
+
+def test_a_copy_whose_file_is_gone_vouches_for_nothing(index: Index, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "card").mkdir()
+    shutil.copy(place / "4.jpg", tmp_path / "card/DSC1.jpg")
+    (place / "4.jpg").unlink()
+    report = index.duplicates(against=tmp_path / "card")
+    assert (report.pairs, report.counts["known"]) == ((), 0)
+    (place / "copy of 1.jpg").unlink()
+    report = index.duplicates(("identical",))
+    assert (report.pairs, report.counts["unreadable"]) == ((), 1)
+
+
+def test_a_writer_at_work_disturbs_nobody(index: Index, place: Path) -> None:
+    alone = index.duplicates().pairs
+    written = []
+
+    def write(stage: str, *_: object) -> None:
+        if stage == "propose" and not written:
+            with birdsearch.open(index.path, backbone=FakeBackbone()) as writer:
+                photo(place / "new.jpg", 33)
+                written.append(writer.add(place).added)
+                writer.remove(Filter(taken_before="2024-05-01T09:00"))
+
+    assert index.duplicates(progress=write).pairs == alone
+    assert written == [1]
+    assert len(index) == 15
 
 
 def test_few_photos_and_none(tmp_path: Path) -> None:
