@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -275,6 +276,15 @@ def test_there_is_a_frozen_index_of_every_format() -> None:
     assert all(path.stat().st_size < 100_000 for path in FORMATS)
 
 
+def without_later_fields(found: Any, expected: Any) -> Any:
+    """What was found, but for fields of records that came later."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return {name: without_later_fields(found[name], expected[name]) for name in found if name in expected}
+    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        return [without_later_fields(one, other) for one, other in zip(found, expected, strict=True)]
+    return found
+
+
 @pytest.mark.parametrize("path", FORMATS, ids=lambda path: path.stem)
 def test_an_index_of_an_old_format_answers_as_it_did(path: Path, tmp_path: Path) -> None:
     place = thawed(path, tmp_path)
@@ -285,7 +295,7 @@ def test_an_index_of_an_old_format_answers_as_it_did(path: Path, tmp_path: Path)
         matches, wanted = found.pop("matches"), expected.pop("matches")
         assert [photo_id for photo_id, _ in matches] == [photo_id for photo_id, _ in wanted]
         assert np.allclose([score for _, score in matches], [score for _, score in wanted], atol=1e-4)
-        assert found == expected
+        assert without_later_fields(found, expected) == expected
         assert index.verify().problems == ()
         assert "\udcff" in "".join(photo.path for photo in index.photos())
         assert not any(os.path.exists(photo.path) for photo in index.photos())
