@@ -1,5 +1,6 @@
 """What the analyses of species are given of one index: vectors in a space that tells species apart, names, groups."""
 
+import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from birdsearch import (
     audit,
@@ -23,7 +25,8 @@ from birdsearch import (
     vectors,
 )
 from birdsearch.catalog import About, Catalog
-from birdsearch.checklist import lineages, read_checklist, reweighted, rolled_up
+from birdsearch.checklist import Checklist, lineages, read_checklist, reweighted, rolled_up
+from birdsearch.errors import InputFileError
 from birdsearch.records import (
     AuditReport,
     ClusterReport,
@@ -38,8 +41,11 @@ from birdsearch.records import (
     SplitReport,
     Suspect,
     Vectors,
+    shown,
 )
 from birdsearch.retrieval import Retrieval
+
+logger = logging.getLogger("birdsearch")
 
 GAP = 3.0  # seconds of a pause that ends a burst
 BURST_SCORE = 0.5
@@ -47,6 +53,7 @@ NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
 NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on two photos are taken for one picture
 BLOCK = 4096
 UNKNOWN = "not like anything in this index"
+ROUNDING = 1e-4  # of the numbers of a vector
 ITSELF = 0.9995  # score from which on a picture is taken for a photo of the index
 NEW = 0.5  # chance of showing none of the known species from which on that is the first answer
 
@@ -73,7 +80,8 @@ class Gathered:
     def rows(self) -> Vectors:
         """Unit rows (n, d) in the refined space, fitted on these photos where the index has none; raw for a few."""
         space = self.space
-        if space is None and len(self.raw) >= refine.LEAST and np.ptp(self.raw[: refine.LEAST], axis=0).any():
+        # Photos that differ by rounding only would be spread by it.
+        if space is None and len(self.raw) >= refine.LEAST and np.ptp(self.raw, axis=0).max() > ROUNDING:
             space = refine.fit(self.raw)
         return self.raw if space is None else space.apply(self.raw)
 
@@ -85,7 +93,19 @@ class Gathered:
         for row, photo in enumerate(self.photos):
             if photo.sha256 and first.setdefault(photo.sha256, row) != row:
                 edges.append((first[photo.sha256], row))
-        return duplicates.numbered(len(self.photos), edges)
+        place = {photo.photo_id: row for row, photo in enumerate(self.photos)}
+        return duplicates.numbered(len(self.photos), edges + [(place[a], place[b]) for a, b in self.copies])
+
+    @cached_property
+    def copies(self) -> set[tuple[int, int]]:
+        """Pairs of ids of photos that are the same picture as far as hashes and vectors tell."""
+        hashed = [(row, photo.phash) for row, photo in enumerate(self.photos) if photo.phash is not None]
+        rows = np.array([row for row, _ in hashed], dtype=np.int64)
+        hashes = np.array([phash for _, phash in hashed], dtype=np.int64).view(np.uint64)
+        close = pairs.hash_pairs(hashes, rows, within=NEAR_BITS).ids
+        scores = np.einsum("nd,nd->n", self.raw[close[:, 0]], self.raw[close[:, 1]])
+        ids = self.ids
+        return {(int(ids[a]), int(ids[b])) for a, b in close[scores >= NEAR_SCORE].tolist()}
 
     @cached_property
     def bursts(self) -> Ids:
@@ -99,7 +119,7 @@ class Gathered:
         found = duplicates.bursts(
             [photo.taken_at for photo in self.photos],
             [photo.camera for photo in self.photos],
-            [photo.serial for photo in self.photos],
+            [photo.camera_serial for photo in self.photos],
             [photo.photo_id for photo in self.photos],
             GAP,
             taken_offset=[photo.taken_offset for photo in self.photos],
@@ -168,13 +188,13 @@ def audited(
     started = time.monotonic()
     ids, labels = gathered.ids, gathered.labels
     told = _told(catalog, ids, labels, progress)
-    outside = () if checklist is None else audit.off_list(labels, read_checklist(checklist))
+    outside = () if checklist is None else audit.off_list(labels, listed(checklist))
     found = audit.audit(
         gathered.raw,
         labels,
         ids,
         groups=gathered.bursts,
-        near_identical=_copies(gathered, catalog),
+        near_identical=gathered.copies,
         class_probabilities=told,
         outside=outside,
     )
@@ -191,9 +211,9 @@ def _told(
 ) -> list[dict[str, float]] | None:
     """What the backbone says of each photo in the words of the labels; None where it knows none of them."""
     label_of: dict[str, str] = {}
-    for label in {label for label in labels if label}:
+    for label in sorted({label for label in labels if label}):
         meant = taxonomy.resolve(label)
-        if len(meant.candidates) == 1:
+        if meant.rank == "species" and len(meant.candidates) == 1:
             label_of.setdefault(meant.candidates[0], label)
     told: list[dict[str, float]] = []
     for start in range(0, len(ids), BLOCK):
@@ -208,20 +228,10 @@ def _told(
 def _in_words(predictions: Iterable[Prediction], label_of: Mapping[str, str]) -> dict[str, float]:
     words: dict[str, float] = {}
     for one in predictions:
-        meant = taxonomy.resolve(one.species).candidates if one.species else ()
-        if len(meant) == 1 and meant[0] in label_of:
-            words[label_of[meant[0]]] = one.probability
+        meant = taxonomy.resolve(one.species) if one.species else None
+        if meant is not None and meant.rank == "species" and meant.candidates[0] in label_of:
+            words[label_of[meant.candidates[0]]] = one.probability
     return words
-
-
-def _copies(gathered: Gathered, catalog: Catalog) -> set[tuple[int, int]]:
-    """Pairs of ids of photos that are the same picture as far as bytes, hashes and vectors tell."""
-    place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
-    ids, hashes = catalog.hashes()
-    here = np.isin(ids, gathered.ids)
-    close = pairs.hash_pairs(hashes[here], ids[here], within=NEAR_BITS).ids.tolist()
-    rows = gathered.raw
-    return {(a, b) for a, b in close if float(rows[place[a]] @ rows[place[b]]) >= NEAR_SCORE}
 
 
 def sides(gathered: Gathered, same: DuplicateReport, shares: Sequence[float], seed: int) -> SplitReport:
@@ -256,7 +266,10 @@ def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
         return np.zeros((len(rows), 2), dtype=np.float32)
     centred = rows - rows.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
-    return np.asarray(centred @ directions[:, :-3:-1], dtype=np.float32)
+    places = np.zeros((len(rows), 2), dtype=np.float32)
+    first = centred @ directions[:, :-3:-1]
+    places[:, : first.shape[1]] = first
+    return places
 
 
 # What a photo shows ---------------------------------------------------------------------------------------------------
@@ -269,21 +282,30 @@ def by_neighbours(
 
     With `burst` all that are asked are photos of one moment, and answer together.
     """
-    voter = neighbours.fit(gathered.raw, gathered.labels, gathered.groups, seed=seed)
-    if voter is None:
-        return [[] for _ in asked]
     row_of = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
     without = np.array([-1 if photo_id is None else row_of.get(photo_id, -1) for photo_id in own], dtype=np.int64)
     for number in np.flatnonzero(without < 0).tolist():
         # A photo of the index that is asked by its path would only hear itself.
         scores = gathered.raw @ asked[number]
         without[number] = int(scores.argmax()) if scores.max(initial=-1) >= ITSELF else -1
+    burst = burst and len(asked) > 1
+    groups = gathered.groups
+    if burst and (without >= 0).any():
+        # Exposures of one moment, by the word of who asks: they are not asked about each other.
+        groups = np.where(np.isin(groups, groups[without[without >= 0]]), -1 - groups[without].max(), groups)
+        groups = np.unique(groups, return_inverse=True)[1]
+    voter = neighbours.fit(gathered.raw, gathered.labels, groups, seed=seed)
+    if voter is None:
+        return [[] for _ in asked]
     votes = voter.predict(asked, without=without)
-    probabilities = votes.probabilities
-    if burst and len(asked) > 1:
+    probabilities, novelties, speaking = votes.probabilities, votes.novelty, votes.evidence
+    if burst:
+        alone = probabilities.argmax(axis=1)
         probabilities = neighbours.together(probabilities, np.zeros(len(asked), dtype=np.int64))
+        novelties = np.full(len(asked), votes.novelty.mean())
+        speaking = np.where((alone == probabilities.argmax(axis=1))[:, None], speaking, -1)
     ids, answers = gathered.ids, []
-    for row, novelty, evidence in zip(probabilities, votes.novelty.tolist(), votes.evidence, strict=True):
+    for row, novelty, evidence in zip(probabilities, novelties.tolist(), speaking, strict=True):
         best = np.argsort(-row, kind="stable")[:k]
         voters = tuple(ids[evidence[evidence >= 0]].tolist())
         answer = [
@@ -305,6 +327,28 @@ def by_neighbours(
     return answers
 
 
+def listed(paths: Iterable[str | Path]) -> Checklist:
+    """The checklist of these files, with a word about lines that name no species."""
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    found = read_checklist(paths)
+    if not found.species:
+        names = ", ".join(shown(str(path)) for path in paths)
+        raise InputFileError(f"no line of the checklist names a species: {names}. Is it the right file?")
+    if found.unresolved:
+        some = "; ".join(shown(line) for line in found.unresolved[:3])
+        logger.warning("lines of the checklist that name no species: %d (%s)", len(found.unresolved), some)
+    if found.guesses:
+        some = ", ".join(f"{shown(one.name)} as {', '.join(one.candidates[:2])}" for one in found.guesses[:3])
+        logger.warning("lines of the checklist that were guessed: %d (%s)", len(found.guesses), some)
+    return found
+
+
+def _ranked(classes: classify.Classes, row: npt.NDArray[np.float64], code: int) -> Prediction:
+    """A class with its place among all of a row (classes,)."""
+    rank = 1 + int((row > row[code]).sum())
+    return Prediction(classes.species[code], float(row[code]), rank, classes.levels[code], classes.names[code])
+
+
 def by_classes(
     classes: classify.Classes,
     probabilities: Vectors,
@@ -318,17 +362,22 @@ def by_classes(
     With a checklist species outside it are noted as possible vagrants with their raw probability, and never hidden.
     With `sure` (0 to 1) the lowest rank that reaches it comes first (rank 0) where that is not a species.
     """
-    shown, notes = probabilities.astype(np.float64), [""] * len(classes.names)
+    weights, notes = probabilities.astype(np.float64), [""] * len(classes.names)
     if checklist is not None:
         meant = taxonomy.resolve_many(classes.names)
-        weighed = reweighted(probabilities, meant, read_checklist(checklist))
-        shown = weighed.weighted
+        weighed = reweighted(probabilities, meant, listed(checklist))
+        weights = weighed.weighted
         notes = ["possible vagrant: not on the checklist" if flag else "" for flag in weighed.vagrant.tolist()]
     place = {name: n for n, name in enumerate(classes.names)}
     known = None if sure is None else lineages(taxonomy.lineage(name) for name in classes.names)
     answers = []
-    for row, raw, found in zip(shown, probabilities, classes.top(shown.astype(np.float32), k), strict=True):
+    for row, raw, found in zip(weights, probabilities, classes.top(weights.astype(np.float32), k), strict=True):
         answer = []
+        if checklist is not None:
+            # Whoever was likely before the checklist weighed it is told, however little is left of it.
+            raw_best = np.argsort(-raw, kind="stable")[:k].tolist()
+            told = {one.class_name for one in found}
+            found = (*found, *(_ranked(classes, row, c) for c in raw_best if notes[c] and classes.names[c] not in told))
         for one in found:
             code = place[one.class_name]
             source = one.source if checklist is None else "checklist"

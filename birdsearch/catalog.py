@@ -73,7 +73,8 @@ class About:
     taken_at: str | None
     taken_offset: str | None
     camera: str | None
-    serial: str | None
+    camera_serial: str | None
+    phash: int | None  # signed
 
 
 class Catalog(Database):
@@ -335,7 +336,7 @@ class Catalog(Database):
 
     def about(self, where: Filter | None = None) -> list[About]:
         """What is known of the visible photos that satisfy the filter, in order of region id."""
-        names = ("sha256", "label", "species", "observer", "taken_at", "taken_offset", "camera", "camera_serial")
+        names = About.__slots__[2:]  # those of columns
         query = sa.select(photos.c.id, regions.c.id, *(photos.c[name] for name in names)).join(regions)
         with self.transaction() as connection:
             found = connection.execute(query.where(*conditions(where, connection)).order_by(regions.c.id))

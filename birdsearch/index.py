@@ -160,6 +160,7 @@ class Index(Reader):
             raise ValueError(f"a photo is the same as itself: {a}")
         self._catalog.photos([a, b])  # raises for an unknown id
         with self._folder.writing():
+            self._clear()
             self._catalog.say_different(a, b)
 
     # Labels
@@ -167,11 +168,14 @@ class Index(Reader):
     def label(self, said: Mapping[int, str | None], *, author: str | None = None) -> int:
         """Say what photos show, above what folders and CSVs say; None takes that back. Returns how many changed."""
         before = {photo.id: photo.label for photo in self._catalog.photos(said)}  # raises for an unknown id
-        wanted = {int(photo_id): name.strip() if name else None for photo_id, name in said.items()}
-        with self._folder.writing(), self._catalog.transaction() as connection:
-            commits.correct(connection, wanted, author)
-            self._catalog.bump(connection)
+        wanted = {int(photo_id): None if name is None else name.strip() for photo_id, name in said.items()}
+        if empty := [photo_id for photo_id, name in wanted.items() if name == ""]:
+            raise ValueError(f"photo {empty[0]} would have an empty label: None takes a correction back")
         with self._folder.writing():
+            self._clear()
+            with self._catalog.transaction() as connection:
+                commits.correct(connection, wanted, author)
+                self._catalog.bump(connection)
             self._retrieval.save_engine()
         return sum(photo.label != before[photo.id] for photo in self._catalog.photos(said))
 

@@ -40,13 +40,14 @@ def read_corrections(path: Path, held: Mapping[bytes, int]) -> dict[int, str]:
     ids, said = set(held.values()), dict[int, str]()
     for line, values in _lines(path, ("id", "path")):
         number, photo = values.get("id", "").strip(), values.get("path", "")
-        known = (
-            int(number)
-            if number.isascii() and number.isdigit()
-            else held.get(_absolute(path, photo))
-            if photo
-            else None
-        )
+        known = held.get(_absolute(path, photo)) if photo else None
+        if number.isascii() and number.isdigit():
+            if known not in (None, int(number)):
+                raise InputFileError(
+                    f"{shown(str(path))}, line {line}: {shown(photo)} is photo {known} of this index, not {number}. "
+                    "Is it the table of another index? Leave one of the two out."
+                )
+            known = int(number)
         if known is None or known not in ids:
             which = number or shown(photo) or "no id and no path"
             raise InputFileError(f"{shown(str(path))}, line {line}: the index holds no such photo ({which}).")

@@ -168,12 +168,18 @@ def cross_fitted(
 
 
 def together(probabilities: Vectors, groups: Ids) -> Vectors:
-    """Let the photos of a group (q,) speak with one voice: the mean of their log probabilities (q, species)."""
+    """Let the photos of a group (q,) speak with one voice: the mean of their log probabilities (q, species).
+
+    A photo that nobody could answer for (all zero) has no say; where that is so of all of a group, they stay zero.
+    """
     names, which = np.unique(groups, return_inverse=True)
+    heard = probabilities.any(axis=1)
     logs = np.zeros((len(names), probabilities.shape[1]))
-    np.add.at(logs, which, np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)))
-    logs /= np.bincount(which, minlength=len(names))[:, None]
-    return np.asarray(weighing.softmax(logs)[which], dtype=np.float32)
+    np.add.at(logs, which[heard], np.log(np.maximum(probabilities[heard], np.finfo(np.float32).tiny)))
+    counts = np.bincount(which[heard], minlength=len(names))
+    spoken = weighing.softmax(logs / np.maximum(counts, 1)[:, None])
+    spoken[counts == 0] = 0
+    return np.asarray(spoken[which], dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)

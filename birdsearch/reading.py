@@ -224,6 +224,8 @@ class Reader:
             raise ValueError(f"source must be backbone or neighbours, got {source!r}")
         own = self._own_ids(images)
         if source == "neighbours":
+            if checklist is not None or sure is not None:
+                raise ValueError("checklist and sure weigh the backbone's classes: leave them out with neighbours")
             return analysis.by_neighbours(self._gathered(None), self._embed(images, own), own, k, burst=burst)
         probabilities = self._probabilities(images, own)
         if burst and len(images) > 1:
@@ -233,10 +235,12 @@ class Reader:
     def _probabilities(self, images: Sequence[Image], own: list[int | None]) -> Vectors:
         """All class probabilities (n, classes)."""
         linear = self._class_table().classifier is not None
+        held = [photo_id for photo_id in own if photo_id is not None] if linear else []
+        stored = dict(zip(held, self.probabilities(held), strict=True)) if held else {}
         rows = []
         for image, photo_id in zip(images, own, strict=True):
-            if photo_id is not None and linear:
-                rows.append(self.probabilities([photo_id])[0])
+            if photo_id in stored:
+                rows.append(stored[photo_id])
             else:
                 pixels = photos.load(image, self.backbone.input_size)[None]
                 given = self.backbone.embed_pixels(pixels).probabilities
@@ -415,6 +419,9 @@ class Reader:
 
         gathered = self._gathered(None)
         place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
+        self._catalog.photos([photo_id for photo_id in ids if photo_id not in place])  # raises for an unknown id
+        if away := [photo_id for photo_id in ids if photo_id not in place]:
+            raise ValueError(f"photo {away[0]} is missing: it has no place on the map")
         return analysis.coordinates(gathered.rows)[[place[photo_id] for photo_id in ids]]
 
     def _gathered(self, where: Filter | None) -> "Gathered":

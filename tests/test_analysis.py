@@ -181,3 +181,32 @@ def test_the_lowest_rank_that_is_sure_enough() -> None:
     assert unsure[0].probability == pytest.approx(0.95)
     assert unsure[1].species == "Larus canus"
     assert sure[0].species == "Larus fuscus"
+
+
+def test_a_vagrant_is_told_however_little_is_left_of_it(tmp_path: Path) -> None:
+    classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
+    (tmp_path / "list.txt").write_text("Lesser Black-backed Gull\nTroglodytes troglodytes\n", encoding="utf-8")
+    given = np.array([[0.1, 0.6, 0.2, 0.1]], dtype=np.float32)
+    answer = analysis.by_classes(classes, given, 2, checklist=[tmp_path / "list.txt"])[0]
+    assert [one.species for one in answer] == ["Troglodytes troglodytes", "Larus fuscus", "Larus canus"]
+    assert answer[2].note.startswith("possible vagrant")
+    (tmp_path / "wrong.txt").write_text("no bird at all\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match="names a species"):
+        analysis.by_classes(classes, given, 2, checklist=[tmp_path / "wrong.txt"])
+
+
+def test_photos_of_one_moment_are_not_asked_about_each_other(index: Index) -> None:
+    photos = index.photos()[:3]
+    for answer in index.classify_many(photos, 4, source="neighbours", burst=True):
+        assert not {photo.id for photo in photos} & {voter for one in answer for voter in one.evidence}
+
+
+def test_a_table_of_another_index_is_refused(index: Index, tmp_path: Path) -> None:
+    table = tmp_path / "other.csv"
+    table.write_text(f"path,id,species\n{index.photo(1).path},2,Wren\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match=r"line 2: .* is photo 1 of this index, not 2"):
+        index.label_from(table)
+    with pytest.raises(ValueError, match="empty label"):
+        index.label({1: "  "})
+    with pytest.raises(PhotoUnknownError):
+        index.map([99])
