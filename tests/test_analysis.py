@@ -46,8 +46,8 @@ def index(tmp_path: Path) -> Iterator[Index]:
 def test_labelled_photos_are_a_classifier(index: Index) -> None:
     photos = index.photos()
     right = 0
-    for photo in photos:
-        first = next(one for one in index.classify(photo, 4, source="neighbours") if one.rank == 1)
+    for photo, answer in zip(photos, index.classify_many(photos, 4, source="neighbours"), strict=True):
+        first = next(one for one in answer if one.rank == 1)
         assert first.source == "neighbours"
         assert photo.id not in first.evidence
         assert first.evidence
@@ -58,8 +58,10 @@ def test_labelled_photos_are_a_classifier(index: Index) -> None:
 
 
 def test_a_photo_asked_by_its_path_does_not_hear_itself(index: Index) -> None:
-    for photo in index.photos()[::4]:
-        first = next(one for one in index.classify(photo.path, 4, source="neighbours") if one.rank == 1)
+    photos = index.photos()[::4]
+    answers = index.classify_many([photo.path for photo in photos], 4, source="neighbours")
+    for photo, answer in zip(photos, answers, strict=True):
+        first = next(one for one in answer if one.rank == 1)
         assert photo.id not in first.evidence
 
 

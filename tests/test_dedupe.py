@@ -202,7 +202,7 @@ def test_a_copy_whose_file_is_gone_vouches_for_nothing(index: Index, place: Path
 
 def test_a_writer_at_work_disturbs_nobody(index: Index, place: Path) -> None:
     alone = index.duplicates().pairs
-    written = []
+    written: list[int] = []
 
     def write(stage: str, *_: object) -> None:
         if stage == "propose" and not written:
