@@ -56,6 +56,11 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.indexing
 	$(BIN)/python -m benchmarks.search
 	$(BIN)/python -m benchmarks.cold
+	$(BIN)/python -m benchmarks.duplicates
+	$(BIN)/python -m benchmarks.pairs 200000 1000000
+	$(BIN)/python -m benchmarks.species ../shared/data/birds300
+	$(BIN)/python -m benchmarks.clusters --keep
+	$(BIN)/python -m benchmarks.audit --keep
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo
