@@ -299,7 +299,8 @@ def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: 
             back: list[Intent] = []
             for intent in some:
                 try:
-                    _bring_back(intent, log)
+                    if _bring_back(intent, log):
+                        photos, size = photos + intent.photo, size + intent.size
                     back.append(intent)
                 except Left as left:
                     skipped.append((intent.path, str(left)))
@@ -309,8 +310,6 @@ def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: 
             skipped += _restore(folder, catalog, log, back)
             lines.write([{"back": [intent.number for intent in back]}])
             count += len(some)
-            photos += sum(intent.photo for intent in back)
-            size += sum(intent.size for intent in back)
             if progress:
                 progress("undo", count, len(waiting), some[-1].path)
         _remove_made(log.intents)
@@ -335,12 +334,11 @@ def _check_order(folder: Folder, log: Log) -> None:
             )
 
 
-def _bring_back(intent: Intent, log: Log) -> None:
-    """One file as it was before the run; Left or OSError where it cannot be."""
+def _bring_back(intent: Intent, log: Log) -> bool:
+    """One file as it was before the run; False where it had never gone. Left or OSError where it cannot be."""
     done = intent.number in log.done
     if intent.kind == "link":
-        _bring_back_link(intent, log.run, done)
-        return
+        return _bring_back_link(intent, log.run, done)
     for place in (intent.to, intent.path):
         drop(temporary(place, log.run, intent))
     here, there = os.path.lexists(intent.path), os.path.lexists(intent.to)
@@ -348,7 +346,7 @@ def _bring_back(intent: Intent, log: Log) -> None:
         if there and holds(intent.to, intent.sha256):
             os.unlink(intent.to)  # it was killed between the two names of a move
         elif not done:
-            return  # it had never gone
+            return False
     elif there and here:
         raise Left("another file stands in its place: move that one away, then undo again")
     elif there:
@@ -359,20 +357,21 @@ def _bring_back(intent: Intent, log: Log) -> None:
     elif done or not here:
         raise Left(f"it is no longer where it was put: {shown(intent.to)}")
     else:
-        return  # it had never gone, and somebody has changed it since
+        return False  # somebody has changed it since
     set_facts(intent.path, intent)
+    return True
 
 
-def _bring_back_link(intent: Intent, run: str, done: bool) -> None:
+def _bring_back_link(intent: Intent, run: str, done: bool) -> bool:
     drop_links(intent, run)
     here = inode(intent.path)
     if here is not None and not is_linked(intent):
         if not done:
-            return  # it had never been linked
+            return False
         if not holds(intent.path, intent.sha256):
             raise Left("another file stands in its place: move that one away, then undo again")
         set_facts(intent.path, intent)
-        return
+        return True
     if here is None and not done:
         raise Left("it is no longer there")
     source = intent.path if here else intent.kept
@@ -382,6 +381,7 @@ def _bring_back_link(intent: Intent, run: str, done: bool) -> None:
     copy(source, own, intent.sha256)
     set_facts(own, intent)
     os.replace(own, intent.path)
+    return True
 
 
 def _restore(folder: Folder, catalog: Catalog, log: Log, back: Sequence[Intent]) -> list[tuple[str, str]]:

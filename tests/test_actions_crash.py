@@ -57,14 +57,16 @@ def action_of(word: str, folder: Path) -> str:
     return f"move:{folder / 'away'}" if word == "move" else word
 
 
-def undone(library: Library) -> None:
-    """Undo until there is nothing left to undo."""
+def undone(library: Library) -> int | None:
+    """Undo until there is nothing left to undo; how many photos the first run brought back."""
+    first = None
     while True:
         try:
             report = library.undo()
         except PlanError:
-            return
+            return first
         assert report.skipped == ()
+        first = report.done if first is None else first
 
 
 @pytest.mark.parametrize("word", ["trash", "move", "hardlink"])
@@ -78,9 +80,13 @@ def test_kill_at_any_step_of_apply(word: str, library: Library, job: Job, tmp_pa
     while job(**what, at=at) == KILLED:
         killed += 1
         assert contents(library.photos, away) >= had, at
-        if chance.random() < 0.3:  # the plan again, over what the killed run has left
+        gone = sum(name.endswith(".jpg") for name in map(str, before.keys() - files(library.photos).keys()))
+        again = chance.random() < 0.3
+        if again:  # the plan again, over what the killed run has left
             library.apply(library.plan(), "trash")
-        undone(library)
+        brought = undone(library)
+        if brought is not None and word != "hardlink" and not again:
+            assert brought - gone in (0, 1), at  # 1: it was killed between the two names of a move
         assert files(library.photos) == before, at
         assert not away.exists() or not files(away), at
         assert library.rows() == rows, at
