@@ -47,8 +47,6 @@ from birdsearch.retrieval import Retrieval
 
 logger = logging.getLogger("birdsearch")
 
-GAP = 3.0  # seconds of a pause that ends a burst
-BURST_SCORE = 0.5
 NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
 NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on two photos are taken for one picture
 BLOCK = 4096
@@ -108,6 +106,11 @@ class Gathered:
         return {(int(ids[a]), int(ids[b])) for a, b in close[scores >= NEAR_SCORE].tolist()}
 
     @cached_property
+    def voter(self) -> neighbours.Voter | None:
+        """The labelled photos as a classifier; None where none has a label."""
+        return neighbours.fit(self.raw, self.labels, self.groups)
+
+    @cached_property
     def bursts(self) -> Ids:
         """A number (n,) for each burst; -1 for photos that are in none."""
         return only_groups(duplicates.numbered(len(self.photos), self._exposures))
@@ -117,14 +120,7 @@ class Gathered:
         """Rows of exposures of one moment."""
         place = {photo.photo_id: row for row, photo in enumerate(self.photos)}
         found = duplicates.bursts(
-            [photo.taken_at for photo in self.photos],
-            [photo.camera for photo in self.photos],
-            [photo.camera_serial for photo in self.photos],
-            [photo.photo_id for photo in self.photos],
-            GAP,
-            taken_offset=[photo.taken_offset for photo in self.photos],
-            vectors=lambda ids: self.raw[[place[photo_id] for photo_id in ids.tolist()]],
-            min_score=BURST_SCORE,
+            self.photos, vectors=lambda ids: self.raw[[place[photo_id] for photo_id in ids.tolist()]]
         )
         return [(place[ids[0]], place[other]) for ids in found for other in ids[1:]]
 
@@ -276,7 +272,7 @@ def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
 
 
 def by_neighbours(
-    gathered: Gathered, asked: Vectors, own: Sequence[int | None], k: int, *, burst: bool = False, seed: int = 0
+    gathered: Gathered, asked: Vectors, own: Sequence[int | None], k: int, *, burst: bool = False
 ) -> list[list[Prediction]]:
     """What the labelled photos say of vectors (q, dim); `own` are the ids of those that are photos of the index.
 
@@ -289,12 +285,13 @@ def by_neighbours(
         scores = gathered.raw @ asked[number]
         without[number] = int(scores.argmax()) if scores.max(initial=-1) >= ITSELF else -1
     burst = burst and len(asked) > 1
-    groups = gathered.groups
     if burst and (without >= 0).any():
+        groups = gathered.groups
         # Exposures of one moment, by the word of who asks: they are not asked about each other.
         groups = np.where(np.isin(groups, groups[without[without >= 0]]), -1 - groups[without].max(), groups)
-        groups = np.unique(groups, return_inverse=True)[1]
-    voter = neighbours.fit(gathered.raw, gathered.labels, groups, seed=seed)
+        voter = neighbours.fit(gathered.raw, gathered.labels, np.unique(groups, return_inverse=True)[1])
+    else:
+        voter = gathered.voter
     if voter is None:
         return [[] for _ in asked]
     votes = voter.predict(asked, without=without)

@@ -50,19 +50,8 @@ class StoredCopy:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """When and with what a photo was taken."""
-
-    photo_id: int
-    taken_at: str
-    taken_offset: str | None
-    camera: str
-    serial: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class About:
-    """What the analyses of species ask of a photo."""
+    """What a look at many photos asks of each."""
 
     photo_id: int
     region_id: int
@@ -364,16 +353,6 @@ class Catalog(Database):
             rows = connection.execute(query.where(*conditions(where, connection)).order_by(photos.c.id))
             both = np.fromiter(map(tuple, rows), dtype=[("id", np.int64), ("phash", np.int64)])
         return both["id"].copy(), both["phash"].view(np.uint64).copy()
-
-    def moments(self, where: Filter | None = None) -> list[Moment]:
-        """When and with which camera photos were taken, where both are known, in order of id."""
-        names = (photos.c.id, photos.c.taken_at, photos.c.taken_offset, photos.c.camera, photos.c.camera_serial)
-        with self.transaction() as connection:
-            query = sa.select(*names).where(photos.c.taken_at.is_not(None), photos.c.camera.is_not(None))
-            return [
-                Moment(*row)
-                for row in connection.execute(query.where(*conditions(where, connection)).order_by(photos.c.id))
-            ]
 
     def regions_of_photos(self, where: Filter | None = None) -> tuple[Ids, Ids]:
         """Ids (n,) of the regions of the visible photos, ascending, and of those photos (n,)."""

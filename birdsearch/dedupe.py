@@ -14,6 +14,7 @@ from birdsearch import duplicates, keep, pairs, photos
 from birdsearch.catalog import Catalog
 from birdsearch.comparing import Eyes, Rows, file_of
 from birdsearch.errors import PhotoError
+from birdsearch.proposals import Proposals
 from birdsearch.records import (
     RELATIONS,
     DuplicateGroup,
@@ -36,7 +37,6 @@ NEIGHBOURS = 20  # of each vector that are looked at
 LOWEST = 0.3  # score below which neighbours are not looked at
 WIDE = 0.95  # score from which a photo with 20 such neighbours is asked for more of them
 REFINED_WIDE = 0.8  # the same in a refined space
-BURST_SCORE = 0.5  # below it two photos in a row show something else
 ALL_WITH_ALL = 30  # photos of one verified group that are all compared with each other
 DECODED = 64  # new photos that go through the network together
 
@@ -47,7 +47,7 @@ class Wanted:
 
     relations: tuple[str, ...] = RELATIONS
     where: Filter | None = None
-    gap: float = 3.0  # seconds
+    gap: float = duplicates.GAP  # seconds
     prefer: tuple[str, ...] = ()
     protect: tuple[str, ...] = ()
     policy: tuple[str, ...] = keep.POLICY
@@ -80,7 +80,9 @@ class Search:
         same = self._same_bytes()
         found = [Pair(a, b, "identical", 1.0) for ids in same for a, b in _pairs_of(ids)]
         if "variant" in relations or "pixels" in relations:
-            found += _with_copies(self._alike(self._proposed(same)), same)
+            with Proposals() as proposed:
+                self._propose(proposed, same)
+                found += _with_copies(self._alike(proposed), same)
         found = [pair for pair in found if pair.relation in relations and (pair.a, pair.b) not in self._different]
         found += duplicates.closed(found, refused=self._different) if "variant" in relations else ()
         groups = duplicates.grouped(found, self._choose, self._different)
@@ -114,18 +116,12 @@ class Search:
             if file_of(self._new[n].path) != file_of(self._photos([i])[i].path)
         ]
         if "variant" in self._wanted.relations or "pixels" in self._wanted.relations:
-            found += self._alike(self._proposed_for([n for n, ids in held.items() if not ids]), closed=False)
+            found += self._verified(self._proposed_for([n for n, ids in held.items() if not ids]))
         found = [pair for pair in found if pair.relation in self._wanted.relations]
         report = self._report(started, found, [])
         best: dict[int, Pair] = {}
-        for pair in report.pairs:
-            rank = (RELATIONS.index(pair.relation), -(pair.score or 0), pair.b)
-            if pair.a not in best or rank < (
-                RELATIONS.index(best[pair.a].relation),
-                -(best[pair.a].score or 0),
-                best[pair.a].b,
-            ):
-                best[pair.a] = pair
+        for pair in sorted(report.pairs, key=lambda pair: (RELATIONS.index(pair.relation), -(pair.score or 0), pair.b)):
+            best.setdefault(pair.a, pair)
         groups = [
             DuplicateGroup(
                 pair.relation, pair.b, (pair.a,), "in the index", (pair.relation,), ("in the index already",)
@@ -134,6 +130,14 @@ class Search:
         ]
         counts = {**report.counts, **left, "new": len(new), "known": len(groups), "groups": len(groups)}
         return replace(report, groups=tuple(groups), counts=counts, against=tuple(new))
+
+    def chosen_anew(self, report: DuplicateReport) -> DuplicateReport:
+        """The report with other photos to keep, and with the groups that follow from that."""
+        if report.against:
+            return report  # what the index holds stays, whatever the policy
+        groups = duplicates.grouped(report.pairs, self._choose, self._different)
+        bursts = [(group.keep, *group.others) for group in report.groups if group.relation == "burst"]
+        return replace(report, groups=(*groups, *(self._burst(tuple(sorted(ids))) for ids in bursts)))
 
     def _report(self, started: float, found: list[Pair], groups: list[DuplicateGroup]) -> DuplicateReport:
         found = self._measured(sorted(found, key=lambda pair: (pair.a, pair.b)))
@@ -174,22 +178,18 @@ class Search:
 
     # The same picture
 
-    def _proposed(self, same: list[list[int]]) -> Ids:
-        """Pairs (m, 2) that are worth a look, one of the same bytes standing for all."""
+    def _propose(self, proposed: Proposals, same: list[list[int]]) -> None:
+        """Take in the pairs that are worth a look, one of the same bytes standing for all."""
         rows = Rows(self._catalog, self._retrieval, self._wanted.where)
-        found: list[Ids] = [np.empty((0, 2), dtype=np.int64)]
+        first = {copy: ids[0] for ids in same for copy in ids[1:]}
         if len(rows) > 1:
             # In a refined space scores are lower, by how much depends on the photos: there the number alone decides.
             lowest, wide = (LOWEST, WIDE) if self._retrieval.refinement() is None else (-1.0, REFINED_WIDE)
             for near in pairs.near_blocks(rows.blocks, rows, lowest, k=NEIGHBOURS, wide=wide):
-                found.append(rows.photos[np.searchsorted(rows.ids, near.ids)])
+                proposed.add(_replaced(rows.photos[np.searchsorted(rows.ids, near.ids)], first))
                 self._tell("propose", rows.asked, len(rows))
         ids, hashes = self._hashes()
-        found.append(pairs.hash_pairs(hashes, ids).ids)
-        first = {copy: ids[0] for ids in same for copy in ids[1:]}
-        proposed = _replaced(np.concatenate(found), first)
-        proposed = np.unique(np.sort(proposed, axis=1), axis=0)
-        return np.asarray(proposed[proposed[:, 0] != proposed[:, 1]])
+        proposed.add(_replaced(pairs.hash_pairs(hashes, ids).ids, first))
 
     def _proposed_for(self, new: list[int]) -> Ids:
         """Pairs (m, 2) of new photos and photos of the index that are worth a look."""
@@ -210,25 +210,35 @@ class Search:
             found.append(np.stack([np.full(len(close), number), ids[close]], axis=1))
         return np.unique(np.concatenate(found), axis=0)
 
-    def _alike(self, proposed: Ids, *, closed: bool = True) -> list[Pair]:
-        """Those of the pairs (m, 2) whose pixels agree, and those that follow among their partners."""
+    def _alike(self, proposed: Proposals) -> list[Pair]:
+        """Those of the pairs whose pixels agree, and those that follow among their partners."""
         found: list[Pair] = []
+        done, total = 0, len(proposed)
+        for some in proposed.blocks():
+            found += self._verified(some, done, total)
+            done += len(some)
         tested = set(self._different)
-        while len(proposed):
-            total = len(proposed)
-            self._candidates += total
-            tested.update((a, b) for a, b in proposed.tolist())
-            for done, (a, b, alignment) in enumerate(self._eyes.compare(proposed), 1):
-                # Most pairs end here, and a question to the catalog costs as much as a look.
-                if alignment is not None or (self._hash_of(a) is not None and self._hash_of(a) == self._hash_of(b)):
-                    found += [pair for pair in (self._judged(a, b, alignment),) if pair is not None]
-                if done % 64 == 0 or done == total:
-                    self._tell("compare", done, total)
+        while True:
             # Whoever belongs together is compared with all the others of its group.
-            groups = duplicates.together(found) if closed else []
-            few = [list(combinations(ids, 2)) for ids in groups if len(ids) <= ALL_WITH_ALL]
-            left = [pair for group in few for pair in group if pair not in tested]
-            proposed = np.array(left, dtype=np.int64).reshape(-1, 2)
+            few = [combinations(ids, 2) for ids in duplicates.together(found) if len(ids) <= ALL_WITH_ALL]
+            left = np.array([pair for group in few for pair in group if pair not in tested], dtype=np.int64)
+            left = left.reshape(-1, 2)
+            tested.update((a, b) for a, b in left.tolist())
+            left = left[~proposed.holds(left)]
+            if not len(left):
+                return found
+            found += self._verified(left)
+
+    def _verified(self, proposed: Ids, before: int = 0, total: int | None = None) -> list[Pair]:
+        """Those of the pairs (m, 2) whose pixels agree; `before` tells how many of `total` were compared already."""
+        self._candidates += len(proposed)
+        found: list[Pair] = []
+        for done, (a, b, alignment) in enumerate(self._eyes.compare(proposed), 1):
+            # Most pairs end here, and a question to the catalog costs as much as a look.
+            if alignment is not None or (self._hash_of(a) is not None and self._hash_of(a) == self._hash_of(b)):
+                found += [pair for pair in (self._judged(a, b, alignment),) if pair is not None]
+            if done % 64 == 0 or done == len(proposed):
+                self._tell("compare", before + done, total or len(proposed))
         return found
 
     def _judged(self, a: int, b: int, alignment: "Alignment | None") -> Pair | None:
@@ -250,17 +260,8 @@ class Search:
 
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
-        moments = [moment for moment in self._catalog.moments(self._wanted.where) if moment.photo_id not in copies]
-        found = duplicates.bursts(
-            [moment.taken_at for moment in moments],
-            [moment.camera for moment in moments],
-            [moment.serial for moment in moments],
-            [moment.photo_id for moment in moments],
-            self._wanted.gap,
-            taken_offset=[moment.taken_offset for moment in moments],
-            vectors=lambda ids: self._retrieval.rows(ids.tolist())[0],
-            min_score=BURST_SCORE,
-        )
+        taken = [photo for photo in self._catalog.about(self._wanted.where) if photo.photo_id not in copies]
+        found = duplicates.bursts(taken, self._wanted.gap, vectors=lambda ids: self._retrieval.rows(ids.tolist())[0])
         return [self._burst(ids) for ids in map(self._exposures, found) if len(ids) > 1]
 
     def _exposures(self, ids: tuple[int, ...]) -> tuple[int, ...]:

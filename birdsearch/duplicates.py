@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ Choose = Callable[
 ]  # ids, ascending -> the one to keep, and why not each of the others in turn
 
 SAME = ("identical", "pixels")  # relations that carry over: a ~ b and b ~ c make a ~ c
+GAP = 3.0  # seconds of a pause that ends a burst
+BURST_SCORE = 0.5  # below it two photos in a row show something else
 MIN_OVERLAP = 0.3  # two crops of a quarter of each side, from opposite corners, still share 0.44 of either
 MOST_BY_ONE = 300  # photos that one photo between them can relate to each other
 
@@ -30,53 +32,61 @@ Matrix = npt.NDArray[np.float64]  # (3, 3), from one unit square to another
 # Bursts -------------------------------------------------------------------------------------------------------------
 
 
+class Exposure(Protocol):
+    """What a burst is known by."""
+
+    @property
+    def photo_id(self) -> int: ...
+    @property
+    def taken_at(self) -> str | None: ...
+    @property
+    def taken_offset(self) -> str | None: ...
+    @property
+    def camera(self) -> str | None: ...
+    @property
+    def camera_serial(self) -> str | None: ...
+
+
 def bursts(
-    taken_at: Sequence[str | None],
-    camera: Sequence[str | None],
-    serial: Sequence[str | None],
-    ids: Sequence[int],
-    gap: float = 3.0,
+    exposures: Sequence[Exposure],
+    gap: float = GAP,
     *,
-    taken_offset: Sequence[str | None] | None = None,
     vectors: Callable[[Ids], Vectors] | None = None,
-    min_score: float = 0.0,
-    picture: Sequence[int] | None = None,
+    min_score: float = BURST_SCORE,
 ) -> list[tuple[int, ...]]:
     """Photos that one camera took within `gap` seconds of the one before, as groups of ids in order of time.
 
     Photos without a time of day or without a camera are in none. Where both offsets from UTC are known they count;
     sub-seconds count where both times have them. `vectors(ids (b,)) -> (b, dim)` are asked where given: a sequence is
-    cut between two photos whose cosine is below `min_score`. Photos with the same number in `picture` are copies of one
-    exposure: a burst has two exposures at least.
+    cut between two photos whose cosine is below `min_score`.
     """
     if gap < 0:
         raise ValueError(f"gap must not be negative, got {gap}")
-    offsets = [None] * len(ids) if taken_offset is None else taken_offset
     cameras: dict[tuple[str, str | None], list[_Moment]] = defaultdict(list)
-    bodies = _bodies(camera, serial)
-    rows = enumerate(zip(taken_at, offsets, camera, serial, ids, strict=True))
-    for row, (text, offset, name, body, photo) in rows:
-        moment = None if text is None or name is None else _moment(text, offset, photo, row)
-        if moment is not None and name is not None:
-            known = bodies[name]
+    bodies = _bodies(exposures)
+    for one in exposures:
+        if one.taken_at is None or one.camera is None:
+            continue
+        moment = _moment(one.taken_at, one.taken_offset, one.photo_id)
+        if moment is not None:
+            known = bodies[one.camera]
             # A copy may have lost the serial number: where there is one body only, it is that one.
-            cameras[name, body or (next(iter(known)) if len(known) == 1 else None)].append(moment)
+            body = one.camera_serial or (next(iter(known)) if len(known) == 1 else None)
+            cameras[one.camera, body].append(moment)
     limit = round(gap * 1_000_000)
     sequences = [sequence for moments in cameras.values() for sequence in _sequences(moments, limit)]
     if vectors is not None:
         sequences = list(_cut(sequences, vectors, min_score))
-    if picture is not None:
-        sequences = [some for some in sequences if len({picture[moment.row] for moment in some}) > 1]
     return sorted((tuple(moment.photo for moment in sequence) for sequence in sequences), key=min)
 
 
 class _Moment:
     """When a photo was taken, in microseconds."""
 
-    __slots__ = ("exact", "local", "photo", "row", "utc")
+    __slots__ = ("exact", "local", "photo", "utc")
 
-    def __init__(self, local: int, utc: int | None, exact: bool, photo: int, row: int) -> None:
-        self.local, self.utc, self.exact, self.photo, self.row = local, utc, exact, photo, row
+    def __init__(self, local: int, utc: int | None, exact: bool, photo: int) -> None:
+        self.local, self.utc, self.exact, self.photo = local, utc, exact, photo
 
     def after(self, other: "_Moment") -> int:
         """Microseconds since another photo, on the clock and in the precision that both have."""
@@ -89,7 +99,7 @@ class _Moment:
         return mine - theirs
 
 
-def _moment(text: str, offset: str | None, photo: int, row: int) -> _Moment | None:
+def _moment(text: str, offset: str | None, photo: int) -> _Moment | None:
     try:
         time = datetime.fromisoformat(text)
         shift = time.utcoffset()
@@ -101,15 +111,15 @@ def _moment(text: str, offset: str | None, photo: int, row: int) -> _Moment | No
         return None  # a date without a time
     local = (time.replace(tzinfo=None) - datetime.min) // timedelta(microseconds=1)
     utc = None if shift is None else local - shift // timedelta(microseconds=1)
-    return _Moment(local, utc, "." in text, photo, row)
+    return _Moment(local, utc, "." in text, photo)
 
 
-def _bodies(camera: Sequence[str | None], serial: Sequence[str | None]) -> dict[str, set[str]]:
+def _bodies(exposures: Iterable[Exposure]) -> dict[str, set[str]]:
     """The serial numbers known of each camera."""
     known: dict[str, set[str]] = defaultdict(set)
-    for name, body in zip(camera, serial, strict=True):
-        if name is not None and body:
-            known[name].add(body)
+    for one in exposures:
+        if one.camera is not None and one.camera_serial:
+            known[one.camera].add(one.camera_serial)
     return known
 
 

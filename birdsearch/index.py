@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdsearch import commits, photos, upkeep
+from birdsearch.asking import Image
 from birdsearch.errors import BackboneMismatchError
 from birdsearch.labels import Labeller, read_corrections
 from birdsearch.pipeline import AddRun
-from birdsearch.reading import PREDICTIONS, Image, Reader
+from birdsearch.reading import Reader
 from birdsearch.records import (
     AddReport,
     Filter,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from birdsearch.planfile import Plan
 
 logger = logging.getLogger("birdsearch")
+
+PREDICTIONS = 5  # stored with every photo
 
 
 class Index(Reader):

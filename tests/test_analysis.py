@@ -8,9 +8,11 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import Index, analysis, samples
+from birdsearch import Filter, Index, analysis, samples
+from birdsearch.catalog import Catalog
 from birdsearch.classify import Classes
 from birdsearch.errors import InputFileError, PhotoUnknownError
+from birdsearch.retrieval import Retrieval
 from tests.fakes import FakeBackbone
 
 
@@ -55,6 +57,27 @@ def test_labelled_photos_are_a_classifier(index: Index) -> None:
     assert right >= 16
     answer = [one for one in index.classify(photos[0], 4, source="neighbours") if one.rank]
     assert sum(one.probability for one in answer) == pytest.approx(1, abs=1e-5)
+
+
+def test_photos_are_gathered_once_until_something_changes(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered, real = [], analysis.gather
+
+    def gather(catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> analysis.Gathered:
+        gathered.append(where)
+        return real(catalog, retrieval, where)
+
+    monkeypatch.setattr(analysis, "gather", gather)
+    photos = index.photos()
+    for photo in photos[:3]:
+        index.classify(photo, source="neighbours")
+    index.map([photo.id for photo in photos if photo.id is not None])
+    assert len(gathered) == 1
+    # What another process writes is heard as well.
+    with birdsearch.open(index.path, backbone=index.backbone) as other:
+        other.label({photo.id: "Dipper" for photo in photos[:3] if photo.id is not None})
+    answer = index.classify(photos[0], source="neighbours")
+    assert "Dipper" in {one.species for one in answer}
+    assert len(gathered) == 2
 
 
 def test_a_photo_asked_by_its_path_does_not_hear_itself(index: Index) -> None:

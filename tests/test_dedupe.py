@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 import birdsearch
-from birdsearch import Filter, Index, samples
+from birdsearch import Filter, Index, keep, samples
+from birdsearch.planfile import Plan
 from birdsearch.records import DuplicateReport
 from tests.fakes import FakeBackbone
 
@@ -237,3 +238,21 @@ def test_many_copies_of_one_file_are_one_group(tmp_path: Path) -> None:
         report = index.duplicates()
         assert [(group.relation, len(group.others)) for group in report.groups] == [("identical", 399)]
         assert len(report.pairs) == 399
+
+
+def test_a_plan_by_another_policy_keeps_other_photos(place: Path, index: Index) -> None:
+    Image.open(place / "1.jpg").resize((960, 720)).save(place / "large 1.jpg", quality=90)
+    index.add(place)
+    report = index.duplicates()
+
+    def kept(plan: Plan) -> str:
+        return next(Path(step.path).name for step in plan.steps if not step.relation)
+
+    assert index.plan(report, policy=keep.POLICY) == index.plan(report)
+    assert kept(index.plan(report)) == "1.jpg"
+    largest = index.plan(report, policy=["resolution"])
+    assert kept(largest) == "large 1.jpg"
+    # Each is told how it is related to that one, and the burst is a group still.
+    assert sorted(step.relation for step in largest.steps if step.relation) == ["burst", *["variant"] * 6]
+    with pytest.raises(ValueError, match="biggest"):
+        index.plan(report, policy=["biggest"])

@@ -1,6 +1,7 @@
 """Candidates find what brute force finds, bursts are exact, and every photo of a group is related to the kept one."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -10,10 +11,11 @@ from PIL import Image, ImageEnhance
 
 from birdsearch import pairs as candidates
 from birdsearch import photos, vectors
+from birdsearch.catalog import About
 from birdsearch.duplicates import bursts, closed, grouped
 from birdsearch.keep import Choice
 from birdsearch.pairs import hash_pairs, near_blocks, near_pairs, orientations
-from birdsearch.records import RELATIONS, DuplicateGroup, Ids, Pair, Photo, Vectors
+from birdsearch.records import RELATIONS, DuplicateGroup, Ids, Pair, Vectors
 from tests.drawing import bird, write
 
 
@@ -241,20 +243,18 @@ def test_edited_copies_are_proposed(tmp_path: Path) -> None:
 # Bursts
 
 
-def photo(number: int, taken_at: str | None, camera: str | None = "A", serial: str | None = None) -> Photo:
-    return Photo(id=number, path=f"/{number}.jpg", taken_at=taken_at, camera=camera, camera_serial=serial)
+def photo(
+    number: int, taken_at: str | None, camera: str | None = "A", serial: str | None = None, offset: str | None = None
+) -> About:
+    return About(number, number, "", None, None, None, taken_at, offset, camera, serial, None)
 
 
 def found(
-    taken: Sequence[Photo], gap: float = 3.0, offsets: Sequence[str | None] | None = None
+    taken: Sequence[About], gap: float = 3.0, offsets: Sequence[str | None] | None = None
 ) -> list[tuple[int, ...]]:
     return bursts(
-        [one.taken_at for one in taken],
-        [one.camera for one in taken],
-        [one.camera_serial for one in taken],
-        [one.id or 0 for one in taken],
+        [replace(one, taken_offset=offset) for one, offset in zip(taken, offsets or [None] * len(taken), strict=True)],
         gap,
-        taken_offset=offsets,
     )
 
 
@@ -327,16 +327,15 @@ def test_a_burst_is_cut_where_a_photo_is_not_like_the_next() -> None:
     taken = [photo(number, at(f"0{number}")) for number in range(7)]
     angle = np.array([0.0, 0.1, 0.2, 1.2, 1.3, 2.9, 3.0])
     rows = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-    arguments = ([one.taken_at for one in taken], ["A"] * 7, [None] * 7, range(7))
     asked: list[int] = []
 
     def of(ids: Ids) -> Vectors:
         asked.extend(ids.tolist())
         return rows[ids]
 
-    assert bursts(*arguments, vectors=of, min_score=0.9) == [(0, 1, 2), (3, 4), (5, 6)]
+    assert bursts(taken, vectors=of, min_score=0.9) == [(0, 1, 2), (3, 4), (5, 6)]
     assert asked == list(range(7))
-    assert bursts(*arguments, vectors=of, min_score=-1) == [tuple(range(7))]
+    assert bursts(taken, vectors=of, min_score=-1) == [tuple(range(7))]
 
 
 def test_cutting_many_sequences_in_blocks_keeps_them_apart() -> None:
@@ -344,22 +343,15 @@ def test_cutting_many_sequences_in_blocks_keeps_them_apart() -> None:
         f"2024-05-17T{number // 3600:02}:{number // 60 % 60:02}:{number % 60:02}" for number in range(0, 60_000, 2)
     ]
     keep = [number for number in range(len(times)) if number % 5 not in (3, 4)]  # three photos, then six seconds
-    chosen = [times[number] for number in keep]
     # In every other sequence the last photo is another bird, else the first.
     side = np.array([[0, 0, 1, 0, 0], [1, 0, 0, 0, 0]])
 
     def of(ids: Ids) -> Vectors:
         return np.asarray(np.eye(2, dtype=np.float32)[side[ids // 5 % 2, ids % 5]])
 
-    got = bursts(chosen, ["A"] * len(keep), [None] * len(keep), keep, vectors=of, min_score=0.5)
+    got = bursts([photo(number, times[number]) for number in keep], vectors=of, min_score=0.5)
     starts = [number for number in keep if number % 5 == 0]
     assert got == [(number + shift, number + shift + 1) for number in starts for shift in [number // 5 % 2]]
-
-
-def test_copies_of_one_exposure_are_no_burst() -> None:
-    taken = [photo(1, at("01")), photo(2, at("01")), photo(3, at("30")), photo(4, at("30")), photo(5, at("31"))]
-    arguments = ([one.taken_at for one in taken], ["A"] * 5, [None] * 5, [1, 2, 3, 4, 5])
-    assert bursts(*arguments, picture=[0, 0, 1, 1, 2]) == [(3, 4, 5)]
 
 
 # Groups

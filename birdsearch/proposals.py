@@ -1,0 +1,102 @@
+"""Pairs that are worth a look, each once: in memory while they are few, in sorted Parquet files when they are many."""
+
+import tempfile
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from birdsearch.records import Ids
+
+HELD = 1_000_000  # pairs in memory; beside them one more block of about as many is made when they are read
+_ROW_GROUP = 65_536  # pairs; one is the least that is read of a file
+
+
+class Proposals:
+    """A set of pairs of ids, the lower id first; its files go when it is closed."""
+
+    def __init__(self, held: int = HELD) -> None:
+        self._held = held
+        self._waiting: list[Ids] = []
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._files: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks()))
+
+    def add(self, pairs: Ids) -> None:
+        """Take in pairs (m, 2) in any order; a pair of a photo with itself is none."""
+        self._waiting.append(_distinct(pairs))
+        if sum(map(len, self._waiting)) > self._held:
+            self._spill()
+
+    def blocks(self) -> Iterator[Ids]:
+        """All pairs, ascending, some (m, 2) at a time."""
+        if not self._files:
+            self._waiting = [_distinct(_joined(self._waiting))]
+            if len(self._waiting[0]):
+                yield self._waiting[0]
+            return
+        if self._waiting:
+            self._spill()
+        for low, high in pairwise([*self._edges(), np.iinfo(np.int64).max]):
+            within = [("a", ">=", low), ("a", "<", high)]
+            parts = [pq.read_table(file, filters=within) for file in self._files]
+            yield _distinct(_joined([np.stack([part["a"], part["b"]], axis=1) for part in parts if len(part)]))
+
+    def holds(self, pairs: Ids) -> npt.NDArray[np.bool_]:
+        """Which of the pairs (m, 2), the lower id first, are among them."""
+        found = np.zeros(len(pairs), dtype=bool)
+        for block in self.blocks():
+            near = np.flatnonzero((pairs[:, 0] >= block[0, 0]) & (pairs[:, 0] <= block[-1, 0]))
+            if len(near):
+                found[near] |= np.isin(_keys(pairs[near]), _keys(block))
+        return found
+
+    def _spill(self) -> None:
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="birdsearch-")
+        pairs = _distinct(_joined(self._waiting))
+        self._waiting = []
+        self._files.append(Path(self._folder.name, f"{len(self._files):06}.parquet"))
+        pq.write_table(pa.table({"a": pairs[:, 0], "b": pairs[:, 1]}), self._files[-1], row_group_size=_ROW_GROUP)
+
+    def _edges(self) -> list[int]:
+        """Lower ids at which blocks begin, so that each has about as many pairs as are held."""
+        starts = []
+        for file in self._files:
+            about = pq.read_metadata(file)
+            groups = (about.row_group(number) for number in range(about.num_row_groups))
+            starts += [group.column(0).statistics.min for group in groups]
+        return [int(edge) for edge in np.unique(np.sort(starts)[:: max(1, self._held // _ROW_GROUP)])]
+
+
+def _distinct(pairs: Ids) -> Ids:
+    """Pairs (m, 2) ascending, each once, the lower id first, none of a photo with itself."""
+    pairs = np.sort(pairs, axis=1)
+    keys = np.unique(_keys(pairs[pairs[:, 0] != pairs[:, 1]]))
+    return np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
+
+
+def _keys(pairs: Ids) -> npt.NDArray[np.uint64]:
+    """Pairs of ids below 2**32 as one number each, in the same order."""
+    return (pairs[:, 0].astype(np.uint64) << np.uint64(32)) | pairs[:, 1].astype(np.uint64)
+
+
+def _joined(parts: list[Ids]) -> Ids:
+    return np.concatenate(parts) if parts else np.empty((0, 2), dtype=np.int64)
