@@ -1,4 +1,4 @@
-"""Engines: build, search, save and load what finds the nearest vectors. Only this module imports faiss.
+"""Engines: build, search, save and load what finds the nearest vectors. Only this module and exact.py import faiss.
 
 `flat` and `flat-fp16` compare a query with every row. `ivf` and `hnsw` first compare short codes (rows turned to their
 main directions, a byte each) near the query, found by cells or by a graph; a shortlist is scored by whole fp16 rows.
@@ -16,9 +16,10 @@ import numpy.typing as npt
 from birdsearch import enginefile
 from birdsearch.enginefile import damage
 from birdsearch.errors import IndexDamagedError
+from birdsearch.exact import BATCH, best, floats, library, merge, near, nobody
 from birdsearch.records import Ids, Neighbours, Vectors
 
-__all__ = ["Engine", "build", "damage", "load", "merge", "near"]
+__all__ = ["Engine", "build", "damage", "load", "merge", "near", "nobody"]
 
 REBUILD = "Run `birdsearch repair`: the engine is a cache and is rebuilt from the stored vectors."
 NAMES = ("flat", "flat-fp16", "ivf", "hnsw")
@@ -26,7 +27,6 @@ FLAT_UP_TO = 20_000  # rows; beyond it flat loses by tens of times
 TIE = 1e-6  # scores closer than this may differ by rounding only: their order is settled by one exact formula
 SPARE = 8  # answers that a search looks at beyond k, so that ties at the last place are seen
 CHUNK = 16_384  # rows worked on at a time
-BATCH = 8  # so many questions are worth a matrix product
 EXACT_UP_TO = 10_000  # so few rows are compared one by one, whatever the engine
 DEEPEST = 1_000  # an answer that lies deeper among all rows is found by comparing all
 
@@ -59,7 +59,7 @@ def load(path: Path, *, mapped: bool = True) -> "Engine":
             if mapped and footer["engine"] == "flat" and len(ids) < FLAT_UP_TO:
                 rows = _Few.read(file, int(footer["faiss_bytes"]), len(ids), int(footer["dim"]))
                 return Engine(rows, ids, name="flat", stamp=footer["stamp"], mapped=True)
-            faiss = _faiss(int(footer["dim"]))
+            faiss = library(int(footer["dim"]))
             os.lseek(file.fileno(), 0, os.SEEK_SET)  # where /dev/fd shares the place in the file (macOS)
             # The open file, not the name: a writer may rename a newer engine over it between the two reads.
             name = f"/dev/fd/{file.fileno()}"
@@ -72,20 +72,6 @@ def load(path: Path, *, mapped: bool = True) -> "Engine":
         )
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, struct.error) as error:
         raise IndexDamagedError(f"the engine {path} cannot be read ({error}). {REBUILD}") from error
-
-
-def near(vectors: Vectors, ids: Ids, queries: Vectors, k: int) -> Neighbours:
-    """The k best of rows (n, dim) that no engine holds, by comparing all of them."""
-    faiss = _faiss(queries.shape[1])
-    scores, places = faiss.knn(queries, vectors, min(k, len(vectors)), metric=faiss.METRIC_INNER_PRODUCT)
-    return _best(ids[places], scores, k)
-
-
-def merge(first: Neighbours, second: Neighbours, k: int) -> Neighbours:
-    """The best k of two answers to the same queries, such as of an engine and of rows it does not hold yet."""
-    ids = np.concatenate([first.ids, second.ids], axis=1)
-    scores = np.concatenate([first.scores, second.scores], axis=1)
-    return _best(ids, scores, k)
 
 
 class Engine:
@@ -153,7 +139,7 @@ class Engine:
 
     def save(self, path: Path, stamp: dict[str, Any]) -> None:
         """Write the engine so that a crash leaves the old file or the new one; `stamp` comes back from `load`."""
-        faiss = _faiss(self.dim)
+        faiss = library(self.dim)
         enginefile.save(
             path,
             lambda take: faiss.write_index(self._index, faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(take))),
@@ -199,7 +185,7 @@ class Engine:
             return self._rows.rows
         if not len(self):
             return np.empty((0, self.dim), dtype=np.float32)
-        faiss = _faiss(self.dim)
+        faiss = library(self.dim)
         codes = faiss.rev_swig_ptr(self._rows.codes.data(), len(self) * self._rows.code_size)
         kind = np.float32 if self._rows.code_size == 4 * self.dim else np.float16
         return np.asarray(codes).view(kind).reshape(len(self), self.dim)
@@ -209,7 +195,7 @@ class Engine:
         fetch = min(k + SPARE, available)
         positions, scores = self._compare(queries, fetch, allowed)
         self._settle(queries, positions, scores)
-        found = _best(self.ids[positions], scores, k)
+        found = best(self.ids[positions], scores, k)
         if fetch < available:
             for row in np.flatnonzero(scores[:, k - 1] - scores[:, fetch - 1] < TIE):
                 found.ids[row], found.scores[row] = self._search_ties(queries[row], k, allowed)
@@ -219,25 +205,25 @@ class Engine:
         """Positions and scores (q, k) of the best rows by comparing all that are allowed."""
         if isinstance(self._rows, _Few):
             return self._rows.best(queries, k, allowed)
-        faiss = _faiss(self.dim)
+        faiss = library(self.dim)
         if len(queries) < BATCH and (allowed is None or 100 * len(allowed) > len(self)):
             params = faiss.SearchParameters(sel=self._selector(allowed))
             scores, positions = self._rows.search(queries, k, params=params)
             return positions, scores
-        best, stored = nobody(len(queries), k), self._stored()
+        found, stored = nobody(len(queries), k), self._stored()
         count = len(self) if allowed is None else len(allowed)
         for start in range(0, count, CHUNK):
             part = np.arange(start, min(start + CHUNK, count)) if allowed is None else allowed[start : start + CHUNK]
-            block = _floats(stored[start : start + CHUNK] if allowed is None else stored[part])
-            best = merge(best, near(block, part, queries, k), k)
-        return best.ids, best.scores
+            block = floats(stored[start : start + CHUNK] if allowed is None else stored[part])
+            found = merge(found, near(block, part, queries, k), k)
+        return found.ids, found.scores
 
     def _selector(self, allowed: Positions | None) -> Any:
         if allowed is None:
             return None
         bits = np.zeros(len(self), dtype=bool)
         bits[allowed] = True
-        return _faiss(self.dim).IDSelectorBitmap(np.packbits(bits, bitorder="little"))
+        return library(self.dim).IDSelectorBitmap(np.packbits(bits, bitorder="little"))
 
     def _search_inner(self, queries: Vectors, k: int, allowed: Positions | None, depth: float) -> Neighbours:
         """A shortlist by the short codes, then its whole rows."""
@@ -252,9 +238,9 @@ class Engine:
         else:
             # The filter only drops answers on the way: the walk must be as wide as the last of them lies deep.
             wide = max(many, round(effort), round(depth * self.settings["factor"]) + SPARE)
-            params = _faiss(self.dim).SearchParametersHNSW(sel=selector, efSearch=wide)
+            params = library(self.dim).SearchParametersHNSW(sel=selector, efSearch=wide)
             positions = self._inner.search(turned, many, params=params)[1]
-        return _best(np.where(positions < 0, -1, self.ids[positions]), self._score(queries, positions), k)
+        return best(np.where(positions < 0, -1, self.ids[positions]), self._score(queries, positions), k)
 
     def _score(self, queries: Vectors, positions: Positions) -> Vectors:
         """Exact scores (q, m) of rows at the positions (q, m), -inf where the position is -1."""
@@ -262,12 +248,12 @@ class Engine:
         step = max(1, CHUNK // 8 // positions.shape[1])  # a few megabytes at a time: they stay in the processor's cache
 
         def some(start: int) -> Vectors:
-            rows = _floats(stored[positions[start : start + step]])
+            rows = floats(stored[positions[start : start + step]])
             part: Vectors = np.einsum("qmd,qd->qm", rows, queries[start : start + step])
             return part
 
         # Threads, because numpy uses one and lets go of the interpreter while it works.
-        with ThreadPoolExecutor(_faiss(self.dim).omp_get_max_threads()) as pool:
+        with ThreadPoolExecutor(library(self.dim).omp_get_max_threads()) as pool:
             parts = pool.map(some, range(step, len(queries), step))
             scores: Vectors = np.concatenate([some(0), *parts])
         scores[positions < 0] = -np.inf
@@ -283,7 +269,7 @@ class Engine:
         stored = self._stored()
         for start in range(0, len(who), CHUNK):
             some = slice(start, start + CHUNK)
-            rows = _floats(stored[positions[who[some], where[some]]])
+            rows = floats(stored[positions[who[some], where[some]]])
             scores[who[some], where[some]] = np.einsum("md,md->m", rows, queries[who[some]])
 
     def _search_ties(self, query: Vectors, k: int, allowed: Positions | None) -> tuple[Ids, Vectors]:
@@ -293,9 +279,9 @@ class Engine:
         scores = np.empty(len(positions), dtype=np.float32)
         for start in range(0, len(positions), CHUNK):
             some = slice(start, start + CHUNK)
-            scores[some] = np.einsum("md,d->m", _floats(stored[positions[some]]), query)
-        best = _best(self.ids[positions][None], scores[None], k)
-        return best.ids[0], best.scores[0]
+            scores[some] = np.einsum("md,d->m", floats(stored[positions[some]]), query)
+        found = best(self.ids[positions][None], scores[None], k)
+        return found.ids[0], found.scores[0]
 
 
 class _Few:
@@ -332,7 +318,7 @@ class _Few:
 
 def empty(name: str, dim: int, *, turn: Vectors | None = None, cells: int = 0) -> Engine:
     """An engine without rows; all but the flat ones need a `turn` (short, dim) to short codes, and learn later."""
-    faiss = _faiss(dim)
+    faiss = library(dim)
     no_ids, ip, kinds = np.empty(0, dtype=np.int64), faiss.METRIC_INNER_PRODUCT, faiss.ScalarQuantizer
     if name == "flat":
         return Engine(faiss.IndexFlatIP(dim), no_ids, name=name)
@@ -357,7 +343,7 @@ def empty(name: str, dim: int, *, turn: Vectors | None = None, cells: int = 0) -
 
 def _opened(index: Any) -> tuple[Any, Any, Any]:
     """Of an index: the whole rows; what searches short codes; the turn (short, dim) from rows to codes."""
-    faiss = _faiss(index.d)
+    faiss = library(index.d)
     if not isinstance(index, faiss.IndexRefine):
         return index, None, None
     base = faiss.downcast_index(index.base_index)
@@ -367,7 +353,7 @@ def _opened(index: Any) -> tuple[Any, Any, Any]:
 
 def _probe(inner: Any, queries: Vectors, k: int, selector: Any, margin: float, cells: int) -> Positions:
     """The k best (q, k) by short codes in the cells whose centre is almost as near as the nearest one."""
-    faiss = _faiss(queries.shape[1])
+    faiss = library(queries.shape[1])
     cells = min(cells, inner.nlist)
     near, chosen = inner.quantizer.search(queries, cells)
     chosen[near < near[:, :1] - margin * np.linalg.norm(queries, axis=1, keepdims=True)] = -1
@@ -377,30 +363,6 @@ def _probe(inner: Any, queries: Vectors, k: int, selector: Any, margin: float, c
     arrays = [faiss.swig_ptr(array) for array in (queries, chosen, near, scores, positions)]
     inner.search_preassigned_c(len(queries), arrays[0], k, *arrays[1:], False, params)
     return positions
-
-
-def _floats(rows: npt.NDArray[Any]) -> Vectors:
-    """Rows as float32; from fp16 by shifting bits, five times as fast as numpy's own conversion."""
-    if rows.dtype != np.float16:
-        return rows
-    bits = rows.view(np.int16).astype(np.int32)
-    bits <<= 13
-    bits &= -0x70000001  # the sign was spread over three bits of the exponent
-    wide: Vectors = bits.view(np.float32)
-    return np.multiply(wide, np.float32(2.0**112), out=wide)
-
-
-def nobody(queries: int, k: int) -> Neighbours:
-    return Neighbours(ids=np.full((queries, k), -1), scores=np.full((queries, k), -np.inf, dtype=np.float32))
-
-
-def _best(ids: Ids, scores: Vectors, k: int) -> Neighbours:
-    """The k best of (q, m) candidates, padded with id -1 and score -inf where m < k."""
-    missing = max(0, k - ids.shape[1])
-    ids = np.pad(ids, ((0, 0), (0, missing)), constant_values=-1)
-    scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
-    order = np.lexsort((ids, -scores), axis=-1)[:, :k]
-    return Neighbours(ids=np.take_along_axis(ids, order, 1), scores=np.take_along_axis(scores, order, 1))
 
 
 def checked(vectors: Vectors, dim: int | None = None) -> Vectors:
@@ -430,12 +392,3 @@ def checked_ids(ids: Ids, count: int) -> Ids:
 
 def _distinct(ids: Ids) -> bool:
     return bool(np.all(ids[1:] > ids[:-1])) or len(np.unique(ids)) == len(ids)
-
-
-def _faiss(dim: int) -> Any:
-    """The library, loaded at first use."""
-    import faiss
-
-    # Since 1.14.2 exact search of small batches is several times slower without it.
-    faiss.cvar.distance_compute_blas_threshold = 4 * dim
-    return faiss

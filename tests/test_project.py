@@ -55,6 +55,7 @@ GROUP_OF = {
     "exports": "parts",
     "proposals": "parts",
     "enginefile": "vectors",
+    "exact": "vectors",
     "tuning": "vectors",
     "optimize": "index",
     "commits": "catalog",

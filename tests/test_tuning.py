@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdsearch import tuning, vectors
+from birdsearch import exact, tuning, vectors
 from birdsearch.errors import RecallUnreachableError
 from birdsearch.records import Ids, Vectors
 from tests.test_vectors import brute_force
@@ -135,7 +135,7 @@ def test_flat_fp16_is_nearly_exact_in_half_the_memory(rows: Vectors, ids: Ids) -
 def test_fp16_rows_are_read_as_numpy_reads_them() -> None:
     values = np.random.default_rng(15).uniform(-1, 1, (40, 9)).astype(np.float16)
     values[0] = [0, -0.0, 1, -1, 6e-8, -6e-8, 1e-5, 65504, -65504]
-    np.testing.assert_array_equal(vectors._floats(values), values.astype(np.float32))
+    np.testing.assert_array_equal(exact.floats(values), values.astype(np.float32))
 
 
 def test_tuning_tells_what_it_tried(rows: Vectors) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdsearch import enginefile, vectors
+from birdsearch import enginefile, exact, vectors
 from birdsearch.errors import IndexDamagedError
 from birdsearch.records import Ids, Neighbours, Vectors
 
@@ -273,3 +273,30 @@ def test_merge_takes_the_best_of_both() -> None:
     np.testing.assert_array_equal(merged.ids, [[3, 4, 9, 7, -1]])
     np.testing.assert_allclose(merged.scores, np.array([[0.9, 0.9, 0.5, 0.1, -np.inf]], dtype=np.float32))
     np.testing.assert_array_equal(vectors.merge(first, second, 1).ids, [[3]])
+
+
+def test_a_gpu_compares_many_questions_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import faiss
+
+    asked = []
+
+    def knn_gpu(gpu: object, queries: Vectors, rows: Vectors, k: int, metric: int) -> tuple[Vectors, Ids]:
+        assert queries.dtype == rows.dtype == np.float32
+        asked.append((gpu, len(queries), k))
+        scores, places = faiss.knn(queries, rows, k, metric=metric)
+        return scores, places
+
+    monkeypatch.setattr(faiss, "knn_gpu", knn_gpu, raising=False)
+    rows, queries = unit_rows(21_000), unit_rows(9, seed=1)
+    for name in ("flat", "flat-fp16"):
+        engine = vectors.build(rows, engine=name)
+        plain = engine.search(queries, 10)
+        # Stands in for a GPU, which no machine of these tests has.
+        monkeypatch.setattr(exact, "_gpu", lambda: "gpu")
+        assert_same(engine.search(queries, 10), plain)
+    assert {(gpu, count) for gpu, count, _ in asked} == {("gpu", 9)}
+    before = len(asked)
+    # One question is not worth the way to the GPU, and it finds no more than 2,048 answers.
+    engine.search(queries[:1], 10)
+    engine.search(queries, 3_000)
+    assert len(asked) == before
