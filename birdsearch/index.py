@@ -187,7 +187,8 @@ class Index(Reader):
 
         Raises InputFileError, with the line, for a photo that the index does not hold; nothing is changed then.
         """
-        held = {os.fsencode(photo.path): photo.id for photo in self.photos() if photo.id is not None}
+        known = self._catalog.known_files([b"/"])  # with those whose file is away: their labels count when it is back
+        held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
         return self.label(read_corrections(Path(path), held), author=author)
 
     # Upkeep

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
 
 NETWORK_BATCH = 128  # photos that the network sees at a time, at most; fewer where it is slow...
-NETWORK_SECONDS = 0.5  # ...so that progress moves and Ctrl-C is heard
+NETWORK_SECONDS = 3.0  # ...so that progress moves and Ctrl-C is heard; at the end of each batch some cores wait
 AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
 COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
 COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
@@ -315,7 +315,8 @@ class AddRun:
         self._embedded_any, self._made_by = True, backbone.made_by
         if len(batch) >= self._network_batch:
             wanted = int(NETWORK_SECONDS * len(batch) / (time.monotonic() - began + 1e-6))
-            self._network_batch = min(NETWORK_BATCH, max(4, min(wanted, 2 * self._network_batch)))
+            wanted = min(wanted, 2 * self._network_batch) // 4 * 4  # what streams of a processor can share evenly
+            self._network_batch = min(NETWORK_BATCH, max(4, wanted))
         for row, decoded in enumerate(batch):
             probabilities = None if whole.probabilities is None else whole.probabilities[row : row + 1]
             yield decoded, Embedded(whole.vectors[row : row + 1], whole.norms[row : row + 1], probabilities)

@@ -180,6 +180,18 @@ LINEAGES = (
 SPECIES = ("Larus fuscus", "Larus canus", "Troglodytes troglodytes", "Vulpes vulpes")
 
 
+def test_corrections_may_name_photos_whose_file_is_away(index: Index, tmp_path: Path) -> None:
+    photo = index.photos()[0]
+    content = Path(photo.path).read_bytes()
+    Path(photo.path).unlink()
+    assert index.add(tmp_path / "photos").missing == 1
+    (tmp_path / "corrected.csv").write_text(f"path,species\n{photo.path},Dipper\n")
+    assert index.label_from(tmp_path / "corrected.csv") == 1
+    Path(photo.path).write_bytes(content)
+    index.add(tmp_path / "photos")
+    assert {one.label for one in index.photos() if one.path == photo.path} == {"Dipper"}
+
+
 def test_a_checklist_weighs_and_hides_nothing(tmp_path: Path) -> None:
     classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
     given = np.array([[0.3, 0.5, 0.15, 0.05]], dtype=np.float32)

@@ -85,13 +85,13 @@ class OpenVinoNetwork:
         streams = model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         if not self._requests:
             self._requests.extend(model.create_infer_request() for _ in range(2 * streams))  # one works, one waits
-        chunk = max(1, min(CHUNK, len(pixels) // (2 * streams)))  # the streams should end together
+        rounds = -(-len(pixels) // (len(self._requests) * CHUNK))  # as many chunks for each, so that all end together
         working: deque[Any] = deque()
-        for n, start in enumerate(range(0, len(pixels), chunk)):
+        for n, chunk in enumerate(np.array_split(pixels, min(len(pixels), rounds * len(self._requests)))):
             if len(working) == len(self._requests):
                 yield _outputs(working.popleft())
             request = self._requests[n % len(self._requests)]
-            request.start_async({0: pixels[start : start + chunk]})
+            request.start_async({0: chunk})
             working.append(request)
         yield from map(_outputs, working)
 
