@@ -57,10 +57,8 @@ def query(
         from birdsearch import report
 
         pages = [(None if combine else image, matches) for image, matches in results]
-        show.write_file(
-            html, report.search_page(pages, "Together: " + asked[0] if combine else "Photos that look alike")
-        )
-        show.note(f"page written to {html}")
+        title = "Together: " + asked[0] if combine else "Photos that look alike"
+        show.write_page(html, report.search_page(pages, title))
     if json:
         show.print_json([{"query": image, "matches": matches} for image, matches in results])
     elif csv:
@@ -126,8 +124,7 @@ def photos(
     if html is not None:
         from birdsearch import report
 
-        show.write_file(html, report.photos_page(shown))
-        show.note(f"page written to {html}")
+        show.write_page(html, report.photos_page(shown))
     if json:
         show.print_json(shown)
     elif csv:

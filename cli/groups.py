@@ -31,8 +31,7 @@ def print_report(
 
     if html is not None:
         title = "New photos and the index" if against is not None else "Duplicates"
-        show.write_file(html, pages.duplicates_page(report, photos, title))
-        show.note(f"page written to {html}")
+        show.write_page(html, pages.duplicates_page(report, photos, title))
     if json:
         show.print_json(report)
         return

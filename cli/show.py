@@ -1,11 +1,12 @@
 """How records are printed: tables for people, JSON and CSV for programs."""
 
+import io
 import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import typer
 
@@ -58,12 +59,15 @@ def print_json(record: Any) -> None:
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as CSV, an unknown value as an empty field."""
+    _to_csv(sys.stdout, columns, (as_json(list(row)) for row in rows))
+
+
+def _to_csv(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     import csv
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(columns)
-    for row in rows:
-        writer.writerow(["" if value is None else as_json(value) for value in row])
+    writer.writerows(rows)
 
 
 class MiddleCut:
@@ -136,6 +140,19 @@ def write_file(path: Path, data: str | bytes) -> None:
         path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
     except OSError as error:
         raise BirdsearchError(f"cannot write {path}: {error.strerror}. Name a file in a folder that exists") from error
+
+
+def write_page(html: Path, page: str) -> None:
+    """Write a page that the user asked for, and say where it is."""
+    write_file(html, page)
+    note(f"page written to {html}")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write rows as a CSV that names every file byte by byte."""
+    text = io.StringIO()
+    _to_csv(text, columns, rows)
+    write_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 # What the records look like in words

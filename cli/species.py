@@ -75,7 +75,7 @@ def clusters(
 
             speaks = [n for c in report.clusters for n in c.medoids] + list(report.outliers)
             album = _album(opened, [n for c in report.clusters for n in c.photos], speaks)
-            _write(html, clusters_page(report, album, f"Clusters of {within}" if within else "Clusters"))
+            show.write_page(html, clusters_page(report, album, f"Clusters of {within}" if within else "Clusters"))
         paths = _paths(opened, report.clusters) if csv else {}
     if json:
         show.print_json(report)
@@ -144,7 +144,7 @@ def species(
             speaks = [n for e in report.species for n in (*e.prototypes, *e.boundary)]
             speaks += [n for c in report.confusions for pair in c.examples for n in pair]
             named = [photo.id for photo in opened.photos(where) if photo.species is not None and photo.id is not None]
-            _write(html, species_page(report, _album(opened, named, speaks)))
+            show.write_page(html, species_page(report, _album(opened, named, speaks)))
     if json:
         show.print_json(report)
     elif csv:
@@ -202,7 +202,7 @@ def audit(
 
             speaks = [n for s in report.suspects for n in (s.photo.id or 0, *s.evidence)]
             labelled = [photo.id for photo in opened.photos(where) if photo.label is not None and photo.id is not None]
-            _write(html, audit_page(report, _album(opened, labelled, speaks)))
+            show.write_page(html, audit_page(report, _album(opened, labelled, speaks)))
     if json:
         show.print_json(report)
     elif csv:
@@ -342,9 +342,9 @@ def split(
         raise typer.BadParameter(f"cannot be made: {error.strerror}", param_hint="'DIR'") from error
     for side in report.counts:
         chosen = [photos[number] for number, where_to in report.sides.items() if where_to == side and number in photos]
-        _write_csv(out / f"{side}.csv", ("path", "species"), [(photo.path, photo.label) for photo in chosen])
+        show.write_csv(out / f"{side}.csv", ("path", "species"), [(photo.path, photo.label) for photo in chosen])
     rules = [(proof.rule, proof.groups, proof.pairs, proof.violations) for proof in report.proof]
-    _write_csv(out / "proof.csv", PROOF, rules)
+    show.write_csv(out / "proof.csv", PROOF, rules)
     if json:
         show.print_json(report)
         return
@@ -379,18 +379,6 @@ def _species_on(report: "SplitReport", side: str) -> int:
     return sum(counts.get(side, 0) > 0 for counts in report.per_species.values())
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A CSV that names every file byte by byte."""
-    import csv
-    import io
-
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    show.write_file(path, buffer.getvalue().encode("utf-8", "surrogateescape"))
-
-
 # What they share
 
 
@@ -402,11 +390,6 @@ def _album(opened: "Index", numbers: Iterable[int], speaks: Iterable[int]) -> "A
     speaks = [number for number in speaks if number in held]
     ids = for_map([held[number] for number in dict.fromkeys(numbers) if number in held], speaks)
     return Album(held, ids, opened.map(ids) if ids else None)
-
-
-def _write(html: Path, page: str) -> None:
-    show.write_file(html, page)
-    show.note(f"page written to {html}")
 
 
 def _more(count: int, things: str) -> None:
