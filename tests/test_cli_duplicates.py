@@ -10,24 +10,13 @@ from typing import Any
 import pytest
 
 import birdsearch
-from birdsearch.index import Index
 from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Pair, Photo, as_json
-from tests.conftest import Garden, write_garden_photos
+from tests.asked import Asked, garden
+from tests.conftest import Garden
 from tests.fakes import FakeBackbone
 from tests.test_cli import Answer, quiet_place, run
 
-__all__ = ["quiet_place"]  # a fixture
-
-
-@pytest.fixture(scope="module")
-def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
-    """Six photos in an index that no network was needed for."""
-    place = tmp_path_factory.mktemp("garden")
-    made = Garden(place / "photos", place / "indexes" / "garden")
-    write_garden_photos(made.photos)
-    with birdsearch.create(made.index, backbone=FakeBackbone()) as index:
-        index.add(made.photos, labels="folder")
-    return made
+__all__ = ["garden", "quiet_place"]  # fixtures
 
 
 @dataclass(frozen=True)
@@ -41,44 +30,17 @@ class Done:
     seconds: float = 0.4
 
 
-class Asked:
-    """Stands in for the methods of an index: remembers every call, answers with what it was given."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self.report = DuplicateReport(counts={"photos": 6})
-        self.plan: Any = None
-        self.done = Done()
-        self.runs: list[Any] = []
-        for name, answer in {
-            "duplicates": lambda: self.report,
-            "plan": lambda: self.plan,
-            "apply": lambda: self.done,
-            "undo": lambda: self.done,
-            "runs": lambda: self.runs,
-            "not_same": lambda: None,
-        }.items():
-            patch.setattr(Index, name, self._method(name, answer), raising=False)
-
-    def _method(self, name: str, answer: Any) -> Any:
-        def method(_: Index, *arguments: Any, **options: Any) -> Any:
-            self.calls.append((name, arguments, options))
-            return answer()
-
-        return method
-
-    def arguments(self, name: str) -> tuple[Any, ...]:
-        """What the last call of a method was given by position."""
-        return next(arguments for called, arguments, _ in reversed(self.calls) if called == name)
-
-    def options(self, name: str) -> dict[str, Any]:
-        """What the last call of a method was given."""
-        return next(options for called, _, options in reversed(self.calls) if called == name)
-
-
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    return Asked(monkeypatch)
+    answers: dict[str, Any] = {
+        "duplicates": DuplicateReport(counts={"photos": 6}),
+        "plan": None,
+        "apply": Done(),
+        "undo": Done(),
+        "runs": [],
+        "not_same": None,
+    }
+    return Asked(monkeypatch, answers)
 
 
 def dedupe(garden: Garden, *arguments: object, code: int = 0) -> Answer:
@@ -104,7 +66,7 @@ def found() -> DuplicateReport:
 
 
 def test_report_shows_groups_sums_and_the_next_command(garden: Garden, asked: Asked) -> None:
-    asked.report = found()
+    asked.answers["duplicates"] = found()
     answer = dedupe(garden, "--gap", "5")
     lines = answer.out.splitlines()
     assert lines[0].split() == ["group", "id", "do", "relation", "path", "reason"]
@@ -130,7 +92,7 @@ def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -
     for name in ("a", "b", "new"):
         (tmp_path / name).mkdir()
     dedupe(garden)
-    usual = asked.options("duplicates")
+    usual = asked.last("duplicates")[1]
     assert usual["relations"] == RELATIONS
     assert (usual["where"], usual["against"], usual["gap"], usual["prefer"], usual["protect"]) == (
         None,
@@ -143,7 +105,7 @@ def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -
         garden, "--relation", "burst,identical", "--relation", "pixels", "--gap", 1.5, "--prefer", "a", "--prefer", "b",
         "--protect", "b", "--policy", "resolution, oldest", "--against", "new", "--species", "Wren",
     )  # fmt: skip
-    given = asked.options("duplicates")
+    given = asked.last("duplicates")[1]
     assert given["relations"] == ("identical", "pixels", "burst")
     assert (given["gap"], given["policy"]) == (1.5, ("resolution", "oldest"))
     assert (given["prefer"], given["protect"]) == ((str(tmp_path / "a"), str(tmp_path / "b")), (str(tmp_path / "b"),))
@@ -152,9 +114,9 @@ def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -
 
 
 def test_json_is_the_report_and_csv_has_a_row_for_each_photo(garden: Garden, asked: Asked) -> None:
-    asked.report = found()
+    asked.answers["duplicates"] = found()
     answer = dedupe(garden, "--json")
-    assert answer.json == json.loads(json.dumps(as_json(asked.report)))
+    assert answer.json == json.loads(json.dumps(as_json(asked.answers["duplicates"])))
     rows = dedupe(garden, "--csv").rows
     assert [(row["group"], row["do"], row["id"]) for row in rows] == [
         ("1", "keep", "1"), ("1", "remove", "2"), ("1", "skip", "3"), ("2", "keep", "4"), ("2", "remove", "5"),
@@ -167,7 +129,7 @@ def test_json_is_the_report_and_csv_has_a_row_for_each_photo(garden: Garden, ask
 
 
 def test_page_is_written(garden: Garden, asked: Asked, tmp_path: Path) -> None:
-    asked.report = found()
+    asked.answers["duplicates"] = found()
     answer = dedupe(garden, "--html", "groups.html", "--json")
     assert "page written to groups.html" in answer.err
     assert (tmp_path / "groups.html").read_text().count("<section") == 3
@@ -176,7 +138,7 @@ def test_page_is_written(garden: Garden, asked: Asked, tmp_path: Path) -> None:
 
 def test_many_groups_are_cut_in_the_table_and_nowhere_else(garden: Garden, asked: Asked) -> None:
     group = DuplicateGroup("identical", 1, (2,), "older", ("identical",), ("newer",))
-    asked.report = DuplicateReport((), (group,) * 60, {"photos": 6})
+    asked.answers["duplicates"] = DuplicateReport((), (group,) * 60, {"photos": 6})
     answer = dedupe(garden)
     assert "Only the first 50 groups" in answer.err
     assert len([line for line in answer.out.splitlines() if " keep " in line]) == 50
@@ -188,7 +150,7 @@ def test_many_photos_are_fetched_at_once(garden: Garden, asked: Asked, monkeypat
     from birdsearch.cli import duplicates
 
     monkeypatch.setattr(duplicates, "ONE_BY_ONE", 2)
-    asked.report = found()
+    asked.answers["duplicates"] = found()
     assert len(dedupe(garden, "--csv").rows) == 7
 
 
@@ -196,7 +158,7 @@ def test_strange_names_survive(garden: Garden, asked: Asked, tmp_path: Path) -> 
     path = str(tmp_path / os.fsdecode(b"w\xe4ren\n.jpg"))
     new = Photo(-1, path, size=5)
     group = DuplicateGroup("identical", 1, (-1,), "in the index already", ("identical",), ("new",))
-    asked.report = DuplicateReport((Pair(-1, 1, "identical", 1.0),), (group,), against=(new,))
+    asked.answers["duplicates"] = DuplicateReport((Pair(-1, 1, "identical", 1.0),), (group,), against=(new,))
     (tmp_path / "new").mkdir()
     assert "w\\xe4ren\\n.jpg" in dedupe(garden, "--against", "new").out
     assert dedupe(garden, "--against", "new", "--csv").rows[1]["path"].endswith("w\\xe4ren\n.jpg")
@@ -208,7 +170,7 @@ def test_against_says_what_the_index_has(garden: Garden, asked: Asked, tmp_path:
     (tmp_path / "new").mkdir()
     new = (Photo(-1, "/new/a.jpg"), Photo(-2, "/new/b.jpg"))
     group = DuplicateGroup("variant", 3, (-1,), "in the index already", ("variant",), ("new",))
-    asked.report = DuplicateReport((Pair(-1, 3, "variant", 0.9),), (group,), {"failed": 2}, against=new)
+    asked.answers["duplicates"] = DuplicateReport((Pair(-1, 3, "variant", 0.9),), (group,), {"failed": 2}, against=new)
     answer = dedupe(garden, "--against", "new")
     line = answer.out.splitlines()[1]
     assert line.split()[:4] == ["variant", "0.900", "/new/a.jpg", "3"]
@@ -217,7 +179,7 @@ def test_against_says_what_the_index_has(garden: Garden, asked: Asked, tmp_path:
     assert "1 not in the index" in answer.out
     assert "2 files could not be read" in answer.err
     assert [row["do"] for row in dedupe(garden, "--against", "new", "--csv").rows] == ["keep", "skip"]
-    asked.report = DuplicateReport()
+    asked.answers["duplicates"] = DuplicateReport()
     assert "no photos in new" in dedupe(garden, "--against", "new").out
 
 
@@ -264,10 +226,10 @@ def test_plan_is_written_and_the_command_that_applies_it_is_named(garden: Garden
 
     (tmp_path / "safe").mkdir()
     steps = (Step(1, "keep", "", "/a.jpg", "0" * 64, 1, "old"), Step(1, "remove", "variant", "/b.jpg", "1" * 64, 1, ""))
-    asked.report, asked.plan = found(), Plan(steps)
+    asked.answers |= {"duplicates": found(), "plan": Plan(steps)}
     answer = dedupe(garden, "--plan", "my plan.csv", "--protect", "safe", "--policy", "oldest", "--species", "Wren")
-    assert read_plan(tmp_path / "my plan.csv") == asked.plan
-    assert asked.options("plan")["protect"] == (str(tmp_path / "safe"),)
+    assert read_plan(tmp_path / "my plan.csv") == asked.answers["plan"]
+    assert asked.last("plan")[1]["protect"] == (str(tmp_path / "safe"),)
     command = (
         f"birdsearch dedupe --index {garden.index} --protect safe --apply 'my plan.csv' --action trash"
         " --relation variant"
@@ -291,7 +253,7 @@ def test_apply_carries_out_a_plan(
 ) -> None:
     (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
     answer = dedupe(garden, "--apply", "plan.csv", *arguments)
-    given = asked.options("apply")
+    given = asked.last("apply")[1]
     assert (given["action"], given["relations"], given["protect"]) == (action, relations, ())
     assert "2 photos (3.4 MB) in 0.4 s" in answer.out
     assert f"birdsearch undo 20260501-083000 --index {garden.index}" in answer.err
@@ -301,15 +263,15 @@ def test_apply_moves_to_an_absolute_folder_and_names_what_it_skipped(
     garden: Garden, asked: Asked, tmp_path: Path
 ) -> None:
     (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
-    asked.done = Done(skipped=tuple((f"/p/{n}\n.jpg", "changed") for n in range(25)))
+    asked.answers["apply"] = Done(skipped=tuple((f"/p/{n}\n.jpg", "changed") for n in range(25)))
     answer = dedupe(garden, "--apply", "plan.csv", "--action", "move:out", "--protect", ".")
-    assert asked.options("apply")["action"] == f"move:{tmp_path / 'out'}"
-    assert asked.options("apply")["protect"] == (str(tmp_path),)
+    assert asked.last("apply")[1]["action"] == f"move:{tmp_path / 'out'}"
+    assert asked.last("apply")[1]["protect"] == (str(tmp_path),)
     assert "skipped 25 photos" in answer.out
     assert "skipped: /p/0\\n.jpg: changed" in answer.err
     assert "and 5 more" in answer.err
     assert dedupe(garden, "--apply", "plan.csv", "--json").json["done"] == 2
-    asked.done = Done(run=None, done=0, bytes=0)
+    asked.answers["apply"] = Done(run=None, done=0, bytes=0)
     assert "undo" not in dedupe(garden, "--apply", "plan.csv").err
 
 
@@ -330,12 +292,12 @@ def test_not_remembers_and_says_so(garden: Garden, asked: Asked) -> None:
 def test_undo_and_its_list(garden: Garden, asked: Asked) -> None:
     where = ("--index", garden.index)
     assert "run 20260501-083000: put back 2 photos" in run("undo", *where).out
-    assert asked.arguments("undo") == (None,)
+    assert asked.last("undo")[0] == (None,)
     run("undo", "abc", *where)
-    assert asked.arguments("undo") == ("abc",)
+    assert asked.last("undo")[0] == ("abc",)
     assert run("undo", *where, "--json").json["run"] == "20260501-083000"
     assert "no runs" in run("undo", "--list", *where).out
-    asked.runs = [Done()]
+    asked.answers["runs"] = [Done()]
     assert run("undo", "--list", *where).out.splitlines()[1].startswith("20260501-083000")
     assert run("undo", "--list", "--json", *where).json[0]["done"] == 2
     assert "--list" in run("undo", "abc", "--list", *where, code=2).err

@@ -3,7 +3,6 @@
 import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,58 +24,28 @@ from birdsearch.records import (
     Suspect,
     as_json,
 )
-from tests.conftest import Garden, write_garden_photos
+from tests.asked import Asked, garden
+from tests.conftest import Garden
 from tests.fakes import FakeBackbone
 from tests.test_cli import Answer, quiet_place, run
 
-__all__ = ["quiet_place"]  # a fixture
-
-
-@pytest.fixture(scope="module")
-def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
-    """Six photos in an index that no network was needed for."""
-    place = tmp_path_factory.mktemp("garden")
-    made = Garden(place / "photos", place / "indexes" / "garden")
-    write_garden_photos(made.photos)
-    with birdsearch.create(made.index, backbone=FakeBackbone()) as index:
-        index.add(made.photos, labels="folder")
-    return made
-
-
-class Asked:
-    """Stands in for the methods of an index: remembers every call, answers with what it was given."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self.answers: dict[str, Any] = {
-            "clusters": clustered(),
-            "species_report": compared(),
-            "audit": AuditReport(),
-            "evaluate": Evaluation(),
-            "label": 2,
-            "label_from": 1,
-            "split": parted(),
-            "classify_many": [[]],
-        }
-        for name in self.answers:
-            patch.setattr(Index, name, self._method(name), raising=False)
-        patch.setattr(Index, "map", lambda _, ids: np.zeros((len(ids), 2), np.float32), raising=False)
-
-    def _method(self, name: str) -> Any:
-        def method(_: Index, *arguments: Any, **options: Any) -> Any:
-            self.calls.append((name, arguments, options))
-            return self.answers[name]
-
-        return method
-
-    def last(self, name: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """What the last call of a method was given."""
-        return next((arguments, options) for called, arguments, options in reversed(self.calls) if called == name)
+__all__ = ["garden", "quiet_place"]  # fixtures
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    return Asked(monkeypatch)
+    monkeypatch.setattr(Index, "map", lambda _, ids: np.zeros((len(ids), 2), np.float32))
+    answers = {
+        "clusters": clustered(),
+        "species_report": compared(),
+        "audit": AuditReport(),
+        "evaluate": Evaluation(),
+        "label": 2,
+        "label_from": 1,
+        "split": parted(),
+        "classify_many": [[]],
+    }
+    return Asked(monkeypatch, answers)
 
 
 def command(garden: Garden, name: str, *arguments: object, code: int = 0) -> Answer:
