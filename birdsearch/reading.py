@@ -193,15 +193,18 @@ class Reader(Asker):
 
         return analysis.evaluation(self._gathered(where), seed)
 
-    def map(self, ids: Sequence[int]) -> Vectors:
-        """Coordinates (n, 2) of these photos on a map of the index: UMAP where installed, else principal components."""
+    def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
+        """Coordinates (n, 2) of these photos on a map of those that satisfy the filter.
+
+        UMAP draws it where that is installed, else it shows the first two principal components.
+        """
         from birdsearch import analysis
 
-        gathered = self._gathered(None)
+        gathered = self._gathered(where)
         place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
         self._catalog.photos([photo_id for photo_id in ids if photo_id not in place])  # raises for an unknown id
         if away := [photo_id for photo_id in ids if photo_id not in place]:
-            raise ValueError(f"photo {away[0]} is missing: it has no place on the map")
+            raise ValueError(f"photo {away[0]} is missing, or does not satisfy the filter: it has no place on the map")
         return analysis.coordinates(gathered.rows)[[place[photo_id] for photo_id in ids]]
 
     # Handing on, checking

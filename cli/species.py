@@ -1,7 +1,7 @@
 """Commands about species: how photos sit together, which labels are doubtful, how well the index knows its own."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ from .progress import progress
 
 if TYPE_CHECKING:
     from birdsearch.index import Index
-    from birdsearch.records import AuditReport, ClusterReport, Evaluation, Filter, SpeciesReport, SplitReport
+    from birdsearch.records import AuditReport, ClusterReport, Evaluation, Filter, Photo, SpeciesReport, SplitReport
     from birdsearch.report.species import Album
 
 LISTED = 30  # rows that are enough to look at in a table
@@ -74,9 +74,10 @@ def clusters(
             from birdsearch.report.species import clusters_page
 
             speaks = [n for c in report.clusters for n in c.medoids] + list(report.outliers)
-            album = _album(opened, [n for c in report.clusters for n in c.photos], speaks)
+            sorted_ = {n for c in report.clusters for n in c.photos}
+            album = _album(opened, where, lambda photo: photo.id in sorted_, speaks)
             show.write_page(html, clusters_page(report, album, f"Clusters of {within}" if within else "Clusters"))
-        paths = _paths(opened, report.clusters) if csv else {}
+        paths = {photo.id or 0: (photo.path, photo.label) for photo in opened.photos(where)} if csv else {}
     if json:
         show.print_json(report)
     elif csv:
@@ -92,11 +93,6 @@ def _cluster_rows(report: "ClusterReport", paths: Mapping[int, tuple[str, str | 
         for number in cluster.photos:
             path, label = paths[number]
             yield cluster.id, number, path, label, int(number in cluster.medoids), int(number in outliers)
-
-
-def _paths(opened: "Index", found: Iterable[Any]) -> dict[int, tuple[str, str | None]]:
-    wanted = {number for cluster in found for number in cluster.photos}
-    return {photo.id or 0: (photo.path, photo.label) for photo in opened.photos() if photo.id in wanted}
 
 
 def _print_clusters(report: "ClusterReport") -> None:
@@ -143,8 +139,8 @@ def species(
 
             speaks = [n for e in report.species for n in (*e.prototypes, *e.boundary)]
             speaks += [n for c in report.confusions for pair in c.examples for n in pair]
-            named = [photo.id for photo in opened.photos(where) if photo.species is not None and photo.id is not None]
-            show.write_page(html, species_page(report, _album(opened, named, speaks)))
+            album = _album(opened, where, lambda photo: photo.species is not None, speaks)
+            show.write_page(html, species_page(report, album))
     if json:
         show.print_json(report)
     elif csv:
@@ -201,8 +197,8 @@ def audit(
             from birdsearch.report.species import audit_page
 
             speaks = [n for s in report.suspects for n in (s.photo.id or 0, *s.evidence)]
-            labelled = [photo.id for photo in opened.photos(where) if photo.label is not None and photo.id is not None]
-            show.write_page(html, audit_page(report, _album(opened, labelled, speaks)))
+            album = _album(opened, where, lambda photo: photo.label is not None, speaks)
+            show.write_page(html, audit_page(report, album))
     if json:
         show.print_json(report)
     elif csv:
@@ -382,14 +378,15 @@ def _species_on(report: "SplitReport", side: str) -> int:
 # What they share
 
 
-def _album(opened: "Index", numbers: Iterable[int], speaks: Iterable[int]) -> "Album":
+def _album(
+    opened: "Index", where: "Filter | None", on_map: "Callable[[Photo], bool]", speaks: Iterable[int]
+) -> "Album":
     """The photos of a page: those that its galleries show, and as many others as its map can bear."""
     from birdsearch.report.species import Album, for_map
 
-    held = {photo.id: photo for photo in opened.photos() if photo.id is not None}
-    speaks = [number for number in speaks if number in held]
-    ids = for_map([held[number] for number in dict.fromkeys(numbers) if number in held], speaks)
-    return Album(held, ids, opened.map(ids) if ids else None)
+    held = {photo.id: photo for photo in opened.photos(where) if photo.id is not None}
+    ids = for_map([photo for photo in held.values() if on_map(photo)], [number for number in speaks if number in held])
+    return Album(held, ids, opened.map(ids, where) if ids else None)
 
 
 def _more(count: int, things: str) -> None:

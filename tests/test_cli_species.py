@@ -34,7 +34,7 @@ __all__ = ["garden", "quiet_place"]  # fixtures
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    monkeypatch.setattr(Index, "map", lambda _, ids: np.zeros((len(ids), 2), np.float32))
+    monkeypatch.setattr(Index, "map", lambda _, ids, _where=None: np.zeros((len(ids), 2), np.float32))
     answers = {
         "clusters": clustered(),
         "species_report": compared(),
