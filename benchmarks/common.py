@@ -78,7 +78,8 @@ def run(
             stdout=out,
             stderr=err,
             stdin=subprocess.DEVNULL,
-            env=os.environ | settings,
+            # Where somebody forbids it, every process would compile the checkout's modules anew, and only those.
+            env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | settings,
             cwd=cwd,
         )
         status, usage = _wait(process, timeout)
