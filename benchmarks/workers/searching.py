@@ -15,7 +15,7 @@ import numpy.typing as npt
 K = 10
 THREADS = 2
 PROBE = 20  # questions asked first, to see how many fit in the time
-LONGEST = 15.0  # seconds that one measurement may take
+LONGEST = 9.0  # seconds that one measurement may take
 SHORTEST = 2.0  # seconds below which the same questions are asked again
 
 Rows = npt.NDArray[np.float32]  # (n, dim)
