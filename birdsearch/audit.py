@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch import neighbours
+from birdsearch import duplicates, neighbours
 from birdsearch.checklist import Checklist
 from birdsearch.neighbours import Asked, Labels
 from birdsearch.records import Ids, Vectors
@@ -149,18 +149,9 @@ def _copies(ids: Ids, pairs: Collection[tuple[int, int]]) -> dict[int, set[int]]
 
 def _apart(bursts: Ids, copies: dict[int, set[int]]) -> Ids:
     """Group numbers (n,) of photos that must not vouch for each other; single photos have one of their own."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    tied = np.flatnonzero(bursts >= 0)
-    _, first, which = np.unique(bursts[tied], return_index=True, return_inverse=True)
     pairs = [(one, other) for one, others in copies.items() for other in others]
-    links = np.concatenate(
-        [np.stack([tied, tied[first][which]], axis=1), np.array(pairs, dtype=np.int64).reshape(-1, 2)]
-    )
-    size = len(bursts)
-    graph = coo_array((np.ones(len(links), dtype=bool), (links[:, 0], links[:, 1])), shape=(size, size))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    edges = np.concatenate([duplicates.tied(bursts), np.array(pairs, dtype=np.int64).reshape(-1, 2)])
+    return duplicates.numbered(len(bursts), edges)
 
 
 def _cases(

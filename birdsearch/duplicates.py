@@ -25,6 +25,7 @@ BURST_SCORE = 0.5  # below it two photos in a row show something else
 MIN_OVERLAP = 0.3  # two crops of a quarter of each side, from opposite corners, still share 0.44 of either
 MOST_BY_ONE = 300  # photos that one photo between them can relate to each other
 
+Edges = Sequence[tuple[int, int]] | npt.NDArray[np.int64]  # (m, 2), numbers of rows
 Square = npt.NDArray[np.float64]  # (corners, 2), x right and y down
 Matrix = npt.NDArray[np.float64]  # (3, 3), from one unit square to another
 
@@ -172,10 +173,9 @@ def grouped(
     `refused` holds pairs (a, b), a < b, that somebody said are not the same: such a photo is in no group of the other.
     """
     told = [pair for pair in pairs if pair.relation in RELATIONS[:3]]
-    ids = np.unique(np.array([(pair.a, pair.b) for pair in told], dtype=np.int64))
-    ends = np.searchsorted(ids, np.array([(pair.a, pair.b) for pair in told], dtype=np.int64).reshape(-1, 2))
+    ids, ends = _ends(told)
     rank = np.array([RELATIONS.index(pair.relation) for pair in told], dtype=np.int64)
-    exact, same = (_labels(len(ids), ends[rank <= level]) for level in (0, 1))
+    exact, same = (numbered(len(ids), ends[rank <= level]) for level in (0, 1))
     variants: dict[int, set[int]] = defaultdict(set)  # of a picture, other pictures
     for one, other in same[ends[rank == 2]]:
         if one != other:
@@ -185,7 +185,7 @@ def grouped(
     for row, picture in enumerate(same.tolist()):
         members[picture].append(row)
     groups: list[DuplicateGroup] = []
-    waiting = [set(map(int, part)) for part in _components(len(members), _edges(variants))]
+    waiting = list(_apart(set(members), variants))
     while waiting:
         pictures = waiting.pop()
         rows = sorted(row for picture in pictures for row in members[picture])
@@ -209,10 +209,15 @@ def _in_order(a: np.int64, b: np.int64) -> tuple[int, int]:
 
 def together(pairs: Iterable[Pair]) -> list[list[int]]:
     """Ids of the photos that hang together by pairs, ascending; chains count."""
-    told = list(pairs)
-    ids = np.unique(np.array([(pair.a, pair.b) for pair in told], dtype=np.int64))
-    ends = np.searchsorted(ids, np.array([(pair.a, pair.b) for pair in told], dtype=np.int64).reshape(-1, 2))
+    ids, ends = _ends(pairs)
     return [ids[rows].tolist() for rows in _components(len(ids), ends)]
+
+
+def _ends(pairs: Iterable[Pair]) -> tuple[Ids, Ids]:
+    """Ids of the photos of pairs (n,), ascending, and which of them each pair joins (m, 2)."""
+    ends = np.array([(pair.a, pair.b) for pair in pairs], dtype=np.int64).reshape(-1, 2)
+    ids = np.unique(ends)
+    return ids, np.searchsorted(ids, ends)
 
 
 def _group(
@@ -236,7 +241,7 @@ def _group(
 
 
 def _apart(left: set[int], variants: dict[int, set[int]]) -> Iterator[set[int]]:
-    """What remains of pictures that hung together, in parts that still do."""
+    """Pictures in parts that hang together by variants; empties `left`."""
     while left:
         part, fringe = set(), [left.pop()]
         while fringe:
@@ -247,17 +252,8 @@ def _apart(left: set[int], variants: dict[int, set[int]]) -> Iterator[set[int]]:
         yield part
 
 
-def _edges(variants: dict[int, set[int]]) -> list[tuple[int, int]]:
-    return [(one, other) for one, near in variants.items() for other in near if one < other]
-
-
-def numbered(count: int, edges: Sequence[tuple[int, int]]) -> Ids:
-    """For each of `count` rows the number of the group (n,) that edges between rows make."""
-    return _labels(count, np.array(edges, dtype=np.int64))
-
-
-def _labels(count: int, edges: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """For each of the nodes (count,) the number of the component it is in."""
+def numbered(count: int, edges: Edges) -> Ids:
+    """For each of `count` rows the number of the group (count,) that edges between rows make; single rows have one."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -268,11 +264,18 @@ def _labels(count: int, edges: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def _components(count: int, edges: Sequence[tuple[int, int]] | npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    """Numbers of the nodes of each component, ascending."""
+def tied(numbers: Ids) -> Ids:
+    """Edges (m, 2) that hold rows with the same number (n,) together; a number below 0 ties a row to nobody."""
+    rows = np.flatnonzero(numbers >= 0)
+    _, first, which = np.unique(numbers[rows], return_index=True, return_inverse=True)
+    return np.stack([rows, rows[first][which]], axis=1)
+
+
+def _components(count: int, edges: Edges) -> list[Ids]:
+    """The rows of each group, ascending."""
     if not count:
         return []
-    labels = _labels(count, np.asarray(edges, dtype=np.int64))
+    labels = numbered(count, edges)
     order = np.argsort(labels, kind="stable")
     return np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
 
@@ -294,7 +297,7 @@ def closed(
     known = {(pair.a, pair.b) for pair in told} | set(refused)
     ids = np.unique(np.array([(pair.a, pair.b) for pair in told], dtype=np.int64))
     alike = [(pair.a, pair.b) for pair in told if pair.relation in SAME]
-    labels = _labels(len(ids), np.searchsorted(ids, np.array(alike, dtype=np.int64)))
+    labels = numbered(len(ids), np.searchsorted(ids, np.array(alike, dtype=np.int64)))
     picture = dict(zip(ids.tolist(), labels.tolist(), strict=True))
     around: dict[int, dict[int, tuple[int, Matrix]]] = defaultdict(dict)  # picture -> photo -> hub, matrix to the hub
     for pair in sorted((pair for pair in told if pair.relation == "variant"), key=lambda pair: (pair.a, pair.b)):

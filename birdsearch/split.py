@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.duplicates import numbered, tied
 from birdsearch.records import Ids, SplitProof, SplitReport
 
 SIDES = ("train", "validation", "test")
@@ -78,20 +79,8 @@ def _outings(observers: Sequence[str | None], dates: Sequence[str | None]) -> Nu
 
 def _blocks(count: int, ties: Mapping[str, Numbers]) -> Numbers:
     """The number of the block of each photo (count,): all that hangs together by any of the rules."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    start, end = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for numbers in ties.values():
-        tied = np.flatnonzero(numbers >= 0)
-        _, first, which = np.unique(numbers[tied], return_index=True, return_inverse=True)
-        start.append(tied)
-        end.append(tied[first][which])  # each with the first of its group: enough to hold it together
-    if not count:
-        return np.empty(0, dtype=np.int64)
-    a, b = np.concatenate(start), np.concatenate(end)
-    graph = coo_array((np.ones(len(a), dtype=bool), (a, b)), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
+    edges = [tied(numbers) for numbers in ties.values()]
+    return numbered(count, np.concatenate([np.empty((0, 2), dtype=np.int64), *edges]))
 
 
 def _dealt(codes: Numbers, blocks: Numbers, wanted: npt.NDArray[np.float64], seed: int) -> Numbers:

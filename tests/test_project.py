@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "parts": ("records", "errors", "photos"),
     "brush": ("records",),
     "duplicates": ("records", "errors", "vectors"),
-    "species": ("records", "errors", "taxonomy", "refine", "vectors", "classify"),
+    "species": ("records", "errors", "taxonomy", "refine", "vectors", "classify", "duplicates"),
     "backbones": ("records", "errors", "photos", "taxonomy", "classify", "samples"),
     "samples": ("records", "brush", "photos"),
     "index": (
