@@ -28,9 +28,9 @@ from birdsearch.catalog import Catalog
 from birdsearch.changes import Gone
 from birdsearch.enginefile import read_footer
 from birdsearch.errors import PlanError
-from birdsearch.files import why
+from birdsearch.files import sha256_of, why
 from birdsearch.folder import Folder
-from birdsearch.intents import TRASH, Left, Planner, inode, sha256_of
+from birdsearch.intents import TRASH, Left, Planner, inode
 from birdsearch.journal import Intent, Journal, Log, RunSummary
 from birdsearch.moving import (
     copy,

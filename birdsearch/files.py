@@ -219,6 +219,12 @@ def _read_once(path: str) -> FileBytes | None:
     return FileBytes(Photo(None, path, sha256=sha256, size=before.st_size, mtime_ns=before.st_mtime_ns), data)
 
 
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The sha256 of a file's bytes, 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _exactly(file: io.FileIO, count: int) -> bytes:
     """Up to `count` bytes: one system call may return fewer, as over a network."""
     data = file.read(count) or b""
@@ -273,9 +279,15 @@ def durable(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
-    if os.name != "nt":  # there folders cannot be synced
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """What was renamed in a folder is on the disk when this returns."""
+    if os.name == "nt":
+        return  # there folders cannot be synced
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,13 +1,12 @@
 """What each step of a plan comes to, and what travels along: looks at the files, moves none."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from birdsearch.files import slashed
+from birdsearch.files import sha256_of, slashed
 from birdsearch.journal import Intent
 from birdsearch.planfile import Plan, Protected, Step
 from birdsearch.records import RELATIONS, shown
@@ -296,12 +295,6 @@ def _suffix(name: str) -> str:
 
 
 # Files --------------------------------------------------------------------------------------------------------------
-
-
-def sha256_of(path: str) -> str:
-    """The sha256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def inode(path: str) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from birdsearch.errors import IndexDamagedError, PlanError
+from birdsearch.files import sync_folder
 from birdsearch.folder import Folder
 from birdsearch.records import shown
 
@@ -220,17 +221,6 @@ def _take(log: Log, entry: dict[str, Any]) -> None:
         log.back.update(entry.get("back", ()))
         log.ended |= bool(entry.get("end"))
         log.undone |= bool(entry.get("undone"))
-
-
-def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """What was renamed in a folder is on the disk when this returns."""
-    if os.name == "nt":
-        return  # there folders cannot be synced
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def batches(intents: Sequence[Any], size: int) -> list[Sequence[Any]]:

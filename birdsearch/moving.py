@@ -10,8 +10,9 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 
-from birdsearch.intents import Left, inode, sha256_of
-from birdsearch.journal import Intent, sync_folder
+from birdsearch.files import sha256_of, sync_folder
+from birdsearch.intents import Left, inode
+from birdsearch.journal import Intent
 from birdsearch.records import shown
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from birdsearch import parts, upkeep
+from birdsearch import upkeep
 from birdsearch.catalog import Catalog
 from birdsearch.classify import Classes
 from birdsearch.errors import BackboneMismatchError, IndexDamagedError
+from birdsearch.files import sha256_of
 from birdsearch.folder import FORMAT, Folder
 from birdsearch.index import Index
 from birdsearch.records import shown
@@ -46,7 +47,7 @@ def create(
         folder.classifier.unlink(missing_ok=True)  # what a killed `create` with another backbone may have left
         if loaded.class_names:
             folder.write_classes(Classes.of(loaded))
-            identity["classifier_sha256"] = parts.checksum(folder.classifier)
+            identity["classifier_sha256"] = sha256_of(folder.classifier)
         with closing(Catalog(folder.catalog)) as catalog:
             catalog.upgrade()
             with catalog.transaction() as connection:

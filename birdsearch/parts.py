@@ -96,12 +96,6 @@ def sha256(data: bytes | memoryview) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def checksum(path: Path) -> str:
-    """The sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def vector_column(vectors: Vectors) -> Any:
     """Vectors (n, dim) as an Arrow array of lists of `dim` float32."""
     import pyarrow as pa

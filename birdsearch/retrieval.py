@@ -11,6 +11,7 @@ from birdsearch import parts, vectors
 from birdsearch.catalog import Catalog
 from birdsearch.commits import PartRow
 from birdsearch.errors import IndexDamagedError, RecallUnreachableError
+from birdsearch.files import sha256_of
 from birdsearch.folder import Folder
 from birdsearch.records import Filter, Ids, Match, Neighbours, Vectors, shown
 from birdsearch.refine import Refinement
@@ -132,7 +133,7 @@ class Retrieval:
             return None
         path = self._folder.refinement(chosen["sha256"])
         try:
-            if parts.checksum(path) == chosen["sha256"]:
+            if sha256_of(path) == chosen["sha256"]:
                 return Refinement.read(path)
             why = "it does not have the checksum it was written with"
         except OSError as error:

@@ -11,6 +11,7 @@ from birdsearch.classify import Classes
 from birdsearch.commits import PartRow
 from birdsearch.database import NEWEST
 from birdsearch.errors import IndexDamagedError, IndexVersionError
+from birdsearch.files import sha256_of
 from birdsearch.folder import Folder
 from birdsearch.records import shown
 
@@ -102,7 +103,7 @@ def write_classes_again(
     """Write classifier.npz from the backbone; returns the identity, with the new checksum. Needs the lock."""
     folder.write_classes(Classes.of(backbone))
     # Another numpy may lay the same numbers down otherwise.
-    identity = {**identity, "classifier_sha256": parts.checksum(folder.classifier)}
+    identity = {**identity, "classifier_sha256": sha256_of(folder.classifier)}
     with catalog.transaction() as connection:
         catalog.set_state(connection, "identity", identity)
     folder.write_identity(identity)
@@ -117,7 +118,7 @@ def refinement_problem(folder: Folder, catalog: Catalog) -> str | None:
     path = folder.refinement(chosen["sha256"])
     if not path.exists():
         return f"{shown(str(path))} is missing"
-    if parts.checksum(path) != chosen["sha256"]:
+    if sha256_of(path) != chosen["sha256"]:
         return f"{shown(str(path))} does not have the checksum it was written with"
     return None
 
@@ -128,7 +129,7 @@ def _classes_problem(folder: Folder, identity: dict[str, Any]) -> str | None:
         return None
     if not folder.classifier.exists():
         return f"{shown(str(folder.classifier))} is missing"
-    if parts.checksum(folder.classifier) != wanted:
+    if sha256_of(folder.classifier) != wanted:
         return f"{shown(str(folder.classifier))} does not have the checksum it was written with"
     return None
 
@@ -138,7 +139,7 @@ def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> 
     name = shown(str(path))
     if not path.exists():
         return f"{name} is missing"
-    if parts.checksum(path) != part.sha256:
+    if sha256_of(path) != part.sha256:
         return f"{name} does not have the checksum it was written with"
     try:
         stored = parts.read(path)

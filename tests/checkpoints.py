@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from birdsearch.backbones.registry import birder_registry
-from birdsearch.backbones.weights import sha256_of
+from birdsearch.files import sha256_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ SEED = 20261
 # Where the state on disk changes: a kill is tried in every line of these.
 WRITING = ["create", "_clear", "writing", "_sign", "_tidy", "durable", "write_durably", "write", "transaction"]
 WRITING += ["upgrade", "save", "save_engine", "remove", "settle_root", "set_label_sources", "commit", "drop_part"]
-WRITING += ["import_rows"]
+WRITING += ["import_rows", "sync_folder"]
 # Where the state in memory changes: an interrupt is tried in every line of these.
 RUNNING = ["run", "_read_all", "_take", "_take_twin", "_move", "_embed_waiting", "_embedded", "_refuse", "_ignore"]
 RUNNING += ["_judge_missing", "_flush", "_resolved_twins", "_filled", "_wait", "follow", "refresh", "save_engine"]

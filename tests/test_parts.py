@@ -9,6 +9,7 @@ import pytest
 
 from birdsearch import parts
 from birdsearch.errors import IndexDamagedError
+from birdsearch.files import sha256_of
 from birdsearch.parts import Part, PartReader, file_of
 
 
@@ -25,7 +26,7 @@ def test_a_part_comes_back_exactly_with_its_checksum(tmp_path: Path) -> None:
     path = file_of(tmp_path, 7)
     assert path.name == "00000007.parquet"
     sha256 = parts.write(path, wanted)
-    assert sha256 == parts.checksum(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert sha256 == sha256_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
     found = parts.read(path)
     for name in ("region_ids", "vectors", "norms"):
         assert np.array_equal(getattr(found, name), getattr(wanted, name))

@@ -18,8 +18,9 @@ from birdsearch.backbones.registry import (
     list_backbones,
     weights_of,
 )
-from birdsearch.backbones.weights import fetch, sha256_of
+from birdsearch.backbones.weights import fetch
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.files import sha256_of
 from birdsearch.records import Progress
 
 __all__ = [

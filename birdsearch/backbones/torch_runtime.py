@@ -13,8 +13,8 @@ import torch
 
 from birdsearch.backbones.backbone import Backbone, Facts, Raw
 from birdsearch.backbones.registry import ADVICE, BUILT_IN_SHA256, DEFAULT, architecture_of, birder_registry
-from birdsearch.backbones.weights import sha256_of
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.files import sha256_of
 from birdsearch.records import Classifier, Pixels, Vectors
 from birdsearch.taxonomy import species_of_class
 

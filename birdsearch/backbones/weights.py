@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.files import sha256_of
 from birdsearch.records import Progress
 
 TIMEOUT = 30.0  # seconds without a byte
@@ -39,12 +40,6 @@ def cache_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_cache_path("birdsearch", appauthor=False)
-
-
-def sha256_of(path: Path) -> str:
-    """The sha256 of a file's bytes, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fetch(weights: Weights, advice: str, progress: Progress | None = None) -> Path:
