@@ -10,7 +10,7 @@ import numpy.typing as npt
 from birdsearch.criteria import CRITERIA, Given, Words, id_of, lies_under
 from birdsearch.records import Photo, Pixels
 
-__all__ = ["POLICY", "PROTECTED", "SHARPNESS_LONGEST", "Choice", "best", "is_protected", "policy_order", "sharpness"]
+__all__ = ["POLICY", "PROTECTED", "SHARPNESS_LONGEST", "Choice", "best", "policy_order", "sharpness"]
 
 POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size", "oldest")
 PROTECTED = "protected: "  # how the reason of a photo begins that is not kept for its merits, but must stay
@@ -82,11 +82,6 @@ def policy_order(policy: Sequence[str], relation: str | None = None) -> tuple[st
     if "protected" in named and "preferred" not in named:
         named.insert(named.index("protected") + 1, "preferred")
     return (*named, *(name for name in usual if name not in named))
-
-
-def is_protected(path: str, protect: Sequence[str]) -> bool:
-    """Whether nothing may happen to a photo: it lies in one of these folders or below, links followed or not."""
-    return lies_under(path, protect)
 
 
 def _reason(told: Sequence[Words]) -> str:

@@ -10,7 +10,8 @@ import pytest
 from PIL import ImageFilter
 
 from birdsearch import keep, photos
-from birdsearch.keep import Choice, best, is_protected, policy_order
+from birdsearch.criteria import lies_under
+from birdsearch.keep import Choice, best, policy_order
 from birdsearch.records import Photo
 from tests.drawing import bird, write
 
@@ -151,22 +152,22 @@ def test_preferred_folders_come_right_after_protected_ones() -> None:
 
 
 def test_folders_are_compared_by_components_and_bytes(tmp_path: Path) -> None:
-    assert is_protected("/birds/wren/1.jpg", ["/birds"])
-    assert is_protected("/birds/1.jpg", ["/birds/"])
-    assert is_protected("/1.jpg", ["/"])
-    assert not is_protected("/birds2/1.jpg", ["/birds"])
-    assert not is_protected("/birds/1.jpg", [])
-    assert is_protected("/birds/../safe/1.jpg", ["/safe"])
+    assert lies_under("/birds/wren/1.jpg", ["/birds"])
+    assert lies_under("/birds/1.jpg", ["/birds/"])
+    assert lies_under("/1.jpg", ["/"])
+    assert not lies_under("/birds2/1.jpg", ["/birds"])
+    assert not lies_under("/birds/1.jpg", [])
+    assert lies_under("/birds/../safe/1.jpg", ["/safe"])
     odd = os.fsdecode(b"/w\xe4ren\n")
-    assert is_protected(odd + "/1.jpg", [odd])
-    assert not is_protected(os.fsdecode(b"/w\xf6ren\n/1.jpg"), [odd])
+    assert lies_under(odd + "/1.jpg", [odd])
+    assert not lies_under(os.fsdecode(b"/w\xf6ren\n/1.jpg"), [odd])
 
 
 def test_links_do_not_lead_around_protection(tmp_path: Path) -> None:
     (tmp_path / "safe").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "safe")
-    assert is_protected(str(tmp_path / "link/1.jpg"), [str(tmp_path / "safe")])
-    assert is_protected(str(tmp_path / "safe/1.jpg"), [str(tmp_path / "link")])
+    assert lies_under(str(tmp_path / "link/1.jpg"), [str(tmp_path / "safe")])
+    assert lies_under(str(tmp_path / "safe/1.jpg"), [str(tmp_path / "link")])
 
 
 def test_policy_names_what_counts_first() -> None:
