@@ -181,10 +181,7 @@ def _agreed(ours: Features, theirs: Features, pairs: npt.NDArray[np.int64]) -> t
 
 def _agreement(a: Look, b: Look, matrix: Matrix) -> tuple[float, float, Matrix]:
     """The share of the textured overlap that agrees, the overlap, and the transform made more exact."""
-    # Both at the scale of the coarser one, no larger than SIZE.
-    ours = min(1.0, SIZE / max(a.grey.shape), math.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    theirs = min(1.0, ours / math.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    (one, to_one), (other, to_other) = _smaller(a.grey, ours), _smaller(b.grey, theirs)
+    (one, to_one), (other, to_other) = _at_one_scale(a, b, matrix)
     start = to_other @ matrix @ np.linalg.inv(to_one)
     best = _correlation(one, other, start), start
     with_ecc = _refined(one, other, start)
@@ -193,6 +190,13 @@ def _agreement(a: Look, b: Look, matrix: Matrix) -> tuple[float, float, Matrix]:
         best = max(best, again, key=lambda each: each[0][0])
     (agreement, overlap), small = best
     return agreement, overlap, np.linalg.inv(to_other) @ small @ to_one
+
+
+def _at_one_scale(a: Look, b: Look, matrix: Matrix) -> tuple[tuple[Grey, Matrix], tuple[Grey, Matrix]]:
+    """Both pictures at the scale of the coarser one, no larger than SIZE, and where their pixels went."""
+    scale = math.sqrt(abs(np.linalg.det(matrix[:2, :2])))
+    ours = min(1.0, SIZE / max(a.grey.shape), scale)
+    return _smaller(a.grey, ours), _smaller(b.grey, min(1.0, ours / scale))
 
 
 def _smaller(grey: npt.NDArray[np.uint8], scale: float) -> tuple[Grey, Matrix]:
@@ -224,29 +228,37 @@ def _correlation(one: Grey, other: Grey, matrix: Matrix) -> tuple[float, float]:
 
     size, inverse = one.shape[::-1], cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(other, matrix[:2], size, flags=cv2.INTER_LINEAR | inverse)
-    inside = cv2.warpAffine(np.ones_like(other), matrix[:2], size, flags=cv2.INTER_NEAREST | inverse)
-    inside = cv2.erode(inside, np.ones((3, 3)))
-    one, moved = (cv2.GaussianBlur(grey, (0, 0), 1.0) * inside for grey in (one, moved))
-
-    def mean(values: Grey) -> Grey:
-        around = cv2.boxFilter(values, -1, (WINDOW, WINDOW), borderType=cv2.BORDER_CONSTANT)
-        return np.asarray(around / share, dtype=np.float32)
-
-    share = np.maximum(cv2.boxFilter(inside, -1, (WINDOW, WINDOW), borderType=cv2.BORDER_CONSTANT), 1e-3)
-    means = mean(one), mean(moved)
-    spread = [
-        np.maximum(mean(grey * grey) - middle * middle, 0) for grey, middle in zip((one, moved), means, strict=True)
-    ]
-    together = mean(one * moved) - means[0] * means[1]
-    correlation = together / np.sqrt((spread[0] + NOISE) * (spread[1] + NOISE))
+    covered = cv2.warpAffine(np.ones_like(other), matrix[:2], size, flags=cv2.INTER_NEAREST | inverse)
+    inside: Grey = np.asarray(cv2.erode(covered, np.ones((3, 3))), dtype=np.float32)
+    one, moved = (np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32) for grey in (one, moved))
+    correlation, variance, share = _around(one, moved, inside, WINDOW)
     # What is flat in both tells nothing; what is flat in one of them only speaks against it.
-    weight = np.minimum(np.sqrt(np.maximum(spread[0], spread[1])), 20.0) * (inside > 0) * (share > 0.3)
-    weight[np.maximum(spread[0], spread[1]) < 2 * NOISE] = 0
+    weight = np.minimum(np.sqrt(variance), 20.0) * (inside > 0) * (share > 0.3)
+    weight[variance < 2 * NOISE] = 0
     area = float(inside.sum())
     smaller = min(one.size, other.size / max(1e-6, abs(np.linalg.det(matrix[:2, :2]))))
     total = float(weight.sum())
     agreed = float((weight * (correlation > CORRELATED)).sum())
     return (agreed / total if total > 0 else 0.0), float(min(1.0, area / smaller))
+
+
+def _around(one: Grey, other: Grey, inside: Grey, window: int) -> tuple[Grey, Grey, Grey]:
+    """What a square window around each pixel (h, w) shows of two pictures where `inside` is 1, not 0.
+
+    Their correlation, the larger of their variances, and the share of the window that is inside.
+    """
+    import cv2
+
+    def mean(values: Grey) -> Grey:
+        total = cv2.boxFilter(values * inside, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(total / share, dtype=np.float32)
+
+    share = np.maximum(cv2.boxFilter(inside, -1, (window, window), borderType=cv2.BORDER_CONSTANT), 1e-3)
+    means = mean(one), mean(other)
+    spread = [np.maximum(mean(grey * grey) - m * m, 0) for grey, m in zip((one, other), means, strict=True)]
+    together = mean(one * other) - means[0] * means[1]
+    correlation: Grey = np.asarray(together / np.sqrt((spread[0] + NOISE) * (spread[1] + NOISE)), dtype=np.float32)
+    return correlation, np.maximum(*spread), np.asarray(share, dtype=np.float32)
 
 
 # Two exposures of one moment share their background: most of it agrees, the bird does not -----------------------------
@@ -256,9 +268,7 @@ def _changed(a: Look, b: Look, matrix: Matrix) -> float:
     """The share of the overlap that shows something else: other grey levels and another structure, in one piece."""
     import cv2
 
-    scale = math.sqrt(abs(np.linalg.det(matrix[:2, :2])))
-    ours = min(1.0, SIZE / max(a.grey.shape), scale)
-    (one, to_one), (other, to_other) = _smaller(a.grey, ours), _smaller(b.grey, min(1.0, ours / scale))
+    (one, to_one), (other, to_other) = _at_one_scale(a, b, matrix)
     place, size = (to_other @ matrix @ np.linalg.inv(to_one))[:2], one.shape[::-1]
     nearest, linear = (how | cv2.WARP_INVERSE_MAP for how in (cv2.INTER_NEAREST, cv2.INTER_LINEAR))
     laid = cv2.warpAffine(other, place, size, flags=linear, borderMode=cv2.BORDER_REPLICATE)
@@ -270,16 +280,8 @@ def _changed(a: Look, b: Look, matrix: Matrix) -> float:
     gain, offset = _light(one, moved, inside > 0)
     # Both as far as both could show it: what was brightened has lost its brightest parts.
     one, moved = np.clip(one, offset, 255 * gain + offset), np.clip(gain * moved + offset, 0, 255)
-
-    def mean(values: Grey) -> Grey:
-        return np.asarray(cv2.boxFilter(values * inside, -1, (7, 7), borderType=cv2.BORDER_CONSTANT) / share)
-
-    share = np.maximum(cv2.boxFilter(inside, -1, (7, 7), borderType=cv2.BORDER_CONSTANT), 1e-3)
-    means = mean(one), mean(moved)
-    spread = [np.maximum(mean(grey * grey) - m * m, 0) for grey, m in zip((one, moved), means, strict=True)]
-    together = mean(one * moved) - means[0] * means[1]
-    alike = together / np.sqrt((spread[0] + NOISE) * (spread[1] + NOISE))
-    other_structure = (alike < 0.5) | (np.maximum(spread[0], spread[1]) < 2 * NOISE)
+    correlation, variance, _ = _around(one, moved, inside, 7)
+    other_structure = (correlation < 0.5) | (variance < 2 * NOISE)
     contrast = max(6.0, float(one[inside > 0].std()))
     wrong = other_structure & (np.abs(one - moved) > max(12.0, 0.35 * contrast)) & (inside > 0)
     # Opened, so that thin things do not count: letters, and edges that lie half a pixel beside each other.
