@@ -16,6 +16,7 @@ from birdsearch import (
     clusters,
     duplicates,
     evaluate,
+    naming,
     neighbours,
     pairs,
     refine,
@@ -207,10 +208,8 @@ def _told(
 ) -> list[dict[str, float]] | None:
     """What the backbone says of each photo in the words of the labels; None where it knows none of them."""
     label_of: dict[str, str] = {}
-    for label in sorted({label for label in labels if label}):
-        meant = taxonomy.resolve(label)
-        if meant.rank == "species" and len(meant.candidates) == 1:
-            label_of.setdefault(meant.candidates[0], label)
+    for label, name in naming.species_of(labels, naming.overrides(catalog)).items():
+        label_of.setdefault(name, label)
     told: list[dict[str, float]] = []
     for start in range(0, len(ids), BLOCK):
         some = ids[start : start + BLOCK].tolist()
@@ -266,6 +265,15 @@ def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
     first = centred @ directions[:, :-3:-1]
     places[:, : first.shape[1]] = first
     return places
+
+
+def placed(gathered: Gathered, catalog: Catalog, ids: Sequence[int]) -> Vectors:
+    """The places (n, 2) of these photos on the map. Raises PhotoUnknownError for an unknown id."""
+    place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
+    catalog.photos([photo_id for photo_id in ids if photo_id not in place])  # raises for an unknown id
+    if away := [photo_id for photo_id in ids if photo_id not in place]:
+        raise ValueError(f"photo {away[0]} is missing, or does not satisfy the filter: it has no place on the map")
+    return coordinates(gathered.rows)[[place[photo_id] for photo_id in ids]]
 
 
 # What a photo shows ---------------------------------------------------------------------------------------------------

@@ -239,14 +239,19 @@ class Catalog(Database):
             best[photo_id] = min(source, best.get(photo_id, source), key=AUTHORITY.index)
         return [best.get(photo_id) for photo_id in photo_ids]
 
+    def label_counts(self, where: Filter | None = None) -> dict[str, int]:
+        """Label -> how many visible photos bear it, of those that satisfy the filter."""
+        query = sa.select(photos.c.label, sa.func.count()).where(photos.c.label.is_not(None)).group_by(photos.c.label)
+        with self.transaction() as connection:
+            return dict(connection.execute(query.where(*conditions(where, connection))).all())
+
     # Reading
 
     def count(self, where: Filter | None = None) -> int:
         """How many visible photos satisfy the filter."""
         with self.transaction() as connection:
-            return int(
-                connection.scalar(sa.select(sa.func.count(photos.c.id)).where(*conditions(where, connection))) or 0
-            )
+            query = sa.select(sa.func.count(photos.c.id)).where(*conditions(where, connection))
+            return int(connection.scalar(query) or 0)
 
     def counts(self) -> dict[str, int]:
         """How many photos, missing ones, labelled ones, failures, parts and stored vectors there are."""
@@ -407,9 +412,8 @@ class Catalog(Database):
         for row in chunked(connection, lambda some: query.where(predictions.c.photo_id.in_(some)), ids):
             guess = Prediction(row.species, row.probability, row.rank, row.level, row.class_name)
             said.setdefault(row.photo_id, []).append(guess)
-        rows = chunked(
-            connection, lambda some: sa.select(photos).where(photos.c.id.in_(some)).order_by(photos.c.id), ids
-        )
+        wanted = sa.select(photos).order_by(photos.c.id)
+        rows = chunked(connection, lambda some: wanted.where(photos.c.id.in_(some)), ids)
         return [
             Photo(
                 **{name: getattr(row, name) for name in STORED},

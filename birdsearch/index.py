@@ -191,6 +191,27 @@ class Index(Reader):
         held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
         return self.label(read_corrections(Path(path), held), author=author)
 
+    def set_names(self, path: str | os.PathLike[str]) -> int:
+        """Say what labels mean, by a CSV with the columns name and species, instead of what was said before.
+
+        An empty species keeps a name unresolved; lines that say what birdsearch takes a name for anyway count for
+        nothing, and a file without lines takes everything back. Returns how many names have a meaning of their own.
+        Raises InputFileError, with the line, for what is no bird.
+        """
+        from birdsearch import naming, taxonomy
+
+        said = taxonomy.read_overrides(Path(path))
+        with self._folder.writing():
+            self._clear()
+            with self._catalog.transaction() as connection:
+                self._catalog.set_state(connection, naming.STATE, said)
+                self._catalog.bump(connection)
+            self._retrieval.save_engine()
+        if strangers := naming.strangers(self._catalog, said):
+            some = ", ".join(shown(name) for name in strangers[:3])
+            logger.warning("names that are no label of this index: %d (%s)", len(strangers), some)
+        return len(said)
+
     # Upkeep
 
     def optimize(

@@ -17,6 +17,7 @@ from birdsearch.records import (
     Evaluation,
     Failure,
     Filter,
+    Name,
     Photo,
     Progress,
     SpeciesReport,
@@ -54,21 +55,7 @@ class Reader(Asker):
 
     def info(self) -> dict[str, Any]:
         """What the index is and holds, as plain values."""
-        return {
-            "path": str(self.path),
-            "format": self._identity["format"],
-            "created": self._identity["created"],
-            "backbone": self._identity["backbone"]["name"],
-            "dim": self._identity["backbone"]["dim"],
-            "weights_sha256": self._identity["backbone"].get("weights_sha256"),
-            "engine": self._retrieval.engine_name(),
-            "refined": self._catalog.get_state("refinement") is not None,
-            "runtimes": self._catalog.runtimes(),
-            **self._catalog.counts(),
-            "folders": [os.fsdecode(root) for root in self._catalog.roots_in_use()],
-            "labels": {os.fsdecode(f): choice for f, choice in self._catalog.label_sources().items()},
-            "bytes": self._folder.bytes(),
-        }
+        return upkeep.facts(self._folder, self._catalog, self._retrieval, self._identity)
 
     # Duplicates
 
@@ -128,6 +115,18 @@ class Reader(Asker):
         return actions.runs(self._folder)
 
     # Species
+
+    def names(self, where: Filter | None = None) -> list[Name]:
+        """What each label of these photos is taken for, the least sure first; `Index.set_names` corrects it."""
+        from birdsearch import naming
+
+        return naming.names(self._catalog, where)
+
+    def unlisted_names(self) -> list[str]:
+        """The labels that AviList does not have and nobody has said anything of: those `names` had to work out."""
+        from birdsearch import naming
+
+        return naming.unlisted(self._catalog)
 
     def clusters(
         self,
@@ -200,12 +199,7 @@ class Reader(Asker):
         """
         from birdsearch import analysis
 
-        gathered = self._gathered(where)
-        place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
-        self._catalog.photos([photo_id for photo_id in ids if photo_id not in place])  # raises for an unknown id
-        if away := [photo_id for photo_id in ids if photo_id not in place]:
-            raise ValueError(f"photo {away[0]} is missing, or does not satisfy the filter: it has no place on the map")
-        return analysis.coordinates(gathered.rows)[[place[photo_id] for photo_id in ids]]
+        return analysis.placed(self._gathered(where), self._catalog, ids)
 
     # Handing on, checking
 

@@ -177,6 +177,20 @@ class DuplicateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Name:
+    """A label of an index, and what it is taken for."""
+
+    label: str
+    photos: int  # that bear it
+    rank: str | None  # "species", "genus", "family", "order"; None where it stays unresolved
+    scientific: str | None  # of AviList, at that rank
+    english: str | None  # None where there is none
+    candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
+    how: str  # "exact", "synonym", "spelling", "guess", "override" (somebody said so), "unresolved"
+    score: float  # 1 for an exact name or an override, 0 for what stays unresolved
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """Photos that lie together."""
 

@@ -1,8 +1,9 @@
 """Which bird a name means: class strings of networks and people's folder names, by the AviList checklist."""
 
 import csv
+import io
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,10 +17,12 @@ __all__ = [
     "Resolution",
     "Taxon",
     "is_bird",
+    "is_listed",
     "lineage",
     "read_overrides",
     "resolve",
     "resolve_many",
+    "same",
     "species_of_class",
 ]
 
@@ -60,8 +63,13 @@ def resolve(name: str, *, overrides: Mapping[str, str] | None = None) -> Resolut
 
 def resolve_many(names: Iterable[str], *, overrides: Mapping[str, str] | None = None) -> list[Resolution]:
     """`resolve` for each of the names, in their order."""
-    meanings = {key(given): species.strip() for given, species in (overrides or {}).items()}
-    return [_overridden(name, meanings.get(key(name))) for name in names]
+    meanings = {same(given): species.strip() for given, species in (overrides or {}).items()}
+    return [_overridden(name, meanings.get(same(name))) for name in names]
+
+
+def same(name: str) -> str:
+    """What names that differ in case, spaces and signs only have in common: they have one meaning."""
+    return key(name) or name
 
 
 def _overridden(name: str, meant: str | None) -> Resolution:
@@ -73,25 +81,67 @@ def _overridden(name: str, meant: str | None) -> Resolution:
     return replace(_resolved(meant), name=name, how="override", score=1.0)
 
 
+def is_listed(name: str) -> bool:
+    """Whether AviList itself has the name: quick, for no older list is read and nothing is guessed."""
+    return _lineage_parts(name) is not None or any(_listed(name, given, world()) for given in _spellings(name))
+
+
 def read_overrides(path: str | Path) -> dict[str, str]:
-    """A CSV with the columns name, species: what names mean, whatever birdsearch would take them for."""
+    """A CSV with the columns name, species: what names mean, where birdsearch would not take them for that anyway.
+
+    Other columns are passed over, so the table of `birdsearch names --csv` can be corrected and read. An empty species
+    keeps a name unresolved. A file with nothing in it says nothing.
+    """
+    said: dict[str, tuple[int, str, str]] = {}  # `same` of a name -> line, name, species
     overrides: dict[str, str] = {}
+    for line, name, species in _rows(path):
+        meant, own = _meant(name, species), _meant(name, _own(name))
+        if species and (meant[0] is None or not name.strip()):
+            what = f"AviList has no bird called {species!r}" if name.strip() else f"no name that means {species!r}"
+            raise InputFileError(
+                f"{path}, line {line}: {what}. "
+                "Write its scientific or English name, or leave it empty to keep the name unresolved"
+            )
+        first, other, before = said.setdefault(same(name), (line, name, species))
+        if _meant(other, before) != meant and (meant != own or other in overrides):
+            raise InputFileError(
+                f"{path}, line {line}: {name!r} is {species!r}, but line {first} has {other!r} as {before!r}. "
+                "Names that differ in case, spaces and signs only are one name: say the same of both"
+            )
+        if meant != own:
+            overrides[name] = species
+    return overrides
+
+
+def _rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
+    """Line number, name and species of each row of a CSV."""
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            if not {"name", "species"} <= set(reader.fieldnames or ()):
-                raise InputFileError(f"{path} has no columns name and species in its first line: name,species")
-            for row in reader:
-                meant = (row["species"] or "").strip()
-                if meant and _resolved(meant).how not in ("exact", "synonym"):
-                    raise InputFileError(
-                        f"{path}, line {reader.line_num}: AviList has no bird called {meant!r}. "
-                        "Write its scientific or English name, or leave it empty to keep the name unresolved"
-                    )
-                overrides[row["name"] or ""] = meant
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        first = text.partition("\n")[0]
+        dialect = ";" if first.count(";") > first.count(",") else ","  # as spreadsheets of some countries write it
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=dialect)
+        if text.strip() and not {"name", "species"} <= set(reader.fieldnames or ()):
+            raise InputFileError(f"{path} has no columns name and species in its first line: name,species")
+        for row in reader:
+            yield reader.line_num, row["name"] or "", (row["species"] or "").strip()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputFileError(f"{path} cannot be read as a CSV in UTF-8: {error}") from error
-    return overrides
+
+
+def _own(name: str) -> str:
+    """What a table of names shows as the species of a name nobody has said anything of."""
+    taxon = _resolved(name).taxon
+    return "" if taxon is None else taxon.scientific
+
+
+def _meant(name: str, said: str) -> tuple[str | None, Taxon | None]:
+    """Rank and taxon that a table gives a name; (None, None) where it keeps it unresolved, or says no bird's name."""
+    if said and said == _own(name):  # also what only the whole name leads to: other life, a genus called like a bird
+        found = _resolved(name)
+    else:
+        found = _resolved(said)
+        found = found if found.how in ("exact", "synonym") and is_bird(found) else _unresolved(said)
+    return found.rank, found.taxon
 
 
 @lru_cache(maxsize=65536)
@@ -162,7 +212,7 @@ def _resolved(name: str) -> Resolution:
     if _SYNSET.match(name):
         return _unresolved(name)  # ImageNet's classes are no species of a checklist
     known = world()
-    spellings = dict.fromkeys([name, _NUMBER.sub("", name), _BRACKETS.sub(" ", _NUMBER.sub("", name))])
+    spellings = _spellings(name)
     for given in spellings:
         found = _listed(name, given, known)
         if found is not None:
@@ -172,10 +222,16 @@ def _resolved(name: str) -> Resolution:
         found = _formerly(name, given, older)
         if found is not None:
             return found
-    found_words = matching.match(words(list(spellings)[-1]))
+    found_words = matching.match(words(spellings[-1]))
     if found_words is None:
         return _unresolved(name)
     return _meaning(name, found_words.species, found_words.how, found_words.score)
+
+
+def _spellings(name: str) -> list[str]:
+    """A name as it is, and without what is set before or behind it."""
+    bare = _NUMBER.sub("", name)
+    return list(dict.fromkeys([name, bare, _BRACKETS.sub(" ", bare)]))
 
 
 def _listed(name: str, given: str, known: World) -> Resolution | None:

@@ -1,5 +1,6 @@
 """Verify and repair: every promise of the on-disk format, checked and, where possible, made good."""
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,31 @@ from birdsearch.errors import IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
 from birdsearch.folder import Folder
 from birdsearch.records import shown
+from birdsearch.retrieval import Retrieval
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
 
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
+
+
+def facts(folder: Folder, catalog: Catalog, retrieval: Retrieval, identity: dict[str, Any]) -> dict[str, Any]:
+    """What an index is and holds, as plain values."""
+    return {
+        "path": str(folder.path),
+        "format": identity["format"],
+        "created": identity["created"],
+        "backbone": identity["backbone"]["name"],
+        "dim": identity["backbone"]["dim"],
+        "weights_sha256": identity["backbone"].get("weights_sha256"),
+        "engine": retrieval.engine_name(),
+        "refined": catalog.get_state("refinement") is not None,
+        "runtimes": catalog.runtimes(),
+        **catalog.counts(),
+        "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
+        "labels": {os.fsdecode(f): choice for f, choice in catalog.label_sources().items()},
+        "bytes": folder.bytes(),
+    }
 
 
 def problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from . import asking, demo, duplicates, indexing, networks, species
+from . import asking, demo, duplicates, indexing, names, networks, species
 from .running import Guarded
 
 app = typer.Typer(
@@ -67,6 +67,7 @@ _add(
     "birdsearch audit --index garden --checklist berlin.txt --html audit.html",
 )
 _add("label", species.label, "Compare species", "birdsearch label --index garden --from corrections.csv --author Ana")
+_add("names", names.names, "Compare species", "birdsearch names --index garden --guessed")
 _add("evaluate", species.evaluate, "Compare species", "birdsearch evaluate --index garden --csv")
 _add("split", species.split, "Compare species", "birdsearch split lists --index garden --shares 0.7,0.15,0.15")
 _add("info", indexing.info, "Look after", "birdsearch info --index garden")

@@ -8,7 +8,7 @@ import typer
 
 from birdsearch.errors import IndexMissingError
 
-from . import options, show
+from . import names, options, show
 from .options import BackboneName, Csv, Device, IndexName, Json, Precision, Runtime
 from .progress import progress
 
@@ -45,11 +45,13 @@ def index(
     path = options.index_path(index)
     with open_or_create(path, backbone, runtime, device, precision) as opened, progress() as tell:
         report = opened.add(folders, labels=labels, prune=prune, progress=tell)
+        unlisted = opened.unlisted_names() if labels not in (None, "none") else []
     if json:
         show.print_json(report)
     else:
         show.print_summary(report)
     show.note_failures(report, f"birdsearch failures{options.index_option(index)}")
+    names.note_unlisted(unlisted, index)
     if not (report.added or report.changed or report.unchanged or report.moved or report.failed):
         show.note(
             "No photos there. birdsearch reads JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF and HEIC, hidden files aside."

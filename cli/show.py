@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FAILURES_SHOWN = 5
 SHORTEST_PATH = 24  # terminal cells
-SHRINKABLE = ("path", "species", "reason", "name", "class")  # columns that give room where it is short
+SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that give room where it is short
 PHOTO_COLUMNS = (
     "id", "species", "species_source", "label", "prediction", "probability", "taken_at", "taken_offset", "camera",
     "camera_serial", "lens", "latitude", "longitude", "observer", "notes", "rating", "width", "height", "format",

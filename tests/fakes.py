@@ -4,7 +4,10 @@ import time
 
 import numpy as np
 
-from birdsearch.records import Pixels, Vectors
+from birdsearch.backbones.backbone import Backbone, Facts
+from birdsearch.backbones.own import OwnNetwork
+from birdsearch.records import Classifier, Pixels, Vectors
+from birdsearch.taxonomy import species_of_class
 
 
 class FakeBackbone:
@@ -38,3 +41,18 @@ class FakeBackbone:
         edges = np.stack([step.reshape(n, -1).mean(axis=1) for step in steps], axis=1)
         # Never all zero, even for a photo of one flat mid-grey.
         return np.concatenate([*colours, edges + 0.02], axis=1).astype(np.float32)
+
+
+def classifying(names: tuple[str, ...], weights: Vectors, bias: Vectors) -> Backbone:
+    """The same with classes; their scores are weights (classes, 16) @ embedding + bias (classes,)."""
+    species = [species_of_class(name) for name in names]
+    facts = Facts(
+        name="fake classes",
+        dim=FakeBackbone.dim,
+        input_size=FakeBackbone.input_size,
+        class_names=names,
+        class_species=tuple(name for name, _ in species),
+        class_levels=tuple(level for _, level in species),
+        classifier=Classifier(weights, bias, names),
+    )
+    return Backbone(facts, OwnNetwork(FakeBackbone()))

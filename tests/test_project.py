@@ -76,6 +76,7 @@ GROUP_OF = {
     "criteria": "duplicates",
     "dedupe": "index",
     "analysis": "index",
+    "naming": "index",
     "comparing": "index",
     "actions": "index",
     "journal": "index",
