@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image, ImageEnhance, ImageOps
 import birdsearch
 from birdsearch import Filter, Index, keep, samples
 from birdsearch.planfile import Plan
+from birdsearch.proposals import Proposals
 from birdsearch.records import DuplicateReport
 from tests.fakes import FakeBackbone
 
@@ -256,3 +258,12 @@ def test_a_plan_by_another_policy_keeps_other_photos(place: Path, index: Index) 
     assert sorted(step.relation for step in largest.steps if step.relation) == ["burst", *["variant"] * 6]
     with pytest.raises(ValueError, match="biggest"):
         index.plan(report, policy=["biggest"])
+
+
+def test_pairs_that_lie_in_files_are_found_as_well(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = index.duplicates()
+    monkeypatch.setattr("birdsearch.dedupe.Proposals", partial(Proposals, 5))
+    spilled = index.duplicates()
+    assert spilled.pairs == held.pairs
+    assert spilled.groups == held.groups
+    assert spilled.counts == held.counts
