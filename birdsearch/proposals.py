@@ -12,7 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdsearch.records import Ids
+from birdsearch.errors import IndexUnwritableError
+from birdsearch.files import why
+from birdsearch.records import Ids, shown
 
 HELD = 1_000_000  # pairs in memory; beside them one more block of about as many is made when they are read
 _ROW_GROUP = 65_536  # pairs; one is the least that is read of a file
@@ -69,12 +71,19 @@ class Proposals:
         return found
 
     def _spill(self) -> None:
-        if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="birdsearch-")
         pairs = _distinct(_joined(self._waiting))
         self._waiting = []
-        self._files.append(Path(self._folder.name, f"{len(self._files):06}.parquet"))
-        pq.write_table(pa.table({"a": pairs[:, 0], "b": pairs[:, 1]}), self._files[-1], row_group_size=_ROW_GROUP)
+        try:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="birdsearch-")
+            file = Path(self._folder.name, f"{len(self._files):06}.parquet")
+            pq.write_table(pa.table({"a": pairs[:, 0], "b": pairs[:, 1]}), file, row_group_size=_ROW_GROUP)
+        except OSError as error:
+            raise IndexUnwritableError(
+                f"the pairs to look at cannot be kept in {shown(tempfile.gettempdir())} ({why(error)}): make room there, "
+                "or set TMPDIR to a folder that has room."
+            ) from error
+        self._files.append(file)
 
     def _edges(self) -> list[int]:
         """Lower ids at which blocks begin, so that each has about as many pairs as are held."""

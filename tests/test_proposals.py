@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from birdsearch.errors import IndexUnwritableError
 from birdsearch.proposals import Proposals
 
 
@@ -51,3 +52,9 @@ def test_files_go_when_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         proposed.add(drawn(100))
         assert list(tmp_path.iterdir())
     assert not list(tmp_path.iterdir())
+
+
+def test_no_room_for_many_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "away"))
+    with Proposals(10) as proposed, pytest.raises(IndexUnwritableError, match="TMPDIR"):
+        proposed.add(drawn(100))
