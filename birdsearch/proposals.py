@@ -80,7 +80,7 @@ class Proposals:
             pq.write_table(pa.table({"a": pairs[:, 0], "b": pairs[:, 1]}), file, row_group_size=_ROW_GROUP)
         except OSError as error:
             raise IndexUnwritableError(
-                f"the pairs to look at cannot be kept in {shown(tempfile.gettempdir())} ({why(error)}): make room there, "
+                f"the pairs to look at cannot be kept in {shown(tempfile.gettempdir())} ({why(error)}): make room, "
                 "or set TMPDIR to a folder that has room."
             ) from error
         self._files.append(file)
