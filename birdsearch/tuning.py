@@ -173,12 +173,21 @@ def _climb(engine: engines.Engine, exam: _Exam, recall: float) -> float:
 
 
 def _deepen(engine: engines.Engine, exam: _Exam, recall: float) -> None:
-    """Set the effort for the second depth, from which search reckons that for any other."""
-    first = engine.settings["effort"][0]
-    for effort in [effort for effort in EFFORTS[engine.name] if effort >= first]:
-        engine.settings = {**engine.settings, "effort": [first, effort]}
-        if exam.sit(engine, DEPTHS[1])[0] >= recall:
-            break
+    """Set effort and factor for the second depth, from which search reckons those for any other."""
+    start = dict(engine.settings)
+    first, factor = start["effort"][0], start["factor"]
+    tried: list[tuple[bool, float, dict[str, Any]]] = []  # reached; speed, or else recall; settings
+    for deeper in [one for one in FACTORS if one >= factor]:
+        last = -1.0
+        for effort in [effort for effort in EFFORTS[engine.name] if effort >= first]:
+            engine.settings = {**start, "effort": [first, effort], "factor": [factor, deeper]}
+            found, speed = exam.sit(engine, DEPTHS[1])
+            tried.append((found >= recall, speed if found >= recall else found, engine.settings))
+            # As in `_climb`: the shortlist is what loses them.
+            if found >= recall or found < last + 1e-3:
+                break
+            last = found
+    engine.settings = max(tried, key=lambda one: one[:2])[2]
 
 
 def _main_directions(sample: Vectors) -> Vectors:

@@ -227,17 +227,16 @@ class Engine:
 
     def _search_inner(self, queries: Vectors, k: int, allowed: Positions | None, depth: float) -> Neighbours:
         """A shortlist by the short codes, then its whole rows."""
-        first, second = self.settings["effort"]  # for answers 10 and 100 deep
-        effort = first * (second / first) ** max(0.0, np.log10(depth / 10))
+        effort = _for_depth(self.settings["effort"], depth)
         turned = np.ascontiguousarray(queries @ self._turn.T)
-        many = min(len(self), int(np.ceil(k * self.settings["factor"])) + SPARE)
+        many = min(len(self), int(np.ceil(k * _for_depth(self.settings["factor"], k))) + SPARE)
         selector = self._selector(allowed)
         if self.name == "ivf":
             cells = int(self.settings["cells"] * max(1.0, depth / 10))
             positions = _probe(self._inner, turned, many, selector, effort, cells)
         else:
             # The filter only drops answers on the way: the walk must be as wide as the last of them lies deep.
-            wide = max(many, round(effort), round(depth * self.settings["factor"]) + SPARE)
+            wide = max(many, round(effort), round(depth * _for_depth(self.settings["factor"], 10)) + SPARE)
             params = library(self.dim).SearchParametersHNSW(sel=selector, efSearch=wide)
             positions = self._inner.search(turned, many, params=params)[1]
         return best(np.where(positions < 0, -1, self.ids[positions]), self._score(queries, positions), k)
@@ -339,6 +338,12 @@ def empty(name: str, dim: int, *, turn: Vectors | None = None, cells: int = 0) -
     faiss.copy_array_to_vector(turn.ravel(), transform.A)
     transform.is_trained = True
     return Engine(faiss.IndexRefine(faiss.IndexPreTransform(transform, inner), rows), no_ids, name=name)
+
+
+def _for_depth(setting: float | list[float], depth: float) -> float:
+    """A setting that was tuned for answers 10 and 100 deep, for another depth; older engines have one for all."""
+    first, second = setting if isinstance(setting, list) else (setting, setting)
+    return float(first * (second / first) ** max(0.0, np.log10(depth / 10)))
 
 
 def _opened(index: Any) -> tuple[Any, Any, Any]:
