@@ -132,6 +132,22 @@ class Gathered:
         parts = [engine.search(self.rows[start : start + BLOCK], k) for start in range(0, len(self.rows), BLOCK)]
         return Neighbours(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "scores")))
 
+    def others(self, k: int) -> Neighbours:
+        """The k nearest of each row but itself, as row numbers; one less than there are rows where these are fewer."""
+        count = len(self.rows)
+        k = min(k, max(0, count - 1))
+        if k == 0:
+            return Neighbours(np.empty((count, 0), dtype=np.int64), np.empty((count, 0), dtype=np.float32))
+        near = self.neighbours(k + 1)
+        ids, scores = near.ids, near.scores
+        short = (ids < 0).any(axis=1)  # an engine that looks at a part of the rows only may find fewer
+        if short.any():
+            exact = vectors.near(self.rows, np.arange(count), self.rows[short], k + 1)
+            ids[short], scores[short] = exact.ids, exact.scores
+        kept = ids != np.arange(count)[:, None]
+        kept[kept.all(axis=1), -1] = False  # among many copies a row may not have found itself
+        return Neighbours(ids[kept].reshape(count, k), scores[kept].reshape(count, k))
+
 
 def gather(catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> Gathered:
     """The visible photos that satisfy the filter, with their vectors."""

@@ -118,7 +118,9 @@ def read_about(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError):
         whole = False
     if not whole:
-        raise InputFileError(f"{shown(str(path))} was not written by `birdsearch export`: export the photos again.")
+        raise InputFileError(
+            f"{shown(str(path))} was not written by `birdsearch export --for parquet`: export the photos again."
+        )
     return about
 
 

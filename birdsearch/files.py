@@ -282,6 +282,23 @@ def durable(path: Path) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
 
 
+@contextmanager
+def durable_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill that is in place, whole, when the block ends, where nothing or an empty folder was before.
+
+    On any error nothing is left. Its files must be synced by who writes them.
+    """
+    from tempfile import TemporaryDirectory  # most commands need it not
+
+    path = path.resolve()  # nothing can take the place of a link to an empty folder
+    with TemporaryDirectory(prefix=".", suffix=UNFINISHED, dir=path.parent) as place:
+        folder = Path(place, path.name)
+        folder.mkdir()
+        yield folder
+        folder.replace(path)
+    sync_folder(path.parent)
+
+
 def sync_folder(folder: str | os.PathLike[str]) -> None:
     """What was renamed in a folder is on the disk when this returns."""
     if os.name == "nt":

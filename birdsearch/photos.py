@@ -6,7 +6,8 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFile
 
-from birdsearch.errors import PhotoMissingError, PhotoUnreadableError
+from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError
 from birdsearch.exif import describe
 from birdsearch.files import FileBytes, FoundFile, Ignored, NotAPhotoError, check, missing, read, scan
 from birdsearch.records import Photo, Pixels, shown
@@ -36,6 +37,7 @@ __all__ = [
     "read",
     "scan",
     "thumbnail",
+    "thumbnails",
 ]
 
 MAX_PIXELS = 500_000_000  # of one picture: panoramas of 200 megapixels pass, decompression bombs do not
@@ -319,6 +321,20 @@ def picture(image: ImageLike, longest: int = 1024) -> Pixels:
 def thumbnail(image: ImageLike, longest: int = 256) -> bytes:
     """Any picture as a small JPEG file."""
     return encode(picture(image, longest), "JPEG")
+
+
+def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
+    """The same of many files; None where there is no picture to show."""
+
+    def one(path: str) -> bytes | None:
+        try:
+            return thumbnail(path, longest)
+        except PhotoError:
+            return None
+
+    # Pillow lets other threads run while it decodes.
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(one, paths))
 
 
 def pixels_sha256(image: ImageLike) -> str:

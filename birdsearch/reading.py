@@ -203,11 +203,18 @@ class Reader(Asker):
 
     # Handing on, checking
 
-    def export(self, path: str | os.PathLike[str], where: Filter | None = None) -> int:
-        """Write photos, species, predictions and vectors into one Parquet file; returns how many photos."""
-        from birdsearch.exchange import export_photos
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        where: Filter | None = None,
+        to: str = "parquet",
+        *,
+        progress: Progress | None = None,
+    ) -> int:
+        """Write photos for another tool: "parquet", "csv", "embedding-atlas" or "fiftyone"; returns how many photos."""
+        from birdsearch.exchange import Export
 
-        return export_photos(self._catalog, self._retrieval, Path(path), where, self._identity["backbone"])
+        return Export(self._catalog, self._retrieval, self._identity["backbone"], where, progress).write(Path(path), to)
 
     def verify(self) -> VerifyReport:
         """Check every promise of the format; reads all of the index and none of the photos."""

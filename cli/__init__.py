@@ -46,7 +46,7 @@ def _add(name: str, command: Callable[..., None], panel: str, example: str) -> N
 _add("demo", demo.demo, "Start", "birdsearch demo --photos ~/Pictures/birds")
 _add("index", indexing.index, "Build", "birdsearch index ~/Pictures/birds --index garden --labels folder")
 _add("import", indexing.import_, "Build", "birdsearch import garden.parquet --index copy")
-_add("export", indexing.export, "Build", "birdsearch export wrens.parquet --index garden --species Wren")
+_add("export", indexing.export, "Build", "birdsearch export wrens.csv --for csv --index garden --species Wren")
 _add(
     "query",
     asking.query,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from birdsearch.errors import IndexMissingError
+from birdsearch.formats import PHOTO_COLUMNS, photo_row
 
 from . import options, show
 from .options import OUTPUT, BackboneName, Csv, Html, IndexName, Json
@@ -62,7 +63,7 @@ def query(
     if json:
         show.print_json([{"query": image, "matches": matches} for image, matches in results])
     elif csv:
-        columns = ("query", "rank", "score", *show.PHOTO_COLUMNS)
+        columns = ("query", "rank", "score", *PHOTO_COLUMNS)
         show.print_csv(columns, (row for image, matches in results for row in _rows(image, matches)))
     else:
         _tables(results, "no photo fits the filter" if where is not None and min_score is None else "nothing similar")
@@ -70,7 +71,7 @@ def query(
 
 
 def _rows(image: str, matches: "Sequence[Match]") -> list[list[Any]]:
-    return [[image, rank, m.score, *show.photo_row(m.photo)] for rank, m in enumerate(matches, start=1)]
+    return [[image, rank, m.score, *photo_row(m.photo)] for rank, m in enumerate(matches, start=1)]
 
 
 def _tables(results: "Sequence[tuple[str, Sequence[Match]]]", nothing: str) -> None:
@@ -128,7 +129,7 @@ def photos(
     if json:
         show.print_json(shown)
     elif csv:
-        show.print_csv(show.PHOTO_COLUMNS, map(show.photo_row, shown))
+        show.print_csv(PHOTO_COLUMNS, map(photo_row, shown))
     elif shown:
         show.print_photos(shown)
     else:

@@ -1,12 +1,14 @@
 """Commands that build and keep an index."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from birdsearch.errors import IndexMissingError
+from birdsearch.formats import Format
 
 from . import names, options, show
 from .options import BackboneName, Csv, Device, IndexName, Json, Precision, Runtime
@@ -237,14 +239,32 @@ def repair(index: IndexName = None, json: Json = False) -> None:
 
 @options.takes_filter
 def export(
-    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="The file to write.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The file to write, or for fiftyone the folder to make.")
+    ],
     index: IndexName = None,
+    for_: Annotated[
+        Format,
+        typer.Option(
+            "--for",
+            help="parquet: all that is known, with vectors. csv: the columns of `birdsearch photos --csv`. "
+            "embedding-atlas: thumbnails, a map and neighbours. fiftyone: paths, labels and vectors.",
+        ),
+    ] = "parquet",
     where: "Filter | None" = None,
 ) -> None:
-    """Write photos with species, predictions and vectors to one Parquet file."""
-    with options.open_index(index) as opened:
-        count = opened.export(file, where)
+    """Write photos with species, predictions and vectors for other tools."""
+    with options.open_index(index) as opened, progress() as tell:
+        count = opened.export(file, where, for_, progress=tell)
     show.say(f"{count:,} photos written to {file}")
+    if for_ == "embedding-atlas" and count > 1:  # it draws no map of one
+        show.note(f"Next: embedding-atlas {shlex.quote(str(file))} --image image --x x --y y --neighbors neighbors")
+    elif for_ == "fiftyone":
+        # FiftyOne finds a list of paths only where it is named.
+        show.note(
+            f"Next, in Python: fiftyone.Dataset.from_dir({str(file)!r}, "
+            'fiftyone.types.FiftyOneImageClassificationDataset, data_path="data.json", dynamic=True)'
+        )
 
 
 def import_(

@@ -6,11 +6,12 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from birdsearch.errors import BirdsearchError
+from birdsearch.formats import write_rows
 from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, shown
 
 if TYPE_CHECKING:
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
 FAILURES_SHOWN = 5
 SHORTEST_PATH = 24  # terminal cells
 SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that give room where it is short
-PHOTO_COLUMNS = (
-    "id", "species", "species_source", "label", "prediction", "probability", "taken_at", "taken_offset", "camera",
-    "camera_serial", "lens", "latitude", "longitude", "observer", "notes", "rating", "width", "height", "format",
-    "size", "mtime_ns", "sha256", "phash", "path",
-)  # fmt: skip
 
 
 def printable(text: str) -> str:
@@ -59,15 +55,7 @@ def print_json(record: Any) -> None:
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as CSV, an unknown value as an empty field."""
-    _to_csv(sys.stdout, columns, (as_json(list(row)) for row in rows))
-
-
-def _to_csv(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    import csv
-
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    write_rows(sys.stdout, columns, (as_json(list(row)) for row in rows))
 
 
 class MiddleCut:
@@ -151,7 +139,7 @@ def write_page(html: Path, page: str) -> None:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Write rows as a CSV that names every file byte by byte."""
     text = io.StringIO()
-    _to_csv(text, columns, rows)
+    write_rows(text, columns, rows)
     write_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
@@ -176,13 +164,6 @@ def prediction_text(prediction: Prediction) -> str:
 def photo_date(photo: Photo) -> str:
     """When a photo was taken, to the minute."""
     return (photo.taken_at or "")[:16].replace("T", " ")
-
-
-def photo_row(photo: Photo) -> list[Any]:  # in the order of PHOTO_COLUMNS
-    """A photo as one CSV row."""
-    first = photo.predictions[0] if photo.predictions else None
-    guess = {"prediction": first.name if first else None, "probability": first.probability if first else None}
-    return [guess[column] if column in guess else getattr(photo, column) for column in PHOTO_COLUMNS]
 
 
 def print_photos(photos: Sequence[Photo]) -> None:

@@ -1,5 +1,6 @@
 """The command line, on a real index with the built-in backbone."""
 
+import ast
 import csv
 import functools
 import io
@@ -21,6 +22,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from birdsearch.cli import app, options, show
+from birdsearch.formats import PHOTO_COLUMNS
 from birdsearch.records import AddReport, Failure, Match, Photo, Prediction
 from tests.conftest import Garden, write_garden_photos
 
@@ -355,7 +357,7 @@ def test_photos_table_limit_csv_and_page(garden: Garden, tmp_path: Path) -> None
     assert "first 2" in limited.err
     rows = run("photos", *where, "--csv", "--species", "Wren").rows
     assert [row["label"] for row in rows] == ["Wren"] * 3
-    assert tuple(rows[0]) == show.PHOTO_COLUMNS
+    assert tuple(rows[0]) == PHOTO_COLUMNS
     run("photos", *where, "--html", "all.html")
     assert (tmp_path / "all.html").read_text().count("data:image/jpeg") == 6
 
@@ -415,6 +417,26 @@ def test_export_and_import(own: Garden, tmp_path: Path) -> None:
     assert "nofile.parquet" in run("import", "nofile.parquet", "--index", "copy", code=1).err
     (tmp_path / "text.parquet").write_text("no table")
     assert "text.parquet" in run("import", "text.parquet", "--index", "copy", code=1).err
+
+
+def test_export_for_other_tools_says_what_is_next(own: Garden, tmp_path: Path) -> None:
+    where = ["--index", "own", "--label", "Wren"]
+    assert "3 photos" in run("export", "wrens.csv", *where, "--for", "csv").out
+    assert (tmp_path / "wrens.csv").read_bytes().decode() == run("photos", *where, "--csv").out
+    atlas = run("export", "my wrens.parquet", *where, "--for", "embedding-atlas")
+    assert "embedding-atlas 'my wrens.parquet' --image image --x x --y y --neighbors neighbors" in atlas.err
+    none = run("export", "none.parquet", *where, "--for", "embedding-atlas", "--species", "Robin")
+    assert "0 photos" in none.out
+    assert "Next" not in none.err  # there is nothing that it could show
+    fiftyone = run("export", "wrens", *where, "--for", "fiftyone")
+    line = fiftyone.err.partition("Next, in Python: ")[2]
+    called = ast.parse(line.strip(), mode="eval").body
+    assert isinstance(called, ast.Call)
+    assert ast.unparse(called.args[0]) == "'wrens'"
+    assert (tmp_path / "wrens" / "data.json").exists()
+    assert "something is there already" in run("export", "wrens", *where, "--for", "fiftyone", code=1).err
+    assert "embedding-atlas" in run("export", "a", "--for", "xml", code=2).err
+    assert "--for parquet" in run("import", "my wrens.parquet", "--index", "own", code=1).err
 
 
 def test_failures_as_table_csv_and_json(own: Garden, tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ GROUP_OF = {
     "tables": "catalog",
     "database": "catalog",
     "exports": "parts",
+    "formats": "parts",
     "proposals": "parts",
     "enginefile": "vectors",
     "exact": "vectors",

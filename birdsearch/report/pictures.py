@@ -2,14 +2,12 @@
 
 import base64
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from birdsearch.errors import PhotoError
 from birdsearch.records import Photo, shown
 
 if TYPE_CHECKING:
@@ -42,16 +40,11 @@ def thumbnails(paths: Iterable[str], longest: int = _THUMBNAIL) -> dict[str, str
     """A data URI for each path, None where there is no picture to show."""
     from birdsearch import photos
 
-    def uri(path: str) -> str | None:
-        try:
-            return "data:image/jpeg;base64," + base64.b64encode(photos.thumbnail(path, longest)).decode("ascii")
-        except PhotoError:
-            return None
-
     distinct = list(dict.fromkeys(paths))
-    # Pillow lets other threads run while it decodes.
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(distinct, pool.map(uri, distinct), strict=True))
+    return {
+        path: None if data is None else "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+        for path, data in zip(distinct, photos.thumbnails(distinct, longest), strict=True)
+    }
 
 
 def shape(photos: Iterable[Photo]) -> str:
