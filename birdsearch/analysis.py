@@ -12,6 +12,8 @@ import numpy.typing as npt
 
 from birdsearch import (
     audit,
+    calibrating,
+    calibration,
     classify,
     clusters,
     duplicates,
@@ -188,10 +190,28 @@ def species_report(gathered: Gathered) -> SpeciesReport:
     return replace(report, seconds=time.monotonic() - started)
 
 
-def evaluation(gathered: Gathered, seed: int) -> Evaluation:
-    """How well the labelled photos know each other."""
+def evaluation(
+    gathered: Gathered, catalog: Catalog, retrieval: Retrieval, classes: classify.Classes | None, seed: int
+) -> Evaluation:
+    """How well the labelled photos know each other, and how well the backbone's classes know them."""
+    started = time.monotonic()
     searched = gathered.raw if gathered.space is None else gathered.space.apply(gathered.raw)
-    return evaluate.evaluate(gathered.raw, gathered.labels, gathered.groups, searched=searched, seed=seed)
+    known = evaluate.evaluate(gathered.raw, gathered.labels, gathered.groups, searched=searched, seed=seed)
+    if classes is None:
+        return known
+    told = calibrating.answered(gathered.photos, catalog, retrieval, classes, seed=seed)
+    if told is None or not len(told.own):
+        return known
+    measured = told.measured(gathered.groups[told.rows], seed)
+    return replace(
+        known,
+        backbone_photos=len(told.own),
+        backbone_accuracy=measured.accuracy,
+        backbone_calibration_error=measured.error,
+        backbone_calibration_error_tempered=measured.error_tempered,
+        temperature=measured.temperature,
+        seconds=time.monotonic() - started,
+    )
 
 
 def audited(
@@ -377,16 +397,21 @@ def by_classes(
     *,
     checklist: Iterable[str | Path] | None = None,
     sure: float | None = None,
+    temperature: float | None = None,
 ) -> list[list[Prediction]]:
     """What the backbone's classes (n, classes) say, weighed by a checklist, rolled up where no species is sure enough.
 
-    With a checklist species outside it are noted as possible vagrants with their raw probability, and never hidden.
-    With `sure` (0 to 1) the lowest rank that reaches it comes first (rank 0) where that is not a species.
+    With a temperature they are tempered first. With a checklist species outside it are noted as possible vagrants with
+    their raw probability, and never hidden. With `sure` (0 to 1) the lowest rank that reaches it comes first (rank 0)
+    where that is not a species.
     """
     weights, notes = probabilities.astype(np.float64), [""] * len(classes.names)
+    if temperature is not None:
+        weights = calibration.tempered(probabilities, temperature)
+    untouched = checklist is None and temperature is None
     if checklist is not None:
         meant = taxonomy.resolve_many(classes.names)
-        weighed = reweighted(probabilities, meant, listed(checklist))
+        weighed = reweighted(weights, meant, listed(checklist))
         weights = weighed.weighted
         notes = ["possible vagrant: not on the checklist" if flag else "" for flag in weighed.vagrant.tolist()]
     place = {name: n for n, name in enumerate(classes.names)}
@@ -402,7 +427,7 @@ def by_classes(
         for one in found:
             code = place[one.class_name]
             source = one.source if checklist is None else "checklist"
-            before = None if checklist is None else float(raw[code])
+            before = None if untouched else float(raw[code])
             answer.append(replace(one, probability=float(row[code]), source=source, note=notes[code], raw=before))
         if known is not None and sure is not None:
             up = rolled_up(row, known, sure)

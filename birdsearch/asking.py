@@ -43,6 +43,7 @@ class Asker:
         self._catalog = Catalog(folder.catalog)
         self._retrieval = Retrieval(folder, self._catalog, identity)
         self._classes: Classes | None = None
+        self._tempered: tuple[int, float | None] | None = None  # generation, temperature
         self._last: tuple[tuple[int, Filter | None], Gathered] | None = None
         self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
 
@@ -164,16 +165,18 @@ class Asker:
         source: str = "backbone",
         checklist: Iterable[str | Path] | None = None,
         sure: float | None = None,
+        calibrated: bool = False,
     ) -> list[Prediction]:
         """What one photo shows: the k most probable classes; see `classify_many`."""
-        if source == "backbone" and checklist is None and sure is None:
+        if source == "backbone" and checklist is None and sure is None and not calibrated:
             if k < 1:
                 raise ValueError(f"k must be at least 1, got {k}")
             own = self._own_ids([image])[0]
             if own is not None and self._class_table().classifier is not None:
                 return list(self._class_table().top(self.probabilities([own]), k)[0])
             return self.backbone.classify(image, k)
-        return self.classify_many([image], k, source=source, checklist=checklist, sure=sure)[0]
+        how: dict[str, Any] = {"source": source, "checklist": checklist, "sure": sure, "calibrated": calibrated}
+        return self.classify_many([image], k, **how)[0]
 
     def classify_many(
         self,
@@ -184,13 +187,16 @@ class Asker:
         checklist: Iterable[str | Path] | None = None,
         sure: float | None = None,
         burst: bool = False,
+        calibrated: bool = False,
     ) -> list[list[Prediction]]:
         """What photos show, by the backbone's classes or ("neighbours") by the labelled photos of this index.
 
         `checklist` names files of species that are to be expected: the others are noted as possible vagrants, with
         their raw probability. With `sure` (0 to 1) a rank above the species, rank 0, comes first where no species
         reaches it. Neighbours also answer, at rank 0, that a photo is like nothing in this index. With `burst` the
-        photos are exposures of one moment and answer together. A Photo of this index needs no network.
+        photos are exposures of one moment and answer together. With `calibrated` the backbone's probabilities are first
+        tempered, so that on this index's labelled photos they are right as often as they say (Guo et al. 2017); `raw`
+        is what they were. Too few labels change nothing, which is logged. A Photo of this index needs no network.
         """
         from birdsearch import analysis, neighbours
 
@@ -202,11 +208,26 @@ class Asker:
         if source == "neighbours":
             if checklist is not None or sure is not None:
                 raise ValueError("checklist and sure weigh the backbone's classes: leave them out with neighbours")
+            if calibrated:
+                raise ValueError("neighbours are calibrated already: leave calibrated out with them")
             return analysis.by_neighbours(self._gathered(None), self._embed(images, own), own, k, burst=burst)
         probabilities = self._probabilities(images, own)
         if burst and len(images) > 1:
             probabilities = neighbours.together(probabilities, np.zeros(len(images), dtype=np.int64))
-        return analysis.by_classes(self._class_table(), probabilities, k, checklist=checklist, sure=sure)
+        warmth = self._temperature() if calibrated else None
+        return analysis.by_classes(
+            self._class_table(), probabilities, k, checklist=checklist, sure=sure, temperature=warmth
+        )
+
+    def _temperature(self) -> float | None:
+        """What tempers the backbone's probabilities, fitted anew after a commit."""
+        from birdsearch import calibrating
+
+        generation = int(self._catalog.get_state("generation", 0))
+        if self._tempered is None or self._tempered[0] != generation:
+            fitted = calibrating.temperature(self._catalog, self._retrieval, self._class_table())
+            self._tempered = (generation, fitted)
+        return self._tempered[1]
 
     def _probabilities(self, images: Sequence[Image], own: list[int | None]) -> Vectors:
         """All class probabilities (n, classes)."""

@@ -190,7 +190,9 @@ class Reader(Asker):
         """How well the labelled photos know each other, each asked as if it were not there."""
         from birdsearch import analysis
 
-        return analysis.evaluation(self._gathered(where), seed)
+        with self._catalog.snapshot():
+            classes = self._folder.read_classes()
+            return analysis.evaluation(self._gathered(where), self._catalog, self._retrieval, classes, seed)
 
     def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
         """Coordinates (n, 2) of these photos on a map of those that satisfy the filter.

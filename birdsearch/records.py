@@ -29,7 +29,7 @@ class Prediction:
     source: str = "backbone"
     evidence: tuple[int, ...] = ()  # ids of the photos that speak for it
     note: str = ""  # what else a person should know: "possible vagrant: not on the checklist"
-    raw: float | None = None  # the probability before a checklist weighed it; None where none did
+    raw: float | None = None  # the probability before calibration and a checklist changed it; None where none did
 
     @property
     def name(self) -> str:
@@ -281,6 +281,12 @@ class Evaluation:
     calibration_error: float | None = None  # expected, of that source's probabilities
     per_species: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
+    # Of the backbone's own classes, on photos whose label is one of them; None where it has none, or no such photo.
+    backbone_photos: int | None = None  # that were asked
+    backbone_accuracy: float | None = None  # top-1 among all its classes
+    backbone_calibration_error: float | None = None  # expected, of its probabilities as they are
+    backbone_calibration_error_tempered: float | None = None  # each fold at the temperature of the others
+    temperature: float | None = None  # of all of them; above 1 the backbone is too sure of itself
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,6 +165,10 @@ def classify(
         ),
     ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="The images are of one moment: answer together.")] = False,
+    calibrated: Annotated[
+        bool,
+        typer.Option("--calibrated", help="Make the network's probabilities as sure as it is right on your labels."),
+    ] = False,
     index: IndexName = None,
     backbone: BackboneName = None,
     json: Json = False,
@@ -172,12 +176,12 @@ def classify(
 ) -> None:
     """Say what each image shows, as the backbone sees it or as the labelled photos of the index do."""
     options.only_one(json, csv)
-    weighed = source != "backbone" or bool(checklist) or sure is not None or burst
-    _check_classify(source, checklist, sure, backbone if weighed else None)
+    weighed = source != "backbone" or bool(checklist) or sure is not None or burst or calibrated
+    _check_classify(source, checklist, sure, calibrated, backbone if weighed else None)
     if weighed:
         with options.open_index(index) as opened:
-            how: dict[str, Any] = {"source": source, "checklist": checklist or None, "sure": sure, "burst": burst}
-            answers = opened.classify_many(images, k, **how)
+            weights: dict[str, Any] = {"checklist": checklist or None, "sure": sure, "calibrated": calibrated}
+            answers = opened.classify_many(images, k, source=source, burst=burst, **weights)
             voters = {n: opened.photo(n).path for found in answers for p in found for n in p.evidence[:VOTERS]}
     else:
         network, voters = _network(index, backbone), {}
@@ -202,19 +206,26 @@ def classify(
             show.print_predictions(predictions)
             for p in predictions:
                 if p.note:
-                    before = "" if p.raw is None else f" ({100 * p.raw:.1f} % without the checklist)"
+                    less = "checklist and calibration" if calibrated else "checklist"
+                    before = "" if p.raw is None else f" ({100 * p.raw:.1f} % without the {less})"
                     show.say(f"{p.name}: {p.note}{before}")
             for number in next((p.evidence for p in predictions if p.evidence), ())[:VOTERS]:
                 show.note(f"like {voters[number]}")
 
 
-def _check_classify(source: str, checklist: list[Path] | None, sure: float | None, backbone: str | None) -> None:
-    """The labelled photos answer with species that are there; other backbones have no photos."""
+def _check_classify(
+    source: str, checklist: list[Path] | None, sure: float | None, calibrated: bool, backbone: str | None
+) -> None:
+    """The labelled photos answer with species that are there, calibrated; other backbones have no photos."""
     if backbone is not None:
-        message = "cannot be combined with --source neighbours, --checklist, --sure and --burst: they ask the index"
+        others = "--source neighbours, --checklist, --sure, --burst and --calibrated"
+        message = f"cannot be combined with {others}: they ask the index"
         raise typer.BadParameter(message, param_hint="'--backbone'")
     if source == "neighbours" and (checklist or sure is not None):
         raise typer.BadParameter("needs --source backbone", param_hint="'--checklist' / '--sure'")
+    if source == "neighbours" and calibrated:
+        message = "needs --source backbone: the neighbours' probabilities are calibrated already"
+        raise typer.BadParameter(message, param_hint="'--calibrated'")
 
 
 def _network(index: str | None, backbone: str | None) -> Any:

@@ -305,17 +305,30 @@ def _print_evaluation(result: "Evaluation", index: str | None) -> None:
     if not result.photos:
         show.note("Two photos of one species must have a label, or nobody can be asked.")
         show.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
-        return
-    for words, value in (
-        ("nearest is right", result.recall_at_1),
-        ("one of 5 is right", result.recall_at_5),
-        ("mean avg. precision", result.mean_average_precision),
-        ("classified right", result.knn_accuracy),
-        ("among first five", result.knn_accuracy_top5),
-        ("calibration error", result.calibration_error),
-    ):
-        show.say(f"{words:<20}  {'not known' if value is None else f'{value:.3f}'}")
-    show.say(f"in {result.seconds:.1f} s")
+    else:
+        _print_figures(
+            ("nearest is right", result.recall_at_1),
+            ("one of 5 is right", result.recall_at_5),
+            ("mean avg. precision", result.mean_average_precision),
+            ("classified right", result.knn_accuracy),
+            ("among first five", result.knn_accuracy_top5),
+            ("calibration error", result.calibration_error),
+        )
+    if result.backbone_photos:
+        show.say(f"backbone asked about  {result.backbone_photos:,} (photos whose label is one of its classes)")
+        _print_figures(
+            ("its first is right", result.backbone_accuracy),
+            ("its calibration error", result.backbone_calibration_error),
+            ("same, --calibrated", result.backbone_calibration_error_tempered),
+            ("its temperature", result.temperature),
+        )
+    if result.photos:
+        show.say(f"in {result.seconds:.1f} s")
+
+
+def _print_figures(*figures: tuple[str, float | None]) -> None:
+    for words, value in figures:
+        show.say(f"{words:<21} {'not known' if value is None else f'{value:.3f}'}")
 
 
 @options.takes_filter

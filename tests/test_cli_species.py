@@ -192,6 +192,22 @@ def test_evaluation_is_shown_in_words(garden: Garden, asked: Asked) -> None:
     assert "among first five      not known" in out
     assert command(garden, "evaluate", "--csv").rows == [{"species": "Wren", "photos": "3", "knn": "1.0"}]
     assert command(garden, "evaluate", "--json").json["calibration_error"] == 0.04
+    assert "backbone" not in out
+
+
+def test_evaluation_of_the_backbone_is_shown_where_it_is_known(garden: Garden, asked: Asked) -> None:
+    known = {"backbone_photos": 1500, "backbone_accuracy": 0.913, "backbone_calibration_error": 0.12}
+    asked.answers["evaluate"] = Evaluation(**known)  # type: ignore[arg-type]
+    lines = command(garden, "evaluate").out.splitlines()
+    assert lines[1].startswith("backbone asked about  1,500")
+    assert lines[2:] == [
+        "its first is right    0.913",
+        "its calibration error 0.120",
+        "same, --calibrated    not known",
+        "its temperature       not known",
+    ]
+    asked.answers["evaluate"] = Evaluation(photos=2, backbone_photos=0)
+    assert "backbone" not in command(garden, "evaluate").out
 
 
 def test_split_writes_lists_and_the_proof(garden: Garden, asked: Asked) -> None:
@@ -233,7 +249,7 @@ def test_classify_asks_the_labelled_photos(garden: Garden, asked: Asked) -> None
     answer = command(garden, "classify", "a.jpg", "--source", "neighbours", "--burst", "-k", 3)
     assert asked.last("classify_many") == (
         (["a.jpg"], 3),
-        {"source": "neighbours", "checklist": None, "sure": None, "burst": True},
+        {"source": "neighbours", "checklist": None, "sure": None, "burst": True, "calibrated": False},
     )
     assert "not like anything in this index" in answer.out
     assert "Emu: possible vagrant (40.0 % without the checklist)" in answer.out
@@ -243,10 +259,19 @@ def test_classify_asks_the_labelled_photos(garden: Garden, asked: Asked) -> None
     assert (rows[2]["source"], rows[2]["note"]) == ("neighbours", "possible vagrant")
 
 
+def test_classify_says_what_was_before_calibration(garden: Garden, asked: Asked) -> None:
+    asked.answers["classify_many"] = [[Prediction("Emu", 0.1, 1, "species", "Emu", note="possible vagrant", raw=0.4)]]
+    answer = command(garden, "classify", "a.jpg", "--calibrated")
+    assert asked.last("classify_many")[1]["calibrated"] is True
+    assert "(40.0 % without the checklist and calibration)" in answer.out
+
+
 def test_classify_options_that_cannot_go_together(garden: Garden, asked: Asked, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("Wren\n", encoding="utf-8")
     command(garden, "classify", "a.jpg", "--source", "neighbours", "--checklist", "list.txt", code=2)
     command(garden, "classify", "a.jpg", "--burst", "--backbone", "other", code=2)
+    command(garden, "classify", "a.jpg", "--calibrated", "--backbone", "other", code=2)
+    assert "already" in command(garden, "classify", "a.jpg", "--calibrated", "--source", "neighbours", code=2).err
     command(garden, "classify", "a.jpg", "--sure", 2, code=2)
     asked.answers["classify_many"] = [[]]
     assert "no photo of the index has a label" in command(garden, "classify", "a.jpg", "--sure", 0.9).out
