@@ -4,21 +4,15 @@ from typing import Any
 
 import pytest
 
-import birdsearch
 from birdsearch.index import Index
-from tests.conftest import Garden, write_garden_photos
+from tests.conftest import Garden, make_garden
 from tests.fakes import FakeBackbone
 
 
 @pytest.fixture(scope="session")
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
-    """Six photos and their index, for tests that only read it."""
-    place = tmp_path_factory.mktemp("garden")
-    made = Garden(place / "photos", place / "indexes" / "garden")
-    write_garden_photos(made.photos)
-    with birdsearch.create(made.index, backbone=FakeBackbone()) as index:
-        index.add(made.photos, labels="folder")
-    return made
+    """A garden made once with a fake backbone, for tests that only read it."""
+    return make_garden(tmp_path_factory.mktemp("garden"), FakeBackbone())
 
 
 class Asked:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
+import birdsearch
+from birdsearch import Index
 from tests.fakes import FakeBackbone
 
 
@@ -24,9 +26,16 @@ def fake() -> FakeBackbone:
     return FakeBackbone()
 
 
+@pytest.fixture
+def index(tmp_path: Path, fake: FakeBackbone) -> Iterator[Index]:
+    """A new, empty index."""
+    with birdsearch.create(tmp_path / "index", backbone=fake) as made:
+        yield made
+
+
 @dataclass(frozen=True)
 class Garden:
-    """Six drawn photos of two species and their index, made once with the built-in backbone."""
+    """Six drawn photos of two species and their index."""
 
     photos: Path  # Wren/1.jpg ... Robin/3.jpg
     index: Path
@@ -34,13 +43,15 @@ class Garden:
 
 @pytest.fixture(scope="session")
 def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
-    """An index for tests that only read it."""
-    import birdsearch
+    """A garden made once with the built-in backbone, for tests that only read it."""
+    return make_garden(tmp_path_factory.mktemp("garden"))
 
-    place = tmp_path_factory.mktemp("garden")
+
+def make_garden(place: Path, backbone: FakeBackbone | None = None) -> Garden:
+    """The photos and their index below a folder."""
     made = Garden(place / "photos", place / "indexes" / "garden")
     write_garden_photos(made.photos)
-    with birdsearch.create(made.index) as index:
+    with birdsearch.create(made.index, backbone=backbone) as index:
         index.add(made.photos, labels="folder")
     return made
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,21 +38,18 @@ class Library:
 
     def apply(self, plan: Plan, action: str = "trash", **options: Any) -> ActionReport:
         """Carry a plan out under the lock."""
-        folder, catalog = Folder(self.index), Catalog(self.index / "catalog.sqlite")
-        try:
-            with folder.writing():
-                return apply(folder, catalog, plan, action=action, **options)
-        finally:
-            catalog.close()
+        folder = Folder(self.index)
+        with self._catalog() as catalog, folder.writing():
+            return apply(folder, catalog, plan, action=action, **options)
 
     def undo(self, run: str | None = None) -> ActionReport:
         """Take a run back under the lock."""
-        folder, catalog = Folder(self.index), Catalog(self.index / "catalog.sqlite")
-        try:
-            with folder.writing():
-                return undo(folder, catalog, run)
-        finally:
-            catalog.close()
+        folder = Folder(self.index)
+        with self._catalog() as catalog, folder.writing():
+            return undo(folder, catalog, run)
+
+    def _catalog(self) -> AbstractContextManager[Catalog]:
+        return closing(Catalog(self.index / "catalog.sqlite"))
 
     def plan(self, *groups: Sequence[str], relation: str = "identical") -> Plan:
         """A plan of groups of names, the first of each kept."""
@@ -70,25 +68,17 @@ class Library:
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of the catalog but the count of commits."""
-        catalog = Catalog(self.index / "catalog.sqlite")
-        try:
-            with catalog.transaction() as connection:
-                return {
-                    table.name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
-                    for table in metadata.sorted_tables
-                    if table.name != "state"
-                }
-        finally:
-            catalog.close()
+        with self._catalog() as catalog, catalog.transaction() as connection:
+            return {
+                table.name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
+                for table in metadata.sorted_tables
+                if table.name != "state"
+            }
 
     def execute(self, statement: Any) -> None:
         """Change the catalog behind the index's back."""
-        catalog = Catalog(self.index / "catalog.sqlite")
-        try:
-            with catalog.transaction() as connection:
-                connection.execute(statement)
-        finally:
-            catalog.close()
+        with self._catalog() as catalog, catalog.transaction() as connection:
+            connection.execute(statement)
 
 
 def files(*folders: Path) -> dict[str, Facts]:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +15,10 @@ from birdsearch.folder import Folder
 from birdsearch.intents import TRASH
 from birdsearch.planfile import Plan, Step, escaped, read_plan, unescaped, write_plan
 from birdsearch.tables import labels, not_duplicates, photos
+from tests.disks import call_where_disks_mount
 from tests.drawing import bird, write
 from tests.library import SMALL, Library, contents, copy, files, indexed, small
 
-ROOT = Path(__file__).resolve().parents[1]
 STRANGE = 'Wren/new\nline, "quoted" \\x41 \x1b \udcff ü \u202e.jpg'
 SHA = "a" * 64
 
@@ -361,13 +360,4 @@ def full_disk(folder: Path) -> None:
 
 
 def test_another_disk_and_a_full_one(tmp_path: Path) -> None:
-    apart = ["unshare", "--mount", "--map-root-user"]
-    (tmp_path / "try").mkdir()
-    try:
-        mount = ["mount", "-t", "tmpfs", "tmpfs", str(tmp_path / "try")]
-        subprocess.run([*apart, *mount], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this system lets nobody mount a small file system")
-    code = f"from pathlib import Path; from tests.test_actions import full_disk; full_disk(Path({str(tmp_path)!r}))"
-    done = subprocess.run([*apart, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    call_where_disks_mount(full_disk, tmp_path)

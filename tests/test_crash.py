@@ -24,6 +24,7 @@ import birdsearch
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
 from tests import drawing
+from tests.disks import call_where_disks_mount
 from tests.interrupted import REFUSED, Line, Plan, backbone, open_or_create, work
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -489,17 +490,7 @@ def fill_a_disk(folder: Path) -> None:
 
 def test_disk_that_is_full(tmp_path: Path) -> None:
     """The same on real file systems without room, where the system lets us make them."""
-    apart = ["unshare", "--mount", "--map-root-user"]
-    (tmp_path / "try").mkdir()
-    try:
-        subprocess.run(
-            [*apart, "mount", "-t", "tmpfs", "tmpfs", str(tmp_path / "try")], check=True, capture_output=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this system lets nobody mount a small file system")
-    code = f"from pathlib import Path; from tests.test_crash import fill_a_disk; fill_a_disk(Path({str(tmp_path)!r}))"
-    done = subprocess.run([*apart, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    call_where_disks_mount(fill_a_disk, tmp_path)
 
 
 # A folder without permission

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,6 @@ def photos(tmp_path: Path) -> Path:
     for seed in range(6):
         write(folder / ("Wren" if seed < 3 else "Robin") / f"{seed}.jpg", bird(seed, 80, 60))
     return folder
-
-
-@pytest.fixture
-def index(tmp_path: Path, fake: FakeBackbone) -> Iterator[Index]:
-    """A new, empty index."""
-    with birdsearch.create(tmp_path / "index", backbone=fake) as made:
-        yield made
 
 
 def counts(report: AddReport) -> dict[str, int]:

@@ -2,12 +2,10 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import birdsearch
 from birdsearch import Filter, Index
 from birdsearch.errors import InputFileError
 from birdsearch.labels import read_csv
@@ -22,13 +20,6 @@ def photos(tmp_path: Path) -> Path:
     for seed, name in enumerate(["Wren/0.jpg", "Wren/1.jpg", "Robin/2.jpg", "Robin/3.jpg", "4.jpg"]):
         write(folder / name, bird(seed, 80, 60))
     return folder
-
-
-@pytest.fixture
-def index(tmp_path: Path, fake: FakeBackbone) -> Iterator[Index]:
-    """A new, empty index."""
-    with birdsearch.create(tmp_path / "index", backbone=fake) as made:
-        yield made
 
 
 def labels(index: Index) -> dict[str, str | None]:
