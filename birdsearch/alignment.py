@@ -250,10 +250,11 @@ def _around(one: Grey, other: Grey, inside: Grey, window: int) -> tuple[Grey, Gr
     import cv2
 
     def mean(values: Grey) -> Grey:
-        total = cv2.boxFilter(values * inside, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
+        total = cv2.boxFilter(values, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
         return np.asarray(total / share, dtype=np.float32)
 
     share = np.maximum(cv2.boxFilter(inside, -1, (window, window), borderType=cv2.BORDER_CONSTANT), 1e-3)
+    one, other = one * inside, other * inside
     means = mean(one), mean(other)
     spread = [np.maximum(mean(grey * grey) - m * m, 0) for grey, m in zip((one, other), means, strict=True)]
     together = mean(one * other) - means[0] * means[1]
