@@ -349,6 +349,11 @@ def shown(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
 
 
+def counted(count: int, thing: str) -> str:
+    """So many things in words: "1 photo", "2,000 photos"."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def as_json(record: Any) -> Any:
     """A record (or a list of records) as the plain dicts, lists and texts that `json.dumps` takes."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from birdsearch.records import RELATIONS, DuplicateReport, Photo, as_json
+from birdsearch.records import RELATIONS, DuplicateReport, Photo, as_json, counted
 from birdsearch.report.duplicates import MEANING, Member, members
 
 from . import show
@@ -81,13 +81,13 @@ def _print_against(report: DuplicateReport, groups: Sequence[Sequence[Member]], 
         show.say("")
     kinds = ", ".join(f"{count:,} {name}" for name, count in _counted(member.relation for _, member in found))
     if report.against:
-        new = number(len(report.against), "new photo")
+        new = counted(len(report.against), "new photo")
         show.say(f"{len(found):,} of {new} in the index already{kinds and ': '}{kinds}")
         show.say(f"{len(report.against) - len(found):,} not in the index")
     else:
         show.say(f"no photos in {folder}")
     if failed := report.counts.get("failed", 0):
-        show.note(f"{number(failed, 'file')} could not be read")
+        show.note(f"{counted(failed, 'file')} could not be read")
 
 
 def _known(kept: Photo, member: Member) -> list[str]:
@@ -98,28 +98,23 @@ def _known(kept: Photo, member: Member) -> list[str]:
 def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) -> None:
     """How many groups of each relation, and what could go."""
     if not groups:
-        show.say(f"no duplicates among {number(report.counts.get('photos', 0), 'photo')}")
+        show.say(f"no duplicates among {counted(report.counts.get('photos', 0), 'photo')}")
         return
     for relation, count in _counted(group[0].relation for group in groups):
         of_relation = [member for group in groups if group[0].relation == relation for member in group]
         going = [member.photo.size for member in of_relation if member.do == "remove"]
-        could = f"{number(len(going), 'photo')} ({size(sum(going))}) could go"
+        could = f"{counted(len(going), 'photo')} ({size(sum(going))}) could go"
         if relation == "burst":
-            could = f"{number(len(of_relation), 'photo')} to choose from"
-        show.say(f"{relation:<9}  {number(count, 'group'):<12}  {could}; {MEANING[relation]}")
-    among = f" among {number(report.counts['photos'], 'photo')}" if "photos" in report.counts else ""
-    show.say(f"{'all':<9}  {number(len(groups), 'group')}{among}, in {report.seconds:.1f} s; nothing was moved")
+            could = f"{counted(len(of_relation), 'photo')} to choose from"
+        show.say(f"{relation:<9}  {counted(count, 'group'):<12}  {could}; {MEANING[relation]}")
+    among = f" among {counted(report.counts['photos'], 'photo')}" if "photos" in report.counts else ""
+    show.say(f"{'all':<9}  {counted(len(groups), 'group')}{among}, in {report.seconds:.1f} s; nothing was moved")
 
 
 def _counted(relations: Iterable[str]) -> list[tuple[str, int]]:
     """How often each relation occurs, strongest first."""
     listed = list(relations)
     return [(name, listed.count(name)) for name in RELATIONS if name in listed]
-
-
-def number(count: int, thing: str) -> str:
-    """So many things: "1 photo", "2 photos"."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def size(count: int) -> str:
@@ -132,9 +127,9 @@ def print_done(report: Any, word: str, json: bool) -> None:
     if json:
         show.print_json(report)
         return
-    show.say(f"{word} {number(report.done, 'photo')} ({size(report.bytes)}) in {report.seconds:.1f} s")
+    show.say(f"{word} {counted(report.done, 'photo')} ({size(report.bytes)}) in {report.seconds:.1f} s")
     if report.skipped:
-        show.say(f"skipped {number(len(report.skipped), 'photo')}")
+        show.say(f"skipped {counted(len(report.skipped), 'photo')}")
     for path, reason in report.skipped[:SKIPPED_LISTED]:
         show.note(f"skipped: {show.printable(path)}: {reason}")
     if len(report.skipped) > SKIPPED_LISTED:

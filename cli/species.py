@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from birdsearch.errors import PhotoUnknownError
+from birdsearch.records import counted
 
 from . import options, show
 from .options import OUTPUT, Csv, Html, IndexName, Json
@@ -109,8 +110,8 @@ def _print_clusters(report: "ClusterReport") -> None:
     _more(len(report.clusters), "clusters")
     photos = sum(len(cluster.photos) for cluster in report.clusters)
     show.say(
-        f"{_number(photos, 'photo')} in {_number(len(report.clusters), 'cluster')}, "
-        f"{_number(len(report.outliers), 'photo')} like no other, in {report.seconds:.1f} s"
+        f"{counted(photos, 'photo')} in {counted(len(report.clusters), 'cluster')}, "
+        f"{counted(len(report.outliers), 'photo')} like no other, in {report.seconds:.1f} s"
     )
     if report.method:
         show.say(report.method)
@@ -173,8 +174,8 @@ def _print_species(report: "SpeciesReport", index: str | None) -> None:
         show.print_table(("species", "is taken for", "photos", "share"), pairs, numbers=("photos", "share"))
         show.say("")
     count = sum(entry.photos for entry in report.species)
-    pairs_said = _number(len(report.confusions), "confusable pair")
-    show.say(f"{_number(count, 'photo')} of {len(report.species):,} species, {pairs_said}, in {report.seconds:.1f} s")
+    pairs_said = counted(len(report.confusions), "confusable pair")
+    show.say(f"{counted(count, 'photo')} of {len(report.species):,} species, {pairs_said}, in {report.seconds:.1f} s")
 
 
 # Audit and labels
@@ -227,9 +228,9 @@ def _print_audit(report: "AuditReport", index: str | None) -> None:
         show.print_table(columns, rows, numbers=("doubt", "id"))
         show.say("")
         _more(len(report.suspects), "labels")
-    count = _number(len(report.suspects), "doubtful label")
+    count = counted(len(report.suspects), "doubtful label")
     show.say(
-        f"{count} among {_number(report.photos, 'labelled photo')}, in {report.seconds:.1f} s; nothing was changed"
+        f"{count} among {counted(report.photos, 'labelled photo')}, in {report.seconds:.1f} s; nothing was changed"
     )
 
 
@@ -263,7 +264,7 @@ def label(
             changed = opened.label_from(from_, author=author)
         else:
             changed = opened.label(dict.fromkeys(_ids(opened, photos or []), as_), author=author)
-    show.say(f"{_number(changed, 'photo')} changed")
+    show.say(f"{counted(changed, 'photo')} changed")
 
 
 def _ids(opened: "Index", named: Sequence[str]) -> list[int]:
@@ -405,10 +406,6 @@ def _album(
 def _more(count: int, things: str) -> None:
     if count > LISTED:
         show.note(f"Only the first {LISTED} of {count:,} {things} are shown: --csv lists all, --html shows them.")
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _share(value: float | None) -> str:

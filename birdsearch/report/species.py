@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from birdsearch.records import AuditReport, ClusterReport, Confusion, Photo, SpeciesReport, Suspect, Vectors
+from birdsearch.records import AuditReport, ClusterReport, Confusion, Photo, SpeciesReport, Suspect, Vectors, counted
 from birdsearch.report import plots
 from birdsearch.report.pictures import Picture, date, picture, template, text, thumbnails
 
@@ -111,7 +111,7 @@ def clusters_page(report: ClusterReport, album: Album, title: str = "Clusters") 
     outliers = [number for number in report.outliers if number in album.photos]
     agreement = ", ".join(f"{_METRICS.get(name, name)} {value:.2f}" for name, value in report.agreement.items())
     lead = [
-        f"{_count(sum(len(c.photos) for c in report.clusters), 'photo')} in {_count(len(report.clusters), 'cluster')}"
+        f"{counted(sum(len(c.photos) for c in report.clusters), 'photo')} in {counted(len(report.clusters), 'cluster')}"
         f"{f'; {report.method}' if report.method else ''}.",
         *([f"Against the labels: {agreement}."] if agreement else []),
     ]
@@ -168,7 +168,7 @@ def _cluster_matrix(sections: Sequence[_ClusterSection]) -> dict[str, Any] | Non
     for row, section in enumerate(worst):
         total = sum(count for _, count in section.mixes)
         for name, count in section.mixes:
-            words = f"{_count(count, 'photo')} of {total}"
+            words = f"{counted(count, 'photo')} of {total}"
             cells[row, place[name]] = (count / total, words, f"c{section.number}")
     return plots.matrix_plot([f"Cluster {s.number}" for s in worst], list(names), cells) if cells else None
 
@@ -194,7 +194,7 @@ def species_page(report: SpeciesReport, album: Album, title: str = "Species") ->
         album,
         first,
         title=text(title),
-        lead=[f"{_count(photos, 'photo')} of {len(report.species):,} species."],
+        lead=[f"{counted(photos, 'photo')} of {len(report.species):,} species."],
         matrix=_confusion_matrix(pairs),
         pairs=pairs,
         more_pairs=len(report.confusions) - len(pairs),
@@ -230,7 +230,7 @@ def _confusion_matrix(pairs: Sequence[_Pair]) -> dict[str, Any] | None:
     most = max(pair.share for _, pair in within) or 1.0
     cells = {}
     for number, pair in within:
-        words = f"{_count(pair.photos, 'photo')}, {pair.share:.0%} of both".replace("%", " %")
+        words = f"{counted(pair.photos, 'photo')}, {pair.share:.0%} of both".replace("%", " %")
         a, b = place[pair.first], place[pair.second]
         cells[a, b] = cells[b, a] = (pair.share / most, words, f"p{number}")
     return plots.matrix_plot(ordered, ordered, cells)
@@ -248,7 +248,7 @@ def audit_page(report: AuditReport, album: Album, title: str = "Doubtful labels"
         first,
         marked={suspect.photo.id or 0 for suspect in report.suspects},
         title=text(title),
-        lead=[f"{_count(len(report.suspects), 'label')} of {report.photos:,} may be wrong. Nothing has been changed."],
+        lead=[f"{counted(len(report.suspects), 'label')} of {report.photos:,} may be wrong. Nothing has been changed."],
         matrix=_audit_matrix(doubts),
         suspects=doubts,
         more_suspects=len(report.suspects) - len(doubts),
@@ -276,7 +276,7 @@ def _audit_matrix(doubts: Sequence[_Doubt]) -> dict[str, Any] | None:
     cells = {
         (rows.index(label), columns.index(proposed)): (
             counts[label, proposed] / most,
-            _count(counts[label, proposed], "photo"),
+            counted(counts[label, proposed], "photo"),
             f"s{first[label, proposed]}",
         )
         for label, proposed in common
@@ -295,10 +295,6 @@ def _known_pairs(confusion: Confusion, album: Album) -> tuple[tuple[int, int], .
     return tuple(pair for pair in confusion.examples if all(number in album.photos for number in pair))
 
 
-def _count(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
 def _render(
     page: str,
     album: Album,
@@ -314,7 +310,7 @@ def _render(
     shown = list(dict.fromkeys([*first, *album.ids]))
     uris, left_out = _pictures([album.photos[number].path for number in shown])
     if left_out:
-        lead = [*lead, f"{_count(left_out, 'photo')} on the map {'has' if left_out == 1 else 'have'} no picture here."]
+        lead = [*lead, f"{counted(left_out, 'photo')} on the map {'has' if left_out == 1 else 'have'} no picture here."]
     drawn = {number: picture(album.photos[number].path, uris) for number in shown}
     cards = {n: Card(p.name, p.path, p.link, text(album.photos[n].label or "")) for n, p in drawn.items()}
     lines = {number: _lines(album.photos[number], (groups or {}).get(number)) for number in shown}
