@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import birdsearch
-from birdsearch import Filter, Index, formats, photos
+from birdsearch import Filter, Index, Photo, formats, photos
 from birdsearch.errors import IndexUnwritableError
 from birdsearch.records import Neighbours, as_json
 from tests.conftest import Garden
@@ -160,7 +160,14 @@ def test_atlas_of_copies_never_names_the_photo_itself(tmp_path: Path, fake: Fake
     for place, row in enumerate(atlas_rows(tmp_path / "all.parquet")):
         assert place not in row["neighbors"]["ids"]
         assert len(set(row["neighbors"]["ids"])) == 10  # as many for each: Embedding Atlas stacks them
-        assert min(row["neighbors"]["distances"]) >= 0
+
+
+def test_atlas_distances_are_never_below_zero(tmp_path: Path) -> None:
+    rounded = Neighbours(np.array([[1], [0]]), np.array([[1.0000002], [0.25]], dtype=np.float32))
+    block = formats.Mapped([Photo(1, "/a.jpg"), Photo(2, "/b.jpg")], np.zeros((2, 2), dtype=np.float32), rounded)
+    assert formats.write_atlas(tmp_path / "two.parquet", [block]) == 2
+    rows = atlas_rows(tmp_path / "two.parquet")
+    assert [row["neighbors"]["distances"] for row in rows] == [[0], [0.75]]
 
 
 def test_atlas_fills_up_what_an_engine_did_not_find(
