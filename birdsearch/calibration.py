@@ -36,7 +36,7 @@ def fit_temperature(probabilities: Vectors, own: Ids) -> float:
     if probabilities.ndim != 2 or not len(own) or len(own) != len(probabilities):
         raise ValueError(f"{len(own)} classes for probabilities of shape {probabilities.shape}: one class a photo")
     logs = _logs(probabilities)
-    logs -= logs.max(axis=1, keepdims=True)  # no power overflows at any temperature
+    logs -= logs.max(axis=1, keepdims=True)  # else the powers of many even classes would vanish
     right = float(logs[np.arange(len(own)), own].sum(dtype=np.float64))
     step = max(1, _CELLS // logs.shape[1])
 

@@ -56,6 +56,13 @@ def test_certainty_that_is_wrong_has_a_temperature_too() -> None:
     assert np.isfinite(tempered(sure, 0.05)).all()
 
 
+def test_hardly_more_than_chance_among_many_classes_is_still_told() -> None:
+    flat = np.full((60, 2000), 1, dtype=np.float32)
+    flat[np.arange(60), np.arange(60)] = 1.2
+    flat /= flat.sum(axis=1, keepdims=True)
+    assert fit_temperature(flat, np.arange(60)) == pytest.approx(calibration.COLDEST, rel=0.01)
+
+
 def test_what_cannot_be_fitted() -> None:
     given, own = spoken(1.0, photos=5)
     with pytest.raises(ValueError, match="4 classes for probabilities"):
