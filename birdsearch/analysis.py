@@ -221,7 +221,8 @@ def audited(
     started = time.monotonic()
     ids, labels = gathered.ids, gathered.labels
     told = _told(catalog, ids, labels, progress)
-    outside = () if checklist is None else audit.off_list(labels, listed(checklist))
+    said = naming.overrides(catalog)
+    outside = () if checklist is None else audit.off_list(labels, listed(checklist), overrides=said)
     found = audit.audit(
         gathered.raw,
         labels,

@@ -8,7 +8,7 @@ is weighed by the odds of all the photos that bear each.
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from birdsearch import duplicates, neighbours
 from birdsearch.checklist import Checklist
 from birdsearch.neighbours import Asked, Labels
 from birdsearch.records import Ids, Vectors
-from birdsearch.taxonomy import is_bird, resolve
+from birdsearch.taxonomy import is_bird, resolve_many
 
 NEAREST = 5  # photos of other groups that are asked what a doubtful photo looks like
 EVIDENCE = 6  # photos shown for a doubt, at most
@@ -125,12 +125,15 @@ def audit(
     return Audited(tuple(doubt for doubt in doubts if doubt.reasons), int(asked.answerable.sum()))
 
 
-def off_list(labels: Labels, checklist: Checklist) -> frozenset[str]:
-    """The labels that name a bird of which no part is on the checklist; what cannot be read as a bird is not judged."""
-    known = {label: resolve(label) for label in set(labels) if label is not None}
+def off_list(labels: Labels, checklist: Checklist, *, overrides: Mapping[str, str] | None = None) -> frozenset[str]:
+    """The labels that name a bird of which no part is on the checklist; what cannot be read as a bird is not judged.
+
+    `overrides` are what somebody said that labels mean (`taxonomy.read_overrides`).
+    """
+    known = sorted({label for label in labels if label is not None})
     return frozenset(
-        label
-        for label, meant in known.items()
+        meant.name
+        for meant in resolve_many(known, overrides=overrides)
         if meant.candidates and is_bird(meant) and checklist.species.isdisjoint(meant.candidates)
     )
 

@@ -165,6 +165,8 @@ def test_off_list_reads_names() -> None:
     listed = Checklist(frozenset({"Aix galericulata"}))
     labels = ["MANDARIN DUCK", "Turdus merula", "garden shed", None, "\udcff\n"]
     assert off_list(labels, listed) == {"Turdus merula"}
+    assert off_list(labels, listed, overrides={"Turdus merula": ""}) == frozenset()
+    assert "Our garden bird" in off_list([*labels, "Our garden bird"], listed, overrides={"Our garden bird": "Mallard"})
 
 
 def test_no_labels_and_no_photos() -> None:
