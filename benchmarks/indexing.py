@@ -187,7 +187,7 @@ def compare(case: Case, photos: int, rounds: int) -> str:
             f"Median of {rounds} rounds. {versions('torch', 'birder', 'openvino', 'pillow', 'faiss-gpu', 'faiss-cpu')};"
             f" {_foreign_versions(results)}.",
             table(["", "photos", "photos/s", "birdsearch is", f"start ({FEW} photos), s", "peak memory, MB"], rows),
-            f"birdsearch's parts alone: network {network:.0f} photos/s ({alone[0]['runtime']}), decoding"
+            f"birdsearch's parts alone: network {network:.3g} photos/s ({alone[0]['runtime']}), decoding"
             f" {decoding:.0f} photos/s on two threads. End to end it reaches {ours / network:.2f} of the network alone"
             f" and {ours / decoding:.2f} of the decoder alone.",
         ]
