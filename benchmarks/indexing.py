@@ -189,8 +189,8 @@ def compare(case: Case, photos: int, rounds: int) -> str:
             table(["", "photos", "photos/s", "birdsearch is", f"start ({FEW} photos), s", "peak memory, MB"], rows),
             f"birdsearch's parts alone: network {network:.3g} photos/s ({alone[0]['runtime']}), decoding"
             f" {decoding:.3g} photos/s on two threads; to undo the compression alone, which no smaller picture saves,"
-            f" {median(alone, 'undo_rate'):.3g} photos/s. End to end it reaches {ours / network:.2f} of the network alone"
-            f" and {ours / decoding:.2f} of the decoder alone.",
+            f" {median(alone, 'undo_rate'):.3g} photos/s. End to end it reaches {ours / network:.2f} of the network"
+            f" alone and {ours / decoding:.2f} of the decoder alone.",
         ]
     )
 
