@@ -10,7 +10,7 @@ import pytest
 
 from birdsearch import exact, tuning, vectors
 from birdsearch.errors import RecallUnreachableError
-from birdsearch.records import Ids, Vectors
+from birdsearch.records import Ids, Trial, Vectors
 from tests.test_vectors import brute_force
 
 COUNT = 6000
@@ -193,3 +193,18 @@ def test_photos_that_are_all_alike_do_no_harm() -> None:
     engine = vectors.build(rows, engine="ivf")
     found = engine.search(rows[:3], 10)
     np.testing.assert_allclose(found.scores, 1, atol=2e-3)
+
+
+@pytest.mark.parametrize(("graph", "chosen"), [(1300.0, "ivf"), (2000.0, "hnsw")])
+def test_a_graph_must_be_much_faster_on_a_part(
+    graph: float, chosen: str, rows: Vectors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tried(name: str, exam: Any, _: float) -> tuple[Any, Trial]:
+        speed = graph if name == "hnsw" else 1000.0
+        engine = SimpleNamespace(name=name, ids=exam.own, add=lambda rows, ids: None, rename=lambda ids: None)
+        return engine, Trial(name, "", 1.0, speed, 0.0, 0, len(exam.rows))
+
+    monkeypatch.setattr(tuning, "_try", tried)
+    engine, trials = tuning.tune(rows, candidates=("ivf", "hnsw"))
+    assert engine.name == chosen
+    assert len(trials) == 3
