@@ -119,6 +119,8 @@ def file_of(path: str) -> object:
 
 def in_order(proposed: Ids) -> Ids:
     """The pairs (m, 2) so that those which share photos follow each other (reverse Cuthill-McKee)."""
+    if not len(proposed):
+        return proposed
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
