@@ -220,8 +220,8 @@ def audited(
     """Doubtful labels, worst first, by the other photos, the backbone, the checklist, bursts and copies."""
     started = time.monotonic()
     ids, labels = gathered.ids, gathered.labels
-    told = _told(catalog, ids, labels, progress)
     said = naming.overrides(catalog)
+    told = _told(catalog, ids, naming.species_of(labels, said), progress)
     outside = () if checklist is None else audit.off_list(labels, listed(checklist), overrides=said)
     found = audit.audit(
         gathered.raw,
@@ -241,11 +241,14 @@ def audited(
 
 
 def _told(
-    catalog: Catalog, ids: Ids, labels: Sequence[str | None], progress: Progress | None
+    catalog: Catalog, ids: Ids, species_of: Mapping[str, str], progress: Progress | None
 ) -> list[dict[str, float]] | None:
-    """What the backbone says of each photo in the words of the labels; None where it knows none of them."""
+    """What the backbone says of each photo in the words of the labels; None where it knows none of them.
+
+    `species_of` are the scientific names that labels mean.
+    """
     label_of: dict[str, str] = {}
-    for label, name in naming.species_of(labels, naming.overrides(catalog)).items():
+    for label, name in species_of.items():
         label_of.setdefault(name, label)
     told: list[dict[str, float]] = []
     for start in range(0, len(ids), BLOCK):

@@ -223,7 +223,7 @@ class Asker:
         """What tempers the backbone's probabilities, fitted anew after a commit."""
         from birdsearch import calibrating
 
-        generation = int(self._catalog.get_state("generation", 0))
+        generation = self._catalog.generation
         if self._tempered is None or self._tempered[0] != generation:
             fitted = calibrating.temperature(self._catalog, self._retrieval, self._class_table())
             self._tempered = (generation, fitted)
@@ -266,7 +266,7 @@ class Asker:
         """Photos with their vectors, and what was worked out of them already."""
         from birdsearch import analysis
 
-        key = int(self._catalog.get_state("generation", 0)), where
+        key = self._catalog.generation, where
         if self._last is None or self._last[0] != key:
             self._last = None  # two of them might not fit into the memory
             self._last = key, analysis.gather(self._catalog, self._retrieval, where)

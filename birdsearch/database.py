@@ -150,6 +150,11 @@ class Database:
         connection.execute(sa.delete(state).where(state.c.key == key))
         connection.execute(sa.insert(state).values(key=key, value=value))
 
+    @property
+    def generation(self) -> int:
+        """How many commits there were; who keeps what it worked out of the catalog compares this."""
+        return int(self.get_state("generation", 0))
+
     def bump(self, connection: sa.Connection) -> int:
         """Count a commit: readers see that something changed."""
         generation = int(connection.scalar(sa.select(state.c.value).where(state.c.key == "generation")) or 0) + 1

@@ -222,12 +222,10 @@ class Search:
             # Whoever belongs together is compared with all the others of its group.
             few = [combinations(ids, 2) for ids in duplicates.together(found) if len(ids) <= ALL_WITH_ALL]
             left = np.array([pair for group in few for pair in group if pair not in tested], dtype=np.int64)
-            left = left.reshape(-1, 2)
-            tested.update((a, b) for a, b in left.tolist())
-            left = left[~proposed.holds(left)]
             if not len(left):
                 return found
-            found += self._verified(left)
+            tested.update((a, b) for a, b in left.tolist())
+            found += self._verified(left[~proposed.holds(left)])
 
     def _verified(self, proposed: Ids, before: int = 0, total: int | None = None) -> list[Pair]:
         """Those of the pairs (m, 2) whose pixels agree; `before` tells how many of `total` were compared already."""

@@ -295,9 +295,8 @@ def closed(
     """
     told = [pair for pair in pairs if pair.relation in RELATIONS[:3]]
     known = {(pair.a, pair.b) for pair in told} | set(refused)
-    ids = np.unique(np.array([(pair.a, pair.b) for pair in told], dtype=np.int64))
-    alike = [(pair.a, pair.b) for pair in told if pair.relation in SAME]
-    labels = numbered(len(ids), np.searchsorted(ids, np.array(alike, dtype=np.int64)))
+    ids, ends = _ends(told)
+    labels = numbered(len(ids), ends[np.array([pair.relation in SAME for pair in told], dtype=bool)])
     picture = dict(zip(ids.tolist(), labels.tolist(), strict=True))
     around: dict[int, dict[int, tuple[int, Matrix]]] = defaultdict(dict)  # picture -> photo -> hub, matrix to the hub
     for pair in sorted((pair for pair in told if pair.relation == "variant"), key=lambda pair: (pair.a, pair.b)):

@@ -50,7 +50,8 @@ class Proposals:
     def blocks(self) -> Iterator[Ids]:
         """All pairs, ascending, some (m, 2) at a time."""
         if not self._files:
-            self._waiting = [_distinct(_joined(self._waiting))]
+            if len(self._waiting) != 1:  # each alone is distinct and ascending
+                self._waiting = [_distinct(_joined(self._waiting))]
             if len(self._waiting[0]):
                 yield self._waiting[0]
             return

@@ -116,7 +116,7 @@ class Retrieval:
         return self._current().engines
 
     def _current(self) -> "_State":
-        generation = int(self._catalog.get_state("generation", 0))
+        generation = self._catalog.generation
         state = self._state
         if generation != state.generation:
             refinement = self.refinement()
@@ -142,7 +142,7 @@ class Retrieval:
 
     def is_ahead(self) -> bool:
         """Whether a writer has saved an engine since the snapshot was taken in which this is asked."""
-        generation = int(self._catalog.get_state("generation", 0))
+        generation = self._catalog.generation
         if generation == self._state.generation or not self._folder.engine.exists():
             return False
         return _generation(self._saved()) > generation
@@ -151,7 +151,7 @@ class Retrieval:
         """The saved engine where it can be used, and the parts that it does not hold."""
         listed = self._catalog.parts()
         engine = self._saved()
-        if engine is None or _generation(engine) > int(self._catalog.get_state("generation", 0)):
+        if engine is None or _generation(engine) > self._catalog.generation:
             return None, listed
         return engine, [part for part in listed if part.id > int(engine.stamp.get("last_part", 0))]
 
@@ -160,7 +160,7 @@ class Retrieval:
 
         The next commits would count up to the engine's and use its ids anew. The caller holds the lock.
         """
-        if _generation(self._saved()) > int(self._catalog.get_state("generation", 0)):
+        if _generation(self._saved()) > self._catalog.generation:
             self._folder.engine.unlink()
 
     def _saved(self) -> vectors.Engine | None:
@@ -240,7 +240,7 @@ class Retrieval:
         """Save an engine that holds every living row of the last commit."""
         stamp = {
             "index": self._identity["id"],
-            "generation": int(self._catalog.get_state("generation", 0)),
+            "generation": self._catalog.generation,
             "last_part": max((part.id for part in self._catalog.parts()), default=0),
             "refinement": self._refinement_sha256(),
             "built_with": built_with,  # rows

@@ -192,7 +192,7 @@ def engine_problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) 
     chosen = catalog.get_state("refinement")
     if engine.stamp.get("refinement") != (chosen and chosen["sha256"]):
         return  # of before or after `optimize`: searches read the parts until the next writer builds it
-    if int(engine.stamp["generation"]) > int(catalog.get_state("generation", 0)):
+    if int(engine.stamp["generation"]) > catalog.generation:
         yield f"{name} is of a later commit than the catalog"
         return
     held = {
