@@ -359,15 +359,39 @@ def _opened(index: Any) -> tuple[Any, Any, Any]:
 def _probe(inner: Any, queries: Vectors, k: int, selector: Any, margin: float, cells: int) -> Positions:
     """The k best (q, k) by short codes in the cells whose centre is almost as near as the nearest one."""
     faiss = library(queries.shape[1])
-    cells = min(cells, inner.nlist)
-    near, chosen = inner.quantizer.search(queries, cells)
-    chosen[near < near[:, :1] - margin * np.linalg.norm(queries, axis=1, keepdims=True)] = -1
+    near, chosen = _cells(inner, queries, margin, cells)
     scores, positions = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
-    params = faiss.SearchParametersIVF(sel=selector, nprobe=cells)
+    params = faiss.SearchParametersIVF(sel=selector, nprobe=chosen.shape[1])
     # The Python wrapper takes no parameters here, and a filter is one.
     arrays = [faiss.swig_ptr(array) for array in (queries, chosen, near, scores, positions)]
     inner.search_preassigned_c(len(queries), arrays[0], k, *arrays[1:], False, params)
     return positions
+
+
+def _cells(inner: Any, queries: Vectors, margin: float, most: int) -> tuple[Vectors, Positions]:
+    """Scores and numbers (q, m) of the cells to look into, nearest first, filled up with -1.
+
+    faiss would sort the nearest `most` for every query, of which the margin leaves a few: five times the time of this.
+    """
+    faiss = library(inner.d)
+    flat = faiss.downcast_index(inner.quantizer)
+    centres = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
+    limits = margin * np.linalg.norm(queries, axis=1)
+    step = max(1, 16 * CHUNK // inner.nlist)  # a megabyte of scores at a time: they stay in the processor's cache
+    parts = []
+    for start in range(0, len(queries), step):
+        near = queries[start : start + step] @ centres.T
+        rows, cells = np.nonzero(near >= (near.max(axis=1) - limits[start : start + step])[:, None])
+        scores = near[rows, cells]
+        order = np.lexsort((-scores, rows))
+        places = np.arange(len(rows)) - np.searchsorted(rows, rows)  # rows ascend, and stay as they are in this order
+        kept = places < most
+        parts.append((rows[kept] + start, places[kept], scores[order][kept], cells[order][kept]))
+    rows, places, scores, cells = (np.concatenate(part) for part in zip(*parts, strict=True))
+    width = int(places.max()) + 1
+    near, chosen = np.zeros((len(queries), width), np.float32), np.full((len(queries), width), -1, np.int64)
+    near[rows, places], chosen[rows, places] = scores, cells
+    return near, chosen
 
 
 def checked(vectors: Vectors, dim: int | None = None) -> Vectors:

@@ -266,6 +266,20 @@ def test_a_write_that_fails_inside_faiss_is_the_callers_error() -> None:
         enginefile.write(Full(), dump, np.arange(3), {})  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("margin", "most"), [(0.0, 50), (0.1, 50), (0.1, 3), (2.5, 1000)])
+def test_the_cells_looked_into_are_the_nearest_within_the_margin(margin: float, most: int) -> None:
+    engine = vectors.build(unit_rows(4000), engine="ivf", recall=0.5)  # which owns all that is inside
+    inner = engine._inner
+    queries = 3 * unit_rows(700, inner.d, seed=1)  # more than one block of questions
+    near, chosen = vectors._cells(inner, queries, margin, most)
+    centres = inner.quantizer.reconstruct_n(0, inner.nlist)
+    for row, scores in enumerate(queries @ centres.T):
+        expected = np.argsort(-scores)
+        expected = expected[scores[expected] >= scores.max() - 3 * margin][:most]
+        assert chosen[row][chosen[row] >= 0].tolist() == expected.tolist()
+        np.testing.assert_allclose(near[row, : len(expected)], scores[expected], atol=1e-5)
+
+
 def test_merge_takes_the_best_of_both() -> None:
     first = Neighbours(ids=np.array([[4, 9, -1]]), scores=np.array([[0.9, 0.5, -np.inf]], dtype=np.float32))
     second = Neighbours(ids=np.array([[3, 7]]), scores=np.array([[0.9, 0.1]], dtype=np.float32))
