@@ -61,7 +61,7 @@ class Retrieval:
             fetch = min(fetch, held)
             found = self.nearest(queries, fetch, only) if fetch else None
             ids = found.ids if found is not None else np.empty((len(queries), 0), dtype=np.int64)
-            photo_of = self._catalog.visible(np.unique(ids[ids >= 0]))
+            photo_of = self._catalog.visible(sorted({*ids[ids >= 0].tolist()}))
             rows = [
                 [(n, photo_of[i]) for n, i in enumerate(row.tolist()) if i in photo_of and photo_of[i] != asking[q]]
                 for q, row in enumerate(ids)

@@ -1,5 +1,6 @@
 """The command line: open an index, call one method, show what it says."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -87,6 +88,10 @@ app.add_typer(backbones, name="backbones", rich_help_panel="Start", epilog="Exam
 def main() -> None:
     """Run the command line."""
     code: object = 0
+    # Importing makes much that stays: to look through it for garbage, as often as by default, is a tenth of a question.
+    gc.set_threshold(50_000)
+    # The importer of other formats, half of the time that importing OpenVINO takes: no command needs it.
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: not to be found
     try:
         app(prog_name="birdsearch")
     except SystemExit as done:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from birdsearch.records import RELATIONS, DuplicateReport, Photo, as_json, counted
-from birdsearch.report.duplicates import MEANING, Member, members
 
 from . import show
+
+if TYPE_CHECKING:
+    from birdsearch.report.duplicates import Member
 
 LISTED = 50  # groups that are enough to look at in a table
 SKIPPED_LISTED = 20
@@ -28,6 +30,7 @@ def print_report(
 ) -> None:
     """The page, and on standard output what was asked for."""
     from birdsearch import report as pages
+    from birdsearch.report.duplicates import members
 
     if html is not None:
         title = "New photos and the index" if against is not None else "Duplicates"
@@ -45,7 +48,7 @@ def print_report(
         _print_summary(report, groups)
 
 
-def _row(member: Member) -> list[Any]:  # in the order of COLUMNS
+def _row(member: "Member") -> list[Any]:  # in the order of COLUMNS
     pair, photo = member.pair, member.photo
     shown: dict[str, Any] = {
         "group": member.group,
@@ -58,7 +61,7 @@ def _row(member: Member) -> list[Any]:  # in the order of COLUMNS
     return [shown[column] if column in shown else getattr(photo, column) for column in COLUMNS]
 
 
-def _print_groups(groups: Sequence[Sequence[Member]]) -> None:
+def _print_groups(groups: Sequence[Sequence["Member"]]) -> None:
     """The table of groups, as many as one looks at."""
     if not groups:
         return
@@ -72,7 +75,7 @@ def _print_groups(groups: Sequence[Sequence[Member]]) -> None:
         show.note(f"Only the first {LISTED} groups are shown: --csv lists all, --html shows them side by side.")
 
 
-def _print_against(report: DuplicateReport, groups: Sequence[Sequence[Member]], folder: Path) -> None:
+def _print_against(report: DuplicateReport, groups: Sequence[Sequence["Member"]], folder: Path) -> None:
     """Which new photos the index has, and as which photo."""
     found = [(group[0].photo, member) for group in groups for member in group[1:]]
     if found:
@@ -90,13 +93,15 @@ def _print_against(report: DuplicateReport, groups: Sequence[Sequence[Member]], 
         show.note(f"{counted(failed, 'file')} could not be read")
 
 
-def _known(kept: Photo, member: Member) -> list[str]:
+def _known(kept: Photo, member: "Member") -> list[str]:
     score = None if member.pair is None else member.pair.score
     return [member.relation, "" if score is None else f"{score:.3f}", member.photo.path, str(kept.id), kept.path]
 
 
-def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) -> None:
+def _print_summary(report: DuplicateReport, groups: Sequence[Sequence["Member"]]) -> None:
     """How many groups of each relation, and what could go."""
+    from birdsearch.report.duplicates import MEANING
+
     if not groups:
         show.say(f"no duplicates among {counted(report.counts.get('photos', 0), 'photo')}")
         return

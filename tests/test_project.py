@@ -212,7 +212,7 @@ try:
     main()
 except SystemExit as stopped:
     assert not stopped.code, stopped.code
-print("LOADED", *{m.split(".")[0] for m in sys.modules})
+print("LOADED", *{m.split(".")[0] for m, module in sys.modules.items() if module})
 """
     page, _, loaded = python(code).rpartition("LOADED")
     assert "query" in page

@@ -2,7 +2,6 @@
 
 import difflib
 import logging
-import logging.config
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -126,6 +125,8 @@ def birder_registry() -> Any:
 @contextmanager
 def _logging_left_alone() -> Iterator[None]:
     """birder calls dictConfig when imported, which closes every log handler of the program that imports it."""
+    import logging.config  # brings a socket server along
+
     original = logging.config.dictConfig
 
     def all_but_birder(config: Any) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import http.client
 import os
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +83,8 @@ def _download_once(weights: Weights, advice: str, progress: Progress | None) -> 
 
 def _download(weights: Weights, part: Path, progress: Progress | None) -> str:
     """The sha256 of what the URL delivered into `part`."""
+    import urllib.request
+
     report: Callable[[int, int | None], None] = (
         (lambda done, total: progress("download", done, total, weights.file))
         if progress
