@@ -44,6 +44,7 @@ class Contestant:
     environment: str | None  # None: that of birdsearch
     program: str
     kind: tuple[str, ...] = ()
+    up_to: int = COUNTS[-1]  # vectors; among more, the other index of the same tool stands for it
 
     def ask(self, action: str, data: Path, *options: object, timeout: float = LONGEST_ANSWER) -> Figures:
         """Run the worker of this tool."""
@@ -64,10 +65,10 @@ CONTESTANTS = (
     Contestant("FAISS HNSW32", None, "search_faiss", ("hnsw",)),
     Contestant("FAISS IVF", None, "search_faiss", ("ivf",)),
     Contestant("hnswlib", "search", "search_hnswlib"),
-    Contestant("usearch bf16", "search", "search_usearch", ("bf16",)),
+    Contestant("usearch bf16", "search", "search_usearch", ("bf16",), up_to=COUNTS[0]),
     Contestant("usearch f16", "search", "search_usearch", ("f16",)),
     Contestant("ScaNN", "search", "search_scann"),
-    Contestant("LanceDB HNSW", "search", "search_lancedb", ("hnsw",)),
+    Contestant("LanceDB HNSW", "search", "search_lancedb", ("hnsw",), up_to=COUNTS[0]),
     Contestant("LanceDB RQ", "search", "search_lancedb", ("rq",)),
     Contestant("Milvus Lite", "milvus", "search_milvus"),
     Contestant("Chroma", "chroma", "search_chroma"),
@@ -171,7 +172,8 @@ def filtered(contestants: Sequence[Contestant], climbs: dict[str, Figures], data
 def compare(count: int, options: argparse.Namespace) -> str:
     """Everything for one number of vectors, as Markdown."""
     data = load(count).folder
-    wanted = [one for one in CONTESTANTS if not options.only or any(word in one.name for word in options.only)]
+    able = [one for one in CONTESTANTS if count <= one.up_to]
+    wanted = [one for one in able if not options.only or any(word in one.name for word in options.only)]
     built = [one for one in wanted if build(one, data, again=options.rebuild)]
     climbs = {one.name: figures for one in built if (figures := climb(one, data)) is not None}
     standing = [one for one in built if one.name in climbs]
