@@ -70,8 +70,24 @@ def write(file: BinaryIO, dump: Callable[[Callable[[bytes], int]], None], ids: I
     file.write(names + text + struct.pack("<Q", len(text)) + MAGIC)
 
 
+def stamp_of(path: Path) -> dict[str, Any]:
+    """What an engine was saved with, read without opening it; empty where there is no engine that can be read."""
+    try:
+        with path.open("rb") as file:
+            stamp: dict[str, Any] = _read_end(file)["stamp"]
+            return stamp
+    except (OSError, KeyError, ValueError, TypeError):
+        return {}
+
+
 def read_footer(file: BinaryIO) -> tuple[dict[str, Any], Ids]:
     """The footer and the ids of an engine file; ValueError where it does not end as one."""
+    footer = _read_end(file)
+    file.seek(footer["faiss_bytes"])
+    return footer, np.frombuffer(file.read(8 * footer["rows"]), dtype="<i8").astype(np.int64)
+
+
+def _read_end(file: BinaryIO) -> dict[str, Any]:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - TAIL))
     end = file.read(TAIL)
@@ -84,5 +100,4 @@ def read_footer(file: BinaryIO) -> tuple[dict[str, Any], Ids]:
     footer: dict[str, Any] = json.loads(file.read(length))
     if footer["faiss_bytes"] + 8 * footer["rows"] + length + TAIL != size or not isinstance(footer["stamp"], dict):
         raise ValueError("its size is not what its footer says")
-    file.seek(footer["faiss_bytes"])
-    return footer, np.frombuffer(file.read(8 * footer["rows"]), dtype="<i8").astype(np.int64)
+    return footer

@@ -143,15 +143,13 @@ class Retrieval:
     def is_ahead(self) -> bool:
         """Whether a writer has saved an engine since the snapshot was taken in which this is asked."""
         generation = self._catalog.generation
-        if generation == self._state.generation or not self._folder.engine.exists():
-            return False
-        return _generation(self._saved()) > generation
+        return generation != self._state.generation and self._saved_generation() > generation
 
     def _load(self) -> tuple[vectors.Engine | None, list[PartRow]]:
         """The saved engine where it can be used, and the parts that it does not hold."""
         listed = self._catalog.parts()
         engine = self._saved()
-        if engine is None or _generation(engine) > self._catalog.generation:
+        if engine is None or _generation(engine.stamp) > self._catalog.generation:
             return None, listed
         return engine, [part for part in listed if part.id > int(engine.stamp.get("last_part", 0))]
 
@@ -160,7 +158,7 @@ class Retrieval:
 
         The next commits would count up to the engine's and use its ids anew. The caller holds the lock.
         """
-        if _generation(self._saved()) > self._catalog.generation:
+        if self._saved_generation() > self._catalog.generation:
             self._folder.engine.unlink()
 
     def _saved(self) -> vectors.Engine | None:
@@ -170,9 +168,16 @@ class Retrieval:
         except IndexDamagedError as error:
             logger.warning("%s Searching the stored vectors meanwhile.", error)
             return None
-        if engine is None or engine.stamp.get("index") != self._identity["id"]:
-            return None
-        return engine if engine.stamp.get("refinement") == self._refinement_sha256() else None
+        return engine if engine is not None and self._fits(engine.stamp) else None
+
+    def _saved_generation(self) -> int:
+        """The commit of the engine in the folder, 0 where none can be used; asked without opening it."""
+        stamp = vectors.stamp_of(self._folder.engine)
+        return _generation(stamp) if self._fits(stamp) else 0
+
+    def _fits(self, stamp: dict[str, Any]) -> bool:
+        """Whether an engine is this index's, in its space."""
+        return stamp.get("index") == self._identity["id"] and stamp.get("refinement") == self._refinement_sha256()
 
     def _refinement_sha256(self) -> str | None:
         chosen = self._catalog.get_state("refinement")
@@ -268,5 +273,5 @@ def _outgrown(engine: vectors.Engine | None, choice: str, rows: int) -> bool:
     return rows > _GROWTH * built_with or (engine.name == "flat" and built_with < vectors.FLAT_UP_TO)
 
 
-def _generation(engine: vectors.Engine | None) -> int:
-    return 0 if engine is None else int(engine.stamp.get("generation", 0))
+def _generation(stamp: dict[str, Any]) -> int:
+    return int(stamp.get("generation", 0))

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch import enginefile
-from birdsearch.enginefile import damage
+from birdsearch.enginefile import damage, stamp_of
 from birdsearch.errors import IndexDamagedError
 from birdsearch.exact import BATCH, best, floats, library, merge, near, nobody
 from birdsearch.records import Ids, Neighbours, Vectors
 
-__all__ = ["Engine", "build", "damage", "load", "merge", "near", "nobody"]
+__all__ = ["Engine", "build", "damage", "load", "merge", "near", "nobody", "stamp_of"]
 
 REBUILD = "Run `birdsearch repair`: the engine is a cache and is rebuilt from the stored vectors."
 NAMES = ("flat", "flat-fp16", "ivf", "hnsw")

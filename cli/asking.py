@@ -44,7 +44,6 @@ def query(
     """Find the photos that look most like each image."""
     options.only_one(json, csv)
     with options.open_index(index) as opened:
-        holds = len(opened)
         if combine:
             # The mean direction: close to what all images share.
             mean = opened.embed(images).mean(axis=0, keepdims=True)
@@ -53,6 +52,7 @@ def query(
         else:
             answers = opened.search_many(images, k, where=where, min_score=min_score)
             asked = images
+        holds = k if all(len(answer) == k for answer in answers) else len(opened)
     results = list(zip(asked, answers, strict=True))
     if html is not None:
         from birdsearch import report
