@@ -17,7 +17,7 @@ class Birdsearch:
     packages = ("birdsearch",)
     how = "engine auto, one per recall; batch"
     knob = "recall asked for (1/1000)"
-    ladder = (950, 960, 970, 980, 990, 995)
+    ladder = (950, 990, 995)
     filters = True
 
     def build(self, vectors: Rows, buckets: npt.NDArray[np.int64], folder: Path) -> None:
