@@ -104,7 +104,7 @@ def main(searcher: Searcher) -> None:
 
 
 def _read(folder: Path) -> None:
-    """Bring the files into the disk's cache: some tools read all of them when they open, and some when they are asked."""
+    """Bring the files into the disk's cache: some tools read all of them when they open, some when they are asked."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb", buffering=0) as file:
