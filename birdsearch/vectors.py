@@ -181,14 +181,7 @@ class Engine:
 
     def _stored(self) -> npt.NDArray[Any]:
         """The rows as they are kept (n, dim), float32 or float16: a view, even of a mapped file."""
-        if isinstance(self._rows, _Few):
-            return self._rows.rows
-        if not len(self):
-            return np.empty((0, self.dim), dtype=np.float32)
-        faiss = library(self.dim)
-        codes = faiss.rev_swig_ptr(self._rows.codes.data(), len(self) * self._rows.code_size)
-        kind = np.float32 if self._rows.code_size == 4 * self.dim else np.float16
-        return np.asarray(codes).view(kind).reshape(len(self), self.dim)
+        return self._rows.rows if isinstance(self._rows, _Few) else _kept(self._rows)
 
     def _search_exact(self, queries: Vectors, k: int, allowed: Positions | None) -> Neighbours:
         available = len(self) if allowed is None else len(allowed)
@@ -356,6 +349,15 @@ def _opened(index: Any) -> tuple[Any, Any, Any]:
     return faiss.downcast_index(index.refine_index), faiss.downcast_index(base.index), turn
 
 
+def _kept(flat: Any) -> npt.NDArray[Any]:
+    """The rows (n, dim) of a faiss index that holds them whole, float32 or float16: a view, even of a mapped file."""
+    if not flat.ntotal:
+        return np.empty((0, flat.d), dtype=np.float32)
+    codes = library(flat.d).rev_swig_ptr(flat.codes.data(), flat.ntotal * flat.code_size)
+    kind = np.float32 if flat.code_size == 4 * flat.d else np.float16
+    return np.asarray(codes).view(kind).reshape(flat.ntotal, flat.d)
+
+
 def _probe(inner: Any, queries: Vectors, k: int, selector: Any, margin: float, cells: int) -> Positions:
     """The k best (q, k) by short codes in the cells whose centre is almost as near as the nearest one."""
     faiss = library(queries.shape[1])
@@ -373,9 +375,7 @@ def _cells(inner: Any, queries: Vectors, margin: float, most: int) -> tuple[Vect
 
     faiss would sort the nearest `most` for every query, of which the margin leaves a few: five times the time of this.
     """
-    faiss = library(inner.d)
-    flat = faiss.downcast_index(inner.quantizer)
-    centres = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d).reshape(flat.ntotal, flat.d)
+    centres = _kept(library(inner.d).downcast_index(inner.quantizer))
     limits = margin * np.linalg.norm(queries, axis=1)
     step = max(1, 16 * CHUNK // inner.nlist)  # a megabyte of scores at a time: they stay in the processor's cache
     parts = []

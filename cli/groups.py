@@ -29,15 +29,16 @@ def print_report(
     html: Path | None,
 ) -> None:
     """The page, and on standard output what was asked for."""
-    from birdsearch import report as pages
-    from birdsearch.report.duplicates import members
-
     if html is not None:
+        from birdsearch import report as pages
+
         title = "New photos and the index" if against is not None else "Duplicates"
         show.write_page(html, pages.duplicates_page(report, photos, title))
     if json:
         show.print_json(report)
         return
+    from birdsearch.report.duplicates import members
+
     groups = members(report, photos)
     if csv:
         show.print_csv(COLUMNS, (_row(member) for group in groups for member in group))

@@ -1,7 +1,6 @@
 """The cache folder of downloaded weights: nothing in it is used before its sha256 has been checked."""
 
 import hashlib
-import http.client
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,6 +59,8 @@ def fetch(weights: Weights, advice: str, progress: Progress | None = None) -> Pa
 
 def _download_once(weights: Weights, advice: str, progress: Progress | None) -> None:
     """Downloads under a temporary name; a second process waits for the first and then finds the file."""
+    import http.client
+
     import filelock
 
     part = weights.path.with_name(weights.file + ".part")
