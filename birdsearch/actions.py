@@ -405,7 +405,7 @@ def _drop_engine_without(folder: Folder, regions: Iterable[Mapping[str, Any]]) -
     try:
         with folder.engine.open("rb") as file:
             footer, ids = read_footer(file)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError):
         return  # no engine: it is made anew
     last, held = int(footer["stamp"].get("last_part", 0)), set(ids.tolist())
     if any(region["part_id"] <= last and region["id"] not in held for region in regions):

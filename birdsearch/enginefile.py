@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -30,9 +30,9 @@ def damage(path: Path) -> str | None:
             while left and (block := file.read(min(left, 1 << 24))):
                 checksum, left = zlib.crc32(block, checksum), left - len(block)
             checksum = zlib.crc32(ids.tobytes(), checksum)
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, ValueError) as error:
         return f"{path} cannot be read ({error})"
-    return None if checksum == footer["crc32"] else f"{path} does not have the checksum it was written with"
+    return None if checksum == footer.get("crc32") else f"{path} does not have the checksum it was written with"
 
 
 def save(path: Path, dump: Callable[[Callable[[bytes], int]], None], ids: Ids, footer: dict[str, Any]) -> None:
@@ -76,7 +76,7 @@ def stamp_of(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             stamp: dict[str, Any] = _read_end(file)["stamp"]
             return stamp
-    except (OSError, KeyError, ValueError, TypeError):
+    except (OSError, ValueError):
         return {}
 
 
@@ -97,7 +97,9 @@ def _read_end(file: BinaryIO) -> dict[str, Any]:
     if length > size - TAIL:
         raise ValueError("its footer is broken")
     file.seek(size - TAIL - length)
-    footer: dict[str, Any] = json.loads(file.read(length))
-    if footer["faiss_bytes"] + 8 * footer["rows"] + length + TAIL != size or not isinstance(footer["stamp"], dict):
-        raise ValueError("its size is not what its footer says")
-    return footer
+    match footer := json.loads(file.read(length)):
+        case {"stamp": dict(), "faiss_bytes": int(own), "rows": int(rows)}:
+            if own + 8 * rows + length + TAIL != size:
+                raise ValueError("its size is not what its footer says")
+            return cast("dict[str, Any]", footer)
+    raise ValueError("its footer is broken")

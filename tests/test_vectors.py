@@ -212,19 +212,27 @@ def test_strange_files_are_damaged(tmp_path: Path) -> None:
         vectors.load(path)
     vectors.build(unit_rows(300)).save(path, {})
     data = path.read_bytes()
-    footer = json.dumps({"stamp": {}}).encode()
+    odd: tuple[object, ...] = (
+        [],
+        7,
+        {"stamp": {}},
+        {"stamp": [], "faiss_bytes": 0, "rows": 0},
+        {"stamp": {}, "faiss_bytes": "0", "rows": 0},
+    )
+    footers = [json.dumps(footer).encode() for footer in odd]
     for broken in (
         data + b"x",
         data[:-8] + b"birdvec0",
         data[:-16] + b"\xff" * 8 + data[-8:],
         b"XXXX" + data[4:],
         data[:40] + data[50:],
-        footer + len(footer).to_bytes(8, "little") + enginefile.MAGIC,
+        *(footer + len(footer).to_bytes(8, "little") + enginefile.MAGIC for footer in footers),
     ):
         path.write_bytes(broken)
         with pytest.raises(IndexDamagedError, match=r"e\.faiss"):
             vectors.load(path)
         assert vectors.damage(path) is not None
+    assert vectors.stamp_of(path) == {}
 
 
 def test_a_flipped_bit_is_seen_by_damage(tmp_path: Path) -> None:
