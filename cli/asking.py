@@ -52,7 +52,7 @@ def query(
         else:
             answers = opened.search_many(images, k, where=where, min_score=min_score)
             asked = images
-        holds = k if all(len(answer) == k for answer in answers) else len(opened)
+        holds = len(opened) if any(len(answer) < k for answer in answers) else None
     results = list(zip(asked, answers, strict=True))
     if html is not None:
         from birdsearch import report
@@ -67,7 +67,8 @@ def query(
         show.print_csv(columns, (row for image, matches in results for row in _rows(image, matches)))
     else:
         _tables(results, "no photo fits the filter" if where is not None and min_score is None else "nothing similar")
-    _explain(holds, k, index)
+    if holds is not None:
+        _explain(holds, k, index)
 
 
 def _rows(image: str, matches: "Sequence[Match]") -> list[list[Any]]:
