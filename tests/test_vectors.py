@@ -232,7 +232,7 @@ def test_strange_files_are_damaged(tmp_path: Path) -> None:
         with pytest.raises(IndexDamagedError, match=r"e\.faiss"):
             vectors.load(path)
         assert vectors.damage(path) is not None
-    assert vectors.stamp_of(path) == {}
+        assert vectors.stamp_of(path) == {}
 
 
 def test_a_flipped_bit_is_seen_by_damage(tmp_path: Path) -> None:
