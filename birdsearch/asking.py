@@ -45,6 +45,7 @@ class Asker:
         self._classes: Classes | None = None
         self._tempered: tuple[int, float | None] | None = None  # generation, temperature
         self._last: tuple[tuple[int, Filter | None], Gathered] | None = None
+        self._gathering = threading.Lock()
         self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
 
     def __enter__(self) -> Self:
@@ -266,8 +267,10 @@ class Asker:
         """Photos with their vectors, and what was worked out of them already."""
         from birdsearch import analysis
 
-        key = self._catalog.generation, where
-        if self._last is None or self._last[0] != key:
-            self._last = None  # two of them might not fit into the memory
-            self._last = key, analysis.gather(self._catalog, self._retrieval, where)
-        return self._last[1]
+        # One thread at a time: others wait for the photos that are being gathered, and the pair is never torn.
+        with self._gathering:
+            key = self._catalog.generation, where
+            if self._last is None or self._last[0] != key:
+                self._last = None  # two of them might not fit into the memory
+                self._last = key, analysis.gather(self._catalog, self._retrieval, where)
+            return self._last[1]

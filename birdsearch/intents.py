@@ -10,55 +10,13 @@ from birdsearch.files import sha256_of, slashed
 from birdsearch.journal import Intent
 from birdsearch.planfile import Plan, Protected, Step
 from birdsearch.records import RELATIONS, shown
+from birdsearch.sniff import IMAGE_SUFFIXES, RAW_SUFFIXES
 
 TRASH = ".birdsearch-trash"  # hidden, so that no index takes it for photos
 _SIDECARS = (".xmp", ".aae")
 _MOVIE = ".mov"  # beside a HEIC or a JPEG: the moving part of a live photo
-_RAW = {
-    ".3fr",
-    ".arw",
-    ".cr2",
-    ".cr3",
-    ".crw",
-    ".dng",
-    ".erf",
-    ".iiq",
-    ".kdc",
-    ".mef",
-    ".mos",
-    ".mrw",
-    ".nef",
-    ".nrw",
-    ".orf",
-    ".pef",
-    ".raf",
-    ".raw",
-    ".rw2",
-    ".rwl",
-    ".sr2",
-    ".srf",
-    ".srw",
-    ".x3f",
-}
-_PICTURES = _RAW | {
-    ".avif",
-    ".bmp",
-    ".gif",
-    ".heic",
-    ".heif",
-    ".hif",
-    ".jp2",
-    ".jpe",
-    ".jpeg",
-    ".jpg",
-    ".jxl",
-    ".png",
-    ".psb",
-    ".psd",
-    ".tif",
-    ".tiff",
-    ".webp",
-}
+# What may own a sidecar: every photo and RAW that is known, and what edits of them are saved as.
+_PICTURES = IMAGE_SUFFIXES | RAW_SUFFIXES | {".jxl", ".psb", ".psd"}
 
 
 class Left(Exception):  # noqa: N818 - no error: a file that is left as it is, for the reason given

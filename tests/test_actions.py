@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from birdsearch import actions
 from birdsearch.errors import IndexLockedError, InputFileError, PlanError
 from birdsearch.folder import Folder
-from birdsearch.intents import TRASH
+from birdsearch.intents import TRASH, Beside
 from birdsearch.planfile import Plan, Step, escaped, read_plan, unescaped, write_plan
+from birdsearch.sniff import IMAGE_SUFFIXES, RAW_SUFFIXES
 from birdsearch.tables import labels, not_duplicates, photos
 from tests.disks import call_where_disks_mount
 from tests.drawing import bird, write
@@ -195,6 +196,13 @@ def test_sidecars_travel_with_the_last_photo_they_belong_to(word: str, tmp_path:
     assert library.undo().skipped == ()
     assert files(folder) == before
     assert library.rows() == rows
+
+
+@pytest.mark.parametrize("suffix", sorted(RAW_SUFFIXES | IMAGE_SUFFIXES - {".jpg"}))
+def test_a_sidecar_stays_while_another_picture_of_its_stem_stays(suffix: str) -> None:
+    beside = Beside(["IMG.jpg", f"IMG{suffix}", "IMG.xmp"])
+    assert set(beside.sidecars("IMG.jpg")["IMG.xmp"]) == {"IMG.jpg", f"IMG{suffix}"}
+    assert beside.companions("IMG.jpg") == [f"IMG{suffix}"]
 
 
 def test_names_that_are_taken_are_never_overwritten(library: Library, tmp_path: Path) -> None:

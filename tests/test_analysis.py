@@ -1,6 +1,9 @@
 """Species in a real index of drawn photos: what the labelled ones say, corrections, and input with nothing to say."""
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +81,30 @@ def test_photos_are_gathered_once_until_something_changes(index: Index, monkeypa
     answer = index.classify(photos[0], source="neighbours")
     assert "Dipper" in {one.species for one in answer}
     assert len(gathered) == 2
+
+
+class SlowlyCompared(Filter):
+    """A filter that leaves time for another thread to come in between, whenever it is compared."""
+
+    def __eq__(self, other: object) -> bool:
+        time.sleep(0.05)
+        return super().__eq__(other)
+
+    __hash__ = Filter.__hash__
+
+
+def test_two_threads_with_different_filters_get_their_own_photos(index: Index) -> None:
+    species = sorted({photo.label for photo in index.photos() if photo.label})[:2]
+    start = threading.Barrier(2)
+
+    def shown(name: str) -> list[set[str]]:
+        start.wait()
+        reports = [index.species_report(SlowlyCompared(species=name)) for _ in range(6)]
+        return [{entry.species for entry in report.species} for report in reports]
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(shown, species))
+    assert answers == [[{name}] * 6 for name in species]
 
 
 def test_a_photo_asked_by_its_path_does_not_hear_itself(index: Index) -> None:
