@@ -88,8 +88,8 @@ def judged(vectors: npt.NDArray[np.float32], truth: Names, seed: int) -> dict[st
     """Average precision of every ranking."""
     from sklearn.metrics import average_precision_score
 
-    from birdsearch import neighbours
-    from birdsearch.audit import audit
+    from birdsearch.species import classifier
+    from birdsearch.species.audit import audit
 
     labels, wrong = swapped(truth, seed)
     names: list[str | None] = [str(label) for label in labels]
@@ -98,7 +98,7 @@ def judged(vectors: npt.NDArray[np.float32], truth: Names, seed: int) -> dict[st
     for doubt in found.doubts:
         score[doubt.id] = doubt.score
     scores = {"birdsearch": score}
-    asked = neighbours.cross_fitted(vectors, names, k=len(names))
+    asked = classifier.cross_fitted(vectors, names, k=len(names))
     if asked is None:
         raise ValueError("no labels")
     ours = np.full((len(names), len(asked.species)), 1e-12)

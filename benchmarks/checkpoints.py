@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.common import cached, python_of, run
-from tests import checkpoints as seeded
+from tests.support import checkpoints as seeded
 
 BUILT_IN = "efficientnet_lite0_imagenet"
 

@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from benchmarks import synthetic
 from benchmarks.common import note, publish, table, versions
-from birdsearch import clusters, refine, vectors
 from birdsearch.records import Neighbours, Vectors
+from birdsearch.search import tuning, whitening
+from birdsearch.species import clusters
 
 LIST = clusters.NEIGHBOURS + 1  # the engine finds the photo itself too
 THRESHOLDS = np.arange(0.1, 0.95, 0.05)  # scores from which on two photos are linked
@@ -31,7 +32,7 @@ Codes = npt.NDArray[np.int64]
 
 def lists(rows: Vectors) -> Neighbours:
     """The neighbour lists of all rows, by the exact engine."""
-    return vectors.build(rows, engine="flat").search(rows, LIST)
+    return tuning.build(rows, engine="flat").search(rows, LIST)
 
 
 def communities(rows: Vectors, found: Neighbours, *, resolution: float | None = None, seed: int = 0) -> Codes:
@@ -85,7 +86,7 @@ def contestants(
 
 def compare(part: str, rows: Vectors, names: Sequence[str]) -> list[Sequence[object]]:
     """One line for each method."""
-    rows = refine.fit(rows).apply(rows)
+    rows = whitening.fit(rows).apply(rows)
     found = lists(rows)
     lines: list[Sequence[object]] = []
     for method, settings in contestants(rows, found, names):
@@ -121,7 +122,7 @@ def many(count: int) -> str:
     lists_took = "kept from an earlier run"
     if not path.exists():
         started = time.perf_counter()
-        engine = vectors.build(np.asarray(made.vectors))
+        engine = tuning.build(np.asarray(made.vectors))
         built = time.perf_counter() - started
         found = engine.search(np.asarray(made.vectors), LIST)
         lists_took = (

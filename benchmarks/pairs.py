@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from benchmarks.common import CACHE, ROUNDS, ContestantError, Figures, alternating, median, note, publish, table, worker
 from benchmarks.synthetic import CHUNK, DIM, load, unit
-from birdsearch.pairs import orientations, reach
+from birdsearch.duplicates.hashes import orientations, reach
 from birdsearch.records import Ids, Vectors
 
 COUNTS = (200_000, 1_000_000)

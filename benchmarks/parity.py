@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from birdsearch import photos
 from birdsearch.backbones import DEFAULT, Backbone, load_backbone
 from birdsearch.backbones.registry import birder_registry
 from birdsearch.backbones.torch_runtime import built_in_path
+from birdsearch.photos import decode
 from birdsearch.records import Vectors
-from tests import checkpoints
+from tests.support import checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def compare(backbone: Backbone, reference: Reference, paths: Sequence[Path]) -> 
                 for name, value in reference.net.detection_features(transform(image).unsqueeze(0)).items()
             }
         assert embedding is not None
-        got = backbone.embed_pixels(photos.load(path, backbone.input_size)[None])
+        got = backbone.embed_pixels(decode.load(path, backbone.input_size)[None])
         assert got.probabilities is not None
         got_map = backbone.feature_map(path)
         stages = {name: value.shape for name, value in got_map.items()}

@@ -17,9 +17,10 @@ import numpy.typing as npt
 import birdsearch
 from benchmarks.common import SHARED_PHOTOS
 from benchmarks.retrieval import leave_one_out
-from birdsearch import neighbours, refine
-from birdsearch.evaluate import evaluate
 from birdsearch.records import Vectors
+from birdsearch.search import whitening
+from birdsearch.species import classifier
+from birdsearch.species.evaluation import evaluate
 
 Names = npt.NDArray[np.str_]
 REMOVED = 0.2  # of the species, for strangers
@@ -50,7 +51,7 @@ def strangers(vectors: Vectors, labels: Names, seed: int) -> npt.NDArray[np.floa
     areas = []
     for number in range(ROUNDS):
         known, outside = ~gone & (part != number), ~gone & (part == number)
-        voter = neighbours.fit(vectors[known], [str(label) for label in labels[known]])
+        voter = classifier.fit(vectors[known], [str(label) for label in labels[known]])
         if voter is None:
             raise ValueError("no species is left")
         votes = voter.predict(np.concatenate([vectors[outside], vectors[gone]]))
@@ -72,7 +73,7 @@ def scaled(photos: int, dim: int, species: int) -> None:
         rows[start : start + 4096] /= np.linalg.norm(rows[start : start + 4096], axis=1, keepdims=True)
     labels: list[str | None] = [f"species {number:05d}" for number in own]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for name, job in (("fit", neighbours.fit), ("cross_fitted", neighbours.cross_fitted)):
+    for name, job in (("fit", classifier.fit), ("cross_fitted", classifier.cross_fitted)):
         started, cpu = time.perf_counter(), time.process_time()
         job(rows, labels)
         more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
@@ -88,7 +89,7 @@ def table(vectors: Vectors, labels: Names) -> None:
         some = np.isin(labels, chosen)
         rows, own = vectors[some], labels[some]
         plain = leave_one_out(rows, own).vote_accuracy
-        refined = leave_one_out(refine.fit(rows).apply(rows), own).vote_accuracy
+        refined = leave_one_out(whitening.fit(rows).apply(rows), own).vote_accuracy
         figures = evaluate(rows, [str(label) for label in own])
         areas = np.concatenate([strangers(rows, own, seed) for seed in range(DRAWS)])
         spread = zip(areas.mean(0), areas.min(0), areas.max(0), strict=True)

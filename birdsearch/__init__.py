@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from birdsearch.backbones import load_backbone
     from birdsearch.index import Index
     from birdsearch.opening import create, open
-    from birdsearch.pairs import near_pairs
+    from birdsearch.search.pairs import near_pairs
 
 __all__ = [
     "AddReport",
@@ -48,7 +48,7 @@ _LAZY = {
     "Index": "index",
     "create": "opening",
     "load_backbone": "backbones",
-    "near_pairs": "pairs",
+    "near_pairs": "search.pairs",
     "open": "opening",
 }
 

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from birdsearch import photos
-from birdsearch.catalog import Catalog
-from birdsearch.classify import Classes
+from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError
-from birdsearch.folder import Folder
+from birdsearch.photos import decode
 from birdsearch.records import Filter, Match, Photo, Prediction, Vectors, shown
-from birdsearch.retrieval import Retrieval
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.folder import Folder
+from birdsearch.storage.vectors import Retrieval
 
 if TYPE_CHECKING:
-    from birdsearch.analysis import Gathered
     from birdsearch.backbones import Backbone
+    from birdsearch.species.gallery import Gathered
 
-Image = photos.ImageLike
+Image = decode.ImageLike
 
 
 class Asker:
@@ -199,7 +199,7 @@ class Asker:
         tempered, so that on this index's labelled photos they are right as often as they say (Guo et al. 2017); `raw`
         is what they were. Too few labels change nothing, which is logged. A Photo of this index needs no network.
         """
-        from birdsearch import analysis, neighbours
+        from birdsearch.species import classifier, prediction
 
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
@@ -211,22 +211,22 @@ class Asker:
                 raise ValueError("checklist and sure weigh the backbone's classes: leave them out with neighbours")
             if calibrated:
                 raise ValueError("neighbours are calibrated already: leave calibrated out with them")
-            return analysis.by_neighbours(self._gathered(None), self._embed(images, own), own, k, burst=burst)
+            return prediction.by_neighbours(self._gathered(None), self._embed(images, own), own, k, burst=burst)
         probabilities = self._probabilities(images, own)
         if burst and len(images) > 1:
-            probabilities = neighbours.together(probabilities, np.zeros(len(images), dtype=np.int64))
+            probabilities = classifier.together(probabilities, np.zeros(len(images), dtype=np.int64))
         warmth = self._temperature() if calibrated else None
-        return analysis.by_classes(
+        return prediction.by_classes(
             self._class_table(), probabilities, k, checklist=checklist, sure=sure, temperature=warmth
         )
 
     def _temperature(self) -> float | None:
         """What tempers the backbone's probabilities, fitted anew after a commit."""
-        from birdsearch import calibrating
+        from birdsearch.species import calibration
 
         generation = self._catalog.generation
         if self._tempered is None or self._tempered[0] != generation:
-            fitted = calibrating.temperature(self._catalog, self._retrieval, self._class_table())
+            fitted = calibration.temperature(self._catalog, self._retrieval, self._class_table())
             self._tempered = (generation, fitted)
         return self._tempered[1]
 
@@ -240,7 +240,7 @@ class Asker:
             if photo_id in stored:
                 rows.append(stored[photo_id])
             else:
-                pixels = photos.load(image, self.backbone.input_size)[None]
+                pixels = decode.load(image, self.backbone.input_size)[None]
                 given = self.backbone.embed_pixels(pixels).probabilities
                 if given is None:
                     raise BackboneUnavailableError(f"{self.backbone.name} gives no probabilities: it knows no classes.")
@@ -265,12 +265,12 @@ class Asker:
 
     def _gathered(self, where: Filter | None) -> "Gathered":
         """Photos with their vectors, and what was worked out of them already."""
-        from birdsearch import analysis
+        from birdsearch.species import gallery
 
         # One thread at a time: others wait for the photos that are being gathered, and the pair is never torn.
         with self._gathering:
             key = self._catalog.generation, where
             if self._last is None or self._last[0] != key:
                 self._last = None  # two of them might not fit into the memory
-                self._last = key, analysis.gather(self._catalog, self._retrieval, where)
+                self._last = key, gallery.gather(self._catalog, self._retrieval, where)
             return self._last[1]

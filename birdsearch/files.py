@@ -1,152 +1,17 @@
 """Files: those under the named folders, the bytes of those that are photos, and how one is put in place whole."""
 
-import difflib
 import errno
 import hashlib
-import io
 import os
-import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from birdsearch.errors import PhotoMissingError, PhotoUnreadableError
-from birdsearch.records import Failure, Photo, shown
-from birdsearch.sniff import HEAD, Kind, identify
-
 UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
-MAX_BYTES = 2**30  # of one file: larger ones are refused, as they are read whole
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A regular file that a scan has seen and not opened."""
-
-    path: bytes  # absolute, as os.fsencode gives it
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ignored:
-    """A file that can be no photo, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileBytes:
-    """A file read in one piece, and what is known of it by then: path, size, mtime_ns, sha256."""
-
-    photo: Photo
-    data: bytes
-
-
-class NotAPhotoError(Exception):
-    """The file is whole, but it is something else: counted as ignored, for the reason given."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 # Finding ------------------------------------------------------------------------------------------------------------
-
-
-def scan(folders: Sequence[bytes | str | os.PathLike[str]]) -> Iterator[FoundFile | Failure | Ignored]:
-    """Every file under the folders, once, in a fixed order; a named file stands for itself.
-
-    Hidden files and folders (leading dot) are left alone, unless they are named. Links to files are files; linked
-    folders come last, so that a file which is reached both ways is known by its real path.
-    Raises PhotoMissingError at once where a named folder does not exist.
-    """
-    named = [os.path.abspath(os.fsencode(folder)) for folder in folders]
-    for path in named:
-        if not os.path.lexists(path):
-            raise missing(os.fsdecode(path), "file or folder")
-    return _Scan().run(named)
-
-
-class _Scan:
-    """One walk over the named folders, remembering where it has been."""
-
-    def __init__(self) -> None:
-        self.folders: set[tuple[int, int]] = set()  # device and inode of the folders listed so far
-        self.files: set[tuple[int, int, bytes]] = set()  # the same of the folder, and the name, of the files named
-        self.linked: list[bytes] = []  # folders that only a link leads to
-
-    def run(self, named: Sequence[bytes]) -> Iterator[FoundFile | Failure | Ignored]:
-        for path in named:
-            try:
-                info = os.stat(path)
-                if stat.S_ISDIR(info.st_mode):
-                    yield from self._tree(path)
-                    continue
-                parent = os.stat(os.path.dirname(path))
-            except OSError as error:
-                yield _unreachable(path, error)
-                continue
-            name = os.path.basename(path)
-            key = (parent.st_dev, parent.st_ino, name)
-            seen = key[:2] in self.folders and not name.startswith(b".")
-            if key not in self.files and not seen:
-                self.files.add(key)
-                yield _found(path, info)
-        while self.linked:
-            yield from self._tree(self.linked.pop(0))
-
-    def _tree(self, top: bytes) -> Iterator[FoundFile | Failure | Ignored]:
-        waiting = [top]
-        while waiting:
-            folder = waiting.pop()
-            try:
-                info = os.stat(folder)
-                here = (info.st_dev, info.st_ino)
-                if here in self.folders:
-                    continue
-                self.folders.add(here)
-                with os.scandir(folder) as listing:
-                    entries = sorted(listing, key=lambda entry: entry.name)
-            except OSError as error:
-                yield _unreachable(folder, error)
-                continue
-            below: list[bytes] = []
-            yield from self._entries(entries, here, below)
-            waiting += reversed(below)
-
-    def _entries(
-        self, entries: list[os.DirEntry[bytes]], here: tuple[int, int], below: list[bytes]
-    ) -> Iterator[FoundFile | Failure | Ignored]:
-        for entry in entries:
-            if entry.name.startswith(b".") or (self.files and (*here, entry.name) in self.files):
-                continue
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.path)
-                    continue
-                info = entry.stat()
-            except OSError as error:
-                yield _unreachable(entry.path, error)
-                continue
-            if stat.S_ISDIR(info.st_mode):
-                self.linked.append(entry.path)
-            else:
-                yield _found(entry.path, info)
-
-
-def _found(path: bytes, info: os.stat_result) -> FoundFile | Ignored:
-    if stat.S_ISREG(info.st_mode):
-        return FoundFile(path, info.st_size, info.st_mtime_ns)
-    # Opening a pipe could wait for ever, opening a device could do something.
-    return Ignored(os.fsdecode(path), "not a regular file")
-
-
-def _unreachable(path: bytes, error: OSError) -> Failure:
-    broken = error.errno == errno.ENOENT and os.path.islink(path)
-    return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else why(error))
 
 
 def why(error: OSError) -> str:
@@ -163,81 +28,13 @@ def why(error: OSError) -> str:
     return known.get(error.errno or 0) or (error.strerror or str(error)).lower()
 
 
-def missing(path: str, kind: str) -> PhotoMissingError:
-    """The error for a path that leads nowhere, with the name that may have been meant."""
-    folder, name = os.path.split(os.path.abspath(path))
-    try:
-        close = difflib.get_close_matches(name, os.listdir(folder), n=1)
-        hint = f"Did you mean {shown(os.path.join(folder, close[0]))}?" if close else f"Look in {shown(folder)}."
-    except OSError:
-        hint = f"The folder {shown(folder)} cannot be listed either: is the disk connected?"
-    return PhotoMissingError(f"no such {kind}: {shown(path)}. {hint}")
-
-
 # Reading ------------------------------------------------------------------------------------------------------------
-
-
-def read(found: FoundFile) -> FileBytes:
-    """A found file's bytes with their sha256.
-
-    Raises NotAPhotoError after the first 4 KiB where they show something else, PhotoMissingError where the file has
-    gone, PhotoUnreadableError where it cannot be read or changes under the reader's eyes, twice. The last two have the
-    bare reason as their text.
-    """
-    path = os.fsdecode(found.path)
-    try:
-        for _ in range(2):
-            if (file := _read_once(path)) is not None:
-                return file
-    except FileNotFoundError as error:
-        raise PhotoMissingError("no longer there") from error
-    except OSError as error:
-        raise PhotoUnreadableError(why(error)) from error
-    raise PhotoUnreadableError("changed while it was read; index it again when it is complete")
-
-
-def _read_once(path: str) -> FileBytes | None:
-    """The file, or None where it changed meanwhile."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise NotAPhotoError("not a regular file")
-    # Should a pipe have taken its place since, opening it must not wait.
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(handle, "rb", buffering=0) as file:
-        before = os.fstat(handle)
-        head = file.read(HEAD) or b""
-        check(identify(head, path))
-        if before.st_size > MAX_BYTES:
-            raise PhotoUnreadableError(
-                f"{before.st_size / 2**30:.1f} GiB, more than the {MAX_BYTES / 2**30:.0f} GiB read"
-            )
-        file.seek(0)
-        data = _exactly(file, before.st_size + 1)
-        after = os.fstat(handle)
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != before.st_size:
-        return None
-    sha256 = hashlib.sha256(data).hexdigest()
-    return FileBytes(Photo(None, path, sha256=sha256, size=before.st_size, mtime_ns=before.st_mtime_ns), data)
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file's bytes, 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _exactly(file: io.FileIO, count: int) -> bytes:
-    """Up to `count` bytes: one system call may return fewer, as over a network."""
-    data = file.read(count) or b""
-    while len(data) < count and (more := file.read(count - len(data))):
-        data += more
-    return data
-
-
-def check(kind: Kind) -> str:
-    """The format of a photo; NotAPhotoError or PhotoUnreadableError for all else."""
-    if kind.format is None:
-        raise PhotoUnreadableError(kind.reason) if kind.broken else NotAPhotoError(kind.reason)
-    return kind.format
 
 
 # Paths --------------------------------------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from birdsearch import commits, photos, upkeep
 from birdsearch.asking import Image
 from birdsearch.errors import BackboneMismatchError
-from birdsearch.labels import Labeller, read_corrections
-from birdsearch.pipeline import AddRun
+from birdsearch.indexing.labels import Labeller, read_corrections
+from birdsearch.indexing.pipeline import AddRun
+from birdsearch.photos import scan
 from birdsearch.reading import Reader
 from birdsearch.records import (
     AddReport,
@@ -21,11 +21,12 @@ from birdsearch.records import (
     Progress,
     shown,
 )
-from birdsearch.retrieval import RECALL, Retrieval
+from birdsearch.storage import maintenance
+from birdsearch.storage.catalog import commits
+from birdsearch.storage.vectors import RECALL, Retrieval
 
 if TYPE_CHECKING:
-    from birdsearch.actions import ActionReport
-    from birdsearch.planfile import Plan
+    from birdsearch.records import ActionReport, Plan
 
 logger = logging.getLogger("birdsearch")
 
@@ -37,7 +38,7 @@ class Index(Reader):
 
     def bring_up_to_date(self) -> None:
         """Migrate the tables of an older birdsearch; done by `open`."""
-        upkeep.migrate(self._folder, self._catalog)
+        maintenance.migrate(self._folder, self._catalog)
 
     # Photos
 
@@ -58,7 +59,7 @@ class Index(Reader):
         started = time.monotonic()
         given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)  # type: ignore[arg-type]
         paths = [os.path.abspath(os.fsencode(folder)) for folder in given]
-        seen = photos.scan(paths)  # raises here for a folder that does not exist
+        seen = scan.scan(paths)  # raises here for a folder that does not exist
         with self._folder.writing():
             self._clear()
             labeller = Labeller(self._catalog)
@@ -99,8 +100,8 @@ class Index(Reader):
         A photo whose path the index holds already is left as it is (counted `unchanged`). Raises BackboneMismatchError
         where the vectors are of another backbone, InputFileError where the file is no export.
         """
-        from birdsearch.exchange import import_rows
-        from birdsearch.exports import read_about
+        from birdsearch.export.importer import import_rows
+        from birdsearch.export.parquet import read_about
 
         started = time.monotonic()
         about = read_about(Path(path))
@@ -131,11 +132,11 @@ class Index(Reader):
         Only photos of the named relations go, and nothing under `protect`. Both files of a step are checked right
         before it; what does not fit the plan any more is skipped, each with its reason. The catalog follows.
         """
-        from birdsearch import actions
+        from birdsearch.duplicates.cleanup import apply as apply_module
 
         with self._folder.writing():
             self._clear()
-            report = actions.apply(
+            report = apply_module.apply(
                 self._folder,
                 self._catalog,
                 plan,
@@ -149,11 +150,11 @@ class Index(Reader):
 
     def undo(self, run: str | None = None, *, progress: Progress | None = None) -> "ActionReport":
         """Bring back every file and every row of the last run of `apply`, or of the one named."""
-        from birdsearch import actions
+        from birdsearch.duplicates.cleanup import undo as undo_module
 
         with self._folder.writing():
             self._clear()
-            report = actions.undo(self._folder, self._catalog, run, progress=progress)
+            report = undo_module.undo(self._folder, self._catalog, run, progress=progress)
             self._retrieval.save_engine()
         return report
 
@@ -198,16 +199,17 @@ class Index(Reader):
         nothing, and a file without lines takes everything back. Returns how many names have a meaning of their own.
         Raises InputFileError, with the line, for what is no bird.
         """
-        from birdsearch import naming, taxonomy
+        from birdsearch.species import names
+        from birdsearch.taxonomy import resolve
 
-        said = taxonomy.read_overrides(Path(path))
+        said = resolve.read_overrides(Path(path))
         with self._folder.writing():
             self._clear()
             with self._catalog.transaction() as connection:
-                self._catalog.set_state(connection, naming.STATE, said)
+                self._catalog.set_state(connection, names.STATE, said)
                 self._catalog.bump(connection)
             self._retrieval.save_engine()
-        if strangers := naming.strangers(self._catalog, said):
+        if strangers := names.strangers(self._catalog, said):
             some = ", ".join(shown(name) for name in strangers[:3])
             logger.warning("names that are no label of this index: %d (%s)", len(strangers), some)
         return len(said)
@@ -228,28 +230,30 @@ class Index(Reader):
         it (None). It is declined for few photos, and where it would make neighbours worse. `vectors()` stays raw.
         Raises RecallUnreachableError, with the best that was found, for a recall that the engine cannot reach.
         """
-        from birdsearch import optimize
+        from birdsearch.storage import optimize as optimize_module
 
         with self._folder.writing():
             self._clear()
-            wanted = optimize.Wanted(recall, engine, refine)
-            return optimize.run(self._folder, self._catalog, self._retrieval, wanted, progress)
+            wanted = optimize_module.Wanted(recall, engine, refine)
+            return optimize_module.run(self._folder, self._catalog, self._retrieval, wanted, progress)
 
     def repair(self, progress: Progress | None = None) -> list[str]:
         """Rebuild what can be rebuilt, embed again only what cannot; returns what was done, in words."""
-        done = upkeep.restore_identity(self._folder)
+        done = maintenance.restore_identity(self._folder)
         self._identity = self._folder.read_identity()
         with self._folder.writing():
             self._clear()
-            done += upkeep.drop_damaged_parts(self._folder, self._catalog, int(self._identity["backbone"]["dim"]))
-            if upkeep.classes_are_damaged(self._folder, self._identity):
-                self._identity = upkeep.write_classes_again(self._folder, self._catalog, self._identity, self.backbone)
+            done += maintenance.drop_damaged_parts(self._folder, self._catalog, int(self._identity["backbone"]["dim"]))
+            if maintenance.classes_are_damaged(self._folder, self._identity):
+                self._identity = maintenance.write_classes_again(
+                    self._folder, self._catalog, self._identity, self.backbone
+                )
                 self._classes = None
                 done.append("wrote the classifier again from the backbone")
-            if upkeep.refinement_problem(self._folder, self._catalog) is not None:
-                from birdsearch import optimize
+            if maintenance.refinement_problem(self._folder, self._catalog) is not None:
+                from birdsearch.storage import optimize as optimize_module
 
-                done.append(optimize.refit(self._folder, self._catalog, self._retrieval))
+                done.append(optimize_module.refit(self._folder, self._catalog, self._retrieval))
             if count := self._catalog.settle():
                 done.append(f"worked out the species of {count} photos again")
         self._retrieval = Retrieval(self._folder, self._catalog, self._identity)
@@ -260,7 +264,7 @@ class Index(Reader):
         if away := len(lost) - len(here):
             done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
         with self._folder.writing():
-            damaged = any(upkeep.engine_problems(self._folder, self._catalog, self._identity))
+            damaged = any(maintenance.engine_problems(self._folder, self._catalog, self._identity))
             if self._retrieval.save_engine(rebuild=damaged):
                 done.append("built the engine anew")
         return done

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from birdsearch import upkeep
-from birdsearch.catalog import Catalog
-from birdsearch.classify import Classes
+from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneMismatchError, IndexDamagedError
 from birdsearch.files import sha256_of
-from birdsearch.folder import FORMAT, Folder
 from birdsearch.index import Index
 from birdsearch.records import shown
+from birdsearch.storage import maintenance
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.folder import FORMAT, Folder
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -95,7 +95,7 @@ def open(
 
 def restore(path: str | os.PathLike[str]) -> list[str]:
     """Write a lost or broken index.json again from the catalog, so that `open` works; returns what was done."""
-    return upkeep.restore_identity(Folder(path))
+    return maintenance.restore_identity(Folder(path))
 
 
 def _mismatch(folder: Folder, made_with: str, asked: str) -> BackboneMismatchError:

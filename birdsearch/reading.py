@@ -6,9 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from birdsearch import upkeep
 from birdsearch.asking import Asker
-from birdsearch.keep import POLICY
+from birdsearch.duplicates.keeper import POLICY
 from birdsearch.records import (
     RELATIONS,
     AuditReport,
@@ -25,10 +24,10 @@ from birdsearch.records import (
     Vectors,
     VerifyReport,
 )
+from birdsearch.storage import maintenance
 
 if TYPE_CHECKING:
-    from birdsearch.journal import RunSummary
-    from birdsearch.planfile import Plan
+    from birdsearch.records import Plan, RunSummary
 
 
 class Reader(Asker):
@@ -55,7 +54,7 @@ class Reader(Asker):
 
     def info(self) -> dict[str, Any]:
         """What the index is and holds, as plain values."""
-        return upkeep.facts(self._folder, self._catalog, self._retrieval, self._identity)
+        return maintenance.facts(self._folder, self._catalog, self._retrieval, self._identity)
 
     # Duplicates
 
@@ -74,14 +73,14 @@ class Reader(Asker):
         """Which photos are the same picture, in which way (of `RELATIONS`), and which one to keep.
 
         `gap` is the pause in seconds that ends a burst. `prefer` and `protect` are folders, `policy` the criteria by
-        which the photo to keep is chosen (`birdsearch.keep.POLICY`). `against` names a folder of photos that stay
-        outside: the report then tells which of them the index holds already. Nothing is changed.
+        which the photo to keep is chosen (`birdsearch.duplicates.keeper.POLICY`). `against` names a folder of photos
+        that stay outside: the report then tells which of them the index holds already. Nothing is changed.
         """
-        from birdsearch import dedupe
+        from birdsearch.duplicates import finder
 
-        wanted = dedupe.Wanted(tuple(relations), where, gap, tuple(prefer), tuple(protect), tuple(policy))
+        wanted = finder.Wanted(tuple(relations), where, gap, tuple(prefer), tuple(protect), tuple(policy))
         with self._catalog.snapshot():  # minutes may pass, and writers go on meanwhile
-            search = dedupe.Search(self._catalog, self._retrieval, wanted, progress)
+            search = finder.Search(self._catalog, self._retrieval, wanted, progress)
             return search.run() if against is None else search.run_against(os.fspath(against), self.backbone)
 
     def plan(
@@ -97,36 +96,36 @@ class Reader(Asker):
         Photos of other relations than these, such as those of a burst, are listed and skipped. With a `policy` the
         photos to keep are chosen anew by it; else those of the report stay.
         """
-        from birdsearch.planfile import make_plan
+        from birdsearch.duplicates.cleanup.plan import make_plan
 
         if policy is not None:
-            from birdsearch import dedupe
+            from birdsearch.duplicates import finder
 
-            wanted = dedupe.Wanted(protect=tuple(protect), policy=tuple(policy))
+            wanted = finder.Wanted(protect=tuple(protect), policy=tuple(policy))
             with self._catalog.snapshot():
-                report = dedupe.Search(self._catalog, self._retrieval, wanted, None).chosen_anew(report)
+                report = finder.Search(self._catalog, self._retrieval, wanted, None).chosen_anew(report)
         ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others) if photo_id > 0})
         return make_plan(report, self._catalog.known_photos(ids), relations=relations, protect=protect)
 
     def runs(self) -> "list[RunSummary]":
         """Every run of `apply`, oldest first."""
-        from birdsearch import actions
+        from birdsearch.duplicates.cleanup import apply
 
-        return actions.runs(self._folder)
+        return apply.runs(self._folder)
 
     # Species
 
     def names(self, where: Filter | None = None) -> list[Name]:
         """What each label of these photos is taken for, the least sure first; `Index.set_names` corrects it."""
-        from birdsearch import naming
+        from birdsearch.species import names as names_module
 
-        return naming.names(self._catalog, where)
+        return names_module.names(self._catalog, where)
 
     def unlisted_names(self) -> list[str]:
         """The labels that AviList does not have and nobody has said anything of: those `names` had to work out."""
-        from birdsearch import naming
+        from birdsearch.species import names as names_module
 
-        return naming.unlisted(self._catalog)
+        return names_module.unlisted(self._catalog)
 
     def clusters(
         self,
@@ -143,16 +142,16 @@ class Reader(Asker):
         `resolution` (0 to 1; higher is finer) is chosen without labels where it is None. `within` names one species:
         then its own photos are sorted (plumages, ages, scenes).
         """
-        from birdsearch import analysis
+        from birdsearch.species import clusters as clusters_module
 
         where = replace(where or Filter(), species=within) if within is not None else where
-        return analysis.cluster(self._gathered(where), method, resolution, count, seed)
+        return clusters_module.of(self._gathered(where), method, resolution, count, seed)
 
     def species_report(self, where: Filter | None = None) -> SpeciesReport:
         """How the species of the index sit next to each other: cohesion, nearest species, confusable pairs."""
-        from birdsearch import analysis
+        from birdsearch.species import confusions
 
-        return analysis.species_report(self._gathered(where))
+        return confusions.of(self._gathered(where))
 
     def audit(
         self,
@@ -162,9 +161,9 @@ class Reader(Asker):
         progress: Progress | None = None,
     ) -> AuditReport:
         """Labels that may be wrong, worst first, each with its reasons, a proposal and the photos that speak for it."""
-        from birdsearch import analysis
+        from birdsearch.species import audit as audit_module
 
-        return analysis.audited(self._gathered(where), self._catalog, checklist, progress)
+        return audit_module.of(self._gathered(where), self._catalog, checklist, progress)
 
     def split(
         self,
@@ -180,28 +179,28 @@ class Reader(Asker):
         Copies of one picture (`same`, by default `duplicates()`, which takes a while), exposures of one burst and the
         photos of one observer on one day stay together.
         """
-        from birdsearch import analysis
+        from birdsearch.species import split as split_module
 
         if same is None:
             same = self.duplicates(RELATIONS[:3], where, progress=progress)
-        return analysis.sides(self._gathered(where), same, shares, seed)
+        return split_module.of(self._gathered(where), same, shares, seed)
 
     def evaluate(self, where: Filter | None = None, *, seed: int = 0) -> Evaluation:
         """How well the labelled photos know each other, each asked as if it were not there."""
-        from birdsearch import analysis
+        from birdsearch.species import evaluation
 
         with self._catalog.snapshot():
             classes = self._folder.read_classes()
-            return analysis.evaluation(self._gathered(where), self._catalog, self._retrieval, classes, seed)
+            return evaluation.of(self._gathered(where), self._catalog, self._retrieval, classes, seed)
 
     def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
         """Coordinates (n, 2) of these photos on a map of those that satisfy the filter.
 
         UMAP draws it where that is installed, else it shows the first two principal components.
         """
-        from birdsearch import analysis
+        from birdsearch.species import clusters as clusters_module
 
-        return analysis.placed(self._gathered(where), self._catalog, ids)
+        return clusters_module.coordinates_of(self._gathered(where), self._catalog, ids)
 
     # Handing on, checking
 
@@ -214,11 +213,11 @@ class Reader(Asker):
         progress: Progress | None = None,
     ) -> int:
         """Write photos for another tool: "parquet", "csv", "embedding-atlas" or "fiftyone"; returns how many photos."""
-        from birdsearch.exchange import Export
+        from birdsearch.export.exporter import Export
 
         return Export(self._catalog, self._retrieval, self._identity["backbone"], where, progress).write(Path(path), to)
 
     def verify(self) -> VerifyReport:
         """Check every promise of the format; reads all of the index and none of the photos."""
-        problems = tuple(upkeep.problems(self._folder, self._catalog, self._identity))
+        problems = tuple(maintenance.problems(self._folder, self._catalog, self._identity))
         return VerifyReport(not problems, problems)

@@ -363,3 +363,46 @@ def as_json(record: Any) -> Any:
     if isinstance(record, list | tuple):
         return [as_json(value) for value in record]
     return shown(record) if isinstance(record, str) else record
+
+
+@dataclass(frozen=True, slots=True)
+class ActionReport:
+    """What became of the files of a plan, or of a run that was taken back."""
+
+    run: str | None  # what `undo` calls it; None where nothing was to be done
+    done: int  # photos; sidecars that went along are not counted
+    skipped: tuple[tuple[str, str], ...] = ()  # path, reason
+    bytes: int = 0  # that no longer lie in their place, or lie there again; for hard links the bytes freed
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run of `apply`, as `birdsearch undo --list` shows it."""
+
+    run: str
+    at: str  # local time, ISO 8601
+    action: str
+    photos: int  # how many it took away and has not brought back
+    bytes: int  # of these, with their sidecars
+    state: str  # "done", "stopped" (killed half-way), "partly undone", "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One file of a plan, and what becomes of it."""
+
+    group: int
+    do: str  # of WORDS
+    relation: str  # to the photo that was proposed to be kept; empty for that photo itself
+    path: str  # absolute
+    sha256: str  # of the bytes that were looked at when the plan was made
+    size: int  # bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done with the files of every group; nothing has been done yet."""
+
+    steps: tuple[Step, ...] = ()

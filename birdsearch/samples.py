@@ -28,7 +28,7 @@ from birdsearch.records import Pixels
 
 def draw(folder: Path, *, species: Sequence[str] | None = None, per_species: int = 8) -> list[Path]:
     """Draw sample photos as `folder`/SPECIES/SPECIES NUMBER.jpg and name them; those that exist stay untouched."""
-    from birdsearch.photos import encode
+    from birdsearch.photos.decode import encode
 
     paths = []
     for name in SPECIES if species is None else species:

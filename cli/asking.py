@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from birdsearch.errors import IndexMissingError
-from birdsearch.formats import PHOTO_COLUMNS, photo_row
+from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
 
 from . import options, show
 from .options import OUTPUT, BackboneName, Csv, Html, IndexName, Json
@@ -55,11 +55,11 @@ def query(
         holds = len(opened) if any(len(answer) < k for answer in answers) else None
     results = list(zip(asked, answers, strict=True))
     if html is not None:
-        from birdsearch import report
+        from birdsearch.export.html import pages
 
-        pages = [(None if combine else image, matches) for image, matches in results]
+        sections = [(None if combine else image, matches) for image, matches in results]
         title = "Together: " + asked[0] if combine else "Photos that look alike"
-        show.write_page(html, report.search_page(pages, title))
+        show.write_page(html, pages.search_page(sections, title))
     if json:
         show.print_json([{"query": image, "matches": matches} for image, matches in results])
     elif csv:
@@ -124,9 +124,9 @@ def photos(
         found = opened.photos(where, limit=None if limit is None else limit + 1)
     shown = found[:limit]
     if html is not None:
-        from birdsearch import report
+        from birdsearch.export.html import pages
 
-        show.write_page(html, report.photos_page(shown))
+        show.write_page(html, pages.photos_page(shown))
     if json:
         show.print_json(shown)
     elif csv:
@@ -271,9 +271,10 @@ def features(
         show.write_file(out, buffer.getvalue())
         show.note(f"feature maps written to {out}")
     if picture is not None:
-        from birdsearch import photos, report
+        from birdsearch.export.html import heatmap
+        from birdsearch.photos import decode
 
         last = list(maps.values())[-1]
         form = "JPEG" if picture.suffix.lower() in (".jpg", ".jpeg") else "PNG"
-        show.write_file(picture, photos.encode(report.energy_picture(photos.picture(image), last), form))
+        show.write_file(picture, decode.encode(heatmap.energy_picture(decode.picture(image), last), form))
         show.note(f"picture written to {picture}")

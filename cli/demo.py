@@ -24,7 +24,8 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the demo leaves its files.")] = Path("demo"),
 ) -> None:
     """Index photos, query them, classify one, and leave a page to look at; its path is printed last."""
-    from birdsearch import report, samples
+    from birdsearch import samples
+    from birdsearch.export.html import pages
     from birdsearch.records import Filter
 
     if photos is None:
@@ -54,7 +55,7 @@ def demo(
         show.say("What does it show?")
         show.print_predictions(index.classify(first))
     page = (out / "index.html").absolute()
-    show.write_file(page, report.search_page(results, "Photos that look alike"))
+    show.write_file(page, pages.search_page(results, "Photos that look alike"))
     show.say("")
     show.say("A page with pictures, to open in a browser:")
     typer.echo(str(page))

@@ -138,7 +138,7 @@ def dedupe(
                 progress=tell,
             )
         if plan is not None:
-            from birdsearch.planfile import write_plan
+            from birdsearch.duplicates.cleanup.plan import write_plan
 
             write_plan(opened.plan(report, protect=_absolute(protect)), plan)
         photos = _photos(opened, report) if csv or html is not None or not json else {}
@@ -202,7 +202,7 @@ def _applied(named: tuple[str, ...]) -> tuple[str, ...]:
 
 def _policy(value: str | None) -> tuple[str, ...]:
     """What counts first when choosing."""
-    from birdsearch.keep import POLICY, policy_order
+    from birdsearch.duplicates.keeper import POLICY, policy_order
 
     if value is None:
         return POLICY
@@ -241,7 +241,7 @@ def _photos(opened: "Index", report: "DuplicateReport") -> "dict[int, Photo]":
 
 def _next(context: typer.Context, report: "DuplicateReport", photos: "Mapping[int, Photo]", plan: Path | None) -> None:
     """The command to type now."""
-    from birdsearch.report.duplicates import members
+    from birdsearch.export.html.duplicates import members
 
     if report.against:
         return
@@ -280,7 +280,7 @@ def _again(context: typer.Context, without: Sequence[str]) -> str:
 def _apply(
     index: str | None, plan: Path, action: str, relations: tuple[str, ...], protect: tuple[str, ...], json: bool
 ) -> None:
-    from birdsearch.planfile import read_plan
+    from birdsearch.duplicates.cleanup.plan import read_plan
 
     steps = read_plan(plan)
     with options.open_index(index) as opened, progress() as tell:

@@ -9,7 +9,7 @@ from birdsearch.records import RELATIONS, DuplicateReport, Photo, as_json, count
 from . import show
 
 if TYPE_CHECKING:
-    from birdsearch.report.duplicates import Member
+    from birdsearch.export.html.duplicates import Member
 
 LISTED = 50  # groups that are enough to look at in a table
 SKIPPED_LISTED = 20
@@ -30,14 +30,14 @@ def print_report(
 ) -> None:
     """The page, and on standard output what was asked for."""
     if html is not None:
-        from birdsearch import report as pages
+        from birdsearch.export.html import duplicates
 
         title = "New photos and the index" if against is not None else "Duplicates"
-        show.write_page(html, pages.duplicates_page(report, photos, title))
+        show.write_page(html, duplicates.duplicates_page(report, photos, title))
     if json:
         show.print_json(report)
         return
-    from birdsearch.report.duplicates import members
+    from birdsearch.export.html.duplicates import members
 
     groups = members(report, photos)
     if csv:
@@ -101,7 +101,7 @@ def _known(kept: Photo, member: "Member") -> list[str]:
 
 def _print_summary(report: DuplicateReport, groups: Sequence[Sequence["Member"]]) -> None:
     """How many groups of each relation, and what could go."""
-    from birdsearch.report.duplicates import MEANING
+    from birdsearch.export.html.duplicates import MEANING
 
     if not groups:
         show.say(f"no duplicates among {counted(report.counts.get('photos', 0), 'photo')}")

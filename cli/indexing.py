@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from birdsearch.errors import IndexMissingError
-from birdsearch.formats import Format
+from birdsearch.export.tables import Format
 
 from . import names, options, show
 from .options import BackboneName, Csv, Device, IndexName, Json, Precision, Runtime
@@ -39,11 +39,11 @@ def index(
     json: Json = False,
 ) -> None:
     """Add folders of photos to an index. It is made when it does not exist; files that did not change cost nothing."""
-    from birdsearch import photos
+    from birdsearch.photos import scan
 
     if labels not in (None, "none", "folder") and not Path(labels).is_file():
         raise typer.BadParameter(f"{labels!r} is neither none nor folder nor a CSV file", param_hint="'--labels'")
-    photos.scan([os.fsencode(folder.absolute()) for folder in folders])  # a wrong folder shows before anything is made
+    scan.scan([os.fsencode(folder.absolute()) for folder in folders])  # a wrong folder shows before anything is made
     path = options.index_path(index)
     with open_or_create(path, backbone, runtime, device, precision) as opened, progress() as tell:
         report = opened.add(folders, labels=labels, prune=prune, progress=tell)
@@ -275,7 +275,7 @@ def import_(
 ) -> None:
     """Add the photos of an exported file to an index without embedding them again; a missing index is made."""
     import birdsearch
-    from birdsearch.exports import read_about
+    from birdsearch.export.parquet import read_about
 
     made_with = read_about(file)["backbone"]["name"]
     path = options.index_path(index)

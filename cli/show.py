@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from birdsearch.errors import BirdsearchError
-from birdsearch.formats import write_rows
+from birdsearch.export.tables import write_rows
 from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, shown
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from .options import OUTPUT, Csv, Html, IndexName, Json
 from .progress import progress
 
 if TYPE_CHECKING:
+    from birdsearch.export.html.species import Album
     from birdsearch.index import Index
     from birdsearch.records import AuditReport, ClusterReport, Evaluation, Filter, Photo, SpeciesReport, SplitReport
-    from birdsearch.report.species import Album
 
 LISTED = 30  # rows that are enough to look at in a table
 METRICS = {"ami": "AMI", "ari": "ARI"}
@@ -72,7 +72,7 @@ def clusters(
     with options.open_index(index) as opened:
         report = opened.clusters(where, method=method, resolution=resolution, count=count, within=within, seed=seed)
         if html is not None:
-            from birdsearch.report.species import clusters_page
+            from birdsearch.export.html.species import clusters_page
 
             speaks = [n for c in report.clusters for n in c.medoids] + list(report.outliers)
             sorted_ = {n for c in report.clusters for n in c.photos}
@@ -136,7 +136,7 @@ def species(
     with options.open_index(index) as opened:
         report = opened.species_report(where)
         if html is not None:
-            from birdsearch.report.species import species_page
+            from birdsearch.export.html.species import species_page
 
             speaks = [n for e in report.species for n in (*e.prototypes, *e.boundary)]
             speaks += [n for c in report.confusions for pair in c.examples for n in pair]
@@ -195,7 +195,7 @@ def audit(
     with options.open_index(index) as opened, progress() as tell:
         report = opened.audit(where, checklist=checklist or None, progress=tell)
         if html is not None:
-            from birdsearch.report.species import audit_page
+            from birdsearch.export.html.species import audit_page
 
             speaks = [n for s in report.suspects for n in (s.photo.id or 0, *s.evidence)]
             album = _album(opened, where, lambda photo: photo.label is not None, speaks)
@@ -396,7 +396,7 @@ def _album(
     opened: "Index", where: "Filter | None", on_map: "Callable[[Photo], bool]", speaks: Iterable[int]
 ) -> "Album":
     """The photos of a page: those that its galleries show, and as many others as its map can bear."""
-    from birdsearch.report.species import Album, for_map
+    from birdsearch.export.html.species import Album, for_map
 
     held = {photo.id: photo for photo in opened.photos(where) if photo.id is not None}
     ids = for_map([photo for photo in held.values() if on_map(photo)], [number for number in speaks if number in held])

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 import birdsearch
 from birdsearch import Index
-from tests.fakes import FakeBackbone
+from tests.support.fake_backbone import FakeBackbone
 
 
 @pytest.fixture(scope="session", autouse=True)

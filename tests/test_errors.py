@@ -25,10 +25,10 @@ from birdsearch.errors import (
     PhotoMissingError,
     PhotoUnknownError,
 )
-from birdsearch.folder import FORMAT
+from birdsearch.storage.folder import FORMAT
 from tests.conftest import Garden
-from tests.drawing import bird, write
-from tests.fakes import FakeBackbone
+from tests.support.drawing import bird, write
+from tests.support.fake_backbone import FakeBackbone
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def test_an_index_that_cannot_be_written(index: Index, photos: Path, monkeypatch
     def refuse(self: Path, *_: object, **__: object) -> object:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr("birdsearch.folder.Folder._sign", lambda self: refuse(self.path / "writer.json"))
+    monkeypatch.setattr("birdsearch.storage.folder.Folder._sign", lambda self: refuse(self.path / "writer.json"))
     with pytest.raises(
         IndexUnwritableError, match=r"cannot write .*writer.json: Permission denied.*run the same command"
     ):

@@ -9,7 +9,8 @@ import numpy as np
 
 import birdsearch
 from benchmarks import synthetic
-from birdsearch import Photo, exports
+from birdsearch import Photo
+from birdsearch.export import parquet
 
 ROWS = 10_000  # in memory at a time
 
@@ -19,13 +20,13 @@ def main(path: Path, checkpoint: Path, count: int) -> None:
     export = path.with_suffix(".parquet")
     with birdsearch.create(path, backbone=checkpoint) as index:
         about = {"backbone": index.backbone.identity, "folders": ["/photos"]}
-        exports.write_export(export, _rows(synthetic.load(count)), about)
+        parquet.write_export(export, _rows(synthetic.load(count)), about)
         report = index.import_photos(export)
     export.unlink()
     print(json.dumps({"added": report.added, "import_seconds": report.seconds}))
 
 
-def _rows(data: synthetic.Synthetic) -> Iterator[exports.Rows]:
+def _rows(data: synthetic.Synthetic) -> Iterator[parquet.Rows]:
     for start in range(0, len(data.vectors), ROWS):
         vectors = np.array(data.vectors[start : start + ROWS])
         photos = [
@@ -39,7 +40,7 @@ def _rows(data: synthetic.Synthetic) -> Iterator[exports.Rows]:
             )
             for number in range(start, start + len(vectors))
         ]
-        yield exports.Rows(photos, [None] * len(photos), vectors, np.full(len(vectors), 10, np.float32))
+        yield parquet.Rows(photos, [None] * len(photos), vectors, np.full(len(vectors), 10, np.float32))
 
 
 main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from birdsearch.backbones import load_backbone
-from birdsearch.photos import load
+from birdsearch.photos.decode import load
 from birdsearch.records import Pixels
 
 THREADS = 2

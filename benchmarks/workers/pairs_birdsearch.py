@@ -11,15 +11,16 @@ import numpy as np
 
 from benchmarks.pairs import MIN_SCORE, recall
 from benchmarks.workers.searching import peak_mb
-from birdsearch import pairs
-from birdsearch import vectors as engines
+from birdsearch.duplicates import hashes as hashes_module
 from birdsearch.records import Ids, Vectors
+from birdsearch.search import engine as engines
+from birdsearch.search import pairs, tuning
 
 
 def build(data: Path) -> dict[str, Any]:
     """Build and save the engine."""
     started = time.perf_counter()
-    made = engines.build(np.load(data / "vectors.npy", mmap_mode="r"))
+    made = tuning.build(np.load(data / "vectors.npy", mmap_mode="r"))
     made.save(data / "engine.faiss", {})
     return {"engine": made.name, "build_seconds": time.perf_counter() - started}
 
@@ -58,7 +59,7 @@ def hashed(data: Path) -> dict[str, Any]:
     hashes = np.load(data / "hashes.npy")
     before = peak_mb()
     started = time.perf_counter()
-    found = pairs.hash_pairs(hashes, np.arange(len(hashes)))
+    found = hashes_module.hash_pairs(hashes, np.arange(len(hashes)))
     return {
         "pairs": len(found.ids),
         "recall": recall(found.ids, np.load(data / "hashed.npy")),

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.workers.searching import Ids, Rows, main
-from birdsearch import vectors as engines
+from birdsearch.search import engine as engines
+from birdsearch.search import tuning
 
 
 class Birdsearch:
@@ -36,7 +37,7 @@ class Birdsearch:
         if not path.exists():  # the recall came out lower than asked on these questions: one more is built
             rows = np.load((self.folder / "source").read_text(encoding="utf-8"), mmap_mode="r")
             started = time.perf_counter()
-            made = engines.build(np.asarray(rows), engine="auto", recall=value / 1000)
+            made = tuning.build(np.asarray(rows), engine="auto", recall=value / 1000)
             made.save(path, {"generation": 1})
             seconds = time.perf_counter() - started
             about = {"engine": made.name, "build_seconds": seconds, "file_mb": path.stat().st_size / 2**20}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from birdsearch.backbones import own
+from birdsearch.backbones import custom
 from birdsearch.backbones.backbone import Backbone, Facts, Network, Raw
 from birdsearch.backbones.registry import (
     ADVICE,
@@ -63,7 +63,7 @@ def load_backbone(
     if isinstance(name, Backbone):
         return name
     if not isinstance(name, str | Path):
-        return own.from_object(name)
+        return custom.from_object(name)
 
     def in_torch(device: str = "cpu", precision: str = "fp32") -> Backbone:
         return _in_torch(name, device, precision, progress)

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from birdsearch import photos
-from birdsearch.classify import Classes, softmax
+from birdsearch.backbones.classes import Classes, softmax
 from birdsearch.errors import BackboneError
+from birdsearch.photos import decode
 from birdsearch.records import Classifier, Embedded, Pixels, Prediction, Vectors
 
 _BATCH = 16  # photos that `embed` holds in memory at a time
@@ -173,7 +173,7 @@ class Backbone:
         images = list(images)
         batches = [
             self.embed_pixels(
-                np.stack([photos.load(image, self.input_size) for image in images[start : start + _BATCH]])
+                np.stack([decode.load(image, self.input_size) for image in images[start : start + _BATCH]])
             )
             for start in range(0, len(images), _BATCH)
         ]
@@ -188,13 +188,13 @@ class Backbone:
                 f"the backbone {self.name} knows no classes, it only embeds. Choose a backbone that classifies: "
                 "`birdsearch backbones` lists them"
             )
-        probabilities = self.embed_pixels(photos.load(image, self.input_size)[None]).probabilities
+        probabilities = self.embed_pixels(decode.load(image, self.input_size)[None]).probabilities
         assert probabilities is not None  # there are class names
         return list(Classes.of(self).top(probabilities, k)[0])
 
     def feature_map(self, image: Any) -> dict[str, Vectors]:
         """Where in the photo the network sees what: stage name -> (channels, height, width)."""
-        return self.network.feature_map(photos.load(image, self.input_size))
+        return self.network.feature_map(decode.load(image, self.input_size))
 
 
 def _normalised(embeddings: Vectors, backbone: Backbone) -> tuple[Vectors, Vectors]:  # (n, dim) -> (n, dim), (n,)

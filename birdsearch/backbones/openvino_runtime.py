@@ -19,8 +19,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from birdsearch.backbones.backbone import Backbone, Facts, Raw
+from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.weights import cache_folder
-from birdsearch.classify import Classes
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.records import Pixels, Progress, Vectors
 
@@ -264,10 +264,11 @@ def _write_network(backbone: Backbone, folder: Path) -> None:
 
 def _checked(backbone: Backbone, folder: Path) -> dict[str, Check]:
     """Embed pictures with both: noise would hide a difference, so it is the sample photos that are compared."""
-    from birdsearch import photos, samples
+    from birdsearch import samples
+    from birdsearch.photos import decode
 
     pictures = [samples.picture(species, variant) for species in samples.SPECIES for variant in range(3)]
-    pixels = np.stack([photos.load(picture, backbone.input_size) for picture in pictures])
+    pixels = np.stack([decode.load(picture, backbone.input_size) for picture in pictures])
     expected = backbone.embed_pixels(pixels).vectors
     checks = {}
     for precision in _HINT:

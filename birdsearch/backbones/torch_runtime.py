@@ -16,7 +16,7 @@ from birdsearch.backbones.registry import ADVICE, BUILT_IN_SHA256, DEFAULT, arch
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
 from birdsearch.records import Classifier, Pixels, Vectors
-from birdsearch.taxonomy import species_of_class
+from birdsearch.taxonomy.resolve import species_of_class
 
 # What torch and birder raise on a file that is no checkpoint, or on one of another network.
 _UNFIT = (

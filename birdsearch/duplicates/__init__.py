@@ -1,0 +1,1 @@
+"""Which photos are the same picture, and which to keep."""

@@ -1,0 +1,146 @@
+"""Exposures of one moment."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from birdsearch.duplicates.grouping import _components
+from birdsearch.records import Ids, Vectors
+
+if TYPE_CHECKING:
+    pass
+
+
+GAP = 3.0  # seconds of a pause that ends a burst
+BURST_SCORE = 0.5  # below it two photos in a row show something else
+
+
+class Exposure(Protocol):
+    """What a burst is known by."""
+
+    @property
+    def photo_id(self) -> int: ...
+    @property
+    def taken_at(self) -> str | None: ...
+    @property
+    def taken_offset(self) -> str | None: ...
+    @property
+    def camera(self) -> str | None: ...
+    @property
+    def camera_serial(self) -> str | None: ...
+
+
+def bursts(
+    exposures: Sequence[Exposure],
+    gap: float = GAP,
+    *,
+    vectors: Callable[[Ids], Vectors] | None = None,
+    min_score: float = BURST_SCORE,
+) -> list[tuple[int, ...]]:
+    """Photos that one camera took within `gap` seconds of the one before, as groups of ids in order of time.
+
+    Photos without a time of day or without a camera are in none. Where both offsets from UTC are known they count;
+    sub-seconds count where both times have them. `vectors(ids (b,)) -> (b, dim)` are asked where given: a sequence is
+    cut between two photos whose cosine is below `min_score`.
+    """
+    if gap < 0:
+        raise ValueError(f"gap must not be negative, got {gap}")
+    cameras: dict[tuple[str, str | None], list[_Moment]] = defaultdict(list)
+    bodies = _bodies(exposures)
+    for one in exposures:
+        if one.taken_at is None or one.camera is None:
+            continue
+        moment = _moment(one.taken_at, one.taken_offset, one.photo_id)
+        if moment is not None:
+            known = bodies[one.camera]
+            # A copy may have lost the serial number: where there is one body only, it is that one.
+            body = one.camera_serial or (next(iter(known)) if len(known) == 1 else None)
+            cameras[one.camera, body].append(moment)
+    limit = round(gap * 1_000_000)
+    sequences = [sequence for moments in cameras.values() for sequence in _sequences(moments, limit)]
+    if vectors is not None:
+        sequences = list(_cut(sequences, vectors, min_score))
+    return sorted((tuple(moment.photo for moment in sequence) for sequence in sequences), key=min)
+
+
+class _Moment:
+    """When a photo was taken, in microseconds."""
+
+    __slots__ = ("exact", "local", "photo", "utc")
+
+    def __init__(self, local: int, utc: int | None, exact: bool, photo: int) -> None:
+        self.local, self.utc, self.exact, self.photo = local, utc, exact, photo
+
+    def after(self, other: "_Moment") -> int:
+        """Microseconds since another photo, on the clock and in the precision that both have."""
+        if self.utc is not None and other.utc is not None:
+            mine, theirs = self.utc, other.utc
+        else:
+            mine, theirs = self.local, other.local
+        if not (self.exact and other.exact):
+            mine, theirs = mine - mine % 1_000_000, theirs - theirs % 1_000_000
+        return mine - theirs
+
+
+def _moment(text: str, offset: str | None, photo: int) -> _Moment | None:
+    try:
+        time = datetime.fromisoformat(text)
+        shift = time.utcoffset()
+        if shift is None and offset:
+            shift = datetime.fromisoformat(f"2000-01-01T00:00:00{offset}").utcoffset()
+    except ValueError:
+        return None
+    if len(text) < len("2024-05-17T06:07"):
+        return None  # a date without a time
+    local = (time.replace(tzinfo=None) - datetime.min) // timedelta(microseconds=1)
+    utc = None if shift is None else local - shift // timedelta(microseconds=1)
+    return _Moment(local, utc, "." in text, photo)
+
+
+def _bodies(exposures: Iterable[Exposure]) -> dict[str, set[str]]:
+    """The serial numbers known of each camera."""
+    known: dict[str, set[str]] = defaultdict(set)
+    for one in exposures:
+        if one.camera is not None and one.camera_serial:
+            known[one.camera].add(one.camera_serial)
+    return known
+
+
+def _sequences(moments: list[_Moment], limit: int) -> Iterator[list[_Moment]]:
+    """Photos of one camera in runs of two and more without a longer pause."""
+    by_utc = sorted((moment for moment in moments if moment.utc is not None), key=lambda m: (m.utc, m.photo))
+    by_local = sorted(moments, key=lambda moment: (moment.local, moment.photo))
+    links = [(one, other) for one, other in pairwise(by_utc) if other.after(one) <= limit]
+    if len(by_utc) < len(moments):
+        # A clock of unknown offset is compared with its neighbours by what the clocks showed.
+        mixed = ((one, other) for one, other in pairwise(by_local) if one.utc is None or other.utc is None)
+        links += [(one, other) for one, other in mixed if other.after(one) <= limit]
+    place = {id(moment): number for number, moment in enumerate(by_local)}
+    for run in _components(len(moments), [(place[id(one)], place[id(other)]) for one, other in links]):
+        if len(run) > 1:
+            chosen = [by_local[number] for number in run]
+            known = all(moment.utc is not None for moment in chosen)
+            yield sorted(chosen, key=lambda m: ((m.utc or 0) if known else m.local, m.photo))
+
+
+def _cut(
+    sequences: list[list[_Moment]], vectors: Callable[[Ids], Vectors], min_score: float, block: int = 4096
+) -> Iterator[list[_Moment]]:
+    """The sequences cut where one photo is not like the next."""
+    waiting: list[list[_Moment]] = []
+    for number, sequence in enumerate(sequences, 1):
+        waiting.append(sequence)
+        if sum(map(len, waiting)) < block and number < len(sequences):
+            continue
+        rows = vectors(np.array([moment.photo for some in waiting for moment in some], dtype=np.int64))
+        scores = np.einsum("nd,nd->n", rows[:-1], rows[1:])
+        start = 0
+        for some in waiting:
+            cuts = np.flatnonzero(scores[start : start + len(some) - 1] < min_score) + 1
+            yield from (some[a:b] for a, b in pairwise([0, *cuts.tolist(), len(some)]) if b - a > 1)
+            start += len(some)
+        waiting = []

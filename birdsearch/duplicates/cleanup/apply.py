@@ -1,0 +1,266 @@
+"""Apply a plan and take it back: the only code that moves a user's files (with the steps of moving.py).
+
+Nothing is ever deleted: a file goes under another name, or its name is laid on equal bytes, after its sha256 and that
+of the photo that stays were checked. What is about to be done is written and synced first (journal.py), so that `undo`
+can bring everything back after a kill at any moment. It looks at what is really there and trusts no "done".
+
+- `trash`: into `.birdsearch-trash/RUN/` in the root folder, on the same file system, so that nothing is copied.
+- `move:DIR`: under DIR, below the same folders as before; a name that is taken there is never overwritten.
+- `hardlink`: of identical files only; the name stays and leads to the bytes of the kept file. Whoever edits one of
+  them in place edits both: then `undo` says that it cannot bring the old bytes back.
+
+Sidecars go with the last photo they belong to. A picture of the same stem (the RAW of a JPEG) is a photo of its own:
+it goes along only where the kept photo has one of exactly the same bytes beside it, and neither a plan nor the index
+names it; otherwise it stays, and so does every sidecar that it shares.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from birdsearch.duplicates.cleanup import journal
+from birdsearch.duplicates.cleanup.filesystem import (
+    Left,
+    drop,
+    drop_links,
+    holds,
+    is_linked,
+    link,
+    move,
+    os_reason,
+    remove_made,
+    sync,
+    temporary,
+)
+from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Log
+from birdsearch.duplicates.cleanup.plan import problems
+from birdsearch.duplicates.cleanup.steps import Planner
+from birdsearch.errors import PlanError
+from birdsearch.files import sha256_of, why
+from birdsearch.records import RELATIONS, ActionReport, Plan, Progress, RunSummary, Step, shown
+from birdsearch.storage.catalog import removal
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.removal import Gone
+from birdsearch.storage.folder import Folder
+
+UNNAMED = ("identical", "pixels")  # relations that are applied without being named
+_PICTURE = frozenset(("identical", "pixels", "variant"))  # relations of one and the same picture
+
+
+def runs(folder: Folder) -> list[RunSummary]:
+    """Every run of `apply`, oldest first."""
+    return [log.summary() for log in journal.logs(folder)]
+
+
+def check_action(action: str) -> tuple[str, str]:
+    """An action as (word, folder). Raises PlanError for one that does not exist."""
+    word, _, target = action.partition(":")
+    if word not in ("trash", "move", "hardlink") or (word == "move") != bool(target):
+        raise PlanError(f'no action "{shown(action)}": it is trash, move:FOLDER or hardlink.')
+    if target and os.path.lexists(target) and not os.path.isdir(target):
+        raise PlanError(f"{shown(target)} is not a folder: name one to move the files to.")
+    return word, os.path.abspath(target) if target else ""
+
+
+# Apply --------------------------------------------------------------------------------------------------------------
+
+
+def apply(
+    folder: Folder,
+    catalog: Catalog,
+    plan: Plan,
+    *,
+    action: str,
+    relations: Sequence[str] = UNNAMED,
+    protect: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> ActionReport:
+    """Carry a plan out; what does not fit the files any more is skipped, each with its reason.
+
+    `action` is "trash", "move:FOLDER" or "hardlink". Only photos of the named relations go, and nothing under
+    `protect`. The caller holds the lock of the index. Raises PlanError for a plan that could lose something.
+    """
+    started = time.monotonic()
+    word, target = check_action(action)
+    if unknown := [relation for relation in relations if relation not in RELATIONS]:
+        raise PlanError(f'no relation "{shown(unknown[0])}": they are {", ".join(RELATIONS)}.')
+    for _, reason in problems(plan):
+        raise PlanError(f"the plan cannot be carried out: {reason}.")
+    for log in journal.logs(folder):
+        if not log.ended and not log.undone:
+            _finish(catalog, log)
+    name = journal.next_run(folder)
+
+    def known(paths: Sequence[bytes]) -> dict[bytes, int]:
+        with catalog.transaction() as connection:
+            return removal.photo_ids(connection, paths)
+
+    roots = catalog.roots().values()
+    planner = Planner(plan, name, action=(word, target), relations=relations, protect=protect, roots=roots, known=known)
+    run = _Apply(folder, catalog, planner, name, {"action": action, "relations": [*relations]})
+    return run.run([step for step in plan.steps if step.do == "remove"], progress, started)
+
+
+class _Apply:
+    """One run of `apply`."""
+
+    def __init__(self, folder: Folder, catalog: Catalog, planner: Planner, name: str, header: dict[str, Any]) -> None:
+        self._folder, self._catalog, self._planner = folder, catalog, planner
+        self._name, self._header = name, header
+        self._journal: Journal | None = None  # made when there is something to do
+        self._skipped: list[tuple[str, str]] = []
+        self._done = 0  # photos
+        self._freed = 0  # bytes
+
+    def run(self, steps: Sequence[Step], progress: Progress | None, started: float) -> ActionReport:
+        """Everything, in batches."""
+        count = 0
+        try:
+            for some in journal.batches(steps, BATCH):
+                self._batch(some)
+                count += len(some)
+                if progress:
+                    progress("apply", count, len(steps), some[-1].path)
+            if self._journal:
+                self._journal.write([{"end": True}])
+        finally:
+            if self._journal:
+                self._journal.close()
+        name = self._name if self._journal else None
+        return ActionReport(name, self._done, tuple(self._skipped), self._freed, time.monotonic() - started)
+
+    def _batch(self, steps: Sequence[Step]) -> None:
+        intents: list[Intent] = []
+        for step in steps:
+            try:
+                intents.append(self._planner.intended(step))
+            except Left as left:
+                self._skipped.append((step.path, str(left)))
+            except OSError as error:
+                self._skipped.append((step.path, why(error)))
+        moves = [intent for intent in intents if intent.kind == "move"]
+        intents = self._with_rows(moves + [intent for intent in intents if intent.kind == "link"])
+        intents += self._planner.along(moves)
+        if not intents:
+            return
+        if self._journal is None:
+            self._journal = Journal.create(self._folder, self._name, self._header)
+        self._journal.write(intents)
+        done = [intent for intent in intents if self._carried_out(intent)]
+        sync(done)
+        said = {intent.number for intent in done}
+        rest = [intent.number for intent in intents if intent.number not in said]
+        self._journal.write([{"done": sorted(said), "left": rest}])
+        remove_made(intent for intent in intents if intent.number not in said)
+        self._done += sum(intent.photo for intent in done)
+        _follow(self._catalog, self._journal, done)
+
+    def _with_rows(self, intents: Sequence[Intent]) -> list[Intent]:
+        """The intents with every row of the catalog that says something of the photos that go."""
+        moves = [intent for intent in intents if intent.kind == "move"]  # behind a hard link the photo stays
+        names = [os.fsencode(name) for intent in moves for name in (intent.path, intent.kept)]
+        with self._catalog.transaction() as connection:
+            ids = removal.photo_ids(connection, names)
+            rows = removal.remembered(connection, sorted({ids[p] for p in names[::2] if p in ids}))
+        full = []
+        for intent in intents:
+            photo_id = ids.get(os.fsencode(intent.path))
+            if photo_id is not None:
+                kept_id = ids.get(os.fsencode(intent.kept))
+                intent = replace(intent, photo_id=photo_id, kept_id=kept_id, rows=rows[photo_id])
+            full.append(intent)
+        return full
+
+    def _carried_out(self, intent: Intent) -> bool:
+        """Check once more, then move or link; False where it was left, for a reason that is reported."""
+        try:
+            if any(os.path.lexists(owner) for owner in self._planner.owners.get(intent.number, ())):
+                return False  # its photo was skipped: that is reported
+            self._check(intent)
+            if intent.kind == "link":
+                self._freed += link(intent, self._name)
+            else:
+                os.makedirs(os.path.dirname(intent.to), exist_ok=True)
+                move(intent.path, intent.to, temporary(intent.to, self._name, intent), intent.sha256)
+                self._freed += intent.size
+        except Left as left:
+            self._skipped.append((intent.path, str(left)))
+            return False
+        except OSError as error:
+            self._skipped.append((intent.path, os_reason(error)))
+            return False
+        return True
+
+    def _check(self, intent: Intent) -> None:
+        """Both files are what the plan saw."""
+        if intent.kept:
+            try:
+                info = os.stat(intent.kept)
+                same = sha256_of(intent.kept) == intent.kept_sha256
+            except OSError as error:
+                raise Left(f"the kept photo {shown(intent.kept)}: {why(error)}") from error
+            if not same:
+                raise Left(f"the kept photo {shown(intent.kept)} has changed since the plan was made")
+            if os.path.samestat(info, os.lstat(intent.path)):
+                raise Left("another name of the kept file")
+        info = os.lstat(intent.path)
+        facts = (stat.S_ISREG(info.st_mode), info.st_size, info.st_mtime_ns, stat.S_IMODE(info.st_mode))
+        if facts != (True, intent.size, intent.mtime_ns, intent.mode) or sha256_of(intent.path) != intent.sha256:
+            raise Left("changed since the plan was made")
+
+
+def _follow(catalog: Catalog, lines: Journal, done: Iterable[Intent]) -> None:
+    """The catalog follows the files; what kept photos take over is in the journal before it is in the catalog."""
+    gone = [
+        Gone(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in _PICTURE, i.rows)
+        for i in done
+        if i.photo_id is not None
+    ]
+    if not gone:
+        return
+    with catalog.transaction() as connection:
+        catalog.bump(connection)
+        if taken := removal.let_go(connection, gone):
+            lines.write([{"merged": taken}])
+
+
+def _finish(catalog: Catalog, log: Log) -> None:
+    """Bring a run that was killed to an end: what had gone is done, what had not gone stays."""
+    done = [intent for intent in log.intents if intent.number in log.done]
+    new: list[Intent] = []
+    stay: list[Intent] = []
+    for intent in log.intents:
+        if intent.number in log.done | log.left | log.back:
+            continue
+        try:
+            (new if _has_gone(intent, log.run) else stay).append(intent)
+        except (Left, OSError):
+            continue  # for `undo` to say what stands in the way
+    sync(new)
+    lines = Journal.append(log)
+    try:
+        lines.write([{"done": [intent.number for intent in new], "left": [intent.number for intent in stay]}])
+        _follow(catalog, lines, [i for i in done + new if i.number not in log.back])
+        lines.write([{"end": True}])
+    finally:
+        lines.close()
+    remove_made(log.intents)
+
+
+def _has_gone(intent: Intent, run: str) -> bool:
+    """Whether a killed run had moved or linked a file; what it had only begun is put right."""
+    if intent.kind == "link":
+        drop_links(intent, run)
+        return is_linked(intent)
+    drop(temporary(intent.to, run, intent))
+    if not os.path.lexists(intent.path):
+        return holds(intent.to, intent.sha256)
+    if holds(intent.path, intent.sha256) and holds(intent.to, intent.sha256):
+        os.unlink(intent.to)
+    return False
+
+
+# Undo ---------------------------------------------------------------------------------------------------------------

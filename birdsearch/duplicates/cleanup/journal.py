@@ -1,0 +1,219 @@
+"""The journal of what was done to a user's files: written and synced first, so that it can be taken back."""
+
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from birdsearch.errors import IndexDamagedError, PlanError
+from birdsearch.files import sync_folder
+from birdsearch.records import RunSummary, shown
+from birdsearch.storage.folder import Folder
+
+SUFFIX = ".jsonl"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One file that is about to be moved, or to be replaced by a hard link, and all that brings it back."""
+
+    number: int  # in its run, from 0
+    kind: str  # "move" or "link"
+    path: str  # absolute
+    to: str  # where it goes; empty for a link
+    kept: str  # the file that makes it superfluous; empty for a sidecar
+    kept_sha256: str
+    kept_inode: tuple[int, int]  # device, inode; of a link
+    sha256: str
+    size: int  # bytes
+    mode: int
+    mtime_ns: int
+    atime_ns: int
+    owner: tuple[int, int]  # user, group
+    attributes: dict[str, str] = field(default_factory=dict)  # extended ones, values in hex; of a link
+    made: tuple[str, ...] = ()  # folders that are made for it, outermost first
+    relation: str = ""
+    photo_id: int | None = None  # None: a sidecar, or a photo that the index does not hold
+    kept_id: int | None = None
+    rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # table -> the rows of the photo
+
+    @property
+    def photo(self) -> bool:
+        """Whether the plan named this file, rather than one beside it."""
+        return bool(self.relation)
+
+
+@dataclass(slots=True)
+class Log:
+    """What a journal says."""
+
+    path: Path
+    header: dict[str, Any]
+    length: int = 0  # bytes up to the last whole line
+    intents: list[Intent] = field(default_factory=list)
+    done: set[int] = field(default_factory=set)
+    left: set[int] = field(default_factory=set)  # intents that were not carried out
+    back: set[int] = field(default_factory=set)
+    merges: dict[int, dict[str, Any]] = field(default_factory=dict)  # intent -> what the kept photo took over
+    ended: bool = False
+    undone: bool = False
+
+    @property
+    def run(self) -> str:
+        """The name of the run."""
+        return self.path.name.removesuffix(SUFFIX)
+
+    def open(self) -> list[Intent]:
+        """What was done, or may have been when the run was killed, and is not back yet."""
+        return [i for i in self.intents if i.number not in self.left and i.number not in self.back]
+
+    def summary(self) -> RunSummary:
+        """One line for people."""
+        away = [intent for intent in self.open() if intent.number in self.done or not self.ended]
+        state = "undone" if self.undone else "partly undone" if self.back else "done" if self.ended else "stopped"
+        photos = 0 if self.undone else sum(intent.photo for intent in away)
+        total = 0 if self.undone else sum(intent.size for intent in away)
+        return RunSummary(self.run, str(self.header["at"]), str(self.header["action"]), photos, total, state)
+
+
+class Journal:
+    """An open journal: lines are appended, and are on the disk when `write` returns."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path = path
+        self._file = file
+
+    @classmethod
+    def create(cls, folder: Folder, run: str, header: dict[str, Any]) -> "Journal":
+        """A new journal; it and its folder are synced before anything is done."""
+        place = _place(folder)
+        if not place.exists():
+            place.mkdir()
+            sync_folder(place.parent)
+        path = place / (run + SUFFIX)
+        journal = cls(path, path.open("xb"))
+        journal.write(
+            [{"birdsearch": "actions", "format": _FORMAT, "at": time.strftime("%Y-%m-%dT%H:%M:%S"), **header}]
+        )
+        sync_folder(place)
+        return journal
+
+    @classmethod
+    def append(cls, log: Log) -> "Journal":
+        """Go on with a journal; half a line that a killed process left is cut off."""
+        file = log.path.open("r+b")
+        file.truncate(log.length)
+        file.seek(log.length)
+        return cls(log.path, file)
+
+    def write(self, lines: Iterable[Intent | dict[str, Any]]) -> None:
+        """Append and sync."""
+        plain = [{"intent": asdict(line)} if isinstance(line, Intent) else line for line in lines]
+        # Names that are not UTF-8 are lone surrogates, which ASCII escapes carry and UTF-8 does not.
+        self._file.write("".join(json.dumps(line) + "\n" for line in plain).encode("ascii"))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _place(folder: Folder) -> Path:
+    return folder.path / "actions"
+
+
+def next_run(folder: Folder) -> str:
+    """A name for a new run: the next number, and the time."""
+    used = [int(path.name.partition("-")[0]) for path in _files(folder)]
+    return f"{max(used, default=0) + 1:04d}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _files(folder: Folder) -> list[Path]:
+    """Every journal, oldest first."""
+    found = [path for path in _place(folder).glob(f"*{SUFFIX}") if path.name.partition("-")[0].isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.partition("-")[0]))
+
+
+def logs(folder: Folder) -> list[Log]:
+    """Every run, oldest first; one that was killed before its first line was written did nothing and is none."""
+    return [log for path in _files(folder) if (log := read(path)) is not None]
+
+
+def chosen(folder: Folder, run: str | None) -> Log:
+    """The run of this name or number, or the last one that is not undone. Raises PlanError where there is none."""
+    every = logs(folder)
+    if run is None:
+        # Where an undo was killed just before its end, that end is still to come.
+        rest = [log for log in every if not log.undone and (log.open() or log.back)]
+        if not rest:
+            raise PlanError(f"nothing to undo in {shown(str(folder.path))}: every run is undone, or there was none.")
+        return rest[-1]
+    number = int(run) if run.isascii() and run.isdecimal() else None
+    named = [log for log in every if log.run == run or int(log.run.partition("-")[0]) == number]
+    if not named:
+        raise PlanError(f"no run {shown(run)} in {shown(str(folder.path))}: `birdsearch undo --list` lists them.")
+    if named[0].undone:
+        raise PlanError(f"run {named[0].run} is undone already: `birdsearch undo --list` shows what can be undone.")
+    return named[0]
+
+
+def read(path: Path) -> Log | None:
+    """What a journal says up to its last whole line; None where not even its header is whole."""
+    data = path.read_bytes()
+    lines = data.split(b"\n")[:-1]
+    parsed: list[dict[str, Any]] = []
+    for n, line in enumerate(lines):
+        try:
+            parsed.append(json.loads(line))
+        except ValueError as error:
+            if any(_is_whole(later) for later in lines[n + 1 :]):
+                raise IndexDamagedError(
+                    f"{shown(str(path))}, line {n + 1} is not what birdsearch wrote: restore it from a backup. "
+                    "The files it speaks of lie where its other lines say."
+                ) from error
+            lines = lines[:n]
+            break
+    if not parsed or parsed[0].get("birdsearch") != "actions":
+        return None
+    if parsed[0].get("format") != _FORMAT:
+        raise PlanError(f"{shown(str(path))} was written by a newer birdsearch: upgrade birdsearch, then undo.")
+    log = Log(path, parsed[0], length=sum(len(line) + 1 for line in lines))
+    for entry in parsed[1:]:
+        _take(log, entry)
+    return log
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _take(log: Log, entry: dict[str, Any]) -> None:
+    """One line of a journal after its header."""
+    if "intent" in entry:
+        values = entry["intent"]
+        pairs = {name: tuple(values[name]) for name in ("kept_inode", "owner", "made")}
+        log.intents.append(Intent(**{**values, **pairs}))
+    elif "merged" in entry:
+        log.merges |= {merge["number"]: merge for merge in entry["merged"]}
+    else:
+        log.done.update(entry.get("done", ()))
+        log.left.update(entry.get("left", ()))
+        log.back.update(entry.get("back", ()))
+        log.ended |= bool(entry.get("end"))
+        log.undone |= bool(entry.get("undone"))
+
+
+def batches(intents: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    """The same in pieces, in order."""
+    return [intents[start : start + size] for start in range(0, len(intents), size)]
+
+
+BATCH = 100  # files between two syncs of the journal

@@ -1,0 +1,228 @@
+"""A plan: which file of each group of duplicates stays and which goes, as a CSV that people read and edit."""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from birdsearch.errors import InputFileError
+from birdsearch.files import Under, durable
+from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Photo, Plan, Step, shown
+
+WORDS = ("keep", "remove", "skip")
+_SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPE = re.compile(r"\\(?:([\\nrt])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.?))", re.DOTALL)
+
+
+COLUMNS = tuple(field.name for field in fields(Step))
+
+
+# Making -------------------------------------------------------------------------------------------------------------
+
+
+def make_plan(
+    report: DuplicateReport,
+    photos: Mapping[int, Photo],
+    *,
+    relations: Sequence[str] = ("identical", "pixels", "variant"),
+    protect: Sequence[str] = (),
+) -> Plan:
+    """The plan that follows from a report: keep one of each group, remove the others.
+
+    A photo whose relation is not among `relations` is proposed to be skipped: so are bursts, unless they are named.
+    Nothing under `protect` is ever removed, nor a photo that another group keeps.
+    """
+    known = {**photos, **{photo.id: photo for photo in report.against if photo.id is not None}}
+    safe = Protected(protect)
+    steps: list[Step] = []
+    for number, group in enumerate(report.groups, 1):
+        steps += _proposed(number, group, known, relations, safe)
+    kept = {step.path: step.group for step in steps if step.do == "keep"}
+    removed: dict[str, int] = {}
+    for n, step in enumerate(steps):
+        if step.do != "remove":
+            continue
+        if step.path in kept:
+            steps[n] = _skipped(step, f"kept in group {kept[step.path]}")
+        elif removed.setdefault(step.path, step.group) != step.group:
+            steps[n] = _skipped(step, f"removed in group {removed[step.path]}")
+    return Plan(tuple(steps))
+
+
+def _proposed(
+    number: int, group: DuplicateGroup, photos: Mapping[int, Photo], relations: Sequence[str], safe: "Protected"
+) -> Iterator[Step]:
+    """The steps of one group, the kept photo first."""
+    ties = group.relations or (group.relation,) * len(group.others)
+    reasons = group.reasons or (group.reason,) * len(group.others)
+    keep = photos[group.keep]
+    word = "keep" if keep.sha256 and any(tie in relations for tie in ties) else "skip"
+    yield Step(number, word, "", keep.path, keep.sha256 or "", keep.size, group.reason)
+    for photo_id, tie, reason in zip(group.others, ties, reasons, strict=True):
+        photo = photos[photo_id]
+        step = Step(number, "remove", tie, photo.path, photo.sha256 or "", photo.size, reason)
+        if photo.path in safe:
+            yield Step(number, word if photo.sha256 else "skip", tie, photo.path, step.sha256, step.size, "protected")
+        elif tie not in relations:
+            yield _skipped(step, f"{tie}: choose by hand")
+        elif not photo.sha256 or not keep.sha256:
+            yield _skipped(step, "the index does not know its bytes: index it again")
+        else:
+            yield step
+
+
+def _skipped(step: Step, why: str) -> Step:
+    reason = f"{why}; {step.reason}" if step.reason else why
+    return Step(step.group, "skip", step.relation, step.path, step.sha256, step.size, reason)
+
+
+class Protected:
+    """The paths that must not be touched: those under a protected folder, by their name or by where links lead."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        named = [os.fsencode(folder) for folder in folders]
+        self._under = Under([*map(os.path.abspath, named), *map(os.path.realpath, named)])
+
+    def __contains__(self, path: str) -> bool:
+        name = os.fsencode(path)
+        return name in self._under or os.path.realpath(name) in self._under
+
+
+# Checking -----------------------------------------------------------------------------------------------------------
+
+
+def problems(plan: Plan) -> Iterator[tuple[int, str]]:
+    """What makes a plan dangerous or unclear: (number of the step, why, and what to do)."""
+    groups: dict[int, list[int]] = {}
+    kept: dict[str, int] = {}
+    for n, step in enumerate(plan.steps):
+        groups.setdefault(step.group, []).append(n)
+        if step.do not in WORDS:
+            yield n, f'do is "{shown(step.do)}": write keep, remove or skip'
+        if step.relation and step.relation not in RELATIONS:
+            yield n, f'relation is "{shown(step.relation)}": write one of {", ".join(RELATIONS)}'
+        if not os.path.isabs(step.path) or step.path != os.path.abspath(step.path) or "\0" in step.path:
+            yield n, f'"{shown(step.path)}" is not an absolute path: write it as the plan had it'
+        if step.do == "keep":
+            kept.setdefault(step.path, n)
+    for numbers in groups.values():
+        yield from _problems_of_group([(n, plan.steps[n]) for n in numbers])
+    for n, step in enumerate(plan.steps):
+        if step.do == "remove" and step.path in kept:
+            other = plan.steps[kept[step.path]].group
+            yield n, f"{shown(step.path)} is kept in group {other} and removed in group {step.group}: write skip here"
+
+
+def _problems_of_group(steps: list[tuple[int, Step]]) -> Iterator[tuple[int, str]]:
+    removed = [n for n, step in steps if step.do == "remove"]
+    if removed and not any(step.do == "keep" for _, step in steps):
+        yield removed[0], f"nothing of group {steps[0][1].group} would be kept: write keep in one of its lines"
+    for n, _ in [(n, step) for n, step in steps if not step.relation][1:]:
+        yield n, "a second photo of the group without a relation: write how it is related to the first"
+    seen: set[str] = set()
+    for n, step in steps:
+        if step.path in seen:
+            yield n, f"{shown(step.path)} comes twice in group {step.group}: take one line out"
+        seen.add(step.path)
+
+
+# The file -----------------------------------------------------------------------------------------------------------
+
+
+def escaped(text: str) -> str:
+    """A text in one printable line, from which `unescaped` gives exactly the same text again."""
+    return "".join(_SHORT.get(sign) or (sign if sign.isprintable() else _code(sign)) for sign in text)
+
+
+def _code(sign: str) -> str:
+    number = ord(sign)
+    if 0xDC80 <= number <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode gives it
+        return f"\\x{number - 0xDC00:02x}"
+    if number < 0x80:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def unescaped(text: str) -> str:
+    """The text behind its escaped form; ValueError where a backslash stands for nothing."""
+
+    def sign(match: re.Match[str]) -> str:
+        short, byte, four, eight, other = match.groups()
+        if other is not None:
+            raise ValueError(f"\\{other} means nothing: a backslash in a name is written \\\\")
+        if short:
+            return {"\\": "\\", "n": "\n", "r": "\r", "t": "\t"}[short]
+        if byte:
+            number = int(byte, 16)
+            return chr(number if number < 0x80 else 0xDC00 + number)
+        return chr(int(four or eight, 16))
+
+    return _ESCAPE.sub(sign, text)
+
+
+def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
+    """Write a plan as CSV (UTF-8), whole or not at all; signs that cannot be seen are backslash escapes."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for step in plan.steps:
+        values = [getattr(step, name) for name in COLUMNS]
+        rows.writerow([escaped(value) if isinstance(value, str) else value for value in values])
+    data = text.getvalue()
+    with durable(Path(path)) as file:
+        # Without this mark spreadsheets take UTF-8 for something else, and would spoil the names.
+        file.write(data.encode("utf-8" if data.isascii() else "utf-8-sig"))
+
+
+def read_plan(path: str | os.PathLike[str]) -> Plan:
+    """Read a plan that people may have edited. Raises InputFileError, with the line, for what cannot be used."""
+    name = shown(os.fspath(path))
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputFileError(
+            f"cannot read {name}: {error.strerror}. Name a plan that `birdsearch dedupe --plan` wrote."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(f"{name} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8.") from error
+    first = text.partition("\n")[0]
+    marks = {mark: first.count(mark) for mark in ",;\t"}
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(marks, key=lambda mark: marks[mark]))
+    rows.fieldnames = [column.strip().lower() for column in rows.fieldnames or ()]
+    if lacking := [column for column in COLUMNS if column not in rows.fieldnames]:
+        raise InputFileError(
+            f"{name}, line 1: no column {' and no column '.join(lacking)}. "
+            f"The first line must name the columns: {','.join(COLUMNS)}"
+        )
+    steps: list[Step] = []
+    lines: list[int] = []
+    try:
+        for row in rows:
+            if any(isinstance(value, str) and value.strip() for value in row.values()):
+                steps.append(_step(row))
+                lines.append(rows.line_num)
+    except (ValueError, csv.Error) as error:
+        raise InputFileError(f"{name}, line {rows.line_num}: {error}.") from error
+    plan = Plan(tuple(steps))
+    for n, why in problems(plan):
+        raise InputFileError(f"{name}, line {lines[n]}: {why}.")
+    return plan
+
+
+def _step(row: Mapping[str, str | None]) -> Step:
+    """One line of the file; ValueError says in words what is wrong with it."""
+    values = {name: row.get(name) or "" for name in COLUMNS}
+    numbers = {name: values[name].strip() for name in ("group", "size")}
+    for name, value in numbers.items():
+        if not value.isascii() or not value.isdecimal():
+            raise ValueError(f'{name} is "{shown(value)}": write a whole number')
+    sha256 = values["sha256"].strip().lower()
+    do = values["do"].strip().lower()
+    if not re.fullmatch("[0-9a-f]{64}", sha256) and (sha256 or do != "skip"):
+        raise ValueError("sha256 is not 64 hex digits: make the plan anew, or write skip")
+    path = os.fsdecode(os.fsencode(unescaped(values["path"])))
+    relation = values["relation"].strip().lower()
+    return Step(int(numbers["group"]), do, relation, path, sha256, int(numbers["size"]), unescaped(values["reason"]))

@@ -1,0 +1,163 @@
+"""Take a run of `apply` back: every file and every row, whatever a kill has left."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from birdsearch.duplicates.cleanup import journal
+from birdsearch.duplicates.cleanup.filesystem import (
+    Left,
+    copy,
+    drop,
+    drop_links,
+    holds,
+    inode,
+    is_linked,
+    link_names,
+    move,
+    os_reason,
+    remove_made,
+    set_facts,
+    sync,
+    temporary,
+)
+from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Log
+from birdsearch.errors import PlanError
+from birdsearch.records import ActionReport, Progress, shown
+from birdsearch.search.enginefile import read_footer
+from birdsearch.storage.catalog import removal
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.folder import Folder
+
+
+def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: Progress | None = None) -> ActionReport:
+    """Bring every file and every row of a run back: of the last one that is not undone, or of the one named.
+
+    Never overwrites: where another file stands in the old place this one is skipped, and can be undone later. The
+    caller holds the lock of the index, and sees to the engine afterwards. Raises PlanError where there is no such run,
+    where it is undone already, or where a later run must be undone first.
+    """
+    started = time.monotonic()
+    log = journal.chosen(folder, run)
+    _check_order(folder, log)
+    skipped: list[tuple[str, str]] = []
+    waiting = log.open()[::-1]
+    photos = size = count = 0
+    lines = Journal.append(log)
+    try:
+        for some in journal.batches(waiting, BATCH):
+            back: list[Intent] = []
+            for intent in some:
+                try:
+                    if _bring_back(intent, log):
+                        photos, size = photos + intent.photo, size + intent.size
+                    back.append(intent)
+                except Left as left:
+                    skipped.append((intent.path, str(left)))
+                except OSError as error:
+                    skipped.append((intent.path, os_reason(error)))
+            sync(back)
+            skipped += _restore(folder, catalog, log, back)
+            lines.write([{"back": [intent.number for intent in back]}])
+            count += len(some)
+            if progress:
+                progress("undo", count, len(waiting), some[-1].path)
+        remove_made(log.intents)
+        if not log.open():
+            lines.write([{"end": True, "undone": True}])
+    finally:
+        lines.close()
+    return ActionReport(log.run, photos, tuple(skipped), size, time.monotonic() - started)
+
+
+def _check_order(folder: Folder, log: Log) -> None:
+    """Raises PlanError where a later run took away what this one kept or took away."""
+    mine = {name for intent in log.open() for name in (intent.path, intent.kept) if name}
+    for later in reversed(journal.logs(folder)):
+        if later.run == log.run:
+            return
+        both = mine & {intent.path for intent in later.open() if intent.number in later.done or not later.ended}
+        if both and not later.undone:
+            raise PlanError(
+                f"run {later.run} came after {log.run} and also took {shown(min(both))}: "
+                f"undo that one first (`birdsearch undo {later.run}`)."
+            )
+
+
+def _bring_back(intent: Intent, log: Log) -> bool:
+    """One file as it was before the run; False where it had never gone. Left or OSError where it cannot be."""
+    done = intent.number in log.done
+    if intent.kind == "link":
+        return _bring_back_link(intent, log.run, done)
+    for place in (intent.to, intent.path):
+        drop(temporary(place, log.run, intent))
+    here, there = os.path.lexists(intent.path), os.path.lexists(intent.to)
+    if here and holds(intent.path, intent.sha256):
+        if there and holds(intent.to, intent.sha256):
+            os.unlink(intent.to)  # it was killed between the two names of a move
+        elif not done:
+            return False
+    elif there and here:
+        raise Left("another file stands in its place: move that one away, then undo again")
+    elif there:
+        if not holds(intent.to, intent.sha256):
+            raise Left(f"its copy {shown(intent.to)} has been changed: look at it and put it back by hand")
+        os.makedirs(os.path.dirname(intent.path), exist_ok=True)
+        move(intent.to, intent.path, temporary(intent.path, log.run, intent), intent.sha256)
+    elif done or not here:
+        raise Left(f"it is no longer where it was put: {shown(intent.to)}")
+    else:
+        return False  # somebody has changed it since
+    set_facts(intent.path, intent)
+    return True
+
+
+def _bring_back_link(intent: Intent, run: str, done: bool) -> bool:
+    drop_links(intent, run)
+    here = inode(intent.path)
+    if here is not None and not is_linked(intent):
+        if not done:
+            return False
+        if not holds(intent.path, intent.sha256):
+            raise Left("another file stands in its place: move that one away, then undo again")
+        set_facts(intent.path, intent)
+        return True
+    if here is None and not done:
+        raise Left("it is no longer there")
+    source = intent.path if here else intent.kept
+    if not holds(source, intent.sha256):
+        raise Left(f"the bytes that it shared with {shown(intent.kept)} were changed in place: its own are gone")
+    own = link_names(intent, run)[0]
+    copy(source, own, intent.sha256)
+    set_facts(own, intent)
+    os.replace(own, intent.path)
+    return True
+
+
+def _restore(folder: Folder, catalog: Catalog, log: Log, back: Sequence[Intent]) -> list[tuple[str, str]]:
+    """The catalog follows the files that came back; returns what could not be restored."""
+    log.back.update(intent.number for intent in back)
+    # A pair comes back with the second of its two photos.
+    paired = [i for i in log.intents if i.number in log.back and "not_duplicates" in i.rows]
+    rows = {os.fsencode(i.path): (i.photo_id, i.rows) for i in [*paired, *back] if i.photo_id is not None}
+    if not any(intent.photo_id is not None for intent in back):
+        return []
+    _drop_engine_without(folder, [region for _, tables in rows.values() for region in tables.get("regions", [])])
+    with catalog.transaction() as connection:
+        catalog.bump(connection)
+        removal.give_back(connection, [log.merges[i.number] for i in back if i.number in log.merges])
+        notes = removal.put_back(connection, rows)
+    return [(os.fsdecode(path), note) for path, note in notes.items()]
+
+
+def _drop_engine_without(folder: Folder, regions: Iterable[Mapping[str, Any]]) -> None:
+    """Remove an engine that was built without regions which come back: searches would never find them."""
+    try:
+        with folder.engine.open("rb") as file:
+            footer, ids = read_footer(file)
+    except (OSError, ValueError):
+        return  # no engine: it is made anew
+    last, held = int(footer["stamp"].get("last_part", 0)), set(ids.tolist())
+    if any(region["part_id"] <= last and region["id"] not in held for region in regions):
+        folder.engine.unlink()

@@ -1,0 +1,1 @@
+"""Photos leave for other tools, and come back."""

@@ -1,0 +1,72 @@
+"""HTML pages of photos: one file each, pictures inside, nothing loaded from anywhere."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from birdsearch.export.html.duplicates import duplicates_page, members
+from birdsearch.export.html.heatmap import energy_picture
+from birdsearch.export.html.pictures import Picture, date, picture, place, shape, template, text, thumbnails
+from birdsearch.records import Match, Photo, Prediction
+
+__all__ = ["duplicates_page", "energy_picture", "members", "photos_page", "search_page"]
+
+_PREDICTIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """A photo of the index with what is known of it."""
+
+    picture: Picture
+    score: float | None
+    title: str
+    title_kind: str  # "label", "prediction", "class" or "none"
+    predictions: tuple[Prediction, ...]
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """One question with its answers."""
+
+    query: Picture | None
+    cards: tuple[_Card, ...]
+
+
+def search_page(results: Sequence[tuple[str | None, Sequence[Match]]], title: str) -> str:
+    """A page of questions and answers; a question is the path of a photo, or None where it was no single photo."""
+    paths = [path for path, _ in results if path is not None]
+    uris = thumbnails([*paths, *(match.photo.path for _, matches in results for match in matches)])
+    sections = [
+        _Section(
+            None if path is None else picture(path, uris),
+            tuple(_card(match.photo, uris, match.score) for match in matches),
+        )
+        for path, matches in results
+    ]
+    frame = shape([match.photo for _, matches in results for match in matches])
+    return template("search.html").render(title=text(title), sections=sections, shape=frame)
+
+
+def photos_page(photos: Sequence[Photo], title: str = "Photos") -> str:
+    """A page of photos."""
+    uris = thumbnails([photo.path for photo in photos])
+    cards = [_card(photo, uris) for photo in photos]
+    return template("photos.html").render(title=text(title), cards=cards, shape=shape(photos))
+
+
+def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None) -> _Card:
+    first = photo.predictions[0] if photo.predictions else None
+    if photo.species is not None:
+        title, kind = photo.species, photo.species_source or "prediction"
+    elif first is not None:
+        title, kind = first.name, "class"
+    else:
+        title, kind = "Species not known", "none"
+    return _Card(
+        picture(photo.path, uris), score, text(title), kind, photo.predictions[:_PREDICTIONS], tuple(_facts(photo))
+    )
+
+
+def _facts(photo: Photo) -> Iterable[str]:
+    return [text(fact) for fact in (date(photo), photo.camera, place(photo)) if fact]

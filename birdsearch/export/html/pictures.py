@@ -1,0 +1,86 @@
+"""What all pages share: thumbnails inside the page, texts that cannot break it, facts of a photo, the templates."""
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from birdsearch.records import Photo, shown
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+_THUMBNAIL = 360  # pixels, the longest side: sharp on dense screens, some 20 KB a photo
+_SHAPES = 0.8, 1.5  # width over height of the frames, however long or high the photos are
+# A file name may hold any control character; pages show the pictures that Unicode has for them.
+_CONTROL_PICTURES = {code: 0x2400 + code for code in range(32)} | {127: 0x2421}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A photo as the templates draw it."""
+
+    name: str
+    path: str
+    uri: str | None  # a data URI; None where the file is gone or broken
+    link: str  # opens the full photo
+
+
+def picture(path: str, uris: dict[str, str | None]) -> Picture:
+    """The picture of the photo at a path."""
+    absolute = Path(path).absolute()
+    # The folder says more than "1.jpg".
+    return Picture(text(Path(*absolute.parts[-2:])), text(absolute), uris[path], absolute.as_uri())
+
+
+def thumbnails(paths: Iterable[str], longest: int = _THUMBNAIL) -> dict[str, str | None]:
+    """A data URI for each path, None where there is no picture to show."""
+    from birdsearch.photos import decode
+
+    distinct = list(dict.fromkeys(paths))
+    return {
+        path: None if data is None else "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+        for path, data in zip(distinct, decode.thumbnails(distinct, longest), strict=True)
+    }
+
+
+def shape(photos: Iterable[Photo]) -> str:
+    """The frame that suits most of the photos, as width over height."""
+    shapes = [photo.width / photo.height for photo in photos if photo.width and photo.height]
+    return f"{min(max(median(shapes or [4 / 3]), _SHAPES[0]), _SHAPES[1]):.3f}"
+
+
+def date(photo: Photo) -> str | None:
+    """When it was taken, to the minute."""
+    return photo.taken_at[:16].replace("T", " ") if photo.taken_at else None
+
+
+def place(photo: Photo) -> str | None:
+    """Where it was taken, in degrees."""
+    if photo.latitude is None or photo.longitude is None:
+        return None
+    north, east = ("N" if photo.latitude >= 0 else "S"), ("E" if photo.longitude >= 0 else "W")
+    return f"{abs(photo.latitude):.3f}° {north}, {abs(photo.longitude):.3f}° {east}"
+
+
+def text(value: Any) -> str:
+    """A text as a page can show it: no byte that is no text, no control character."""
+    return shown(str(value)).translate(_CONTROL_PICTURES)
+
+
+@lru_cache
+def template(name: str) -> "Template":
+    """A template of this package; every value in it is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)

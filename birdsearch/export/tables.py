@@ -1,0 +1,60 @@
+"""Photos as files for other tools: CSV, a Parquet file for Embedding Atlas, a folder for FiftyOne."""
+
+import codecs
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from birdsearch.files import durable
+from birdsearch.records import Photo, as_json
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
+
+Format = Literal["parquet", "csv", "embedding-atlas", "fiftyone"]
+FORMATS: tuple[str, ...] = get_args(Format)
+PHOTO_COLUMNS = (
+    "id", "species", "species_source", "label", "prediction", "probability", "taken_at", "taken_offset", "camera",
+    "camera_serial", "lens", "latitude", "longitude", "observer", "notes", "rating", "width", "height", "format",
+    "size", "mtime_ns", "sha256", "phash", "path",
+)  # fmt: skip
+
+
+def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS) -> list[Any]:
+    """A photo as one row; of its predictions the first."""
+    first = photo.predictions[0] if photo.predictions else None
+    name, probability = (first.name, first.probability) if first else (None, None)
+    guess = {"prediction": name, "predicted": name, "probability": probability}
+    return [guess[column] if column in guess else getattr(photo, column) for column in columns]
+
+
+# CSV ----------------------------------------------------------------------------------------------------------------
+
+
+def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
+    """Write a CSV table, an unknown value as an empty field; returns how many rows."""
+    plain, quoted = (
+        csv.writer(file, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC)
+    )
+    plain.writerow(columns)
+    count = 0
+    for cells in rows:
+        # Before Python 3.13 a carriage return is not quoted, and who reads the table takes it for the end of a row.
+        alone = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoted if alone else plain).writerow(cells)
+        count += 1
+    return count
+
+
+def write_csv(path: Path, photos: Iterable[Photo]) -> int:
+    """Write photos as CSV (UTF-8) that appears whole or not at all; returns how many."""
+    with durable(path) as file:
+        return write_rows(codecs.getwriter("utf-8")(file), PHOTO_COLUMNS, map(as_json, map(photo_row, photos)))
+
+
+# Embedding Atlas ----------------------------------------------------------------------------------------------------
+
+
+# FiftyOne -----------------------------------------------------------------------------------------------------------

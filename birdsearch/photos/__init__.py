@@ -1,0 +1,1 @@
+"""A file becomes a Photo and pixels: only here are Pillow, pi_heif and imagehash imported."""

@@ -1,0 +1,420 @@
+"""Decoding: a photo's bytes -> its Photo and its pixels. The only module that imports Pillow."""
+
+import hashlib
+import io
+import os
+import re
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib import import_module
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError
+from birdsearch.photos.exif import describe
+from birdsearch.photos.filetype import HEAD, identify
+from birdsearch.photos.scan import FileBytes, FoundFile, Ignored, NotAPhotoError, check, missing, read, scan
+from birdsearch.records import Photo, Pixels, shown
+
+__all__ = [
+    "Decoded",
+    "FileBytes",
+    "FoundFile",
+    "Ignored",
+    "NotAPhotoError",
+    "decode",
+    "encode",
+    "load",
+    "picture",
+    "read",
+    "scan",
+    "thumbnail",
+    "thumbnails",
+]
+
+MAX_PIXELS = 500_000_000  # of one picture: panoramas of 200 megapixels pass, decompression bombs do not
+_HUGE = 50_000_000  # pixels; above it pictures are decoded one at a time, so that memory stays bounded
+
+ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Photo | Image.Image | npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A photo with everything known of it but its id, and its pixels."""
+
+    photo: Photo
+    pixels: Pixels  # (height, width, 3), squashed to the size that was asked for
+
+
+# Decoding -----------------------------------------------------------------------------------------------------------
+
+
+def decode(data: bytes, photo: Photo, size: tuple[int, int]) -> Decoded:
+    """A file's bytes as pixels of (height, width), and the photo with all that the file says of itself.
+
+    Raises PhotoUnreadableError, whose text is the bare reason ("truncated JPEG"), or NotAPhotoError.
+    """
+    with _opened(data, photo.path) as image:
+        full = image.size
+        flat = _flat(image, 2 * max(size))
+        orientation = _orientation(image)
+        upright = _turned(flat, orientation)
+        known = describe(photo, *_written(image))
+        pixels, phash = _squashed(upright, size), _phash(upright)
+    # Only a JPEG can have come out smaller; a TIFF turns itself, others may learn their size while they are decoded.
+    width, height = full if image.format == "JPEG" else flat.size
+    if orientation in _SIDEWAYS:
+        width, height = height, width
+    return Decoded(replace(known, phash=phash, width=width, height=height, format=image.format), pixels)
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = frozenset((5, 6, 7, 8))  # orientations that swap width and height
+_ORIENTATION, _EXIF, _GPS = 0x0112, 0x8769, 0x8825
+
+_READERS = {
+    "JPEG": "PIL.JpegImagePlugin:JpegImageFile",
+    "PNG": "PIL.PngImagePlugin:PngImageFile",
+    "WEBP": "PIL.WebPImagePlugin:WebPImageFile",
+    "TIFF": "PIL.TiffImagePlugin:TiffImageFile",
+    "GIF": "PIL.GifImagePlugin:GifImageFile",
+    "BMP": "PIL.BmpImagePlugin:BmpImageFile",
+    "AVIF": "PIL.AvifImagePlugin:AvifImageFile",
+    "HEIF": "pi_heif:HeifImageFile",
+    "JPEG2000": "PIL.Jpeg2KImagePlugin:Jpeg2KImageFile",
+    "PPM": "PIL.PpmImagePlugin:PpmImageFile",
+}
+
+
+@cache
+def _reader(format: str) -> type[ImageFile.ImageFile]:
+    module, name = _READERS[format].split(":")
+    return cast("type[ImageFile.ImageFile]", getattr(import_module(module), name))
+
+
+@contextmanager
+def _opened(data: bytes, path: str) -> Iterator[ImageFile.ImageFile]:
+    """The image in these bytes, first frame; whatever goes wrong with it inside the block becomes PhotoUnreadableError.
+
+    Its reader is called without Image.open, whose limit on pixels is one number for the whole process and half of what
+    a panorama needs; so the user's own setting stays as it is, and HEIF need not be registered with their Pillow.
+    """
+    format = check(identify(data[:HEAD], path))
+    with _plain_errors(format), _quiet():
+        if format == "TIFF" and _is_raw(data):
+            raise NotAPhotoError("camera RAW")
+        image = _reader(format)(io.BytesIO(data), "")
+        if image.width * image.height > MAX_PIXELS:
+            most = f"more than the {MAX_PIXELS // 10**6} megapixels that are decoded"
+            raise PhotoUnreadableError(f"{image.width} x {image.height} pixels, {most}")
+        yield image
+
+
+# How the decoders say that a file ends too early; struct's unpack_from is what Pillow lets through.
+_CUT_OFF = ("truncat", "unexpected end", "not enough data", "premature", "unpack_from requires", "size too small")
+
+
+@contextmanager
+def _plain_errors(format: str) -> Iterator[None]:
+    try:
+        yield
+    except (PhotoUnreadableError, NotAPhotoError):
+        raise
+    except MemoryError as error:
+        raise PhotoUnreadableError(f"not enough memory to decode this {format}") from error
+    # Pillow answers a stranger's file with OSError, SyntaxError, ValueError, struct.error, RecursionError and more.
+    except Exception as error:
+        words = " ".join(str(error).split())
+        if any(sign in words.lower() for sign in _CUT_OFF):
+            raise PhotoUnreadableError(f"truncated {format}") from error
+        detail = "" if not words or "by this driver" in words else f" ({words})"
+        raise PhotoUnreadableError(f"broken {format}{detail}"[:300]) from error
+
+
+class _Quiet(threading.local):
+    """A filter that ignores the warnings of those threads that are reading a photo, and of no others.
+
+    `warnings.catch_warnings` swaps one list for all threads, and under -W error Pillow's remark about a tag would cost
+    the photo. A filter may be any tuple whose second item has a `match`, so this one asks which thread it is in.
+    """
+
+    reading = False
+
+    def match(self, _message: str) -> bool:
+        return self.reading
+
+
+_QUIET = _Quiet()
+_QUIET_FILTER = ("ignore", _QUIET, Warning, None, 0)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    filters = cast("list[Any]", warnings.filters)
+    if not filters or filters[0] is not _QUIET_FILTER:  # Somebody has since put another one in front, or a new list.
+        filters.insert(0, _QUIET_FILTER)
+    before, _QUIET.reading = _QUIET.reading, True
+    try:
+        yield
+    finally:
+        _QUIET.reading = before
+
+
+_ONE_HUGE = threading.Lock()
+
+
+@contextmanager
+def _room_for(size: tuple[int, int]) -> Iterator[None]:
+    """Huge pictures wait for each other, and pass Pillow's own limit, which TIFF asks again while decoding."""
+    if size[0] * size[1] <= _HUGE:
+        yield
+        return
+    with _ONE_HUGE:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = limit and max(limit, MAX_PIXELS)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _is_raw(data: bytes) -> bool:
+    """Whether a TIFF is a camera's: it says so (DNG), holds sensor values, or is a thumbnail of what lies deeper."""
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+    stream = io.BytesIO(data)
+    tags = ImageFileDirectory_v2(stream.read(16 if data[2:3] == b"+" or data[3:4] == b"+" else 8))
+    stream.seek(tags.next)
+    tags.load(stream)
+    is_thumbnail = tags.get(0x00FE) == 1 and 0x014A in tags and 0x010F in tags
+    return 0xC612 in tags or tags.get(0x0106) in (32803, 34892) or is_thumbnail
+
+
+def _upright(image: Image.Image, least: int | None) -> Image.Image:
+    """RGB, as the photographer held the camera."""
+    return _turned(_flat(image, least), _orientation(image))
+
+
+def _flat(image: Image.Image, least: int | None) -> Image.Image:
+    """Decoded, in RGB, as it is stored; a JPEG may come out smaller, with no side below `least`.
+
+    Pixels are taken as sRGB: birder's networks were trained on photos whose colour profiles nobody had looked at.
+    """
+    if least is not None:
+        image.draft(None, (least, least))
+    with _room_for(image.size):
+        image.load()
+        return _rgb(image)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Garbage beside good pixels costs nothing but itself.
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Any mode as RGB: more than 8 bits are scaled, what is transparent lies on white."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _grey8(image).convert("RGB")
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        return cast("Image.Image", ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB"))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(rgba, mask=rgba.getchannel("A"))
+        return white
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey8(image: Image.Image) -> Image.Image:
+    """16-bit, 32-bit and float greys in 8 bits; where nothing says what white is, the next usual value above all."""
+    values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)
+    if image.mode.startswith("I;16"):
+        bits = getattr(image, "tag_v2", {}).get(0x0102)
+        low, high = 0.0, 4095.0 if bits in (12, (12,)) else 65535.0
+    else:
+        low, top = min(0.0, float(values.min())), float(values.max())
+        whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        high = next((white for white in whites if top <= white), top)
+    scaled = (values - low) * (255 / max(high - low, 1e-9))
+    return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))
+
+
+def _written(image: Image.Image) -> tuple[dict[int, Any], dict[int, Any], bytes]:
+    """(main and Exif tags, GPS tags, XMP packet) of a loaded image; whatever cannot be read is missing."""
+    tags: dict[int, Any] = {}
+    gps: dict[int, Any] = {}
+    try:
+        exif = image.getexif()
+        tags.update(exif)
+        tags.update(exif.get_ifd(_EXIF))
+        gps.update(exif.get_ifd(_GPS))
+    except Exception:  # Garbage beside good pixels costs nothing but itself.
+        pass
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+    xmp = xmp.encode("utf-8", "ignore") if isinstance(xmp, str) else xmp
+    return tags, gps, xmp if isinstance(xmp, bytes) else b""
+
+
+def _phash(image: Image.Image) -> str:
+    """The 64-bit perceptual hash of an upright RGB image, as 16 hex digits."""
+    import imagehash
+
+    # The hash looks at 32 x 32 grey pixels: from a quick reduction to some 96 it is the same within a bit or two.
+    return str(imagehash.phash(image.convert("L").reduce(max(1, min(image.size) // 96))))
+
+
+def _squashed(image: Image.Image, size: tuple[int, int]) -> Pixels:
+    """(height, width, 3), aspect not kept: bit for bit what torchvision's Resize makes of it in birder's pipeline."""
+    height, width = size
+    return np.array(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+
+# What a user hands over ---------------------------------------------------------------------------------------------
+
+
+def load(image: ImageLike, size: tuple[int, int]) -> Pixels:
+    """Any picture as pixels of (height, width): a path, the bytes of a file, a Pillow image, an array or a Photo.
+
+    Arrays are (h, w), (h, w, 3) or (h, w, 4), of uint8, uint16 or floats from 0 to 1.
+    """
+    return _squashed(_given(image, 2 * max(size)), size)
+
+
+def picture(image: ImageLike, longest: int = 1024) -> Pixels:
+    """Any picture upright, in RGB and with its aspect, no side longer than `longest`; a smaller one keeps its size."""
+    upright = _given(image, 2 * longest)
+    scale = longest / max(upright.size)
+    if scale < 1:
+        width, height = (max(1, round(side * scale)) for side in upright.size)
+        upright = upright.resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(upright, dtype=np.uint8)
+
+
+def thumbnail(image: ImageLike, longest: int = 256) -> bytes:
+    """Any picture as a small JPEG file."""
+    return encode(picture(image, longest), "JPEG")
+
+
+def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
+    """The same of many files; None where there is no picture to show."""
+
+    def one(path: str) -> bytes | None:
+        try:
+            return thumbnail(path, longest)
+        except PhotoError:
+            return None
+
+    # Pillow lets other threads run while it decodes.
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(one, paths))
+
+
+def pixels_sha256(image: ImageLike) -> str:
+    """The sha256 of a picture's size and every pixel, upright: equal where only metadata or container differ.
+
+    Of more than 8 bits or of transparency nothing may be lost: such samples count as they are stored, and an animation
+    is equal to its own bytes only.
+    """
+    digest = hashlib.sha256()
+    path = image.path if isinstance(image, Photo) else image
+    if isinstance(path, str | os.PathLike):
+        data = _bytes_of(os.fspath(path))
+        with _opened(data, os.fspath(path)) as opened, _room_for(opened.size):
+            if getattr(opened, "n_frames", 1) > 1:
+                return hashlib.sha256(data).hexdigest()
+            opened.load()
+            if opened.mode in ("F", "I") or opened.mode.startswith("I;16") or opened.has_transparency_data:
+                digest.update(opened.mode.encode() + opened.tobytes())
+    upright = _given(image, None)
+    digest.update(repr(upright.size).encode() + upright.tobytes())
+    return digest.hexdigest()
+
+
+def encode(pixels: Pixels, format: str = "PNG") -> bytes:
+    """Pixels (h, w, 3) as the bytes of an image file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format, quality=85)
+    return buffer.getvalue()
+
+
+def _given(image: ImageLike, least: int | None) -> Image.Image:
+    """What a user handed over, upright and in RGB; its errors name it and say what to do."""
+    if isinstance(image, np.ndarray):
+        return _rgb(_from_array(image))
+    path = image.path if isinstance(image, Photo) else image
+    name = shown(os.fspath(path)) if isinstance(path, str | os.PathLike) else "this picture"
+    try:
+        if isinstance(path, Image.Image):
+            with _plain_errors(path.format or "image"), _quiet():
+                return _upright(path, None)
+        if isinstance(path, bytes | bytearray | memoryview):
+            data, called = bytes(path), ""
+        elif isinstance(path, str | os.PathLike):
+            data, called = _bytes_of(os.fspath(path)), os.fspath(path)
+        else:
+            kinds = "a path, the bytes of a file, a Pillow image, a numpy array or a Photo"
+            raise TypeError(f"a picture must be {kinds}, not a {type(image).__name__}")
+        with _opened(data, called) as opened:
+            return _upright(opened, least)
+    except NotAPhotoError as error:
+        hint = "Export it as JPEG or TIFF first." if "RAW" in error.reason else "Name a JPEG, PNG, TIFF, HEIC... file."
+        raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error
+    except PhotoUnreadableError as error:
+        raise PhotoUnreadableError(f"cannot use {name}: {error}. Try another copy of it.") from error
+
+
+def _bytes_of(path: str) -> bytes:
+    """The bytes of a file that a user named."""
+    if re.match(r"[a-z][a-z0-9+.-]*://", path, re.IGNORECASE):
+        raise PhotoMissingError(f"{shown(path)} is a web address: download the picture and name the file")
+    if os.path.isdir(path):
+        raise NotAPhotoError("a folder, which `birdsearch index` takes")
+    if not os.path.exists(path):
+        raise missing(path, "file")
+    return read(FoundFile(os.fsencode(os.path.abspath(path)), 0, 0)).data
+
+
+def _from_array(array: npt.NDArray[Any]) -> Image.Image:
+    """An array of pixels (h, w), (h, w, 3) or (h, w, 4) as a Pillow image."""
+    shape = array.shape
+    if array.ndim == 3 and shape[0] in (1, 3, 4) and shape[2] not in (3, 4):
+        raise ValueError(f"channels come last: got shape {shape}; np.moveaxis(array, 0, -1) turns it round")
+    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (3, 4)) or 0 in shape:
+        raise ValueError(f"a picture is an array of shape (h, w), (h, w, 3) or (h, w, 4), not {shape}")
+    if array.dtype == np.uint16:
+        array = np.rint(array / 257)
+    elif np.issubdtype(array.dtype, np.floating):
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise ValueError("an array of floats holds values from 0 to 1; use uint8 for 0 to 255")
+        array = np.rint(array.astype(np.float32) * 255)
+    elif array.dtype != np.uint8:
+        raise ValueError(f"a picture is an array of uint8, uint16 or floats from 0 to 1, not of {array.dtype}")
+    return Image.fromarray(np.ascontiguousarray(array, dtype=np.uint8))

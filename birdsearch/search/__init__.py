@@ -1,0 +1,1 @@
+"""Vectors, and nothing but vectors: only here is faiss imported."""

@@ -1,0 +1,1 @@
+"""What labelled vectors tell."""

@@ -1,0 +1,181 @@
+"""Temperature scaling: probabilities that are right as often as they say, by one number fitted on labelled photos.
+
+Guo, Pleiss, Sun and Weinberger 2017, "On Calibration of Modern Neural Networks", section 4.2.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from birdsearch.backbones.classes import Classes
+from birdsearch.records import (
+    Ids,
+    Vectors,
+)
+from birdsearch.species import calibration, fusion, names
+from birdsearch.storage.catalog.catalog import About, Catalog
+from birdsearch.storage.vectors import Retrieval
+from birdsearch.taxonomy import resolve
+
+FOLDS = 5
+COLDEST, HOTTEST = 0.05, 20.0  # temperatures that are tried
+_PRECISION = 1e-3  # of the logarithm of a temperature
+_CELLS = 4_000_000  # probabilities worked on at a time
+_FLOOR = np.finfo(np.float32).smallest_subnormal  # a probability of 0 is one that was rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far first choices are from being right as often as they say, before and after."""
+
+    accuracy: float  # of the first choices; a temperature does not change them
+    error: float  # expected calibration error of the probabilities as they are
+    error_tempered: float | None  # of each fold at the temperature of the others; None where there is one group only
+    temperature: float | None  # fitted on all; above 1 the probabilities were too sure of themselves
+
+
+def fit_temperature(probabilities: Vectors, own: Ids) -> float:
+    """The temperature at which probabilities (n, classes) make the photos' own classes (n,) most likely."""
+    from scipy.optimize import minimize_scalar
+
+    if probabilities.ndim != 2 or not len(own) or len(own) != len(probabilities):
+        raise ValueError(f"{len(own)} classes for probabilities of shape {probabilities.shape}: one class a photo")
+    logs = _logs(probabilities)
+    logs -= logs.max(axis=1, keepdims=True)  # else the powers of many even classes would vanish
+    right = float(logs[np.arange(len(own)), own].sum(dtype=np.float64))
+    step = max(1, _CELLS // logs.shape[1])
+
+    def missed(log_temperature: float) -> float:
+        sharpness = np.float32(np.exp(-log_temperature))
+        parts = (np.exp(logs[start : start + step] * sharpness) for start in range(0, len(logs), step))
+        total = sum(float(np.log(part.sum(axis=1, dtype=np.float64)).sum()) for part in parts)
+        return (total - float(sharpness) * right) / len(logs)
+
+    # Convex in 1 / T, so there is one lowest point.
+    bounds = float(np.log(COLDEST)), float(np.log(HOTTEST))
+    found = minimize_scalar(missed, bounds=bounds, method="bounded", options={"xatol": _PRECISION})
+    return float(np.exp(found.x))
+
+
+def tempered(probabilities: Vectors, temperature: float) -> npt.NDArray[np.float64]:
+    """Probabilities (n, classes) as softmax(log p / T); the order of the classes stays."""
+    if not temperature > 0:
+        raise ValueError(f"temperature must be above 0, got {temperature}")
+    return np.asarray(fusion.softmax(_logs(probabilities).astype(np.float64) / temperature), dtype=np.float64)
+
+
+def cross_fitted(probabilities: Vectors, own: Ids, groups: Ids, *, seed: int = 0) -> Calibration:
+    """What a temperature does for photos that it was not fitted on; photos of one group (n,) share a fold."""
+    right = probabilities.argmax(axis=1) == own
+    names, which = np.unique(groups, return_inverse=True)
+    folds = min(FOLDS, len(names))
+    fold = np.random.default_rng(seed).permutation(np.arange(len(names)) % folds)[which]
+    confidence = np.empty(len(own), dtype=np.float32)
+    for number in range(folds if folds > 1 else 0):
+        inside = fold == number
+        temperature = fit_temperature(probabilities[~inside], own[~inside])
+        confidence[inside] = tempered(probabilities[inside], temperature).max(axis=1)
+    return Calibration(
+        accuracy=float(right.mean()),
+        error=calibration_error(probabilities.max(axis=1), right),
+        error_tempered=calibration_error(confidence, right) if folds > 1 else None,
+        temperature=fit_temperature(probabilities, own),
+    )
+
+
+def _logs(probabilities: Vectors) -> Vectors:
+    return np.log(np.maximum(probabilities, _FLOOR), dtype=np.float32)
+
+
+BINS = 15  # of the calibration error
+
+
+def calibration_error(confidence: Vectors, right: npt.NDArray[np.bool_]) -> float:
+    """Expected calibration error of first choices (n,): how far confidence is from the share that is right.
+
+    Mean over 15 bins of equal width, weighted by their photos (Naeini et al. 2015, Guo et al. 2017).
+    """
+    bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+    surplus = np.bincount(bins, weights=confidence.astype(np.float64) - right, minlength=BINS)
+    return float(np.abs(surplus).sum() / len(confidence))
+
+
+logger = logging.getLogger("birdsearch")
+MOST = 3_000  # photos that are asked; among more they are drawn at random
+LEAST_PHOTOS, LEAST_SPECIES = 50, 5  # for a temperature
+_BLOCK = 512
+
+
+@dataclass(frozen=True)
+class Answered:
+    """Photos whose label is a class of the backbone, and what the backbone says of them."""
+
+    rows: Ids  # (n,) their places among the photos that were given
+    own: Ids  # (n,) the classes of their labels
+    probabilities: Vectors  # (n, classes)
+
+    @property
+    def enough(self) -> bool:
+        """Whether they are enough to fit a temperature on."""
+        return len(self.own) >= LEAST_PHOTOS and len(np.unique(self.own)) >= LEAST_SPECIES
+
+    def measured(self, groups: Ids, seed: int) -> calibration.Calibration:
+        """Accuracy and calibration of at least one photo, given the groups (n,); no temperature unless enough."""
+        found = calibration.cross_fitted(self.probabilities, self.own, groups, seed=seed)
+        return found if self.enough else replace(found, error_tempered=None, temperature=None)
+
+
+def answered(
+    photos: Sequence[About], catalog: Catalog, retrieval: Retrieval, classes: Classes, *, seed: int = 0
+) -> Answered | None:
+    """Ask the backbone about labelled photos; None where its probabilities cannot be had from stored vectors."""
+    if classes.classifier is None:
+        return None
+    class_of = classes_of_species(classes)
+    labels = [photo.label for photo in photos]
+    species_of = names.species_of(labels, names.overrides(catalog))
+    code_of = {label: class_of[species] for label, species in species_of.items() if species in class_of}
+    codes = np.array([code_of.get(label or "", -1) for label in labels], dtype=np.int64)
+    # Drawn before anything is computed: the probabilities of all photos would not fit into memory.
+    rows = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))[:MOST])
+    vectors, norms = retrieval.rows([photos[row].photo_id for row in rows.tolist()])
+    probabilities = np.empty((len(rows), len(classes.names)), dtype=np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        probabilities[some] = classes.probabilities(vectors[some], norms[some])
+    return Answered(rows, codes[rows], probabilities)
+
+
+def classes_of_species(classes: Classes) -> dict[str, int]:
+    """Scientific name -> the class that stands for this species, where it is one class alone."""
+    found: dict[str, list[int]] = {}
+    for code, (name, level) in enumerate(zip(classes.names, classes.levels, strict=True)):
+        meant = resolve.resolve(name)
+        # Other vocabularies have words of their own: a "knot" of ImageNet is one in a rope.
+        sure = ("exact", "synonym") if level in resolve.RANKS else ("exact",)
+        if meant.rank == "species" and meant.candidates and meant.how in sure:
+            found.setdefault(meant.candidates[0], []).append(code)
+    return {species: codes[0] for species, codes in found.items() if len(codes) == 1}
+
+
+def temperature(catalog: Catalog, retrieval: Retrieval, classes: Classes) -> float | None:
+    """The temperature that the labels of an index give its backbone; None, and a word why, where they cannot tell."""
+    with catalog.snapshot():
+        told = answered(catalog.about(), catalog, retrieval, classes)
+    if told is not None and told.enough:
+        return calibration.fit_temperature(told.probabilities, told.own)
+    if told is None:
+        logger.warning(
+            "not calibrated: the class probabilities of this backbone cannot be had from stored vectors. "
+            "--source neighbours is calibrated"
+        )
+    else:
+        logger.warning(
+            "not calibrated: %d photos of %d species have a label that is a class of the backbone, it takes %d of %d. "
+            "Label more photos; `birdsearch names` shows what labels are taken for",
+            *(len(told.own), len(np.unique(told.own)), LEAST_PHOTOS, LEAST_SPECIES),
+        )
+    return None

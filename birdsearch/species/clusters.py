@@ -1,0 +1,413 @@
+"""Which photos lie together: communities of the neighbour graph, k-means as the alternative; what a cluster holds.
+
+The graph joins each photo to its nearest ones. A score is weighed against how close the neighbours of both photos
+usually are (self-tuning scale, Zelnik-Manor and Perona 2004), and every photo is given the same total weight, so that
+neither a dense species nor a photo that is near to everything gathers what is not its own. Leiden (Traag et al. 2019)
+cuts that graph with the constant Potts model: communities stay together while their mean link is stronger than the
+resolution. With total weights of 1, one over the resolution is a ceiling for the photos of a community.
+
+The automatic resolution sees no labels. Each candidate is judged by how likely the vectors are where every cluster has
+a mean of its own and photos stray around it, with one spread of means and one spread of photos per dimension (the
+two-covariance model of PLDA, Ioffe 2006, with diagonal ones), less what it costs to say which photo is where. Too fine,
+and means lie as close to each other as photos of one cluster do; too coarse, and photos stray too far.
+"""
+
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from birdsearch.records import (
+    Cluster,
+    ClusterReport,
+    Ids,
+    Neighbours,
+    Vectors,
+)
+from birdsearch.species.gallery import Gathered
+from birdsearch.storage.catalog.catalog import Catalog
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+NEIGHBOURS = 12  # of each photo that make the graph; longer lists are cut
+MEDOIDS = 3  # photos that stand for a cluster
+_SCALE = 5  # the neighbour whose distance is a photo's own scale
+_STEEP = 3.0  # how fast a link fades beyond that scale
+_SMALLEST = 3.0  # the finest ceiling that is tried, in photos of a community
+_STEP = 1.5  # from one ceiling that is tried to the next
+_TRIED_ON = 30_000  # photos; of more, whole coarse communities are drawn to try resolutions on
+_ROWS = 65_536  # worked on at a time
+_STRANGE = 3.0  # robust deviations from which on a photo is an outlier
+
+Labels = npt.NDArray[np.int64]  # (n,) the cluster of each photo, 0 the largest
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Photos sorted into clusters."""
+
+    labels: Labels  # (n,)
+    method: str  # in words, with its settings
+    resolution: float | None = None  # of communities
+
+    @property
+    def count(self) -> int:
+        """How many clusters there are."""
+        return int(self.labels.max()) + 1 if len(self.labels) else 0
+
+
+def communities(
+    vectors: Vectors, neighbours: Neighbours, ids: Ids | None = None, *, resolution: float | None = None, seed: int = 0
+) -> Partition:
+    """Communities of the neighbour graph of unit rows (n, dim); the same for the same seed.
+
+    `neighbours` (n, k) of each row, best first, may hold the row itself; they are row numbers, or what `ids` (n,)
+    names the rows. A higher `resolution` (0 to 1) gives smaller communities; None chooses it without labels.
+    """
+    if len(neighbours.ids) != len(vectors):
+        raise ValueError(f"there are {len(vectors)} vectors and neighbours of {len(neighbours.ids)}")
+    if resolution is not None and not resolution > 0:
+        raise ValueError(f"resolution must be above 0, got {resolution}")
+    rows, scores = _others(neighbours, ids)
+    graph = _graph(rows, scores)
+    chosen = "given"
+    if resolution is None:
+        resolution, chosen = _best_resolution(vectors, graph, seed), "chosen by likelihood"
+    labels = _leiden(graph, resolution, seed)
+    method = f"Leiden communities of {rows.shape[1]} neighbours, resolution {resolution:.4g} ({chosen}), seed {seed}"
+    return Partition(labels, method, resolution)
+
+
+def spherical_kmeans(vectors: Vectors, clusters: int, *, seed: int = 0) -> Partition:
+    """At most so many clusters of unit rows (n, dim) around mean directions, found in small batches."""
+    if clusters < 1:
+        raise ValueError(f"clusters must be at least 1, got {clusters}")
+    method = f"spherical k-means, {clusters} clusters, seed {seed}"
+    # More centres than different rows make scikit-learn warn.
+    different = len(np.unique(vectors[: _ROWS // 8], axis=0)) if len(vectors) else 0
+    if min(clusters, different) < 2:
+        return Partition(np.zeros(len(vectors), dtype=np.int64), method)
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
+    wanted = min(clusters, different) if len(vectors) <= _ROWS // 8 else clusters
+    # On unit rows the nearest mean by distance is the nearest by angle but for the means' lengths.
+    if len(vectors) <= _ROWS // 8:
+        model: Any = KMeans(wanted, n_init=1, random_state=seed)
+    else:
+        model = MiniBatchKMeans(wanted, n_init=1, batch_size=max(4096, 4 * wanted), random_state=seed)
+    return Partition(_largest_first(model.fit_predict(vectors)), method)
+
+
+def report(
+    vectors: Vectors,
+    ids: Ids,
+    partition: Partition,
+    labels: Sequence[str | None] | None = None,
+    neighbours: Neighbours | None = None,
+    *,
+    seconds: float = 0.0,
+) -> ClusterReport:
+    """What each cluster of the rows (n, dim) of photos `ids` (n,) holds, and how far that agrees with their labels.
+
+    `labels` (n,) are None for photos without one. `neighbours` are those of `communities`, named by `ids`; without
+    them there are no outliers.
+    """
+    names: Sequence[str | None] = [None] * len(ids) if labels is None else labels
+    central = _centrality(vectors, partition.labels, partition.count)
+    # Clusters one after the other, the most central photos of each first; ties by their order.
+    order = np.lexsort((np.arange(len(ids)), -central, partition.labels))
+    sizes = np.bincount(partition.labels, minlength=partition.count)
+    clusters = []
+    for number, members in enumerate(np.split(order, np.cumsum(sizes)[:-1]) if len(order) else []):
+        mixed = dict(_counted(names[row] for row in np.sort(members)))
+        first = next(iter(mixed), None)
+        clusters.append(
+            Cluster(
+                id=number,
+                photos=tuple(int(i) for i in ids[np.sort(members)]),
+                medoids=tuple(int(i) for i in ids[members[:MEDOIDS]]),
+                label=first,
+                purity=None if first is None else mixed[first] / sum(mixed.values()),
+                mixed=mixed,
+            )
+        )
+    strange = outliers(neighbours, ids) if neighbours is not None else np.empty(0, dtype=np.int64)
+    return ClusterReport(
+        clusters=tuple(clusters),
+        outliers=tuple(int(i) for i in ids[strange]),
+        agreement=agreement(names, partition.labels),
+        method=partition.method,
+        seconds=seconds,
+    )
+
+
+def agreement(names: Sequence[str | None], labels: Labels) -> dict[str, float]:
+    """How far clusters (n,) follow the species that `names` (n,) assert; empty where fewer than two are asserted.
+
+    `ami` and `ari` are 0 for chance and 1 for the same partition; `homogeneity` and `purity` reach 1 where every
+    cluster holds one species, however finely it is cut.
+    """
+    named = np.array([row for row, name in enumerate(names) if name is not None], dtype=np.int64)
+    codes: dict[str, int] = {}
+    truth = np.array([codes.setdefault(name, len(codes)) for name in names if name is not None], dtype=np.int64)
+    if len(codes) < 2:
+        return {}
+    from sklearn import metrics
+
+    found = labels[named]
+    with warnings.catch_warnings():
+        # Nearly as many species as photos is no mistake here.
+        warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
+        counts = metrics.cluster.contingency_matrix(truth, found, sparse=True)
+        return {
+            "ami": float(metrics.adjusted_mutual_info_score(truth, found)),
+            "ari": float(metrics.adjusted_rand_score(truth, found)),
+            "homogeneity": float(metrics.homogeneity_score(truth, found)),
+            "purity": float(counts.max(axis=0).sum() / len(named)),
+        }
+
+
+def outliers(neighbours: Neighbours, ids: Ids | None = None) -> Labels:
+    """Rows that lie much farther from their neighbours than those from theirs, the strangest first.
+
+    The local outlier factor of Breunig et al. (2000) with plain mean distances, and a robust limit.
+    """
+    rows, scores = _others(neighbours, ids)
+    if len(rows) < 3 or not rows.shape[1]:
+        return np.empty(0, dtype=np.int64)
+    rows, scores = rows[:, :_SCALE], scores[:, :_SCALE]
+    known = rows >= 0
+    count = np.maximum(known.sum(axis=1), 1)
+    far = np.where(known, np.maximum(1 - scores, 0), 0).sum(axis=1) / count + 1e-3
+    usual = np.where(known, far[rows], 0).sum(axis=1) / count
+    factor = np.log(far / np.where(known.any(axis=1), usual, far))
+    middle = np.median(factor)
+    # The least spread that counts keeps photos that are all alike from having outliers by rounding.
+    spread = max(1.4826 * float(np.median(np.abs(factor - middle))), 0.01)
+    deviation = (factor - middle) / spread
+    strange = np.flatnonzero(deviation > _STRANGE)
+    return np.asarray(strange[np.argsort(-deviation[strange], kind="stable")], dtype=np.int64)
+
+
+def _others(neighbours: Neighbours, ids: Ids | None) -> tuple[Labels, Vectors]:
+    """Row numbers (n, k) and scores (n, k) of the neighbours that are not the photo itself; -1 for none."""
+    rows = neighbours.ids
+    count = len(rows)
+    if ids is not None and count:
+        order = np.argsort(ids, kind="stable")
+        place = np.minimum(np.searchsorted(ids, rows, sorter=order), count - 1)
+        rows = np.where(ids[order[place]] == rows, order[place], -1)
+    own = rows == np.arange(count)[:, None]
+    # The photo itself goes to the end of its list, behind the others in their order; a list without it is left whole.
+    width = min(NEIGHBOURS, rows.shape[1], max(count - 1, 0))
+    order = np.argsort(own, axis=1, kind="stable")[:, :width]
+    scores = np.take_along_axis(neighbours.scores, order, axis=1)
+    rows, own = np.take_along_axis(rows, order, axis=1), np.take_along_axis(own, order, axis=1)
+    return np.where(own | ~np.isfinite(scores), -1, rows), np.asarray(scores, dtype=np.float32)
+
+
+def _graph(rows: Labels, scores: Vectors) -> "csr_matrix":
+    """The symmetric graph (n, n) of neighbours (n, k), every photo with links of total weight 1."""
+    from scipy.sparse import csr_matrix
+
+    count, width = rows.shape
+    known = rows >= 0
+    far = np.where(known, np.clip(1 - scores, 0, 2), 2).astype(np.float32)
+    scale = np.maximum(far[:, min(_SCALE, width) - 1], 1e-3) if width else np.ones(count, dtype=np.float32)
+    weights = np.exp(-_STEEP * far**2 / (scale[:, None] * scale[rows]))
+    kept = known & (weights > 1e-9)
+    pointers = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
+    one_way = csr_matrix((weights[kept].astype(np.float64), rows[kept].astype(np.int32), pointers), (count, count))
+    graph = (one_way + one_way.T).tocsr()
+    graph.sort_indices()
+    start = np.repeat(np.arange(count, dtype=np.int32), np.diff(graph.indptr))
+    for _ in range(10):  # Sinkhorn and Knopp (1967), symmetric: it has settled by then
+        total = np.bincount(start, weights=graph.data, minlength=count)
+        factor = 1 / np.sqrt(np.where(total > 0, total, 1))
+        graph.data *= factor[start] * factor[graph.indices]
+    return graph
+
+
+def _leiden(graph: "csr_matrix", resolution: float, seed: int) -> Labels:
+    """The community of each node; those without links are communities of their own."""
+    import graspologic_native
+
+    count = graph.shape[0]
+    labels = np.arange(count, dtype=np.int64) + count
+    if graph.nnz:
+        _, found = graspologic_native.leiden_csr(
+            graph.indptr.astype(np.int64),
+            graph.indices.astype(np.int32),
+            graph.data.astype(np.float64),
+            count,
+            resolution=resolution,
+            use_modularity=False,
+            seed=seed,
+        )
+        nodes = np.fromiter(found.keys(), dtype=np.int64, count=len(found))
+        labels[nodes] = np.fromiter(found.values(), dtype=np.int64, count=len(found))
+    return _largest_first(labels)
+
+
+def _largest_first(labels: npt.NDArray[Any]) -> Labels:
+    """The same clusters, numbered by size; equal ones by their first photo."""
+    _, first, inverse, sizes = np.unique(labels, return_index=True, return_inverse=True, return_counts=True)
+    order = np.lexsort((first, -sizes))
+    number = np.empty(len(order), dtype=np.int64)
+    number[order] = np.arange(len(order))
+    return number[inverse]
+
+
+def _best_resolution(vectors: Vectors, graph: "csr_matrix", seed: int) -> float:
+    """The resolution whose communities make the vectors most likely, tried in steps and then more finely."""
+    part = _whole_communities(graph, seed)
+    if len(part) < len(vectors):
+        graph = graph[part][:, part].tocsr()
+    vectors = np.asarray(vectors[part])
+    vectors = vectors - vectors.mean(axis=0) if len(vectors) else vectors
+    count = len(vectors)
+    judged: dict[float, float] = {}
+
+    def judge(ceiling: float) -> None:
+        judged[ceiling] = _likelihood(vectors, _leiden(graph, 1 / ceiling, seed))
+
+    for step in range(1 + max(0, int(np.ceil(np.log(max(count, 1) / _SMALLEST) / np.log(_STEP))))):
+        judge(_SMALLEST * _STEP**step)
+    judge(10.0 * max(count, 1))  # all that is linked at all
+    for power in (0.5, 0.25):
+        best = max(judged, key=lambda ceiling: (judged[ceiling], ceiling))
+        for ceiling in (best * _STEP**-power, best * _STEP**power):
+            judge(ceiling)
+    # Where nothing tells clusters apart the coarsest is as good as any, and plainer.
+    return 1 / max(judged, key=lambda ceiling: (judged[ceiling], ceiling))
+
+
+def _whole_communities(graph: "csr_matrix", seed: int) -> Labels:
+    """Rows of coarse communities drawn at random, whole ones: what a resolution does inside it does in the full graph.
+
+    (The constant Potts model has no resolution limit; a draw of photos would thin the species out instead.)
+    """
+    count = graph.shape[0]
+    if count <= _TRIED_ON:
+        return np.arange(count)
+    coarse = _leiden(graph, 8 / _TRIED_ON, seed)
+    sizes = np.bincount(coarse)
+    drawn = np.random.default_rng(seed).permutation(len(sizes))
+    taken = drawn[np.cumsum(sizes[drawn]) <= _TRIED_ON]
+    if not len(taken):
+        taken = drawn[:1]
+    return np.flatnonzero(np.isin(coarse, taken))
+
+
+def _likelihood(vectors: Vectors, labels: Labels) -> float:
+    """Log-likelihood per row of centred rows (n, dim) given their clusters, less the cost of naming the clusters.
+
+    The spreads are those of the analysis of variance with uneven sizes (Searle et al. 1992). Minus infinity where
+    every row is a cluster of its own, which leaves nothing to tell the two spreads by.
+    """
+    count, clusters = len(labels), int(labels.max(initial=-1)) + 1
+    if count <= clusters:
+        return -np.inf
+    sums, sizes = _sums(vectors, labels, clusters)
+    squares = np.einsum("ij,ij->j", vectors, vectors, dtype=np.float64)  # (dim,)
+    spread = sums.astype(np.float64) ** 2 / sizes[:, None]  # (clusters, dim), size * mean**2
+    inside = np.maximum(squares - spread.sum(axis=0), 0)
+    # No dimension is so quiet that it alone decides.
+    photo = np.maximum(inside / (count - clusters), 1e-3 * squares.mean() / count + 1e-9)
+    typical = (count - (sizes.astype(np.float64) ** 2).sum() / count) / max(clusters - 1, 1)
+    between = spread.sum(axis=0) / max(clusters - 1, 1)
+    mean = np.maximum(between - photo, 0) / max(typical, 1)
+    variance, logarithm = 0.0, 0.0
+    for size in np.unique(sizes):
+        expected = photo + size * mean
+        same = sizes == size
+        variance += float((spread[same] / expected).sum())
+        logarithm += int(same.sum()) * float(np.log(expected).sum())
+    likely = -0.5 * (
+        (count - clusters) * float(np.log(photo).sum()) + logarithm + float((inside / photo).sum()) + variance
+    )
+    naming = -float((sizes * np.log(sizes / count)).sum())
+    return round((likely - naming) / count, 6)
+
+
+def _sums(vectors: Vectors, labels: Labels, count: int) -> tuple[Vectors, Labels]:
+    """The sum of the rows of each cluster (count, dim), and how many they are (count,)."""
+    from scipy.sparse import csr_matrix
+
+    sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
+    for start, rows in _blocks(vectors):
+        here = labels[start : start + len(rows)]
+        members = csr_matrix((np.ones(len(rows), dtype=np.float32), (here, np.arange(len(rows)))), (count, len(rows)))
+        sums += members @ rows
+    return sums, np.bincount(labels, minlength=count)
+
+
+def _centrality(vectors: Vectors, labels: Labels, count: int) -> npt.NDArray[np.float64]:
+    """How close each row lies to the rest of its cluster, (n,)."""
+    central = np.zeros(len(vectors))
+    sums, _ = _sums(vectors, labels, count)
+    for start, rows in _blocks(vectors):
+        central[start : start + len(rows)] = np.einsum("ij,ij->i", rows, sums[labels[start : start + len(rows)]])
+    return central.round(5)  # rounding must not order photos that are equal
+
+
+def _blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
+    for start in range(0, len(vectors), _ROWS):
+        yield start, np.asarray(vectors[start : start + _ROWS])
+
+
+def _counted(names: Iterator[str | None]) -> list[tuple[str, int]]:
+    """Names with their numbers, commonest first, equal ones by name."""
+    return sorted(Counter(name for name in names if name is not None).items(), key=lambda item: (-item[1], item[0]))
+
+
+def of(gathered: Gathered, method: str, resolution: float | None, count: int | None, seed: int) -> ClusterReport:
+    """Communities of the neighbour graph ("leiden"), or "kmeans" with so many clusters."""
+    started = time.monotonic()
+    if method not in ("leiden", "kmeans"):
+        raise ValueError(f"method must be leiden or kmeans, got {method!r}")
+    if not len(gathered.photos):
+        return ClusterReport(seconds=time.monotonic() - started)
+    near = gathered.neighbours()
+    if method == "leiden":
+        partition = communities(gathered.rows, near, resolution=resolution, seed=seed)
+    else:
+        wanted = count or len({label for label in gathered.labels if label}) or round(np.sqrt(len(gathered.photos)))
+        partition = spherical_kmeans(gathered.rows, max(1, wanted), seed=seed)
+    ids = gathered.ids
+    named = Neighbours(np.where(near.ids >= 0, ids[near.ids], -1), near.scores)
+    described = report(gathered.rows, ids, partition, gathered.labels, named)
+    return replace(described, seconds=time.monotonic() - started)
+
+
+def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
+    """A map (n, 2) of unit rows: UMAP where that extra is installed, else the first two principal components."""
+    try:
+        import umap
+    except ImportError:
+        umap = None
+    if umap is not None and len(rows) > 30:
+        return np.asarray(umap.UMAP(random_state=seed, n_jobs=1).fit_transform(rows), dtype=np.float32)
+    if len(rows) < 3:
+        return np.zeros((len(rows), 2), dtype=np.float32)
+    centred = rows - rows.mean(axis=0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    places = np.zeros((len(rows), 2), dtype=np.float32)
+    first = centred @ directions[:, :-3:-1]
+    places[:, : first.shape[1]] = first
+    return places
+
+
+def coordinates_of(gathered: Gathered, catalog: Catalog, ids: Sequence[int]) -> Vectors:
+    """The places (n, 2) of these photos on the map. Raises PhotoUnknownError for an unknown id."""
+    place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
+    catalog.photos([photo_id for photo_id in ids if photo_id not in place])  # raises for an unknown id
+    if away := [photo_id for photo_id in ids if photo_id not in place]:
+        raise ValueError(f"photo {away[0]} is missing, or does not satisfy the filter: it has no place on the map")
+    return coordinates(gathered.rows)[[place[photo_id] for photo_id in ids]]

@@ -1,0 +1,1 @@
+"""The SQLite catalog: only here is SQLAlchemy imported."""

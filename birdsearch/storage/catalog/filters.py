@@ -1,0 +1,121 @@
+"""A Filter as conditions of SQL."""
+
+import math
+import os
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from birdsearch.records import Filter
+from birdsearch.storage.catalog.tables import photos, predictions, roots
+
+_EARTH_KM = 6371.0088  # mean radius, IUGG 1980
+_MOMENT = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?)?)?)?")
+Condition = sa.ColumnElement[bool]
+
+
+def distance_km(
+    latitude: float | None, longitude: float | None, to_latitude: float, to_longitude: float
+) -> float | None:
+    """Great-circle distance in km between two points in degrees (haversine formula; Sinnott 1984)."""
+    if latitude is None or longitude is None:
+        return None
+    north, south = math.radians(latitude), math.radians(to_latitude)
+    half_chord = (
+        math.sin((north - south) / 2) ** 2
+        + math.cos(north) * math.cos(south) * math.sin(math.radians(longitude - to_longitude) / 2) ** 2
+    )
+    return 2 * _EARTH_KM * math.asin(min(1.0, math.sqrt(half_chord)))
+
+
+def conditions(where: Filter | None, connection: sa.Connection) -> list[Condition]:
+    """What a visible photo must satisfy. Raises ValueError for a date or a place that cannot be read."""
+    wanted: list[Condition] = [sa.not_(photos.c.missing)]
+    if where is None:
+        return wanted
+    wanted += [
+        _named(column, value, connection)
+        for column, value in ((photos.c.species, where.species), (photos.c.label, where.label))
+        if value is not None
+    ]
+    if where.predicted is not None or where.min_probability is not None:
+        wanted.append(_predicted(where, connection))
+    if where.taken_after is not None:
+        wanted.append(photos.c.taken_at >= _moment(where.taken_after))
+    if where.taken_before is not None:
+        wanted.append(photos.c.taken_at < _moment(where.taken_before))
+    if where.under is not None:
+        wanted.append(_under(where.under, connection))
+    if where.near is not None:
+        wanted.append(_near(where.near))
+    if where.camera is not None:
+        part = where.camera.casefold()
+        wanted.append(photos.c.camera.in_([c for c in _distinct(photos.c.camera, connection) if part in c.casefold()]))
+    if where.min_width is not None:
+        wanted.append(photos.c.width >= where.min_width)
+    return wanted
+
+
+def inside(column: sa.ColumnElement[Any], folders: Iterable[bytes]) -> Condition:
+    """A stored path that is one of the folders or lies under one of them."""
+    # Blobs compare byte by byte, and "0" is the byte after "/".
+    return sa.or_(sa.false(), *(sa.or_(column == f, sa.and_(column >= f + b"/", column < f + b"0")) for f in folders))
+
+
+def _distinct(column: sa.Column[Any], connection: sa.Connection) -> list[str]:
+    return list(connection.scalars(sa.select(column).distinct().where(column.is_not(None))))
+
+
+def _named(column: sa.Column[Any], value: str | tuple[str, ...], connection: sa.Connection) -> Condition:
+    """One of these names, in any case: SQLite folds ASCII only, so the names are folded here."""
+    names = {name.casefold() for name in ([value] if isinstance(value, str) else value)}
+    return column.in_([name for name in _distinct(column, connection) if name.casefold() in names])
+
+
+def _predicted(where: Filter, connection: sa.Connection) -> Condition:
+    least = predictions.c.probability >= (where.min_probability or 0.0)
+    if where.predicted is None:
+        says = predictions.c.rank == 1
+    else:
+        says = sa.or_(
+            _named(predictions.c.species, where.predicted, connection),
+            _named(predictions.c.class_name, where.predicted, connection),
+        )
+    return photos.c.id.in_(sa.select(predictions.c.photo_id).where(says, least))
+
+
+def _moment(text: str) -> str:
+    moment = text.strip().replace(" ", "T")
+    try:
+        if not _MOMENT.fullmatch(moment):
+            raise ValueError("of another form")
+        datetime.fromisoformat(moment + "0001-01-01T00:00:00"[len(moment) :])
+    except ValueError as error:
+        raise ValueError(f"not a date: {text!r}; write 2024, 2024-05, 2024-05-17 or 2024-05-17T06:30") from error
+    return moment
+
+
+def _under(folder: str, connection: sa.Connection) -> Condition:
+    path = os.path.abspath(os.fsencode(folder))
+    choices: list[Condition] = [sa.false()]
+    for root_id, root in connection.execute(sa.select(roots.c.id, roots.c.path)):
+        if root == path or root.startswith(os.path.join(path, b"")):
+            choices.append(photos.c.root_id == root_id)
+        elif path.startswith(os.path.join(root, b"")):
+            below = path[len(os.path.join(root, b"")) :]
+            choices.append(sa.and_(photos.c.root_id == root_id, inside(photos.c.relative, [below])))
+    return sa.or_(*choices)
+
+
+def _near(near: tuple[float, float, float]) -> Condition:
+    latitude, longitude, radius = near
+    if not (-90 <= latitude <= 90 and -180 <= longitude <= 180 and radius >= 0):
+        raise ValueError(f"not a place: {near}; write latitude (-90 to 90), longitude (-180 to 180), radius in km")
+    band = math.degrees(radius / _EARTH_KM)
+    return sa.and_(
+        photos.c.latitude.between(latitude - band, latitude + band),
+        sa.func.distance_km(photos.c.latitude, photos.c.longitude, latitude, longitude) <= radius,
+    )

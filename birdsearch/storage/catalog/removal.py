@@ -1,0 +1,237 @@
+"""How the catalog follows when a photo goes, and how every row comes back as it was."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from birdsearch.files import slashed
+from birdsearch.records import shown
+from birdsearch.storage.catalog.commits import roots_of, settle, split_path
+from birdsearch.storage.catalog.database import chunked
+from birdsearch.storage.catalog.tables import labels, metadata, parts, photos
+
+Rows = dict[str, list[dict[str, Any]]]  # table -> rows as JSON takes them
+
+# What was seen or written together moves together: a camera's name without its serial number is that of another camera.
+_TOGETHER = (
+    ("notes",),
+    ("rating",),
+    ("observer",),
+    ("taken_at", "taken_offset"),
+    ("camera", "camera_serial", "lens"),
+    ("latitude", "longitude"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A photo that goes, and the photo that stays for it."""
+
+    number: int  # of the caller's own
+    photo_id: int
+    path: bytes
+    kept_id: int | None
+    merge: bool  # whether the two are one picture: what is known of one holds for the other
+    rows: Rows
+
+
+def photo_ids(connection: sa.Connection, paths: Sequence[bytes]) -> dict[bytes, int]:
+    """Path -> id of those of these files that the catalog holds."""
+    folders = roots_of(connection)
+    wanted: dict[int, list[bytes]] = {}
+    for path in paths:
+        for root_id, root in folders.items():
+            if path.startswith(slashed(root)):
+                wanted.setdefault(root_id, []).append(path[len(slashed(root)) :])
+    found: dict[bytes, int] = {}
+    for root_id, names in wanted.items():
+        query = sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == root_id)
+        for photo_id, relative in _where(connection, query, photos.c.relative, names):
+            found[slashed(folders[root_id]) + relative] = photo_id
+    return found
+
+
+def remembered(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Rows]:
+    """Photo id -> every row that says something of the photo, in any table."""
+    kept: dict[int, Rows] = {photo_id: {} for photo_id in ids}
+    for table in metadata.sorted_tables:
+        for column in _photo_columns(table):
+            query = sa.select(table)
+            for row in _where(connection, query, column, ids):
+                values = {name: _to_json(value) for name, value in row._mapping.items()}
+                kept[values[column.name]].setdefault(table.name, []).append(values)
+    return kept
+
+
+def _photo_columns(table: sa.Table) -> list[sa.Column[Any]]:
+    """The columns that hold the id of a photo."""
+    if table is photos:
+        return [photos.c.id]
+    return [c for c in table.c if any(key.column is photos.c.id for key in c.foreign_keys)]
+
+
+def _to_json(value: Any) -> Any:
+    return {"hex": value.hex()} if isinstance(value, bytes) else value
+
+
+def _from_json(value: Any) -> Any:
+    return bytes.fromhex(value["hex"]) if isinstance(value, dict) and set(value) == {"hex"} else value
+
+
+# A photo goes -------------------------------------------------------------------------------------------------------
+
+
+def let_go(connection: sa.Connection, gone: Sequence[Gone]) -> list[dict[str, Any]]:
+    """Take these photos out of the catalog, after the photos that stay took over what they lack.
+
+    Returns what was taken over, as JSON takes it, for `give_back`. A photo that the catalog no longer holds is passed.
+    """
+    held = photo_ids(connection, [one.path for one in gone])
+    gone = [one for one in gone if held.get(one.path) == one.photo_id]
+    taken = _taken_over(connection, [one for one in gone if one.merge and one.kept_id is not None])
+    for merge in taken:
+        values = {name: new for name, (_, new) in merge["columns"].items()}
+        if values:
+            connection.execute(sa.update(photos).where(photos.c.id == merge["kept"]).values(values))
+        if merge["label"]:
+            connection.execute(sa.insert(labels).values(merge["label"]))
+    ids = [one.photo_id for one in gone]
+    chunked(connection, lambda some: sa.delete(photos).where(photos.c.id.in_(some)), ids)
+    settle(connection, [merge["kept"] for merge in taken])
+    return taken
+
+
+def _taken_over(connection: sa.Connection, gone: Sequence[Gone]) -> list[dict[str, Any]]:
+    """What each photo that stays takes over, one after the other."""
+    kept = remembered(connection, sorted({one.kept_id for one in gone if one.kept_id is not None}))
+    taken: list[dict[str, Any]] = []
+    for one in gone:
+        rows = kept[one.kept_id or 0]
+        if "photos" not in rows:
+            continue  # the photo that stays is not in the index
+        columns = lacking(rows["photos"][0], one.rows["photos"][0])
+        label = _label(rows.get("labels", []), one)
+        if columns or label:
+            rows["photos"][0] |= {name: new for name, (_, new) in columns.items()}
+            rows.setdefault("labels", []).extend([label] if label else [])
+            taken.append({"number": one.number, "kept": one.kept_id, "columns": columns, "label": label})
+    return taken
+
+
+def lacking(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Column -> (what the photo that stays has, what it takes over): notes, rating, observer, time, camera, place."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for names in _TOGETHER:
+        have = kept[names[0]]
+        if have is not None and not (names[0] == "rating" and have == 0):
+            continue  # no stars are no rating
+        if gone[names[0]] is not None:
+            found |= {name: (kept[name], gone[name]) for name in names if kept[name] != gone[name]}
+    return found
+
+
+def _label(have: Sequence[Mapping[str, Any]], gone: Gone) -> dict[str, Any] | None:
+    """The label to take over: a correction where there is none yet, anything where there is no label at all.
+
+    What a folder or a CSV said becomes a correction: the folder of the photo that stays says nothing, and would take
+    it away again at the next run of `index`.
+    """
+    assert gone.kept_id is not None
+    said = {row["source"]: row for row in gone.rows.get("labels", [])}
+    best = said.get("correction") or (None if have else said.get("csv") or said.get("folder"))
+    if best is None or any(row["source"] == "correction" for row in have):
+        return None
+    if best["source"] == "correction":
+        return {**best, "photo_id": gone.kept_id}
+    origin = f"{best['source']} label of {shown(os.fsdecode(gone.path))}"
+    author = best["author"] or origin
+    when = best["created_at"] or time.strftime("%Y-%m-%dT%H:%M:%S")
+    return {**best, "photo_id": gone.kept_id, "source": "correction", "author": author, "created_at": when}
+
+
+# A photo comes back -------------------------------------------------------------------------------------------------
+
+
+def give_back(connection: sa.Connection, merges: Iterable[Mapping[str, Any]]) -> None:
+    """Take from the photos that stayed what they took over; what was changed since then stays."""
+    touched = []
+    for merge in merges:
+        touched.append(merge["kept"])
+        for name, (old, new) in merge["columns"].items():
+            same = sa.and_(photos.c.id == merge["kept"], photos.c[name].is_not_distinct_from(new))
+            connection.execute(sa.update(photos).where(same).values({name: old}))
+        if merge["label"]:
+            same = sa.and_(*(labels.c[name].is_not_distinct_from(value) for name, value in merge["label"].items()))
+            connection.execute(sa.delete(labels).where(same))
+    settle(connection, touched)
+
+
+def put_back(connection: sa.Connection, wanted: Mapping[bytes, tuple[int, Rows]]) -> dict[bytes, str]:
+    """Put the remembered rows of photos back: path -> (id, rows). Returns what could not be, in words, by path."""
+    notes: dict[bytes, str] = {}
+    ids = [photo_id for photo_id, _ in wanted.values()]
+    there = set(_known(connection, photos, ids))
+    taken = photo_ids(connection, list(wanted))
+    for path, (photo_id, rows) in wanted.items():
+        if photo_id in there:
+            if not rows["photos"][0]["missing"]:
+                connection.execute(sa.update(photos).where(photos.c.id == photo_id).values(missing=False))
+        elif path in taken:
+            notes[path] = "the file is back, but the index holds another photo there: run `birdsearch index`"
+        elif not _insert_photo(connection, path, rows["photos"][0]):
+            notes[path] = "the file is back, but its folder is no longer in the index: run `birdsearch index`"
+    back = {path: rows for path, (_, rows) in wanted.items() if path not in notes}
+    lost = _insert_rest(connection, back, {path for path in back if wanted[path][0] not in there})
+    for path in lost:
+        # As where a part was dropped: the photo looks changed to the next run, which embeds it again.
+        connection.execute(sa.update(photos).where(photos.c.id == wanted[path][0]).values(sha256="", size=-1))
+        notes[path] = "back, but its vector is no longer in the index: run `birdsearch index` to make it again"
+    return notes
+
+
+def _insert_photo(connection: sa.Connection, path: bytes, row: Mapping[str, Any]) -> bool:
+    # A folder above may have taken over the root meanwhile.
+    try:
+        root_id, relative = split_path(path, roots_of(connection))
+    except ValueError:
+        return False
+    values = {name: _from_json(value) for name, value in row.items() if name in photos.c}
+    connection.execute(sa.insert(photos).values({**values, "root_id": root_id, "relative": relative}))
+    return True
+
+
+def _insert_rest(connection: sa.Connection, back: Mapping[bytes, Rows], fresh: set[bytes]) -> set[bytes]:
+    """The rows of other tables whose partners are there; returns the photos whose region has lost its part.
+
+    Of a photo that was in the catalog all the time only what ties it to another photo can have gone.
+    """
+    lost: set[bytes] = set()
+    for table in metadata.sorted_tables:
+        if table is photos:
+            continue
+        tied = len(_photo_columns(table)) > 1
+        said = [(path, row) for path, rows in back.items() if tied or path in fresh for row in rows.get(table.name, [])]
+        for key in table.foreign_keys:
+            column, owner = key.parent.name, key.column.table
+            there = set(_known(connection, owner, sorted({row[column] for _, row in said})))
+            if owner is parts:
+                lost |= {path for path, row in said if row[column] not in there}
+            said = [(path, row) for path, row in said if row[column] in there]
+        values = [{name: _from_json(value) for name, value in row.items() if name in table.c} for _, row in said]
+        if values:
+            connection.execute(sa.insert(table).prefix_with("OR IGNORE"), values)
+    return lost
+
+
+def _known(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> list[int]:
+    return [row[0] for row in _where(connection, sa.select(table.c.id), table.c.id, ids)]
+
+
+def _where(
+    connection: sa.Connection, query: sa.Select[Any], column: sa.Column[Any], values: Sequence[Any]
+) -> list[Any]:
+    return chunked(connection, lambda some: query.where(column.in_(some)), values)

@@ -1,0 +1,208 @@
+"""Verify and repair: every promise of the on-disk format, checked and, where possible, made good."""
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from birdsearch.backbones.classes import Classes
+from birdsearch.errors import IndexDamagedError, IndexVersionError
+from birdsearch.files import sha256_of
+from birdsearch.records import shown
+from birdsearch.search import engine as engine_module
+from birdsearch.search import enginefile
+from birdsearch.storage import parts
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.commits import PartRow
+from birdsearch.storage.catalog.database import NEWEST
+from birdsearch.storage.folder import Folder
+from birdsearch.storage.vectors import Retrieval
+
+if TYPE_CHECKING:
+    from birdsearch.backbones import Backbone
+
+_UNIT = 1e-3  # how far the length of a stored vector may be from 1
+
+
+def facts(folder: Folder, catalog: Catalog, retrieval: Retrieval, identity: dict[str, Any]) -> dict[str, Any]:
+    """What an index is and holds, as plain values."""
+    return {
+        "path": str(folder.path),
+        "format": identity["format"],
+        "created": identity["created"],
+        "backbone": identity["backbone"]["name"],
+        "dim": identity["backbone"]["dim"],
+        "weights_sha256": identity["backbone"].get("weights_sha256"),
+        "engine": retrieval.engine_name(),
+        "refined": catalog.get_state("refinement") is not None,
+        "runtimes": catalog.runtimes(),
+        **catalog.counts(),
+        "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
+        "labels": {os.fsdecode(f): choice for f, choice in catalog.label_sources().items()},
+        "bytes": folder.bytes(),
+    }
+
+
+def problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> Iterator[str]:
+    """Each breach of the format in words; nothing where all is well. A part the catalog does not list is no breach."""
+    broken = catalog.integrity_problems()
+    yield from (f"{shown(str(folder.catalog))}: {line}" for line in broken)
+    if broken:
+        return  # what a broken catalog says of the rest is worth nothing
+    if catalog.get_state("identity") != identity:
+        yield f"{shown(str(folder.identity))} is not what the catalog remembers of it"
+    if (why := _classes_problem(folder, identity)) is not None:
+        yield why
+    if (why := refinement_problem(folder, catalog)) is not None:
+        yield why
+    for part in catalog.parts():
+        if (why := _part_problem(folder, catalog, part, int(identity["backbone"]["dim"]))) is not None:
+            yield why
+    for photo in catalog.photos_without_region():
+        yield f"photo {photo.id} ({shown(photo.path)}) has no vector"
+    yield from (
+        f"photo {photo_id} shows a label or species that its records do not give" for photo_id in catalog.unsettled()
+    )
+    yield from engine_problems(folder, catalog, identity)
+
+
+def migrate(folder: Folder, catalog: Catalog) -> None:
+    """Bring the tables of an older birdsearch up to date."""
+    version = catalog.version()
+    if version == NEWEST:
+        return
+    if version is None:
+        where = shown(str(folder.path))
+        raise IndexDamagedError(f"the catalog of {where} is empty: restore it from a backup, or index again.")
+    with folder.writing():
+        catalog.upgrade()
+
+
+def restore_identity(folder: Folder) -> list[str]:
+    """Write a missing, broken or altered index.json again from the catalog's copy; returns what was done."""
+    try:
+        found = folder.read_identity()
+    except IndexVersionError:
+        raise
+    except IndexDamagedError:
+        if not folder.catalog.exists():
+            raise
+        found = None
+    if not folder.catalog.exists():
+        return []
+    catalog = Catalog(folder.catalog)
+    try:
+        identity = catalog.get_state("identity")
+    finally:
+        catalog.close()
+    if identity is None or identity == found:
+        return []
+    with folder.writing():
+        folder.write_identity(identity)
+    return ["wrote index.json again from the catalog"]
+
+
+def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> list[str]:
+    """Forget every part that cannot be trusted; its photos are then without a vector. Returns what was done."""
+    done = []
+    for part in catalog.parts():
+        why = _part_problem(folder, catalog, part, dim)
+        if why is not None:
+            catalog.drop_part(part.id)
+            parts.file_of(folder.vectors, part.id).unlink(missing_ok=True)
+            done.append(f"dropped a part: {why}")
+    return done
+
+
+def classes_are_damaged(folder: Folder, identity: dict[str, Any]) -> bool:
+    """Whether classifier.npz is not what was written at creation."""
+    return _classes_problem(folder, identity) is not None
+
+
+def write_classes_again(
+    folder: Folder, catalog: Catalog, identity: dict[str, Any], backbone: "Backbone"
+) -> dict[str, Any]:
+    """Write classifier.npz from the backbone; returns the identity, with the new checksum. Needs the lock."""
+    folder.write_classes(Classes.of(backbone))
+    # Another numpy may lay the same numbers down otherwise.
+    identity = {**identity, "classifier_sha256": sha256_of(folder.classifier)}
+    with catalog.transaction() as connection:
+        catalog.set_state(connection, "identity", identity)
+    folder.write_identity(identity)
+    return identity
+
+
+def refinement_problem(folder: Folder, catalog: Catalog) -> str | None:
+    """What is wrong with the transform into the refined space, where the index has one."""
+    chosen = catalog.get_state("refinement")
+    if chosen is None:
+        return None
+    path = folder.refinement(chosen["sha256"])
+    if not path.exists():
+        return f"{shown(str(path))} is missing"
+    if sha256_of(path) != chosen["sha256"]:
+        return f"{shown(str(path))} does not have the checksum it was written with"
+    return None
+
+
+def _classes_problem(folder: Folder, identity: dict[str, Any]) -> str | None:
+    wanted = identity.get("classifier_sha256")
+    if wanted is None:
+        return None
+    if not folder.classifier.exists():
+        return f"{shown(str(folder.classifier))} is missing"
+    if sha256_of(folder.classifier) != wanted:
+        return f"{shown(str(folder.classifier))} does not have the checksum it was written with"
+    return None
+
+
+def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> str | None:
+    path = parts.file_of(folder.vectors, part.id)
+    name = shown(str(path))
+    if not path.exists():
+        return f"{name} is missing"
+    if sha256_of(path) != part.sha256:
+        return f"{name} does not have the checksum it was written with"
+    try:
+        stored = parts.read(path)
+    except IndexDamagedError as error:
+        return str(error)
+    if stored.vectors.shape != (part.rows, dim):
+        return f"{name} holds {stored.vectors.shape} vectors, the catalog says {(part.rows, dim)}"
+    if not np.allclose(np.linalg.norm(stored.vectors, axis=1), 1, atol=_UNIT):
+        return f"{name} holds vectors whose length is not 1"
+    for region_id, row in catalog.regions_of_part(part.id):
+        if row >= part.rows or stored.region_ids[row] != region_id:
+            return f"{name} does not hold region {region_id} in row {row}"
+    return None
+
+
+def engine_problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> Iterator[str]:
+    """What is wrong with vectors.faiss, a cache that may also be absent or older than the catalog."""
+    if not folder.engine.exists():
+        return  # a cache: searches read the parts until the next writer builds it
+    name = shown(str(folder.engine))
+    why = enginefile.damage(folder.engine)
+    if why is not None:
+        yield why
+        return
+    engine = engine_module.load(folder.engine)
+    if engine.stamp.get("index") != identity["id"]:
+        yield f"{name} belongs to another index"
+        return
+    chosen = catalog.get_state("refinement")
+    if engine.stamp.get("refinement") != (chosen and chosen["sha256"]):
+        return  # of before or after `optimize`: searches read the parts until the next writer builds it
+    if int(engine.stamp["generation"]) > catalog.generation:
+        yield f"{name} is of a later commit than the catalog"
+        return
+    held = {
+        region_id
+        for part in catalog.parts()
+        if part.id <= int(engine.stamp["last_part"])
+        for region_id, _ in catalog.regions_of_part(part.id)
+    }
+    lacking = held - set(engine.ids.tolist())
+    if lacking:
+        yield f"{name} lacks {len(lacking)} of the regions it should hold"

@@ -1,0 +1,1 @@
+"""A text becomes a taxon of AviList: only here is rapidfuzz imported."""

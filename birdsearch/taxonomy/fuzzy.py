@@ -1,0 +1,281 @@
+"""Finds the bird of a misspelt or incomplete English name, word by word, and rather none than a wrong one.
+
+A word that occurs in any name of the checklist is taken as meant: only unknown words are corrected. So "black throated
+warbler" never becomes a babbler, however few letters are between them.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from math import prod
+
+from birdsearch.taxonomy.avilist import older_names, words, world
+
+# Words that tell which bird of its species a photo shows, or that nobody knew the species.
+_PLUMAGES = {
+    "sp",
+    "spp",
+    "species",
+    "male",
+    "female",
+    "adult",
+    "juvenile",
+    "immature",
+    "breeding",
+    "nonbreeding",
+    "chick",
+    "fledgling",
+}
+_IRREGULAR = {"golden": "gold", "geese": "goose", "legged": "leg", "mice": "mouse"}
+
+
+_MOST_READINGS = 20_000  # of one misspelt name
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The species that a name may mean."""
+
+    species: tuple[str, ...]  # scientific names
+    how: str  # "spelling", "guess"; "noun" where only the kind of bird is known
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """One English name, as stems."""
+
+    stems: tuple[str, ...]
+    units: tuple[frozenset[str], ...]  # words joined by hyphens belong together, the last unit is the noun
+    species: tuple[str, ...]
+    current: bool  # whether AviList uses it
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """All English names, to be looked up by their words."""
+
+    names: tuple[_Name, ...]
+    whole: dict[str, tuple[str, ...]]  # joined stems -> species
+    having: dict[str, frozenset[int]]  # stem -> positions in names
+    ending: dict[str, tuple[int, ...]]  # joined last stems -> positions of AviList's names
+    vocabulary: tuple[str, ...]  # words as they are written
+
+
+def match(given: list[str]) -> Found | None:
+    """The bird of a name's words (`avilist.words`), or the birds called by its noun; None where nothing fits."""
+    kept = [word for word in given if word not in _PLUMAGES] or given
+    if not kept or [stem(word) for word in kept] == ["bird"]:
+        return None
+    variants = list(_variants(kept))
+    for way in (_same_stems, _misspelt, _group, _shortened, _lengthened, _noun):
+        for variant in variants:
+            found = way(variant)
+            if found is not None:
+                return found
+    return None
+
+
+def stem(word: str) -> str:
+    """A word without plural, possessive, -ed, double end and silent e: "tailed", "tails" -> "tail"."""
+    word = _IRREGULAR.get(word, word)
+    if word.endswith("s") and len(word) > 3 and not word.endswith(("ss", "us", "is")):
+        word = word[:-3] + "y" if word.endswith("ies") and len(word) > 4 else word[:-1]
+    if word.endswith("ed") and len(word) > 4:
+        word = word[:-2]
+    if len(word) > 3:
+        word = word.removesuffix("e")
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word
+
+
+@lru_cache(maxsize=1)
+def _names() -> _Names:
+    """The names of AviList and of older lists, with their words."""
+    names: list[_Name] = []
+    whole: dict[str, dict[str, None]] = defaultdict(dict)
+    having: dict[str, set[int]] = defaultdict(set)
+    ending: dict[str, list[int]] = defaultdict(list)
+    vocabulary: dict[str, None] = {}
+    for english, species, current in _english():
+        written = [words(unit) for unit in english.split()]
+        units = [tuple(stem(word) for word in unit) for unit in written]
+        stems = tuple(word for unit in units for word in unit)
+        for word in stems:
+            having[word].add(len(names))
+        for unit in written:
+            vocabulary.update(dict.fromkeys(unit))
+        whole["".join(stems)].update(dict.fromkeys(species))
+        if current:
+            # Never from the middle of a modifier: "bellied pitta" is no kind of pitta.
+            starts = [sum(map(len, units[:i])) for i in range(len(units))]
+            for start in {*starts, *range(starts[-1], len(stems))}:
+                ending["".join(stems[start:])].append(len(names))
+        names.append(_Name(stems, tuple(frozenset(unit) for unit in units), species, current))
+    return _Names(
+        tuple(names),
+        {at: tuple(species) for at, species in whole.items()},
+        {at: frozenset(positions) for at, positions in having.items()},
+        {at: tuple(positions) for at, positions in ending.items()},
+        tuple(word for word in vocabulary if len(word) > 2),
+    )
+
+
+def _english() -> Iterator[tuple[str, tuple[str, ...], bool]]:
+    """Each English name, its species, and whether AviList uses it now."""
+    for name, taxon in world().species.items():
+        yield taxon.english, (name,), True
+    for english, species in older_names().english.values():
+        yield english, species, False
+
+
+def _variants(given: list[str]) -> Iterator[list[str]]:
+    """A name as it is, then with two words joined ("tit mouse"), one split ("shrike tit"), "bird" added or taken."""
+    yield given
+    having = _names().having
+    for i in range(len(given) - 1):
+        if stem(given[i] + given[i + 1]) in having:
+            yield [*given[:i], given[i] + given[i + 1], *given[i + 2 :]]
+    for i, word in enumerate(given):
+        for cut in range(3, len(word) - 2) if stem(word) not in having else ():
+            if stem(word[:cut]) in having and stem(word[cut:]) in having:
+                yield [*given[:i], word[:cut], word[cut:], *given[i + 1 :]]
+    last = given[-1]
+    if len(last) > 3 and stem(last + "bird") in having:
+        yield [*given[:-1], last + "bird"]
+    bare = stem(last).removesuffix("bird")
+    if stem(last) not in having and bare and stem(bare) in having:
+        yield [*given[:-1], bare]
+
+
+def _same_stems(given: list[str]) -> Found | None:
+    """Another form of the words: plural, "rough leg" for "rough-legged", "Forster" for "Forster's"."""
+    species = _names().whole.get("".join(map(stem, given)))
+    return None if species is None else Found(species, "spelling", 0.95)
+
+
+def _misspelt(given: list[str]) -> Found | None:
+    """Names with the same words in the same order, but for unknown words, which may have wrong letters."""
+    corrections = _corrections(given)
+    if all(0 in near.values() for near in corrections) or prod(map(len, corrections)) > _MOST_READINGS:
+        return None
+    letters = sum(map(len, given))
+    # Without a word that vouches for it a name must be nearly right.
+    known = any(0 in near.values() for near in corrections)
+    most = letters // (4 if known or len(given) > 1 else 6)
+    best: tuple[int, set[tuple[str, ...]]] = (most + 1, set())
+    for reading in product(*(near.items() for near in corrections)):
+        cost = sum(wrong for _, wrong in reading)
+        at = "".join(word for word, _ in reading)
+        if cost <= min(best[0], most) and (at in _names().whole or at in _names().ending):
+            species = _names().whole.get(at) or _species_at(_names().ending[at])
+            best = (cost, {species} if cost < best[0] else best[1] | {species})
+    cost, meant = best
+    return Found(meant.pop(), "guess", round(1 - cost / letters, 3)) if len(meant) == 1 else None
+
+
+def _corrections(given: list[str]) -> list[dict[str, int]]:
+    """For each word the stems it may be -> wrong letters; a known word is itself."""
+    having = _names().having
+    return [{stem(word): 0} if stem(word) in having else _near(word) for word in given]
+
+
+@lru_cache(maxsize=4096)
+def _near(word: str) -> dict[str, int]:
+    """Stems of known words with at most a third of other letters (a swap of two counts one): Damerau 1964."""
+    from rapidfuzz import process
+    from rapidfuzz.distance import OSA
+
+    found: dict[str, int] = {}
+    vocabulary = _names().vocabulary
+    for near, distance, _ in process.extract(word, vocabulary, scorer=OSA.distance, score_cutoff=3, limit=200):
+        if distance <= max(len(word), len(near)) // 3 and (distance < 2 or word[0] == near[0]):
+            found.setdefault(stem(near), int(distance))
+    return found
+
+
+def _positions(corrections: list[dict[str, int]]) -> set[int]:
+    """Positions of the names that have, for every word, one that it may be."""
+    having = _names().having
+    found: set[int] | None = None
+    for near in corrections:
+        here = set[int]().union(*(having[word] for word in near))
+        found = here if found is None else found & here
+    return found or set()
+
+
+def _species_at(positions: Iterable[int]) -> tuple[str, ...]:
+    names = _names().names
+    return tuple(dict.fromkeys(one for position in positions for one in names[position].species))
+
+
+def _of_one_family(species: tuple[str, ...]) -> bool:
+    return len({world().species[one].family for one in species}) == 1
+
+
+def _group(given: list[str]) -> Found | None:
+    """Birds whose name ends with the whole of this one: "barn owl", "kookaburra", "blue heron"."""
+    positions = _names().ending.get("".join(map(stem, given)))
+    if positions is None:
+        return None
+    alone = [at for at in positions if len(_names().names[at].units[-1]) == 1]
+    species = _species_at(alone if len(given) == 1 and alone else positions)  # a paradise-crow is no crow
+    if not _of_one_family(species):
+        # A "Wood Hoopoe" is no hoopoe: then those count whose name has just one word before the noun.
+        plain = _species_at(at for at in positions if len(_names().names[at].units) == 2)
+        species = plain if plain and len(given) == 1 and _of_one_family(plain) else species
+    return Found(species, "guess", 0.8 if len(species) == 1 else 0.9)
+
+
+def _shortened(given: list[str]) -> Found | None:
+    """Names that have all these words and more ("black throated huet"), never half of a hyphened pair."""
+    corrections, noun = _corrections(given[:-1]), stem(given[-1])
+    if not corrections or noun == "bird" or any(len(near) != 1 for near in corrections):
+        return None
+    has = {word for near in corrections for word in near}
+    fitting: list[int] = []
+    for position in sorted(_positions(corrections)):
+        name = _names().names[position]
+        whole_units = all(unit <= has or not unit & has for unit in name.units[:-1])
+        if whole_units and has <= set(name.stems[:-1]) and _is_noun(noun, name.stems[-1]):
+            fitting.append(position)
+    # Older names make a guess doubtful, but alone they are too little: "white pigeon" is no imperial pigeon.
+    current = any(_names().names[at].current for at in fitting)
+    return Found(_species_at(fitting), "guess", 0.7) if current else None
+
+
+def _is_noun(noun: str, last: str) -> bool:
+    """Whether the last word of a name is the noun, or another word and the noun: "wren" of "fairywren"."""
+    return last == noun or (last.endswith(noun) and stem(last.removesuffix(noun)) in _names().having)
+
+
+def _lengthened(given: list[str]) -> Found | None:
+    """A name with a needless noun behind it: "mallard duck", where ducks are of the family of the Mallard."""
+    found = _names().whole.get("".join(map(stem, given[:-1])))
+    if found is None or len(found) > 1:
+        return None
+    noun = stem(given[-1])
+    called = _species_at(_names().ending.get(noun, ()))
+    fits = noun == "bird" or world().species[found[0]].family in {world().species[one].family for one in called}
+    return Found(found, "guess", 0.85) if fits else None
+
+
+def _noun(given: list[str]) -> Found | None:
+    """The birds called by the longest end of the name, where they are of one family: "jacobin pigeon"."""
+    stems = [stem(word) for word in given]
+    for start in range(1, len(stems) if stems[-1] != "bird" else 1):
+        species = _species_at(_names().ending.get("".join(stems[start:]), ()))
+        if species and start == len(stems) - 1:
+            # A brushturkey is a turkey to many: compounds must be of the same family too.
+            species = tuple(dict.fromkeys([*species, *_compounds(stems[-1])]))
+        if species and _of_one_family(species):
+            return Found(species, "noun", round(0.5 * (len(stems) - start) / len(stems), 3))
+    return None
+
+
+def _compounds(noun: str) -> tuple[str, ...]:
+    """The birds whose last word ends with the noun: "nativehen" for "hen"."""
+    return _species_at(
+        at for at, name in enumerate(_names().names) if name.stems[-1] != noun and _is_noun(noun, name.stems[-1])
+    )

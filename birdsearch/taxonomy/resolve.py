@@ -1,0 +1,312 @@
+"""Which bird a name means: class strings of networks and people's folder names, by the AviList checklist."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from birdsearch.errors import InputFileError
+from birdsearch.taxonomy import fuzzy
+from birdsearch.taxonomy.avilist import OlderNames, Taxon, World, genera, key, older_names, same_epithet, words, world
+
+__all__ = [
+    "RANKS",
+    "Resolution",
+    "Taxon",
+    "is_bird",
+    "is_listed",
+    "lineage",
+    "read_overrides",
+    "resolve",
+    "resolve_many",
+    "same",
+    "species_of_class",
+]
+
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
+_KINGDOMS = {"Animalia", "Archaea", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa", "Viruses"}
+_SYNSET = re.compile(r"n\d{8}\b")
+# What is set before or behind a name and is no part of it: "001.", "(Slate-colored)", "[adult]".
+_NUMBER = re.compile(r"^\d+[ ._-]+")
+_BRACKETS = re.compile(r"[(\[].*?[)\]]")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a name was taken for, and how sure that is."""
+
+    name: str  # as it was given
+    rank: str | None  # "species", "genus", "family", "order"; for other life any of RANKS; None where unresolved
+    taxon: Taxon | None
+    candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
+    how: str  # "exact", "synonym", "spelling", "guess", "override", "unresolved"
+    score: float  # 1 for an exact name, 0 for an unresolved one
+
+    @property
+    def guessed(self) -> bool:
+        """Whether a person should look at it."""
+        return self.how in ("spelling", "guess")
+
+
+def resolve(name: str, *, overrides: Mapping[str, str] | None = None) -> Resolution:
+    """The bird that a folder, a class of a network or a line of a checklist means.
+
+    A name that AviList split becomes its genus with the candidates; one that fits no single species becomes the
+    genus or family of its noun ("red-headed duck" -> Anatidae); everything else stays unresolved. `overrides` says
+    what names mean (`read_overrides`); an empty meaning keeps a name unresolved.
+    """
+    return resolve_many([name], overrides=overrides)[0]
+
+
+def resolve_many(names: Iterable[str], *, overrides: Mapping[str, str] | None = None) -> list[Resolution]:
+    """`resolve` for each of the names, in their order."""
+    meanings = {same(given): species.strip() for given, species in (overrides or {}).items()}
+    return [_overridden(name, meanings.get(same(name))) for name in names]
+
+
+def same(name: str) -> str:
+    """What names that differ in case, spaces and signs only have in common: they have one meaning."""
+    return key(name) or name
+
+
+def _overridden(name: str, meant: str | None) -> Resolution:
+    """What a name means where it has been said (`meant`), or by itself."""
+    if meant is None:
+        return _resolved(name)
+    if not meant:
+        return _unresolved(name, "override")
+    return replace(_resolved(meant), name=name, how="override", score=1.0)
+
+
+def is_listed(name: str) -> bool:
+    """Whether AviList itself has the name: quick, for no older list is read and nothing is guessed."""
+    return _lineage_parts(name) is not None or any(_listed(name, given, world()) for given in _spellings(name))
+
+
+def read_overrides(path: str | Path) -> dict[str, str]:
+    """A CSV with the columns name, species: what names mean, where birdsearch would not take them for that anyway.
+
+    Other columns are passed over, so the table of `birdsearch names --csv` can be corrected and read. An empty species
+    keeps a name unresolved. A file with nothing in it says nothing.
+    """
+    said: dict[str, tuple[int, str, str]] = {}  # `same` of a name -> line, name, species
+    overrides: dict[str, str] = {}
+    for line, name, species in _rows(path):
+        meant, own = _meant(name, species), _meant(name, _own(name))
+        if species and (meant[0] is None or not name.strip()):
+            what = f"AviList has no bird called {species!r}" if name.strip() else f"no name that means {species!r}"
+            raise InputFileError(
+                f"{path}, line {line}: {what}. "
+                "Write its scientific or English name, or leave it empty to keep the name unresolved"
+            )
+        first, other, before = said.setdefault(same(name), (line, name, species))
+        if _meant(other, before) != meant and (meant != own or other in overrides):
+            raise InputFileError(
+                f"{path}, line {line}: {name!r} is {species!r}, but line {first} has {other!r} as {before!r}. "
+                "Names that differ in case, spaces and signs only are one name: say the same of both"
+            )
+        if meant != own:
+            overrides[name] = species
+    return overrides
+
+
+def _rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
+    """Line number, name and species of each row of a CSV."""
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+        first = text.partition("\n")[0]
+        dialect = ";" if first.count(";") > first.count(",") else ","  # as spreadsheets of some countries write it
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=dialect)
+        if text.strip() and not {"name", "species"} <= set(reader.fieldnames or ()):
+            raise InputFileError(f"{path} has no columns name and species in its first line: name,species")
+        for row in reader:
+            yield reader.line_num, row["name"] or "", (row["species"] or "").strip()
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputFileError(f"{path} cannot be read as a CSV in UTF-8: {error}") from error
+
+
+def _own(name: str) -> str:
+    """What a table of names shows as the species of a name nobody has said anything of."""
+    taxon = _resolved(name).taxon
+    return "" if taxon is None else taxon.scientific
+
+
+def _meant(name: str, said: str) -> tuple[str | None, Taxon | None]:
+    """Rank and taxon that a table gives a name; (None, None) where it keeps it unresolved, or says no bird's name."""
+    if said and said == _own(name):  # also what only the whole name leads to: other life, a genus called like a bird
+        found = _resolved(name)
+    else:
+        found = _resolved(said)
+        found = found if found.how in ("exact", "synonym") and is_bird(found) else _unresolved(said)
+    return found.rank, found.taxon
+
+
+@lru_cache(maxsize=65536)
+def species_of_class(class_name: str) -> tuple[str | None, str]:
+    """The species that a class stands for, and its level: ("Accipiter badius", "species"), or (None, "class")."""
+    parts = _lineage_parts(class_name)
+    if parts is not None:
+        return (parts[-1], "species") if len(parts) == len(RANKS) and parts[-1] else (None, _rank_of(parts))
+    known, at = world(), key(class_name)
+    if at in known.scientific:
+        return known.scientific[at], "species"
+    if at in known.english:
+        return known.species[known.english[at]].english, "species"
+    return None, "class"
+
+
+def is_bird(found: Resolution) -> bool:
+    """Whether a name was taken for a bird of AviList, or for a group of them."""
+    taxon = found.taxon
+    return taxon is not None and (taxon.family or taxon.order).casefold() in world().groups
+
+
+def lineage(class_name: str) -> tuple[str | None, ...]:
+    """The names of a class at each of RANKS, None where unknown: AviList's for birds, the string's own for the rest."""
+    found = resolve(class_name)
+    parts = _lineage_parts(class_name) or ()
+    if found.taxon is None or not is_bird(found):
+        return (*parts, *([None] * (len(RANKS) - len(parts))))
+    taxon = found.taxon
+    own = parts[-1] if len(parts) == len(RANKS) else None
+    species = taxon.scientific if found.rank == "species" else own
+    ranks = ("Animalia", "Chordata", "Aves", taxon.order, taxon.family, taxon.genus, species)
+    return tuple(name or None for name in ranks)
+
+
+def _lineage_parts(class_name: str) -> tuple[str | None, ...] | None:
+    """Splits `03111_Animalia_Chordata_Aves_Accipitriformes_Accipitridae_Accipiter_badius`; None for other names."""
+    parts = [part for part in class_name.replace(" ", "_").split("_") if part]
+    if parts and parts[0].isdigit():
+        parts = parts[1:]
+    if not parts or parts[0] not in _KINGDOMS:
+        return None
+    higher = 0
+    while higher < len(parts) and parts[higher][0].isupper():
+        higher += 1
+    epithet, ranks = parts[higher:], parts[: min(higher, len(RANKS) - 1)]
+    if not epithet or higher < 2:
+        return tuple(ranks)
+    # A hybrid's "x" and further words stay: two classes must never become one species.
+    missing = [None] * (len(RANKS) - 1 - len(ranks))
+    return (*ranks, *missing, " ".join([parts[higher - 1], *epithet]))
+
+
+def _rank_of(parts: tuple[str | None, ...]) -> str:
+    return RANKS[len(parts) - 1]
+
+
+def _unresolved(name: str, how: str = "unresolved", candidates: tuple[str, ...] = ()) -> Resolution:
+    return Resolution(name, None, None, candidates, how, 0.0)
+
+
+@lru_cache(maxsize=65536)
+def _resolved(name: str) -> Resolution:
+    """The bird of one name, by the surest way that leads to one."""
+    parts = _lineage_parts(name)
+    if parts is not None:
+        return _of_lineage(name, parts)
+    if _SYNSET.match(name):
+        return _unresolved(name)  # ImageNet's classes are no species of a checklist
+    known = world()
+    spellings = _spellings(name)
+    for given in spellings:
+        found = _listed(name, given, known)
+        if found is not None:
+            return found
+    older = older_names()
+    for given in spellings:
+        found = _formerly(name, given, older)
+        if found is not None:
+            return found
+    found_words = fuzzy.match(words(spellings[-1]))
+    if found_words is None:
+        return _unresolved(name)
+    return _meaning(name, found_words.species, found_words.how, found_words.score)
+
+
+def _spellings(name: str) -> list[str]:
+    """A name as it is, and without what is set before or behind it."""
+    bare = _NUMBER.sub("", name)
+    return list(dict.fromkeys([name, bare, _BRACKETS.sub(" ", bare)]))
+
+
+def _listed(name: str, given: str, known: World) -> Resolution | None:
+    """A name that AviList itself has: species, subspecies, genus, family or order."""
+    at = key(given)
+    species = known.scientific.get(at) or known.english.get(at)
+    if species is not None:
+        return Resolution(name, "species", known.taxon(species), (species,), "exact", 1.0)
+    if at in known.groups:
+        rank, taxon = known.groups[at]
+        return Resolution(name, rank, taxon, _members(rank, taxon), "exact", 1.0)
+    parts = words(given)
+    if len(parts) == 3 and at.startswith("".join(parts[:2])) and "".join(parts[:2]) in known.scientific:
+        species = known.scientific["".join(parts[:2])]
+        return Resolution(name, "species", known.taxon(species), (species,), "exact", 1.0)
+    return None
+
+
+def _members(rank: str, taxon: Taxon) -> tuple[str, ...]:
+    """The species of a genus; of larger groups none, for they are too many to choose from."""
+    return genera()[taxon.genus] if rank == "genus" else ()
+
+
+def _formerly(name: str, given: str, older: OlderNames) -> Resolution | None:
+    """A name of an older list, or a scientific name whose genus has changed."""
+    at = key(given)
+    if at in older.scientific:
+        return _meaning(name, older.scientific[at][:1], "synonym", 0.95)
+    if at in older.english:
+        return _meaning(name, older.english[at][1], "synonym", 0.95)
+    parts = words(given)
+    group = world().groups.get(parts[0]) if len(parts) == 2 else None
+    if group is not None:
+        current = same_epithet(" ".join(parts), group[1].family)
+        if current is not None:
+            return _meaning(name, (current,), "synonym", 0.9)
+    return None
+
+
+def _meaning(name: str, candidates: tuple[str, ...], how: str, score: float) -> Resolution:
+    """One species, or the lowest group that holds all candidates."""
+    species = [world().species[one] for one in candidates]
+    first = species[0]
+    if len(species) == 1 and how != "noun":
+        return Resolution(name, "species", world().taxon(first.scientific), candidates, how, score)
+    how = "guess" if how == "noun" else how
+    for rank, group in (("genus", first.genus), ("family", first.family), ("order", first.order)):
+        if all(getattr(taxon, rank) == group for taxon in species):
+            return Resolution(name, rank, world().groups[group.casefold()][1], candidates, how, score)
+    return _unresolved(name, candidates=candidates)
+
+
+def _of_lineage(name: str, parts: tuple[str | None, ...]) -> Resolution:
+    """A class of a network that names the whole lineage; birds become AviList's, with what they may mean now."""
+    rank = _rank_of(parts)
+    ranks = dict(zip(RANKS, parts, strict=False))  # a short lineage lacks the lower ranks
+    order, family, genus, species = (ranks.get(one) for one in ("order", "family", "genus", "species"))
+    if ranks.get("class") == "Aves" and species is not None:
+        bird = _bird_of_lineage(species, family or "")
+        if bird:
+            return Resolution(name, "species", world().taxon(bird[0]), bird, "exact", 1.0)
+    elif ranks.get("class") == "Aves" and rank in ("genus", "family", "order"):
+        group = world().groups.get((parts[-1] or "").casefold())
+        if group is not None:
+            return Resolution(name, *group, _members(*group), "exact", 1.0)
+    own = Taxon(species or parts[-1] or "", "", genus or "", family or "", "", order or "")
+    return Resolution(name, rank, own, (species,) if species else (), "exact", 1.0)
+
+
+def _bird_of_lineage(species: str, family: str) -> tuple[str, ...]:
+    """What AviList calls a bird of a lineage, and after it the species split from it since."""
+    meant = older_names().scientific.get(key(species))
+    if species in world().species:
+        return meant if meant and meant[0] == species else (species,)
+    if meant:
+        return meant
+    current = same_epithet(species, family)
+    return (current,) if current else ()

@@ -1,0 +1,132 @@
+"""The OpenVINO runtime: it must see what torch sees, and cost a cold process neither torch nor birder."""
+
+import logging
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from birdsearch import load_backbone, samples
+from birdsearch.backbones import DEFAULT, openvino_runtime
+from birdsearch.backbones.backbone import Backbone
+from birdsearch.errors import BackboneUnavailableError
+from birdsearch.records import Vectors
+from tests.support import REAL_PHOTOS, checkpoints
+
+OUTSIDE = ("torch", "birder", "onnx")
+
+
+def vectors(backbone: Backbone, pictures: list[Path]) -> Vectors:
+    return backbone.embed([str(path) for path in pictures])
+
+
+@pytest.mark.skipif(not REAL_PHOTOS.is_dir(), reason="the real photos are not here")
+def test_vectors_of_both_runtimes_lie_in_one_space() -> None:
+    pictures = sorted(REAL_PHOTOS.glob("*/1.jpg"))[::6]
+    expected = vectors(load_backbone(DEFAULT, runtime="torch", device="cpu"), pictures)
+    exact = (vectors(load_backbone(DEFAULT, runtime="openvino", precision="fp32"), pictures) * expected).sum(axis=1)
+    assert exact.min() >= 0.9999
+    quick = load_backbone(DEFAULT, runtime="openvino")
+    cosines = (vectors(quick, pictures) * expected).sum(axis=1)
+    assert np.median(cosines) >= 0.999
+    assert cosines.min() >= 0.99
+
+
+def test_a_warm_cache_needs_no_torch_and_no_birder(tmp_path: Path) -> None:
+    load_backbone(DEFAULT, runtime="openvino")
+    picture = samples.draw(tmp_path, species=samples.SPECIES[:1], per_species=1)[0]
+    script = (
+        "import sys, birdsearch\n"
+        f"backbone = birdsearch.load_backbone({DEFAULT!r})\n"
+        f"picture = {str(picture)!r}\n"
+        "print(backbone.runtime, backbone.embed([picture]).shape, backbone.classify(picture, 1)[0].level)\n"
+        f"print([name for name in {OUTSIDE} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["openvino (1, 1280) ImageNet", "[]"]
+
+
+def test_a_network_may_be_dropped_right_after_its_answer() -> None:
+    """Its streams are joined then, with the GIL held: one that still wanted the GIL would wait for ever."""
+    load_backbone(DEFAULT, runtime="openvino")
+    script = (
+        "import numpy, birdsearch\n"
+        "for _ in range(60):\n"
+        f"    birdsearch.load_backbone({DEFAULT!r}).embed_pixels(numpy.zeros((8, 224, 224, 3), numpy.uint8))\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_the_export_knows_all_that_torch_knows() -> None:
+    exported, original = (
+        load_backbone(DEFAULT, runtime="openvino"),
+        load_backbone(DEFAULT, runtime="torch", device="cpu"),
+    )
+    assert exported.identity == original.identity
+    assert exported.class_names == original.class_names
+    assert exported.class_levels == original.class_levels
+    assert exported.classifier is not None
+    assert original.classifier is not None
+    np.testing.assert_array_equal(exported.classifier.weights, original.classifier.weights)
+    picture = samples.picture(samples.SPECIES[0], 0)
+    maps = exported.feature_map(picture)
+    assert {name: stage.shape for name, stage in maps.items()} == {
+        name: stage.shape for name, stage in original.feature_map(picture).items()
+    }
+
+
+def test_a_failed_export_is_said_once_and_torch_takes_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path))
+
+    def broken(backbone: Backbone, folder: Path) -> None:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(openvino_runtime, "_write_network", broken)
+    with caplog.at_level(logging.WARNING, logger="birdsearch"):
+        assert load_backbone(DEFAULT, device="cpu").runtime == "torch"
+    assert len(caplog.messages) == 1
+    assert "no such operator" in caplog.messages[0]
+    monkeypatch.setattr(openvino_runtime, "_write_network", lambda *_: pytest.fail("exported again"))
+    assert load_backbone(DEFAULT, device="cpu").runtime == "torch"
+    with pytest.raises(BackboneUnavailableError, match="runtime torch"):
+        load_backbone(DEFAULT, runtime="openvino")
+    assert not list((tmp_path / "networks").glob("unfinished-*"))
+
+
+def test_an_export_that_disagrees_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(openvino_runtime, "_WORST", {"fp32": 0.9999, "bf16": 1.1})
+    path = small_checkpoint(tmp_path)
+    assert load_backbone(path, device="cpu").precision == "fp32"
+    monkeypatch.setattr(openvino_runtime, "_WORST", {"fp32": 1.1, "bf16": 1.1})
+    assert load_backbone(path, device="cpu").runtime == "torch"
+
+
+def test_a_checkpoint_that_moved_is_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache"))
+    path = small_checkpoint(tmp_path)
+    first = load_backbone(path, runtime="openvino")
+    moved = tmp_path / "elsewhere" / path.name
+    moved.parent.mkdir()
+    shutil.move(path, moved)
+    monkeypatch.setattr(openvino_runtime, "make_export", lambda *_: pytest.fail("exported again"))
+    again = load_backbone(moved, runtime="openvino")
+    assert again.identity == first.identity
+    assert again.source == str(moved)
+
+
+def test_what_the_processor_cannot_do_is_said() -> None:
+    with pytest.raises(BackboneUnavailableError, match="fp16"):
+        load_backbone(DEFAULT, runtime="openvino", precision="fp16")
+    with pytest.raises(BackboneUnavailableError, match="runtime torch"):
+        load_backbone(DEFAULT, runtime="openvino", device="cuda")
+
+
+def small_checkpoint(folder: Path) -> Path:
+    """A tiny network of the registry with a linear classifier."""
+    return checkpoints.write(folder, "mobilenet_v1_0_25", "tiny", class_names=("Wren", "Robin", "Dunnock"), size=64)

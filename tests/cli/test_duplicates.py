@@ -1,0 +1,330 @@
+"""The commands dedupe and undo: what they ask of the index, and how they show what it says."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import birdsearch
+from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Pair, Photo, as_json
+from tests.cli.test_commands import Answer, quiet_place, run
+from tests.conftest import Garden
+from tests.support.fake_backbone import FakeBackbone
+from tests.support.index_stub import Asked, garden
+
+__all__ = ["garden", "quiet_place"]  # fixtures
+
+
+@dataclass(frozen=True)
+class Done:
+    """What an apply or an undo may say."""
+
+    run: str | None = "20260501-083000"
+    done: int = 2
+    skipped: tuple[tuple[str, str], ...] = ()
+    bytes: int = 3_400_000
+    seconds: float = 0.4
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    answers: dict[str, Any] = {
+        "duplicates": DuplicateReport(counts={"photos": 6}),
+        "plan": None,
+        "apply": Done(),
+        "undo": Done(),
+        "runs": [],
+        "not_same": None,
+    }
+    return Asked(monkeypatch, answers)
+
+
+def dedupe(garden: Garden, *arguments: object, code: int = 0) -> Answer:
+    return run("dedupe", "--index", garden.index, *arguments, code=code)
+
+
+def found() -> DuplicateReport:
+    """A variant group of three (one protected), an identical one and a burst; ids are those of the garden."""
+    groups = (
+        DuplicateGroup(
+            "variant", 1, (2, 3), "resolution: 24 MP; 2 others have less", ("variant", "pixels"),
+            ("lower resolution: 2.0 MP, not 24 MP", "protected: it stays too; older"),
+        ),
+        DuplicateGroup("identical", 4, (5,), "path: shorter", ("identical",), ("longer path",)),
+        DuplicateGroup("burst", 6, (1,), "sharpness: the sharpest", ("burst",), ("less sharp",)),
+    )  # fmt: skip
+    evidence = {"hash_distance": 3, "overlap": 0.81, "agreement": 0.9, "transform": "mirrored", "matrix": (1.0,) * 6}
+    pairs = (Pair(1, 2, "variant", 0.95, evidence), Pair(4, 5, "identical", 1.0))
+    return DuplicateReport(pairs, groups, {"photos": 6}, 2.25)
+
+
+# Reporting
+
+
+def test_report_shows_groups_sums_and_the_next_command(garden: Garden, asked: Asked) -> None:
+    asked.answers["duplicates"] = found()
+    answer = dedupe(garden, "--gap", "5")
+    lines = answer.out.splitlines()
+    assert lines[0].split() == ["group", "id", "do", "relation", "path", "reason"]
+    assert [line.split()[:4] for line in lines[1:8]] == [
+        ["1", "1", "keep", "variant"], ["1", "2", "remove", "variant"], ["1", "3", "skip", "pixels"],
+        ["2", "4", "keep", "identical"], ["2", "5", "remove", "identical"],
+        ["3", "6", "keep", "burst"], ["3", "1", "skip", "burst"],
+    ]  # fmt: skip
+    assert "2 others have less" in lines[1]
+    assert any(line.startswith("identical  1 group       1 photo (") for line in lines)
+    assert "2 photos to choose from" in answer.out
+    assert "3 groups among 6 photos, in 2.2 s; nothing was moved" in answer.out
+    assert f"birdsearch dedupe --index {garden.index} --gap 5.0 --plan plan.csv" in answer.err
+
+
+def test_nothing_found_is_said(garden: Garden, asked: Asked) -> None:
+    answer = dedupe(garden)
+    assert answer.out == "no duplicates among 6 photos\n"
+    assert "Next" not in answer.err
+
+
+def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+    for name in ("a", "b", "new"):
+        (tmp_path / name).mkdir()
+    dedupe(garden)
+    usual = asked.last("duplicates")[1]
+    assert usual["relations"] == RELATIONS
+    assert (usual["where"], usual["against"], usual["gap"], usual["prefer"], usual["protect"]) == (
+        None,
+        None,
+        3.0,
+        (),
+        (),
+    )
+    dedupe(
+        garden, "--relation", "burst,identical", "--relation", "pixels", "--gap", 1.5, "--prefer", "a", "--prefer", "b",
+        "--protect", "b", "--policy", "resolution, oldest", "--against", "new", "--species", "Wren",
+    )  # fmt: skip
+    given = asked.last("duplicates")[1]
+    assert given["relations"] == ("identical", "pixels", "burst")
+    assert (given["gap"], given["policy"]) == (1.5, ("resolution", "oldest"))
+    assert (given["prefer"], given["protect"]) == ((str(tmp_path / "a"), str(tmp_path / "b")), (str(tmp_path / "b"),))
+    assert given["against"] == str(tmp_path / "new")
+    assert given["where"] == Filter(species=("Wren",))
+
+
+def test_json_is_the_report_and_csv_has_a_row_for_each_photo(garden: Garden, asked: Asked) -> None:
+    asked.answers["duplicates"] = found()
+    answer = dedupe(garden, "--json")
+    assert answer.json == json.loads(json.dumps(as_json(asked.answers["duplicates"])))
+    rows = dedupe(garden, "--csv").rows
+    assert [(row["group"], row["do"], row["id"]) for row in rows] == [
+        ("1", "keep", "1"), ("1", "remove", "2"), ("1", "skip", "3"), ("2", "keep", "4"), ("2", "remove", "5"),
+        ("3", "keep", "6"), ("3", "skip", "1"),
+    ]  # fmt: skip
+    assert (rows[1]["score"], rows[1]["hash_distance"], rows[1]["transform"]) == ("0.95", "3", "mirrored")
+    assert rows[1]["reason"] == "lower resolution: 2.0 MP, not 24 MP"
+    assert (rows[0]["score"], rows[0]["width"], rows[0]["format"]) == ("", "320", "JPEG")
+    assert Path(rows[0]["path"]).is_file()
+
+
+def test_page_is_written(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+    asked.answers["duplicates"] = found()
+    answer = dedupe(garden, "--html", "groups.html", "--json")
+    assert "page written to groups.html" in answer.err
+    assert (tmp_path / "groups.html").read_text().count("<section") == 3
+    assert answer.json["seconds"] == 2.25
+
+
+def test_many_groups_are_cut_in_the_table_and_nowhere_else(garden: Garden, asked: Asked) -> None:
+    group = DuplicateGroup("identical", 1, (2,), "older", ("identical",), ("newer",))
+    asked.answers["duplicates"] = DuplicateReport((), (group,) * 60, {"photos": 6})
+    answer = dedupe(garden)
+    assert "Only the first 50 groups" in answer.err
+    assert len([line for line in answer.out.splitlines() if " keep " in line]) == 50
+    assert "60 groups" in answer.out
+    assert len(dedupe(garden, "--csv").rows) == 120
+
+
+def test_many_photos_are_fetched_at_once(garden: Garden, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    from birdsearch.cli import duplicates
+
+    monkeypatch.setattr(duplicates, "ONE_BY_ONE", 2)
+    asked.answers["duplicates"] = found()
+    assert len(dedupe(garden, "--csv").rows) == 7
+
+
+def test_strange_names_survive(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+    path = str(tmp_path / os.fsdecode(b"w\xe4ren\n.jpg"))
+    new = Photo(-1, path, size=5)
+    group = DuplicateGroup("identical", 1, (-1,), "in the index already", ("identical",), ("new",))
+    asked.answers["duplicates"] = DuplicateReport((Pair(-1, 1, "identical", 1.0),), (group,), against=(new,))
+    (tmp_path / "new").mkdir()
+    assert "w\\xe4ren\\n.jpg" in dedupe(garden, "--against", "new").out
+    assert dedupe(garden, "--against", "new", "--csv").rows[1]["path"].endswith("w\\xe4ren\n.jpg")
+    dedupe(garden, "--against", "new", "--html", "page.html")
+    assert "w\\xe4ren␊.jpg" in (tmp_path / "page.html").read_text()
+
+
+def test_against_says_what_the_index_has(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    new = (Photo(-1, "/new/a.jpg"), Photo(-2, "/new/b.jpg"))
+    group = DuplicateGroup("variant", 3, (-1,), "in the index already", ("variant",), ("new",))
+    asked.answers["duplicates"] = DuplicateReport((Pair(-1, 3, "variant", 0.9),), (group,), {"failed": 2}, against=new)
+    answer = dedupe(garden, "--against", "new")
+    line = answer.out.splitlines()[1]
+    assert line.split()[:4] == ["variant", "0.900", "/new/a.jpg", "3"]
+    assert line.endswith(".jpg")
+    assert "1 of 2 new photos in the index already: 1 variant" in answer.out
+    assert "1 not in the index" in answer.out
+    assert "2 files could not be read" in answer.err
+    assert [row["do"] for row in dedupe(garden, "--against", "new", "--csv").rows] == ["keep", "skip"]
+    asked.answers["duplicates"] = DuplicateReport()
+    assert "no photos in new" in dedupe(garden, "--against", "new").out
+
+
+# Usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--relation", "same"], "identical, pixels, variant, burst"),
+        (["--policy", "biggest"], "protected, original, resolution"),
+        (["--gap", "nan"], "not between"),
+        (["--gap", "-1"], "not between"),
+        (["--prefer", "nowhere"], "does not exist"),
+        (["--protect", "nowhere"], "does not exist"),
+        (["--against", "nowhere"], "does not exist"),
+        (["--apply", "nowhere.csv"], "does not exist"),
+        (["--action", "trash"], "needs --apply"),
+        (["--apply", "plan.csv", "--action", "burn"], "none of trash, hardlink, move:DIR"),
+        (["--apply", "plan.csv", "--action", "move:"], "none of trash, hardlink, move:DIR"),
+        (["--apply", "plan.csv", "--plan", "b.csv"], "cannot be combined with --apply"),
+        (["--apply", "plan.csv", "--gap", "3"], "cannot be combined with --apply"),
+        (["--apply", "plan.csv", "--species", "Wren"], "cannot be combined with --apply"),
+        (["--apply", "plan.csv", "--not", "1", "2"], "cannot be combined with --apply"),
+        (["--not", "1", "2", "--html", "x.html"], "cannot be combined with --not"),
+        (["--not", "1", "1"], "one photo twice"),
+        (["--against", ".", "--plan", "b.csv"], "cannot be combined with --against"),
+        (["--json", "--csv"], "cannot be combined"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_calls_nothing(
+    garden: Garden, asked: Asked, tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
+    assert said in " ".join(dedupe(garden, *arguments, code=2).err.replace("│", " ").split())
+    assert asked.calls == []
+
+
+# Doing it
+
+
+def test_plan_is_written_and_the_command_that_applies_it_is_named(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+    from birdsearch.duplicates.cleanup.plan import read_plan
+    from birdsearch.records import Plan, Step
+
+    (tmp_path / "safe").mkdir()
+    steps = (Step(1, "keep", "", "/a.jpg", "0" * 64, 1, "old"), Step(1, "remove", "variant", "/b.jpg", "1" * 64, 1, ""))
+    asked.answers |= {"duplicates": found(), "plan": Plan(steps)}
+    answer = dedupe(garden, "--plan", "my plan.csv", "--protect", "safe", "--policy", "oldest", "--species", "Wren")
+    assert read_plan(tmp_path / "my plan.csv") == asked.answers["plan"]
+    assert asked.last("plan")[1]["protect"] == (str(tmp_path / "safe"),)
+    command = (
+        f"birdsearch dedupe --index {garden.index} --protect safe --apply 'my plan.csv' --action trash"
+        " --relation variant"
+    )
+    assert command in answer.err
+    assert "plan written to my plan.csv" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "action", "relations"),
+    [
+        ([], "trash", ("identical", "pixels")),
+        (["--action", "hardlink"], "hardlink", ("identical", "pixels")),
+        (["--relation", "variant"], "trash", ("identical", "pixels", "variant")),
+        (["--relation", "identical"], "trash", ("identical",)),
+        (["--relation", "burst,identical"], "trash", ("identical", "pixels", "burst")),
+    ],
+)
+def test_apply_carries_out_a_plan(
+    garden: Garden, asked: Asked, tmp_path: Path, arguments: list[str], action: str, relations: tuple[str, ...]
+) -> None:
+    (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
+    answer = dedupe(garden, "--apply", "plan.csv", *arguments)
+    given = asked.last("apply")[1]
+    assert (given["action"], given["relations"], given["protect"]) == (action, relations, ())
+    assert "2 photos (3.4 MB) in 0.4 s" in answer.out
+    assert f"birdsearch undo 20260501-083000 --index {garden.index}" in answer.err
+
+
+def test_apply_moves_to_an_absolute_folder_and_names_what_it_skipped(
+    garden: Garden, asked: Asked, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
+    asked.answers["apply"] = Done(skipped=tuple((f"/p/{n}\n.jpg", "changed") for n in range(25)))
+    answer = dedupe(garden, "--apply", "plan.csv", "--action", "move:out", "--protect", ".")
+    assert asked.last("apply")[1]["action"] == f"move:{tmp_path / 'out'}"
+    assert asked.last("apply")[1]["protect"] == (str(tmp_path),)
+    assert "skipped 25 photos" in answer.out
+    assert "skipped: /p/0\\n.jpg: changed" in answer.err
+    assert "and 5 more" in answer.err
+    assert dedupe(garden, "--apply", "plan.csv", "--json").json["done"] == 2
+    asked.answers["apply"] = Done(run=None, done=0, bytes=0)
+    assert "undo" not in dedupe(garden, "--apply", "plan.csv").err
+
+
+def test_a_plan_that_cannot_be_read_is_an_error(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "plan.csv").write_text("group,do\n1,keep\n")
+    assert "plan.csv" in dedupe(garden, "--apply", "plan.csv", code=1).err
+    assert asked.calls == []
+
+
+def test_not_remembers_and_says_so(garden: Garden, asked: Asked) -> None:
+    answer = dedupe(garden, "--not", "3", "1")
+    assert asked.calls == [("not_same", (3, 1), {})]
+    assert "are not the same" in answer.out
+    assert str(garden.photos) in answer.out
+    assert "999" in dedupe(garden, "--not", "999", "1", code=1).err
+
+
+def test_undo_and_its_list(garden: Garden, asked: Asked) -> None:
+    where = ("--index", garden.index)
+    assert "run 20260501-083000: put back 2 photos" in run("undo", *where).out
+    assert asked.last("undo")[0] == (None,)
+    run("undo", "abc", *where)
+    assert asked.last("undo")[0] == ("abc",)
+    assert run("undo", *where, "--json").json["run"] == "20260501-083000"
+    assert "no runs" in run("undo", "--list", *where).out
+    asked.answers["runs"] = [Done()]
+    assert run("undo", "--list", *where).out.splitlines()[1].startswith("20260501-083000")
+    assert run("undo", "--list", "--json", *where).json[0]["done"] == 2
+    assert "--list" in run("undo", "abc", "--list", *where, code=2).err
+
+
+# All of it, with nothing stood in
+
+
+def test_a_copy_is_found_put_away_and_brought_back(tmp_path: Path, garden: Garden) -> None:
+    photos = tmp_path / "photos"
+    shutil.copytree(garden.photos, photos)
+    copy = photos / "Wren" / "copy of 1.jpg"
+    shutil.copy(photos / "Wren" / "1.jpg", copy)
+    with birdsearch.create("indexes/mine", backbone=FakeBackbone()) as index:
+        index.add(photos)
+    answer = run("dedupe", "--index", "mine", "--relation", "identical", "--plan", "plan.csv", "--html", "page.html")
+    assert "1 photo (" in answer.out
+    assert (tmp_path / "page.html").read_text().count("<section") == 1
+    assert copy.exists()
+    run("dedupe", "--index", "mine", "--apply", "plan.csv")
+    assert not copy.exists()
+    assert (photos / "Wren" / "1.jpg").exists()
+    assert "done" in run("undo", "--list", "--index", "mine").out
+    run("undo", "--index", "mine")
+    assert copy.exists()
+    answer = run("dedupe", "--index", "mine", "--relation", "identical", "--json")
+    keep, (other,) = answer.json["groups"][0]["keep"], answer.json["groups"][0]["others"]
+    run("dedupe", "--index", "mine", "--not", keep, other)
+    assert run("dedupe", "--index", "mine", "--relation", "identical", "--json").json["groups"] == []

@@ -1,0 +1,373 @@
+"""Plans that people edit, apply and undo: only what was checked goes, sidecars travel, everything comes back."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from birdsearch.duplicates.cleanup import apply
+from birdsearch.duplicates.cleanup.filesystem import TRASH
+from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
+from birdsearch.duplicates.cleanup.sidecars import Beside
+from birdsearch.errors import IndexLockedError, InputFileError, PlanError
+from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES
+from birdsearch.records import Plan, Step
+from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
+from birdsearch.storage.folder import Folder
+from tests.support.disks import call_where_disks_mount
+from tests.support.drawing import bird, write
+from tests.support.photo_library import SMALL, Library, contents, copy, files, indexed, small
+
+STRANGE = 'Wren/new\nline, "quoted" \\x41 \x1b \udcff ü \u202e.jpg'
+SHA = "a" * 64
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    """Three photos and a copy of each."""
+    return small(tmp_path)
+
+
+def step(do: str, path: str, group: int = 1, relation: str = "identical") -> Step:
+    return Step(group, do, "" if do == "keep" else relation, path, SHA, 3, "because")
+
+
+# The file of a plan
+
+
+@pytest.mark.parametrize("text", [STRANGE, "\\n", "\\\\x", "a\tb\r", "\x85\u2028\ufeff\U000e0001", "plain ü"])
+def test_every_text_comes_back_from_one_printable_line(text: str) -> None:
+    assert escaped(text).isprintable()
+    assert unescaped(escaped(text)) == text
+
+
+def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
+    plan = Plan((step("keep", "/p/a.jpg"), step("remove", f"/p/{STRANGE}"), step("skip", "/p/c;d.jpg")))
+    write_plan(plan, tmp_path / "plan.csv")
+    assert read_plan(tmp_path / "plan.csv") == plan
+    lines = (tmp_path / "plan.csv").read_text("utf-8-sig").splitlines()
+    assert lines[0] == "group,do,relation,path,sha256,size,reason"
+    assert len(lines) == 4
+    # as a spreadsheet of another country writes it
+    simple = Plan((step("keep", "/p/a.jpg"), step("remove", "/p/b.jpg")))
+    write_plan(simple, tmp_path / "simple.csv")
+    changed = (tmp_path / "simple.csv").read_text().replace(",", ";").replace("keep", " KEEP ").replace("\n", "\r\n")
+    (tmp_path / "simple.csv").write_text("\ufeff" + changed + ";;;;;;\r\n", "utf-8")
+    assert read_plan(tmp_path / "simple.csv") == simple
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("remove", "delete", 'line 3: do is "delete"'),
+        ("keep", "remove", "line 2: nothing of group 1 would be kept"),
+        ("keep", "skip", "line 3: nothing of group 1 would be kept"),
+        (",size", "", "line 1: no column size"),
+        ("identical", "similar", 'line 3: relation is "similar"'),
+        ("identical", "", "line 3: a second photo of the group without a relation"),
+        ("/p/b.jpg", "b.jpg", "line 3: .* is not an absolute path"),
+        ("/p/b.jpg", "/p/../b.jpg", "line 3: .* is not an absolute path"),
+        ("/p/b.jpg", "/p/a.jpg", "line 3: /p/a.jpg comes twice"),
+        ("/p/b.jpg", "/p/b\\q.jpg", "line 3: .* means nothing"),
+        (SHA, "abc", "line 2: sha256 is not 64 hex digits"),
+        (",3,", ",three,", "line 2: size is"),
+    ],
+)
+def test_a_plan_that_makes_no_sense_says_in_which_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "plan.csv"
+    write_plan(Plan((step("keep", "/p/a.jpg"), step("remove", "/p/b.jpg"))), path)
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(InputFileError, match=said):
+        read_plan(path)
+
+
+def test_a_file_kept_in_one_group_is_not_removed_in_another(tmp_path: Path, library: Library) -> None:
+    names = [library.path(name) for name in SMALL[0]]
+    circle = Plan(
+        (step("keep", names[0]), step("remove", names[1]), step("keep", names[1], 2), step("remove", names[0], 2))
+    )
+    write_plan(circle, tmp_path / "plan.csv")
+    with pytest.raises(InputFileError, match=r"line 3: .* is kept in group 2 and removed in group 1"):
+        read_plan(tmp_path / "plan.csv")
+    with pytest.raises(PlanError, match="is kept in group"):
+        library.apply(circle)
+
+
+def test_a_burst_is_a_group_to_choose_from(library: Library) -> None:
+    assert {s.do for s in library.plan(*SMALL, relation="burst").steps} == {"skip"}
+
+
+# What is left alone
+
+
+def test_only_what_the_plan_saw_goes(library: Library, tmp_path: Path) -> None:
+    plan = library.plan(*SMALL)
+    Path(library.path("copies/0.jpg")).write_bytes(b"edited")
+    Path(library.path("copies/1.jpg")).unlink()
+    Path(library.path("Wren/2.jpg")).write_bytes(b"edited too")
+    before = files(library.photos)
+    report = library.apply(plan)
+    assert report.done == 0
+    said = {os.path.relpath(path, library.photos): reason for path, reason in report.skipped}
+    assert said["copies/0.jpg"] == "changed since the plan was made"
+    assert said["copies/1.jpg"] == "no longer there"
+    assert "Wren/2.jpg has changed" in said["copies/2.jpg"]
+    assert files(library.photos) == before
+
+
+def test_a_weaker_relation_must_be_named(library: Library) -> None:
+    plan = library.plan(*SMALL)
+    # As if it had other bytes; by its sha256 a copy is identical whatever the plan says.
+    write(library.photos / "copies/0.jpg", bird(50, 60, 40))
+    with library.open() as index:
+        index.add(library.photos)
+    plan = library.plan(SMALL[0], relation="variant")
+    report = library.apply(plan)
+    assert report.done == 0
+    assert "--relation variant" in report.skipped[0][1]
+    swapped = Plan(tuple(replace(s, do="remove" if s.do == "keep" else "keep") for s in plan.steps))
+    assert "--relation variant" in library.apply(swapped).skipped[0][1]
+    lied = Plan(tuple(replace(s, relation=s.relation and "identical") for s in plan.steps))
+    assert "said to be identical" in library.apply(lied).skipped[0][1]
+    assert library.apply(plan, relations=("variant",)).done == 1
+    assert library.undo().done == 1
+    assert "hard links are for identical" in library.apply(plan, "hardlink", relations=("variant",)).skipped[0][1]
+
+
+def test_links_and_other_names_of_a_kept_file_stay(library: Library, tmp_path: Path) -> None:
+    plan = library.plan(*SMALL)
+    one, two, three = (Path(library.path(f"copies/{n}.jpg")) for n in range(3))
+    one.unlink()
+    one.symlink_to(library.path("Wren/0.jpg"))
+    two.unlink()
+    os.link(library.path("Wren/1.jpg"), two)
+    Path(library.path("Wren/2.jpg")).unlink()
+    Path(library.path("Wren/2.jpg")).symlink_to(three)
+    before = files(library.photos)
+    report = library.apply(plan)
+    assert [reason.split(":")[0] for _, reason in report.skipped] == [
+        "a symbolic link",
+        "another name of a file that is kept",
+        "another name of a file that is kept",
+    ]
+    assert files(library.photos) == before
+
+
+def test_nothing_protected_is_touched(library: Library) -> None:
+    (library.photos / "door").symlink_to(library.photos / "copies")
+    before = files(library.photos)
+    for folder in (library.path("copies"), library.path("door")):
+        assert library.apply(library.plan(*SMALL), protect=(folder,)).skipped[0][1] == "protected"
+    assert library.apply(library.plan(*SMALL), protect=(library.path("cop"),)).done == 3
+    library.undo()
+    assert files(library.photos) == before
+
+
+def test_actions_that_do_not_exist(library: Library) -> None:
+    for action in ("delete", "move", "move:", "trash:x", f"move:{library.path('Wren/0.jpg')}"):
+        with pytest.raises(PlanError):
+            library.apply(library.plan(*SMALL), action)
+
+
+# What travels along
+
+
+@pytest.mark.parametrize("word", ["trash", "move"])
+def test_sidecars_travel_with_the_last_photo_they_belong_to(word: str, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for n in range(4):
+        write(folder / f"Wren/{n}.jpg", bird(n, 60, 40))
+        copy(folder, f"Wren/{n}.jpg", f"copies/{n}.jpg")
+    moving = ["0.XMP", "0.jpg.xmp", "0.aae", "0.MOV", "1.jpg.xmp", "3.xmp", "3.cr2"]
+    staying = ["1.xmp", "1.cr2", "2.xmp", "2.psd", "0.txt", "00.xmp"]
+    for name in moving + staying:
+        (folder / "copies" / name).write_bytes(b"beside " + name.encode())
+    shutil.copy(folder / "copies/3.cr2", folder / "Wren/3.CR2")  # the kept photo has this RAW as well
+    (folder / "Wren/1.cr2").write_bytes(b"another RAW")
+    library = indexed(tmp_path)
+    before, rows, had = files(folder), library.rows(), contents(folder)
+    action = "trash" if word == "trash" else f"move:{tmp_path / 'away'}"
+    report = library.apply(library.plan(*((f"Wren/{n}.jpg", f"copies/{n}.jpg") for n in range(4))), action)
+    assert (report.done, report.skipped) == (4, ())
+    assert sorted(os.listdir(folder / "copies")) == sorted(staying)
+    assert contents(folder, *([tmp_path / "away"] if word == "move" else [])) == had
+    assert library.undo().skipped == ()
+    assert files(folder) == before
+    assert library.rows() == rows
+
+
+@pytest.mark.parametrize("suffix", sorted(RAW_SUFFIXES | IMAGE_SUFFIXES - {".jpg"}))
+def test_a_sidecar_stays_while_another_picture_of_its_stem_stays(suffix: str) -> None:
+    beside = Beside(["IMG.jpg", f"IMG{suffix}", "IMG.xmp"])
+    assert set(beside.sidecars("IMG.jpg")["IMG.xmp"]) == {"IMG.jpg", f"IMG{suffix}"}
+    assert beside.companions("IMG.jpg") == [f"IMG{suffix}"]
+
+
+def test_names_that_are_taken_are_never_overwritten(library: Library, tmp_path: Path) -> None:
+    away = tmp_path / "away"
+    (away / "copies").mkdir(parents=True)
+    (away / "copies/0.jpg").write_bytes(b"somebody's")
+    before = files(library.photos, away)
+    report = library.apply(library.plan(*SMALL), f"move:{away}")
+    assert (report.done, report.skipped) == (3, ())
+    assert (away / "copies/0.jpg").read_bytes() == b"somebody's"
+    assert (away / str(report.run) / "copies/0.jpg").exists()
+    # another photo in the old place: it stays, and the run can still be undone
+    Path(library.path("copies/1.jpg")).write_bytes(b"new")
+    undone = library.undo()
+    assert [os.path.basename(path) for path, _ in undone.skipped] == ["1.jpg"]
+    assert Path(library.path("copies/1.jpg")).read_bytes() == b"new"
+    Path(library.path("copies/1.jpg")).unlink()
+    assert library.undo().done == 1
+    assert files(library.photos, away) == before
+
+
+# The catalog follows
+
+
+def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
+    with library.open() as index:
+        ids = {os.path.relpath(p.path, library.photos): p.id for p in index.photos()}
+    kept, gone, third = ids["Wren/0.jpg"], ids["copies/0.jpg"], ids["Wren/2.jpg"]
+    facts = {"notes": "on a post", "rating": 5, "observer": "me", "latitude": 0.0, "longitude": 7.5, "camera": "X"}
+    library.execute(sa.update(photos).where(photos.c.id == gone).values(facts))
+    library.execute(sa.update(photos).where(photos.c.id == kept).values(notes="mine", rating=0))
+    said = {"photo_id": gone, "source": "correction", "species": "Robin", "author": "me", "created_at": "2024"}
+    library.execute(sa.insert(labels).values(said))
+    pair = sorted((int(gone or 0), int(third or 0)))
+    library.execute(sa.insert(not_duplicates).values(a=pair[0], b=pair[1], created_at="then"))
+    with library.open() as index:
+        index._catalog.settle()
+    before = library.rows()
+    assert library.apply(library.plan(*SMALL)).done == 3
+    with library.open() as index:
+        assert len(index) == 3
+        assert index.verify().ok
+        photo = index.photo(int(kept or 0))
+        assert (photo.notes, photo.rating, photo.observer, photo.label) == ("mine", 5, "me", "Robin")
+        assert (photo.latitude, photo.longitude, photo.camera) == (0.0, 7.5, "X")
+        index.add(library.photos)
+        assert index.photo(int(kept or 0)).label == "Robin"
+        assert len(index) == 3, "the trash was indexed"
+        index.repair()
+        (library.index / "vectors.faiss").unlink()
+        with Folder(library.index).writing():
+            index._retrieval.save_engine()  # built without the photos that went
+    library.undo()
+    assert library.rows() == before
+    with library.open() as index:
+        assert index.verify().ok
+        assert len(index.search_vectors(index.vectors([int(kept or 0)]), k=9)[0]) == 6
+
+
+def test_a_label_of_a_folder_survives_the_next_run(library: Library) -> None:
+    names = [(b, a) for a, b in SMALL]
+    library.execute(sa.delete(labels).where(labels.c.species == "copies"))
+    with library.open() as index:
+        index._catalog.settle()
+    before = library.rows()
+    library.apply(library.plan(*names))
+    with library.open() as index:
+        assert {photo.label for photo in index.photos()} == {"Wren"}
+    library.undo()
+    assert library.rows() == before
+
+
+def test_a_later_run_on_the_same_photos_is_undone_first(library: Library) -> None:
+    copy(library.photos, "Wren/0.jpg", "more/0.jpg")
+    with library.open() as index:
+        index.add(library.photos)
+    before, rows = files(library.photos), library.rows()
+    one = library.apply(library.plan(("copies/0.jpg", "more/0.jpg"))).run
+    two = library.apply(library.plan(("Wren/0.jpg", "copies/0.jpg"))).run
+    with pytest.raises(PlanError, match=f"undo that one first .*{two}"):
+        library.undo(one)
+    assert library.undo().run == two
+    assert library.undo("1").run == one
+    with pytest.raises(PlanError, match="is undone already"):
+        library.undo(one)
+    with pytest.raises(PlanError, match="no run 77"):
+        library.undo("77")
+    assert (files(library.photos), library.rows()) == (before, rows)
+    assert [run.state for run in apply.runs(Folder(library.index))] == ["undone", "undone"]
+
+
+def test_two_plans_at_once(library: Library) -> None:
+    plan = library.plan(*SMALL)
+    with Folder(library.index).writing(), pytest.raises(IndexLockedError):
+        library.apply(plan)
+    before, rows = files(library.photos), library.rows()
+    reverse = library.plan(*((b, a) for a, b in SMALL))
+    assert library.apply(plan).done == 3
+    report = library.apply(reverse)
+    assert report.done == 0
+    assert all("is no longer there" in reason for _, reason in report.skipped)
+    library.undo()
+    assert (files(library.photos), library.rows()) == (before, rows)
+
+
+# Hard links
+
+
+def test_a_hard_link_becomes_a_file_of_its_own_again(library: Library) -> None:
+    before, rows = files(library.photos), library.rows()
+    report = library.apply(library.plan(*SMALL), "hardlink")
+    assert (report.done, report.bytes) == (3, sum(len(before[library.path(a)][0]) for a, _ in SMALL))
+    assert all(os.path.samefile(library.path(a), library.path(b)) for a, b in SMALL)
+    assert library.rows() == rows
+    library.undo()
+    assert not any(os.path.samefile(library.path(a), library.path(b)) for a, b in SMALL)
+    assert files(library.photos) == before
+    library.apply(library.plan(*SMALL), "hardlink")
+    Path(library.path("Wren/0.jpg")).write_bytes(b"both now")
+    assert "changed in place" in library.undo().skipped[0][1]
+
+
+# Many, strange names, full disks
+
+
+def test_a_thousand_copies_and_strange_names(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    write(folder / STRANGE, bird(1, 30, 20))
+    names = [copy(folder, STRANGE, f"{n % 10}/{n} \udcfe\n.jpg", mode=0o600 + n % 64) for n in range(1000)]
+    library = indexed(tmp_path)
+    before, rows = files(folder), library.rows()
+    path = tmp_path / "plan.csv"
+    write_plan(library.plan((STRANGE, *names)), path)
+    report = library.apply(read_plan(path))
+    assert (report.done, report.skipped) == (1000, ())
+    assert [p for p in files(folder) if TRASH not in p and not os.path.isdir(p)] == [str(folder / STRANGE)]
+    assert library.undo().done == 1000
+    assert files(folder) == before
+    assert library.rows() == rows
+
+
+def full_disk(folder: Path) -> None:
+    """Called where small file systems may be mounted."""
+    library = small(folder)
+    disk = folder / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(disk)], check=True)
+    before, rows, plan = files(library.photos), library.rows(), library.plan(*SMALL)
+    report = library.apply(plan, f"move:{disk}")
+    assert report.skipped, "there was room"
+    assert all("no space" in reason for _, reason in report.skipped), report.skipped
+    assert contents(library.photos, disk) >= {content for content, _, _ in before.values()}
+    subprocess.run(["mount", "-o", "remount,size=1m", str(disk)], check=True)
+    rest = library.apply(plan, f"move:{disk}")
+    assert report.done + rest.done == 3
+    for run in apply.runs(Folder(library.index)):
+        if run.photos:
+            library.undo()
+    assert files(library.photos) == before
+    assert library.rows() == rows
+    assert files(disk) == {}
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_another_disk_and_a_full_one(tmp_path: Path) -> None:
+    call_where_disks_mount(full_disk, tmp_path)

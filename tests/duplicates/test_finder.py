@@ -1,0 +1,280 @@
+"""Duplicates of a real index of drawn photos, edited in known ways."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+import birdsearch
+from birdsearch import Filter, Index, samples
+from birdsearch.duplicates import keeper
+from birdsearch.duplicates.candidates import Proposals
+from birdsearch.records import DuplicateReport, Plan
+from tests.support.fake_backbone import FakeBackbone
+
+
+def photo(path: Path, number: int, taken: str | None = None, camera: str = "Kestrel") -> Path:
+    """A drawn photo as a camera would have stored it."""
+    image = Image.fromarray(samples.picture(samples.SPECIES[number % 6], number // 6))
+    exif = Image.Exif()
+    if taken is not None:
+        exif[0x010F], exif[0x0110] = camera, "One"
+        moment, _, fraction = taken.partition(".")
+        exif.get_ifd(0x8769)[0x9003] = moment
+        if fraction:
+            exif.get_ifd(0x8769)[0x9291] = fraction
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, quality=92, exif=exif)
+    return path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Eight photos; one of them again with other metadata, copied, edited in three ways, and two of a burst."""
+    folder = tmp_path / "photos"
+    for number in range(8):
+        photo(folder / f"{number}.jpg", number, f"2024:05:0{number + 1} 08:00:00")
+    original = Image.open(folder / "1.jpg")
+    shutil.copy(folder / "1.jpg", folder / "copy of 1.jpg")
+    original.save(folder / "lossless 1.png")
+    ImageOps.mirror(original).save(folder / "mirrored 1.jpg", quality=80)
+    original.resize((320, 240)).save(folder / "small 1.jpg", quality=40)
+    ImageEnhance.Color(original.crop((60, 40, 600, 480))).enhance(0.2).save(folder / "crop of 1.webp", quality=70)
+    photo(folder / "burst a.jpg", 14, "2024:06:01 09:00:00.20")
+    photo(folder / "burst b.jpg", 20, "2024:06:01 09:00:01.90")
+    return folder
+
+
+@pytest.fixture
+def index(place: Path) -> Iterator[Index]:
+    with birdsearch.create(place.parent / "index", backbone=FakeBackbone()) as made:
+        made.add(place)
+        yield made
+
+
+def names(index: Index, report: DuplicateReport, relation: str) -> set[frozenset[str]]:
+    """The pairs of a relation by the names of their files."""
+    known = {photo.id: Path(photo.path).name for photo in (*index.photos(), *report.against)}
+    return {frozenset((known[pair.a], known[pair.b])) for pair in report.pairs if pair.relation == relation}
+
+
+VARIANTS = ("mirrored 1.jpg", "small 1.jpg", "crop of 1.webp")
+SAME = ("1.jpg", "copy of 1.jpg", "lossless 1.png")
+
+
+def test_every_relation_is_told_and_nothing_else(index: Index) -> None:
+    report = index.duplicates()
+    assert names(index, report, "identical") == {frozenset(SAME[:2])}
+    assert names(index, report, "pixels") == {frozenset((SAME[0], SAME[2])), frozenset((SAME[1], SAME[2]))}
+    wanted = {frozenset((a, b)) for a in (*SAME, *VARIANTS) for b in VARIANTS if a != b}
+    assert names(index, report, "variant") == wanted
+    assert names(index, report, "burst") == {frozenset(("burst a.jpg", "burst b.jpg"))}
+    assert report.counts["photos"] == 15
+    assert report.counts["variant"] == len(wanted)
+    known = {photo.id: Path(photo.path).name for photo in index.photos()}
+    groups = {(group.relation, known[group.keep], len(group.others)) for group in report.groups}
+    assert groups in (
+        {("variant", "1.jpg", 5), ("burst", "burst a.jpg", 1)},
+        {("variant", "1.jpg", 5), ("burst", "burst b.jpg", 1)},
+    )
+
+
+def test_pairs_keep_their_evidence(index: Index) -> None:
+    report = index.duplicates(("variant",))
+    assert {pair.relation for pair in report.pairs} == {"variant"}
+    direct = [pair for pair in report.pairs if "through" not in pair.evidence]
+    assert direct
+    for pair in direct:
+        assert {"overlap", "agreement", "inliers", "transform", "matrix", "hash_distance"} <= set(pair.evidence)
+        assert pair.score is not None
+        assert pair.score <= 1
+
+
+def test_only_what_was_asked_for(index: Index) -> None:
+    report = index.duplicates(("identical",))
+    assert [pair.relation for pair in report.pairs] == ["identical"]
+    assert report.counts["candidates"] == 0
+    with pytest.raises(ValueError, match="no relation 'same': there are identical, pixels, variant, burst"):
+        index.duplicates(("same",))
+
+
+def test_a_filter_limits_who_takes_part(index: Index, place: Path) -> None:
+    assert index.duplicates(where=Filter(taken_before="2024-05-02")).pairs == ()
+    assert len(index.duplicates(where=Filter(under=str(place))).pairs) == len(index.duplicates().pairs)
+
+
+def test_two_exposures_are_no_variant(index: Index, place: Path) -> None:
+    """The same view twice, minutes apart, by one camera: a tripod, not an edited copy."""
+    photo(place / "again.jpg", 3, "2024:05:04 08:07:00")
+    index.add(place)
+    assert not any("again.jpg" in pair for pair in names(index, index.duplicates(), "variant"))
+
+
+def test_one_file_under_two_names_is_no_duplicate(index: Index, place: Path) -> None:
+    os.link(place / "5.jpg", place / "five.jpg")
+    index.add(place)
+    known = {photo.id: Path(photo.path).name for photo in index.photos()}
+    report = index.duplicates()
+    assert "five.jpg" not in {known[photo_id] for pair in report.pairs for photo_id in (pair.a, pair.b)}
+
+
+def test_what_was_said_to_differ_stays_apart(index: Index) -> None:
+    ids = {Path(photo.path).name: photo.id or 0 for photo in index.photos()}
+    index.not_same(ids["small 1.jpg"], ids["1.jpg"])
+    index.not_same(ids["1.jpg"], ids["copy of 1.jpg"])
+    report = index.duplicates()
+    assert frozenset(("small 1.jpg", "1.jpg")) not in names(index, report, "variant")
+    assert names(index, report, "identical") == set()
+    with pytest.raises(ValueError, match="the same as itself"):
+        index.not_same(3, 3)
+
+
+def test_against_a_folder_outside(index: Index, place: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    photo(new / "unknown.jpg", 40)
+    shutil.copy(place / "4.jpg", new / "as it is.jpg")
+    Image.open(place / "6.jpg").resize((300, 225)).save(new / "smaller.jpg", quality=60)
+    (new / "broken.jpg").write_bytes((place / "4.jpg").read_bytes()[:900])
+    report = index.duplicates(against=new)
+    assert names(index, report, "identical") == {frozenset(("4.jpg", "as it is.jpg"))}
+    assert names(index, report, "variant") == {frozenset(("6.jpg", "smaller.jpg"))}
+    assert (report.counts["new"], report.counts["known"], report.counts["failed"]) == (3, 2, 1)
+    assert [Path(photo.path).name for photo in report.against] == ["as it is.jpg", "smaller.jpg", "unknown.jpg"]
+    assert len(index) == 15
+
+
+def test_plan_apply_and_undo(index: Index, place: Path) -> None:
+    before = {path.name: path.read_bytes() for path in place.iterdir()}
+    photos = index.photos()
+    plan = index.plan(index.duplicates())
+    done = index.apply(plan, "trash", relations=("identical", "pixels", "variant"))
+    assert done.done == 5
+    assert {path.name for path in place.glob("*.*")} & {*SAME[1:], *VARIANTS} == set()
+    assert len(index) == 10
+    assert index.verify().ok
+    index.undo()
+    assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
+    assert index.photos() == photos
+    assert index.verify().ok
+    assert index.search(place / "3.jpg", 1)[0].score > 0.99
+
+
+def test_what_was_said_to_differ_is_in_no_group_of_the_other(index: Index) -> None:
+    ids = {Path(photo.path).name: photo.id or 0 for photo in index.photos()}
+    index.not_same(ids["1.jpg"], ids["small 1.jpg"])
+    index.not_same(ids["1.jpg"], ids["copy of 1.jpg"])
+    for group in index.duplicates().groups:
+        members = {group.keep, *group.others}
+        if group.keep in (ids["1.jpg"], ids["small 1.jpg"], ids["copy of 1.jpg"]):
+            assert ids["1.jpg"] not in members or not members & {ids["small 1.jpg"], ids["copy of 1.jpg"]}
+
+
+def test_pixels_lose_no_depth_no_transparency_and_no_frame(place: Path, index: Index) -> None:
+    deep = (np.asarray(Image.open(place / "2.jpg").convert("L"), dtype=np.uint16) * 257) + 3
+    Image.fromarray(deep).save(place / "deep.tif")
+    Image.open(place / "deep.tif").save(place / "deep.png")
+    Image.fromarray((deep // 257).astype(np.uint8)).save(place / "shallow.png")
+    frames = [Image.open(place / f"{number}.jpg").convert("P") for number in (4, 5)]
+    frames[0].save(place / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(place / "still.gif")
+    clear = Image.open(place / "6.jpg").convert("RGBA")
+    clear.save(place / "opaque.png")
+    clear.putalpha(200)
+    clear.save(place / "clear.png")
+    index.add(place)
+    pixels = names(index, index.duplicates(), "pixels")
+    for strange in ("deep.tif", "deep.png", "moving.gif", "clear.png"):
+        assert not any(strange in pair and pair != frozenset(("deep.tif", "deep.png")) for pair in pixels), strange
+
+
+def test_a_copy_whose_file_is_gone_vouches_for_nothing(index: Index, place: Path, tmp_path: Path) -> None:
+    (tmp_path / "card").mkdir()
+    shutil.copy(place / "4.jpg", tmp_path / "card/DSC1.jpg")
+    (place / "4.jpg").unlink()
+    report = index.duplicates(against=tmp_path / "card")
+    assert (report.pairs, report.counts["known"]) == ((), 0)
+    (place / "copy of 1.jpg").unlink()
+    report = index.duplicates(("identical",))
+    assert (report.pairs, report.counts["unreadable"]) == ((), 1)
+
+
+def test_a_writer_at_work_disturbs_nobody(index: Index, place: Path) -> None:
+    alone = index.duplicates().pairs
+    written: list[int] = []
+
+    def write(stage: str, *_: object) -> None:
+        if stage == "propose" and not written:
+            with birdsearch.open(index.path, backbone=FakeBackbone()) as writer:
+                photo(place / "new.jpg", 33)
+                written.append(writer.add(place).added)
+                writer.remove(Filter(taken_before="2024-05-01T09:00"))
+
+    assert index.duplicates(progress=write).pairs == alone
+    assert written == [1]
+    assert len(index) == 15
+
+
+def test_few_photos_and_none(tmp_path: Path) -> None:
+    for count in (0, 1, 2):
+        folder = tmp_path / f"{count}"
+        folder.mkdir()
+        for number in range(count):
+            photo(folder / f"{number}.jpg", number)
+        with birdsearch.create(tmp_path / f"index {count}", backbone=FakeBackbone()) as index:
+            index.add(folder)
+            report = index.duplicates()
+            assert (report.pairs, report.groups, report.counts["photos"]) == ((), (), count)
+
+
+def test_many_copies_of_one_file_are_one_group(tmp_path: Path) -> None:
+    first = photo(tmp_path / "photos/0.jpg", 2)
+    for number in range(1, 400):
+        shutil.copy(first, tmp_path / f"photos/{number}.jpg")
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(tmp_path / "photos")
+        report = index.duplicates()
+        assert [(group.relation, len(group.others)) for group in report.groups] == [("identical", 399)]
+        assert len(report.pairs) == 399
+
+
+def test_a_plan_by_another_policy_keeps_other_photos(place: Path, index: Index) -> None:
+    Image.open(place / "1.jpg").resize((960, 720)).save(place / "large 1.jpg", quality=90)
+    index.add(place)
+    report = index.duplicates()
+
+    def kept(plan: Plan) -> str:
+        return next(Path(step.path).name for step in plan.steps if not step.relation)
+
+    assert index.plan(report, policy=keeper.POLICY) == index.plan(report)
+    assert kept(index.plan(report)) == "1.jpg"
+    largest = index.plan(report, policy=["resolution"])
+    assert kept(largest) == "large 1.jpg"
+    # Each is told how it is related to that one, and the burst is a group still.
+    assert sorted(step.relation for step in largest.steps if step.relation) == ["burst", *["variant"] * 6]
+    with pytest.raises(ValueError, match="biggest"):
+        index.plan(report, policy=["biggest"])
+
+
+def test_pairs_that_lie_in_files_are_found_as_well(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = index.duplicates()
+    monkeypatch.setattr("birdsearch.duplicates.finder.Proposals", partial(Proposals, 5))
+    spilled = index.duplicates()
+    assert spilled.pairs == held.pairs
+    assert spilled.groups == held.groups
+    assert spilled.counts == held.counts
+
+
+def test_against_a_folder_with_nothing_to_compare(index: Index, place: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card"
+    card.mkdir()
+    empty = index.duplicates(against=card)
+    assert (empty.groups, empty.counts["new"], empty.counts["known"]) == ((), 0, 0)
+    shutil.copy(place / "3.jpg", card / "again.jpg")
+    same = index.duplicates(against=card)
+    assert [(group.relation, len(group.others)) for group in same.groups] == [("identical", 1)]
+    assert (same.counts["new"], same.counts["known"], same.counts["candidates"]) == (1, 1, 0)

@@ -1,0 +1,192 @@
+"""Finding and reading files: each one once, none opened that need not be, none accepted that changes meanwhile."""
+
+import hashlib
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from birdsearch.errors import PhotoMissingError, PhotoUnreadableError
+from birdsearch.photos import scan as scan_module
+from birdsearch.photos.scan import FoundFile, Ignored, NotAPhotoError, read, scan
+from birdsearch.records import Failure
+from tests.support.drawing import bird, write
+
+JPEG = b"\xff\xd8\xff" + bytes(100)
+
+
+def put(path: Path, data: bytes = JPEG) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def found(*folders: Path) -> list[str]:
+    """The paths of what a scan of the folders finds, in its order."""
+    return [os.fsdecode(item.path) for item in scan([os.fsencode(folder) for folder in folders])]
+
+
+def test_scan_gives_absolute_paths_sizes_and_times_in_a_fixed_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["b/2.jpg", "b/1.jpg", "a.jpg", "c.jpg", "b/deep/er/3.jpg"]
+    for name in names:
+        put(tmp_path / "in" / name, JPEG + name.encode())
+    monkeypatch.chdir(tmp_path)
+    items = list(scan([b"in"]))
+    wanted = ["a.jpg", "c.jpg", "b/1.jpg", "b/2.jpg", "b/deep/er/3.jpg"]
+    assert [item.path for item in items] == [os.fsencode(tmp_path / "in" / name) for name in wanted]
+    for item in items:
+        assert isinstance(item, FoundFile)
+        info = os.stat(item.path)
+        assert (item.size, item.mtime_ns) == (info.st_size, info.st_mtime_ns)
+
+
+def test_scan_leaves_hidden_files_alone_unless_they_are_named(tmp_path: Path) -> None:
+    hidden, inside = put(tmp_path / ".hidden.jpg"), put(tmp_path / ".album" / "1.jpg")
+    plain = put(tmp_path / "1.jpg")
+    assert found(tmp_path) == [str(plain)]
+    assert found(tmp_path, tmp_path / ".album", hidden) == [str(plain), str(inside), str(hidden)]
+
+
+def test_scan_names_each_file_once_however_it_is_reached(tmp_path: Path) -> None:
+    below = put(tmp_path / "b" / "1.jpg")
+    top = put(tmp_path / "2.jpg")
+    assert found(tmp_path, tmp_path / "b", tmp_path, below) == [str(top), str(below)]
+    assert found(below, tmp_path / "b", tmp_path, below) == [str(below), str(top)]
+    assert found(tmp_path / "b" / ".." / "b") == [str(below)]
+
+
+def test_scan_follows_links_and_prefers_the_real_path(tmp_path: Path) -> None:
+    real = put(tmp_path / "z" / "1.jpg")
+    outside = put(tmp_path.parent / f"{tmp_path.name} outside" / "2.jpg")
+    (tmp_path / "a").symlink_to("z")
+    (tmp_path / "loop").symlink_to(".")
+    (tmp_path / "z" / "up").symlink_to("..")
+    (tmp_path / "elsewhere").symlink_to(outside.parent)
+    (tmp_path / "link.jpg").symlink_to(real)
+    assert found(tmp_path) == [str(tmp_path / "link.jpg"), str(real), str(tmp_path / "elsewhere" / "2.jpg")]
+
+
+def test_scan_reports_links_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "broken.jpg").symlink_to("nowhere")
+    (tmp_path / "self.jpg").symlink_to("self.jpg")
+    wanted = [("broken.jpg", "broken symlink"), ("self.jpg", "symlink that leads back to itself")]
+    assert list(scan([tmp_path])) == [Failure(str(tmp_path / name), "scan", reason) for name, reason in wanted]
+    assert list(scan([tmp_path / "broken.jpg"])) == [Failure(str(tmp_path / "broken.jpg"), "scan", "broken symlink")]
+
+
+def test_scan_opens_no_pipe_socket_or_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    monkeypatch.chdir(tmp_path)  # The path of a socket must be short.
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.bind("socket.jpg")
+    wanted = [Ignored(str(tmp_path / name), "not a regular file") for name in ("pipe.jpg", "socket.jpg")]
+    assert list(scan([tmp_path])) == wanted
+    with pytest.raises(NotAPhotoError, match="not a regular file"):
+        read(FoundFile(os.fsencode(tmp_path / "pipe.jpg"), 0, 0))
+
+
+def test_scan_takes_any_name(tmp_path: Path) -> None:
+    names = [b" spaces .jpg", b"new\nline.jpg", "Rotkehlchen übt.jpg".encode(), b"\xff\xfe.jpg"]
+    for name in names:
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            file.write(JPEG)
+    items = list(scan([tmp_path]))
+    assert {os.path.basename(item.path) for item in items if isinstance(item, FoundFile)} == set(names)
+    assert all(read(item).data == JPEG for item in items if isinstance(item, FoundFile))
+
+
+def test_scan_reports_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = put(tmp_path / "a" / "1.jpg")
+    put(tmp_path / "b" / "2.jpg")
+    put(tmp_path / "c" / "3.jpg")
+    real = os.scandir
+
+    def scandir(path: bytes) -> object:  # Root may list everything, so permissions cannot be taken from this test.
+        if path.endswith(b"/b"):
+            raise PermissionError(13, "Permission denied")
+        if path.endswith(b"/c"):
+            raise FileNotFoundError(2, "No such file or directory")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    unlisted = [("b", "no permission"), ("c", "no longer there")]
+    failures = [Failure(str(tmp_path / name), "scan", reason) for name, reason in unlisted]
+    info = kept.stat()
+    assert list(scan([tmp_path])) == [FoundFile(os.fsencode(kept), info.st_size, info.st_mtime_ns), *failures]
+
+
+def test_scan_refuses_a_missing_folder_at_once_and_proposes_another(tmp_path: Path) -> None:
+    (tmp_path / "garden").mkdir()
+    with pytest.raises(PhotoMissingError, match=r"no such file or folder: .*/gardn\. Did you mean .*/garden\?"):
+        scan([tmp_path / "gardn"])
+    with pytest.raises(PhotoMissingError, match="is the disk connected"):
+        scan([tmp_path / "no" / "such"])
+
+
+def test_read_gives_the_bytes_and_their_hash(tmp_path: Path) -> None:
+    path = write(tmp_path / "1.jpg", bird())
+    (item,) = scan([path])
+    assert isinstance(item, FoundFile)
+    file = read(item)
+    assert file.data == path.read_bytes()
+    assert file.photo.sha256 == hashlib.sha256(file.data).hexdigest()
+    assert (file.photo.id, file.photo.path, file.photo.size) == (None, str(path), path.stat().st_size)
+    assert file.photo.mtime_ns == path.stat().st_mtime_ns
+
+
+def test_read_tries_again_when_the_file_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path / "1.jpg")
+    changes = [b"more", b""]
+    real = scan_module._exactly
+
+    def growing(file: object, count: int) -> bytes:
+        data = real(file, count)  # type: ignore[arg-type]
+        with path.open("ab") as other:
+            other.write(changes.pop(0))
+        return data
+
+    monkeypatch.setattr(scan_module, "_exactly", growing)
+    file = read(FoundFile(os.fsencode(path), 0, 0))
+    assert file.data == JPEG + b"more"
+    assert file.photo.size == len(JPEG) + 4
+
+    changes[:] = [b"and", b"more"]
+    with pytest.raises(PhotoUnreadableError, match="changed while it was read"):
+        read(FoundFile(os.fsencode(path), 0, 0))
+
+
+def test_read_says_in_plain_words_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path / "1.jpg")
+    item = FoundFile(os.fsencode(path), 0, 0)
+    monkeypatch.setattr(scan_module, "MAX_BYTES", 50)
+    with pytest.raises(PhotoUnreadableError, match="more than"):
+        read(item)
+    for number, reason in ((13, "no permission"), (5, "read error on the disk"), (116, "stale file handle")):
+
+        def refuse(*_: object, number: int = number) -> int:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", refuse)
+            with pytest.raises(PhotoUnreadableError, match=f"^{reason}$"):
+                read(item)
+    path.unlink()
+    with pytest.raises(PhotoMissingError, match=r"^no longer there$"):
+        read(item)
+
+
+@pytest.mark.parametrize(("name", "data"), [("empty.jpg", b""), ("zeros.jpg", bytes(9000)), ("x.heic", b"\x9d" * 9)])
+def test_read_fails_a_file_that_is_called_a_picture_and_is_none(tmp_path: Path, name: str, data: bytes) -> None:
+    with pytest.raises(PhotoUnreadableError):
+        read(FoundFile(os.fsencode(put(tmp_path / name, data)), 0, 0))
+
+
+def test_read_of_something_else_stops_after_its_first_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path / "film.mp4", b"\0\0\0\x18ftypisom" + bytes(100))
+    monkeypatch.setattr(scan_module, "_exactly", lambda *_: pytest.fail("read whole"))
+    with pytest.raises(NotAPhotoError) as caught:
+        read(FoundFile(os.fsencode(path), 0, 0))
+    assert caught.value.reason == "video"

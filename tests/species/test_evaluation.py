@@ -1,0 +1,97 @@
+"""Evaluation: figures that can be worked out by hand, and clear answers where there are none."""
+
+import json
+
+import numpy as np
+import pytest
+
+from birdsearch.records import as_json
+from birdsearch.species import evaluation as module
+from birdsearch.species.calibration import calibration_error
+from birdsearch.species.evaluation import evaluate
+from tests.species.test_classifier import drawn, named
+
+
+def test_the_figures_of_searches_by_hand() -> None:
+    angles = np.radians([0, 5, 9, 15, 40])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    labels = ["wren", "wren", "robin", "robin", None]
+    figures = evaluate(vectors, labels)
+    assert figures.photos == 4
+    assert figures.recall_at_1 == 0.5  # the first wren finds the second, which finds a robin; so do the robins
+    assert figures.recall_at_5 == 1
+    assert figures.mean_average_precision == pytest.approx((1 + 1 / 2 + 1 / 2 + 1) / 4)
+    assert figures.per_species["robin"]["recall_at_1"] == 0.5
+    assert figures.per_species["robin"]["photos"] == 2
+
+
+def test_easy_photos_are_known() -> None:
+    vectors, own = drawn(noise=0.3)
+    figures = evaluate(vectors, named(own))
+    assert figures.recall_at_1 == figures.knn_accuracy == figures.knn_accuracy_top5 == 1
+    assert figures.mean_average_precision == pytest.approx(1)
+    assert figures.calibration_error is not None
+    assert figures.calibration_error < 0.1
+    assert len(figures.per_species) == 40
+    json.dumps(as_json(figures))
+
+
+def test_searches_use_the_space_given() -> None:
+    vectors, own = drawn(noise=0.3)
+    astray = np.random.default_rng(0).normal(size=vectors.shape).astype(np.float32)
+    figures = evaluate(vectors, named(own), searched=astray / np.linalg.norm(astray, axis=1, keepdims=True))
+    assert figures.knn_accuracy == 1
+    assert figures.recall_at_1 is not None
+    assert figures.recall_at_1 < 0.2
+
+
+def test_photos_of_a_group_never_meet() -> None:
+    vectors, own = drawn(noise=3)
+    twice, labels = np.concatenate([vectors, vectors]), named(np.tile(own, 2))
+    assert evaluate(twice, labels).recall_at_1 == 1
+    alone = evaluate(twice, labels, np.tile(np.arange(len(own)), 2)).recall_at_1
+    assert alone is not None
+    assert alone < 0.5
+
+
+def test_species_of_one_photo_do_not_ask() -> None:
+    vectors, own = drawn(species=10)
+    own = np.where(np.arange(len(own)) == 0, 10, own)
+    figures = evaluate(vectors, named(own))
+    assert figures.photos == len(own) - 1
+    assert figures.per_species["species 0010"] == {"photos": 1.0}
+
+
+def test_large_collections_ask_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, own = drawn(noise=0.3)
+    monkeypatch.setattr(module, "_ASKED", 30)
+    monkeypatch.setattr(module, "_CELLS", 1000)
+    figures = evaluate(vectors, named(own))
+    assert figures.recall_at_1 == 1
+    assert figures.photos == len(own)
+
+
+def test_nothing_to_ask() -> None:
+    vectors, own = drawn(species=6, photos=1)
+    empty = evaluate(vectors, [None] * 6)
+    assert (empty.photos, empty.knn_accuracy, empty.per_species) == (0, None, {})
+    lone = evaluate(vectors, named(own))
+    assert (lone.photos, lone.recall_at_1, lone.calibration_error) == (0, None, None)
+    assert lone.per_species["species 0000"] == {"photos": 1.0}
+    assert evaluate(vectors[:0], []).photos == 0
+
+
+def test_one_species_and_photos_that_are_all_alike() -> None:
+    vectors, own = drawn(species=1, photos=2)
+    assert evaluate(vectors, named(own)).knn_accuracy == 1
+    same = np.tile(vectors[:1], (8, 1))
+    figures = evaluate(same, named(np.arange(8) % 2))
+    assert figures.photos == 8
+    assert figures.recall_at_1 is not None
+
+
+def test_calibration_error_by_hand() -> None:
+    confidence = np.array([0.95, 0.95, 0.55, 0.55], dtype=np.float32)
+    right = np.array([True, False, True, False])
+    assert calibration_error(confidence, right) == pytest.approx((0.45 + 0.05) / 2, abs=1e-6)
+    assert calibration_error(np.ones(3, dtype=np.float32), np.ones(3, dtype=bool)) == 0

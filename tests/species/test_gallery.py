@@ -1,0 +1,277 @@
+"""Species in a real index of drawn photos: what the labelled ones say, corrections, and input with nothing to say."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import birdsearch
+from birdsearch import Filter, Index, samples
+from birdsearch.backbones.classes import Classes
+from birdsearch.errors import InputFileError, PhotoUnknownError
+from birdsearch.species import gallery, prediction
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.vectors import Retrieval
+from tests.support.fake_backbone import FakeBackbone
+
+
+def drawn(folder: Path, species: dict[str, int], *, same: bool = False) -> Path:
+    """Photos of so many of each species, each in a folder of its name."""
+    for number, (name, count) in enumerate(species.items()):
+        (folder / name).mkdir(parents=True)
+        for variant in range(count):
+            pixels = samples.picture(samples.SPECIES[0 if same else number % 6], 0 if same else variant)
+            Image.fromarray(pixels).save(folder / name / f"{variant}.png")
+    return folder
+
+
+def indexed(
+    place: Path,
+    species: dict[str, int],
+    *,
+    labels: str = "folder",
+    same: bool = False,
+    backbone: FakeBackbone | None = None,
+) -> Index:
+    made = birdsearch.create(place / "index", backbone=backbone)
+    made.add(drawn(place / "photos", species, same=same), labels=labels)
+    return made
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    with indexed(tmp_path, {"Wren": 5, "Bee-eater": 5, "Robin": 5, "Owl's": 5}) as made:
+        yield made
+
+
+def test_labelled_photos_are_a_classifier(index: Index) -> None:
+    photos = index.photos()
+    right = 0
+    for photo, answer in zip(photos, index.classify_many(photos, 4, source="neighbours"), strict=True):
+        first = next(one for one in answer if one.rank == 1)
+        assert first.source == "neighbours"
+        assert photo.id not in first.evidence
+        assert first.evidence
+        right += first.species == photo.label
+    assert right >= 16
+    answer = [one for one in index.classify(photos[0], 4, source="neighbours") if one.rank]
+    assert sum(one.probability for one in answer) == pytest.approx(1, abs=1e-5)
+
+
+def test_photos_are_gathered_once_until_something_changes(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered, real = [], gallery.gather
+
+    def gather(catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> gallery.Gathered:
+        gathered.append(where)
+        return real(catalog, retrieval, where)
+
+    monkeypatch.setattr(gallery, "gather", gather)
+    photos = index.photos()
+    for photo in photos[:3]:
+        index.classify(photo, source="neighbours")
+    index.map([photo.id for photo in photos if photo.id is not None])
+    assert len(gathered) == 1
+    # What another process writes is heard as well.
+    with birdsearch.open(index.path, backbone=index.backbone) as other:
+        other.label({photo.id: "Dipper" for photo in photos[:3] if photo.id is not None})
+    answer = index.classify(photos[0], source="neighbours")
+    assert "Dipper" in {one.species for one in answer}
+    assert len(gathered) == 2
+
+
+class SlowlyCompared(Filter):
+    """A filter that leaves time for another thread to come in between, whenever it is compared."""
+
+    def __eq__(self, other: object) -> bool:
+        time.sleep(0.05)
+        return super().__eq__(other)
+
+    __hash__ = Filter.__hash__
+
+
+def test_two_threads_with_different_filters_get_their_own_photos(index: Index) -> None:
+    species = sorted({photo.label for photo in index.photos() if photo.label})[:2]
+    start = threading.Barrier(2)
+
+    def shown(name: str) -> list[set[str]]:
+        start.wait()
+        reports = [index.species_report(SlowlyCompared(species=name)) for _ in range(6)]
+        return [{entry.species for entry in report.species} for report in reports]
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(shown, species))
+    assert answers == [[{name}] * 6 for name in species]
+
+
+def test_a_photo_asked_by_its_path_does_not_hear_itself(index: Index) -> None:
+    photos = index.photos()[::4]
+    answers = index.classify_many([photo.path for photo in photos], 4, source="neighbours")
+    for photo, answer in zip(photos, answers, strict=True):
+        first = next(one for one in answer if one.rank == 1)
+        assert photo.id not in first.evidence
+
+
+def test_exposures_of_one_moment_answer_together(index: Index) -> None:
+    photos = index.photos()[:3]
+    alone = index.classify_many(photos, 4, source="neighbours")
+    together = index.classify_many(photos, 4, source="neighbours", burst=True)
+    ranked = [[(one.species, one.probability) for one in answer if one.rank] for answer in together]
+    assert ranked[0] == ranked[1] == ranked[2]
+    assert any([(one.species, one.probability) for one in answer if one.rank] != ranked[0] for answer in alone)
+
+
+def test_clusters_species_and_evaluation_of_drawn_birds(index: Index) -> None:
+    report = index.clusters()
+    assert sorted(photo_id for cluster in report.clusters for photo_id in cluster.photos) == list(range(1, 21))
+    assert index.clusters().clusters == report.clusters
+    assert set(report.agreement) >= {"ami", "ari", "homogeneity", "purity"}
+    assert len(index.clusters(method="kmeans", count=3).clusters) == 3
+    assert sum(len(cluster.photos) for cluster in index.clusters(within="Wren").clusters) == 5
+    species = index.species_report()
+    assert [entry.species for entry in species.species] == ["Bee-eater", "Owl's", "Robin", "Wren"]
+    evaluation = index.evaluate()
+    assert evaluation.photos == 20
+    assert evaluation.recall_at_1 is not None
+    assert evaluation.recall_at_1 > 0.7
+    assert set(evaluation.per_species) == {"Bee-eater", "Owl's", "Robin", "Wren"}
+    assert index.map([3, 1]).shape == (2, 2)
+
+
+NOTHING_TO_SAY: dict[str, dict[str, int]] = {
+    "no photo": {},
+    "one photo": {"Wren": 1},
+    "two photos": {"Wren": 1, "Robin": 1},
+    "one species": {"Wren": 6},
+    "one photo each": {"Wren": 1, "Robin": 1, "Owl": 1, "Tit": 1},
+    "odd characters": {"Grünfink 🐦": 3, "a'b\"c;d,e\n": 3},
+}
+
+
+@pytest.mark.parametrize("case", NOTHING_TO_SAY)
+@pytest.mark.parametrize("labels", ["folder", "none"])
+@pytest.mark.parametrize("same", [False, True])
+def test_input_with_little_to_say(case: str, labels: str, same: bool, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with indexed(tmp_path, NOTHING_TO_SAY[case], labels=labels, same=same, backbone=FakeBackbone()) as index:
+        count = sum(NOTHING_TO_SAY[case].values())
+        assert len(index) == count
+        assert sum(len(cluster.photos) for cluster in index.clusters().clusters) == count
+        assert sum(len(cluster.photos) for cluster in index.clusters(method="kmeans").clusters) == count
+        named = len(NOTHING_TO_SAY[case]) if labels == "folder" else 0
+        assert len(index.species_report().species) == named
+        index.evaluate()
+        assert index.map([photo.id or 0 for photo in index.photos()]).shape == (count, 2)
+        for photo in index.photos()[:2]:
+            answer = index.classify(photo, 3, source="neighbours")
+            assert all(0 <= one.probability <= 1 for one in answer)
+
+
+def test_corrections_count_above_folders_and_are_kept(index: Index, tmp_path: Path) -> None:
+    assert index.label({1: "Dunnock", 2: f" {index.photo(2).label} "}, author="Jane") == 1
+    assert index.photo(1).label == "Dunnock"
+    index.add(tmp_path / "photos")
+    index.add(tmp_path / "photos", labels="folder")
+    assert index.photo(1).label == "Dunnock"
+    assert index.label({1: None}) == 1
+    assert index.photo(1).label == Path(index.photo(1).path).parent.name
+    with pytest.raises(PhotoUnknownError):
+        index.label({99: "Wren"})
+    assert index.verify().ok
+
+
+def test_corrections_from_a_csv(index: Index, tmp_path: Path) -> None:
+    path = index.photo(4).path
+    table = tmp_path / "right.csv"
+    table.write_text(f"path,id,species\n{path},,Dunnock\n,5,Linnet\nphotos/Wren/0.png,,\n", encoding="utf-8")
+    assert index.label_from(table) == 2
+    assert (index.photo(4).label, index.photo(5).label) == ("Dunnock", "Linnet")
+    table.write_text("id,species\n5,Wren\n77,Wren\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match=r"line 3: the index holds no such photo \(77\)"):
+        index.label_from(table)
+    assert index.photo(5).label == "Linnet"
+    table.write_text("species\nWren\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match="no column path"):
+        index.label_from(table)
+
+
+LINEAGES = (
+    "00001_Animalia_Chordata_Aves_Charadriiformes_Laridae_Larus_fuscus",
+    "00002_Animalia_Chordata_Aves_Charadriiformes_Laridae_Larus_canus",
+    "00003_Animalia_Chordata_Aves_Passeriformes_Troglodytidae_Troglodytes_troglodytes",
+    "00004_Animalia_Chordata_Mammalia_Carnivora_Canidae_Vulpes_vulpes",
+)
+SPECIES = ("Larus fuscus", "Larus canus", "Troglodytes troglodytes", "Vulpes vulpes")
+
+
+def test_corrections_may_name_photos_whose_file_is_away(index: Index, tmp_path: Path) -> None:
+    photo = index.photos()[0]
+    content = Path(photo.path).read_bytes()
+    Path(photo.path).unlink()
+    assert index.add(tmp_path / "photos").missing == 1
+    (tmp_path / "corrected.csv").write_text(f"path,species\n{photo.path},Dipper\n")
+    assert index.label_from(tmp_path / "corrected.csv") == 1
+    Path(photo.path).write_bytes(content)
+    index.add(tmp_path / "photos")
+    assert {one.label for one in index.photos() if one.path == photo.path} == {"Dipper"}
+
+
+def test_a_checklist_weighs_and_hides_nothing(tmp_path: Path) -> None:
+    classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
+    given = np.array([[0.3, 0.5, 0.15, 0.05]], dtype=np.float32)
+    (tmp_path / "list.txt").write_text("Lesser Black-backed Gull\nTroglodytes troglodytes\n", encoding="utf-8")
+    answer = prediction.by_classes(classes, given, 4, checklist=[tmp_path / "list.txt"])[0]
+    assert [one.species for one in answer] == [
+        "Larus fuscus",
+        "Troglodytes troglodytes",
+        "Vulpes vulpes",
+        SPECIES[1],
+    ]
+    assert sum(one.probability for one in answer) == pytest.approx(1)
+    assert [one.note for one in answer] == ["", "", "", "possible vagrant: not on the checklist"]
+    assert answer[3].raw == pytest.approx(0.5)
+    plain = prediction.by_classes(classes, given, 1)[0]
+    assert (plain[0].species, plain[0].raw) == ("Larus canus", None)
+
+
+def test_the_lowest_rank_that_is_sure_enough() -> None:
+    classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
+    given = np.array([[0.45, 0.5, 0.04, 0.01], [0.97, 0.01, 0.01, 0.01]], dtype=np.float32)
+    unsure, sure = prediction.by_classes(classes, given, 2, sure=0.9)
+    assert (unsure[0].rank, unsure[0].level, unsure[0].species) == (0, "genus", None)
+    assert unsure[0].probability == pytest.approx(0.95)
+    assert unsure[1].species == "Larus canus"
+    assert sure[0].species == "Larus fuscus"
+
+
+def test_a_vagrant_is_told_however_little_is_left_of_it(tmp_path: Path) -> None:
+    classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
+    (tmp_path / "list.txt").write_text("Lesser Black-backed Gull\nTroglodytes troglodytes\n", encoding="utf-8")
+    given = np.array([[0.1, 0.6, 0.2, 0.1]], dtype=np.float32)
+    answer = prediction.by_classes(classes, given, 2, checklist=[tmp_path / "list.txt"])[0]
+    assert [one.species for one in answer] == ["Troglodytes troglodytes", "Larus fuscus", "Larus canus"]
+    assert answer[2].note.startswith("possible vagrant")
+    (tmp_path / "wrong.txt").write_text("no bird at all\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match="names a species"):
+        prediction.by_classes(classes, given, 2, checklist=[tmp_path / "wrong.txt"])
+
+
+def test_photos_of_one_moment_are_not_asked_about_each_other(index: Index) -> None:
+    photos = index.photos()[:3]
+    for answer in index.classify_many(photos, 4, source="neighbours", burst=True):
+        assert not {photo.id for photo in photos} & {voter for one in answer for voter in one.evidence}
+
+
+def test_a_table_of_another_index_is_refused(index: Index, tmp_path: Path) -> None:
+    table = tmp_path / "other.csv"
+    table.write_text(f"path,id,species\n{index.photo(1).path},2,Wren\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match=r"line 2: .* is photo 1 of this index, not 2"):
+        index.label_from(table)
+    with pytest.raises(ValueError, match="empty label"):
+        index.label({1: "  "})
+    with pytest.raises(PhotoUnknownError):
+        index.map([99])

@@ -1,0 +1,256 @@
+"""What the labels of an index are taken for, and how somebody corrects that."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import birdsearch
+from birdsearch import Index
+from birdsearch.backbones.backbone import Backbone
+from birdsearch.errors import InputFileError
+from birdsearch.records import Filter, Name, as_json
+from birdsearch.taxonomy import resolve as resolve_module
+from birdsearch.taxonomy.resolve import is_listed, read_overrides, resolve
+from tests.cli.test_commands import quiet_place, run
+from tests.support.fake_backbone import FakeBackbone, classifying
+
+__all__ = ["quiet_place"]  # a fixture
+
+FOX = "00004_Animalia_Chordata_Mammalia_Carnivora_Canidae_Vulpes_vulpes"
+LABELS = {"Great Tit": 3, "MANDRIN DUCK": 2, "OSTRICH": 1, "TEAL DUCK": 1, "garden, misc": 1, FOX: 1}
+
+
+def photos(folder: Path, labels: dict[str, int]) -> Path:
+    """So many photos in a folder of each name, all of them different."""
+    draw = np.random.default_rng(0)
+    for label, count in labels.items():
+        (folder / label).mkdir(parents=True)
+        for number in range(count):
+            pixels = draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).resize((64, 64)).save(folder / label / f"{number}.png")
+    return folder
+
+
+def labelled(place: Path, labels: dict[str, int], backbone: FakeBackbone | Backbone | None = None) -> Index:
+    made = birdsearch.create(place / "indexes" / "own", backbone=backbone or FakeBackbone())
+    made.add(photos(place / "photos", labels), labels="folder")
+    return made
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    with labelled(tmp_path, LABELS) as made:
+        yield made
+
+
+def said(place: Path, text: str) -> Path:
+    """A table with this text."""
+    path = place / "said.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def known(index: Index) -> dict[str, Name]:
+    return {name.label: name for name in index.names()}
+
+
+def test_every_label_says_what_it_is_taken_for(index: Index) -> None:
+    names = index.names()
+    assert [name.score for name in names] == sorted(name.score for name in names)
+    assert {name.label: name.photos for name in names} == LABELS
+    by_label = known(index)
+    assert by_label["Great Tit"] == Name(
+        "Great Tit", 3, "species", "Parus major", "Great Tit", ("Parus major",), "exact", 1.0
+    )
+    duck = by_label["MANDRIN DUCK"]
+    assert (duck.scientific, duck.english, duck.how) == ("Aix galericulata", "Mandarin Duck", "guess")
+    assert (by_label["OSTRICH"].rank, by_label["OSTRICH"].scientific) == ("genus", "Struthio")
+    assert len(by_label["OSTRICH"].candidates) == 2
+    nothing = by_label["garden, misc"]
+    assert (nothing.rank, nothing.scientific, nothing.how, nothing.score) == (None, None, "unresolved", 0.0)
+    assert [name.label for name in index.names(Filter(label="great tit"))] == ["Great Tit"]
+
+
+def test_only_labels_count(tmp_path: Path) -> None:
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(photos(tmp_path / "photos", {"Great Tit": 2}), labels="none")
+        assert index.names() == []
+        index.label({1: "Blue Tit"})
+        assert [(name.label, name.photos) for name in index.names()] == [("Blue Tit", 1)]
+
+
+def test_what_is_said_of_names_counts_until_something_else_is_said(index: Index, tmp_path: Path) -> None:
+    table = said(tmp_path, "name,species\nmandrin duck,Wood Duck\nTEAL DUCK,\n")
+    generation = index._catalog.get_state("generation")
+    assert index.set_names(table) == 2
+    assert index._catalog.get_state("generation") > generation
+    names = known(index)
+    assert (names["MANDRIN DUCK"].scientific, names["MANDRIN DUCK"].how) == ("Aix sponsa", "override")
+    assert (names["TEAL DUCK"].rank, names["TEAL DUCK"].how) == (None, "override")
+    with birdsearch.open(index.path, backbone=FakeBackbone()) as again:
+        assert known(again) == names
+    assert index.set_names(said(tmp_path, "name,species\nOSTRICH,Common Ostrich\n")) == 1
+    assert known(index)["MANDRIN DUCK"].how == "guess"
+    assert known(index)["OSTRICH"].candidates == ("Struthio camelus",)
+    for nothing in ("name,species\n", ""):
+        assert index.set_names(said(tmp_path, nothing)) == 0
+        assert all(name.how != "override" for name in index.names())
+    assert index.verify().ok
+
+
+def test_a_wrong_table_changes_nothing(index: Index, tmp_path: Path) -> None:
+    index.set_names(said(tmp_path, "name,species\nTEAL DUCK,Baikal Teal\n"))
+    with pytest.raises(InputFileError, match=r"line 3: AviList has no bird called 'Grat Tit'"):
+        index.set_names(said(tmp_path, "name,species\nOSTRICH,Emu\nTEAL DUCK,Grat Tit\n"))
+    assert known(index)["TEAL DUCK"].scientific == "Sibirionetta formosa"
+    assert known(index)["OSTRICH"].how != "override"
+
+
+def test_a_name_that_no_photo_bears_is_mentioned(
+    index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert index.set_names(said(tmp_path, "name,species\nMANDARINE,Mandarin Duck\nOSTRICH,Emu\n")) == 2
+    assert "no label of this index: 1 (MANDARINE)" in caplog.text
+
+
+def test_the_audit_hears_the_backbone_in_the_words_that_were_said(tmp_path: Path) -> None:
+    classes = ("Parus major", "Cyanistes caeruleus")
+    certain = classifying(classes, np.zeros((2, 16), np.float32), np.array([2, 0], np.float32))
+    with labelled(tmp_path, {"Great Tit": 4, "my blue ones": 4}, certain) as index:
+
+        def disagreeing() -> set[str]:
+            suspects = index.audit().suspects
+            return {s.label for s in suspects if any("backbone disagrees" in reason for reason in s.reasons)}
+
+        assert disagreeing() == set()
+        index.set_names(said(tmp_path, "name,species\nmy blue ones,Eurasian Blue Tit\n"))
+        assert disagreeing() == {"my blue ones"}
+
+
+# Tables
+
+
+@pytest.mark.parametrize(
+    ("row", "means"),
+    [
+        ("MANDRIN DUCK,Aix galericulata", None),  # as birdsearch guesses
+        ("MANDRIN DUCK,Mandarin Duck", None),
+        ("MANDRIN DUCK,Wood Duck", "Wood Duck"),
+        ("MANDRIN DUCK,", ""),
+        ("garden misc,", None),
+        ("garden misc,Emu,more", "Emu"),
+        ("OSTRICH,Struthio", None),  # the group that it is taken for
+        ("OSTRICH,Struthio camelus", "Struthio camelus"),
+        ("OSTRICH,", ""),
+        (f"{FOX},Vulpes vulpes", None),  # no bird, but what the name itself says
+        ("ANHINGA,Anhinga anhinga", None),
+        (",", None),
+    ],
+)
+def test_lines_count_where_they_say_something_new(row: str, means: str | None, tmp_path: Path) -> None:
+    table = said(tmp_path, f"name,species\n{row}\n")
+    assert read_overrides(table) == ({} if means is None else {row.split(",")[0]: means})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,species\nfox,Vulpes vulpes\n", "line 2: AviList has no bird called 'Vulpes vulpes'"),
+        (f"name,species\nfox,{FOX}\n", "line 2: AviList has no bird"),
+        ("name,species\n ,Emu\n", "line 2: no name that means 'Emu'"),
+        ("name,species\nOSTRICH,Emu\nostrich,Struthio\n", "line 3: 'ostrich' is 'Struthio', but line 2"),
+        ("name,species\nOSTRICH,Struthio\nostrich,Emu\n", "line 3: 'ostrich' is 'Emu', but line 2"),
+        ("name,species\nOSTRICH,Emu\nOSTRICH,\n", "say the same of both"),
+        ("name,bird\nOSTRICH,Emu\n", "no columns name and species"),
+    ],
+)
+def test_tables_that_cannot_be_meant(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match=message):
+        read_overrides(said(tmp_path, text))
+
+
+def test_tables_as_spreadsheets_save_them(tmp_path: Path) -> None:
+    table = tmp_path / "said.csv"
+    table.write_bytes('\ufeffname;photos;species\r\nOSTRICH;1;Emu\r\n"a;b";2;Common Emu\r\n'.encode())
+    assert read_overrides(table) == {"OSTRICH": "Emu", "a;b": "Common Emu"}
+
+
+def test_names_without_a_letter_are_not_one_name() -> None:
+    meant = resolve_module.resolve_many(["🐦", "???"], overrides={"🐦": "Emu"})
+    assert [one.rank for one in meant] == ["species", None]
+
+
+def test_is_listed_is_what_resolve_calls_exact() -> None:
+    spelled = ("parus major", "001.Great_Tit", "Great Tit (adult)", "Anatidae", "Great Tits", "n01530575", "")
+    for name in (*LABELS, *spelled):
+        assert is_listed(name) == (resolve(name).how == "exact"), name
+
+
+# The command
+
+
+def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path) -> None:
+    answer = run("names", "--csv", "--index", index.path)
+    assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "how", "candidates"]
+    rows = {row["name"]: row for row in answer.rows}
+    assert set(rows) == set(LABELS)
+    assert rows["OSTRICH"]["species"] == "Struthio"
+    assert "; " in rows["OSTRICH"]["candidates"]
+    assert f"birdsearch names --from FILE --index {index.path}" in answer.err
+    table = said(tmp_path, answer.out)
+    assert "meaning of their own: 0" in run("names", "--from", table, "--index", index.path).err
+    rows["MANDRIN DUCK"]["species"] = "Wood Duck"
+    rows["TEAL DUCK"]["species"] = ""
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(answer.rows[0]))
+        writer.writeheader()
+        writer.writerows(rows.values())
+    answer = run("names", "--from", table, "--csv", "--guessed", "--index", index.path)
+    assert "meaning of their own: 2" in answer.err
+    rows = {row["name"]: row for row in answer.rows}
+    assert rows["MANDRIN DUCK"]["how"] == rows["TEAL DUCK"]["how"] == "override"
+    # What was taken in is part of the table, short as it may be, so that giving it back loses nothing.
+    before = index.names()
+    run("names", "--from", said(tmp_path, answer.out), "--index", index.path)
+    assert index.names() == before
+
+
+def test_names_as_a_table_and_as_json(index: Index) -> None:
+    out = run("names", "--index", index.path).out
+    lines = out.splitlines()
+    assert lines[0].split() == ["name", "photos", "rank", "species", "english", "how"]
+    assert lines[1].split() == ["garden,", "misc", "1", "unresolved"]
+    assert lines[-1] == "6 names: 3 guess, 2 exact, 1 unresolved"
+    assert "Parus major" in out
+    guessed = run("names", "--guessed", "--index", index.path).out
+    assert "Parus major" not in guessed
+    assert "Aix galericulata" in guessed
+    assert run("names", "--json", "--index", index.path).json == json.loads(json.dumps(as_json(index.names())))
+    run("names", "--json", "--csv", "--index", index.path, code=2)
+
+
+def test_names_of_an_index_without_labels(tmp_path: Path) -> None:
+    with birdsearch.create(tmp_path / "indexes" / "own", backbone=FakeBackbone()) as index:
+        index.add(photos(tmp_path / "photos", {"Great Tit": 1}), labels="none")
+    answer = run("names", "--index", "own")
+    assert "no photo has a label" in answer.out
+    assert "--labels folder" in answer.err
+
+
+def test_index_tells_of_labels_that_avilist_does_not_have(index: Index, tmp_path: Path) -> None:
+    words = "names that AviList does not have: 4 (MANDRIN DUCK, OSTRICH, TEAL DUCK, …)"
+    told = run("index", "photos", "--labels", "folder", "--json", "--index", index.path)
+    assert words in told.err
+    assert told.json["unchanged"] == sum(LABELS.values())
+    assert "AviList" not in run("index", "photos", "--index", index.path).err
+    table = said(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
+    index.set_names(table)
+    assert "does not have: 3 (MANDRIN" in run("index", "photos", "--labels", "folder", "--index", index.path).err
+    index.set_names(said(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
+    assert "AviList" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
+    assert "AviList" not in run("index", "photos", "--labels", "none", "--index", index.path).err

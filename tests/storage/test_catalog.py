@@ -1,0 +1,313 @@
+"""The catalog: its migrations make its tables, its folders may grow together, and old formats open for ever."""
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+import birdsearch
+from birdsearch import Filter, Photo, migrations
+from birdsearch.errors import IndexUnwritableError
+from birdsearch.files import Under
+from birdsearch.records import Prediction
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
+from birdsearch.storage.catalog.database import NEWEST
+from birdsearch.storage.catalog.tables import metadata
+from birdsearch.storage.folder import FORMAT
+from tests.support import DATA, frozen_index
+from tests.support.drawing import bird, write
+
+FORMATS = sorted(DATA.glob("format-*.zip"))
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> "Catalog":
+    """An empty catalog."""
+    made = Catalog(tmp_path / "catalog.sqlite")
+    made.upgrade()
+    return made
+
+
+def entry(photo_id: int, path: str, **values: object) -> Entry:
+    """A photo as a run commits it."""
+    photo = Photo(photo_id, path, sha256=f"{photo_id:064x}", **values)  # type: ignore[arg-type]
+    return Entry(photo, known=False, region_id=photo_id)
+
+
+def commit(catalog: Catalog, *entries: Entry, part: int = 1) -> None:
+    """Commit photos whose roots are settled."""
+    catalog.commit(Batch(entries=list(entries), part=PartRow(part, len(entries), "", "torch fp32 on cpu")))
+
+
+def paths(catalog: Catalog) -> dict[int | None, str]:
+    """Id -> path."""
+    return {photo.id: photo.path for photo in catalog.photos(catalog.photo_ids())}
+
+
+# Tables
+
+
+def test_the_migrations_make_exactly_the_tables_of_the_code(catalog: Catalog) -> None:
+    with catalog.transaction() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_constraints_that_a_comparison_does_not_see_are_there_too(catalog: Catalog) -> None:
+    with catalog.transaction() as connection:
+        made: dict[str, str] = dict(
+            connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
+        )
+        columns = {name: connection.exec_driver_sql(f"PRAGMA table_info({name})").all() for name in metadata.tables}
+    for name in ("photos", "parts", "regions"):
+        assert "AUTOINCREMENT" in made[name]
+    for name in ("regions", "labels", "predictions"):
+        assert "ON DELETE CASCADE" in made[name]
+    for table in metadata.tables.values():
+        key = {column[1] for column in columns[table.name] if column[5]}
+        assert key == {column.name for column in table.primary_key}
+
+
+def test_newest_is_the_last_migration_and_they_form_one_line() -> None:
+    steps = []
+    for path in sorted((Path(migrations.__file__).parent / "versions").glob("[0-9]*.py")):
+        text = path.read_text()
+        before = re.search(r'^down_revision = (?:"(\w+)"|None)$', text, re.MULTILINE)
+        steps.append((re.findall(r'^revision = "(\w+)"$', text, re.MULTILINE)[0], before and before.group(1)))
+    assert [revision for revision, _ in steps] == [f"{n:04d}" for n in range(1, len(steps) + 1)]
+    assert [before for _, before in steps] == [None, *(revision for revision, _ in steps[:-1])]
+    assert steps[-1][0] == NEWEST
+
+
+def test_upgrade_twice_changes_nothing(catalog: Catalog) -> None:
+    assert catalog.version() == NEWEST
+    catalog.upgrade()
+    assert catalog.version() == NEWEST
+    assert catalog.integrity_problems() == []
+
+
+def test_a_catalog_is_a_wal_database_that_syncs(catalog: Catalog) -> None:
+    with catalog.transaction() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+# Folders
+
+
+def test_a_folder_above_takes_over_those_below(catalog: Catalog) -> None:
+    for folder in (b"/photos/2024", b"/photos/2023/may", b"/photos2"):
+        catalog.settle_root(folder)
+    commit(
+        catalog,
+        entry(1, "/photos/2024/a.jpg"),
+        entry(2, "/photos/2023/may/a.jpg"),
+        entry(3, "/photos2/a.jpg"),
+        entry(4, "/photos/2024/deep/b \udcff.jpg"),
+    )
+    before = paths(catalog)
+    catalog.settle_root(b"/photos")
+    assert sorted(catalog.roots().values()) == [b"/photos", b"/photos2"]
+    assert paths(catalog) == before
+    catalog.settle_root(b"/photos/2024")
+    assert sorted(catalog.roots().values()) == [b"/photos", b"/photos2"]
+    assert catalog.photo_ids(Filter(under="/photos/2024")) == [1, 4]
+    catalog.settle_root(b"/")
+    assert list(catalog.roots().values()) == [b"/"]
+    assert paths(catalog) == before
+    assert catalog.photo_ids(Filter(under="/photos")) == [1, 2, 4]
+    assert catalog.integrity_problems() == []
+
+
+def test_roots_in_use_are_those_with_photos(catalog: Catalog) -> None:
+    catalog.settle_root(b"/photos")
+    catalog.settle_root(b"/empty")
+    commit(catalog, entry(1, "/photos/a.jpg"))
+    assert catalog.roots_in_use() == [b"/photos"]
+
+
+def test_under_knows_folders_files_and_the_root() -> None:
+    under = Under([b"/photos", b"/a/b.jpg"])
+    for path in (b"/photos", b"/photos/x/y.jpg", b"/a/b.jpg"):
+        assert path in under
+    for path in (b"/photos2/x.jpg", b"/a", b"/", b"/a/b.jpg2"):
+        assert path not in under
+    assert b"/anything" in Under([b"/"])
+
+
+# Photos
+
+
+def test_a_photo_comes_back_as_it_was(catalog: Catalog) -> None:
+    catalog.settle_root(b"/photos")
+    guesses = (Prediction("Wren", 0.75, 1, "species", "01_wren"), Prediction(None, 0.25, 2, "ImageNet", "kite"))
+    wanted = Photo(
+        1,
+        "/photos/Zaunk\udcf6nig.jpg",
+        sha256="a" * 64,
+        phash="ffffffffffffffff",
+        size=2**40,
+        mtime_ns=1_700_000_000_123_456_789,
+        width=8000,
+        height=6000,
+        format="JPEG",
+        taken_at="2024-05-17T06:07:08.42",
+        taken_offset="+02:00",
+        camera="Canon EOS R5",
+        camera_serial="0123",
+        lens="100-500",
+        latitude=-33.858,
+        longitude=151.21,
+        observer="Ana Núñez",
+        notes="windy",
+        rating=4,
+        species="Wren",
+        species_source="prediction",
+        predictions=guesses,
+    )
+    commit(catalog, Entry(wanted, False, 1))
+    assert catalog.photos([1]) == [wanted]
+
+
+@pytest.mark.parametrize(
+    "phash", ["0000000000000000", "7fffffffffffffff", "8000000000000000", "ffffffffffffffff", None]
+)
+def test_hashes_of_64_bits_fit(catalog: Catalog, phash: str | None) -> None:
+    catalog.settle_root(b"/photos")
+    commit(catalog, entry(1, "/photos/a.jpg", phash=phash))
+    assert catalog.photos([1])[0].phash == phash
+
+
+def test_ids_are_never_used_twice(catalog: Catalog) -> None:
+    catalog.settle_root(b"/photos")
+    commit(catalog, entry(1, "/photos/a.jpg"), entry(2, "/photos/b.jpg"))
+    catalog.remove([1, 2])
+    catalog.drop_part(1)
+    assert catalog.next_ids() == (3, 3)
+    assert catalog.next_part() == 2
+
+
+def test_removal_takes_everything_of_a_photo_along(catalog: Catalog) -> None:
+    catalog.settle_root(b"/photos")
+    guess = Prediction("Wren", 0.75, 1, "species", "01_wren")
+    commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)), entry(2, "/photos/b.jpg"))
+    catalog.commit(Batch(labels={1: ("csv", "Wren")}))
+    catalog.remove([1])
+    with catalog.transaction() as connection:
+        for name in ("photos", "regions", "labels", "predictions"):
+            key = "id" if name == "photos" else "photo_id"
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {name} WHERE {key} = 1").scalar() == 0
+
+
+def test_labels_count_in_order_of_authority(catalog: Catalog) -> None:
+    catalog.settle_root(b"/photos")
+    guess = Prediction("Kite", 0.75, 1, "species", "kite")
+    commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)))
+
+    def species() -> tuple[str | None, str | None, str | None]:
+        photo = catalog.photos([1])[0]
+        return photo.label, photo.species, photo.species_source
+
+    assert species() == (None, "Kite", "prediction")
+    catalog.commit(Batch(labels={1: ("folder", "Wren")}))
+    assert species() == ("Wren", "Wren", "label")
+    with sqlite3.connect(catalog.path) as database:
+        database.execute("INSERT INTO labels (photo_id, source, species) VALUES (1, 'correction', 'Robin')")
+    database.close()
+    catalog.commit(Batch(labels={1: ("csv", "Marsh Wren")}))
+    assert species() == ("Robin", "Robin", "label")
+    assert catalog.label_sources_of([1]) == ["correction"]
+    catalog.commit(Batch(labels={1: None}))
+    assert species() == ("Robin", "Robin", "label")
+    assert catalog.unsettled() == []
+
+
+def test_many_ids_at_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("birdsearch.storage.catalog.database._CHUNK", 7)
+    catalog.settle_root(b"/photos")
+    commit(catalog, *(entry(n, f"/photos/{n}.jpg") for n in range(1, 31)))
+    wanted = [30, 1, 15, 15, 2]
+    assert [photo.id for photo in catalog.photos(wanted)] == wanted
+    assert catalog.visible(range(1, 31)) == {n: n for n in range(1, 31)}
+    catalog.remove(list(range(1, 21)))
+    assert catalog.count() == 10
+
+
+def test_a_commit_is_all_or_nothing(catalog: Catalog) -> None:
+    catalog.settle_root(b"/photos")
+    commit(catalog, entry(1, "/photos/a.jpg"))
+    generation = catalog.get_state("generation")
+    with pytest.raises(Exception, match="UNIQUE"):
+        commit(catalog, entry(2, "/photos/b.jpg"), entry(3, "/photos/a.jpg"), part=2)
+    assert (catalog.photo_ids(), len(catalog.parts()), catalog.get_state("generation")) == ([1], 1, generation)
+
+
+def test_a_full_disk_is_told_as_such(catalog: Catalog) -> None:
+    catalog.settle_root(b"/photos")
+    with catalog.transaction() as connection:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(IndexUnwritableError, match=r"full.*make room"):
+        commit(catalog, *(entry(n, f"/photos/{n}.jpg", notes="x" * 500) for n in range(1, 1000)))
+    assert catalog.photo_ids() == []
+
+
+# Formats
+
+
+def thawed(path: Path, target: Path) -> Path:
+    """Unpack a frozen index."""
+    shutil.unpack_archive(path, target)
+    return target
+
+
+def test_there_is_a_frozen_index_of_every_format() -> None:
+    assert [path.name for path in FORMATS] == [f"format-{n}.zip" for n in range(1, FORMAT + 1)]
+    assert all(path.stat().st_size < 100_000 for path in FORMATS)
+
+
+def without_later_fields(found: Any, expected: Any) -> Any:
+    """What was found, but for fields of records that came later."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        return {name: without_later_fields(found[name], expected[name]) for name in found if name in expected}
+    if isinstance(found, list) and isinstance(expected, list) and len(found) == len(expected):
+        return [without_later_fields(one, other) for one, other in zip(found, expected, strict=True)]
+    return found
+
+
+@pytest.mark.parametrize("path", FORMATS, ids=lambda path: path.stem)
+def test_an_index_of_an_old_format_answers_as_it_did(path: Path, tmp_path: Path) -> None:
+    place = thawed(path, tmp_path)
+    expected = json.loads((place / "expected.json").read_text())
+    with birdsearch.open(place / "index", backbone=frozen_index.backbone()) as index:
+        found = json.loads(json.dumps(frozen_index.answers(index)))
+        assert np.allclose(found.pop("probabilities"), expected.pop("probabilities"), atol=1e-4)
+        matches, wanted = found.pop("matches"), expected.pop("matches")
+        assert [photo_id for photo_id, _ in matches] == [photo_id for photo_id, _ in wanted]
+        assert np.allclose([score for _, score in matches], [score for _, score in wanted], atol=1e-4)
+        assert without_later_fields(found, expected) == expected
+        assert index.verify().problems == ()
+        assert "\udcff" in "".join(photo.path for photo in index.photos())
+        assert not any(os.path.exists(photo.path) for photo in index.photos())
+
+
+@pytest.mark.parametrize("path", FORMATS, ids=lambda path: path.stem)
+def test_an_index_of_an_old_format_takes_new_photos(path: Path, tmp_path: Path) -> None:
+    place = thawed(path, tmp_path)
+    photo = write(tmp_path / "photos" / "new.jpg", bird(50, 80, 60))
+    with birdsearch.open(place / "index", backbone=frozen_index.backbone()) as index:
+        before = len(index)
+        assert index.add(photo).added == 1
+        assert len(index) == before + 1
+        assert index.search(photo, 1)[0].photo.path == str(photo)
+        assert index.verify().problems == ()

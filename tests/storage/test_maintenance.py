@@ -1,0 +1,312 @@
+"""Verify names each breach of the format; repair mends it and embeds only what it must."""
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import birdsearch
+from birdsearch import Index
+from birdsearch.errors import IndexDamagedError, IndexMissingError, IndexVersionError
+from birdsearch.opening import restore
+from tests.support import frozen_index
+from tests.support.drawing import bird, write
+from tests.support.fake_backbone import FakeBackbone
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twelve photos in two folders."""
+    folder = tmp_path / "photos"
+    for seed in range(12):
+        write(folder / ("a" if seed < 9 else "b") / f"{seed}.jpg", bird(seed, 80, 60))
+    return folder
+
+
+@pytest.fixture
+def index(tmp_path: Path, photos: Path, fake: FakeBackbone) -> Iterator[Index]:
+    """An index of two parts: nine photos in the first, three in the second."""
+    with birdsearch.create(tmp_path / "index", backbone=frozen_index.backbone(fake)) as made:
+        made.add(photos / "a")
+        made.add(photos / "b")
+        assert made.verify().problems == ()
+        fake.embedded = 0
+        yield made
+
+
+def part(index: Index, number: int) -> Path:
+    """The file of a part."""
+    return index.path / "vectors" / f"{number:08d}.parquet"
+
+
+def flip(path: Path, offset: int) -> None:
+    """Change one byte."""
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 0xFF
+    path.write_bytes(data)
+
+
+def change(index: Index, statement: str) -> None:
+    """Alter the catalog behind the index's back."""
+    with sqlite3.connect(index.path / "catalog.sqlite") as database:
+        database.execute(statement)
+    database.close()
+
+
+def found_by_all(index: Index) -> None:
+    """Every photo is found by its own picture, with the vector of that picture."""
+    for photo in index.photos():
+        assert index.search(photo.path, 1)[0].photo.id == photo.id
+
+
+def test_a_sound_index_is_sound_and_repair_does_nothing(index: Index, fake: FakeBackbone) -> None:
+    assert index.verify() == birdsearch.VerifyReport(ok=True)
+    assert index.repair() == []
+    assert fake.embedded == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "damage", "words", "embedded"),
+    [
+        (1, lambda path: path.unlink(), "00000001.parquet is missing", 9),
+        (2, lambda path: path.unlink(), "00000002.parquet is missing", 3),
+        (2, lambda path: flip(path, 200), "00000002.parquet does not have the checksum", 3),
+        (2, lambda path: path.write_bytes(b""), "00000002.parquet does not have the checksum", 3),
+        (1, lambda path: path.write_bytes(path.read_bytes()[:500]), "00000001.parquet does not have the checksum", 9),
+    ],
+)
+def test_a_damaged_part_is_named_and_only_its_photos_are_embedded_again(
+    index: Index,
+    photos: Path,
+    fake: FakeBackbone,
+    number: int,
+    damage: Callable[[Path], None],
+    words: str,
+    embedded: int,
+) -> None:
+    before = index.photos()
+    vectors = index.vectors([photo.id for photo in before if photo.id])
+    damage(part(index, number))
+    report = index.verify()
+    assert not report.ok
+    assert len(report.problems) == 1
+    assert words in report.problems[0]
+    assert index.repair()
+    assert index.verify().problems == ()
+    assert fake.embedded == embedded
+    assert index.photos() == before
+    assert np.allclose(index.vectors([photo.id for photo in before if photo.id]), vectors)
+    found_by_all(index)
+
+
+def test_rows_that_are_not_the_catalogs(index: Index, photos: Path, fake: FakeBackbone) -> None:
+    change(index, "UPDATE regions SET row = 2 - row WHERE part_id = 2")
+    assert any("does not hold region" in problem for problem in index.verify().problems)
+    index.repair()
+    assert index.verify().problems == ()
+    assert fake.embedded == 3
+    found_by_all(index)
+
+
+def test_a_row_number_beyond_the_part(index: Index, photos: Path) -> None:
+    change(index, "UPDATE regions SET row = 99 WHERE id = 12")
+    assert any("does not hold region 12 in row 99" in problem for problem in index.verify().problems)
+    with pytest.raises(IndexDamagedError, match="birdsearch repair"):
+        index.vectors([12])
+    index.repair()
+    assert index.verify().problems == ()
+
+
+def test_a_part_of_another_index(index: Index, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(part(index, 1), part(index, 2))
+    assert "checksum" in " ".join(index.verify().problems)
+    index.repair()
+    assert index.verify().ok
+    found_by_all(index)
+
+
+def test_photos_whose_vectors_are_lost_while_their_files_are_away(
+    index: Index, photos: Path, fake: FakeBackbone
+) -> None:
+    part(index, 2).unlink()
+    (photos / "b").rename(photos.parent / "unmounted")
+    done = index.repair()
+    assert any("3 photos have lost their vector" in line for line in done)
+    assert len([p for p in index.verify().problems if "has no vector" in p]) == 3
+    (photos.parent / "unmounted").rename(photos / "b")
+    report = index.add(photos)
+    assert (report.changed, report.unchanged, report.failed) == (3, 9, ())
+    assert index.verify().problems == ()
+    assert fake.embedded == 3
+    # The new part must not take the number of the lost one, which the engine believes to hold.
+    found_by_all(index)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "half", "empty", "text"])
+def test_a_damaged_engine_costs_nothing_but_itself(index: Index, photos: Path, fake: FakeBackbone, damage: str) -> None:
+    engine = index.path / "vectors.faiss"
+    data = engine.read_bytes()
+    if damage == "flipped":
+        flip(engine, 300)
+    else:
+        engine.write_bytes({"half": data[: len(data) // 2], "empty": b"", "text": b"nothing"}[damage])
+    assert any("vectors.faiss" in problem for problem in index.verify().problems)
+    if damage != "flipped":
+        with birdsearch.open(index.path) as reader:
+            assert len(reader.search(reader.photos()[0], 20)) == 11
+    assert index.repair() == ["built the engine anew"]
+    assert index.verify().ok
+    assert fake.embedded == 0
+    found_by_all(index)
+
+
+def test_an_engine_that_is_missing_is_no_breach(index: Index, photos: Path, fake: FakeBackbone) -> None:
+    (index.path / "vectors.faiss").unlink()
+    assert index.verify().ok
+    found_by_all(index)
+    index.repair()
+    assert (index.path / "vectors.faiss").exists()
+
+
+def test_an_engine_of_another_index(index: Index, photos: Path, tmp_path: Path) -> None:
+    with birdsearch.create(tmp_path / "other", backbone=FakeBackbone()) as other:
+        other.add(photos / "b")
+    shutil.copy(tmp_path / "other" / "vectors.faiss", index.path)
+    assert any("belongs to another index" in problem for problem in index.verify().problems)
+    with birdsearch.open(index.path) as reader:
+        assert len(reader.search(reader.photos()[0], 20)) == 11
+    index.repair()
+    assert index.verify().ok
+
+
+def test_an_older_engine_put_back_is_no_breach(index: Index, photos: Path, fake: FakeBackbone) -> None:
+    old = (index.path / "vectors.faiss").read_bytes()
+    write(photos / "b" / "20.jpg", bird(20, 80, 60))
+    index.add(photos)
+    (index.path / "vectors.faiss").write_bytes(old)
+    assert index.verify().ok
+    with birdsearch.open(index.path, backbone=index.backbone) as reader:
+        assert reader.search(photos / "b" / "20.jpg", 1)[0].score == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["missing", "flipped", "text"])
+def test_a_damaged_classifier_is_written_again(index: Index, fake: FakeBackbone, damage: str) -> None:
+    before = index.probabilities([1, 2])
+    path = index.path / "classifier.npz"
+    if damage == "missing":
+        path.unlink()
+    elif damage == "flipped":
+        flip(path, 400)
+    else:
+        path.write_text("nothing")
+    assert any("classifier.npz" in problem for problem in index.verify().problems)
+    assert index.repair() == ["wrote the classifier again from the backbone"]
+    assert index.verify().ok
+    assert np.array_equal(index.probabilities([1, 2]), before)
+    assert fake.embedded == 0
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[]", '{"format": 1}', '{"format": 1, "id": 1, "backbone": {}}', b"\xff"]
+)
+def test_a_damaged_index_json_is_written_again_from_the_catalog(
+    index: Index, photos: Path, fake: FakeBackbone, text: str | bytes | None
+) -> None:
+    path = index.path / "index.json"
+    before = json.loads(path.read_text())
+    if text is None:
+        path.unlink()
+    else:
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(IndexDamagedError, match=r"index\.json.*run `birdsearch repair --index"):
+        birdsearch.open(index.path)
+    with pytest.raises((IndexDamagedError, birdsearch.errors.IndexExistsError)):
+        birdsearch.create(index.path, backbone=fake)
+    assert restore(index.path) == ["wrote index.json again from the catalog"]
+    assert json.loads(path.read_text()) == before
+    with birdsearch.open(index.path, backbone=index.backbone) as again:
+        assert again.verify().ok
+        found_by_all(again)
+
+
+def test_an_altered_index_json_is_found_and_put_right(index: Index, photos: Path) -> None:
+    path = index.path / "index.json"
+    before = json.loads(path.read_text())
+    path.write_text(json.dumps({**before, "backbone": {**before["backbone"], "dim": 15}}))
+    with birdsearch.open(index.path) as altered:
+        assert any("index.json is not what the catalog remembers" in p for p in altered.verify().problems)
+        assert altered.repair() == ["wrote index.json again from the catalog"]
+        assert altered.verify().ok
+        assert len(altered.search(altered.photos()[0], 20)) == 11
+    assert json.loads(path.read_text()) == before
+
+
+def test_restore_leaves_alone_what_it_must_not_touch(index: Index, tmp_path: Path) -> None:
+    assert restore(index.path) == []
+    path = index.path / "index.json"
+    newer = {**json.loads(path.read_text()), "format": 99}
+    path.write_text(json.dumps(newer))
+    with pytest.raises(IndexVersionError):
+        restore(index.path)
+    assert json.loads(path.read_text()) == newer
+    with pytest.raises(IndexMissingError):
+        restore(tmp_path / "nowhere")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_label_that_no_record_gives(index: Index) -> None:
+    change(index, "UPDATE photos SET species = 'Dodo' WHERE id = 3")
+    assert index.verify().problems == ("photo 3 shows a label or species that its records do not give",)
+    index.repair()
+    assert index.verify().ok
+    assert index.photo(3).species != "Dodo"
+
+
+def test_a_broken_catalog_is_named_and_not_trusted(index: Index) -> None:
+    index.close()
+    path = index.path / "catalog.sqlite"
+    data = bytearray(path.read_bytes())
+    for page in range(3, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 600] = b"\xaa" * 600
+    path.write_bytes(data)
+    try:
+        with birdsearch.open(index.path) as again:
+            report = again.verify()
+        assert not report.ok
+        assert all("catalog.sqlite" in problem for problem in report.problems)
+    except IndexDamagedError as error:
+        assert "Restore it from a backup" in str(error)  # noqa: PT017
+
+
+def test_leftovers_of_a_killed_writer_go_with_the_next(index: Index, photos: Path) -> None:
+    shutil.copy(part(index, 1), part(index, 3))
+    (index.path / "vectors" / "00000004.parquet.unfinished").write_bytes(b"half")
+    (index.path / "index.json.unfinished").write_bytes(b"half")
+    (index.path / "vectors.faiss.unfinished").write_bytes(b"half")
+    assert index.verify().ok
+    assert index.add(photos).unchanged == 12
+    assert sorted(p.name for p in (index.path / "vectors").iterdir()) == [part(index, 1).name, part(index, 2).name]
+    assert not [p for p in index.path.iterdir() if p.name.endswith(".unfinished")]
+
+
+def test_a_mostly_removed_engine_is_built_anew(index: Index, photos: Path) -> None:
+    before = (index.path / "vectors.faiss").stat().st_size
+    index.remove(birdsearch.Filter(under=str(photos / "a")))
+    assert (index.path / "vectors.faiss").stat().st_size < before
+    assert len(index.search(index.photos()[0], 20)) == 2
+    assert index.verify().ok
+
+
+def test_repair_counts_a_photo_that_has_changed_or_broken_since(index: Index, photos: Path, fake: FakeBackbone) -> None:
+    part(index, 2).unlink()
+    write(photos / "b" / "9.jpg", bird(30, 90, 60))
+    (photos / "b" / "10.jpg").write_bytes(b"\xff\xd8\xff" + bytes(50))
+    index.repair()
+    assert fake.embedded == 2
+    assert len(index) == 11
+    assert [Path(failure.path).name for failure in index.failures()] == ["10.jpg"]
+    found_by_all(index)

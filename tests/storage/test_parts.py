@@ -1,0 +1,112 @@
+"""Parts: written whole or not at all, read back exactly, refused where they are not what was written."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from birdsearch.errors import IndexDamagedError
+from birdsearch.files import sha256_of
+from birdsearch.storage import parts
+from birdsearch.storage.parts import Part, PartReader, file_of
+
+
+def part(rows: int = 5, dim: int = 4, seed: int = 0) -> Part:
+    """Some unit rows with their norms."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(rows, dim))
+    norms = np.linalg.norm(vectors, axis=1)
+    return Part(np.arange(rows) + 100, (vectors / norms[:, None]).astype(np.float32), norms.astype(np.float32))
+
+
+def test_a_part_comes_back_exactly_with_its_checksum(tmp_path: Path) -> None:
+    wanted = part()
+    path = file_of(tmp_path, 7)
+    assert path.name == "00000007.parquet"
+    sha256 = parts.write(path, wanted)
+    assert sha256 == sha256_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+    found = parts.read(path)
+    for name in ("region_ids", "vectors", "norms"):
+        assert np.array_equal(getattr(found, name), getattr(wanted, name))
+    assert (found.region_ids.dtype, found.vectors.dtype, found.norms.dtype) == tuple(
+        map(np.dtype, ("int64", "float32", "float32"))
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["00000007.parquet"]
+
+
+def test_a_part_is_plain_parquet_with_the_three_columns_of_the_format(tmp_path: Path) -> None:
+    parts.write(file_of(tmp_path, 1), part(rows=3, dim=4))
+    table = pq.read_table(file_of(tmp_path, 1))
+    assert table.schema.names == ["region_id", "vector", "norm"]
+    assert (table["vector"].type.list_size, table.num_rows) == (4, 3)
+    assert table.schema.metadata[b"dim"] == b"4"
+
+
+def test_rows_come_one_by_one_out_of_many_parts(tmp_path: Path) -> None:
+    stored = {number: part(seed=number) for number in (1, 2, 3)}
+    for number, some in stored.items():
+        parts.write(file_of(tmp_path, number), some)
+    reader = PartReader(tmp_path)
+    for number, row in ((1, 0), (1, 4), (3, 2), (2, 1), (1, 3)):
+        vector, norm = reader.row(number, row)
+        assert np.array_equal(vector, stored[number].vectors[row])
+        assert norm == pytest.approx(float(stored[number].norms[row]))
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "text", "foreign"])
+def test_a_damaged_part_says_what_to_do(tmp_path: Path, damage: str) -> None:
+    path = file_of(tmp_path, 1)
+    parts.write(path, part())
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "foreign":
+        pq.write_table(pq.ParquetFile(_foreign(tmp_path)).read(), path)
+    elif damage != "missing":
+        path.write_bytes({"empty": b"", "half": data[: len(data) // 2], "text": b"PAR1 not really PAR1"}[damage])
+    with pytest.raises(IndexDamagedError, match=r"00000001\.parquet cannot be read.*birdsearch repair"):
+        parts.read(path)
+
+
+def _foreign(folder: Path) -> Path:
+    import pyarrow as pa
+
+    pq.write_table(pa.table({"region_id": [1], "vector": [1.0]}), folder / "foreign.parquet")
+    return folder / "foreign.parquet"
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    parts.write_durably(path, b"old")
+
+    def fail(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        parts.write_durably(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_write_reaches_the_disk_before_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    calls: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(handle: int) -> None:
+        calls.append("fsync")
+        fsync(handle)
+
+    def renamed(self: Path, target: Path) -> Path:
+        calls.append("rename")
+        return replace(self, target)
+
+    monkeypatch.setattr("os.fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
+    parts.write_durably(tmp_path / "file", b"new")
+    assert calls == ["fsync", "rename", "fsync"]

@@ -1,0 +1,29 @@
+"""Small file systems of a test's own, where the system lets us make them."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import ROOT
+
+APART = ["unshare", "--mount", "--map-root-user"]  # what is mounted there is mounted nowhere else
+
+
+def call_where_disks_mount(check: Callable[[Path], None], folder: Path) -> None:
+    """Call a function of a test module in a process that may mount disks in `folder`; skip where none may."""
+    (folder / "try").mkdir()
+    try:
+        mount = ["mount", "-t", "tmpfs", "tmpfs", str(folder / "try")]
+        subprocess.run([*APART, *mount], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this system lets nobody mount a small file system")
+    code = f"""
+from pathlib import Path
+from {check.__module__} import {check.__name__}
+{check.__name__}(Path({str(folder)!r}))
+"""
+    done = subprocess.run([*APART, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,58 @@
+"""A backbone for tests in which the network does not matter: instant, deterministic, and it counts its work."""
+
+import time
+
+import numpy as np
+
+from birdsearch.backbones.backbone import Backbone, Facts
+from birdsearch.backbones.custom import OwnNetwork
+from birdsearch.records import Classifier, Pixels, Vectors
+from birdsearch.taxonomy.resolve import species_of_class
+
+
+class FakeBackbone:
+    """Sees colours and edges: nearby pictures get nearby vectors, different ones do not."""
+
+    name = "fake"
+    dim = 16
+    input_size = (64, 64)
+
+    def __init__(self, delay: float = 0.0) -> None:
+        self.delay = delay  # seconds per photo, for tests that interrupt a run
+        self.embedded = 0  # photos embedded so far
+        self.calls = 0
+
+    def embed(self, images: Pixels) -> Vectors:  # (n, h, w, 3) uint8 -> (n, 16) float32
+        """Mean colours of the four quarters and edge strengths in four directions."""
+        self.calls += 1
+        self.embedded += len(images)
+        time.sleep(self.delay * len(images))
+        values = images.astype(np.float32) / 255.0
+        n, height, width, _ = values.shape
+        halves = (slice(0, height // 2), slice(height // 2, None)), (slice(0, width // 2), slice(width // 2, None))
+        colours = [values[:, rows, columns].mean(axis=(1, 2)) - 0.45 for rows in halves[0] for columns in halves[1]]
+        grey = values.mean(axis=3)
+        steps = [
+            np.abs(grey[:, 1:] - grey[:, :-1]),
+            np.abs(grey[:, :, 1:] - grey[:, :, :-1]),
+            np.abs(grey[:, 1:, 1:] - grey[:, :-1, :-1]),
+            np.abs(grey[:, 1:, :-1] - grey[:, :-1, 1:]),
+        ]
+        edges = np.stack([step.reshape(n, -1).mean(axis=1) for step in steps], axis=1)
+        # Never all zero, even for a photo of one flat mid-grey.
+        return np.concatenate([*colours, edges + 0.02], axis=1).astype(np.float32)
+
+
+def classifying(names: tuple[str, ...], weights: Vectors, bias: Vectors) -> Backbone:
+    """The same with classes; their scores are weights (classes, 16) @ embedding + bias (classes,)."""
+    species = [species_of_class(name) for name in names]
+    facts = Facts(
+        name="fake classes",
+        dim=FakeBackbone.dim,
+        input_size=FakeBackbone.input_size,
+        class_names=names,
+        class_species=tuple(name for name, _ in species),
+        class_levels=tuple(level for _, level in species),
+        classifier=Classifier(weights, bias, names),
+    )
+    return Backbone(facts, OwnNetwork(FakeBackbone()))

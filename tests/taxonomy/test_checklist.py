@@ -1,0 +1,155 @@
+"""Checklists and roll-up, with constructed probabilities over class names of both forms."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from birdsearch.errors import InputFileError
+from birdsearch.species.prediction import Lineages, lineages, reweighted, rolled_up
+from birdsearch.taxonomy.checklist import Checklist, read_checklist
+from birdsearch.taxonomy.resolve import RANKS, lineage, resolve_many
+
+LINEAGE_FORM = (
+    "00000_Animalia_Annelida_Clitellata_Haplotaxida_Lumbricidae_Lumbricus_terrestris",
+    "03111_Animalia_Chordata_Aves_Accipitriformes_Accipitridae_Buteo_buteo",
+    "03112_Animalia_Chordata_Aves_Accipitriformes_Accipitridae_Buteo_rufinus",
+    "03113_Animalia_Chordata_Aves_Accipitriformes_Accipitridae_Accipiter_badius",
+    "03120_Animalia_Chordata_Aves_Strigiformes_Tytonidae_Tyto_alba",
+    "03130_Animalia_Chordata_Aves_Passeriformes_Prunellidae_Prunella_modularis",
+    "04400_Animalia_Chordata_Mammalia_Carnivora_Felidae_Felis_catus",
+    "08000_Plantae_Tracheophyta_Magnoliopsida_Lamiales_Lamiaceae_Prunella_vulgaris",
+)
+ENGLISH_FORM = ("Common Buzzard", "Long-legged Buzzard", "Shikra", "Barn Owl", "Dunnock")
+
+
+def of(class_names: tuple[str, ...]) -> Lineages:
+    return lineages(lineage(name) for name in class_names)
+
+
+def some_probabilities(rows: int, classes: int) -> np.ndarray:
+    return np.random.default_rng(4).dirichlet(np.full(classes, 0.3), rows)
+
+
+def test_checklist_takes_scientific_and_english_names_and_tells_the_rest(tmp_path: Path) -> None:
+    path = tmp_path / "garden.txt"
+    path.write_text("# my garden\nGreat Tit\nTurdus merula  # all year\n\nGull sp.\nnonsense\nParus major,Kohlmeise\n")
+    checklist = read_checklist(path)
+    assert checklist.species == {"Parus major", "Turdus merula"}
+    assert checklist.unresolved == (f"{path}, line 5: Gull sp.", f"{path}, line 6: nonsense")
+
+
+def test_checklist_knows_old_names_split_species_genera_and_reports_guesses(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_text("\ufeffAccipiter badius\nBarn Owl\nCygnus\nBarn swalow\n", encoding="utf-8")
+    checklist = read_checklist([path])
+    assert {"Tachyspiza badia", "Tyto alba", "Tyto furcata", "Cygnus olor", "Hirundo rustica"} <= checklist.species
+    assert [guess.name for guess in checklist.guesses] == ["Barn swalow"]
+
+
+def test_several_checklists_are_one(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Great Tit\n")
+    (tmp_path / "b.txt").write_text("Eurasian Wren\n")
+    both = read_checklist([tmp_path / "a.txt", tmp_path / "b.txt"])
+    assert both.species == {"Parus major", "Troglodytes troglodytes"}
+
+
+def test_unreadable_checklist_says_which(tmp_path: Path) -> None:
+    path = tmp_path / "list.txt"
+    path.write_bytes(b"Gr\xfcnfink\n")
+    for wrong in (path, tmp_path / "missing.txt"):
+        with pytest.raises(InputFileError, match=wrong.name):
+            read_checklist(wrong)
+
+
+@pytest.mark.parametrize("class_names", [LINEAGE_FORM, ENGLISH_FORM])
+def test_reweighting_keeps_sums_and_hides_nothing(class_names: tuple[str, ...]) -> None:
+    checklist = Checklist(frozenset({"Buteo buteo", "Tyto furcata"}))
+    raw = some_probabilities(200, len(class_names)) * np.linspace(0.2, 1, 200)[:, None]  # top-k rows sum to less than 1
+    answer = reweighted(raw, resolve_many(class_names), checklist)
+    np.testing.assert_allclose(answer.weighted.sum(axis=1), raw.sum(axis=1), rtol=0, atol=2**-52)
+    assert (answer.weighted[raw > 0] > 0).all()
+    assert answer.raw is raw
+
+
+def test_reweighting_follows_bayes_rule() -> None:
+    classes = resolve_many(["Common Buzzard", "Long-legged Buzzard"])
+    answer = reweighted(np.array([[0.2, 0.8]]), classes, Checklist(frozenset({"Buteo buteo"})), outside=0.1)
+    np.testing.assert_allclose(answer.weighted, [[0.2 / 0.28, 0.08 / 0.28]])
+    assert answer.vagrant.tolist() == [False, True]
+
+
+def test_only_birds_that_are_not_listed_are_vagrants() -> None:
+    checklist = Checklist(frozenset({"Buteo buteo", "Tyto furcata"}))
+    answer = reweighted(some_probabilities(1, len(LINEAGE_FORM)), resolve_many(LINEAGE_FORM), checklist)
+    flagged = [name.split("_", 6)[-1] for name, out in zip(LINEAGE_FORM, answer.vagrant, strict=True) if out]
+    # Tyto alba was Tyto furcata too when the class was named.
+    assert flagged == ["Buteo_rufinus", "Accipiter_badius", "Prunella_modularis"]
+
+
+def test_row_without_probability_stays_as_it_is() -> None:
+    answer = reweighted(np.zeros((1, 5)), resolve_many(ENGLISH_FORM), Checklist(frozenset()))
+    assert not answer.weighted.any()
+    assert reweighted(np.zeros((0, 5)), resolve_many(ENGLISH_FORM), Checklist(frozenset())).weighted.shape == (0, 5)
+
+
+def test_wrong_shapes_and_priors_are_refused() -> None:
+    with pytest.raises(ValueError, match="shape"):
+        reweighted(np.ones(5), resolve_many(ENGLISH_FORM), Checklist(frozenset()))
+    with pytest.raises(ValueError, match="outside"):
+        reweighted(np.ones((1, 5)), resolve_many(ENGLISH_FORM), Checklist(frozenset()), outside=0)
+    with pytest.raises(ValueError, match="shape"):
+        rolled_up(np.ones(4), of(ENGLISH_FORM), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "rank", "name", "shown"),
+    [
+        ([0, 0.95, 0.05, 0, 0, 0, 0, 0], "species", "Buteo buteo", "Buteo buteo 0.95"),
+        ([0, 0.5, 0.43, 0.07, 0, 0, 0, 0], "genus", "Buteo", "Buteo sp. 0.93"),
+        ([0, 0.4, 0.2, 0.4, 0, 0, 0, 0], "family", "Accipitridae", "Accipitridae sp. 1.00"),
+        ([0, 0.3, 0.3, 0, 0.4, 0, 0, 0], "class", "Aves", "Aves sp. 1.00"),
+        ([0, 0.5, 0, 0, 0, 0, 0.5, 0], "phylum", "Chordata", "Chordata sp. 1.00"),
+        ([0.5, 0.5, 0, 0, 0, 0, 0, 0], "kingdom", "Animalia", "Animalia sp. 1.00"),
+    ],
+)
+def test_roll_up_is_the_lowest_sure_rank(probabilities: list[float], rank: str, name: str, shown: str) -> None:
+    answer = rolled_up(np.array(probabilities), of(LINEAGE_FORM), 0.9)
+    assert answer is not None
+    assert (answer.rank, answer.name, answer.shown) == (rank, name, shown)
+
+
+def test_one_name_in_two_kingdoms_is_two_groups() -> None:
+    assert rolled_up(np.array([0, 0, 0, 0, 0, 0.5, 0, 0.5]), of(LINEAGE_FORM), 0.9) is None
+
+
+def test_roll_up_over_english_names_knows_their_lineage() -> None:
+    answer = rolled_up(np.array([0.5, 0.2, 0.3, 0, 0]), of(ENGLISH_FORM), 0.9)
+    assert answer is not None
+    assert (answer.rank, answer.name, answer.classes.tolist()) == ("family", "Accipitridae", [0, 1, 2])
+
+
+def test_classes_that_stand_for_no_species_count_in_their_genus_only() -> None:
+    assert lineage("Barn Owl")[RANKS.index("genus") :] == ("Tyto", None)
+    answer = rolled_up(np.array([0, 0, 0, 1.0, 0]), of(ENGLISH_FORM), 0.9)
+    assert answer is not None
+    assert (answer.rank, answer.name) == ("genus", "Tyto")
+
+
+def test_rolled_up_probability_is_the_sum_of_its_classes_over_10000() -> None:
+    names = [
+        f"{i:05}_Animalia_Phylum{i % 3}_Class{i % 12}_Order{i % 60}_Family{i % 300}_Genus{i % 1500}_species{i}"
+        for i in range(10_000)
+    ]
+    known = lineages(lineage(name) for name in names)
+    for row in some_probabilities(20, len(names)):
+        for threshold in (0.002, 0.02, 0.3, 0.999):
+            answer = rolled_up(row, known, threshold)
+            assert answer is not None
+            group = known.codes[RANKS.index(answer.rank)]
+            assert answer.probability == math.fsum(row[group == group[answer.classes[0]]]) >= threshold
+
+
+def test_classes_without_lineage_roll_up_to_nothing() -> None:
+    assert rolled_up(np.array([0.6, 0.4]), of(("teddy bear", "n01530575")), 0.5) is None
