@@ -96,7 +96,7 @@ def judged(vectors: npt.NDArray[np.float32], truth: Names, seed: int) -> dict[st
     found = audit(vectors, names, np.arange(len(names)))
     score = np.zeros(len(names))  # what is not in the list comes last
     for doubt in found.doubts:
-        score[doubt.id] = doubt.score
+        score[doubt.id] = doubt.doubt
     scores = {"birdsearch": score}
     asked = classifier.cross_fitted(vectors, names, k=len(names))
     if asked is None:

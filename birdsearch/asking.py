@@ -165,18 +165,18 @@ class Asker:
         *,
         source: str = "backbone",
         checklist: Iterable[str | Path] | None = None,
-        sure: float | None = None,
-        calibrated: bool = False,
+        roll_up: float | None = None,
+        calibrate: bool = False,
     ) -> list[Prediction]:
         """What one photo shows: the k most probable classes; see `classify_many`."""
-        if source == "backbone" and checklist is None and sure is None and not calibrated:
+        if source == "backbone" and checklist is None and roll_up is None and not calibrate:
             if k < 1:
                 raise ValueError(f"k must be at least 1, got {k}")
             own = self._own_ids([image])[0]
             if own is not None and self._class_table().classifier is not None:
                 return list(self._class_table().top(self.probabilities([own]), k)[0])
             return self.backbone.classify(image, k)
-        how: dict[str, Any] = {"source": source, "checklist": checklist, "sure": sure, "calibrated": calibrated}
+        how: dict[str, Any] = {"source": source, "checklist": checklist, "roll_up": roll_up, "calibrate": calibrate}
         return self.classify_many([image], k, **how)[0]
 
     def classify_many(
@@ -186,16 +186,16 @@ class Asker:
         *,
         source: str = "backbone",
         checklist: Iterable[str | Path] | None = None,
-        sure: float | None = None,
+        roll_up: float | None = None,
         burst: bool = False,
-        calibrated: bool = False,
+        calibrate: bool = False,
     ) -> list[list[Prediction]]:
         """What photos show, by the backbone's classes or ("neighbours") by the labelled photos of this index.
 
         `checklist` names files of species that are to be expected: the others are noted as possible vagrants, with
-        their raw probability. With `sure` (0 to 1) a rank above the species, rank 0, comes first where no species
+        their raw probability. With `roll_up` (0 to 1) a rank above the species, rank 0, comes first where no species
         reaches it. Neighbours also answer, at rank 0, that a photo is like nothing in this index. With `burst` the
-        photos are exposures of one moment and answer together. With `calibrated` the backbone's probabilities are first
+        photos are exposures of one moment and answer together. With `calibrate` the backbone's probabilities are first
         tempered, so that on this index's labelled photos they are right as often as they say (Guo et al. 2017); `raw`
         is what they were. Too few labels change nothing, which is logged. A Photo of this index needs no network.
         """
@@ -207,17 +207,17 @@ class Asker:
             raise ValueError(f"source must be backbone or neighbours, got {source!r}")
         own = self._own_ids(images)
         if source == "neighbours":
-            if checklist is not None or sure is not None:
-                raise ValueError("checklist and sure weigh the backbone's classes: leave them out with neighbours")
-            if calibrated:
-                raise ValueError("neighbours are calibrated already: leave calibrated out with them")
+            if checklist is not None or roll_up is not None:
+                raise ValueError("checklist and roll_up weigh the backbone's classes: leave them out with neighbours")
+            if calibrate:
+                raise ValueError("neighbours are calibrated already: leave calibrate out with them")
             return prediction.by_neighbours(self._gathered(None), self._embed(images, own), own, k, burst=burst)
         probabilities = self._probabilities(images, own)
         if burst and len(images) > 1:
             probabilities = classifier.together(probabilities, np.zeros(len(images), dtype=np.int64))
-        warmth = self._temperature() if calibrated else None
+        warmth = self._temperature() if calibrate else None
         return prediction.by_classes(
-            self._class_table(), probabilities, k, checklist=checklist, sure=sure, temperature=warmth
+            self._class_table(), probabilities, k, checklist=checklist, roll_up=roll_up, temperature=warmth
         )
 
     def _temperature(self) -> float | None:

@@ -81,7 +81,7 @@ class Index(Reader):
     def _clear(self) -> None:
         """Remove what the catalog knows nothing of; every writer does so before it commits."""
         self._retrieval.drop_later_engine()
-        self._folder.drop_refinements(keep=self._catalog.get_state("refinement"))
+        self._folder.drop_whitenings(keep=self._catalog.get_state("whitening"))
         for path in self._folder.unlisted({part.id for part in self._catalog.parts()}):
             path.unlink()
 
@@ -158,7 +158,7 @@ class Index(Reader):
             self._retrieval.save_engine()
         return report
 
-    def not_same(self, a: int, b: int) -> None:
+    def not_duplicates(self, a: int, b: int) -> None:
         """Remember that two photos are not the same picture, whatever they look like."""
         if a == b:
             raise ValueError(f"a photo is the same as itself: {a}")
@@ -221,12 +221,12 @@ class Index(Reader):
         *,
         recall: float = RECALL,
         engine: str = "auto",
-        refine: bool | None = None,
+        whiten: bool | None = None,
         progress: Progress | None = None,
     ) -> OptimizeReport:
         """Choose the engine that finds `recall` of the true ten nearest fastest, by measuring on this index.
 
-        `refine` fits a better space on the index's own vectors (True), goes back to the backbone's (False), or leaves
+        `whiten` fits a better space on the index's own vectors (True), goes back to the backbone's (False), or leaves
         it (None). It is declined for few photos, and where it would make neighbours worse. `vectors()` stays raw.
         Raises RecallUnreachableError, with the best that was found, for a recall that the engine cannot reach.
         """
@@ -234,7 +234,7 @@ class Index(Reader):
 
         with self._folder.writing():
             self._clear()
-            wanted = optimize_module.Wanted(recall, engine, refine)
+            wanted = optimize_module.Wanted(recall, engine, whiten)
             return optimize_module.run(self._folder, self._catalog, self._retrieval, wanted, progress)
 
     def repair(self, progress: Progress | None = None) -> list[str]:

@@ -64,7 +64,7 @@ class Reader(Asker):
         where: Filter | None = None,
         against: str | os.PathLike[str] | None = None,
         *,
-        gap: float = 3.0,
+        burst_gap: float = 3.0,
         prefer: Sequence[str] = (),
         protect: Sequence[str] = (),
         policy: Sequence[str] = POLICY,
@@ -72,13 +72,14 @@ class Reader(Asker):
     ) -> DuplicateReport:
         """Which photos are the same picture, in which way (of `RELATIONS`), and which one to keep.
 
-        `gap` is the pause in seconds that ends a burst. `prefer` and `protect` are folders, `policy` the criteria by
-        which the photo to keep is chosen (`birdsearch.duplicates.keeper.POLICY`). `against` names a folder of photos
-        that stay outside: the report then tells which of them the index holds already. Nothing is changed.
+        `burst_gap` is the pause in seconds that ends a burst. `prefer` and `protect` are folders, `policy` the
+        criteria by which the photo to keep is chosen (`birdsearch.duplicates.keeper.POLICY`). `against` names a
+        folder of photos that stay outside: the report then tells which of them the index holds already. Nothing is
+        changed.
         """
         from birdsearch.duplicates import finder
 
-        wanted = finder.Wanted(tuple(relations), where, gap, tuple(prefer), tuple(protect), tuple(policy))
+        wanted = finder.Wanted(tuple(relations), where, burst_gap, tuple(prefer), tuple(protect), tuple(policy))
         with self._catalog.snapshot():  # minutes may pass, and writers go on meanwhile
             search = finder.Search(self._catalog, self._retrieval, wanted, progress)
             return search.run() if against is None else search.run_against(os.fspath(against), self.backbone)
@@ -133,19 +134,19 @@ class Reader(Asker):
         *,
         method: str = "leiden",
         resolution: float | None = None,
-        count: int | None = None,
-        within: str | None = None,
+        clusters: int | None = None,
+        only_species: str | None = None,
         seed: int = 0,
     ) -> ClusterReport:
-        """How photos lie together: communities of the neighbour graph, or "kmeans" with `count` clusters.
+        """How photos lie together: communities of the neighbour graph, or "kmeans" with so many `clusters`.
 
-        `resolution` (0 to 1; higher is finer) is chosen without labels where it is None. `within` names one species:
-        then its own photos are sorted (plumages, ages, scenes).
+        `resolution` (0 to 1; higher is finer) is chosen without labels where it is None. `only_species` names one
+        species: then its own photos are sorted (plumages, ages, scenes).
         """
         from birdsearch.species import clusters as clusters_module
 
-        where = replace(where or Filter(), species=within) if within is not None else where
-        return clusters_module.of(self._gathered(where), method, resolution, count, seed)
+        where = replace(where or Filter(), species=only_species) if only_species is not None else where
+        return clusters_module.of(self._gathered(where), method, resolution, clusters, seed)
 
     def species_report(self, where: Filter | None = None) -> SpeciesReport:
         """How the species of the index sit next to each other: cohesion, nearest species, confusable pairs."""
@@ -169,7 +170,7 @@ class Reader(Asker):
         self,
         where: Filter | None = None,
         *,
-        shares: Sequence[float] = (0.8, 0.1, 0.1),
+        fractions: Sequence[float] = (0.8, 0.1, 0.1),
         seed: int = 0,
         same: DuplicateReport | None = None,
         progress: Progress | None = None,
@@ -183,7 +184,7 @@ class Reader(Asker):
 
         if same is None:
             same = self.duplicates(RELATIONS[:3], where, progress=progress)
-        return split_module.of(self._gathered(where), same, shares, seed)
+        return split_module.of(self._gathered(where), same, fractions, seed)
 
     def evaluate(self, where: Filter | None = None, *, seed: int = 0) -> Evaluation:
         """How well the labelled photos know each other, each asked as if it were not there."""
@@ -208,14 +209,16 @@ class Reader(Asker):
         self,
         path: str | os.PathLike[str],
         where: Filter | None = None,
-        to: str = "parquet",
+        format: str = "parquet",
         *,
         progress: Progress | None = None,
     ) -> int:
         """Write photos for another tool: "parquet", "csv", "embedding-atlas" or "fiftyone"; returns how many photos."""
         from birdsearch.export.exporter import Export
 
-        return Export(self._catalog, self._retrieval, self._identity["backbone"], where, progress).write(Path(path), to)
+        return Export(self._catalog, self._retrieval, self._identity["backbone"], where, progress).write(
+            Path(path), format
+        )
 
     def verify(self) -> VerifyReport:
         """Check every promise of the format; reads all of the index and none of the photos."""

@@ -23,8 +23,8 @@ class Prediction:
 
     species: str | None  # None where the class is no species (an ImageNet class, say)
     probability: float
-    rank: int  # 1 is the most probable
-    level: str  # "species", "genus", "family"...; for other classes the vocabulary they come from ("ImageNet")
+    position: int  # 1 is the most probable
+    rank: str  # "species", "genus", "family"...; for other classes the vocabulary they come from ("ImageNet")
     class_name: str  # as the backbone spells it
     source: str = "backbone"
     evidence: tuple[int, ...] = ()  # ids of the photos that speak for it
@@ -34,7 +34,7 @@ class Prediction:
     @property
     def name(self) -> str:
         """The words to show a person: the species, or the class with its vocabulary."""
-        return self.species or f"{self.level}: {self.class_name}"
+        return self.species or f"{self.rank}: {self.class_name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Photo:
     lens: str | None = None
     latitude: float | None = None  # degrees, north positive
     longitude: float | None = None  # degrees, east positive
-    observer: str | None = None
+    photographer: str | None = None
     notes: str | None = None
     rating: int | None = None  # stars, 0 to 5
     label: str | None = None
@@ -132,8 +132,8 @@ class OptimizeReport:
 
     engine: str
     trials: tuple[Trial, ...]
-    refined: bool  # whether searches use a refined space now
-    refinement: str  # what was done about it, in words; empty where it was not asked for
+    whitened: bool  # whether searches use a refined space now
+    whitening: str  # what was done about it, in words; empty where it was not asked for
     recall_at_1_before: float | None  # of labelled photos, before and after this call; None where there are no labels
     recall_at_1_after: float | None
     seconds: float
@@ -186,8 +186,8 @@ class Name:
     scientific: str | None  # of AviList, at that rank
     english: str | None  # None where there is none
     candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
-    how: str  # "exact", "synonym", "spelling", "guess", "override" (somebody said so), "unresolved"
-    score: float  # 1 for an exact name or an override, 0 for what stays unresolved
+    method: str  # "exact", "synonym", "spelling", "guess", "override" (somebody said so), "unresolved"
+    confidence: float  # 1 for an exact name or an override, 0 for what stays unresolved
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ class SpeciesEntry:
     nearest: str | None  # the other species that lies closest
     nearest_score: float | None
     overlap: float | None  # share of its photos whose nearest photo shows another species
-    prototypes: tuple[int, ...] = ()  # ids, the most central first
+    medoids: tuple[int, ...] = ()  # ids, the most central first
     boundary: tuple[int, ...] = ()  # ids, those nearest to another species first
 
 
@@ -254,7 +254,7 @@ class Suspect:
     photo: Photo
     label: str
     proposed: str | None
-    score: float  # higher is more doubtful, 0 to 1
+    doubt: float  # higher is more doubtful, 0 to 1
     reasons: tuple[str, ...]  # in words
     evidence: tuple[int, ...] = ()  # ids of the photos that speak against it
 
@@ -285,7 +285,7 @@ class Evaluation:
     backbone_photos: int | None = None  # that were asked
     backbone_accuracy: float | None = None  # top-1 among all its classes
     backbone_calibration_error: float | None = None  # expected, of its probabilities as they are
-    backbone_calibration_error_tempered: float | None = None  # each fold at the temperature of the others
+    backbone_calibration_error_scaled: float | None = None  # each fold at the temperature of the others
     temperature: float | None = None  # of all of them; above 1 the backbone is too sure of itself
 
 
@@ -303,11 +303,11 @@ class SplitProof:
 class SplitReport:
     """Which photos are for training, validation and test, and the proof that nothing lies on two sides."""
 
-    sides: dict[int, str] = field(default_factory=dict)  # id -> "train", "validation" or "test"
+    splits: dict[int, str] = field(default_factory=dict)  # id -> "train", "validation" or "test"
     counts: dict[str, int] = field(default_factory=dict)  # side -> photos
     per_species: dict[str, dict[str, int]] = field(default_factory=dict)  # label -> side -> photos
     proof: tuple[SplitProof, ...] = ()
-    blocks: int = 0  # of photos that had to stay together, single ones included
+    groups: int = 0  # of photos that had to stay together, single ones included
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def _add(name: str, command: Callable[..., None], panel: str, example: str) -> N
 _add("demo", demo.demo, "Start", "birdsearch demo --photos ~/Pictures/birds")
 _add("index", indexing.index, "Build", "birdsearch index ~/Pictures/birds --index garden --labels folder")
 _add("import", indexing.import_, "Build", "birdsearch import garden.parquet --index copy")
-_add("export", indexing.export, "Build", "birdsearch export wrens.csv --for csv --index garden --species Wren")
+_add("export", indexing.export, "Build", "birdsearch export wrens.csv --format csv --index garden --species Wren")
 _add(
     "query",
     asking.query,
@@ -70,11 +70,11 @@ _add(
 _add("label", species.label, "Compare species", "birdsearch label --index garden --from corrections.csv --author Ana")
 _add("names", names.names, "Compare species", "birdsearch names --index garden --guessed")
 _add("evaluate", species.evaluate, "Compare species", "birdsearch evaluate --index garden --csv")
-_add("split", species.split, "Compare species", "birdsearch split lists --index garden --shares 0.7,0.15,0.15")
+_add("split", species.split, "Compare species", "birdsearch split lists --index garden --fractions 0.7,0.15,0.15")
 _add("info", indexing.info, "Look after", "birdsearch info --index garden")
 _add("failures", indexing.failures, "Look after", "birdsearch failures --index garden --csv")
 _add("remove", indexing.remove, "Look after", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
-_add("optimize", indexing.optimize, "Build", "birdsearch optimize --index garden --recall 0.99 --refine")
+_add("optimize", indexing.optimize, "Build", "birdsearch optimize --index garden --recall 0.99 --whiten")
 _add("verify", indexing.verify, "Look after", "birdsearch verify --index garden")
 _add("repair", indexing.repair, "Look after", "birdsearch repair --index garden")
 

@@ -63,7 +63,7 @@ def query(
     if json:
         show.print_json([{"query": image, "matches": matches} for image, matches in results])
     elif csv:
-        columns = ("query", "rank", "score", *PHOTO_COLUMNS)
+        columns = ("query", "position", "score", *PHOTO_COLUMNS)
         show.print_csv(columns, (row for image, matches in results for row in _rows(image, matches)))
     else:
         _tables(results, "no photo fits the filter" if where is not None and min_score is None else "nothing similar")
@@ -157,18 +157,18 @@ def classify(
             help="Species to be expected, one a line; others are noted as possible vagrants (repeatable).",
         ),
     ] = None,
-    sure: Annotated[
+    roll_up: Annotated[
         float | None,
         typer.Option(
             metavar="P",
-            callback=options.number_within("--sure", 0, 1),
+            callback=options.number_within("--roll-up", 0, 1),
             help="Where no species is so probable, first name the genus, family or order that is.",
         ),
     ] = None,
     burst: Annotated[bool, typer.Option("--burst", help="The images are of one moment: answer together.")] = False,
-    calibrated: Annotated[
+    calibrate: Annotated[
         bool,
-        typer.Option("--calibrated", help="Make the network's probabilities as sure as it is right on your labels."),
+        typer.Option("--calibrate", help="Calibrate the probabilities on your labelled photos."),
     ] = False,
     index: IndexName = None,
     backbone: BackboneName = None,
@@ -177,23 +177,23 @@ def classify(
 ) -> None:
     """Say what each image shows, as the backbone sees it or as the labelled photos of the index do."""
     options.only_one(json, csv)
-    weighed = source != "backbone" or bool(checklist) or sure is not None or burst or calibrated
-    _check_classify(source, checklist, sure, calibrated, backbone if weighed else None)
+    weighed = source != "backbone" or bool(checklist) or roll_up is not None or burst or calibrate
+    _check_classify(source, checklist, roll_up, calibrate, backbone if weighed else None)
     if weighed:
         with options.open_index(index) as opened:
-            weights: dict[str, Any] = {"checklist": checklist or None, "sure": sure, "calibrated": calibrated}
+            weights: dict[str, Any] = {"checklist": checklist or None, "roll_up": roll_up, "calibrate": calibrate}
             answers = opened.classify_many(images, k, source=source, burst=burst, **weights)
             voters = {n: opened.photo(n).path for found in answers for p in found for n in p.evidence[:VOTERS]}
     else:
         network, voters = _network(index, backbone), {}
         answers = [network.classify(image, k) for image in images]
-    columns = ("rank", "probability", "name", "species", "level", "class_name", "source", "note")
+    columns = ("position", "probability", "name", "species", "rank", "class_name", "source", "note")
     if json:
         pairs = zip(images, answers, strict=True)
         show.print_json([{"query": image, "predictions": predictions} for image, predictions in pairs])
     elif csv:
         rows = [
-            [image, p.rank, p.probability, p.name, p.species, p.level, p.class_name, p.source, p.note]
+            [image, p.position, p.probability, p.name, p.species, p.rank, p.class_name, p.source, p.note]
             for image, predictions in zip(images, answers, strict=True)
             for p in predictions
         ]
@@ -207,7 +207,7 @@ def classify(
             show.print_predictions(predictions)
             for p in predictions:
                 if p.note:
-                    less = "checklist and calibration" if calibrated else "checklist"
+                    less = "checklist and calibration" if calibrate else "checklist"
                     before = "" if p.raw is None else f" ({100 * p.raw:.1f} % without the {less})"
                     show.say(f"{p.name}: {p.note}{before}")
             for number in next((p.evidence for p in predictions if p.evidence), ())[:VOTERS]:
@@ -215,18 +215,18 @@ def classify(
 
 
 def _check_classify(
-    source: str, checklist: list[Path] | None, sure: float | None, calibrated: bool, backbone: str | None
+    source: str, checklist: list[Path] | None, roll_up: float | None, calibrate: bool, backbone: str | None
 ) -> None:
     """The labelled photos answer with species that are there, calibrated; other backbones have no photos."""
     if backbone is not None:
-        others = "--source neighbours, --checklist, --sure, --burst and --calibrated"
+        others = "--source neighbours, --checklist, --roll-up, --burst and --calibrate"
         message = f"cannot be combined with {others}: they ask the index"
         raise typer.BadParameter(message, param_hint="'--backbone'")
-    if source == "neighbours" and (checklist or sure is not None):
-        raise typer.BadParameter("needs --source backbone", param_hint="'--checklist' / '--sure'")
-    if source == "neighbours" and calibrated:
+    if source == "neighbours" and (checklist or roll_up is not None):
+        raise typer.BadParameter("needs --source backbone", param_hint="'--checklist' / '--roll-up'")
+    if source == "neighbours" and calibrate:
         message = "needs --source backbone: the neighbours' probabilities are calibrated already"
-        raise typer.BadParameter(message, param_hint="'--calibrated'")
+        raise typer.BadParameter(message, param_hint="'--calibrate'")
 
 
 def _network(index: str | None, backbone: str | None) -> Any:

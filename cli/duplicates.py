@@ -41,7 +41,9 @@ Relation = Annotated[
 Gap = Annotated[
     float,
     typer.Option(
-        metavar="SECONDS", help="Between two exposures of a burst.", callback=options.number_within("--gap", 0, 86_400)
+        metavar="SECONDS",
+        help="Between two exposures of a burst.",
+        callback=options.number_within("--burst-gap", 0, 86_400),
     ),
 ]
 Against = Annotated[
@@ -101,7 +103,7 @@ def dedupe(
     context: typer.Context,
     index: IndexName = None,
     relation: Relation = None,
-    gap: Gap = 3.0,
+    burst_gap: Gap = 3.0,
     against: Against = None,
     prefer: Prefer = None,
     protect: Protect = None,
@@ -131,7 +133,7 @@ def dedupe(
                 relations=relations or RELATIONS,
                 where=where,
                 against=None if against is None else os.path.abspath(against),
-                gap=gap,
+                burst_gap=burst_gap,
                 prefer=_absolute(prefer),
                 protect=_absolute(protect),
                 policy=_policy(policy),
@@ -257,8 +259,8 @@ def _next(context: typer.Context, report: "DuplicateReport", photos: "Mapping[in
 
 
 _REPORTING = (
-    "relation", "gap", "prefer", "policy", "plan", "html", "species", "label", "predicted", "min_probability", "after",
-    "before", "under", "near", "camera", "min_width",
+    "relation", "burst_gap", "prefer", "policy", "plan", "html", "species", "label", "predicted", "min_probability",
+    "after", "before", "under", "near", "camera", "min_width",
 )  # fmt: skip
 
 
@@ -296,7 +298,7 @@ def _not_same(index: str | None, ids: tuple[int, int]) -> None:
         raise typer.BadParameter("names one photo twice: give the ids of two", param_hint="'--not'")
     with options.open_index(index) as opened:
         paths = [opened.photo(number).path for number in ids]
-        opened.not_same(first, second)
+        opened.not_duplicates(first, second)
     show.say(f"remembered: {first} ({paths[0]}) and {second} ({paths[1]}) are not the same")
 
 

@@ -172,15 +172,15 @@ def optimize(
     engine: Annotated[
         Literal["auto", "flat", "flat-fp16", "ivf", "hnsw"], typer.Option(help="Which engine; auto measures them.")
     ] = "auto",
-    refine: Annotated[
+    whiten: Annotated[
         bool | None,
-        typer.Option("--refine/--no-refine", help="Fit a better space on this index's own photos, or go back to none."),
+        typer.Option("--whiten/--no-whiten", help="Whiten the vectors (fitted on this index's photos), or stop it."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Measure which engine answers fastest on your photos, and make neighbours truer with --refine."""
+    """Measure which engine answers fastest on your photos, and improve ranking with --whiten."""
     with options.open_index(index) as opened, progress() as tell:
-        report = opened.optimize(recall=recall, engine=engine, refine=refine, progress=tell)
+        report = opened.optimize(recall=recall, engine=engine, whiten=whiten, progress=tell)
     if json:
         show.print_json(report)
         return
@@ -200,8 +200,8 @@ def optimize(
         ],
     )
     show.say(f"engine: {report.engine}")
-    if report.refinement:
-        show.say(f"refined space: {report.refinement}")
+    if report.whitening:
+        show.say(f"whitening: {report.whitening}")
     if report.recall_at_1_before is not None and report.recall_at_1_after is not None:
         before, after = report.recall_at_1_before, report.recall_at_1_after
         show.say(f"the nearest photo has the same label: {before:.1%} before, {after:.1%} now")
@@ -243,10 +243,10 @@ def export(
         Path, typer.Argument(metavar="FILE", help="The file to write, or for fiftyone the folder to make.")
     ],
     index: IndexName = None,
-    for_: Annotated[
+    format: Annotated[
         Format,
         typer.Option(
-            "--for",
+            "--format",
             help="parquet: all that is known, with vectors. csv: the columns of `birdsearch photos --csv`. "
             "embedding-atlas: thumbnails, a map and neighbours. fiftyone: paths, labels and vectors.",
         ),
@@ -255,11 +255,11 @@ def export(
 ) -> None:
     """Write photos with species, predictions and vectors for other tools."""
     with options.open_index(index) as opened, progress() as tell:
-        count = opened.export(file, where, for_, progress=tell)
+        count = opened.export(file, where, format, progress=tell)
     show.say(f"{count:,} photos written to {file}")
-    if for_ == "embedding-atlas" and count > 1:  # it draws no map of one
+    if format == "embedding-atlas" and count > 1:  # it draws no map of one
         show.note(f"Next: embedding-atlas {shlex.quote(str(file))} --image image --x x --y y --neighbors neighbors")
-    elif for_ == "fiftyone":
+    elif format == "fiftyone":
         # FiftyOne finds a list of paths only where it is named.
         show.note(
             f"Next, in Python: fiftyone.Dataset.from_dir({str(file)!r}, "

@@ -42,13 +42,13 @@ def names(
         if from_ is not None:
             show.note(f"names with a meaning of their own: {opened.set_names(from_):,}")
         found = opened.names()
-    listed = [name for name in found if name.how != "exact" or not guessed]
+    listed = [name for name in found if name.method != "exact" or not guessed]
     if json:
         show.print_json(listed)
     elif csv:
-        columns = ("name", "photos", "rank", "species", "english", "how", "candidates")
+        columns = ("name", "photos", "rank", "species", "english", "method", "candidates")
         show.print_csv(columns, (
-            (n.label, n.photos, n.rank, n.scientific, n.english, n.how, "; ".join(n.candidates)) for n in listed
+            (n.label, n.photos, n.rank, n.scientific, n.english, n.method, "; ".join(n.candidates)) for n in listed
         ))  # fmt: skip
     else:
         _print(found, listed)
@@ -65,14 +65,14 @@ def _print(found: "Sequence[Name]", listed: "Sequence[Name]") -> None:
         return
     if listed:
         rows = [
-            (name.label, f"{name.photos:,}", name.rank or "", name.scientific or "", name.english or "", name.how)
+            (name.label, f"{name.photos:,}", name.rank or "", name.scientific or "", name.english or "", name.method)
             for name in listed[:LISTED]
         ]
-        show.print_table(("name", "photos", "rank", "species", "english", "how"), rows, numbers=("photos",))
+        show.print_table(("name", "photos", "rank", "species", "english", "method"), rows, numbers=("photos",))
         show.say("")
     if len(listed) > LISTED:
         show.note(f"Only the first {LISTED} of {len(listed):,} names are shown, the least sure: --csv lists all.")
-    ways = ", ".join(f"{count:,} {how}" for how, count in Counter(name.how for name in found).most_common())
+    ways = ", ".join(f"{count:,} {how}" for how, count in Counter(name.method for name in found).most_common())
     show.say(f"{len(found):,} {'name' if len(found) == 1 else 'names'}: {ways}")
 
 

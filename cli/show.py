@@ -185,7 +185,7 @@ def _match_rows(matches: Sequence[Match]) -> Iterator[list[str]]:
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:
     """The table of what a photo may show."""
-    rows = ([str(p.rank), f"{p.probability:.1%}".replace("%", " %"), p.name, p.class_name] for p in predictions)
+    rows = ([str(p.position), f"{p.probability:.1%}".replace("%", " %"), p.name, p.class_name] for p in predictions)
     print_table(("#", "probability", "name", "class"), rows, numbers=("#", "probability"))
 
 

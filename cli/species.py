@@ -53,8 +53,8 @@ def clusters(
             callback=options.number_within("--resolution", 1e-9, 1),
         ),
     ] = None,
-    count: Annotated[int | None, typer.Option(metavar="N", min=1, help="Of kmeans: how many clusters.")] = None,
-    within: Annotated[
+    clusters: Annotated[int | None, typer.Option(metavar="N", min=1, help="Of kmeans: how many clusters.")] = None,
+    only_species: Annotated[
         str | None, typer.Option(metavar="SPECIES", help="Sort the photos of one species: plumages, ages, scenes.")
     ] = None,
     seed: Seed = 0,
@@ -65,19 +65,23 @@ def clusters(
 ) -> None:
     """Sort photos into clusters of those that look alike, and say what each mixes."""
     options.only_one(json, csv)
-    if count is not None and method != "kmeans":
-        raise typer.BadParameter("needs --method kmeans", param_hint="'--count'")
+    if clusters is not None and method != "kmeans":
+        raise typer.BadParameter("needs --method kmeans", param_hint="'--clusters'")
     if resolution is not None and method != "leiden":
         raise typer.BadParameter("needs --method leiden", param_hint="'--resolution'")
     with options.open_index(index) as opened:
-        report = opened.clusters(where, method=method, resolution=resolution, count=count, within=within, seed=seed)
+        report = opened.clusters(
+            where, method=method, resolution=resolution, clusters=clusters, only_species=only_species, seed=seed
+        )
         if html is not None:
             from birdsearch.export.html.species import clusters_page
 
             speaks = [n for c in report.clusters for n in c.medoids] + list(report.outliers)
             sorted_ = {n for c in report.clusters for n in c.photos}
             album = _album(opened, where, lambda photo: photo.id in sorted_, speaks)
-            show.write_page(html, clusters_page(report, album, f"Clusters of {within}" if within else "Clusters"))
+            show.write_page(
+                html, clusters_page(report, album, f"Clusters of {only_species}" if only_species else "Clusters")
+            )
         paths = {photo.id or 0: (photo.path, photo.label) for photo in opened.photos(where)} if csv else {}
     if json:
         show.print_json(report)
@@ -138,14 +142,14 @@ def species(
         if html is not None:
             from birdsearch.export.html.species import species_page
 
-            speaks = [n for e in report.species for n in (*e.prototypes, *e.boundary)]
+            speaks = [n for e in report.species for n in (*e.medoids, *e.boundary)]
             speaks += [n for c in report.confusions for pair in c.examples for n in pair]
             album = _album(opened, where, lambda photo: photo.species is not None, speaks)
             show.write_page(html, species_page(report, album))
     if json:
         show.print_json(report)
     elif csv:
-        columns = ("species", "photos", "cohesion", "nearest", "nearest_score", "overlap", "prototypes", "boundary")
+        columns = ("species", "photos", "cohesion", "nearest", "nearest_score", "overlap", "medoids", "boundary")
         show.print_csv(columns, ([_joined(getattr(entry, name)) for name in columns] for entry in report.species))
     else:
         _print_species(report, index)
@@ -203,9 +207,9 @@ def audit(
     if json:
         show.print_json(report)
     elif csv:
-        columns = ("path", "id", "label", "proposed", "score", "reasons", "species")
+        columns = ("path", "id", "label", "proposed", "doubt", "reasons", "species")
         show.print_csv(columns, (
-            (s.photo.path, s.photo.id, s.label, s.proposed, round(s.score, 4), "; ".join(s.reasons), None)
+            (s.photo.path, s.photo.id, s.label, s.proposed, round(s.doubt, 4), "; ".join(s.reasons), None)
             for s in report.suspects
         ))  # fmt: skip
         show.note("Write what a photo shows into the column species, then: birdsearch label --from FILE"
@@ -221,7 +225,7 @@ def _print_audit(report: "AuditReport", index: str | None) -> None:
         return
     if report.suspects:
         rows = [
-            (f"{s.score:.2f}", str(s.photo.id), s.label, s.proposed or "", s.photo.path, "; ".join(s.reasons))
+            (f"{s.doubt:.2f}", str(s.photo.id), s.label, s.proposed or "", s.photo.path, "; ".join(s.reasons))
             for s in report.suspects[:LISTED]
         ]
         columns = ("doubt", "id", "label", "proposed", "path", "reason")
@@ -247,18 +251,20 @@ def label(
         ),
     ] = None,
     as_: Annotated[str | None, typer.Option("--as", metavar="SPECIES", help="What these photos show.")] = None,
-    back: Annotated[bool, typer.Option("--back", help="Take back what was said of these photos.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove the corrected labels of these photos.")] = False,
     author: Author = None,
     index: IndexName = None,
 ) -> None:
     """Say what photos show; this counts above the names of folders and CSV files, and stays when they change."""
-    said = [name for name, given in (("--from", from_), ("--as", as_), ("--back", back)) if given not in (None, False)]
+    said = [
+        name for name, given in (("--from", from_), ("--as", as_), ("--clear", clear)) if given not in (None, False)
+    ]
     if len(said) != 1:
-        raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --back")
+        raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --clear")
     if (from_ is None) == (not photos):
-        raise typer.BadParameter("name photos with --as and --back, and none with --from")
+        raise typer.BadParameter("name photos with --as and --clear, and none with --from")
     if as_ is not None and not as_.strip():
-        raise typer.BadParameter("is empty: name a species, or take a label back with --back", param_hint="'--as'")
+        raise typer.BadParameter("is empty: name a species, or take a label back with --clear", param_hint="'--as'")
     with options.open_index(index) as opened:
         if from_ is not None:
             changed = opened.label_from(from_, author=author)
@@ -320,7 +326,7 @@ def _print_evaluation(result: "Evaluation", index: str | None) -> None:
         _print_figures(
             ("its first is right", result.backbone_accuracy),
             ("its calibration error", result.backbone_calibration_error),
-            ("same, --calibrated", result.backbone_calibration_error_tempered),
+            ("same, --calibrate", result.backbone_calibration_error_scaled),
             ("its temperature", result.temperature),
         )
     if result.photos:
@@ -335,23 +341,23 @@ def _print_figures(*figures: tuple[str, float | None]) -> None:
 @options.takes_filter
 def split(
     out: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="Where the lists go.")],
-    shares: Annotated[str, typer.Option(metavar="A,B,C", help="Of train, validation and test.")] = "0.8,0.1,0.1",
+    fractions: Annotated[str, typer.Option(metavar="A,B,C", help="Of train, validation and test.")] = "0.8,0.1,0.1",
     seed: Seed = 0,
     index: IndexName = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)] = False,
     where: "Filter | None" = None,
 ) -> None:
     """Write train.csv, validation.csv and test.csv; no duplicate, burst or outing of one observer lies on two sides."""
-    wanted = _shares(shares)
+    wanted = _fractions(fractions)
     with options.open_index(index) as opened, progress() as tell:
-        report = opened.split(where, shares=wanted, seed=seed, progress=tell)
+        report = opened.split(where, fractions=wanted, seed=seed, progress=tell)
         photos = {photo.id: photo for photo in opened.photos(where)}
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise typer.BadParameter(f"cannot be made: {error.strerror}", param_hint="'DIR'") from error
     for side in report.counts:
-        chosen = [photos[number] for number, where_to in report.sides.items() if where_to == side and number in photos]
+        chosen = [photos[number] for number, where_to in report.splits.items() if where_to == side and number in photos]
         show.write_csv(out / f"{side}.csv", ("path", "species"), [(photo.path, photo.label) for photo in chosen])
     rules = [(proof.rule, proof.groups, proof.pairs, proof.violations) for proof in report.proof]
     show.write_csv(out / "proof.csv", PROOF, rules)
@@ -361,15 +367,15 @@ def split(
     _print_split(report, out)
 
 
-def _shares(given: str) -> tuple[float, float, float]:
+def _fractions(given: str) -> tuple[float, float, float]:
     try:
         first, second, third = (float(piece) for piece in given.split(","))
     except ValueError:
         raise typer.BadParameter(
-            f"{given!r} is not three numbers: such as 0.8,0.1,0.1", param_hint="'--shares'"
+            f"{given!r} is not three numbers: such as 0.8,0.1,0.1", param_hint="'--fractions'"
         ) from None
     if not (min(first, second, third) >= 0 and 0 < first + second + third < float("inf")):
-        raise typer.BadParameter(f"{given!r} are no shares: such as 0.8,0.1,0.1", param_hint="'--shares'")
+        raise typer.BadParameter(f"{given!r} are not fractions: such as 0.8,0.1,0.1", param_hint="'--fractions'")
     return first, second, third
 
 

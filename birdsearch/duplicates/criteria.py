@@ -14,10 +14,16 @@ _ENLARGED = 2.5**2  # times the pixels: no edited copy is larger than that, so a
 _SAME_PIXELS = 0.98  # of the most: a border that was trimmed decides nothing
 _SAME_SHARPNESS = 0.9  # of the sharpest: another compression changes the measure by a few per cent
 _FACTS: dict[str, tuple[str, ...]] = {  # what metadata is made of -> fields of a Photo
-    "time": ("taken_at",), "camera": ("camera",), "serial number": ("camera_serial",), "lens": ("lens",),
-    "position": ("latitude", "longitude"), "observer": ("observer",), "notes": ("notes",), "rating": ("rating",),
+    "time": ("taken_at",),
+    "camera": ("camera",),
+    "serial number": ("camera_serial",),
+    "lens": ("lens",),
+    "position": ("latitude", "longitude"),
+    "photographer": ("photographer",),
+    "notes": ("notes",),
+    "rating": ("rating",),
     "label": ("label",),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Export:
     def write(self, path: Path, to: str) -> int:
         """Write them in one of `formats.FORMATS`, whole or not at all; returns how many."""
         if to not in tables.FORMATS:
-            raise ValueError(f"to must be one of {', '.join(tables.FORMATS)}, got {to!r}")
+            raise ValueError(f"format must be one of {', '.join(tables.FORMATS)}, got {to!r}")
         with self.catalog.snapshot(), writable(path):
             _check_free(path, to)
             if to == "embedding-atlas":

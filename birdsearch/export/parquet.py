@@ -20,8 +20,8 @@ _PREDICTION = pa.struct(
     [
         ("species", pa.string()),
         ("probability", pa.float64()),
-        ("rank", pa.int32()),
-        ("level", pa.string()),
+        ("position", pa.int32()),
+        ("rank", pa.string()),
         ("class_name", pa.string()),
     ]
 )
@@ -34,7 +34,7 @@ _TEXTS = (
     "camera",
     "camera_serial",
     "lens",
-    "observer",
+    "photographer",
     "notes",
 )
 _PHOTO = pa.schema(
@@ -119,7 +119,7 @@ def read_about(path: Path) -> dict[str, Any]:
         whole = False
     if not whole:
         raise InputFileError(
-            f"{shown(str(path))} was not written by `birdsearch export --for parquet`: export the photos again."
+            f"{shown(str(path))} was not written by `birdsearch export --format parquet`: export the photos again."
         )
     return about
 

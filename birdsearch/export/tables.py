@@ -17,7 +17,7 @@ Format = Literal["parquet", "csv", "embedding-atlas", "fiftyone"]
 FORMATS: tuple[str, ...] = get_args(Format)
 PHOTO_COLUMNS = (
     "id", "species", "species_source", "label", "prediction", "probability", "taken_at", "taken_offset", "camera",
-    "camera_serial", "lens", "latitude", "longitude", "observer", "notes", "rating", "width", "height", "format",
+    "camera_serial", "lens", "latitude", "longitude", "photographer", "notes", "rating", "width", "height", "format",
     "size", "mtime_ns", "sha256", "phash", "path",
 )  # fmt: skip
 

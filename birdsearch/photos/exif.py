@@ -41,7 +41,7 @@ def describe(photo: Photo, tags: Tags, gps: Tags, xmp: bytes) -> Photo:
         lens=_camera(_text(tags, _LENS_MAKE), _text(tags, _LENS)) if _text(tags, _LENS) else None,
         latitude=latitude,
         longitude=longitude,
-        observer=_first(tags, _ARTISTS),
+        photographer=_first(tags, _ARTISTS),
         notes="\n".join(dict.fromkeys(filter(None, (_text(tags, tag) for tag in _NOTES)))) or None,
         rating=_rating(tags, xmp),
     )

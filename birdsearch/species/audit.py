@@ -57,7 +57,7 @@ class Doubt:
     id: int  # of the photo
     label: str
     proposed: str | None  # None where nothing better is known
-    score: float  # chance that the label is wrong, 0 to 1; rather too low than too high
+    doubt: float  # chance that the label is wrong, 0 to 1; rather too low than too high
     reasons: tuple[str, ...]  # in words, the strongest kind first
     evidence: tuple[int, ...]  # ids of the photos that speak against it
 
@@ -361,7 +361,7 @@ def of(
     )
     known = catalog.known_photos([doubt.id for doubt in found.doubts])
     suspects = tuple(
-        Suspect(known[doubt.id], doubt.label, doubt.proposed, doubt.score, doubt.reasons, doubt.evidence)
+        Suspect(known[doubt.id], doubt.label, doubt.proposed, doubt.doubt, doubt.reasons, doubt.evidence)
         for doubt in found.doubts
     )
     return AuditReport(suspects, found.judged, time.monotonic() - started)

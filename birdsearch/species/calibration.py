@@ -33,7 +33,7 @@ class Calibration:
 
     accuracy: float  # of the first choices; a temperature does not change them
     error: float  # expected calibration error of the probabilities as they are
-    error_tempered: float | None  # of each fold at the temperature of the others; None where there is one group only
+    error_scaled: float | None  # of each fold at the temperature of the others; None where there is one group only
     temperature: float | None  # fitted on all; above 1 the probabilities were too sure of themselves
 
 
@@ -81,7 +81,7 @@ def cross_fitted(probabilities: Vectors, own: Ids, groups: Ids, *, seed: int = 0
     return Calibration(
         accuracy=float(right.mean()),
         error=calibration_error(probabilities.max(axis=1), right),
-        error_tempered=calibration_error(confidence, right) if folds > 1 else None,
+        error_scaled=calibration_error(confidence, right) if folds > 1 else None,
         temperature=fit_temperature(probabilities, own),
     )
 
@@ -125,7 +125,7 @@ class Answered:
     def measured(self, groups: Ids, seed: int) -> calibration.Calibration:
         """Accuracy and calibration of at least one photo, given the groups (n,); no temperature unless enough."""
         found = calibration.cross_fitted(self.probabilities, self.own, groups, seed=seed)
-        return found if self.enough else replace(found, error_tempered=None, temperature=None)
+        return found if self.enough else replace(found, error_scaled=None, temperature=None)
 
 
 def answered(
@@ -156,7 +156,7 @@ def classes_of_species(classes: Classes) -> dict[str, int]:
         meant = resolve.resolve(name)
         # Other vocabularies have words of their own: a "knot" of ImageNet is one in a rope.
         sure = ("exact", "synonym") if level in resolve.RANKS else ("exact",)
-        if meant.rank == "species" and meant.candidates and meant.how in sure:
+        if meant.rank == "species" and meant.candidates and meant.method in sure:
             found.setdefault(meant.candidates[0], []).append(code)
     return {species: codes[0] for species, codes in found.items() if len(codes) == 1}
 

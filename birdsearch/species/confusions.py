@@ -148,7 +148,7 @@ def _entries(
                 nearest=shown[closest[place]] if closest[place] >= 0 else None,
                 nearest_score=float(score[place]) if closest[place] >= 0 else None,
                 overlap=float(found.strays[here].sum() / asks.sum()) if asks.any() else None,
-                prototypes=prototypes[place],
+                medoids=prototypes[place],
                 boundary=tuple(int(ids[here][row]) for row in last),
             )
         )

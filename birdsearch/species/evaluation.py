@@ -111,7 +111,7 @@ def of(
         backbone_photos=len(told.own),
         backbone_accuracy=measured.accuracy,
         backbone_calibration_error=measured.error,
-        backbone_calibration_error_tempered=measured.error_tempered,
+        backbone_calibration_error_scaled=measured.error_scaled,
         temperature=measured.temperature,
         seconds=time.monotonic() - started,
     )

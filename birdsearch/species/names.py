@@ -29,11 +29,11 @@ def names(catalog: Catalog, where: Filter | None) -> list[Name]:
                 scientific=scientific or None,
                 english=english or None,
                 candidates=meant.candidates,
-                how=meant.how,
-                score=meant.score,
+                method=meant.method,
+                confidence=meant.confidence,
             )
         )
-    return sorted(found, key=lambda name: (name.score, name.label))
+    return sorted(found, key=lambda name: (name.confidence, name.label))
 
 
 def unlisted(catalog: Catalog) -> list[str]:

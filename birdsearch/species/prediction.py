@@ -222,14 +222,14 @@ def by_classes(
     k: int,
     *,
     checklist: Iterable[str | Path] | None = None,
-    sure: float | None = None,
+    roll_up: float | None = None,
     temperature: float | None = None,
 ) -> list[list[Prediction]]:
     """What the backbone's classes (n, classes) say, weighed by a checklist, rolled up where no species is sure enough.
 
     With a temperature they are tempered first. With a checklist species outside it are noted as possible vagrants with
-    their raw probability, and never hidden. With `sure` (0 to 1) the lowest rank that reaches it comes first (rank 0)
-    where that is not a species.
+    their raw probability, and never hidden. With `roll_up` (0 to 1) the lowest rank that reaches it comes
+    first, at position 0, where that is not a species.
     """
     weights, notes = probabilities.astype(np.float64), [""] * len(classes.names)
     if temperature is not None:
@@ -241,7 +241,7 @@ def by_classes(
         weights = weighed.weighted
         notes = ["possible vagrant: not on the checklist" if flag else "" for flag in weighed.vagrant.tolist()]
     place = {name: n for n, name in enumerate(classes.names)}
-    known = None if sure is None else lineages(lineage(name) for name in classes.names)
+    known = None if roll_up is None else lineages(lineage(name) for name in classes.names)
     answers = []
     for row, raw, found in zip(weights, probabilities, classes.top(weights.astype(np.float32), k), strict=True):
         answer = []
@@ -255,8 +255,8 @@ def by_classes(
             source = one.source if checklist is None else "checklist"
             before = None if untouched else float(raw[code])
             answer.append(replace(one, probability=float(row[code]), source=source, note=notes[code], raw=before))
-        if known is not None and sure is not None:
-            up = rolled_up(row, known, sure)
+        if known is not None and roll_up is not None:
+            up = rolled_up(row, known, roll_up)
             if up is not None and up.rank != "species":
                 answer.insert(0, Prediction(None, up.probability, 0, up.rank, up.shown, "rolled up"))
         answers.append(answer)

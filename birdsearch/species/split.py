@@ -58,11 +58,11 @@ def split(
     table = np.zeros((len(named) + 1, len(SIDES)), dtype=np.int64)  # the last row: photos without a label
     np.add.at(table, (codes, place), 1)
     return SplitReport(
-        sides={int(photo): SIDES[side] for photo, side in zip(ids, place, strict=True)},
+        splits={int(photo): SIDES[side] for photo, side in zip(ids, place, strict=True)},
         counts=_by_side(table.sum(axis=0)),
         per_species={label: _by_side(table[code]) for label, code in number.items()},
         proof=tuple(_proof(rule, numbers, place) for rule, numbers in ties.items()),
-        blocks=int(blocks.max(initial=-1)) + 1,
+        groups=int(blocks.max(initial=-1)) + 1,
     )
 
 
@@ -140,7 +140,7 @@ def of(gathered: Gathered, same: DuplicateReport, shares: Sequence[float], seed:
         gathered.ids,
         gathered.labels,
         {"duplicates": only_groups(grouping.numbered(len(place), edges)), "bursts": gathered.bursts},
-        [photo.observer for photo in gathered.photos],
+        [photo.photographer for photo in gathered.photos],
         [photo.taken_at for photo in gathered.photos],
         shares,
         seed=seed,

@@ -57,14 +57,14 @@ class Folder:
         self.vectors = self.path / "vectors"
         self.engine = self.path / "vectors.faiss"
 
-    def refinement(self, sha256: str) -> Path:
-        """The file of the transform into a refined space; a new one never overwrites one that readers may use."""
-        return self.path / f"refinement-{sha256[:16]}.npz"
+    def whitening(self, sha256: str) -> Path:
+        """The file of the whitening transform; a new one never overwrites one that readers may use."""
+        return self.path / f"whitening-{sha256[:16]}.npz"
 
-    def drop_refinements(self, keep: dict[str, str] | None) -> None:
+    def drop_whitenings(self, keep: dict[str, str] | None) -> None:
         """Remove the transforms that are not in use."""
-        used = None if keep is None else self.refinement(keep["sha256"])
-        for path in self.path.glob("refinement-*.npz"):
+        used = None if keep is None else self.whitening(keep["sha256"])
+        for path in self.path.glob("whitening-*.npz"):
             if path != used:
                 path.unlink()
 

@@ -35,7 +35,7 @@ def facts(folder: Folder, catalog: Catalog, retrieval: Retrieval, identity: dict
         "dim": identity["backbone"]["dim"],
         "weights_sha256": identity["backbone"].get("weights_sha256"),
         "engine": retrieval.engine_name(),
-        "refined": catalog.get_state("refinement") is not None,
+        "whitened": catalog.get_state("whitening") is not None,
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
         "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
@@ -76,6 +76,8 @@ def migrate(folder: Folder, catalog: Catalog) -> None:
         where = shown(str(folder.path))
         raise IndexDamagedError(f"the catalog of {where} is empty: restore it from a backup, or index again.")
     with folder.writing():
+        for path in folder.path.glob("refinement-*.npz"):  # as it was called before tables 0003
+            path.rename(path.with_name(path.name.replace("refinement-", "whitening-")))
         catalog.upgrade()
 
 
@@ -135,10 +137,10 @@ def write_classes_again(
 
 def refinement_problem(folder: Folder, catalog: Catalog) -> str | None:
     """What is wrong with the transform into the refined space, where the index has one."""
-    chosen = catalog.get_state("refinement")
+    chosen = catalog.get_state("whitening")
     if chosen is None:
         return None
-    path = folder.refinement(chosen["sha256"])
+    path = folder.whitening(chosen["sha256"])
     if not path.exists():
         return f"{shown(str(path))} is missing"
     if sha256_of(path) != chosen["sha256"]:
@@ -191,8 +193,8 @@ def engine_problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) 
     if engine.stamp.get("index") != identity["id"]:
         yield f"{name} belongs to another index"
         return
-    chosen = catalog.get_state("refinement")
-    if engine.stamp.get("refinement") != (chosen and chosen["sha256"]):
+    chosen = catalog.get_state("whitening")
+    if engine.stamp.get("whitening") != (chosen and chosen["sha256"]):
         return  # of before or after `optimize`: searches read the parts until the next writer builds it
     if int(engine.stamp["generation"]) > catalog.generation:
         yield f"{name} is of a later commit than the catalog"

@@ -44,8 +44,8 @@ def run(
     return OptimizeReport(
         engine=engine.name,
         trials=tuple(trials),
-        refined=after is not None,
-        refinement=words,
+        whitened=after is not None,
+        whitening=words,
         recall_at_1_before=recall_before,
         recall_at_1_after=recall_before if after is before else _recall(rows, labels),
         seconds=time.monotonic() - started,
@@ -107,7 +107,7 @@ def _commit_space(folder: Folder, catalog: Catalog, refinement: Refinement | Non
     if refinement is not None:
         data = refinement.as_npz()
         chosen = {"sha256": parts.sha256(data)}
-        parts.write_durably(folder.refinement(chosen["sha256"]), data)
+        parts.write_durably(folder.whitening(chosen["sha256"]), data)
     with catalog.transaction() as connection:
-        catalog.set_state(connection, "refinement", chosen)
+        catalog.set_state(connection, "whitening", chosen)
         catalog.bump(connection)

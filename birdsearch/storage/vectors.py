@@ -130,10 +130,10 @@ class Retrieval:
 
     def refinement(self) -> Refinement | None:
         """The transform into the refined space, where the index has one."""
-        chosen = self._catalog.get_state("refinement")
+        chosen = self._catalog.get_state("whitening")
         if chosen is None:
             return None
-        path = self._folder.refinement(chosen["sha256"])
+        path = self._folder.whitening(chosen["sha256"])
         try:
             if sha256_of(path) == chosen["sha256"]:
                 return Refinement.read(path)
@@ -179,10 +179,10 @@ class Retrieval:
 
     def _fits(self, stamp: dict[str, Any]) -> bool:
         """Whether an engine is this index's, in its space."""
-        return stamp.get("index") == self._identity["id"] and stamp.get("refinement") == self._refinement_sha256()
+        return stamp.get("index") == self._identity["id"] and stamp.get("whitening") == self._refinement_sha256()
 
     def _refinement_sha256(self) -> str | None:
-        chosen = self._catalog.get_state("refinement")
+        chosen = self._catalog.get_state("whitening")
         return None if chosen is None else str(chosen["sha256"])
 
     def _flat(self, listed: list[PartRow], refinement: Refinement | None) -> engine_module.Engine:
@@ -249,7 +249,7 @@ class Retrieval:
             "index": self._identity["id"],
             "generation": self._catalog.generation,
             "last_part": max((part.id for part in self._catalog.parts()), default=0),
-            "refinement": self._refinement_sha256(),
+            "whitening": self._refinement_sha256(),
             "built_with": built_with,  # rows
         }
         engine.save(self._folder.engine, stamp)

@@ -42,13 +42,13 @@ class Resolution:
     rank: str | None  # "species", "genus", "family", "order"; for other life any of RANKS; None where unresolved
     taxon: Taxon | None
     candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
-    how: str  # "exact", "synonym", "spelling", "guess", "override", "unresolved"
-    score: float  # 1 for an exact name, 0 for an unresolved one
+    method: str  # "exact", "synonym", "spelling", "guess", "override", "unresolved"
+    confidence: float  # 1 for an exact name, 0 for an unresolved one
 
     @property
     def guessed(self) -> bool:
         """Whether a person should look at it."""
-        return self.how in ("spelling", "guess")
+        return self.method in ("spelling", "guess")
 
 
 def resolve(name: str, *, overrides: Mapping[str, str] | None = None) -> Resolution:
@@ -78,7 +78,7 @@ def _overridden(name: str, meant: str | None) -> Resolution:
         return _resolved(name)
     if not meant:
         return _unresolved(name, "override")
-    return replace(_resolved(meant), name=name, how="override", score=1.0)
+    return replace(_resolved(meant), name=name, method="override", confidence=1.0)
 
 
 def is_listed(name: str) -> bool:
@@ -140,7 +140,7 @@ def _meant(name: str, said: str) -> tuple[str | None, Taxon | None]:
         found = _resolved(name)
     else:
         found = _resolved(said)
-        found = found if found.how in ("exact", "synonym") and is_bird(found) else _unresolved(said)
+        found = found if found.method in ("exact", "synonym") and is_bird(found) else _unresolved(said)
     return found.rank, found.taxon
 
 

@@ -186,7 +186,7 @@ def test_built_in_classes_are_imagenets_and_no_species(built_in: Backbone, drawn
     assert set(built_in.class_levels) == {"ImageNet"}
     assert set(built_in.class_species) == {None}
     answers = built_in.classify(drawn[0])
-    assert [answer.rank for answer in answers] == [1, 2, 3, 4, 5]
+    assert [answer.position for answer in answers] == [1, 2, 3, 4, 5]
     assert answers == sorted(answers, key=lambda answer: -answer.probability)
     assert answers[0].name == f"ImageNet: {answers[0].class_name}"
     assert built_in.source == built_in.name == DEFAULT
@@ -472,7 +472,7 @@ def test_predictions_are_best_first_and_stable() -> None:
     classes = Classes(tuple("abcde"), (None, "Wren", None, "Robin", None), ("x",) * 5, None)
     ((first, second, third, fourth),) = classes.top(row, 4)
     assert [p.class_name for p in (first, second, third, fourth)] == ["b", "c", "d", "a"]
-    assert [p.rank for p in (first, second, third, fourth)] == [1, 2, 3, 4]
+    assert [p.position for p in (first, second, third, fourth)] == [1, 2, 3, 4]
     assert (first.species, first.source) == ("Wren", "backbone")
     assert first.probability == pytest.approx(0.3)
     assert [len(answer) for answer in classes.top(row, 50)] == [5]

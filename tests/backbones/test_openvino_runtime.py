@@ -42,7 +42,7 @@ def test_a_warm_cache_needs_no_torch_and_no_birder(tmp_path: Path) -> None:
         "import sys, birdsearch\n"
         f"backbone = birdsearch.load_backbone({DEFAULT!r})\n"
         f"picture = {str(picture)!r}\n"
-        "print(backbone.runtime, backbone.embed([picture]).shape, backbone.classify(picture, 1)[0].level)\n"
+        "print(backbone.runtime, backbone.embed([picture]).shape, backbone.classify(picture, 1)[0].rank)\n"
         f"print([name for name in {OUTSIDE} if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -238,7 +238,9 @@ def test_query_table_csv_and_page(garden: Garden, tmp_path: Path) -> None:
     assert "1.000" in table.out
     assert "2024-05-01 08:30" in table.out
     rows = run("query", *paths, "-k", "2", "--index", garden.index, "--csv").rows
-    assert [(row["query"], row["rank"]) for row in rows] == [(str(path), rank) for path in paths for rank in ("1", "2")]
+    assert [(row["query"], row["position"]) for row in rows] == [
+        (str(path), rank) for path in paths for rank in ("1", "2")
+    ]
     assert rows[0]["camera"] == "Canon Model X"
     page = run("query", *paths, "--index", garden.index, "--html", "out.html", "--json")
     assert len(page.json) == 2
@@ -329,8 +331,8 @@ def test_empty_index_says_what_to_do(tmp_path: Path, garden: Garden) -> None:
 def test_classify_with_and_without_an_index(garden: Garden) -> None:
     path = garden.photos / "Robin" / "1.jpg"
     answer = run("classify", path, "-k", "3", "--index", garden.index, "--json").json
-    assert [p["rank"] for p in answer[0]["predictions"]] == [1, 2, 3]
-    assert answer[0]["predictions"][0]["level"] == "ImageNet"
+    assert [p["position"] for p in answer[0]["predictions"]] == [1, 2, 3]
+    assert answer[0]["predictions"][0]["rank"] == "ImageNet"
     alone = run("classify", path, path, "-k", "2", "--csv")
     assert len(alone.rows) == 4
     assert "no index yet" in alone.err
@@ -421,21 +423,21 @@ def test_export_and_import(own: Garden, tmp_path: Path) -> None:
 
 def test_export_for_other_tools_says_what_is_next(own: Garden, tmp_path: Path) -> None:
     where = ["--index", "own", "--label", "Wren"]
-    assert "3 photos" in run("export", "wrens.csv", *where, "--for", "csv").out
+    assert "3 photos" in run("export", "wrens.csv", *where, "--format", "csv").out
     assert (tmp_path / "wrens.csv").read_bytes().decode() == run("photos", *where, "--csv").out
-    atlas = run("export", "my wrens.parquet", *where, "--for", "embedding-atlas")
+    atlas = run("export", "my wrens.parquet", *where, "--format", "embedding-atlas")
     assert "embedding-atlas 'my wrens.parquet' --image image --x x --y y --neighbors neighbors" in atlas.err
-    none = run("export", "none.parquet", *where, "--for", "embedding-atlas", "--species", "Robin")
+    none = run("export", "none.parquet", *where, "--format", "embedding-atlas", "--species", "Robin")
     assert "0 photos" in none.out
     assert "Next" not in none.err  # there is nothing that it could show
-    fiftyone = run("export", "wrens", *where, "--for", "fiftyone")
+    fiftyone = run("export", "wrens", *where, "--format", "fiftyone")
     line = fiftyone.err.partition("Next, in Python: ")[2]
     called = ast.parse(line.strip(), mode="eval").body
     assert isinstance(called, ast.Call)
     assert ast.unparse(called.args[0]) == "'wrens'"
     assert (tmp_path / "wrens" / "data.json").exists()
-    assert "something is there already" in run("export", "wrens", *where, "--for", "fiftyone", code=1).err
-    assert "embedding-atlas" in run("export", "a", "--for", "xml", code=2).err
+    assert "something is there already" in run("export", "wrens", *where, "--format", "fiftyone", code=1).err
+    assert "embedding-atlas" in run("export", "a", "--format", "xml", code=2).err
     assert "--for parquet" in run("import", "my wrens.parquet", "--index", "own", code=1).err
 
 
@@ -622,12 +624,12 @@ def test_optimize_measures_and_says_what_it_chose(own: Garden) -> None:
     assert "flat" in said.out
     assert "engine: flat" in said.out
     assert "the nearest photo has the same label: 100.0% before, 100.0% now" in said.out
-    declined = run("optimize", "--index", "own", "--refine")
+    declined = run("optimize", "--index", "own", "--whiten")
     assert "refined space: declined: 6 photos are too few" in declined.out
     report = run("optimize", "--index", "own", "--json").json
     assert report["engine"] == "flat"
     assert report["trials"][-1]["recall"] == 1.0
-    assert run("info", "--index", "own", "--json").json["refined"] is False
+    assert run("info", "--index", "own", "--json").json["whitened"] is False
 
 
 def test_optimize_that_cannot_reach_its_recall_ends_with_1(own: Garden) -> None:

@@ -38,7 +38,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         "apply": Done(),
         "undo": Done(),
         "runs": [],
-        "not_same": None,
+        "not_duplicates": None,
     }
     return Asked(monkeypatch, answers)
 
@@ -67,7 +67,7 @@ def found() -> DuplicateReport:
 
 def test_report_shows_groups_sums_and_the_next_command(garden: Garden, asked: Asked) -> None:
     asked.answers["duplicates"] = found()
-    answer = dedupe(garden, "--gap", "5")
+    answer = dedupe(garden, "--burst-gap", "5")
     lines = answer.out.splitlines()
     assert lines[0].split() == ["group", "id", "do", "relation", "path", "reason"]
     assert [line.split()[:4] for line in lines[1:8]] == [
@@ -79,7 +79,7 @@ def test_report_shows_groups_sums_and_the_next_command(garden: Garden, asked: As
     assert any(line.startswith("identical  1 group       1 photo (") for line in lines)
     assert "2 photos to choose from" in answer.out
     assert "3 groups among 6 photos, in 2.2 s; nothing was moved" in answer.out
-    assert f"birdsearch dedupe --index {garden.index} --gap 5.0 --plan plan.csv" in answer.err
+    assert f"birdsearch dedupe --index {garden.index} --burst-gap 5.0 --plan plan.csv" in answer.err
 
 
 def test_nothing_found_is_said(garden: Garden, asked: Asked) -> None:
@@ -94,7 +94,7 @@ def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -
     dedupe(garden)
     usual = asked.last("duplicates")[1]
     assert usual["relations"] == RELATIONS
-    assert (usual["where"], usual["against"], usual["gap"], usual["prefer"], usual["protect"]) == (
+    assert (usual["where"], usual["against"], usual["burst_gap"], usual["prefer"], usual["protect"]) == (
         None,
         None,
         3.0,
@@ -102,12 +102,12 @@ def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -
         (),
     )
     dedupe(
-        garden, "--relation", "burst,identical", "--relation", "pixels", "--gap", 1.5, "--prefer", "a", "--prefer", "b",
-        "--protect", "b", "--policy", "resolution, oldest", "--against", "new", "--species", "Wren",
+        garden, "--relation", "burst,identical", "--relation", "pixels", "--burst-gap", 1.5, "--prefer", "a",
+        "--prefer", "b", "--protect", "b", "--policy", "resolution, oldest", "--against", "new", "--species", "Wren",
     )  # fmt: skip
     given = asked.last("duplicates")[1]
     assert given["relations"] == ("identical", "pixels", "burst")
-    assert (given["gap"], given["policy"]) == (1.5, ("resolution", "oldest"))
+    assert (given["burst_gap"], given["policy"]) == (1.5, ("resolution", "oldest"))
     assert (given["prefer"], given["protect"]) == ((str(tmp_path / "a"), str(tmp_path / "b")), (str(tmp_path / "b"),))
     assert given["against"] == str(tmp_path / "new")
     assert given["where"] == Filter(species=("Wren",))
@@ -191,8 +191,8 @@ def test_against_says_what_the_index_has(garden: Garden, asked: Asked, tmp_path:
     [
         (["--relation", "same"], "identical, pixels, variant, burst"),
         (["--policy", "biggest"], "protected, original, resolution"),
-        (["--gap", "nan"], "not between"),
-        (["--gap", "-1"], "not between"),
+        (["--burst-gap", "nan"], "not between"),
+        (["--burst-gap", "-1"], "not between"),
         (["--prefer", "nowhere"], "does not exist"),
         (["--protect", "nowhere"], "does not exist"),
         (["--against", "nowhere"], "does not exist"),
@@ -201,7 +201,7 @@ def test_against_says_what_the_index_has(garden: Garden, asked: Asked, tmp_path:
         (["--apply", "plan.csv", "--action", "burn"], "none of trash, hardlink, move:DIR"),
         (["--apply", "plan.csv", "--action", "move:"], "none of trash, hardlink, move:DIR"),
         (["--apply", "plan.csv", "--plan", "b.csv"], "cannot be combined with --apply"),
-        (["--apply", "plan.csv", "--gap", "3"], "cannot be combined with --apply"),
+        (["--apply", "plan.csv", "--burst-gap", "3"], "cannot be combined with --apply"),
         (["--apply", "plan.csv", "--species", "Wren"], "cannot be combined with --apply"),
         (["--apply", "plan.csv", "--not", "1", "2"], "cannot be combined with --apply"),
         (["--not", "1", "2", "--html", "x.html"], "cannot be combined with --not"),
@@ -284,7 +284,7 @@ def test_a_plan_that_cannot_be_read_is_an_error(garden: Garden, asked: Asked, tm
 
 def test_not_remembers_and_says_so(garden: Garden, asked: Asked) -> None:
     answer = dedupe(garden, "--not", "3", "1")
-    assert asked.calls == [("not_same", (3, 1), {})]
+    assert asked.calls == [("not_duplicates", (3, 1), {})]
     assert "are not the same" in answer.out
     assert str(garden.photos) in answer.out
     assert "999" in dedupe(garden, "--not", "999", "1", code=1).err

@@ -106,14 +106,14 @@ def test_options_of_clusters_reach_the_index(garden: Garden, asked: Asked) -> No
     command(garden, "clusters")
     usual = {"method": "leiden", "resolution": None, "count": None, "within": None, "seed": 0}
     assert asked.last("clusters") == ((None,), usual)
-    command(garden, "clusters", "--resolution", 0.2, "--within", "Wren", "--seed", 3, "--after", "2024")
+    command(garden, "clusters", "--resolution", 0.2, "--only-species", "Wren", "--seed", 3, "--after", "2024")
     where, options = asked.last("clusters")
     assert where == (Filter(taken_after="2024-01-01"),)
     assert options == {**usual, "resolution": 0.2, "within": "Wren", "seed": 3}
-    command(garden, "clusters", "--method", "kmeans", "--count", 2)
+    command(garden, "clusters", "--method", "kmeans", "--clusters", 2)
     assert asked.last("clusters")[1]["count"] == 2
     for wrong in (
-        ("--count", 2),
+        ("--clusters", 2),
         ("--method", "kmeans", "--resolution", 0.1),
         ("--resolution", 2),
         ("--json", "--csv"),
@@ -128,7 +128,7 @@ def test_species_are_listed_and_drawn(garden: Garden, asked: Asked) -> None:
     assert "Look-alikes" in Path("page.html").read_text(encoding="utf-8")
     assert command(garden, "species", "--json").json == as_json(compared())
     rows = command(garden, "species", "--csv").rows
-    assert rows[0]["prototypes"] == "4 5"
+    assert rows[0]["medoids"] == "4 5"
     assert rows[1]["cohesion"] == ""
 
 
@@ -160,13 +160,13 @@ def test_label_takes_ids_and_paths(garden: Garden, asked: Asked) -> None:
         path = index.photo(5).path
     assert command(garden, "label", 3, path, "--as", "Dunnock").out == "2 photos changed\n"
     assert asked.last("label") == (({3: "Dunnock", 5: "Dunnock"},), {"author": None})
-    command(garden, "label", 3, "--back")
+    command(garden, "label", 3, "--clear")
     assert asked.last("label")[0] == ({3: None},)
     assert "holds no photo" in command(garden, "label", "gone.jpg", "--as", "Wren", code=1).err
 
 
 @pytest.mark.parametrize(
-    "wrong", [(), ("3",), ("--as", "Wren"), ("3", "--as", " "), ("3", "--as", "Wren", "--back")], ids=" ".join
+    "wrong", [(), ("3",), ("--as", "Wren"), ("3", "--as", " "), ("3", "--as", "Wren", "--clear")], ids=" ".join
 )
 def test_label_wants_one_job(garden: Garden, asked: Asked, wrong: tuple[str, ...]) -> None:
     command(garden, "label", *wrong, code=2)
@@ -203,7 +203,7 @@ def test_evaluation_of_the_backbone_is_shown_where_it_is_known(garden: Garden, a
     assert lines[2:] == [
         "its first is right    0.913",
         "its calibration error 0.120",
-        "same, --calibrated    not known",
+        "same, --calibrate    not known",
         "its temperature       not known",
     ]
     asked.answers["evaluate"] = Evaluation(photos=2, backbone_photos=0)
@@ -211,7 +211,7 @@ def test_evaluation_of_the_backbone_is_shown_where_it_is_known(garden: Garden, a
 
 
 def test_split_writes_lists_and_the_proof(garden: Garden, asked: Asked) -> None:
-    answer = command(garden, "split", "lists", "--shares", "0.6,0.2,0.2", "--seed", 4)
+    answer = command(garden, "split", "lists", "--fractions", "0.6,0.2,0.2", "--seed", 4)
     assert asked.last("split")[1]["shares"] == (0.6, 0.2, 0.2)
     assert asked.last("split")[1]["seed"] == 4
     texts = {side: Path("lists", f"{side}.csv").read_text(encoding="utf-8") for side in parted().counts}
@@ -223,7 +223,7 @@ def test_split_writes_lists_and_the_proof(garden: Garden, asked: Asked) -> None:
     assert "must stay together" in answer.out
     assert json.loads(command(garden, "split", "lists", "--json").out) == json.loads(json.dumps(as_json(parted())))
     for wrong in ("0.5,0.5", "a,b,c", "-1,1,1", "0,0,0", "nan,1,1"):
-        command(garden, "split", "lists", "--shares", wrong, code=2)
+        command(garden, "split", "lists", "--fractions", wrong, code=2)
 
 
 def test_nothing_to_say_is_said(garden: Garden, asked: Asked) -> None:
@@ -261,7 +261,7 @@ def test_classify_asks_the_labelled_photos(garden: Garden, asked: Asked) -> None
 
 def test_classify_says_what_was_before_calibration(garden: Garden, asked: Asked) -> None:
     asked.answers["classify_many"] = [[Prediction("Emu", 0.1, 1, "species", "Emu", note="possible vagrant", raw=0.4)]]
-    answer = command(garden, "classify", "a.jpg", "--calibrated")
+    answer = command(garden, "classify", "a.jpg", "--calibrate")
     assert asked.last("classify_many")[1]["calibrated"] is True
     assert "(40.0 % without the checklist and calibration)" in answer.out
 
@@ -270,8 +270,8 @@ def test_classify_options_that_cannot_go_together(garden: Garden, asked: Asked, 
     (tmp_path / "list.txt").write_text("Wren\n", encoding="utf-8")
     command(garden, "classify", "a.jpg", "--source", "neighbours", "--checklist", "list.txt", code=2)
     command(garden, "classify", "a.jpg", "--burst", "--backbone", "other", code=2)
-    command(garden, "classify", "a.jpg", "--calibrated", "--backbone", "other", code=2)
-    assert "already" in command(garden, "classify", "a.jpg", "--calibrated", "--source", "neighbours", code=2).err
-    command(garden, "classify", "a.jpg", "--sure", 2, code=2)
+    command(garden, "classify", "a.jpg", "--calibrate", "--backbone", "other", code=2)
+    assert "already" in command(garden, "classify", "a.jpg", "--calibrate", "--source", "neighbours", code=2).err
+    command(garden, "classify", "a.jpg", "--roll-up", 2, code=2)
     asked.answers["classify_many"] = [[]]
-    assert "no photo of the index has a label" in command(garden, "classify", "a.jpg", "--sure", 0.9).out
+    assert "no photo of the index has a label" in command(garden, "classify", "a.jpg", "--roll-up", 0.9).out

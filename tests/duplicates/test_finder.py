@@ -125,13 +125,13 @@ def test_one_file_under_two_names_is_no_duplicate(index: Index, place: Path) -> 
 
 def test_what_was_said_to_differ_stays_apart(index: Index) -> None:
     ids = {Path(photo.path).name: photo.id or 0 for photo in index.photos()}
-    index.not_same(ids["small 1.jpg"], ids["1.jpg"])
-    index.not_same(ids["1.jpg"], ids["copy of 1.jpg"])
+    index.not_duplicates(ids["small 1.jpg"], ids["1.jpg"])
+    index.not_duplicates(ids["1.jpg"], ids["copy of 1.jpg"])
     report = index.duplicates()
     assert frozenset(("small 1.jpg", "1.jpg")) not in names(index, report, "variant")
     assert names(index, report, "identical") == set()
     with pytest.raises(ValueError, match="the same as itself"):
-        index.not_same(3, 3)
+        index.not_duplicates(3, 3)
 
 
 def test_against_a_folder_outside(index: Index, place: Path, tmp_path: Path) -> None:
@@ -166,8 +166,8 @@ def test_plan_apply_and_undo(index: Index, place: Path) -> None:
 
 def test_what_was_said_to_differ_is_in_no_group_of_the_other(index: Index) -> None:
     ids = {Path(photo.path).name: photo.id or 0 for photo in index.photos()}
-    index.not_same(ids["1.jpg"], ids["small 1.jpg"])
-    index.not_same(ids["1.jpg"], ids["copy of 1.jpg"])
+    index.not_duplicates(ids["1.jpg"], ids["small 1.jpg"])
+    index.not_duplicates(ids["1.jpg"], ids["copy of 1.jpg"])
     for group in index.duplicates().groups:
         members = {group.keep, *group.others}
         if group.keep in (ids["1.jpg"], ids["small 1.jpg"], ids["copy of 1.jpg"]):

@@ -116,7 +116,7 @@ def test_predictions_travel_too(garden: Garden, tmp_path: Path) -> None:
             assert np.allclose(again, probabilities, atol=1e-6)
             assert copy.verify().ok
     struct = pq.read_table(tmp_path / "garden.parquet")["predictions"].to_pylist()[0]
-    assert [guess["rank"] for guess in struct] == [1, 2, 3, 4, 5]
+    assert [guess["position"] for guess in struct] == [1, 2, 3, 4, 5]
 
 
 def test_import_gives_the_same_photos_without_the_network(index: Index, exported: Path, other: Index) -> None:

@@ -15,7 +15,7 @@ import pytest
 import birdsearch
 from birdsearch import Filter, Index, Photo
 from birdsearch.errors import IndexUnwritableError
-from birdsearch.export import embedding_atlas, tables
+from birdsearch.export import embedding_atlas, fiftyone, tables
 from birdsearch.photos import decode
 from birdsearch.records import Neighbours, as_json
 from tests.conftest import Garden
@@ -85,19 +85,19 @@ def vectors(index: Index) -> np.ndarray:
 
 
 def test_csv_has_every_photo_in_one_row(index: Index, tmp_path: Path) -> None:
-    assert index.export(tmp_path / "all.csv", to="csv") == 16
+    assert index.export(tmp_path / "all.csv", format="csv") == 16
     rows = csv_rows(tmp_path / "all.csv")
     assert tuple(rows[0]) == tables.PHOTO_COLUMNS
     assert [row["path"] for row in rows] == [as_json(photo.path) for photo in index.photos()]
     assert [row["label"] for row in rows] == [photo.label or "" for photo in index.photos()]
     camera = next(row for row in rows if row["camera"])
-    assert (camera["observer"], camera["rating"], float(camera["latitude"])) == ("Ana Núñez", "4", -33.858333)
+    assert (camera["photographer"], camera["rating"], float(camera["latitude"])) == ("Ana Núñez", "4", -33.858333)
     assert b"\r\n" not in (tmp_path / "all.csv").read_bytes()
 
 
 def test_csv_names_the_first_prediction(garden: Garden, tmp_path: Path) -> None:
     with birdsearch.open(garden.index) as index:
-        index.export(tmp_path / "garden.csv", to="csv")
+        index.export(tmp_path / "garden.csv", format="csv")
         first = [photo.predictions[0] for photo in index.photos()]
     rows = csv_rows(tmp_path / "garden.csv")
     assert [(row["prediction"], float(row["probability"])) for row in rows] == [(p.name, p.probability) for p in first]
@@ -108,7 +108,7 @@ def test_csv_names_the_first_prediction(garden: Garden, tmp_path: Path) -> None:
 
 def test_atlas_points_at_rows_of_its_own_file(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("birdsearch.export.exporter._PICTURES", 3)  # several blocks, the last one short
-    assert index.export(tmp_path / "all.parquet", to="embedding-atlas") == 16
+    assert index.export(tmp_path / "all.parquet", format="embedding-atlas") == 16
     rows = atlas_rows(tmp_path / "all.parquet")
     known = index.photos()
     assert [row["id"] for row in rows] == [photo.id for photo in known]
@@ -124,7 +124,7 @@ def test_atlas_points_at_rows_of_its_own_file(index: Index, tmp_path: Path, monk
 
 
 def test_atlas_has_the_columns_that_it_is_told_of(index: Index, tmp_path: Path) -> None:
-    index.export(tmp_path / "all.parquet", to="embedding-atlas")
+    index.export(tmp_path / "all.parquet", format="embedding-atlas")
     schema = pq.read_schema(tmp_path / "all.parquet")
     assert schema.names == [
         *("id", "path", "species", "label", "predicted", "probability", "taken_at", "camera", "latitude", "longitude"),
@@ -142,7 +142,7 @@ def test_atlas_has_the_columns_that_it_is_told_of(index: Index, tmp_path: Path) 
 def test_atlas_holds_thumbnails_of_what_is_still_a_photo(index: Index, folder: Path, tmp_path: Path) -> None:
     (folder / "Robin" / "0.jpg").unlink()
     (folder / "Robin" / "1.jpg").write_bytes(b"\xff\xd8\xff broken")
-    assert index.export(tmp_path / "all.parquet", to="embedding-atlas") == 16
+    assert index.export(tmp_path / "all.parquet", format="embedding-atlas") == 16
     pictures = {row["path"]: row["image"] for row in atlas_rows(tmp_path / "all.parquet")}
     lost = {path for path, picture in pictures.items() if picture is None}
     assert lost == {str(folder / "Robin" / "0.jpg"), str(folder / "Robin" / "1.jpg")}
@@ -158,7 +158,7 @@ def test_atlas_of_copies_never_names_the_photo_itself(tmp_path: Path, fake: Fake
         write(tmp_path / "photos" / f"{number}.png", bird(1 if number < 13 else 2, 80, 60))
     with birdsearch.create(tmp_path / "index", backbone=fake) as index:
         index.add(tmp_path / "photos")
-        index.export(tmp_path / "all.parquet", to="embedding-atlas")
+        index.export(tmp_path / "all.parquet", format="embedding-atlas")
     for place, row in enumerate(atlas_rows(tmp_path / "all.parquet")):
         assert place not in row["neighbors"]["ids"]
         assert len(set(row["neighbors"]["ids"])) == 10  # as many for each: Embedding Atlas stacks them
@@ -177,7 +177,7 @@ def test_atlas_distances_are_never_below_zero(tmp_path: Path) -> None:
 def test_atlas_fills_up_what_an_engine_did_not_find(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index.export(tmp_path / "all.parquet", to="embedding-atlas")
+    index.export(tmp_path / "all.parquet", format="embedding-atlas")
     from birdsearch.species import gallery
 
     whole = gallery.Gathered.neighbours
@@ -188,7 +188,7 @@ def test_atlas_fills_up_what_an_engine_did_not_find(
         return found
 
     monkeypatch.setattr(gallery.Gathered, "neighbours", fewer)
-    index.export(tmp_path / "again.parquet", to="embedding-atlas")
+    index.export(tmp_path / "again.parquet", format="embedding-atlas")
     assert [row["neighbors"]["ids"] for row in atlas_rows(tmp_path / "again.parquet")] == [
         row["neighbors"]["ids"] for row in atlas_rows(tmp_path / "all.parquet")
     ]
@@ -200,8 +200,8 @@ def test_atlas_fills_up_what_an_engine_did_not_find(
 def test_fiftyone_gets_paths_labels_and_vectors_in_one_order(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("birdsearch.export.parquet._ROWS", 5)
-    assert index.export(tmp_path / "fiftyone", to="fiftyone") == 16
+    monkeypatch.setattr("birdsearch.export.exporter.BATCH", 5)
+    assert index.export(tmp_path / "fiftyone", format="fiftyone") == 16
     paths, labels, rows = fiftyone_files(tmp_path / "fiftyone")
     known = index.photos()
     assert sorted(paths) == list(paths) == list(labels)  # FiftyOne takes them in the order of their names
@@ -213,7 +213,7 @@ def test_fiftyone_gets_paths_labels_and_vectors_in_one_order(
 
 
 def test_fiftyone_labels_say_what_is_known(index: Index, tmp_path: Path) -> None:
-    index.export(tmp_path / "fiftyone", to="fiftyone")
+    index.export(tmp_path / "fiftyone", format="fiftyone")
     _, labels, _ = fiftyone_files(tmp_path / "fiftyone")
     assert [label and label["label"] for label in labels.values()] == [photo.label for photo in index.photos()]
     assert None in labels.values()
@@ -233,7 +233,7 @@ def test_fiftyone_labels_say_what_is_known(index: Index, tmp_path: Path) -> None
 
 def test_fiftyone_takes_predictions_along(garden: Garden, tmp_path: Path) -> None:
     with birdsearch.open(garden.index) as index:
-        index.export(tmp_path / "fiftyone", to="fiftyone")
+        index.export(tmp_path / "fiftyone", format="fiftyone")
         first = index.photos()[0].predictions[0]
     attributes = next(iter(fiftyone_files(tmp_path / "fiftyone")[1].values()))["attributes"]
     assert (attributes["predicted"], attributes["probability"]) == (first.name, first.probability)
@@ -243,13 +243,13 @@ def test_fiftyone_makes_a_folder_of_its_own(index: Index, folder: Path, tmp_path
     (tmp_path / "file").write_text("mine")
     for taken in (folder, tmp_path / "file"):
         with pytest.raises(IndexUnwritableError, match=r"something is there already\. Name a new or empty folder"):
-            index.export(taken, to="fiftyone")
+            index.export(taken, format="fiftyone")
     assert (tmp_path / "file").read_text() == "mine"
     with pytest.raises(IndexUnwritableError, match="its folder does not exist"):
-        index.export(tmp_path / "nowhere" / "a", to="fiftyone")
+        index.export(tmp_path / "nowhere" / "a", format="fiftyone")
     (tmp_path / "waiting").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "waiting")
-    index.export(tmp_path / "link", to="fiftyone")
+    index.export(tmp_path / "link", format="fiftyone")
     assert len(fiftyone_files(tmp_path / "waiting")[0]) == 16
 
 
@@ -284,23 +284,23 @@ def test_a_filter_narrows_an_export(index: Index, tmp_path: Path, to: str) -> No
 
 @pytest.mark.parametrize("to", tables.FORMATS)
 def test_an_empty_index_makes_a_valid_export(empty: Index, tmp_path: Path, to: str) -> None:
-    assert empty.export(tmp_path / WRITTEN[to], to=to) == 0
+    assert empty.export(tmp_path / WRITTEN[to], format=to) == 0
     assert count(tmp_path / WRITTEN[to], to) == 0
 
 
 @pytest.mark.parametrize("to", tables.FORMATS)
 def test_an_export_may_have_any_name(index: Index, tmp_path: Path, to: str) -> None:
     path = tmp_path / f"\udcff\n{WRITTEN[to]}"
-    assert index.export(path, to=to) == 16
+    assert index.export(path, format=to) == 16
     assert count(path, to) == 16
 
 
 @pytest.mark.parametrize("to", tables.FORMATS)
 def test_an_export_says_how_far_it_is(index: Index, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_ROWS", "_PICTURES"):
+    for name in ("BATCH", "_PICTURES"):
         monkeypatch.setattr(f"birdsearch.export.exporter.{name}", 10)
     told: list[tuple[str, int, int | None, str]] = []
-    index.export(tmp_path / WRITTEN[to], to=to, progress=lambda *what: told.append(what))
+    index.export(tmp_path / WRITTEN[to], format=to, progress=lambda *what: told.append(what))
     assert told == [("export", 10, 16, ""), ("export", 16, 16, "")]
 
 
@@ -313,19 +313,23 @@ def test_an_export_that_fails_leaves_what_was_there(
     if to != "fiftyone":
         (place / WRITTEN[to]).write_text("old")
     row = tables.photo_row
-    monkeypatch.setattr(tables, "photo_row", lambda photo, *names: 1 / 0 if photo.id == 9 else row(photo, *names))
+    for module in (tables, embedding_atlas, fiftyone):
+        if hasattr(module, "photo_row"):
+            monkeypatch.setattr(
+                module, "photo_row", lambda photo, *names: 1 / 0 if photo.id == 9 else row(photo, *names)
+            )
     with pytest.raises(ZeroDivisionError):
-        index.export(place / WRITTEN[to], to=to)
+        index.export(place / WRITTEN[to], format=to)
     assert os.listdir(place) == ([] if to == "fiftyone" else [WRITTEN[to]])
     assert to == "fiftyone" or (place / WRITTEN[to]).read_text() == "old"
 
 
 def test_an_export_that_cannot_be_says_what_to_do(index: Index, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="to must be one of parquet, csv, embedding-atlas, fiftyone, got 'xml'"):
-        index.export(tmp_path / "a", to="xml")
+    with pytest.raises(ValueError, match="format must be one of parquet, csv, embedding-atlas, fiftyone, got 'xml'"):
+        index.export(tmp_path / "a", format="xml")
     with pytest.raises(IndexUnwritableError, match=r"Name a file that ends in \.parquet"):
-        index.export(tmp_path / "a.csv", to="embedding-atlas")
+        index.export(tmp_path / "a.csv", format="embedding-atlas")
     for to in ("csv", "embedding-atlas"):
         with pytest.raises(IndexUnwritableError, match="its folder does not exist"):
-            index.export(tmp_path / "nowhere" / "a.parquet", to=to)
+            index.export(tmp_path / "nowhere" / "a.parquet", format=to)
     assert not list(tmp_path.glob("a*"))

@@ -80,7 +80,7 @@ def test_add_counts_embeds_once_and_costs_nothing_the_second_time(
 def test_add_of_nothing_new_decodes_nothing(photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100))
     first = index.add(photos)
-    monkeypatch.setattr("birdsearch.indexing.pipeline.photos.decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr("birdsearch.indexing.pipeline.decode.decode", lambda *_: pytest.fail("decoded again"))
     again = index.add(photos)
     assert again.unchanged == 6
     assert again.failed == first.failed

@@ -225,7 +225,7 @@ def test_decode_reads_what_the_camera_wrote(tmp_path: Path) -> None:
         assert (photo.camera, photo.camera_serial) == ("Canon EOS R5", "0123456789")
         assert photo.lens == "RF100-500mm F4.5-7.1 L IS USM"
         assert (photo.latitude, photo.longitude) == (-33.858333, 151.21)
-        assert (photo.observer, photo.notes, photo.rating) == ("Ana Núñez", "at the feeder\nwindy", 4), name
+        assert (photo.photographer, photo.notes, photo.rating) == ("Ana Núñez", "at the feeder\nwindy", 4), name
 
 
 def test_decode_reads_the_stars_of_an_xmp_packet(tmp_path: Path) -> None:

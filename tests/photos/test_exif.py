@@ -72,10 +72,10 @@ def test_position(gps: dict[int, Any], position: tuple[float | None, float | Non
 
 def test_texts_are_cleaned_and_kept_in_any_encoding() -> None:
     latin = "Núñez".encode().decode("latin-1")  # as EXIF readers hand over UTF-8
-    assert described({0x013B: latin}).observer == "Núñez"
-    assert described({0x013B: "N\xfa\xf1ez"}).observer == "Núñez"
-    assert described({0x9C9D: "Zoë\0".encode("utf-16-le")}).observer == "Zoë"
-    assert described({0x9C9D: tuple("Zoë\0".encode("utf-16-le"))}).observer == "Zoë"
+    assert described({0x013B: latin}).photographer == "Núñez"
+    assert described({0x013B: "N\xfa\xf1ez"}).photographer == "Núñez"
+    assert described({0x9C9D: "Zoë\0".encode("utf-16-le")}).photographer == "Zoë"
+    assert described({0x9C9D: tuple("Zoë\0".encode("utf-16-le"))}).photographer == "Zoë"
     assert described({0x9286: b"UNICODE\0" + "übt".encode("utf-16-be")}).notes == "übt"
     assert described({0x9286: b"UNICODE\0" + "übt".encode("utf-16-le")}).notes == "übt"
     assert described({0x9286: b"\0" * 8 + b"   "}).notes is None

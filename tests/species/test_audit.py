@@ -37,13 +37,13 @@ def test_wrong_labels_come_first_with_reasons_and_the_right_name() -> None:
         doubt = doubt_of(found, int(ids[row]))
         assert doubt is not None
         assert (doubt.label, doubt.proposed) == (name, labels[row])
-        assert doubt.score > 0.1
+        assert doubt.doubt > 0.1
         assert any(reason.startswith("classifier disagrees") for reason in doubt.reasons)
         assert any(reason.startswith("neighbours disagree") for reason in doubt.reasons)
         shown = {labels[int(np.flatnonzero(ids == photo)[0])] for photo in doubt.evidence}
         assert labels[row] in shown
         assert doubt.id not in doubt.evidence
-    scores = [doubt.score for doubt in found.doubts]
+    scores = [doubt.doubt for doubt in found.doubts]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
 
@@ -57,7 +57,7 @@ def test_a_label_without_meaning_is_not_doubted_by_itself() -> None:
     vectors, labels = drawn()
     mixed = [labels[row] for row in np.random.default_rng(2).permutation(len(labels))]
     found = audit(vectors, mixed, numbers(len(labels)))
-    assert np.mean([doubt.score for doubt in found.doubts]) < 0.5
+    assert np.mean([doubt.doubt for doubt in found.doubts]) < 0.5
 
 
 def test_a_burst_outvotes_one_of_its_photos() -> None:
@@ -69,11 +69,11 @@ def test_a_burst_outvotes_one_of_its_photos() -> None:
     before, after = doubt_of(alone, 100), doubt_of(burst, 100)
     assert before is not None
     assert after is not None
-    assert after.score > before.score
+    assert after.doubt > before.doubt
     assert after.reasons[0] == "burst disagrees: 3 of 3 others show species 00"
     assert after.proposed == "species 00"
     assert set(after.evidence[:3]) == {103, 106, 109}
-    assert after.score <= 1
+    assert after.doubt <= 1
 
 
 def test_a_copy_in_the_same_burst_is_heard_once() -> None:
@@ -94,7 +94,7 @@ def test_the_checklist_adds_to_a_doubt() -> None:
     labels[0] = "species 09"
     plain, outside = (audit(vectors, labels, numbers(len(labels)), outside=some) for some in ((), {"species 09"}))
     assert plain.doubts[0].id == outside.doubts[0].id == 100
-    assert plain.doubts[0].score < outside.doubts[0].score < 1
+    assert plain.doubts[0].doubt < outside.doubts[0].doubt < 1
 
 
 def test_photos_outside_any_burst_still_vouch_for_each_other() -> None:
@@ -109,7 +109,7 @@ def test_the_same_picture_under_two_names() -> None:
     wrong, right = doubt_of(found, 460), doubt_of(found, 100)
     assert wrong is not None
     assert right is not None
-    assert 1 >= wrong.score > 0.5 > right.score
+    assert 1 >= wrong.doubt > 0.5 > right.doubt
     assert wrong.proposed == "species 00"
     assert right.proposed is None  # the classifier is for its label
     assert wrong.reasons[0] == "near-identical photo with another label: 1 of 1 other shows species 00"
@@ -125,7 +125,7 @@ def test_copies_do_not_vouch_for_each_other() -> None:
     tied = audit(copied, names, ids, near_identical=[(100, int(ids[-1]))])
     assert {doubt.id for doubt in tied.doubts[:2]} == {100, int(ids[-1])}
     free, bound = doubt_of(audit(copied, names, ids), 100), tied.doubts[0]
-    assert free is None or free.score < bound.score / 2
+    assert free is None or free.doubt < bound.doubt / 2
 
 
 def test_a_label_that_nobody_could_vouch_for_is_not_doubted_for_that() -> None:
@@ -136,7 +136,7 @@ def test_a_label_that_nobody_could_vouch_for_is_not_doubted_for_that() -> None:
     assert found.judged == len(labels) - 1
     assert doubt is not None
     assert doubt.reasons[0] == "outside the checklist"
-    assert doubt.score < 0.5
+    assert doubt.doubt < 0.5
 
 
 def test_the_backbone_is_heard_on_what_it_has_words_for() -> None:
@@ -148,7 +148,7 @@ def test_the_backbone_is_heard_on_what_it_has_words_for() -> None:
     unknown = audit(vectors, labels, numbers(len(labels)), class_probabilities=[{"a duck": 1.0}] * len(labels))
     assert plain is not None
     assert heard is not None
-    assert heard.score > plain.score
+    assert heard.doubt > plain.doubt
     assert heard.reasons[0] == "backbone disagrees: species 00 0.90, species 09 0.01"
     assert not any("backbone" in reason for doubt in unknown.doubts for reason in doubt.reasons)
 
@@ -189,7 +189,7 @@ def test_one_photo_per_species() -> None:
 def test_all_identical() -> None:
     vectors, labels = drawn()
     found = audit(np.tile(vectors[:1], (len(labels), 1)), labels, numbers(len(labels)))
-    assert all(np.isfinite(doubt.score) for doubt in found.doubts)
+    assert all(np.isfinite(doubt.doubt) for doubt in found.doubts)
     assert found.judged == len(labels)
 
 

@@ -77,8 +77,8 @@ def test_calibration_of_photos_that_were_not_fitted_on() -> None:
     found = cross_fitted(given, own, np.arange(len(own)))
     assert found.accuracy == (given.argmax(axis=1) == own).mean()
     assert found.error > 0.2
-    assert found.error_tempered is not None
-    assert found.error_tempered < 0.05
+    assert found.error_scaled is not None
+    assert found.error_scaled < 0.05
     assert found.temperature == pytest.approx(3.0, rel=0.1)
 
 
@@ -102,7 +102,7 @@ def test_a_group_is_never_split_between_folds(monkeypatch: pytest.MonkeyPatch) -
 
 def test_photos_of_one_group_cannot_judge_each_other() -> None:
     found = cross_fitted(*spoken(2.0, photos=60), np.zeros(60, dtype=np.int64))
-    assert found.error_tempered is None
+    assert found.error_scaled is None
 
 
 # Classes and species
@@ -178,15 +178,15 @@ def test_the_evaluation_tells_of_the_backbone(index: Index) -> None:
     assert known.backbone_accuracy == pytest.approx(right)
     assert known.temperature == pytest.approx(TOO_SURE, rel=0.25)
     assert known.backbone_calibration_error is not None
-    assert known.backbone_calibration_error_tempered is not None
+    assert known.backbone_calibration_error_scaled is not None
     assert known.backbone_calibration_error > 0.2
-    assert known.backbone_calibration_error_tempered < 0.7 * known.backbone_calibration_error
+    assert known.backbone_calibration_error_scaled < 0.7 * known.backbone_calibration_error
 
 
 def test_calibrated_answers_are_as_sure_as_they_are_right(index: Index) -> None:
     photos, right = index.photos(), (truth() == np.arange(6)[:, None]).mean()
     plain = index.classify_many(photos, 6)
-    soft = index.classify_many(photos, 6, calibrated=True)
+    soft = index.classify_many(photos, 6, calibrate=True)
     for before, after in zip(plain, soft, strict=True):
         assert [one.species for one in after] == [one.species for one in before]
         assert [one.raw for one in after] == pytest.approx([one.probability for one in before])
@@ -195,51 +195,51 @@ def test_calibrated_answers_are_as_sure_as_they_are_right(index: Index) -> None:
         assert before[0].raw is None
     assert np.mean([answer[0].probability for answer in soft]) == pytest.approx(right, abs=0.05)
     for same in (photos[0], photos[0].path):
-        answer = index.classify(same, 1, calibrated=True)[0]
+        answer = index.classify(same, 1, calibrate=True)[0]
         assert answer.probability == pytest.approx(soft[0][0].probability, abs=1e-3)
 
 
 def test_a_checklist_weighs_what_was_tempered(index: Index, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("Emu\nOsprey\n", encoding="utf-8")
     photo = next(photo for photo in index.photos() if photo.path.endswith("0-11.png"))
-    weighed = index.classify(photo, 6, calibrated=True, checklist=[tmp_path / "list.txt"])
-    soft = {one.species: one.probability for one in index.classify(photo, 6, calibrated=True)}
+    weighed = index.classify(photo, 6, calibrate=True, checklist=[tmp_path / "list.txt"])
+    soft = {one.species: one.probability for one in index.classify(photo, 6, calibrate=True)}
     raw = {one.species: one.probability for one in index.classify(photo, 6)}
     prior = {name: soft[name] * (1 if name in ("Emu", "Osprey") else 0.01) for name in BIRDS}
     for one in weighed:
         assert one.species is not None
         assert one.probability == pytest.approx(prior[one.species] / sum(prior.values()), rel=1e-4)
         assert one.raw == pytest.approx(raw[one.species])
-    sure = index.classify(photo, 6, calibrated=True, sure=0.9)
-    assert sure[0].rank == 0  # no species is so probable any more
-    assert index.classify(photo, 6, sure=0.9)[0].rank == 1
+    sure = index.classify(photo, 6, calibrate=True, roll_up=0.9)
+    assert sure[0].position == 0  # no species is so probable any more
+    assert index.classify(photo, 6, roll_up=0.9)[0].position == 1
 
 
 def test_photos_of_one_moment_are_tempered_together(index: Index) -> None:
     photos = index.photos()[:3]
     together = index.classify_many(photos, 6, burst=True)[0]
-    soft = index.classify_many(photos, 6, burst=True, calibrated=True)
+    soft = index.classify_many(photos, 6, burst=True, calibrate=True)
     assert soft[0] == soft[1] == soft[2]
     assert [one.raw for one in soft[0]] == pytest.approx([one.probability for one in together])
 
 
 def test_neighbours_are_calibrated_already(index: Index) -> None:
     with pytest.raises(ValueError, match="calibrated already"):
-        index.classify(index.photo(1), source="neighbours", calibrated=True)
+        index.classify(index.photo(1), source="neighbours", calibrate=True)
 
 
 def test_a_temperature_follows_the_labels(index: Index) -> None:
-    before = index.classify(index.photo(1), 1, calibrated=True)[0]
+    before = index.classify(index.photo(1), 1, calibrate=True)[0]
     index.label({photo.id or 0: BIRDS[int(Path(photo.path).name[0])] for photo in index.photos()})
-    after = index.classify(index.photo(1), 1, calibrated=True)[0]
+    after = index.classify(index.photo(1), 1, calibrate=True)[0]
     assert after.probability > before.probability + 0.1
     assert after.raw == before.raw
 
 
 def test_a_temperature_is_fitted_once(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = index.classify(index.photo(1), calibrated=True)
+    first = index.classify(index.photo(1), calibrate=True)
     monkeypatch.setattr(calibration, "fit_temperature", None)
-    assert index.classify(index.photo(1), calibrated=True) == first
+    assert index.classify(index.photo(1), calibrate=True) == first
 
 
 def test_labels_count_as_they_are_understood(tmp_path: Path) -> None:
@@ -267,12 +267,12 @@ def test_too_few_labels_give_no_temperature(
     with birdsearch.create(tmp_path / "index", backbone=taught()) as index:
         index.add(laid(tmp_path / "photos", each, names), labels="folder")
         photos = index.photos()[:4]
-        assert index.classify_many(photos, calibrated=True) == index.classify_many(photos)
+        assert index.classify_many(photos, calibrate=True) == index.classify_many(photos)
         (told,) = [record.getMessage() for record in caplog.records]
         assert f"not calibrated: {words} have a label that is a class of the backbone" in told
         assert "Label more photos" in told
         known = index.evaluate()
-        assert known.temperature is known.backbone_calibration_error_tempered is None
+        assert known.temperature is known.backbone_calibration_error_scaled is None
         assert known.backbone_photos == (int(words.split()[0]) or None)
         assert (known.backbone_accuracy is None) == (known.backbone_photos is None)
 

@@ -35,7 +35,7 @@ def test_cohesion_and_overlap_are_those_of_all_pairs(monkeypatch: pytest.MonkeyP
         assert entry.photos == 6
         assert entry.cohesion == pytest.approx(cohesion[name], abs=1e-5)
         assert entry.overlap == pytest.approx(overlap[name])
-        assert {names[i - 100] for i in (*entry.prototypes, *entry.boundary)} == {name}
+        assert {names[i - 100] for i in (*entry.medoids, *entry.boundary)} == {name}
     strays = round(sum(6 * share for share in overlap.values()))
     assert sum(confusion.photos for confusion in shown.confusions) == strays > 0
 
@@ -76,7 +76,7 @@ def test_look_alikes_are_named_with_their_photos() -> None:
     assert by_name["Wren"].nearest == "Robin"
     assert by_name["Wren"].overlap == pytest.approx(1 / 3)
     assert by_name["Wren"].boundary[0] == 12
-    assert by_name["Wren"].prototypes[-1] == 12
+    assert by_name["Wren"].medoids[-1] == 12
     assert by_name["Heron"].cohesion is None
     (confusion,) = shown.confusions
     assert (confusion.first, confusion.second) == ("Robin", "Wren")
@@ -103,7 +103,7 @@ def test_one_species_and_one_photo_of_each() -> None:
     singles = species_report(vectors, [str(n) for n in range(12)], np.arange(12))
     assert all(e.cohesion is None and e.overlap is None and e.nearest is not None for e in singles.species)
     assert singles.confusions == ()
-    assert species_report(vectors[:1], ["Wren"], np.array([7])).species[0].prototypes == (7,)
+    assert species_report(vectors[:1], ["Wren"], np.array([7])).species[0].medoids == (7,)
 
 
 def test_photos_that_are_all_alike() -> None:

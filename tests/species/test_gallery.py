@@ -53,13 +53,13 @@ def test_labelled_photos_are_a_classifier(index: Index) -> None:
     photos = index.photos()
     right = 0
     for photo, answer in zip(photos, index.classify_many(photos, 4, source="neighbours"), strict=True):
-        first = next(one for one in answer if one.rank == 1)
+        first = next(one for one in answer if one.position == 1)
         assert first.source == "neighbours"
         assert photo.id not in first.evidence
         assert first.evidence
         right += first.species == photo.label
     assert right >= 16
-    answer = [one for one in index.classify(photos[0], 4, source="neighbours") if one.rank]
+    answer = [one for one in index.classify(photos[0], 4, source="neighbours") if one.position]
     assert sum(one.probability for one in answer) == pytest.approx(1, abs=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_a_photo_asked_by_its_path_does_not_hear_itself(index: Index) -> None:
     photos = index.photos()[::4]
     answers = index.classify_many([photo.path for photo in photos], 4, source="neighbours")
     for photo, answer in zip(photos, answers, strict=True):
-        first = next(one for one in answer if one.rank == 1)
+        first = next(one for one in answer if one.position == 1)
         assert photo.id not in first.evidence
 
 
@@ -120,9 +120,9 @@ def test_exposures_of_one_moment_answer_together(index: Index) -> None:
     photos = index.photos()[:3]
     alone = index.classify_many(photos, 4, source="neighbours")
     together = index.classify_many(photos, 4, source="neighbours", burst=True)
-    ranked = [[(one.species, one.probability) for one in answer if one.rank] for answer in together]
+    ranked = [[(one.species, one.probability) for one in answer if one.position] for answer in together]
     assert ranked[0] == ranked[1] == ranked[2]
-    assert any([(one.species, one.probability) for one in answer if one.rank] != ranked[0] for answer in alone)
+    assert any([(one.species, one.probability) for one in answer if one.position] != ranked[0] for answer in alone)
 
 
 def test_clusters_species_and_evaluation_of_drawn_birds(index: Index) -> None:
@@ -130,8 +130,8 @@ def test_clusters_species_and_evaluation_of_drawn_birds(index: Index) -> None:
     assert sorted(photo_id for cluster in report.clusters for photo_id in cluster.photos) == list(range(1, 21))
     assert index.clusters().clusters == report.clusters
     assert set(report.agreement) >= {"ami", "ari", "homogeneity", "purity"}
-    assert len(index.clusters(method="kmeans", count=3).clusters) == 3
-    assert sum(len(cluster.photos) for cluster in index.clusters(within="Wren").clusters) == 5
+    assert len(index.clusters(method="kmeans", clusters=3).clusters) == 3
+    assert sum(len(cluster.photos) for cluster in index.clusters(only_species="Wren").clusters) == 5
     species = index.species_report()
     assert [entry.species for entry in species.species] == ["Bee-eater", "Owl's", "Robin", "Wren"]
     evaluation = index.evaluate()
@@ -241,8 +241,8 @@ def test_a_checklist_weighs_and_hides_nothing(tmp_path: Path) -> None:
 def test_the_lowest_rank_that_is_sure_enough() -> None:
     classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
     given = np.array([[0.45, 0.5, 0.04, 0.01], [0.97, 0.01, 0.01, 0.01]], dtype=np.float32)
-    unsure, sure = prediction.by_classes(classes, given, 2, sure=0.9)
-    assert (unsure[0].rank, unsure[0].level, unsure[0].species) == (0, "genus", None)
+    unsure, sure = prediction.by_classes(classes, given, 2, roll_up=0.9)
+    assert (unsure[0].position, unsure[0].rank, unsure[0].species) == (0, "genus", None)
     assert unsure[0].probability == pytest.approx(0.95)
     assert unsure[1].species == "Larus canus"
     assert sure[0].species == "Larus fuscus"

@@ -61,18 +61,18 @@ def known(index: Index) -> dict[str, Name]:
 
 def test_every_label_says_what_it_is_taken_for(index: Index) -> None:
     names = index.names()
-    assert [name.score for name in names] == sorted(name.score for name in names)
+    assert [name.confidence for name in names] == sorted(name.confidence for name in names)
     assert {name.label: name.photos for name in names} == LABELS
     by_label = known(index)
     assert by_label["Great Tit"] == Name(
         "Great Tit", 3, "species", "Parus major", "Great Tit", ("Parus major",), "exact", 1.0
     )
     duck = by_label["MANDRIN DUCK"]
-    assert (duck.scientific, duck.english, duck.how) == ("Aix galericulata", "Mandarin Duck", "guess")
+    assert (duck.scientific, duck.english, duck.method) == ("Aix galericulata", "Mandarin Duck", "guess")
     assert (by_label["OSTRICH"].rank, by_label["OSTRICH"].scientific) == ("genus", "Struthio")
     assert len(by_label["OSTRICH"].candidates) == 2
     nothing = by_label["garden, misc"]
-    assert (nothing.rank, nothing.scientific, nothing.how, nothing.score) == (None, None, "unresolved", 0.0)
+    assert (nothing.rank, nothing.scientific, nothing.method, nothing.confidence) == (None, None, "unresolved", 0.0)
     assert [name.label for name in index.names(Filter(label="great tit"))] == ["Great Tit"]
 
 
@@ -90,16 +90,16 @@ def test_what_is_said_of_names_counts_until_something_else_is_said(index: Index,
     assert index.set_names(table) == 2
     assert index._catalog.get_state("generation") > generation
     names = known(index)
-    assert (names["MANDRIN DUCK"].scientific, names["MANDRIN DUCK"].how) == ("Aix sponsa", "override")
-    assert (names["TEAL DUCK"].rank, names["TEAL DUCK"].how) == (None, "override")
+    assert (names["MANDRIN DUCK"].scientific, names["MANDRIN DUCK"].method) == ("Aix sponsa", "override")
+    assert (names["TEAL DUCK"].rank, names["TEAL DUCK"].method) == (None, "override")
     with birdsearch.open(index.path, backbone=FakeBackbone()) as again:
         assert known(again) == names
     assert index.set_names(said(tmp_path, "name,species\nOSTRICH,Common Ostrich\n")) == 1
-    assert known(index)["MANDRIN DUCK"].how == "guess"
+    assert known(index)["MANDRIN DUCK"].method == "guess"
     assert known(index)["OSTRICH"].candidates == ("Struthio camelus",)
     for nothing in ("name,species\n", ""):
         assert index.set_names(said(tmp_path, nothing)) == 0
-        assert all(name.how != "override" for name in index.names())
+        assert all(name.method != "override" for name in index.names())
     assert index.verify().ok
 
 
@@ -108,7 +108,7 @@ def test_a_wrong_table_changes_nothing(index: Index, tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=r"line 3: AviList has no bird called 'Grat Tit'"):
         index.set_names(said(tmp_path, "name,species\nOSTRICH,Emu\nTEAL DUCK,Grat Tit\n"))
     assert known(index)["TEAL DUCK"].scientific == "Sibirionetta formosa"
-    assert known(index)["OSTRICH"].how != "override"
+    assert known(index)["OSTRICH"].method != "override"
 
 
 def test_a_name_that_no_photo_bears_is_mentioned(
@@ -188,7 +188,7 @@ def test_names_without_a_letter_are_not_one_name() -> None:
 def test_is_listed_is_what_resolve_calls_exact() -> None:
     spelled = ("parus major", "001.Great_Tit", "Great Tit (adult)", "Anatidae", "Great Tits", "n01530575", "")
     for name in (*LABELS, *spelled):
-        assert is_listed(name) == (resolve(name).how == "exact"), name
+        assert is_listed(name) == (resolve(name).method == "exact"), name
 
 
 # The command
@@ -196,7 +196,7 @@ def test_is_listed_is_what_resolve_calls_exact() -> None:
 
 def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path) -> None:
     answer = run("names", "--csv", "--index", index.path)
-    assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "how", "candidates"]
+    assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "method", "candidates"]
     rows = {row["name"]: row for row in answer.rows}
     assert set(rows) == set(LABELS)
     assert rows["OSTRICH"]["species"] == "Struthio"
@@ -213,7 +213,7 @@ def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path
     answer = run("names", "--from", table, "--csv", "--guessed", "--index", index.path)
     assert "meaning of their own: 2" in answer.err
     rows = {row["name"]: row for row in answer.rows}
-    assert rows["MANDRIN DUCK"]["how"] == rows["TEAL DUCK"]["how"] == "override"
+    assert rows["MANDRIN DUCK"]["method"] == rows["TEAL DUCK"]["method"] == "override"
     # What was taken in is part of the table, short as it may be, so that giving it back loses nothing.
     before = index.names()
     run("names", "--from", said(tmp_path, answer.out), "--index", index.path)
@@ -223,7 +223,7 @@ def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path
 def test_names_as_a_table_and_as_json(index: Index) -> None:
     out = run("names", "--index", index.path).out
     lines = out.splitlines()
-    assert lines[0].split() == ["name", "photos", "rank", "species", "english", "how"]
+    assert lines[0].split() == ["name", "photos", "rank", "species", "english", "method"]
     assert lines[1].split() == ["garden,", "misc", "1", "unresolved"]
     assert lines[-1] == "6 names: 3 guess, 2 exact, 1 unresolved"
     assert "Parus major" in out

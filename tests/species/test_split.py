@@ -40,7 +40,7 @@ def test_nothing_that_belongs_together_is_parted(seed: int) -> None:
     for proof, pairs in zip(report.proof, told, strict=True):
         assert proof.pairs == len(pairs) > 0
         assert proof.violations == 0
-        assert all(report.sides[a] == report.sides[b] for a, b in pairs)
+        assert all(report.splits[a] == report.splits[b] for a, b in pairs)
 
 
 def test_chains_hold_together() -> None:
@@ -48,8 +48,8 @@ def test_chains_hold_together() -> None:
     bursts = np.array([-1, 7, 7, -1, -1])
     who, when = [None, None, "Ada", "ada ", "Ada"], [None, None, "2024-05-01", "2024-05-01T09:00", "2024-05-02"]
     report = split(numbers(5), ["a"] * 5, {"duplicates": copies, "bursts": bursts}, who, when, (1, 1, 1))
-    assert len({report.sides[photo] for photo in (100, 103, 106, 109)}) == 1
-    assert report.blocks == 2
+    assert len({report.splits[photo] for photo in (100, 103, 106, 109)}) == 1
+    assert report.groups == 2
 
 
 def test_the_proof_would_show_a_breach() -> None:
@@ -88,8 +88,8 @@ def test_the_same_sides_every_time_in_any_order() -> None:
     assert split(numbers(140), labels, {"bursts": groups}, seed=4) == first
     mixed = np.random.default_rng(0).permutation(140)
     again = split(numbers(140)[mixed], [labels[row] for row in mixed], {"bursts": groups[mixed]}, seed=4)
-    assert again.sides == first.sides
-    assert split(numbers(140), labels, {"bursts": groups}, seed=5).sides != first.sides
+    assert again.splits == first.splits
+    assert split(numbers(140), labels, {"bursts": groups}, seed=5).splits != first.splits
 
 
 def test_a_side_with_no_share_gets_nothing() -> None:
@@ -105,7 +105,7 @@ def test_one_block_only() -> None:
 
 def test_no_photos_no_labels_odd_labels() -> None:
     empty = split(numbers(0), [])
-    assert (empty.sides, empty.counts, empty.blocks) == ({}, dict.fromkeys(SIDES, 0), 0)
+    assert (empty.splits, empty.counts, empty.groups) == ({}, dict.fromkeys(SIDES, 0), 0)
     unnamed = split(numbers(10), [None] * 10)
     assert unnamed.counts == {"train": 8, "validation": 1, "test": 1}
     assert unnamed.per_species == {}

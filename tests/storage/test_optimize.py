@@ -41,20 +41,20 @@ def test_few_photos_keep_the_exact_engine(index: Index) -> None:
     report = index.optimize(recall=0.99)
     assert report.engine == "flat"
     assert report.trials[-1].recall == 1.0
-    assert (report.refined, report.refinement) == (False, "")
+    assert (report.whitened, report.whitening) == (False, "")
     assert report.recall_at_1_before == report.recall_at_1_after
 
 
 def test_refine_changes_scores_and_nothing_else_and_can_be_undone(index: Index, fake: FakeBackbone) -> None:
     ids = [photo.id for photo in index.photos() if photo.id]
     raw, before, embedded = index.vectors(ids), scores(index), fake.embedded
-    report = index.optimize(refine=True)
-    assert report.refined
-    assert report.refinement.startswith("fitted")
+    report = index.optimize(whiten=True)
+    assert report.whitened
+    assert report.whitening.startswith("fitted")
     assert scores(index) != before
     np.testing.assert_array_equal(index.vectors(ids), raw)
     assert index.verify().problems == ()
-    assert index.optimize(refine=False).refinement == "removed"
+    assert index.optimize(whiten=False).whitening == "removed"
     assert [found for found, _ in scores(index)] == [found for found, _ in before]
     np.testing.assert_allclose([score for _, score in scores(index)], [score for _, score in before], atol=1e-6)
     index.add([])  # the next writer clears away what no reader can need any more
@@ -63,7 +63,7 @@ def test_refine_changes_scores_and_nothing_else_and_can_be_undone(index: Index, 
 
 
 def test_photos_that_come_later_enter_the_refined_space(index: Index, photos: Path, fake: FakeBackbone) -> None:
-    index.optimize(refine=True)
+    index.optimize(whiten=True)
     later = photos / "species 1" / "later.jpg"
     write(later, bird(99, 80, 60))
     with birdsearch.open(index.path, backbone=fake) as reader:
@@ -77,22 +77,22 @@ def test_photos_that_come_later_enter_the_refined_space(index: Index, photos: Pa
 
 def test_too_few_photos_are_declined(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refine_module, "LEAST", 500)
-    report = index.optimize(refine=True)
-    assert not report.refined
-    assert "24 photos are too few" in report.refinement
+    report = index.optimize(whiten=True)
+    assert not report.whitened
+    assert "24 photos are too few" in report.whitening
 
 
 def test_a_space_that_makes_neighbours_worse_is_declined(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(refine_module, "cross_fitted", lambda *_: (0.7, 0.6))
     before = scores(index)
-    report = index.optimize(refine=True)
-    assert not report.refined
-    assert "0.700 -> 0.600" in report.refinement
+    report = index.optimize(whiten=True)
+    assert not report.whitened
+    assert "0.700 -> 0.600" in report.whitening
     assert scores(index) == before
 
 
 def test_a_damaged_refinement_is_named_and_repaired(index: Index) -> None:
-    index.optimize(refine=True)
+    index.optimize(whiten=True)
     wanted = scores(index)
     file = next(index.path.glob("refinement-*.npz"))
     file.write_bytes(file.read_bytes()[:100])
@@ -116,18 +116,18 @@ def test_one_species_judges_by_predictions_or_not_at_all(index: Index, photos: P
     labels = photos.parent / "all.csv"
     labels.write_text("path,species\n" + "".join(f"{photo.path},Wren\n" for photo in index.photos()))
     index.add(photos, labels=str(labels))
-    report = index.optimize(refine=True)
-    assert report.refined
+    report = index.optimize(whiten=True)
+    assert report.whitened
 
 
 def test_an_index_without_photos_can_be_optimized(tmp_path: Path, fake: FakeBackbone) -> None:
     with birdsearch.create(tmp_path / "empty", backbone=fake) as empty:
         assert empty.optimize().engine == "flat"
-        assert not empty.optimize(refine=True).refined
+        assert not empty.optimize(whiten=True).whitened
 
 
 def test_a_lost_refinement_of_a_lost_part_is_taken_back(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    index.optimize(refine=True)
+    index.optimize(whiten=True)
     next(index.path.glob("refinement-*.npz")).unlink()
     next((index.path / "vectors").glob("*.parquet")).unlink()
     done = index.repair()

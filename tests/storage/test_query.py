@@ -351,7 +351,7 @@ def test_probabilities_from_the_index_are_those_of_the_network(garden: Garden) -
         assert probabilities.shape == (6, 1000)
         assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)
         for photo, row in zip(photos, probabilities, strict=True):
-            assert [guess.rank for guess in photo.predictions] == [1, 2, 3, 4, 5]
+            assert [guess.position for guess in photo.predictions] == [1, 2, 3, 4, 5]
             stored = [guess.probability for guess in photo.predictions]
             assert stored == pytest.approx(np.sort(row)[::-1][:5].tolist(), abs=1e-3)
         assert index._backbone is None

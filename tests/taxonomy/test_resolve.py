@@ -32,15 +32,15 @@ def test_lineage_names_the_species(class_name: str, species: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("class_name", "level"),
+    ("class_name", "rank"),
     [
         ("03111_Animalia_Chordata_Aves_Accipitriformes_Accipitridae_Accipiter", "genus"),
         ("Animalia_Chordata_Aves_Accipitriformes_Accipitridae", "family"),
         ("Animalia", "kingdom"),
     ],
 )
-def test_shorter_lineage_is_no_species(class_name: str, level: str) -> None:
-    assert species_of_class(class_name) == (None, level)
+def test_shorter_lineage_is_no_species(class_name: str, rank: str) -> None:
+    assert species_of_class(class_name) == (None, rank)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_checklist_is_read_without_pandas() -> None:
 def meaning(name: str) -> tuple[str | None, str, str]:
     """Rank, scientific name and way of a resolution."""
     found = resolve(name)
-    return found.rank, found.taxon.scientific if found.taxon else "", found.how
+    return found.rank, found.taxon.scientific if found.taxon else "", found.method
 
 
 def test_taxon_tells_the_groups_of_a_species() -> None:
@@ -151,7 +151,13 @@ def test_name_of_a_split_species_is_its_genus_with_candidates(name: str, genus: 
 )
 def test_what_is_no_bird_stays_unresolved(name: str) -> None:
     found = resolve(name)
-    assert (found.name, found.rank, found.taxon, found.how, found.score) == (name, None, None, "unresolved", 0.0)
+    assert (found.name, found.rank, found.taxon, found.method, found.confidence) == (
+        name,
+        None,
+        None,
+        "unresolved",
+        0.0,
+    )
 
 
 def test_classes_of_networks_keep_or_find_their_lineage() -> None:
@@ -173,7 +179,7 @@ def test_override_wins_and_an_empty_one_keeps_a_name_unresolved(tmp_path: Path) 
     assert [one.taxon.scientific if one.taxon else None for one in found] == [
         *("Cyanistes caeruleus", "Gavia immer", None, "Anas platyrhynchos")
     ]
-    assert [one.how for one in found] == ["override", "override", "override", "exact"]
+    assert [one.method for one in found] == ["override", "override", "override", "exact"]
 
 
 @pytest.mark.parametrize(
@@ -203,7 +209,7 @@ def test_every_name_of_the_list_is_itself() -> None:
 
 def test_importing_birdsearch_reads_no_checklist() -> None:
     code = (
-        "import birdsearch, birdsearch.taxonomy.resolve, sys; from birdsearch import avilist; "
+        "import birdsearch, birdsearch.taxonomy.resolve, sys; from birdsearch.taxonomy import avilist; "
         "assert avilist.world.cache_info().currsize == 0 and 'rapidfuzz' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

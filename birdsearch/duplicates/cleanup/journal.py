@@ -14,7 +14,11 @@ from birdsearch.records import RunSummary, shown
 from birdsearch.storage.folder import Folder
 
 SUFFIX = ".jsonl"
-_FORMAT = 1
+_FORMAT = 2
+_RENAMED = {  # table -> column in a journal of format 1 -> its name since tables 0003
+    "photos": {"observer": "photographer"},
+    "predictions": {"rank": "position", "level": "rank"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +184,23 @@ def read(path: Path) -> Log | None:
             break
     if not parsed or parsed[0].get("birdsearch") != "actions":
         return None
-    if parsed[0].get("format") != _FORMAT:
+    if parsed[0].get("format") not in (1, _FORMAT):
         raise PlanError(f"{shown(str(path))} was written by a newer birdsearch: upgrade birdsearch, then undo.")
     log = Log(path, parsed[0], length=sum(len(line) + 1 for line in lines))
     for entry in parsed[1:]:
-        _take(log, entry)
+        _take(log, entry if parsed[0]["format"] == _FORMAT else _renamed(entry))
     return log
+
+
+def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry of format 1 with today's names of columns."""
+    photo = _RENAMED["photos"]
+    for table, rows in entry.get("intent", {}).get("rows", {}).items():
+        names = _RENAMED.get(table, {})
+        rows[:] = [{names.get(name, name): value for name, value in row.items()} for row in rows]
+    for merge in entry.get("merged", ()):
+        merge["columns"] = {photo.get(name, name): values for name, values in merge["columns"].items()}
+    return entry
 
 
 def _is_whole(line: bytes) -> bool:

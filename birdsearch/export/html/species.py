@@ -64,7 +64,7 @@ class _Entry:
     species: str
     photos: int
     facts: tuple[str, ...]
-    prototypes: tuple[int, ...]
+    medoids: tuple[int, ...]
     boundary: tuple[int, ...]
 
 
@@ -74,7 +74,7 @@ class _Doubt:
     name: str
     label: str
     proposed: str | None
-    score: float
+    doubt: float
     reasons: tuple[str, ...]
     evidence: tuple[int, ...]
 
@@ -180,13 +180,13 @@ def species_page(report: SpeciesReport, album: Album, title: str = "Species") ->
         for c in report.confusions[:_PAIRS]
     ]
     entries = [
-        _Entry(text(entry.species), entry.photos, tuple(_facts(entry)), _known(entry.prototypes, album),
+        _Entry(text(entry.species), entry.photos, tuple(_facts(entry)), _known(entry.medoids, album),
                _known(entry.boundary, album))
         for entry in report.species[:_SPECIES]
     ]  # fmt: skip
     first = [
         *(number for pair in pairs for example in pair.examples for number in example),
-        *(number for entry in entries for number in (*entry.prototypes, *entry.boundary)),
+        *(number for entry in entries for number in (*entry.medoids, *entry.boundary)),
     ]
     photos = sum(entry.photos for entry in report.species)
     return _render(
@@ -261,7 +261,7 @@ def _doubt(suspect: Suspect, album: Album) -> _Doubt:
     name = text(Path(suspect.photo.path).name)
     reasons = tuple(text(reason) for reason in suspect.reasons)
     evidence = _known(suspect.evidence, album)
-    return _Doubt(suspect.photo.id or 0, name, text(suspect.label), proposed, suspect.score, reasons, evidence)
+    return _Doubt(suspect.photo.id or 0, name, text(suspect.label), proposed, suspect.doubt, reasons, evidence)
 
 
 def _audit_matrix(doubts: Sequence[_Doubt]) -> dict[str, Any] | None:

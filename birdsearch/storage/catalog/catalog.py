@@ -58,7 +58,7 @@ class About:
     sha256: str
     label: str | None
     species: str | None
-    observer: str | None
+    photographer: str | None
     taken_at: str | None
     taken_offset: str | None
     camera: str | None
@@ -321,7 +321,7 @@ class Catalog(Database):
 
     def names_of_regions(self) -> Iterator[tuple[int, str | None, str | None]]:
         """(region id, label, first predicted class) of every visible photo."""
-        first = sa.and_(predictions.c.photo_id == photos.c.id, predictions.c.rank == 1)
+        first = sa.and_(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
         query = sa.select(regions.c.id, photos.c.label, predictions.c.class_name)
         query = query.join(photos, regions.c.photo_id == photos.c.id).outerjoin(predictions, first)
         with self.transaction() as connection:
@@ -408,9 +408,9 @@ class Catalog(Database):
     def _records(self, connection: sa.Connection, ids: Sequence[int]) -> list[Photo]:
         folders = roots_of(connection)
         said: dict[int, list[Prediction]] = {}
-        query = sa.select(predictions).order_by(predictions.c.photo_id, predictions.c.rank)
+        query = sa.select(predictions).order_by(predictions.c.photo_id, predictions.c.position)
         for row in chunked(connection, lambda some: query.where(predictions.c.photo_id.in_(some)), ids):
-            guess = Prediction(row.species, row.probability, row.rank, row.level, row.class_name)
+            guess = Prediction(row.species, row.probability, row.position, row.rank, row.class_name)
             said.setdefault(row.photo_id, []).append(guess)
         wanted = sa.select(photos).order_by(photos.c.id)
         rows = chunked(connection, lambda some: wanted.where(photos.c.id.in_(some)), ids)

@@ -89,7 +89,7 @@ def _write_entries(connection: sa.Connection, batch: Batch) -> None:
     guesses = [
         {
             "photo_id": e.photo.id,
-            **{c: getattr(p, c) for c in ("rank", "species", "probability", "level", "class_name")},
+            **{c: getattr(p, c) for c in ("position", "species", "probability", "rank", "class_name")},
         }
         for e in batch.entries
         for p in e.photo.predictions
@@ -140,7 +140,7 @@ def settled() -> dict[str, sa.ColumnElement[Any]]:
     """What label, species and species_source of a photo should be, as SQL."""
     order = sa.case({source: n for n, source in enumerate(AUTHORITY)}, value=labels.c.source)
     said = sa.select(labels.c.species).where(labels.c.photo_id == photos.c.id).order_by(order).limit(1)
-    top = sa.select(predictions.c.species).where(predictions.c.photo_id == photos.c.id, predictions.c.rank == 1)
+    top = sa.select(predictions.c.species).where(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
     label, guess = said.scalar_subquery(), top.scalar_subquery()
     source = sa.case((label.is_not(None), "label"), (guess.is_not(None), "prediction"))
     return {"label": label, "species": sa.func.coalesce(label, guess), "species_source": source}

@@ -78,7 +78,7 @@ def _named(column: sa.Column[Any], value: str | tuple[str, ...], connection: sa.
 def _predicted(where: Filter, connection: sa.Connection) -> Condition:
     least = predictions.c.probability >= (where.min_probability or 0.0)
     if where.predicted is None:
-        says = predictions.c.rank == 1
+        says = predictions.c.position == 1
     else:
         says = sa.or_(
             _named(predictions.c.species, where.predicted, connection),

@@ -20,7 +20,7 @@ Rows = dict[str, list[dict[str, Any]]]  # table -> rows as JSON takes them
 _TOGETHER = (
     ("notes",),
     ("rating",),
-    ("observer",),
+    ("photographer",),
     ("taken_at", "taken_offset"),
     ("camera", "camera_serial", "lens"),
     ("latitude", "longitude"),
@@ -123,7 +123,7 @@ def _taken_over(connection: sa.Connection, gone: Sequence[Gone]) -> list[dict[st
 
 
 def lacking(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Column -> (what the photo that stays has, what it takes over): notes, rating, observer, time, camera, place."""
+    """Column -> (what the photo that stays has, what it takes over), of time, camera, place, notes and so on."""
     found: dict[str, tuple[Any, Any]] = {}
     for names in _TOGETHER:
         have = kept[names[0]]

@@ -59,7 +59,7 @@ photos = Table(
     Column("lens", Text),
     Column("latitude", Float),
     Column("longitude", Float),
-    Column("observer", Text),
+    Column("photographer", Text),
     Column("notes", Text),
     Column("rating", Integer),
     # settled from `labels` and `predictions` whenever one of them changes, so that filters stay simple
@@ -114,10 +114,10 @@ predictions = Table(
     "predictions",
     metadata,
     Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
-    Column("rank", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
     Column("species", Text),
     Column("probability", Float, nullable=False),
-    Column("level", Text, nullable=False),
+    Column("rank", Text, nullable=False),
     Column("class_name", Text, nullable=False),
 )
 

@@ -1,5 +1,6 @@
 """Plans that people edit, apply and undo: only what was checked goes, sidecars travel, everything comes back."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -207,6 +208,23 @@ def test_a_sidecar_stays_while_another_picture_of_its_stem_stays(suffix: str) ->
     assert beside.companions("IMG.jpg") == [f"IMG{suffix}"]
 
 
+def test_a_journal_of_format_1_has_its_columns_renamed(library: Library) -> None:
+    """Written before tables 0003: a run that today's main had applied is undone with every row as it is called now."""
+    rows = library.rows()
+    run = library.apply(library.plan(*SMALL)).run
+    path = library.index / "actions" / f"{run}.jsonl"
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    entries[0]["format"] = 1
+    for entry in entries:
+        for row in entry.get("intent", {}).get("rows", {}).get("photos", []):
+            row["observer"] = row.pop("photographer")
+        for row in entry.get("intent", {}).get("rows", {}).get("predictions", []):
+            row["level"], row["rank"] = row.pop("rank"), row.pop("position")
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    assert library.undo().skipped == ()
+    assert library.rows() == rows
+
+
 def test_names_that_are_taken_are_never_overwritten(library: Library, tmp_path: Path) -> None:
     away = tmp_path / "away"
     (away / "copies").mkdir(parents=True)
@@ -233,7 +251,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
     with library.open() as index:
         ids = {os.path.relpath(p.path, library.photos): p.id for p in index.photos()}
     kept, gone, third = ids["Wren/0.jpg"], ids["copies/0.jpg"], ids["Wren/2.jpg"]
-    facts = {"notes": "on a post", "rating": 5, "observer": "me", "latitude": 0.0, "longitude": 7.5, "camera": "X"}
+    facts = {"notes": "on a post", "rating": 5, "photographer": "me", "latitude": 0.0, "longitude": 7.5, "camera": "X"}
     library.execute(sa.update(photos).where(photos.c.id == gone).values(facts))
     library.execute(sa.update(photos).where(photos.c.id == kept).values(notes="mine", rating=0))
     said = {"photo_id": gone, "source": "correction", "species": "Robin", "author": "me", "created_at": "2024"}
@@ -248,7 +266,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
         assert len(index) == 3
         assert index.verify().ok
         photo = index.photo(int(kept or 0))
-        assert (photo.notes, photo.rating, photo.observer, photo.label) == ("mine", 5, "me", "Robin")
+        assert (photo.notes, photo.rating, photo.photographer, photo.label) == ("mine", 5, "me", "Robin")
         assert (photo.latitude, photo.longitude, photo.camera) == (0.0, 7.5, "X")
         index.add(library.photos)
         assert index.photo(int(kept or 0)).label == "Robin"
