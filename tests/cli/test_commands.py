@@ -438,7 +438,7 @@ def test_export_for_other_tools_says_what_is_next(own: Garden, tmp_path: Path) -
     assert (tmp_path / "wrens" / "data.json").exists()
     assert "something is there already" in run("export", "wrens", *where, "--format", "fiftyone", code=1).err
     assert "embedding-atlas" in run("export", "a", "--format", "xml", code=2).err
-    assert "--for parquet" in run("import", "my wrens.parquet", "--index", "own", code=1).err
+    assert "--format parquet" in run("import", "my wrens.parquet", "--index", "own", code=1).err
 
 
 def test_failures_as_table_csv_and_json(own: Garden, tmp_path: Path) -> None:
@@ -625,7 +625,7 @@ def test_optimize_measures_and_says_what_it_chose(own: Garden) -> None:
     assert "engine: flat" in said.out
     assert "the nearest photo has the same label: 100.0% before, 100.0% now" in said.out
     declined = run("optimize", "--index", "own", "--whiten")
-    assert "refined space: declined: 6 photos are too few" in declined.out
+    assert "whitening: declined: 6 photos are too few" in declined.out
     report = run("optimize", "--index", "own", "--json").json
     assert report["engine"] == "flat"
     assert report["trials"][-1]["recall"] == 1.0

@@ -104,14 +104,14 @@ def test_clusters_as_json_csv_and_page(garden: Garden, asked: Asked) -> None:
 
 def test_options_of_clusters_reach_the_index(garden: Garden, asked: Asked) -> None:
     command(garden, "clusters")
-    usual = {"method": "leiden", "resolution": None, "count": None, "within": None, "seed": 0}
+    usual = {"method": "leiden", "resolution": None, "clusters": None, "only_species": None, "seed": 0}
     assert asked.last("clusters") == ((None,), usual)
     command(garden, "clusters", "--resolution", 0.2, "--only-species", "Wren", "--seed", 3, "--after", "2024")
     where, options = asked.last("clusters")
     assert where == (Filter(taken_after="2024-01-01"),)
-    assert options == {**usual, "resolution": 0.2, "within": "Wren", "seed": 3}
+    assert options == {**usual, "resolution": 0.2, "only_species": "Wren", "seed": 3}
     command(garden, "clusters", "--method", "kmeans", "--clusters", 2)
-    assert asked.last("clusters")[1]["count"] == 2
+    assert asked.last("clusters")[1]["clusters"] == 2
     for wrong in (
         ("--clusters", 2),
         ("--method", "kmeans", "--resolution", 0.1),
@@ -137,8 +137,8 @@ def test_audit_goes_out_as_csv_and_comes_back(garden: Garden, asked: Asked, tmp_
     (tmp_path / "list.txt").write_text("Wren\n", encoding="utf-8")
     answer = command(garden, "audit", "--csv", "--checklist", "list.txt")
     (row,) = answer.rows
-    assert list(row) == ["path", "id", "label", "proposed", "score", "reasons", "species"]
-    assert (row["id"], row["proposed"], row["score"], row["species"]) == ("4", "Wren", "0.9123", "")
+    assert list(row) == ["path", "id", "label", "proposed", "doubt", "reasons", "species"]
+    assert (row["id"], row["proposed"], row["doubt"], row["species"]) == ("4", "Wren", "0.9123", "")
     assert "outside the checklist" in row["reasons"]
     assert f"birdsearch label --from FILE --index {garden.index}" in answer.err
     assert asked.last("audit")[1]["checklist"] == [Path("list.txt")]
@@ -203,7 +203,7 @@ def test_evaluation_of_the_backbone_is_shown_where_it_is_known(garden: Garden, a
     assert lines[2:] == [
         "its first is right    0.913",
         "its calibration error 0.120",
-        "same, --calibrate    not known",
+        "same, --calibrate     not known",
         "its temperature       not known",
     ]
     asked.answers["evaluate"] = Evaluation(photos=2, backbone_photos=0)
@@ -212,7 +212,7 @@ def test_evaluation_of_the_backbone_is_shown_where_it_is_known(garden: Garden, a
 
 def test_split_writes_lists_and_the_proof(garden: Garden, asked: Asked) -> None:
     answer = command(garden, "split", "lists", "--fractions", "0.6,0.2,0.2", "--seed", 4)
-    assert asked.last("split")[1]["shares"] == (0.6, 0.2, 0.2)
+    assert asked.last("split")[1]["fractions"] == (0.6, 0.2, 0.2)
     assert asked.last("split")[1]["seed"] == 4
     texts = {side: Path("lists", f"{side}.csv").read_text(encoding="utf-8") for side in parted().counts}
     lists = {side: list(csv.DictReader(text.splitlines())) for side, text in texts.items()}
@@ -249,7 +249,7 @@ def test_classify_asks_the_labelled_photos(garden: Garden, asked: Asked) -> None
     answer = command(garden, "classify", "a.jpg", "--source", "neighbours", "--burst", "-k", 3)
     assert asked.last("classify_many") == (
         (["a.jpg"], 3),
-        {"source": "neighbours", "checklist": None, "sure": None, "burst": True, "calibrated": False},
+        {"source": "neighbours", "checklist": None, "roll_up": None, "burst": True, "calibrate": False},
     )
     assert "not like anything in this index" in answer.out
     assert "Emu: possible vagrant (40.0 % without the checklist)" in answer.out
@@ -262,7 +262,7 @@ def test_classify_asks_the_labelled_photos(garden: Garden, asked: Asked) -> None
 def test_classify_says_what_was_before_calibration(garden: Garden, asked: Asked) -> None:
     asked.answers["classify_many"] = [[Prediction("Emu", 0.1, 1, "species", "Emu", note="possible vagrant", raw=0.4)]]
     answer = command(garden, "classify", "a.jpg", "--calibrate")
-    assert asked.last("classify_many")[1]["calibrated"] is True
+    assert asked.last("classify_many")[1]["calibrate"] is True
     assert "(40.0 % without the checklist and calibration)" in answer.out
 
 
