@@ -309,7 +309,7 @@ class AddRun:
     def _resolved_copies(self) -> list[EmbeddedPhoto]:
         """Give every copy the vector of a photo with the same content, in this batch or in the catalog."""
         copies, self._copies = self._copies, []
-        here = {embedded.photo.sha256: embedded for embedded in self._committer.photos}
+        here = {embedded.photo.sha256 or "": embedded for embedded in self._committer.photos}
         here |= self._committer.stored(list({photo.sha256 for photo in copies if photo.sha256} - set(here)))
         resolved: list[EmbeddedPhoto] = []
         for photo in copies:

@@ -97,7 +97,7 @@ def test_a_damaged_refinement_is_named_and_repaired(index: Index) -> None:
     file = next(index.path.glob("whitening-*.npz"))
     file.write_bytes(file.read_bytes()[:100])
     with birdsearch.open(index.path) as reader:
-        assert any("refinement" in problem for problem in reader.verify().problems)
+        assert any("whitening" in problem for problem in reader.verify().problems)
         with pytest.raises(IndexDamagedError, match="birdsearch repair"):
             reader.search_vectors(reader.vectors([1]), k=1)
         assert reader.repair()
