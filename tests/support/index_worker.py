@@ -117,7 +117,7 @@ def look(index: Index, until: Path) -> None:
         assert all(a.score >= b.score for a, b in pairwise(found)), "not best first"
         labelled = index.search_vectors(np.ones((1, FakeBackbone.dim), np.float32), k=5, where=Filter(label="Wren"))[0]
         assert all(m.photo.label == "Wren" for m in labelled)
-        assert index.info()["photos"] >= 0
+        assert index.info()["photos"] >= len(index), "a photo that is found is not counted"
         report = index.verify()
         assert report.ok, report.problems
 
