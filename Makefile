@@ -37,8 +37,9 @@ $(READY): pyproject.toml
 demo: $(READY)
 	@$(BIN)/birdsearch demo $${PHOTOS:+--photos "$$PHOTOS"}
 
-# On two processes, as most of the time goes into waiting for other processes; more are of no use on two cores.
-PYTEST := $(BIN)/python -m pytest -n 2
+# How many processes run the tests; each may hold a network in memory. `make test WORKERS=4` chooses.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 
 check: lint
 	$(PYTEST) -m "not network and not crash and not wheel and not browser and not server"

@@ -44,6 +44,13 @@ def test_ci_runs_make_test() -> None:
         assert tool in dry.stdout
 
 
+def test_make_check_leaves_out_every_marked_test() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["pytest"]["ini_options"]
+    dry = subprocess.run(["make", "--dry-run", "check"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for marker in settings["markers"]:
+        assert f"not {marker.partition(':')[0]}" in dry.stdout
+
+
 def test_make_says_which_python_it_needs(tmp_path: Path) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
