@@ -19,6 +19,7 @@ _MARKED_FIXTURES = {"network_garden": "network", "wheel": "wheel"}
 _MARKED_PLACES = {
     "tests/backbones/test_backbone.py": "network",
     "tests/backbones/test_openvino_runtime.py": "network",
+    "tests/species/test_gallery.py": "network",
     "tests/crash": "crash",
 }
 
