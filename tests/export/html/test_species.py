@@ -203,6 +203,7 @@ def test_matrix_order_brings_pairs_together() -> None:
     assert abs(order.index(1) - order.index(3)) == 1
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium to open the pages with")
 @pytest.mark.parametrize("name", ["clusters", "species", "audit"])
 def test_page_works_in_a_browser_and_asks_nobody(album: Album, tmp_path: Path, name: str) -> None:
