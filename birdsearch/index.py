@@ -100,21 +100,20 @@ class Index(Reader):
         A photo whose path the index holds already is left as it is (counted `unchanged`). Raises BackboneMismatchError
         where the vectors are of another backbone, InputFileError where the file is no export.
         """
-        from birdsearch.export.importer import import_rows
-        from birdsearch.export.parquet import read_about
+        from contextlib import contextmanager
 
-        started = time.monotonic()
-        about = read_about(Path(path))
-        if about["backbone"] != self._identity["backbone"]:
-            raise BackboneMismatchError(
-                f"{shown(str(path))} holds vectors of {about['backbone'].get('name')}, this index is made with "
-                f"{self._identity['backbone']['name']}: import it into an index of that backbone."
-            )
-        with self._folder.writing():
-            self._clear()
-            added, unchanged = import_rows(self._catalog, self._folder.vectors, Path(path), about["folders"])
-            self._retrieval.save_engine()
-        return AddReport(added=added, unchanged=unchanged, seconds=time.monotonic() - started)
+        from birdsearch.export import importer
+
+        @contextmanager
+        def writing():  # type: ignore
+            with self._folder.writing():
+                self._clear()
+                yield self._catalog
+                self._retrieval.save_engine()
+
+        store = self._store()
+        store.writing = writing
+        return importer.import_photos(store, Path(path))
 
     # Duplicates
 

@@ -14,6 +14,7 @@ from birdsearch.records import (
     ClusterReport,
     DuplicateReport,
     Evaluation,
+    ExportReport,
     Failure,
     Filter,
     Name,
@@ -209,16 +210,23 @@ class Reader(Asker):
         self,
         path: str | os.PathLike[str],
         where: Filter | None = None,
-        format: str = "parquet",
         *,
+        format: str = "parquet",
+        options: Any = None,
         progress: Progress | None = None,
-    ) -> int:
-        """Write photos for another tool: "parquet", "csv", "embedding-atlas" or "fiftyone"; returns how many photos."""
-        from birdsearch.export.exporter import Export
+    ) -> ExportReport:
+        """Write photos for another tool, in one of `birdsearch.export.exporter.EXPORTERS`."""
+        from birdsearch.export import exporter
 
-        return Export(self._catalog, self._retrieval, self._identity["backbone"], where, progress).write(
-            Path(path), format
-        )
+        return exporter.export(self._store(), Path(path), where, format, options, progress)
+
+    def _store(self) -> Any:
+        from types import SimpleNamespace
+
+        from birdsearch.records import BackboneIdentity
+
+        identity = SimpleNamespace(backbone=BackboneIdentity(**self._identity["backbone"]))
+        return SimpleNamespace(folder=self._folder, identity=identity, catalog=self._catalog, vectors=self._retrieval)
 
     def verify(self) -> VerifyReport:
         """Check every promise of the format; reads all of the index and none of the photos."""

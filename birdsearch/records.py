@@ -114,6 +114,15 @@ class AddReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What became of the photos that an export was to write."""
+
+    written: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> photos
+    rounded: int = 0  # photos whose coordinates were written less exactly than they are known
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """What one engine did on vectors of the user's own."""
 
@@ -316,6 +325,28 @@ class VerifyReport:
 
     ok: bool
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneIdentity:
+    """What decides whether two vectors may meet: equal identities, same space."""
+
+    name: str
+    dim: int
+    weights_sha256: str | None = None
+    preprocessing: dict[str, Any] | None = None  # size [height, width], mean, std, interpolation, crop
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What index.json says of an index."""
+
+    format: int
+    id: str  # 32 hex digits, different for every index
+    backbone: BackboneIdentity
+    created: str  # ISO 8601, UTC
+    source: str | None = None  # what load_backbone takes to load the backbone again; None for a user's object
+    classifier_sha256: str | None = None  # of classifier.npz, where there is one
 
 
 @dataclass(frozen=True, slots=True)

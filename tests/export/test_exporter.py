@@ -17,7 +17,7 @@ import pytest
 
 import birdsearch
 from birdsearch import Filter, Index, Photo
-from birdsearch.errors import BackboneMismatchError, IndexUnwritableError, InputFileError
+from birdsearch.errors import BackboneMismatchError, InputFileError, OutputFileError
 from tests.conftest import Garden
 from tests.support.drawing import bird, camera_exif, write
 from tests.support.fake_backbone import FakeBackbone
@@ -45,7 +45,7 @@ def index(tmp_path: Path, photos: Path, fake: FakeBackbone) -> Iterator[Index]:
 @pytest.fixture
 def exported(index: Index, tmp_path: Path) -> Path:
     """Its export."""
-    assert index.export(tmp_path / "birds.parquet") == 4
+    assert index.export(tmp_path / "birds.parquet").written == 4
     return tmp_path / "birds.parquet"
 
 
@@ -168,21 +168,21 @@ def test_import_brings_a_photo_whose_file_failed_here(index: Index, exported: Pa
 
 
 def test_export_of_a_filter_and_of_nothing(index: Index, tmp_path: Path, other: Index) -> None:
-    assert index.export(tmp_path / "a.parquet", Filter(label="wren")) == 2
-    assert index.export(tmp_path / "b.parquet", Filter(label="dodo")) == 0
+    assert index.export(tmp_path / "a.parquet", Filter(label="wren")).written == 2
+    assert index.export(tmp_path / "b.parquet", Filter(label="dodo")).written == 0
     assert other.import_photos(tmp_path / "b.parquet").added == 0
     assert other.import_photos(tmp_path / "a.parquet").added == 2
 
 
 def test_export_that_cannot_be_written_says_what_to_do(index: Index, tmp_path: Path) -> None:
     for path in (tmp_path / "nowhere" / "a.parquet", tmp_path):
-        with pytest.raises(IndexUnwritableError, match="Name a file in a folder that exists"):
+        with pytest.raises(OutputFileError, match="Name a file in a folder that exists"):
             index.export(path)
 
 
 def test_export_that_fails_leaves_the_old_file(index: Index, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = exported.read_bytes()
-    monkeypatch.setattr("birdsearch.export.parquet.vector_column", lambda _: 1 / 0)
+    monkeypatch.setattr("birdsearch.storage.parts.vector_column", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         index.export(exported)
     assert exported.read_bytes() == before

@@ -14,8 +14,10 @@ import pytest
 
 import birdsearch
 from birdsearch import Filter, Index, Photo
-from birdsearch.errors import IndexUnwritableError
+from birdsearch.errors import OutputFileError
 from birdsearch.export import embedding_atlas, fiftyone, tables
+from birdsearch.export.exporter import EXPORTERS
+from birdsearch.export.selection import MappedBatch
 from birdsearch.photos import decode
 from birdsearch.records import Neighbours, as_json
 from tests.conftest import Garden
@@ -85,7 +87,7 @@ def vectors(index: Index) -> np.ndarray:
 
 
 def test_csv_has_every_photo_in_one_row(index: Index, tmp_path: Path) -> None:
-    assert index.export(tmp_path / "all.csv", format="csv") == 16
+    assert index.export(tmp_path / "all.csv", format="csv").written == 16
     rows = csv_rows(tmp_path / "all.csv")
     assert tuple(rows[0]) == tables.PHOTO_COLUMNS
     assert [row["path"] for row in rows] == [as_json(photo.path) for photo in index.photos()]
@@ -107,8 +109,8 @@ def test_csv_names_the_first_prediction(garden: Garden, tmp_path: Path) -> None:
 
 
 def test_atlas_points_at_rows_of_its_own_file(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("birdsearch.export.exporter._PICTURES", 3)  # several blocks, the last one short
-    assert index.export(tmp_path / "all.parquet", format="embedding-atlas") == 16
+    monkeypatch.setattr("birdsearch.export.selection.MAPPED_BATCH", 3)  # several blocks, the last one short
+    assert index.export(tmp_path / "all.parquet", format="embedding-atlas").written == 16
     rows = atlas_rows(tmp_path / "all.parquet")
     known = index.photos()
     assert [row["id"] for row in rows] == [photo.id for photo in known]
@@ -142,7 +144,7 @@ def test_atlas_has_the_columns_that_it_is_told_of(index: Index, tmp_path: Path) 
 def test_atlas_holds_thumbnails_of_what_is_still_a_photo(index: Index, folder: Path, tmp_path: Path) -> None:
     (folder / "Robin" / "0.jpg").unlink()
     (folder / "Robin" / "1.jpg").write_bytes(b"\xff\xd8\xff broken")
-    assert index.export(tmp_path / "all.parquet", format="embedding-atlas") == 16
+    assert index.export(tmp_path / "all.parquet", format="embedding-atlas").written == 16
     pictures = {row["path"]: row["image"] for row in atlas_rows(tmp_path / "all.parquet")}
     lost = {path for path, picture in pictures.items() if picture is None}
     assert lost == {str(folder / "Robin" / "0.jpg"), str(folder / "Robin" / "1.jpg")}
@@ -166,9 +168,7 @@ def test_atlas_of_copies_never_names_the_photo_itself(tmp_path: Path, fake: Fake
 
 def test_atlas_distances_are_never_below_zero(tmp_path: Path) -> None:
     rounded = Neighbours(np.array([[1], [0]]), np.array([[1.0000002], [0.25]], dtype=np.float32))
-    block = embedding_atlas.Mapped(
-        [Photo(1, "/a.jpg"), Photo(2, "/b.jpg")], np.zeros((2, 2), dtype=np.float32), rounded
-    )
+    block = MappedBatch([Photo(1, "/a.jpg"), Photo(2, "/b.jpg")], np.zeros((2, 2), dtype=np.float32), rounded)
     assert embedding_atlas.write_atlas(tmp_path / "two.parquet", [block]) == 2
     rows = atlas_rows(tmp_path / "two.parquet")
     assert [row["neighbors"]["distances"] for row in rows] == [[0], [0.75]]
@@ -200,8 +200,8 @@ def test_atlas_fills_up_what_an_engine_did_not_find(
 def test_fiftyone_gets_paths_labels_and_vectors_in_one_order(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("birdsearch.export.exporter.BATCH", 5)
-    assert index.export(tmp_path / "fiftyone", format="fiftyone") == 16
+    monkeypatch.setattr("birdsearch.export.selection.BATCH", 5)
+    assert index.export(tmp_path / "fiftyone", format="fiftyone").written == 16
     paths, labels, rows = fiftyone_files(tmp_path / "fiftyone")
     known = index.photos()
     assert sorted(paths) == list(paths) == list(labels)  # FiftyOne takes them in the order of their names
@@ -242,10 +242,10 @@ def test_fiftyone_takes_predictions_along(garden: Garden, tmp_path: Path) -> Non
 def test_fiftyone_makes_a_folder_of_its_own(index: Index, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for taken in (folder, tmp_path / "file"):
-        with pytest.raises(IndexUnwritableError, match=r"something is there already\. Name a new or empty folder"):
+        with pytest.raises(OutputFileError, match=r"something is there already\. Name a new or empty folder"):
             index.export(taken, format="fiftyone")
     assert (tmp_path / "file").read_text() == "mine"
-    with pytest.raises(IndexUnwritableError, match="its folder does not exist"):
+    with pytest.raises(OutputFileError, match="its folder does not exist"):
         index.export(tmp_path / "nowhere" / "a", format="fiftyone")
     (tmp_path / "waiting").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "waiting")
@@ -255,6 +255,7 @@ def test_fiftyone_makes_a_folder_of_its_own(index: Index, folder: Path, tmp_path
 
 # All of them
 
+FORMATS = tuple(EXPORTERS)
 WRITTEN = {"csv": "a.csv", "embedding-atlas": "a.parquet", "fiftyone": "a", "parquet": "all.parquet"}
 
 
@@ -270,35 +271,35 @@ def count(path: Path, to: str) -> int:
 
 
 def test_there_is_a_test_for_every_format() -> None:
-    assert set(WRITTEN) == set(tables.FORMATS)
+    assert set(WRITTEN) == set(FORMATS)
 
 
-@pytest.mark.parametrize("to", tables.FORMATS)
+@pytest.mark.parametrize("to", FORMATS)
 def test_a_filter_narrows_an_export(index: Index, tmp_path: Path, to: str) -> None:
     for label, expected in (("Wren", 2), ("Zaunkönig", 1), ("dodo", 0)):
         path = tmp_path / label
         path.mkdir()
-        assert index.export(path / WRITTEN[to], Filter(label=label), to) == expected
+        assert index.export(path / WRITTEN[to], Filter(label=label), format=to).written == expected
         assert count(path / WRITTEN[to], to) == expected
 
 
-@pytest.mark.parametrize("to", tables.FORMATS)
+@pytest.mark.parametrize("to", FORMATS)
 def test_an_empty_index_makes_a_valid_export(empty: Index, tmp_path: Path, to: str) -> None:
-    assert empty.export(tmp_path / WRITTEN[to], format=to) == 0
+    assert empty.export(tmp_path / WRITTEN[to], format=to).written == 0
     assert count(tmp_path / WRITTEN[to], to) == 0
 
 
-@pytest.mark.parametrize("to", tables.FORMATS)
+@pytest.mark.parametrize("to", FORMATS)
 def test_an_export_may_have_any_name(index: Index, tmp_path: Path, to: str) -> None:
     path = tmp_path / f"\udcff\n{WRITTEN[to]}"
-    assert index.export(path, format=to) == 16
+    assert index.export(path, format=to).written == 16
     assert count(path, to) == 16
 
 
-@pytest.mark.parametrize("to", tables.FORMATS)
+@pytest.mark.parametrize("to", FORMATS)
 def test_an_export_says_how_far_it_is(index: Index, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("BATCH", "_PICTURES"):
-        monkeypatch.setattr(f"birdsearch.export.exporter.{name}", 10)
+    for name in ("BATCH", "MAPPED_BATCH"):
+        monkeypatch.setattr(f"birdsearch.export.selection.{name}", 10)
     told: list[tuple[str, int, int | None, str]] = []
     index.export(tmp_path / WRITTEN[to], format=to, progress=lambda *what: told.append(what))
     assert told == [("export", 10, 16, ""), ("export", 16, 16, "")]
@@ -327,9 +328,9 @@ def test_an_export_that_fails_leaves_what_was_there(
 def test_an_export_that_cannot_be_says_what_to_do(index: Index, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="format must be one of parquet, csv, embedding-atlas, fiftyone, got 'xml'"):
         index.export(tmp_path / "a", format="xml")
-    with pytest.raises(IndexUnwritableError, match=r"Name a file that ends in \.parquet"):
+    with pytest.raises(OutputFileError, match=r"Name a file that ends in \.parquet"):
         index.export(tmp_path / "a.csv", format="embedding-atlas")
     for to in ("csv", "embedding-atlas"):
-        with pytest.raises(IndexUnwritableError, match="its folder does not exist"):
+        with pytest.raises(OutputFileError, match="its folder does not exist"):
             index.export(tmp_path / "nowhere" / "a.parquet", format=to)
     assert not list(tmp_path.glob("a*"))
