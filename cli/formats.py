@@ -52,8 +52,8 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 def _format(exporters: Mapping[str, Exporter]) -> inspect.Parameter:
     words = ". ".join(f"{exporter.name}: {exporter.help}" for exporter in exporters.values()) + "."
-    choices = enum.StrEnum("Format", {name: name for name in exporters})  # type: ignore[misc] -- made at run time
-    annotation = Annotated[choices, typer.Option("--format", help=words)]  # type: ignore[valid-type]
+    choices: Any = enum.StrEnum("Format", {name: name for name in exporters})  # type: ignore[misc]
+    annotation = Annotated[choices, typer.Option("--format", help=words)]
     return inspect.Parameter("format", _KEYWORD, default=next(iter(choices)), annotation=annotation)
 
 

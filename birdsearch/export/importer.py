@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,14 +16,12 @@ from birdsearch.records import AddReport, Photo, shown
 from birdsearch.storage import parts
 from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
-
-if TYPE_CHECKING:
-    from birdsearch.storage.store import Store
+from birdsearch.storage.store import Store
 
 _SHA256, _PHASH = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{16}")
 
 
-def import_photos(store: "Store", path: Path) -> AddReport:
+def import_photos(store: Store, path: Path) -> AddReport:
     """Add the photos of an export; those whose path the index holds already are left as they are.
 
     Raises BackboneMismatchError where the vectors are of another backbone, InputFileError where the file is not an

@@ -20,7 +20,7 @@ from birdsearch.export.html.pictures import Picture, date, picture, template, te
 from birdsearch.records import Photo, as_json, counted
 
 if TYPE_CHECKING:
-    from bokeh.embed.util import StandaloneEmbedJson
+    from bokeh.embed.standalone import StandaloneEmbedJson
 
 NAMELESS = "no species"
 PAGE_BYTES = 11_000_000  # of all pictures of a page, in their encoded form

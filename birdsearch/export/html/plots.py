@@ -14,7 +14,7 @@ import numpy.typing as npt
 from birdsearch.records import Vectors
 
 if TYPE_CHECKING:
-    from bokeh.embed.util import StandaloneEmbedJson
+    from bokeh.embed.standalone import StandaloneEmbedJson
     from bokeh.models import Axis, Range1d
 
 MAP, MATRIX = "map", "matrix"  # ids of the elements that hold them

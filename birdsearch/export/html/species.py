@@ -25,7 +25,7 @@ from birdsearch.records import (
 )
 
 if TYPE_CHECKING:
-    from bokeh.embed.util import StandaloneEmbedJson
+    from bokeh.embed.standalone import StandaloneEmbedJson
 
 # How much one page shows at most: more than people look through (a guess).
 _CLUSTERS, _OF_CLUSTER = 400, 16
