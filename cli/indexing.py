@@ -225,9 +225,9 @@ def verify(index: IndexName = None, json: Json = False) -> None:
 
 def repair(index: IndexName = None, json: Json = False) -> None:
     """Put right what verify finds; only what cannot be rebuilt is embedded again."""
-    from birdsearch.opening import restore
+    import birdsearch
 
-    done = restore(options.index_path(index))
+    done = birdsearch.restore(options.index_path(index))
     with options.open_index(index) as opened, progress() as tell:
         done += opened.repair(tell)
     if json:
