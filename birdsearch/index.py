@@ -22,6 +22,7 @@ from birdsearch.records import (
     ClusterReport,
     DuplicateReport,
     Evaluation,
+    ExportReport,
     Failure,
     Filter,
     Match,
@@ -521,13 +522,16 @@ class Index:
         where: Filter | None = None,
         *,
         format: str = "parquet",
+        options: Any = None,
         progress: Progress | None = None,
-    ) -> int:
-        """Write photos for another tool: "parquet", "csv", "embedding-atlas" or "fiftyone"; returns how many photos."""
-        from birdsearch.export.exporter import Export
+    ) -> ExportReport:
+        """Write photos for another tool in one of the formats of `birdsearch.export.exporter.EXPORTERS`.
 
-        store = self._store
-        return Export(store.catalog, store.vectors, store.identity.backbone, where, progress).write(Path(path), format)
+        `options` are those of the format. Raises OutputFileError where the file cannot be written.
+        """
+        from birdsearch.export import exporter
+
+        return exporter.export(self._store, Path(path), where, format, options, progress)
 
     def optimize(
         self,

@@ -114,6 +114,15 @@ class AddReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What became of the photos that an export was to write."""
+
+    written: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> photos
+    rounded: int = 0  # photos whose coordinates were written less exactly than they are known
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """What one engine did on vectors of the user's own."""
 

@@ -91,13 +91,22 @@ def in_order(proposed: Ids) -> Ids:
     """The pairs (m, 2) so that those which share photos follow each other (reverse Cuthill-McKee)."""
     if not len(proposed):
         return proposed
+    ids, ends = np.unique(proposed, return_inverse=True)
+    a, b = (pairs := ends.reshape(-1, 2)).T
+    place = np.empty(len(ids), dtype=np.int64)
+    place[close_order(len(ids), pairs)] = np.arange(len(ids))
+    return proposed[np.lexsort((np.minimum(place[a], place[b]), np.maximum(place[a], place[b])))]
+
+
+def close_order(count: int, pairs: Ids) -> Ids:
+    """The numbers from 0 to `count` in an order that brings those of each pair (m, 2) close together.
+
+    It is that of the reverse Cuthill-McKee algorithm (George 1971).
+    """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import reverse_cuthill_mckee
 
-    ids, ends = np.unique(proposed, return_inverse=True)
-    a, b = ends.reshape(-1, 2).T
+    a, b = pairs.T
     both = np.concatenate([a, b]), np.concatenate([b, a])
-    graph = coo_array((np.ones(2 * len(a), dtype=np.int8), both), shape=(len(ids), len(ids))).tocsr()
-    turn = np.empty(len(ids), dtype=np.int64)
-    turn[reverse_cuthill_mckee(graph, symmetric_mode=True)] = np.arange(len(ids))
-    return proposed[np.lexsort((np.minimum(turn[a], turn[b]), np.maximum(turn[a], turn[b])))]
+    graph = coo_array((np.ones(2 * len(a), dtype=np.int8), both), shape=(count, count)).tocsr()
+    return np.asarray(reverse_cuthill_mckee(graph, symmetric_mode=True), dtype=np.int64)

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from birdsearch.export.html.duplicates import duplicates_page, members
-from birdsearch.export.html.heatmap import energy_picture
+from birdsearch.export.html.heatmap import activation_heatmap
 from birdsearch.export.html.pictures import Picture, date, picture, place, shape, template, text, thumbnails
 from birdsearch.records import Match, Photo, Prediction
 
-__all__ = ["duplicates_page", "energy_picture", "members", "photos_page", "search_page"]
+__all__ = ["activation_heatmap", "duplicates_page", "members", "photos_page", "search_page"]
 
 _PREDICTIONS = 3
 
