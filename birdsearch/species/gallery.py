@@ -73,7 +73,7 @@ class Gathered:
         hashed = [(row, photo.phash) for row, photo in enumerate(self.photos) if photo.phash is not None]
         rows = np.array([row for row, _ in hashed], dtype=np.int64)
         hashes = np.array([phash for _, phash in hashed], dtype=np.int64).view(np.uint64)
-        close = hashes_module.hash_pairs(hashes, rows, within=NEAR_BITS).ids
+        close = hashes_module.hash_pairs(hashes, rows, within=NEAR_BITS)
         scores = np.einsum("nd,nd->n", self.raw[close[:, 0]], self.raw[close[:, 1]])
         ids = self.ids
         return {(int(ids[a]), int(ids[b])) for a, b in close[scores >= NEAR_SCORE].tolist()}
