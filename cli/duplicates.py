@@ -34,7 +34,8 @@ Relation = Annotated[
     typer.Option(
         metavar="|".join(RELATIONS),
         help="In which way photos are the same; several with commas or repeated. Without it: all. "
-        "With --apply: variant and burst are carried out only where they are named here.",
+        f"With --apply: {' and '.join(name for name in RELATIONS if name not in APPLIED_BY_DEFAULT)} are carried out "
+        "only where they are named here.",
     ),
 ]
 Gap = Annotated[
@@ -195,7 +196,7 @@ def _relations(values: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _applied(named: tuple[str, ...]) -> tuple[str, ...]:
-    """What a plan may do: the default relations, and what else was named; naming only some of the former leaves out the rest."""
+    """What a plan may do: the default relations, and what else was named; where only defaults are named, just those."""
     if named and set(named) <= set(APPLIED_BY_DEFAULT):
         return named
     return tuple(name for name in RELATIONS if name in APPLIED_BY_DEFAULT or name in named)

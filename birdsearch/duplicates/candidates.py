@@ -12,8 +12,7 @@ import numpy.typing as npt
 from birdsearch.errors import IndexUnwritableError
 from birdsearch.records import Filter, Ids, Neighbours, Vectors, shown
 from birdsearch.search import pairs
-from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.store import Store
 
 BLOCK = 65_536  # pairs that are read together
 CACHE_KB = 64_000  # of the table that SQLite keeps in memory; beyond it the table is a file
@@ -22,13 +21,16 @@ CACHE_KB = 64_000  # of the table that SQLite keeps in memory; beyond it the tab
 class Proposals:
     """A set of pairs of ids, the lower id first; it is gone when it is closed."""
 
-    def __init__(self, block: int = BLOCK) -> None:
+    def __init__(self, block: int = BLOCK, *, cache_kb: int = CACHE_KB, max_pages: int | None = None) -> None:
         self._block = block
+        self._settings = [f"cache_size = -{cache_kb}", "journal_mode = OFF", "synchronous = OFF"]
+        if max_pages is not None:  # of 4 kB, as if the disk were full then
+            self._settings.append(f"max_page_count = {max_pages}")
 
     def __enter__(self) -> Self:
-        # "" is a database of its own in a temporary file, which SQLite makes when the cache is full and unlinks at once.
+        # "" is a database of its own: a temporary file, made when the cache is full and unlinked at once.
         self._table = sqlite3.connect("", isolation_level=None)
-        for setting in (f"cache_size = -{CACHE_KB}", "journal_mode = OFF", "synchronous = OFF"):
+        for setting in self._settings:
             self._table.execute(f"PRAGMA {setting}")
         self._table.execute("CREATE TABLE pairs (a INTEGER, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID")
         return self
@@ -69,10 +71,10 @@ class Proposals:
 class LiveVectors:
     """The vectors of an index's photos, deleted ones left out, as `search.pairs` takes them."""
 
-    def __init__(self, catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> None:
-        self._catalog, self._retrieval = catalog, retrieval
-        self.ids, self.photos = catalog.regions_of_photos(where)  # (n,) of regions, ascending; (n,) of their photos
-        self._only = None if len(self.ids) == len(retrieval) else self.ids
+    def __init__(self, store: Store, where: Filter | None) -> None:
+        self._catalog, self._vectors = store.catalog, store.vectors
+        self.ids, self.photos = self._catalog.regions_of_photos(where)  # (n,) of regions, ascending; (n,) their photos
+        self._only = None if len(self.ids) == len(self._vectors) else self.ids
         self.done = 0  # vectors whose blocks were handed out
 
     def __len__(self) -> int:
@@ -80,7 +82,7 @@ class LiveVectors:
 
     def search(self, vectors: Vectors, k: int, *, only: Ids | None = None) -> Neighbours:
         """The k best vectors for each query (q, dim)."""
-        return self._retrieval.nearest(vectors, k, self._only if only is None else only)
+        return self._vectors.nearest(vectors, k, self._only if only is None else only)
 
     def photos_of(self, regions: Ids) -> Ids:
         """The photos of regions, in the same shape."""
@@ -89,7 +91,7 @@ class LiveVectors:
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]:
         """Ids (b,) of regions and their raw unit vectors (b, dim)."""
         for part in self._catalog.parts():
-            ids, vectors = self._retrieval.living(part)
+            ids, vectors = self._vectors.living(part)
             places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
             kept = np.flatnonzero(self.ids[places] == ids) if len(self.ids) else np.empty(0, dtype=np.int64)
             for start in range(0, len(kept), pairs.BLOCK):

@@ -31,8 +31,7 @@ from birdsearch.records import (
     Vectors,
 )
 from birdsearch.search import pairs
-from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.store import Store
 
 NEIGHBOURS = 20  # of each vector that are proposed; of edited copies 0.9987 are among them or have near hashes
 MIN_SCORE = 0.3  # below it neighbours are not proposed
@@ -62,21 +61,21 @@ class DuplicateOptions:
         return VARIANT.name in self.relations or PIXELS.name in self.relations
 
 
-def find(
-    catalog: Catalog, retrieval: Retrieval, options: DuplicateOptions, progress: Progress | None = None
-) -> DuplicateReport:
+def find(store: Store, options: DuplicateOptions, progress: Progress | None = None) -> DuplicateReport:
     """All pairs and groups of the relations in question among the photos of an index."""
-    return DuplicateFinder(catalog, retrieval, options, progress).run()
+    with store.catalog.snapshot():  # minutes may pass, and writers go on meanwhile
+        return DuplicateFinder(store, options, progress).run()
 
 
-def choose_again(catalog: Catalog, report: DuplicateReport, options: KeeperOptions) -> DuplicateReport:
+def choose_again(store: Store, report: DuplicateReport, options: KeeperOptions) -> DuplicateReport:
     """The report with other photos to keep, and with the groups that follow from that."""
     if report.against:
         return report  # what the index holds stays, whatever the policy
-    choose = Chooser(catalog.known_photos, options)
-    groups = grouping.grouped(report.pairs, choose, catalog.different())
-    exposures = [group for group in report.groups if not RELATIONS[group.relation].same_picture]
-    groups += [choose.group(sorted((group.keep, *group.others)), group.relation) for group in exposures]
+    with store.catalog.snapshot():
+        choose = Chooser(store.catalog.known_photos, options)
+        groups = grouping.grouped(report.pairs, choose, store.catalog.different())
+        exposures = [group for group in report.groups if not RELATIONS[group.relation].same_picture]
+        groups += [choose.group(sorted((group.keep, *group.others)), group.relation) for group in exposures]
     return replace(report, groups=tuple(groups))
 
 
@@ -113,13 +112,11 @@ class Chooser:
 class DuplicateFinder:
     """One search for duplicates among the photos of an index."""
 
-    def __init__(
-        self, catalog: Catalog, retrieval: Retrieval, options: DuplicateOptions, progress: Progress | None
-    ) -> None:
-        self._catalog, self._retrieval, self._options, self._progress = catalog, retrieval, options, progress
-        self._verifier = PairVerifier(catalog.known_photos, progress)
-        self._choose = Chooser(catalog.known_photos, options.keeper)
-        self._different = catalog.different()
+    def __init__(self, store: Store, options: DuplicateOptions, progress: Progress | None) -> None:
+        self._store, self._catalog, self._options, self._progress = store, store.catalog, options, progress
+        self._verifier = PairVerifier(self._catalog.known_photos, progress)
+        self._choose = Chooser(self._catalog.known_photos, options.keeper)
+        self._different = self._catalog.different()
 
     def run(self) -> DuplicateReport:
         """All pairs and groups of the relations in question."""
@@ -141,7 +138,7 @@ class DuplicateFinder:
             found += [Pair(a, b, BURST.name, None) for ids in exposures for a, b in _pairs_of(ids)]
             groups += bursts
         found = sorted(found, key=lambda pair: (pair.a, pair.b))
-        scored = with_scores(found, self._catalog.known_photos, lambda ids: self._retrieval.rows(ids)[0])
+        scored = with_scores(found, self._catalog.known_photos, lambda ids: self._store.vectors.rows(ids)[0])
         counts = counts_of(self._catalog.count(self._options.where), self._verifier, self._options, scored)
         counts["groups"] = len(groups)
         return DuplicateReport(tuple(scored), tuple(groups), counts, time.monotonic() - started)
@@ -162,11 +159,11 @@ class DuplicateFinder:
 
     def _propose(self, proposals: Proposals, copies: list[list[int]]) -> None:
         """Take in the pairs that are worth verifying, one photo of the same bytes standing for all."""
-        live = LiveVectors(self._catalog, self._retrieval, self._options.where)
+        live = LiveVectors(self._store, self._options.where)
         first = {copy: ids[0] for ids in copies for copy in ids[1:]}
         if len(live) > 1:
             # Whitening lowers scores, by how much depends on the photos: there the number of neighbours alone decides.
-            whitened = self._retrieval.refinement() is not None
+            whitened = self._store.vectors.refinement() is not None
             lowest, wide = (-1.0, WHITENED_DEEPEN_SCORE) if whitened else (MIN_SCORE, DEEPEN_SCORE)
             for near in pairs.near_blocks(live.blocks, live, lowest, k=NEIGHBOURS, wide=wide):
                 proposals.add(_replaced(live.photos_of(near.ids), first))
@@ -198,7 +195,7 @@ class DuplicateFinder:
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
         taken = [photo for photo in self._catalog.about(self._options.where) if photo.photo_id not in copies]
-        vectors: Callable[[Ids], Vectors] = lambda ids: self._retrieval.rows(ids.tolist())[0]  # noqa: E731
+        vectors: Callable[[Ids], Vectors] = lambda ids: self._store.vectors.rows(ids.tolist())[0]  # noqa: E731
         found = bursts_module.bursts(taken, self._options.burst_gap, vectors=vectors)
         return [self._choose.group(ids, BURST.name) for ids in map(self._exposures, found) if len(ids) > 1]
 

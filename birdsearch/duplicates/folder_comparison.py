@@ -27,8 +27,7 @@ from birdsearch.records import (
     Progress,
     Vectors,
 )
-from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.store import Store
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -53,18 +52,19 @@ class NewPhotos:
         return self.vectors[[-photo_id - 1 for photo_id in ids if photo_id < 0]]
 
 
+def compare_folder(
+    store: Store, folder: str, options: DuplicateOptions, progress: Progress | None = None
+) -> DuplicateReport:
+    """Which photos under a folder the index holds already; in the report they have the ids -1, -2..."""
+    with store.catalog.snapshot():
+        return FolderComparison(store, read_new(folder, store.backbone, progress), options, progress).run()
+
+
 class FolderComparison:
     """One comparison of new photos with those of an index."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        retrieval: Retrieval,
-        new: NewPhotos,
-        options: DuplicateOptions,
-        progress: Progress | None,
-    ) -> None:
-        self._catalog, self._retrieval, self._new, self._options = catalog, retrieval, new, options
+    def __init__(self, store: Store, new: NewPhotos, options: DuplicateOptions, progress: Progress | None) -> None:
+        self._store, self._catalog, self._new, self._options = store, store.catalog, new, options
         self._verifier = PairVerifier(self._photos, progress)
 
     def run(self) -> DuplicateReport:
@@ -98,7 +98,7 @@ class FolderComparison:
 
     def _vectors(self, ids: Sequence[int]) -> Vectors:
         """The raw vectors (n, dim) of photos whose ids ascend, so that the new ones come first."""
-        stored = self._retrieval.rows([photo_id for photo_id in ids if photo_id > 0])[0]
+        stored = self._store.vectors.rows([photo_id for photo_id in ids if photo_id > 0])[0]
         return np.concatenate([self._new.vectors_of(ids), stored]) if ids and ids[0] < 0 else stored
 
     def _paths(self, ids: Sequence[int]) -> dict[int, str]:
@@ -119,7 +119,7 @@ class FolderComparison:
 
     def _candidates(self, new: list[int]) -> Ids:
         """Pairs (m, 2) of new photos and photos of the index that are worth verifying."""
-        live = LiveVectors(self._catalog, self._retrieval, self._options.where)
+        live = LiveVectors(self._store, self._options.where)
         if not new or not len(live):
             return np.empty((0, 2), dtype=np.int64)
         numbers = np.array(new, dtype=np.int64)

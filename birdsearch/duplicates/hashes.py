@@ -47,8 +47,9 @@ def _transposed(hashes: Hashes) -> Hashes:
 def hash_pairs(hashes: Hashes, ids: Ids, within: int | None = None) -> Ids:
     """Pairs of photos (m, 2) whose pHash (n,), in any of eight orientations, differs in at most `within` bits.
 
-    Each pair comes once, the lower id first; `within` is `reach` where it is None. Up to 30,000 different hashes are compared exactly, more in buckets of equal bits. Each hash keeps its 32 nearest
-    partners, and photos of very common hashes are paired with some of each other, so that pairs grow as photos do.
+    Each pair comes once, the lower id first; `within` is `reach` where it is None. Up to 30,000 different hashes are
+    compared exactly, more in buckets of equal bits. Each hash keeps its 32 nearest partners, and photos of very common
+    hashes are paired with some of each other, so that pairs grow as photos do.
     """
     unique, group = np.unique(np.asarray(hashes, dtype=np.uint64), return_inverse=True)
     order = np.lexsort((ids, group))

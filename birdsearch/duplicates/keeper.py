@@ -31,6 +31,29 @@ _METADATA: dict[str, tuple[str, ...]] = {  # what metadata is made of -> fields 
 }
 
 
+def policy_order(policy: Sequence[str], relation: str | None = None) -> tuple[str, ...]:
+    """All criteria in the order in which they count: those named first, the rest after them in the usual order.
+
+    "preferred" follows "protected" unless it is named itself; for a burst that names nothing else, sharpness comes
+    before everything but these two. Raises ValueError, with the names there are, for one that is unknown.
+    """
+    usual = ["protected", "preferred", *POLICY[1:]]
+    unknown = [name for name in policy if name not in usual]
+    if unknown:
+        raise ValueError(f"no criterion {', '.join(map(repr, unknown))}: there are {', '.join(POLICY)}")
+    named = [] if tuple(policy) == POLICY else list(dict.fromkeys(policy))
+    if _is_burst(relation):
+        usual = [*usual[:2], "sharpness", *(name for name in usual[2:] if name != "sharpness")]
+    if "protected" in named and "preferred" not in named:
+        named.insert(named.index("protected") + 1, "preferred")
+    return (*named, *(name for name in usual if name not in named))
+
+
+def _is_burst(relation: str | None) -> bool:
+    """Whether the photos are several exposures, of which the sharpest is worth most."""
+    return relation is not None and not RELATIONS[relation].same_picture
+
+
 @dataclass(frozen=True, slots=True)
 class KeeperOptions:
     """What a person prefers. Raises ValueError, with the names there are, for a criterion that does not exist."""
@@ -113,29 +136,6 @@ def best(
     )
     # In the order of the policy, so that what weighs most comes first.
     return Choice(id_of(kept), _reason([explained[each] for each in decided]), reasons, protected)
-
-
-def policy_order(policy: Sequence[str], relation: str | None = None) -> tuple[str, ...]:
-    """All criteria in the order in which they count: those named first, the rest after them in the usual order.
-
-    "preferred" follows "protected" unless it is named itself; for a burst that names nothing else, sharpness comes
-    before everything but these two. Raises ValueError, with the names there are, for one that is unknown.
-    """
-    usual = ["protected", "preferred", *POLICY[1:]]
-    unknown = [name for name in policy if name not in usual]
-    if unknown:
-        raise ValueError(f"no criterion {', '.join(map(repr, unknown))}: there are {', '.join(POLICY)}")
-    named = [] if tuple(policy) == POLICY else list(dict.fromkeys(policy))
-    if _is_burst(relation):
-        usual = [*usual[:2], "sharpness", *(name for name in usual[2:] if name != "sharpness")]
-    if "protected" in named and "preferred" not in named:
-        named.insert(named.index("protected") + 1, "preferred")
-    return (*named, *(name for name in usual if name not in named))
-
-
-def _is_burst(relation: str | None) -> bool:
-    """Whether the photos are several exposures, of which the sharpest is worth most."""
-    return relation is not None and not RELATIONS[relation].same_picture
 
 
 def _reason(explained: Sequence[Explanation]) -> str:

@@ -39,21 +39,21 @@ def members(
         _members(number, group, known, pairs, relations, safe) for number, group in enumerate(report.groups, start=1)
     ]
     kept = {
-        member.photo.path: member.group
+        member.photo.id: member.group
         for group in groups
         if is_applied(group, relations)
         for member in group
         if member.do == "keep" or member.protected
     }
-    removed: dict[str, int] = {}
+    removed: dict[int | None, int] = {}
     for group in groups:
         for n, member in enumerate(group):
             if member.do != "remove":
                 continue
-            if member.photo.path in kept:
-                group[n] = replace(member, do="skip", stays=f"kept in group {kept[member.photo.path]}")
-            elif removed.setdefault(member.photo.path, member.group) != member.group:
-                group[n] = replace(member, do="skip", stays=f"removed in group {removed[member.photo.path]}")
+            if member.photo.id in kept:
+                group[n] = replace(member, do="skip", stays=f"kept in group {kept[member.photo.id]}")
+            elif removed.setdefault(member.photo.id, member.group) != member.group:
+                group[n] = replace(member, do="skip", stays=f"removed in group {removed[member.photo.id]}")
     return groups
 
 

@@ -18,7 +18,8 @@ def near_hashes(queries: Hashes, hashes: Hashes, within: int) -> tuple[Rows, Row
     index = faiss.IndexBinaryFlat(64)
     index.add(_as_bytes(hashes))
     limits, bits, others = index.range_search(_as_bytes(queries), within + 1)  # FAISS excludes the radius itself
-    rows = np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64)))
+    ends = limits.astype(np.int64)
+    rows = np.repeat(np.arange(len(queries)), ends[1:] - ends[:-1])
     return rows, others, bits.astype(np.uint8)
 
 

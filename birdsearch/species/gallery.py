@@ -65,7 +65,7 @@ class Gathered:
             if photo.sha256 and first.setdefault(photo.sha256, row) != row:
                 edges.append((first[photo.sha256], row))
         place = {photo.photo_id: row for row, photo in enumerate(self.photos)}
-        return grouping.numbered(len(self.photos), edges + [(place[a], place[b]) for a, b in self.copies])
+        return grouping.component_labels(len(self.photos), edges + [(place[a], place[b]) for a, b in self.copies])
 
     @cached_property
     def copies(self) -> set[tuple[int, int]]:
@@ -86,7 +86,7 @@ class Gathered:
     @cached_property
     def bursts(self) -> Ids:
         """A number (n,) for each burst; -1 for photos that are in none."""
-        return only_groups(grouping.numbered(len(self.photos), self._exposures))
+        return only_groups(grouping.component_labels(len(self.photos), self._exposures))
 
     @cached_property
     def _exposures(self) -> list[tuple[int, int]]:
