@@ -4,16 +4,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from birdsearch.duplicates.grouping import _components
+from birdsearch.duplicates.grouping import components
 from birdsearch.records import Ids, Vectors
-
-if TYPE_CHECKING:
-    pass
-
 
 GAP = 3.0  # seconds of a pause that ends a burst
 BURST_SCORE = 0.5  # below it two photos in a row show something else
@@ -120,7 +116,7 @@ def _sequences(moments: list[_Moment], limit: int) -> Iterator[list[_Moment]]:
         mixed = ((one, other) for one, other in pairwise(by_local) if one.utc is None or other.utc is None)
         links += [(one, other) for one, other in mixed if other.after(one) <= limit]
     place = {id(moment): number for number, moment in enumerate(by_local)}
-    for run in _components(len(moments), [(place[id(one)], place[id(other)]) for one, other in links]):
+    for run in components(len(moments), [(place[id(one)], place[id(other)]) for one, other in links]):
         if len(run) > 1:
             chosen = [by_local[number] for number in run]
             known = all(moment.utc is not None for moment in chosen)

@@ -168,8 +168,8 @@ def _copies(ids: Ids, pairs: Collection[tuple[int, int]]) -> dict[int, set[int]]
 def _apart(bursts: Ids, copies: dict[int, set[int]]) -> Ids:
     """Group numbers (n,) of photos that must not vouch for each other; single photos have one of their own."""
     pairs = [(one, other) for one, others in copies.items() for other in others]
-    edges = np.concatenate([grouping.tied(bursts), np.array(pairs, dtype=np.int64).reshape(-1, 2)])
-    return grouping.numbered(len(bursts), edges)
+    edges = np.concatenate([grouping.edges_from_groups(bursts), np.array(pairs, dtype=np.int64).reshape(-1, 2)])
+    return grouping.component_labels(len(bursts), edges)
 
 
 def _cases(

@@ -65,7 +65,7 @@ class Gathered:
             if photo.sha256 and first.setdefault(photo.sha256, row) != row:
                 edges.append((first[photo.sha256], row))
         place = {photo.photo_id: row for row, photo in enumerate(self.photos)}
-        return grouping.numbered(len(self.photos), edges + [(place[a], place[b]) for a, b in self.copies])
+        return grouping.component_labels(len(self.photos), edges + [(place[a], place[b]) for a, b in self.copies])
 
     @cached_property
     def copies(self) -> set[tuple[int, int]]:
@@ -73,7 +73,7 @@ class Gathered:
         hashed = [(row, photo.phash) for row, photo in enumerate(self.photos) if photo.phash is not None]
         rows = np.array([row for row, _ in hashed], dtype=np.int64)
         hashes = np.array([phash for _, phash in hashed], dtype=np.int64).view(np.uint64)
-        close = hashes_module.hash_pairs(hashes, rows, within=NEAR_BITS).ids
+        close = hashes_module.hash_pairs(hashes, rows, within=NEAR_BITS)
         scores = np.einsum("nd,nd->n", self.raw[close[:, 0]], self.raw[close[:, 1]])
         ids = self.ids
         return {(int(ids[a]), int(ids[b])) for a, b in close[scores >= NEAR_SCORE].tolist()}
@@ -86,7 +86,7 @@ class Gathered:
     @cached_property
     def bursts(self) -> Ids:
         """A number (n,) for each burst; -1 for photos that are in none."""
-        return only_groups(grouping.numbered(len(self.photos), self._exposures))
+        return only_groups(grouping.component_labels(len(self.photos), self._exposures))
 
     @cached_property
     def _exposures(self) -> list[tuple[int, int]]:

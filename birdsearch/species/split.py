@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.duplicates import grouping
-from birdsearch.duplicates.grouping import numbered, tied
+from birdsearch.duplicates.grouping import component_labels, edges_from_groups
 from birdsearch.records import (
     DuplicateReport,
     Ids,
@@ -86,8 +86,8 @@ def _outings(observers: Sequence[str | None], dates: Sequence[str | None]) -> Nu
 
 def _blocks(count: int, ties: Mapping[str, Numbers]) -> Numbers:
     """The number of the block of each photo (count,): all that hangs together by any of the rules."""
-    edges = [tied(numbers) for numbers in ties.values()]
-    return numbered(count, np.concatenate([np.empty((0, 2), dtype=np.int64), *edges]))
+    edges = [edges_from_groups(numbers) for numbers in ties.values()]
+    return component_labels(count, np.concatenate([np.empty((0, 2), dtype=np.int64), *edges]))
 
 
 def _dealt(codes: Numbers, blocks: Numbers, wanted: npt.NDArray[np.float64], seed: int) -> Numbers:
@@ -139,7 +139,7 @@ def of(gathered: Gathered, same: DuplicateReport, shares: Sequence[float], seed:
     return split(
         gathered.ids,
         gathered.labels,
-        {"duplicates": only_groups(grouping.numbered(len(place), edges)), "bursts": gathered.bursts},
+        {"duplicates": only_groups(grouping.component_labels(len(place), edges)), "bursts": gathered.bursts},
         [photo.photographer for photo in gathered.photos],
         [photo.taken_at for photo in gathered.photos],
         shares,
