@@ -1,6 +1,7 @@
 """Which photos a page shows, of a source that is not an index."""
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from birdsearch.records import (
 class Source:
     """Six photos; the last two have neither label nor species."""
 
-    held = {
+    held: ClassVar = {
         n: Photo(n, f"/{n}.jpg", label="Wren" if n < 4 else None, species="Wren" if n < 5 else None)
         for n in range(1, 7)
     }
