@@ -205,6 +205,7 @@ def test_close_order_brings_pairs_together() -> None:
     assert abs(order.index(1) - order.index(3)) == 1
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium to open the pages with")
 @pytest.mark.parametrize("name", ["clusters", "species", "audit"])
 def test_page_works_in_a_browser_and_loads_nothing(album: Album, tmp_path: Path, name: str) -> None:
