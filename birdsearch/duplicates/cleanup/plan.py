@@ -41,7 +41,7 @@ def make_plan(
 
 
 def _steps(group: Sequence[Member], applied: bool) -> Iterator[Step]:
-    """The lines of one group, the kept photo first; of a group that is only to look at nothing is kept or removed."""
+    """The lines of one group, the kept photo first; in a group that is only listed every photo is skipped."""
     fallback = group[0].reason
     for member in group:
         photo, first = member.photo, member is group[0]

@@ -27,11 +27,11 @@ class FolderListing:
         """Each sidecar of a photo -> the files that it belongs to: it may go when none of them is left."""
         whole, stem = photo.casefold(), os.path.splitext(photo)[0].casefold()
         alone = [name for name in self._names.get(stem, []) if name.casefold() == whole]
-        found = {name: alone for name in self._names.get(whole, []) if _suffix(name) in _SIDECARS}
+        own = {name: alone for name in self._names.get(whole, []) if _suffix(name) in _SIDECARS}
         same = self._names.get(stem, [])
         owners = [name for name in same if name == photo or _suffix(name) in _PICTURES]
         shared = [name for name in same if _suffix(name) in (*_SIDECARS, _MOVIE) and name != photo]
-        return found | dict.fromkeys(shared, owners)
+        return own | dict.fromkeys(shared, owners)
 
     def same_stem_images(self, photo: str) -> list[str]:
         """The other pictures of a photo's stem: the RAW of a JPEG, the JPEG of a RAW."""

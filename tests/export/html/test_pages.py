@@ -195,11 +195,11 @@ def test_large_groups_and_reports_say_what_they_leave_out(bird: Path, monkeypatc
     assert "388 more without a picture" in page
     assert "and 188 more" in page
     pairs = [DuplicateGroup("identical", n, (n + 1,), "path") for n in range(1, 400, 2)]
-    monkeypatch.setattr(duplicates, "_GROUPS", 30)
+    monkeypatch.setattr(duplicates, "MAX_GROUPS", 30)
     cut = duplicates.duplicates_page(found(*pairs), photos)
     assert cut.count("<section") == 30
     assert "first 30 groups of 200" in cut
-    monkeypatch.setattr(duplicates, "_BYTES", 50_000)
+    monkeypatch.setattr(duplicates, "MAX_BYTES", 50_000)
     assert len(duplicates.duplicates_page(found(*pairs), photos)) < 70_000
     assert "No duplicates" in duplicates.duplicates_page(found(), {})
 
