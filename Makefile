@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer, git and make. Every target first builds .venv in this checkout, once.
 #
-#   make demo [PHOTOS=DIR]   index photos (else sample photos that are drawn), query, classify, leave an HTML page
+#   make demo [PHOTOS=DIR]   index photos (else the sample photos), query, classify, leave an HTML page
 #   make test                tests, lint and types
 #   make bench               every table of benchmarks/RESULTS.md: hours; one alone: python -m benchmarks.NAME
 #   make setup               build .venv and nothing else

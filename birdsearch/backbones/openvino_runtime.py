@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from birdsearch.backbones.backbone import Backbone, Facts, Raw
 from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.weights import cache_folder
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.photos import decode
 from birdsearch.records import Pixels, Progress, Vectors
 
 logger = logging.getLogger("birdsearch")
@@ -35,6 +37,7 @@ _PACKAGES = ("birder", "torch", "torchvision", "openvino", "onnx", "onnxscript")
 # The vectors of torch and of an export must stay in one space: cosine of every photo, and of the median one.
 _WORST = {"fp32": 0.9999, "bf16": 0.99}
 _MEDIAN = {"fp32": 0.9999, "bf16": 0.999}
+CHECKED = (1, 2, 3)  # the sample photos of each species that an export must agree on: 18 pictures
 _HINT = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -263,12 +266,10 @@ def _write_network(backbone: Backbone, folder: Path) -> None:
 
 
 def _checked(backbone: Backbone, folder: Path) -> dict[str, Check]:
-    """Embed pictures with both: noise would hide a difference, so it is the sample photos that are compared."""
-    from birdsearch import samples
-    from birdsearch.photos import decode
-
-    pictures = [samples.picture(species, variant) for species in samples.SPECIES for variant in range(3)]
-    pixels = np.stack([decode.load(picture, backbone.input_size) for picture in pictures])
+    """Embed pictures with both: noise would hide a difference, so it is sample photos that are compared."""
+    folders = sorted((resources.files("birdsearch") / "samples").iterdir(), key=lambda folder: folder.name)
+    pictures = [folder / f"{folder.name} {number}.jpg" for folder in folders for number in CHECKED]
+    pixels = np.stack([decode.load(picture.read_bytes(), backbone.input_size) for picture in pictures])
     expected = backbone.embed_pixels(pixels).vectors
     checks = {}
     for precision in _HINT:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdsearch import load_backbone, samples
+from birdsearch import load_backbone
 from birdsearch.backbones import DEFAULT, openvino_runtime
 from birdsearch.backbones.backbone import Backbone
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.records import Vectors
-from tests.support import REAL_PHOTOS, checkpoints
+from tests.support import REAL_PHOTOS, ROOT, checkpoints
+from tests.support.painting import samples
 
 OUTSIDE = ("torch", "birder", "onnx")
 
@@ -35,9 +36,9 @@ def test_vectors_of_both_runtimes_lie_in_one_space() -> None:
     assert cosines.min() >= 0.99
 
 
-def test_a_warm_cache_needs_no_torch_and_no_birder(tmp_path: Path) -> None:
+def test_a_warm_cache_needs_no_torch_and_no_birder() -> None:
     load_backbone(DEFAULT, runtime="openvino")
-    picture = samples.draw(tmp_path, species=samples.SPECIES[:1], per_species=1)[0]
+    picture = ROOT / "birdsearch/samples/European Robin/European Robin 1.jpg"
     script = (
         "import sys, birdsearch\n"
         f"backbone = birdsearch.load_backbone({DEFAULT!r})\n"
