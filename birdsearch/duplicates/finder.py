@@ -351,7 +351,7 @@ def read_new(
             continue
         try:
             read = scan.read(file)
-            waiting.append(decode.decode(read.data, read.photo, backbone.input_size))
+            waiting.append(decode.decode(read.data, read.photo, backbone.input_size, read.format))
         except scan.NotAPhotoError:
             left["ignored"] += 1
         except PhotoError:

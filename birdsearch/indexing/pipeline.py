@@ -236,7 +236,7 @@ class AddRun:
         if fingerprint(file.photo.sha256) in self._fingerprints:
             return Twin(file.photo)
         try:
-            return decode.decode(file.data, file.photo, self._backbone().input_size)
+            return decode.decode(file.data, file.photo, self._backbone().input_size, file.format)
         except scan.NotAPhotoError as error:
             return Refused(found, "ignored", error.reason)
         except PhotoError as error:
