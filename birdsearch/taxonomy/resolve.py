@@ -1,14 +1,13 @@
 """Which bird a name means: class strings of networks and people's folder names, by the AviList checklist."""
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
+from birdsearch.files import read_csv
 from birdsearch.taxonomy import fuzzy
 from birdsearch.taxonomy.avilist import OlderNames, Taxon, World, genera, key, older_names, same_epithet, words, world
 
@@ -94,7 +93,8 @@ def read_overrides(path: str | Path) -> dict[str, str]:
     """
     said: dict[str, tuple[int, str, str]] = {}  # `same` of a name -> line, name, species
     overrides: dict[str, str] = {}
-    for line, name, species in _rows(path):
+    for line, values in read_csv(path, ["name", "species"], may_be_empty=True):
+        name, species = values["name"], values["species"].strip()
         meant, own = _meant(name, species), _meant(name, _own(name))
         if species and (meant[0] is None or not name.strip()):
             what = f"AviList has no bird called {species!r}" if name.strip() else f"no name that means {species!r}"
@@ -111,21 +111,6 @@ def read_overrides(path: str | Path) -> dict[str, str]:
         if meant != own:
             overrides[name] = species
     return overrides
-
-
-def _rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
-    """Line number, name and species of each row of a CSV."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-        first = text.partition("\n")[0]
-        dialect = ";" if first.count(";") > first.count(",") else ","  # as spreadsheets of some countries write it
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=dialect)
-        if text.strip() and not {"name", "species"} <= set(reader.fieldnames or ()):
-            raise InputFileError(f"{path} has no columns name and species in its first line: name,species")
-        for row in reader:
-            yield reader.line_num, row["name"] or "", (row["species"] or "").strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(f"{path} cannot be read as a CSV in UTF-8: {error}") from error
 
 
 def _own(name: str) -> str:
