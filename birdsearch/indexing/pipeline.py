@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from birdsearch.backbones.backbone import Embedded
 from birdsearch.errors import BackboneError, PhotoError
 from birdsearch.files import Under
 from birdsearch.indexing.labels import Labeller
 from birdsearch.photos import decode, scan
-from birdsearch.records import AddReport, Embedded, Failure, Photo, Prediction, Progress, Vectors
+from birdsearch.records import AddReport, Failure, Photo, Prediction, Progress, Vectors
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog, KnownFile, fingerprint
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
@@ -347,7 +348,7 @@ class AddRun:
         except BackboneError as error:
             yield from self._embedded_singly(batch, error)
             return
-        self._embedded_any, self._made_by = True, backbone.made_by
+        self._embedded_any, self._made_by = True, backbone.provenance
         if len(batch) >= self._network_batch:
             wanted = int(NETWORK_SECONDS * len(batch) / (time.monotonic() - began + 1e-6))
             wanted = min(wanted, 2 * self._network_batch) // 4 * 4  # what streams of a processor can share evenly
@@ -366,7 +367,7 @@ class AddRun:
             except BackboneError as why:
                 refused.append((decoded.photo, str(why)))
             else:
-                self._embedded_any, self._made_by = True, self._backbone().made_by
+                self._embedded_any, self._made_by = True, self._backbone().provenance
                 yield decoded, single
         if not self._embedded_any:
             raise error  # it took none of the very first photos: the backbone is broken, not the photos

@@ -68,7 +68,7 @@ def test_the_export_knows_all_that_torch_knows() -> None:
     )
     assert exported.identity == original.identity
     assert exported.class_names == original.class_names
-    assert exported.class_levels == original.class_levels
+    assert exported.class_ranks == original.class_ranks
     assert exported.classifier is not None
     assert original.classifier is not None
     np.testing.assert_array_equal(exported.classifier.weights, original.classifier.weights)
@@ -87,12 +87,12 @@ def test_a_failed_export_is_said_once_and_torch_takes_over(
     def broken(backbone: Backbone, folder: Path) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(openvino_runtime, "_write_network", broken)
+    monkeypatch.setattr(openvino_runtime, "write_network", broken)
     with caplog.at_level(logging.WARNING, logger="birdsearch"):
         assert load_backbone(DEFAULT, device="cpu").runtime == "torch"
     assert len(caplog.messages) == 1
     assert "no such operator" in caplog.messages[0]
-    monkeypatch.setattr(openvino_runtime, "_write_network", lambda *_: pytest.fail("exported again"))
+    monkeypatch.setattr(openvino_runtime, "write_network", lambda *_: pytest.fail("exported again"))
     assert load_backbone(DEFAULT, device="cpu").runtime == "torch"
     with pytest.raises(BackboneUnavailableError, match="runtime torch"):
         load_backbone(DEFAULT, runtime="openvino")
@@ -101,10 +101,10 @@ def test_a_failed_export_is_said_once_and_torch_takes_over(
 
 def test_an_export_that_disagrees_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(openvino_runtime, "_WORST", {"fp32": 0.9999, "bf16": 1.1})
+    monkeypatch.setattr(openvino_runtime, "WORST_COSINE", {"fp32": 0.9999, "bf16": 1.1})
     path = small_checkpoint(tmp_path)
     assert load_backbone(path, device="cpu").precision == "fp32"
-    monkeypatch.setattr(openvino_runtime, "_WORST", {"fp32": 1.1, "bf16": 1.1})
+    monkeypatch.setattr(openvino_runtime, "WORST_COSINE", {"fp32": 1.1, "bf16": 1.1})
     assert load_backbone(path, device="cpu").runtime == "torch"
 
 

@@ -129,7 +129,7 @@ def test_import_gives_the_same_photos_without_the_network(index: Index, exported
     assert np.array_equal(vectors(other), vectors(index))
     assert other.search(bird(2, 80, 60), 1)[0].photo.path.endswith("undecodable \udcff.jpg")
     assert other.verify().ok
-    assert fake._thing.embedded == 1  # type: ignore[attr-defined]
+    assert fake.user_object.embedded == 1  # type: ignore[attr-defined]
 
 
 def test_import_twice_changes_nothing(exported: Path, other: Index) -> None:

@@ -4,9 +4,10 @@ import time
 
 import numpy as np
 
-from birdsearch.backbones.backbone import Backbone, Facts
-from birdsearch.backbones.custom import OwnNetwork
-from birdsearch.records import Classifier, Pixels, Vectors
+from birdsearch.backbones.backbone import Backbone, BackboneSpec
+from birdsearch.backbones.classes import Classifier
+from birdsearch.backbones.custom import CustomNetwork
+from birdsearch.records import Pixels, Vectors
 from birdsearch.taxonomy.resolve import species_of_class
 
 
@@ -46,13 +47,13 @@ class FakeBackbone:
 def classifying(names: tuple[str, ...], weights: Vectors, bias: Vectors) -> Backbone:
     """The same with classes; their scores are weights (classes, 16) @ embedding + bias (classes,)."""
     species = [species_of_class(name) for name in names]
-    facts = Facts(
+    spec = BackboneSpec(
         name="fake classes",
         dim=FakeBackbone.dim,
         input_size=FakeBackbone.input_size,
         class_names=names,
         class_species=tuple(name for name, _ in species),
-        class_levels=tuple(level for _, level in species),
+        class_ranks=tuple(rank for _, rank in species),
         classifier=Classifier(weights, bias, names),
     )
-    return Backbone(facts, OwnNetwork(FakeBackbone()))
+    return Backbone.of(spec, CustomNetwork(FakeBackbone()))
