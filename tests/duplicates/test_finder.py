@@ -131,7 +131,7 @@ def test_what_was_said_to_differ_stays_apart(index: Index) -> None:
     report = index.duplicates()
     assert frozenset(("small 1.jpg", "1.jpg")) not in names(index, report, "variant")
     assert names(index, report, "identical") == set()
-    with pytest.raises(ValueError, match="the same as itself"):
+    with pytest.raises(ValueError, match="a duplicate of itself"):
         index.not_duplicates(3, 3)
 
 

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -24,7 +25,7 @@ from birdsearch import errors
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
 from birdsearch.backbones.classes import Classifier
 from birdsearch.index import Index
-from birdsearch.indexing import pipeline
+from birdsearch.indexing import committer, embedder, pipeline
 from birdsearch.records import AddReport, Filter, Pixels, Vectors
 from tests.support import drawing
 from tests.support.fake_backbone import FakeBackbone
@@ -81,7 +82,10 @@ def open_or_create(path: str | Path, delay: float = 0.0) -> Index:
 def work(plan: Plan) -> AddReport | None:
     """Do what a plan says: `index`, `delay`, `batch`, `commit`, and `step` with what to call."""
     batch, commit = plan.get("batch", 2), plan.get("commit", 4)
-    with patch.multiple(pipeline, NETWORK_BATCH=batch, AHEAD=2 * batch, COMMIT_PHOTOS=commit):
+    sizes = (embedder, "NETWORK_BATCH", batch), (pipeline, "AHEAD", 2 * batch), (committer, "COMMIT_PHOTOS", commit)
+    with ExitStack() as stack:
+        for module, name, size in sizes:
+            stack.enter_context(patch.object(module, name, size))
         return _carry_out(plan)
 
 
