@@ -213,7 +213,7 @@ def listed(paths: Iterable[str | Path]) -> Checklist:
 def _ranked(classes: classes_module.Classes, row: npt.NDArray[np.float64], code: int) -> Prediction:
     """A class with its place among all of a row (classes,)."""
     rank = 1 + int((row > row[code]).sum())
-    return Prediction(classes.species[code], float(row[code]), rank, classes.levels[code], classes.names[code])
+    return Prediction(classes.species[code], float(row[code]), rank, classes.ranks[code], classes.names[code])
 
 
 def by_classes(

@@ -11,13 +11,14 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import Filter, Index, samples
+from birdsearch import Filter, Index
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import InputFileError, PhotoUnknownError
 from birdsearch.species import gallery, prediction
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.vectors import Retrieval
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.painting import samples
 
 
 def drawn(folder: Path, species: dict[str, int], *, same: bool = False) -> Path:
