@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -352,6 +352,12 @@ def shown(text: str) -> str:
 def counted(count: int, thing: str) -> str:
     """So many things in words: "1 photo", "2,000 photos"."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover `count` things: `for block in blocks(len(ids), 512): ids[block]`."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
 
 
 def as_json(record: Any) -> Any:

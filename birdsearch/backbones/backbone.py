@@ -164,7 +164,9 @@ class Backbone:
         scores = raw.scores
         if self.classifier is not None:
             scores = raw.embeddings @ self.classifier.weights.T + self.classifier.bias
-        return Embedded(vectors, norms, None if scores is None else softmax(scores))
+        if scores is None:
+            return Embedded(vectors, norms, None)
+        return Embedded(vectors, norms, np.asarray(softmax(scores.astype(np.float64)), dtype=np.float32))
 
     def embed(self, images: Sequence[Any]) -> Vectors:  # (n, dim), rows of length 1
         """The vectors of photos: paths, bytes, PIL images or arrays."""
