@@ -319,6 +319,28 @@ class VerifyReport:
 
 
 @dataclass(frozen=True, slots=True)
+class BackboneIdentity:
+    """What decides whether two vectors may meet: equal identities, same space."""
+
+    name: str
+    dim: int
+    weights_sha256: str | None = None
+    preprocessing: dict[str, Any] | None = None  # size [height, width], mean, std, interpolation, crop
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What index.json says of an index."""
+
+    format: int
+    id: str  # 32 hex digits, different for every index
+    backbone: BackboneIdentity
+    created: str  # ISO 8601, UTC
+    source: str | None = None  # what load_backbone takes to load the backbone again; None for a user's object
+    classifier_sha256: str | None = None  # of classifier.npz, where there is one
+
+
+@dataclass(frozen=True, slots=True)
 class Neighbours:
     """Answers of an engine: best first; id -1 and score -inf where there are fewer than k."""
 

@@ -25,7 +25,7 @@ from birdsearch.errors import (
     PhotoMissingError,
     PhotoUnknownError,
 )
-from birdsearch.storage.folder import FORMAT
+from birdsearch.storage.folder import FORMAT, Folder
 from tests.conftest import Garden
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -155,7 +155,7 @@ def test_an_index_with_a_lost_part(index: Index) -> None:
 
 
 def test_an_index_that_somebody_else_writes(index: Index, photos: Path) -> None:
-    with index._folder.writing(), birdsearch.open(index.path, backbone=index.backbone) as second:
+    with Folder(index.path).writing(), birdsearch.open(index.path, backbone=index.backbone) as second:
         for write_ in (lambda: second.add(photos), lambda: second.remove(birdsearch.Filter()), second.repair):
             with pytest.raises(IndexLockedError, match=rf"written by process {os.getpid()} on .* since .*: wait"):
                 write_()

@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from birdsearch.errors import IndexUnwritableError
 from birdsearch.export import embedding_atlas, fiftyone, parquet, tables
 from birdsearch.export.parquet import BATCH
-from birdsearch.records import Filter, Neighbours, Photo, Progress, shown
+from birdsearch.records import BackboneIdentity, Filter, Neighbours, Photo, Progress, as_json, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import writable
 from birdsearch.storage.vectors import Retrieval
@@ -24,7 +23,7 @@ class Export:
 
     catalog: Catalog
     retrieval: Retrieval
-    backbone: dict[str, Any]  # as the index knows it
+    backbone: BackboneIdentity
     where: Filter | None
     progress: Progress | None
 
@@ -40,8 +39,11 @@ class Export:
             if to == "csv":
                 return tables.write_csv(path, self._photos(ids))
             if to == "fiftyone":
-                return fiftyone.write_fiftyone(path, self._rows(ids), (len(ids), int(self.backbone["dim"])))
-            about = {"backbone": self.backbone, "folders": [os.fsdecode(f) for f in self.catalog.roots_in_use()]}
+                return fiftyone.write_fiftyone(path, self._rows(ids), (len(ids), self.backbone.dim))
+            about = {
+                "backbone": as_json(self.backbone),
+                "folders": [os.fsdecode(f) for f in self.catalog.roots_in_use()],
+            }
             return parquet.write_export(path, self._rows(ids), about)
 
     def _blocks(self, ids: list[int], size: int) -> Iterator[tuple[int, list[int]]]:

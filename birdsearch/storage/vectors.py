@@ -9,7 +9,7 @@ import numpy as np
 
 from birdsearch.errors import IndexDamagedError, RecallUnreachableError
 from birdsearch.files import sha256_of
-from birdsearch.records import Filter, Ids, Match, Neighbours, Vectors, shown
+from birdsearch.records import Identity, Ids, Neighbours, Vectors, shown
 from birdsearch.search import engine as engine_module
 from birdsearch.search import enginefile, exact, tuning
 from birdsearch.search.whitening import Refinement
@@ -22,7 +22,6 @@ logger = logging.getLogger("birdsearch")
 
 RECALL = 0.95  # of the ten nearest, which an engine is chosen for unless `optimize` was told another
 _GROWTH = 4  # times as many rows as an engine was chosen for, and it is chosen again
-_DEEP = 1_000  # answers among which k visible ones should have been
 _PARTS = 32  # that enter an engine at a time: it sorts all its ids anew each time
 _DEAD_SHARE = 0.25  # removed rows that an engine may carry before it is built anew
 
@@ -30,7 +29,7 @@ _DEAD_SHARE = 0.25  # removed rows that an engine may carry before it is built a
 class Retrieval:
     """Answers searches from one state of an index, and follows when a writer commits."""
 
-    def __init__(self, folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> None:
+    def __init__(self, folder: Folder, catalog: Catalog, identity: Identity) -> None:
         self._folder = folder
         self._catalog = catalog
         self._identity = identity
@@ -39,46 +38,6 @@ class Retrieval:
 
     def __len__(self) -> int:
         return sum(len(engine) for engine in self._engines())
-
-    def matches(
-        self, queries: Vectors, k: int, where: Filter | None, min_score: float | None, asking: list[int | None]
-    ) -> list[list[Match]]:
-        """The k best visible photos for each query (q, dim); `asking` are the photos that must not find themselves."""
-        # Where a writer has just saved its engine, a newer snapshot fits it: better than building one from the parts.
-        for _ in range(3):
-            with self._catalog.snapshot():
-                if not self.is_ahead():
-                    return self._matches(queries, k, where, min_score, asking)
-        with self._catalog.snapshot():
-            return self._matches(queries, k, where, min_score, asking)
-
-    def _matches(
-        self, queries: Vectors, k: int, where: Filter | None, min_score: float | None, asking: list[int | None]
-    ) -> list[list[Match]]:
-        only = None if where is None else self._catalog.region_ids(where)
-        held = len(self) if only is None else len(only)
-        # Removed and missing photos take places in the engine: fetch more until k living ones are there.
-        fetch = k + any(photo_id is not None for photo_id in asking)
-        while True:
-            fetch = min(fetch, held)
-            found = self.nearest(queries, fetch, only) if fetch else None
-            ids = found.ids if found is not None else np.empty((len(queries), 0), dtype=np.int64)
-            photo_of = self._catalog.visible(sorted({*ids[ids >= 0].tolist()}))
-            rows = [
-                [(n, photo_of[i]) for n, i in enumerate(row.tolist()) if i in photo_of and photo_of[i] != asking[q]]
-                for q, row in enumerate(ids)
-            ]
-            if fetch >= held or all(len(row) >= k for row in rows):
-                break
-            fetch *= 4
-            if only is None and fetch > _DEEP:  # most photos are missing, as on a disk that is away
-                only = self._catalog.region_ids(Filter())
-                held = len(only)
-        wanted = sorted({photo_id for row in rows for _, photo_id in row[:k]})
-        records = dict(zip(wanted, self._catalog.photos(wanted), strict=True))
-        scores = found.scores if found is not None else ids
-        matches = [[Match(records[p], float(scores[q, n])) for n, p in row[:k]] for q, row in enumerate(rows)]
-        return [[m for m in row if min_score is None or m.score >= min_score] for row in matches]
 
     def rows(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
         """The raw unit vectors of these photos, in their order, and their norms."""
@@ -90,7 +49,7 @@ class Retrieval:
         if len(places) < len(set(wanted)):
             where = shown(str(self._folder.path))
             raise IndexDamagedError(f"a photo of {where} has lost its vector: run `birdsearch repair`.")
-        vectors = np.empty((len(wanted), int(self._identity["backbone"]["dim"])), dtype=np.float32)
+        vectors = np.empty((len(wanted), self._identity.backbone.dim), dtype=np.float32)
         norms = np.empty(len(wanted), dtype=np.float32)
         reader = parts.PartReader(self._folder.vectors)
         for row in sorted(range(len(wanted)), key=lambda n: places[wanted[n]]):
@@ -179,7 +138,7 @@ class Retrieval:
 
     def _fits(self, stamp: dict[str, Any]) -> bool:
         """Whether an engine is this index's, in its space."""
-        return stamp.get("index") == self._identity["id"] and stamp.get("whitening") == self._refinement_sha256()
+        return stamp.get("index") == self._identity.id and stamp.get("whitening") == self._refinement_sha256()
 
     def _refinement_sha256(self) -> str | None:
         chosen = self._catalog.get_state("whitening")
@@ -192,7 +151,7 @@ class Retrieval:
 
     def gathered(self, listed: list[PartRow], refinement: Refinement | None) -> tuple[Ids, Vectors]:
         """Region ids (n,) and vectors (n, dim or refined) of the living rows of these parts."""
-        dim = int(self._identity["backbone"]["dim"]) if refinement is None else refinement.dim
+        dim = self._identity.backbone.dim if refinement is None else refinement.dim
         ids = np.empty(sum(part.rows for part in listed), dtype=np.int64)
         rows = np.empty((len(ids), dim), dtype=np.float32)
         count = 0
@@ -246,7 +205,7 @@ class Retrieval:
     def keep(self, engine: engine_module.Engine, built_with: int) -> None:
         """Save an engine that holds every living row of the last commit."""
         stamp = {
-            "index": self._identity["id"],
+            "index": self._identity.id,
             "generation": self._catalog.generation,
             "last_part": max((part.id for part in self._catalog.parts()), default=0),
             "whitening": self._refinement_sha256(),

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import sqlalchemy as sa
 import birdsearch
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
+from birdsearch.storage.catalog.catalog import Catalog
 from tests.support import ROOT, drawing
 from tests.support.disks import call_where_disks_mount
 from tests.support.index_worker import REFUSED, Line, Plan, backbone, open_or_create, work
@@ -124,8 +125,9 @@ def held(path: Path) -> Held:
         info = index.info()
         found = index.search_vectors(vectors[:1], k=len(photos) + 5)[0] if photos else []
         assert sorted(m.photo.path for m in found) == sorted(p.path for p in photos)
-        listed = {f"{part.id:08d}.parquet" for part in index._catalog.parts()}
         failures = tuple(index.failures())
+    with closing(Catalog(path / "catalog.sqlite")) as catalog:
+        listed = {f"{part.id:08d}.parquet" for part in catalog.parts()}
     assert {p.name for p in (path / "vectors").iterdir()} == listed
     left = {p.name for p in path.iterdir()} - {"index.json", "catalog.sqlite", "classifier.npz", "lock", "vectors"}
     assert left <= {"vectors.faiss"}, left

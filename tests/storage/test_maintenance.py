@@ -12,7 +12,7 @@ import pytest
 import birdsearch
 from birdsearch import Index
 from birdsearch.errors import IndexDamagedError, IndexMissingError, IndexVersionError
-from birdsearch.opening import restore
+from birdsearch.index import restore
 from tests.support import frozen_index
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
