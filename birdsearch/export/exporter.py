@@ -11,6 +11,7 @@ from birdsearch.export.parquet import BATCH
 from birdsearch.records import BackboneIdentity, Filter, Neighbours, Photo, Progress, as_json, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import writable
+from birdsearch.storage.store import Store
 from birdsearch.storage.vectors import Retrieval
 
 _PICTURES = 1024  # photos whose thumbnails are held at a time
@@ -26,6 +27,7 @@ class Export:
     backbone: BackboneIdentity
     where: Filter | None
     progress: Progress | None
+    store: Store
 
     def write(self, path: Path, to: str) -> int:
         """Write them in one of `formats.FORMATS`, whole or not at all; returns how many."""
@@ -66,9 +68,9 @@ class Export:
         """The photos on a map, with neighbours, in the space of the analyses."""
         from birdsearch.species import clusters, gallery
 
-        gathered = gallery.gather(self.catalog, self.retrieval, self.where)
-        places, near = clusters.coordinates(gathered.rows), gathered.others(_NEIGHBOURS)
-        for start, some in self._blocks(gathered.ids.tolist(), _PICTURES):
+        mapped = gallery.Gallery.load(self.store, self.where)
+        places, near = clusters.coordinates(mapped.vectors), mapped.others(_NEIGHBOURS)
+        for start, some in self._blocks(mapped.ids.tolist(), _PICTURES):
             rows = slice(start, start + len(some))
             yield embedding_atlas.Mapped(
                 self.catalog.photos(some), places[rows], Neighbours(near.ids[rows], near.scores[rows])
