@@ -25,9 +25,9 @@ from birdsearch.records import (
     SpeciesEntry,
     SpeciesReport,
     SplitReport,
-    TaxonMatch,
     Step,
     Suspect,
+    TaxonMatch,
     VerifyReport,
 )
 
@@ -60,9 +60,9 @@ __all__ = [
     "SpeciesEntry",
     "SpeciesReport",
     "SplitReport",
-    "TaxonMatch",
     "Step",
     "Suspect",
+    "TaxonMatch",
     "VerifyReport",
     "create",
     "load_backbone",

@@ -530,7 +530,8 @@ class Index:
         from birdsearch.export.exporter import Export
 
         store = self._store
-        return Export(store.catalog, store.vectors, store.identity.backbone, where, progress, store).write(Path(path), format)
+        made = Export(store.catalog, store.vectors, store.identity.backbone, where, progress, store)
+        return made.write(Path(path), format)
 
     def optimize(
         self,

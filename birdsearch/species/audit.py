@@ -111,7 +111,7 @@ def audit(
     labels: Labels,
     ids: Ids,
     photos_of: PhotosOf,
-    evidence: Evidence = Evidence(),  # noqa: B008 - frozen
+    evidence: Evidence = Evidence(),
     *,
     seed: int = 0,
 ) -> AuditReport:
@@ -308,9 +308,7 @@ def _suspect(row: int, near: Ids, photos: _Photos, against: _LabelEvidence, of: 
     return Suspect(of[0], label, proposed, of[1], tuple(reasons), evidence)
 
 
-def _best_name(
-    label: str, probabilities: Mapping[str, float], votes: Mapping[str, float], species: int
-) -> str | None:
+def _best_name(label: str, probabilities: Mapping[str, float], votes: Mapping[str, float], species: int) -> str | None:
     """The other label that the classifier and the votes together favour over this one; None where it is still best."""
     floor, unknown = 1e-3 / max(species, 1), 0.0 if probabilities else 1 / species
     merit = {

@@ -93,7 +93,6 @@ def _logs(probabilities: Vectors) -> Vectors:
     return np.log(np.maximum(probabilities, _FLOOR), dtype=np.float32)
 
 
-
 def calibration_error(confidence: Vectors, right: npt.NDArray[np.bool_]) -> float:
     """Expected calibration error of first choices (n,): how far confidence is from the share that is right.
 
@@ -123,7 +122,9 @@ class LabelledOutputs:
         return found if self.enough else replace(found, error_scaled=None, temperature=None)
 
 
-def labelled_outputs(store: Store, classes: Classes, photos: Sequence[About], *, seed: int = 0) -> LabelledOutputs | None:
+def labelled_outputs(
+    store: Store, classes: Classes, photos: Sequence[About], *, seed: int = 0
+) -> LabelledOutputs | None:
     """The backbone's probabilities for labelled photos; None where stored vectors do not give them."""
     if classes.classifier is None:
         return None

@@ -128,9 +128,9 @@ def _entries(
     for place, name in enumerate(shown):
         here = slice(borders[place], borders[place + 1])
         comparable = nearest.comparable[here]
-        margin = np.where(
-            comparable, nearest.other[here] - np.where(comparable, nearest.own[here], 0), -np.inf
-        ).round(5)
+        margin = np.where(comparable, nearest.other[here] - np.where(comparable, nearest.own[here], 0), -np.inf).round(
+            5
+        )
         last = [row for row in np.argsort(-margin, kind="stable")[:BOUNDARY] if np.isfinite(margin[row])]
         entries.append(
             SpeciesEntry(
@@ -191,7 +191,9 @@ def _confusions(codes: Codes, nearest: _Nearest, shown: Sequence[str], ids: Ids)
     return tuple(sorted(confusions, key=lambda c: (-c.share, -c.photos, c.first, c.second)))
 
 
-def _examples(rows: Sequence[int], codes: Codes, first: int, nearest: _Nearest, ids: Ids) -> tuple[tuple[int, int], ...]:
+def _examples(
+    rows: Sequence[int], codes: Codes, first: int, nearest: _Nearest, ids: Ids
+) -> tuple[tuple[int, int], ...]:
     """Photo pairs (of the first species, of the second), each once."""
     pairs: dict[tuple[int, int], None] = {}
     for row in rows:

@@ -65,9 +65,7 @@ def _add(
         figures[species[number]][name] = float(good[number] / counts[number])
 
 
-def _retrieval_metrics(
-    vectors: Vectors, codes: Ids, groups: Ids, queries: Ids
-) -> tuple[npt.NDArray[np.bool_], float]:
+def _retrieval_metrics(vectors: Vectors, codes: Ids, groups: Ids, queries: Ids) -> tuple[npt.NDArray[np.bool_], float]:
     """Whether each of the 5 best answers has the label of its query (q, 5); mean average precision."""
     from sklearn.metrics import label_ranking_average_precision_score
 

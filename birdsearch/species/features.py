@@ -124,7 +124,9 @@ class ClassGallery:
         pairs = np.bincount(owner[new], minlength=len(names))
         repeat = _ranges((np.cumsum(pairs) - pairs)[which], pairs[which])
         count = int(new.sum())
-        sums, projected = (plda.class_sums(part[members], pair, count)[repeat] for part in (self.vectors, self.projected))
+        sums, projected = (
+            plda.class_sums(part[members], pair, count)[repeat] for part in (self.vectors, self.projected)
+        )
         return _OwnGroups(
             photos=np.repeat(np.arange(len(groups)), pairs[which]),
             codes=self.codes[members][new][repeat],
@@ -147,7 +149,9 @@ class ClassGallery:
             photos, members = np.flatnonzero(compared[:, species]), slice(*self.starts[species : species + 2])
             powers = np.exp(INVERSE_TEMPERATURE * (vectors[photos] @ self.vectors[members].T - 1))
             others = groups[photos][:, None] != self.groups[members]
-            maxima[photos, species] = np.log((powers * others).sum(axis=1) / others.sum(axis=1)) / INVERSE_TEMPERATURE + 1
+            maxima[photos, species] = (
+                np.log((powers * others).sum(axis=1) / others.sum(axis=1)) / INVERSE_TEMPERATURE + 1
+            )
         # A species that was not compared is no better than the worst that was.
         worst = np.min(maxima, axis=1, keepdims=True)
         return np.where(np.isfinite(maxima), maxima, np.where(np.isfinite(worst), worst, 0))

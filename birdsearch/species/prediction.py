@@ -110,14 +110,12 @@ def by_neighbours(
         output = _pooled(output)
     return [
         _neighbour_predictions(made.species, row, novelty, gallery.ids[evidence[evidence >= 0]], k)
-        for row, novelty, evidence in zip(
-            output.probabilities, output.novelty.tolist(), output.evidence, strict=True
-        )
+        for row, novelty, evidence in zip(output.probabilities, output.novelty.tolist(), output.evidence, strict=True)
     ]
 
 
 def _own_positions(gallery: Gallery, vectors: Vectors, own: Sequence[int | None]) -> Ids:
-    """The position (q,) in the gallery of each image that is one of its photos, by id or by an equal vector; else -1."""
+    """The positions (q,) in the gallery of images that are its photos, by id or by an equal vector; -1 for others."""
     known = [-1 if photo_id is None else gallery.position_of.get(photo_id, -1) for photo_id in own]
     positions = np.array(known, dtype=np.int64)
     for number in np.flatnonzero(positions < 0).tolist():
@@ -209,8 +207,8 @@ def reweighted(
     """Multiplies each class by a prior, 1 on the list and `outside` off it, and keeps the sum of each row.
 
     Bayes' rule with new priors: Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a classifier to new
-    a priori probabilities", equation 2.4, with the two-valued prior in place of the ratio of priors. A list of birds says nothing about
-    classes that are not birds: they keep the prior 1. A genus is listed if one of its species is.
+    a priori probabilities", equation 2.4, with the two-valued prior in place of the ratio of priors. Classes that are
+    not birds keep the prior 1, as a list of birds says nothing about them. A genus is listed if one of its species is.
     """
     if not 0 < outside <= 1:
         raise ValueError(f"outside must be above 0 and at most 1, got {outside}")
@@ -304,7 +302,7 @@ def listed(paths: Iterable[str | Path]) -> Checklist:
 def by_classes(
     classes: Classes,
     probabilities: Vectors,
-    options: ClassifyOptions = ClassifyOptions(),  # noqa: B008 - frozen
+    options: ClassifyOptions = ClassifyOptions(),
     temperature: float | None = None,
 ) -> list[list[Prediction]]:
     """Predictions of the backbone's classes (n, classes), weighed by a checklist, rolled up where no species is likely.

@@ -113,7 +113,7 @@ def _by_split(numbers: Numbers) -> dict[str, int]:
 
 
 def leakage_check(rule: str, numbers: Numbers, place: Numbers) -> LeakageCheck:
-    """All pairs that a rule ties (n,), and those that are parted between splits `place` (n,); counted anew from both."""
+    """All pairs that a rule ties (n,), and those whose photos lie in two splits `place` (n,); counted from both."""
     tied_rows = numbers >= 0
     _, which = np.unique(numbers[tied_rows], return_inverse=True)
     table = np.zeros((int(which.max(initial=-1)) + 1, len(SPLITS)), dtype=np.int64)

@@ -10,7 +10,6 @@ import pytest
 import birdsearch
 from birdsearch.index import Index
 from birdsearch.records import (
-    as_json,
     AuditReport,
     Cluster,
     ClusterReport,
@@ -23,6 +22,7 @@ from birdsearch.records import (
     SpeciesReport,
     SplitReport,
     Suspect,
+    as_json,
 )
 from tests.cli.test_commands import Answer, quiet_place, run
 from tests.conftest import Garden

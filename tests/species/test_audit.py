@@ -176,7 +176,9 @@ def test_labels_outside_the_checklist() -> None:
     report = audit(vectors, labels, numbers(len(labels)), outside={"species 04"})
     assert {suspect.label for suspect in report.suspects} == {"species 04"}
     assert len(report.suspects) == 6
-    assert all(suspect.reasons == ("outside the checklist",) and suspect.proposed is None for suspect in report.suspects)
+    assert all(
+        suspect.reasons == ("outside the checklist",) and suspect.proposed is None for suspect in report.suspects
+    )
 
 
 def test_off_list_reads_names() -> None:

@@ -279,7 +279,9 @@ def test_too_few_labels_give_no_temperature(
         assert (known.backbone_accuracy is None) == (known.backbone_photos is None)
 
 
-def test_no_more_probabilities_are_computed_than_photos_are_drawn(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_probabilities_are_computed_than_photos_are_drawn(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(calibration, "MAX_PHOTOS", 20)
     monkeypatch.setattr(calibration, "BLOCK", 8)
     computed: list[int] = []

@@ -60,5 +60,5 @@ def test_nearest_photos_of_a_species() -> None:
 
 @pytest.mark.parametrize("count", [0, 3])
 def test_photos_without_labels_or_all_alike_make_no_model(count: int) -> None:
-    space = FeatureSpace.fit(np.ones((count, 4), np.float32) / 2, np.zeros(count, np.int64), whitened=False)
+    space = FeatureSpace.fit(np.full((count, 4), 0.5, np.float32), np.zeros(count, np.int64), whitened=False)
     assert (space.space, space.model) == (None, None)

@@ -1,4 +1,4 @@
-"""Species in a real index of drawn photos: classification by the labelled ones, corrections, and input that is scarce."""
+"""Species in a real index of drawn photos: classification by the labelled ones, corrections, and scarce input."""
 
 import threading
 import time

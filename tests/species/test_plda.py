@@ -11,9 +11,7 @@ scipy_stats = pytest.importorskip("scipy.stats")
 
 def model(dim: int = 3) -> plda.Model:
     """A model in which every direction is its own."""
-    return plda.Model(
-        np.zeros(dim, np.float32), np.eye(dim, dtype=np.float32), np.array([0.5, 2, 8], np.float32)[:dim]
-    )
+    return plda.Model(np.zeros(dim, np.float32), np.eye(dim, dtype=np.float32), np.array([0.5, 2, 8], np.float32)[:dim])
 
 
 def test_log_ratios_are_those_of_the_densities() -> None:

@@ -29,7 +29,9 @@ def tangled(seed: int) -> tuple[SplitReport, list[list[tuple[int, int]]]]:
     pairs_of_rules: list[list[tuple[int, int]]] = []
     for column in ([n if n >= 0 else None for n in copies], [n if n >= 0 else None for n in bursts], visits):
         rows = combinations(range(count), 2)
-        pairs_of_rules.append([(int(ids[a]), int(ids[b])) for a, b in rows if column[a] is not None and column[a] == column[b]])
+        pairs_of_rules.append(
+            [(int(ids[a]), int(ids[b])) for a, b in rows if column[a] is not None and column[a] == column[b]]
+        )
     return report, pairs_of_rules
 
 
