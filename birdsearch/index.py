@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
+    APPLIED_BY_DEFAULT,
     RELATIONS,
+    SAME_PICTURE,
     ActionReport,
     AddReport,
     AuditReport,
     ClusterReport,
     DuplicateReport,
     Evaluation,
+    ExportReport,
     Failure,
     Filter,
     Match,
@@ -362,7 +365,7 @@ class Index:
         """
         from birdsearch.species import split
 
-        same = same or self.duplicates(where, relations=RELATIONS[:3], progress=progress)
+        same = same or self.duplicates(where, relations=SAME_PICTURE, progress=progress)
         return split.of(self._gallery(where), same, fractions, seed)
 
     def evaluate(self, where: Filter | None = None, *, seed: int = 0) -> Evaluation:
@@ -388,7 +391,7 @@ class Index:
         self,
         where: Filter | None = None,
         *,
-        relations: Sequence[str] = RELATIONS,
+        relations: Sequence[str] = tuple(RELATIONS),
         against: str | os.PathLike[str] | None = None,
         burst_gap: float = 3.0,
         prefer: Sequence[str] = (),
@@ -405,18 +408,19 @@ class Index:
 
         >>> report = index.duplicates(relations=("identical", "pixels"))  # doctest: +SKIP
         """
-        from birdsearch.duplicates import finder
+        from birdsearch.duplicates import finder, folder_comparison, keeper
 
-        wanted = finder.Wanted(tuple(relations), where, burst_gap, tuple(prefer), tuple(protect), tuple(policy))
-        with self._store.catalog.snapshot():  # minutes may pass, and writers go on meanwhile
-            search = finder.Search(self._store.catalog, self._store.vectors, wanted, progress)
-            return search.run() if against is None else search.run_against(os.fspath(against), self.backbone)
+        keeping = keeper.KeeperOptions(tuple(prefer), tuple(protect), tuple(policy))
+        options = finder.DuplicateOptions(tuple(relations), where, burst_gap, keeping)
+        if against is None:
+            return finder.find(self._store, options, progress)
+        return folder_comparison.compare_folder(self._store, os.fspath(against), options, progress)
 
     def plan(
         self,
         report: DuplicateReport,
         *,
-        relations: Sequence[str] = RELATIONS[:3],
+        relations: Sequence[str] = SAME_PICTURE,
         protect: Sequence[str] = (),
         policy: Sequence[str] | None = None,
     ) -> Plan:
@@ -425,15 +429,12 @@ class Index:
         Photos of other relations than these, such as those of a burst, are listed and skipped. With a `policy` the
         photos to keep are chosen anew by it; else those of the report stay.
         """
+        from birdsearch.duplicates import finder, keeper
         from birdsearch.duplicates.cleanup.plan import make_plan
 
         if policy is not None:
-            from birdsearch.duplicates import finder
-
-            wanted = finder.Wanted(protect=tuple(protect), policy=tuple(policy))
-            with self._store.catalog.snapshot():
-                search = finder.Search(self._store.catalog, self._store.vectors, wanted, None)
-                report = search.chosen_anew(report)
+            options = keeper.KeeperOptions(protect=tuple(protect), policy=tuple(policy))
+            report = finder.choose_again(self._store, report, options)
         ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others) if photo_id > 0})
         return make_plan(report, self._store.catalog.known_photos(ids), relations=relations, protect=protect)
 
@@ -442,7 +443,7 @@ class Index:
         plan: Plan,
         action: str,
         *,
-        relations: Sequence[str] = ("identical", "pixels"),
+        relations: Sequence[str] = APPLIED_BY_DEFAULT,
         protect: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> ActionReport:
@@ -452,11 +453,11 @@ class Index:
         before it; what does not fit the plan any more is skipped, each with its reason. The catalog follows. Raises
         PlanError for a plan that could lose something.
         """
-        from birdsearch.duplicates.cleanup.apply import apply
+        from birdsearch.duplicates.cleanup.apply import ApplyOptions, apply
 
-        options: dict[str, Any] = {"action": action, "relations": relations, "protect": protect, "progress": progress}
+        options = ApplyOptions(action, tuple(relations), tuple(protect))
         with self._store.writing() as catalog:
-            return apply(self._store.folder, catalog, plan, **options)
+            return apply(self._store.folder, catalog, plan, options, progress)
 
     def undo(self, run: str | None = None, *, progress: Progress | None = None) -> ActionReport:
         """Bring back every file and every row of the last run of `apply`, or of the one named. Raises PlanError."""
@@ -524,14 +525,16 @@ class Index:
         where: Filter | None = None,
         *,
         format: str = "parquet",
+        options: Any = None,
         progress: Progress | None = None,
-    ) -> int:
-        """Write photos for another tool: "parquet", "csv", "embedding-atlas" or "fiftyone"; returns how many photos."""
-        from birdsearch.export.exporter import Export
+    ) -> ExportReport:
+        """Write photos for another tool in one of the formats of `birdsearch.export.exporter.EXPORTERS`.
 
-        store = self._store
-        made = Export(store.catalog, store.vectors, store.identity.backbone, where, progress, store)
-        return made.write(Path(path), format)
+        `options` are those of the format. Raises OutputFileError where the file cannot be written.
+        """
+        from birdsearch.export import exporter
+
+        return exporter.export(self._store, Path(path), where, format, options, progress)
 
     def optimize(
         self,

@@ -114,6 +114,15 @@ class AddReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What became of the photos that an export was to write."""
+
+    written: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> photos
+    rounded: int = 0  # photos whose coordinates were written less exactly than they are known
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """What one engine did on vectors of the user's own."""
 
@@ -139,7 +148,27 @@ class OptimizeReport:
     seconds: float
 
 
-RELATIONS = ("identical", "pixels", "variant", "burst")  # in which way two photos are the same, strongest first
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One way in which two photos are duplicates."""
+
+    name: str
+    meaning: str  # in a few words
+    strength: int  # of two relations between two photos the higher one counts; a group is named after its lowest
+    same_picture: bool  # one exposure, however edited; else a group to choose from by hand
+    same_pixels: bool  # all pixels are equal, so the relation is transitive: a ~ b and b ~ c make a ~ c
+    applied_by_default: bool  # a plan is carried out for it although nobody named it
+
+
+IDENTICAL = Relation("identical", "the same bytes", 40, True, True, True)
+PIXELS = Relation("pixels", "other bytes, the same pixels", 30, True, True, True)
+VARIANT = Relation("variant", "the same picture, edited", 20, True, False, False)
+BURST = Relation("burst", "one moment, several exposures", 10, False, False, False)
+
+# Name -> relation, strongest first. One more is one line here, and the code that detects it (duplicates/finder.py).
+RELATIONS = {relation.name: relation for relation in (IDENTICAL, PIXELS, VARIANT, BURST)}
+SAME_PICTURE = tuple(name for name, relation in RELATIONS.items() if relation.same_picture)
+APPLIED_BY_DEFAULT = tuple(name for name, relation in RELATIONS.items() if relation.applied_by_default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +179,11 @@ class Pair:
     b: int
     relation: str  # of RELATIONS
     score: float | None  # cosine similarity of their vectors
-    evidence: dict[str, Any] = field(default_factory=dict)  # such as hash_distance, overlap, agreement, transform
+    # Any of: hash_distance (int, bits of 64), overlap (float, share of the smaller picture that lies in the other),
+    # agreement (float, share of the textured overlap whose pixels agree), inliers (int, features that agree on the
+    # transform), transform (str, from a to b in words), matrix (six floats row by row: where the unit square of a lies
+    # in that of b, x right and y down), through (int, the id of a photo that implies this pair).
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +196,7 @@ class DuplicateGroup:
     reason: str  # why this one is kept, in words
     relations: tuple[str, ...] = ()  # of each of the others to the kept photo
     reasons: tuple[str, ...] = ()  # why each of the others is not the one to keep, in words
+    protected: tuple[int, ...] = ()  # those of the others that lie in a protected folder, and stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +449,20 @@ class RunSummary:
     photos: int  # how many it took away and has not brought back
     bytes: int  # of these, with their sidecars
     state: str  # "done", "stopped" (killed half-way), "partly undone", "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One photo of one group of duplicates, and what becomes of it."""
+
+    group: int  # from 1
+    photo: Photo
+    relation: str  # to the kept photo; of the kept photo itself the group's
+    do: str  # "keep" (the first of a group), "remove" or "skip"
+    reason: str  # why it is kept, or is not the one to keep, in words
+    stays: str = ""  # why it is skipped, in words
+    protected: bool = False
+    pair: Pair | None = None  # with the kept photo, where they were compared with each other
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,8 +170,8 @@ def _copies(ids: Ids, pairs: Collection[tuple[int, int]]) -> dict[int, set[int]]
 def _leakage_groups(bursts: Ids, copies: dict[int, set[int]]) -> Ids:
     """Numbers (n,) of groups of photos that must not be compared; a single photo is a group of its own."""
     pairs = [(one, other) for one, others in copies.items() for other in others]
-    edges = np.concatenate([grouping.tied(bursts), np.array(pairs, dtype=np.int64).reshape(-1, 2)])
-    return grouping.numbered(len(bursts), edges)
+    edges = np.concatenate([grouping.edges_from_groups(bursts), np.array(pairs, dtype=np.int64).reshape(-1, 2)])
+    return grouping.component_labels(len(bursts), edges)
 
 
 def _label_evidence(

@@ -76,7 +76,7 @@ class Gallery:
             if photo.sha256 and first.setdefault(photo.sha256, position) != position:
                 edges.append((first[photo.sha256], position))
         edges += [(self.position_of[a], self.position_of[b]) for a, b in self.copies]
-        return grouping.numbered(len(self.photos), edges)
+        return grouping.component_labels(len(self.photos), edges)
 
     @cached_property
     def copies(self) -> set[tuple[int, int]]:
@@ -84,7 +84,7 @@ class Gallery:
         hashed = [(position, photo.phash) for position, photo in enumerate(self.photos) if photo.phash is not None]
         positions = np.array([position for position, _ in hashed], dtype=np.int64)
         hashes = np.array([phash for _, phash in hashed], dtype=np.int64).view(np.uint64)
-        close = hashes_module.hash_pairs(hashes, positions, within=NEAR_BITS).ids
+        close = hashes_module.hash_pairs(hashes, positions, within=NEAR_BITS)
         scores = np.einsum("nd,nd->n", self.raw[close[:, 0]], self.raw[close[:, 1]])
         return {(int(self.ids[a]), int(self.ids[b])) for a, b in close[scores >= NEAR_SCORE].tolist()}
 
@@ -96,7 +96,7 @@ class Gallery:
     @cached_property
     def bursts(self) -> Ids:
         """A number (n,) for each burst; -1 for photos that are in none."""
-        return nontrivial_groups(grouping.numbered(len(self.photos), self._burst_edges))
+        return nontrivial_groups(grouping.component_labels(len(self.photos), self._burst_edges))
 
     @cached_property
     def _burst_edges(self) -> list[tuple[int, int]]:

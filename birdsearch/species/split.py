@@ -80,8 +80,8 @@ def _visits(observers: Sequence[str | None], dates: Sequence[str | None]) -> Num
 
 def _components(count: int, ties: Mapping[str, Numbers]) -> Numbers:
     """The group of each photo (count,): photos that any of the rules ties together, directly or through others."""
-    edges = [grouping.tied(numbers) for numbers in ties.values()]
-    return grouping.numbered(count, np.concatenate([np.empty((0, 2), dtype=np.int64), *edges]))
+    edges = [grouping.edges_from_groups(numbers) for numbers in ties.values()]
+    return grouping.component_labels(count, np.concatenate([np.empty((0, 2), dtype=np.int64), *edges]))
 
 
 def _assigned(codes: Numbers, components: Numbers, targets: npt.NDArray[np.float64], seed: int) -> Numbers:
@@ -135,7 +135,7 @@ def of(
     return split(
         gallery.ids,
         gallery.labels,
-        {"duplicates": nontrivial_groups(grouping.numbered(len(place), edges)), "bursts": gallery.bursts},
+        {"duplicates": nontrivial_groups(grouping.component_labels(len(place), edges)), "bursts": gallery.bursts},
         [photo.photographer for photo in gallery.photos],
         [photo.taken_at for photo in gallery.photos],
         fractions,

@@ -102,6 +102,7 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
     done = restore_identity(folder)
     store.reopen(folder.read_identity())
     with store.writing():
+        damaged = any(engine_problems(folder, catalog, store.identity))
         done += drop_damaged_parts(folder, catalog, store.identity.backbone.dim)
         if _classes_problem(folder, store.identity) is not None:
             write_classes_again(store)
@@ -110,17 +111,14 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
             done.append(optimize.refit(folder, catalog, store.vectors))
         if count := catalog.settle():
             done.append(f"worked out the species of {count} photos again")
-    store.reopen(store.identity)
+        if store.vectors.save_engine(rebuild=damaged):
+            done.append("built the engine anew")
     lost = [photo.path for photo in catalog.photos_without_region()]
     here = [path for path in lost if os.path.exists(path)]
     if here:
         done.append(f"embedded {embed(here).changed} photos again")
     if away := len(lost) - len(here):
         done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
-    with store.writing():
-        damaged = any(engine_problems(folder, catalog, store.identity))
-        if store.vectors.save_engine(rebuild=damaged):
-            done.append("built the engine anew")
     return done
 
 

@@ -94,6 +94,7 @@ def test_a_large_collection_is_tried_on_a_part_of_it(monkeypatch: pytest.MonkeyP
     assert agreement(texts(names), found.labels)["ari"] > 0.9
 
 
+@pytest.mark.network
 def test_real_photos_by_species_without_their_labels(tmp_path: Path) -> None:
     if not REAL_PHOTOS.is_dir():
         pytest.skip("the shared photos are not here")

@@ -58,7 +58,7 @@ def test_refine_changes_scores_and_nothing_else_and_can_be_undone(index: Index, 
     assert [found for found, _ in scores(index)] == [found for found, _ in before]
     np.testing.assert_allclose([score for _, score in scores(index)], [score for _, score in before], atol=1e-6)
     index.add([])  # the next writer clears away what no reader can need any more
-    assert not list(index.path.glob("refinement-*"))
+    assert not list(index.path.glob("whitening-*"))
     assert fake.embedded == embedded
 
 
@@ -94,10 +94,10 @@ def test_a_space_that_makes_neighbours_worse_is_declined(index: Index, monkeypat
 def test_a_damaged_refinement_is_named_and_repaired(index: Index) -> None:
     index.optimize(whiten=True)
     wanted = scores(index)
-    file = next(index.path.glob("refinement-*.npz"))
+    file = next(index.path.glob("whitening-*.npz"))
     file.write_bytes(file.read_bytes()[:100])
     with birdsearch.open(index.path) as reader:
-        assert any("refinement" in problem for problem in reader.verify().problems)
+        assert any("whitening" in problem for problem in reader.verify().problems)
         with pytest.raises(IndexDamagedError, match="birdsearch repair"):
             reader.search_vectors(reader.vectors([1]), k=1)
         assert reader.repair()
@@ -128,7 +128,7 @@ def test_an_index_without_photos_can_be_optimized(tmp_path: Path, fake: FakeBack
 
 def test_a_lost_refinement_of_a_lost_part_is_taken_back(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     index.optimize(whiten=True)
-    next(index.path.glob("refinement-*.npz")).unlink()
+    next(index.path.glob("whitening-*.npz")).unlink()
     next((index.path / "vectors").glob("*.parquet")).unlink()
     done = index.repair()
     assert any("took back the refined space" in line for line in done)

@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from birdsearch.backbones import DEFAULT
 from birdsearch.backbones.backbone import Backbone, Facts
 from birdsearch.backbones.custom import OwnNetwork
 from birdsearch.records import Classifier, Pixels, Vectors
@@ -56,3 +57,26 @@ def classifying(names: tuple[str, ...], weights: Vectors, bias: Vectors) -> Back
         classifier=Classifier(weights, bias, names),
     )
     return Backbone(facts, OwnNetwork(FakeBackbone()))
+
+
+class _FakeNetwork(OwnNetwork):
+    def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
+        """(h, w, 3) uint8 -> "stage1" -> (3, h / 8, w / 8)."""
+        return {"stage1": pixels[::8, ::8].transpose(2, 0, 1).astype(np.float32) / 255.0}
+
+
+def built_in() -> Backbone:
+    """Stands in for the built-in network, under its name: six classes of ImageNet, instant."""
+    names = ("bulbul", "bee eater", "macaw", "robin", "brambling", "house finch")
+    weights = np.random.default_rng(5).normal(size=(len(names), FakeBackbone.dim)).astype(np.float32) * 4
+    facts = Facts(
+        name=DEFAULT,
+        dim=FakeBackbone.dim,
+        input_size=FakeBackbone.input_size,
+        source=DEFAULT,
+        class_names=names,
+        class_species=(None,) * len(names),
+        class_levels=("ImageNet",) * len(names),
+        classifier=Classifier(weights, np.zeros(len(names), np.float32), names),
+    )
+    return Backbone(facts, _FakeNetwork(FakeBackbone()))
