@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from benchmarks import synthetic
 from benchmarks.common import note, publish, table, versions
-from birdsearch.records import Neighbours, Vectors
+from birdsearch.records import Vectors
 from birdsearch.search import tuning, whitening
+from birdsearch.search.exact import Neighbours
 from birdsearch.species import clusters
 
 LIST = clusters.NEIGHBOURS + 1  # the engine finds the photo itself too

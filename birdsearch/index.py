@@ -234,8 +234,8 @@ class Index(Reader):
 
         with self._folder.writing():
             self._clear()
-            wanted = optimize_module.Wanted(recall, engine, whiten)
-            return optimize_module.run(self._folder, self._catalog, self._retrieval, wanted, progress)
+            options = optimize_module.OptimizeOptions(recall, engine, whiten)
+            return optimize_module.run(self._folder, self._catalog, self._retrieval, options, progress)
 
     def repair(self, progress: Progress | None = None) -> list[str]:
         """Rebuild what can be rebuilt, embed again only what cannot; returns what was done, in words."""
@@ -264,7 +264,7 @@ class Index(Reader):
         if away := len(lost) - len(here):
             done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
         with self._folder.writing():
-            damaged = any(maintenance.engine_problems(self._folder, self._catalog, self._identity))
+            damaged = any(maintenance.engine_problems(self._folder, self._catalog))
             if self._retrieval.save_engine(rebuild=damaged):
                 done.append("built the engine anew")
         return done

@@ -319,14 +319,6 @@ class VerifyReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbours:
-    """Answers of an engine: best first; id -1 and score -inf where there are fewer than k."""
-
-    ids: Ids  # (q, k)
-    scores: Vectors  # (q, k)
-
-
-@dataclass(frozen=True, slots=True)
 class Classifier:
     """The last layer of a backbone: class scores are `weights @ embedding + bias`."""
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from birdsearch.records import Filter, Ids, Neighbours, Vectors
+from birdsearch.records import Filter, Ids, Vectors
 from birdsearch.search import pairs
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.vectors import Retrieval
@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from birdsearch.errors import IndexUnwritableError
 from birdsearch.files import why
 from birdsearch.records import shown
+from birdsearch.search.exact import Neighbours
 
 HELD = 1_000_000  # pairs in memory; beside them one more block of about as many is made when they are read
 _ROW_GROUP = 65_536  # pairs; one is the least that is read of a file

@@ -9,7 +9,8 @@ import numpy as np
 
 from birdsearch.export.tables import photo_row
 from birdsearch.files import durable
-from birdsearch.records import Neighbours, Photo, Vectors, as_json
+from birdsearch.records import Photo, Vectors, as_json
+from birdsearch.search.exact import Neighbours
 
 if TYPE_CHECKING:
     pass

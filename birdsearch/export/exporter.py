@@ -9,7 +9,8 @@ from typing import Any
 from birdsearch.errors import IndexUnwritableError
 from birdsearch.export import embedding_atlas, fiftyone, parquet, tables
 from birdsearch.export.parquet import BATCH
-from birdsearch.records import Filter, Neighbours, Photo, Progress, shown
+from birdsearch.records import Filter, Photo, Progress, shown
+from birdsearch.search.exact import Neighbours
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import writable
 from birdsearch.storage.vectors import Retrieval

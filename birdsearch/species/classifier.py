@@ -57,7 +57,7 @@ class Asked:
 class _Judge:
     """The space in which photos are compared, and the model of species in it."""
 
-    space: whitening.Refinement | None  # None: as the backbone sees them
+    space: whitening.Whitening | None  # None: as the backbone sees them
     model: plda.Model | None  # None: nothing to learn it from
 
     def views(self, vectors: Vectors) -> tuple[Vectors, Vectors]:

@@ -26,9 +26,9 @@ from birdsearch.records import (
     Cluster,
     ClusterReport,
     Ids,
-    Neighbours,
     Vectors,
 )
+from birdsearch.search.exact import Neighbours
 from birdsearch.species.gallery import Gathered
 from birdsearch.storage.catalog.catalog import Catalog
 

@@ -12,11 +12,11 @@ from birdsearch.duplicates import hashes as hashes_module
 from birdsearch.records import (
     Filter,
     Ids,
-    Neighbours,
     Vectors,
 )
 from birdsearch.search import exact as exact_module
 from birdsearch.search import tuning, whitening
+from birdsearch.search.exact import Neighbours
 from birdsearch.species import classifier
 from birdsearch.storage.catalog.catalog import About, Catalog
 from birdsearch.storage.vectors import Retrieval
@@ -35,7 +35,7 @@ class Gathered:
 
     photos: tuple[About, ...]  # in order of id
     raw: Vectors  # (n, dim) as the backbone made them
-    space: whitening.Refinement | None  # the index's own refined space, where it has one
+    space: whitening.Whitening | None  # the index's own refined space, where it has one
 
     @property
     def ids(self) -> Ids:
@@ -114,7 +114,7 @@ class Gathered:
         ids, scores = near.ids, near.scores
         short = (ids < 0).any(axis=1)  # an engine that looks at a part of the rows only may find fewer
         if short.any():
-            exact = exact_module.near(self.rows, np.arange(count), self.rows[short], k + 1)
+            exact = exact_module.brute_force_knn(self.rows, np.arange(count), self.rows[short], k + 1)
             ids[short], scores[short] = exact.ids, exact.scores
         kept = ids != np.arange(count)[:, None]
         kept[kept.all(axis=1), -1] = False  # among many copies a row may not have found itself

@@ -10,14 +10,12 @@ from birdsearch.backbones.classes import Classes
 from birdsearch.errors import IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
 from birdsearch.records import shown
-from birdsearch.search import engine as engine_module
-from birdsearch.search import enginefile
-from birdsearch.storage import parts
+from birdsearch.storage import parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.catalog.database import NEWEST
 from birdsearch.storage.folder import Folder
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
 
 
-def facts(folder: Folder, catalog: Catalog, retrieval: Retrieval, identity: dict[str, Any]) -> dict[str, Any]:
+def facts(folder: Folder, catalog: Catalog, retrieval: VectorStore, identity: dict[str, Any]) -> dict[str, Any]:
     """What an index is and holds, as plain values."""
     return {
         "path": str(folder.path),
@@ -64,7 +62,7 @@ def problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> Iter
     yield from (
         f"photo {photo_id} shows a label or species that its records do not give" for photo_id in catalog.unsettled()
     )
-    yield from engine_problems(folder, catalog, identity)
+    yield from engine_problems(folder, catalog)
 
 
 def migrate(folder: Folder, catalog: Catalog) -> None:
@@ -180,31 +178,22 @@ def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> 
     return None
 
 
-def engine_problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> Iterator[str]:
-    """What is wrong with vectors.faiss, a cache that may also be absent or older than the catalog."""
-    if not folder.engine.exists():
-        return  # a cache: searches read the parts until the next writer builds it
-    name = shown(str(folder.engine))
-    why = enginefile.damage(folder.engine)
-    if why is not None:
-        yield why
-        return
-    engine = engine_module.load(folder.engine)
-    if engine.stamp.get("index") != identity["id"]:
-        yield f"{name} belongs to another index"
-        return
-    chosen = catalog.get_state("whitening")
-    if engine.stamp.get("whitening") != (chosen and chosen["sha256"]):
-        return  # of before or after `optimize`: searches read the parts until the next writer builds it
-    if int(engine.stamp["generation"]) > catalog.generation:
-        yield f"{name} is of a later commit than the catalog"
-        return
-    held = {
-        region_id
-        for part in catalog.parts()
-        if part.id <= int(engine.stamp["last_part"])
-        for region_id, _ in catalog.regions_of_part(part.id)
-    }
-    lacking = held - set(engine.ids.tolist())
-    if lacking:
-        yield f"{name} lacks {len(lacking)} of the regions it should hold"
+def engine_problems(folder: Folder, catalog: Catalog) -> Iterator[str]:
+    """What is wrong with the engine that the catalog names, a cache that may also be older than the catalog."""
+    named = vectors.engine_file(catalog)
+    if named is None:
+        return  # searches read the parts until the next writer builds one
+    path = folder.path / named.file
+    if not path.exists():
+        yield f"{shown(str(path))} is missing"
+    elif sha256_of(path) != named.sha256:
+        yield f"{shown(str(path))} does not have the checksum it was written with"
+    else:
+        regions = [
+            {"id": region_id, "part_id": part.id}
+            for part in catalog.parts()
+            if part.id <= named.last_part
+            for region_id, _ in catalog.regions_of_part(part.id)
+        ]
+        if vectors.engine_lacks(folder, catalog, regions):
+            yield f"{shown(str(path))} lacks regions that it should hold"

@@ -17,7 +17,8 @@ from birdsearch import Filter, Index, Photo
 from birdsearch.errors import IndexUnwritableError
 from birdsearch.export import embedding_atlas, fiftyone, tables
 from birdsearch.photos import decode
-from birdsearch.records import Neighbours, as_json
+from birdsearch.records import as_json
+from birdsearch.search.exact import Neighbours
 from tests.conftest import Garden
 from tests.support.drawing import bird, camera_exif, write
 from tests.support.fake_backbone import FakeBackbone
