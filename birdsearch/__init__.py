@@ -4,52 +4,81 @@ from typing import TYPE_CHECKING, Any
 
 from birdsearch.errors import BirdsearchError
 from birdsearch.records import (
+    ActionReport,
     AddReport,
+    AuditReport,
+    Cluster,
+    ClusterReport,
+    Confusion,
     DuplicateGroup,
     DuplicateReport,
+    Evaluation,
     Failure,
     Filter,
     Match,
+    Name,
     OptimizeReport,
     Pair,
     Photo,
+    Plan,
     Prediction,
+    RunSummary,
+    SpeciesEntry,
+    SpeciesReport,
+    SplitReport,
+    Step,
+    Suspect,
     VerifyReport,
 )
 
 if TYPE_CHECKING:
     from birdsearch.backbones import load_backbone
-    from birdsearch.index import Index
-    from birdsearch.opening import create, open
+    from birdsearch.index import Index, create, open, restore
     from birdsearch.search.pairs import near_pairs
 
 __all__ = [
+    "ActionReport",
     "AddReport",
+    "AuditReport",
     "BirdsearchError",
+    "Cluster",
+    "ClusterReport",
+    "Confusion",
     "DuplicateGroup",
     "DuplicateReport",
+    "Evaluation",
     "Failure",
     "Filter",
     "Index",
     "Match",
+    "Name",
     "OptimizeReport",
     "Pair",
     "Photo",
+    "Plan",
     "Prediction",
+    "RunSummary",
+    "SpeciesEntry",
+    "SpeciesReport",
+    "SplitReport",
+    "Step",
+    "Suspect",
     "VerifyReport",
     "create",
     "load_backbone",
     "near_pairs",
     "open",
+    "restore",
 ]
 
 # Loaded at first use, so that `import birdsearch` stays instant.
 _LAZY = {
     "Index": "index",
-    "create": "opening",
+    "create": "index",
     "load_backbone": "backbones",
     "near_pairs": "search.pairs",
-    "open": "opening",
+    "open": "index",
+    "restore": "index",
 }
 
 

@@ -1,220 +1,533 @@
-"""Index: the one object that users hold. It answers, and what it writes is committed by the catalog."""
+"""The door: create, open, restore, and Index, whose methods each hand a question to one package."""
 
 import logging
 import os
-import time
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from birdsearch.asking import Image
-from birdsearch.errors import BackboneMismatchError
-from birdsearch.indexing.labels import Labeller, read_corrections
-from birdsearch.indexing.pipeline import AddRun
-from birdsearch.photos import scan
-from birdsearch.reading import Reader
+import numpy as np
+
+from birdsearch.errors import BackboneUnavailableError
+from birdsearch.photos import decode
+from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
+    RELATIONS,
+    ActionReport,
     AddReport,
+    AuditReport,
+    ClusterReport,
+    DuplicateReport,
+    Evaluation,
+    Failure,
     Filter,
+    Match,
+    Name,
     OptimizeReport,
+    Photo,
+    Plan,
+    Prediction,
     Progress,
+    RunSummary,
+    SpeciesReport,
+    SplitReport,
+    Vectors,
+    VerifyReport,
     shown,
 )
-from birdsearch.storage import maintenance
-from birdsearch.storage.catalog import commits
-from birdsearch.storage.vectors import RECALL, Retrieval
+from birdsearch.storage import query
+from birdsearch.storage.store import Store
+from birdsearch.storage.vectors import RECALL
 
+# The other packages are imported by the methods that need them: a cold query pays for search alone.
 if TYPE_CHECKING:
-    from birdsearch.records import ActionReport, Plan
+    from birdsearch.backbones import Backbone
+    from birdsearch.species.gallery import Gathered
 
 logger = logging.getLogger("birdsearch")
 
-PREDICTIONS = 5  # stored with every photo
+# `keeper.POLICY`, written down here so that a cold start does not load that module; a test compares the two.
+POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size", "oldest")
 
 
-class Index(Reader):
-    """An index of photos: made by `create`, opened by `open`, closed by `close` or at the end of a `with` block."""
+def create(
+    path: str | os.PathLike[str],
+    *,
+    backbone: Any = None,
+    runtime: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+) -> "Index":
+    """Make a new, empty index in a folder that does not exist or is empty.
 
-    def bring_up_to_date(self) -> None:
-        """Migrate the tables of an older birdsearch; done by `open`."""
-        maintenance.migrate(self._folder, self._catalog)
+    `backbone` is a name, the path of a birder checkpoint, or an object with `name`, `dim` and `embed(images)`; left
+    out, the built-in network. Raises IndexExistsError where the folder is taken, BackboneError where the network is
+    not available.
+
+    >>> index = birdsearch.create("indexes/garden")  # doctest: +SKIP
+    """
+    return Index(Store.create(path, backbone, runtime=runtime, device=device, precision=precision))
+
+
+def open(
+    path: str | os.PathLike[str],
+    *,
+    backbone: Any = None,
+    runtime: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+) -> "Index":
+    """Open an index; no network is loaded before one is needed.
+
+    `backbone` is only for an index that was made with your own object. Raises IndexMissingError where there is no
+    index, IndexDamagedError or IndexVersionError where it cannot be opened, BackboneMismatchError for another backbone.
+
+    >>> index = birdsearch.open("indexes/garden")  # doctest: +SKIP
+    """
+    return Index(Store.open(path, backbone, runtime=runtime, device=device, precision=precision))
+
+
+def restore(path: str | os.PathLike[str]) -> list[str]:
+    """Write a lost or broken index.json again from the catalog, so that `open` works; returns what was done."""
+    from birdsearch.storage import maintenance
+    from birdsearch.storage.folder import Folder
+
+    return maintenance.restore_identity(Folder(path))
+
+
+class Index:
+    """An index of photos: made by `create`, opened by `open`, closed by `close` or at the end of a `with` block.
+
+    Any number of threads and processes may ask; one process at a time may change it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._gallery = _GalleryCache(store)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Index {shown(str(self.path))}: {len(self)} photos, {self._store.identity.backbone.name}>"
+
+    def __len__(self) -> int:
+        return self._store.catalog.count()
+
+    def close(self) -> None:
+        """Give back the files; the index on disk stays as it is."""
+        self._gallery.clear()
+        self._store.close()
+
+    @property
+    def path(self) -> Path:
+        """The folder of the index."""
+        return self._store.folder.path
+
+    @property
+    def backbone(self) -> "Backbone":
+        """The network that made the vectors, loaded at first use."""
+        return self._store.backbone
+
+    @property
+    def generation(self) -> int:
+        """How many commits there were; a reader that keeps results compares this to know whether they still hold."""
+        return self._store.catalog.generation
+
+    # Search
+
+    def search(
+        self, image: ImageLike, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[Match]:
+        """The k photos that look most like this one, best first; a Photo of this index never finds itself.
+
+        `image` is a path, bytes, a PIL image, an array (h, w, 3) uint8, or a Photo. Raises PhotoUnreadableError or
+        PhotoMissingError for an image that cannot be read.
+
+        >>> index.search("mystery.jpg", k=5, where=Filter(species="Wren"))  # doctest: +SKIP
+        """
+        return self.search_many([image], k, where=where, min_score=min_score)[0]
+
+    def search_many(
+        self, images: Sequence[ImageLike], k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[list[Match]]:
+        """The matches of several images, in their order; see `search`."""
+        return query.by_images(self._store, images, k, where, min_score)
+
+    def search_vectors(
+        self, vectors: Vectors, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+    ) -> list[list[Match]]:
+        """The matches of vectors (q, dim) of this index's backbone, of any length. Raises ValueError for others."""
+        return query.by_vectors(self._store, vectors, k, where, min_score)
+
+    def embed(self, images: Sequence[ImageLike]) -> Vectors:
+        """Unit vectors (n, dim) of images; those of a Photo of this index come from the index."""
+        return query.embed(self._store, images, query.own_ids(self._store, images))
 
     # Photos
 
-    def add(
+    def photos(
+        self, where: Filter | None = None, *, ids: Iterable[int] | None = None, limit: int | None = None
+    ) -> list[Photo]:
+        """The photos that satisfy the filter, in order of id; those whose file is missing are hidden.
+
+        With `ids` these photos in this order, missing ones included; raises PhotoUnknownError for an unknown id.
+        """
+        if ids is not None:
+            if where is not None or limit is not None:
+                raise ValueError("give either ids or a filter and a limit")
+            return self._store.catalog.photos(ids)
+        with self._store.catalog.snapshot():
+            return self._store.catalog.photos(self._store.catalog.photo_ids(where, limit))
+
+    def photo(self, photo_id: int) -> Photo:
+        """One photo by its id. Raises PhotoUnknownError."""
+        return self.photos(ids=[photo_id])[0]
+
+    def find(self, path: str | os.PathLike[str]) -> Photo:
+        """The photo that lies at this path, missing or not. Raises PhotoUnknownError.
+
+        >>> index.find("photos/wren.jpg").id  # doctest: +SKIP
+        """
+        return self._store.catalog.photo_at(os.path.abspath(os.fsencode(path)))
+
+    def count(self, where: Filter | None = None) -> int:
+        """How many photos satisfy the filter; those whose file is missing are not counted."""
+        return self._store.catalog.count(where)
+
+    def vectors(self, ids: Sequence[int]) -> Vectors:
+        """The raw unit vectors (n, dim) of these photos, in their order."""
+        return self._store.vectors.fetch(ids)[0]
+
+    def failures(self) -> list[Failure]:
+        """The files that could not be indexed, and why."""
+        return self._store.catalog.failures()
+
+    def info(self) -> dict[str, Any]:
+        """What the index is and holds, as plain values; `maintenance.facts` lists the keys."""
+        from birdsearch.storage import maintenance
+
+        return maintenance.facts(self._store)
+
+    # Species
+
+    def classify(
         self,
-        folders: Image | Sequence[str | os.PathLike[str]],
+        image: ImageLike,
+        k: int = 5,
         *,
-        labels: str | None = None,
-        prune: bool = False,
-        progress: Progress | None = None,
-    ) -> AddReport:
-        """Index every photo under one or more folders; what is in the index already and unchanged costs no decode.
+        source: str = "backbone",
+        checklist: Iterable[str | Path] | None = None,
+        roll_up: float | None = None,
+        calibrate: bool = False,
+    ) -> list[Prediction]:
+        """What one photo shows: the k most probable classes; see `classify_many`."""
+        options: dict[str, Any] = {"checklist": checklist, "roll_up": roll_up, "calibrate": calibrate}
+        return self.classify_many([image], k, source=source, **options)[0]
 
-        `labels` is "none", "folder" (the name of the folder a photo lies in) or the path of a CSV (path,species); left
-        out, each folder keeps what was chosen before. `prune` forgets photos whose file is gone. Every file that is
-        not hidden ends in exactly one count of the report.
-        """
-        started = time.monotonic()
-        given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)  # type: ignore[arg-type]
-        paths = [os.path.abspath(os.fsencode(folder)) for folder in given]
-        seen = scan.scan(paths)  # raises here for a folder that does not exist
-        with self._folder.writing():
-            self._clear()
-            labeller = Labeller(self._catalog)
-            labeller.choose(paths, labels)
-            run = AddRun(
-                self._catalog,
-                self._folder.vectors,
-                lambda: self.backbone,
-                lambda probabilities: self._class_table().top(probabilities, PREDICTIONS),
-                labeller,
-                progress,
-            )
-            report = run.run(paths, seen, prune=prune)
-            self._retrieval.save_engine()
-            if (unmatched := labeller.unmatched(paths) if labels is not None else 0) > 0:
-                logger.warning("lines of the CSV that name no photo under these folders: %d", unmatched)
-        return replace(report, seconds=time.monotonic() - started)
-
-    def _clear(self) -> None:
-        """Remove what the catalog knows nothing of; every writer does so before it commits."""
-        self._retrieval.drop_later_engine()
-        self._folder.drop_whitenings(keep=self._catalog.get_state("whitening"))
-        for path in self._folder.unlisted({part.id for part in self._catalog.parts()}):
-            path.unlink()
-
-    def remove(self, where: Filter) -> int:
-        """Forget the photos that satisfy the filter; the files stay where they are. Returns how many."""
-        with self._folder.writing():
-            self._clear()
-            ids = self._catalog.photo_ids(where)
-            self._catalog.remove(ids)
-            self._retrieval.save_engine()
-        return len(ids)
-
-    def import_photos(self, path: str | os.PathLike[str]) -> AddReport:
-        """Take in the photos of an export, vectors and labels included; no photo file is read.
-
-        A photo whose path the index holds already is left as it is (counted `unchanged`). Raises BackboneMismatchError
-        where the vectors are of another backbone, InputFileError where the file is no export.
-        """
-        from birdsearch.export.importer import import_rows
-        from birdsearch.export.parquet import read_about
-
-        started = time.monotonic()
-        about = read_about(Path(path))
-        if about["backbone"] != self._identity["backbone"]:
-            raise BackboneMismatchError(
-                f"{shown(str(path))} holds vectors of {about['backbone'].get('name')}, this index is made with "
-                f"{self._identity['backbone']['name']}: import it into an index of that backbone."
-            )
-        with self._folder.writing():
-            self._clear()
-            added, unchanged = import_rows(self._catalog, self._folder.vectors, Path(path), about["folders"])
-            self._retrieval.save_engine()
-        return AddReport(added=added, unchanged=unchanged, seconds=time.monotonic() - started)
-
-    # Duplicates
-
-    def apply(
+    def classify_many(
         self,
-        plan: "Plan",
-        action: str,
+        images: Sequence[ImageLike],
+        k: int = 5,
         *,
-        relations: Sequence[str] = ("identical", "pixels"),
-        protect: Sequence[str] = (),
-        progress: Progress | None = None,
-    ) -> "ActionReport":
-        """Carry a plan out by "trash", "move:FOLDER" or "hardlink"; `undo` takes it back, bit by bit.
+        source: str = "backbone",
+        checklist: Iterable[str | Path] | None = None,
+        roll_up: float | None = None,
+        burst: bool = False,
+        calibrate: bool = False,
+    ) -> list[list[Prediction]]:
+        """What photos show, by the backbone's classes or ("neighbours") by the labelled photos of this index.
 
-        Only photos of the named relations go, and nothing under `protect`. Both files of a step are checked right
-        before it; what does not fit the plan any more is skipped, each with its reason. The catalog follows.
+        `checklist` names files of species that are to be expected: the others are noted as possible vagrants, with
+        their raw probability. With `roll_up` (0 to 1) a rank above the species, position 0, comes first where no
+        species reaches it. Neighbours also answer, at position 0, that a photo is like nothing in this index. With
+        `burst` the photos are exposures of one moment and answer together. With `calibrate` the backbone's
+        probabilities are first scaled so that on this index's labelled photos they are right as often as they say (Guo
+        et al. 2017); `raw` is what they were. Too few labels change nothing, which is logged. A Photo of this index
+        needs no network.
+
+        >>> index.classify_many(["a.jpg", "b.jpg"], k=3, source="neighbours")  # doctest: +SKIP
         """
-        from birdsearch.duplicates.cleanup import apply as apply_module
+        return _classify(self, images, k, source, checklist, roll_up, burst, calibrate)
 
-        with self._folder.writing():
-            self._clear()
-            report = apply_module.apply(
-                self._folder,
-                self._catalog,
-                plan,
-                action=action,
-                relations=relations,
-                protect=protect,
-                progress=progress,
-            )
-            self._retrieval.save_engine()
-        return report
+    def probabilities(self, ids: Sequence[int]) -> Vectors:
+        """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
+        return self._store.classes.probabilities(*self._store.vectors.fetch(ids))
 
-    def undo(self, run: str | None = None, *, progress: Progress | None = None) -> "ActionReport":
-        """Bring back every file and every row of the last run of `apply`, or of the one named."""
-        from birdsearch.duplicates.cleanup import undo as undo_module
+    def label(self, labels: Mapping[int, str | None], *, author: str | None = None) -> int:
+        """Correct the labels of photos, above what folders and CSVs say; None removes a correction.
 
-        with self._folder.writing():
-            self._clear()
-            report = undo_module.undo(self._folder, self._catalog, run, progress=progress)
-            self._retrieval.save_engine()
-        return report
+        Returns how many labels changed. Raises PhotoUnknownError for an unknown id, ValueError for an empty label.
 
-    def not_duplicates(self, a: int, b: int) -> None:
-        """Remember that two photos are not the same picture, whatever they look like."""
-        if a == b:
-            raise ValueError(f"a photo is the same as itself: {a}")
-        self._catalog.photos([a, b])  # raises for an unknown id
-        with self._folder.writing():
-            self._clear()
-            self._catalog.say_different(a, b)
+        >>> index.label({17: "Wren", 18: None}, author="Ana")  # doctest: +SKIP
+        """
+        from birdsearch.indexing import labels as labelling
 
-    # Labels
-
-    def label(self, said: Mapping[int, str | None], *, author: str | None = None) -> int:
-        """Say what photos show, above what folders and CSVs say; None takes that back. Returns how many changed."""
-        before = {photo.id: photo.label for photo in self._catalog.photos(said)}  # raises for an unknown id
-        wanted = {int(photo_id): None if name is None else name.strip() for photo_id, name in said.items()}
-        if empty := [photo_id for photo_id, name in wanted.items() if name == ""]:
-            raise ValueError(f"photo {empty[0]} would have an empty label: None takes a correction back")
-        with self._folder.writing():
-            self._clear()
-            with self._catalog.transaction() as connection:
-                commits.correct(connection, wanted, author)
-                self._catalog.bump(connection)
-            self._retrieval.save_engine()
-        return sum(photo.label != before[photo.id] for photo in self._catalog.photos(said))
+        return labelling.correct(self._store, labels, author)
 
     def label_from(self, path: str | os.PathLike[str], *, author: str | None = None) -> int:
         """Take in corrected labels from a CSV with the columns id or path, and species. Returns how many changed.
 
         Raises InputFileError, with the line, for a photo that the index does not hold; nothing is changed then.
         """
-        known = self._catalog.known_files([b"/"])  # with those whose file is away: their labels count when it is back
-        held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
-        return self.label(read_corrections(Path(path), held), author=author)
+        from birdsearch.indexing import labels as labelling
+
+        return labelling.correct_from(self._store, Path(path), author)
+
+    def names(self, where: Filter | None = None) -> list[Name]:
+        """What each label of these photos means in AviList, the least sure first; `set_names` corrects it."""
+        from birdsearch.species import names
+
+        return names.names(self._store.catalog, where)
+
+    def unlisted_names(self) -> list[str]:
+        """The labels that AviList does not have and no correction explains: those that `names` had to guess."""
+        from birdsearch.species import names
+
+        return names.unlisted(self._store.catalog)
 
     def set_names(self, path: str | os.PathLike[str]) -> int:
-        """Say what labels mean, by a CSV with the columns name and species, instead of what was said before.
+        """Replace all corrections of names by a CSV with the columns name and species; returns how many it holds.
 
-        An empty species keeps a name unresolved; lines that say what birdsearch takes a name for anyway count for
-        nothing, and a file without lines takes everything back. Returns how many names have a meaning of their own.
-        Raises InputFileError, with the line, for what is no bird.
+        An empty species keeps a name unresolved; a line that says what birdsearch finds anyway does not count; a file
+        without lines removes every correction. Raises InputFileError, with the line, for what is not a bird.
         """
         from birdsearch.species import names
-        from birdsearch.taxonomy import resolve
 
-        said = resolve.read_overrides(Path(path))
-        with self._folder.writing():
-            self._clear()
-            with self._catalog.transaction() as connection:
-                self._catalog.set_state(connection, names.STATE, said)
-                self._catalog.bump(connection)
-            self._retrieval.save_engine()
-        if strangers := names.strangers(self._catalog, said):
-            some = ", ".join(shown(name) for name in strangers[:3])
-            logger.warning("names that are no label of this index: %d (%s)", len(strangers), some)
-        return len(said)
+        return names.set_overrides(self._store, Path(path))
 
-    # Upkeep
+    def clusters(
+        self,
+        where: Filter | None = None,
+        *,
+        method: str = "leiden",
+        resolution: float | None = None,
+        clusters: int | None = None,
+        only_species: str | None = None,
+        seed: int = 0,
+    ) -> ClusterReport:
+        """Clusters of photos that look alike: communities of the neighbour graph, or "kmeans" with so many `clusters`.
+
+        `resolution` (0 to 1; higher is finer) is chosen without labels where it is None. `only_species` names one
+        species: then its own photos are sorted (plumages, ages, scenes).
+        """
+        from birdsearch.species import clusters as clustering
+
+        where = replace(where or Filter(), species=only_species) if only_species is not None else where
+        return clustering.of(self._gallery(where), method, resolution, clusters, seed)
+
+    def species_report(self, where: Filter | None = None) -> SpeciesReport:
+        """Which species look alike and which get confused: cohesion, nearest species, confusable pairs."""
+        from birdsearch.species import confusions
+
+        return confusions.of(self._gallery(where))
+
+    def audit(
+        self,
+        where: Filter | None = None,
+        *,
+        checklist: Iterable[str | Path] | None = None,
+        progress: Progress | None = None,
+    ) -> AuditReport:
+        """Labels that may be wrong, worst first, each with reasons, a proposal and the photos that support it."""
+        from birdsearch.species import audit
+
+        return audit.of(self._gallery(where), self._store.catalog, checklist, progress)
+
+    def split(
+        self,
+        where: Filter | None = None,
+        *,
+        fractions: Sequence[float] = (0.8, 0.1, 0.1),
+        seed: int = 0,
+        same: DuplicateReport | None = None,
+        progress: Progress | None = None,
+    ) -> SplitReport:
+        """Photos for training, validation and test, with a check that nothing leaks from one to another.
+
+        Copies of one picture (`same`, by default `duplicates()`, which takes a while), exposures of one burst and the
+        photos of one photographer on one day stay together.
+        """
+        from birdsearch.species import split
+
+        same = same or self.duplicates(where, relations=RELATIONS[:3], progress=progress)
+        return split.of(self._gallery(where), same, fractions, seed)
+
+    def evaluate(self, where: Filter | None = None, *, seed: int = 0) -> Evaluation:
+        """How accurate retrieval and classification are on the labelled photos, leave-one-out."""
+        from birdsearch.species import evaluation
+
+        with self._store.catalog.snapshot():
+            store = self._store
+            return evaluation.of(self._gallery(where), store.catalog, store.vectors, store.stored_classes, seed)
+
+    def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
+        """Coordinates (n, 2) of these photos on a map of those that satisfy the filter.
+
+        By UMAP where that extra is installed, else the first two principal components. Raises PhotoUnknownError for an
+        unknown id, ValueError for a photo that is not among them.
+        """
+        from birdsearch.species import clusters
+
+        return clusters.coordinates_of(self._gallery(where), self._store.catalog, ids)
+
+    # Duplicates
+
+    def duplicates(
+        self,
+        where: Filter | None = None,
+        *,
+        relations: Sequence[str] = RELATIONS,
+        against: str | os.PathLike[str] | None = None,
+        burst_gap: float = 3.0,
+        prefer: Sequence[str] = (),
+        protect: Sequence[str] = (),
+        policy: Sequence[str] = POLICY,
+        progress: Progress | None = None,
+    ) -> DuplicateReport:
+        """Which photos are the same picture, in which way (of `RELATIONS`), and which one to keep. Changes nothing.
+
+        `burst_gap` is the pause in seconds that ends a burst. `prefer` and `protect` are folders, `policy` the
+        criteria by which the photo to keep is chosen (`birdsearch.duplicates.keeper.POLICY`). `against` names a folder
+        of photos that stay outside: the report then tells which of them the index holds already. Raises ValueError for
+        an unknown relation or criterion.
+
+        >>> report = index.duplicates(relations=("identical", "pixels"))  # doctest: +SKIP
+        """
+        from birdsearch.duplicates import finder
+
+        wanted = finder.Wanted(tuple(relations), where, burst_gap, tuple(prefer), tuple(protect), tuple(policy))
+        with self._store.catalog.snapshot():  # minutes may pass, and writers go on meanwhile
+            search = finder.Search(self._store.catalog, self._store.vectors, wanted, progress)
+            return search.run() if against is None else search.run_against(os.fspath(against), self.backbone)
+
+    def plan(
+        self,
+        report: DuplicateReport,
+        *,
+        relations: Sequence[str] = RELATIONS[:3],
+        protect: Sequence[str] = (),
+        policy: Sequence[str] | None = None,
+    ) -> Plan:
+        """What follows from a report: of each group one file is kept and the others go. Nothing has been done yet.
+
+        Photos of other relations than these, such as those of a burst, are listed and skipped. With a `policy` the
+        photos to keep are chosen anew by it; else those of the report stay.
+        """
+        from birdsearch.duplicates.cleanup.plan import make_plan
+
+        if policy is not None:
+            from birdsearch.duplicates import finder
+
+            wanted = finder.Wanted(protect=tuple(protect), policy=tuple(policy))
+            with self._store.catalog.snapshot():
+                search = finder.Search(self._store.catalog, self._store.vectors, wanted, None)
+                report = search.chosen_anew(report)
+        ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others) if photo_id > 0})
+        return make_plan(report, self._store.catalog.known_photos(ids), relations=relations, protect=protect)
+
+    def apply(
+        self,
+        plan: Plan,
+        action: str,
+        *,
+        relations: Sequence[str] = ("identical", "pixels"),
+        protect: Sequence[str] = (),
+        progress: Progress | None = None,
+    ) -> ActionReport:
+        """Carry a plan out by "trash", "move:FOLDER" or "hardlink"; `undo` takes it back exactly.
+
+        Only photos of the named relations go, and nothing under `protect`. Both files of a step are checked right
+        before it; what does not fit the plan any more is skipped, each with its reason. The catalog follows. Raises
+        PlanError for a plan that could lose something.
+        """
+        from birdsearch.duplicates.cleanup.apply import apply
+
+        options: dict[str, Any] = {"action": action, "relations": relations, "protect": protect, "progress": progress}
+        with self._store.writing() as catalog:
+            return apply(self._store.folder, catalog, plan, **options)
+
+    def undo(self, run: str | None = None, *, progress: Progress | None = None) -> ActionReport:
+        """Bring back every file and every row of the last run of `apply`, or of the one named. Raises PlanError."""
+        from birdsearch.duplicates.cleanup.undo import undo
+
+        with self._store.writing() as catalog:
+            return undo(self._store.folder, catalog, run, progress=progress)
+
+    def runs(self) -> list[RunSummary]:
+        """Every run of `apply`, oldest first."""
+        from birdsearch.duplicates.cleanup.apply import runs
+
+        return runs(self._store.folder)
+
+    def not_duplicates(self, a: int, b: int) -> None:
+        """Remember that two photos are not duplicates, however alike they are. Raises PhotoUnknownError, ValueError."""
+        if a == b:
+            raise ValueError(f"a photo is a duplicate of itself: {a}")
+        self._store.catalog.photos([a, b])  # raises for an unknown id
+        with self._store.writing() as catalog:
+            catalog.say_different(a, b)
+
+    # Changing the index
+
+    def add(
+        self,
+        folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        labels: str | None = None,
+        prune: bool = False,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Index every photo under one or more folders; photos that are indexed and unchanged cost no decode.
+
+        `labels` is "none", "folder" (the name of the folder a photo lies in) or the path of a CSV (path,species); left
+        out, each folder keeps what was chosen before. `prune` forgets photos whose file is missing. Every file that is
+        not hidden ends in exactly one count of the report. Raises PhotoMissingError for a folder that does not exist.
+
+        >>> report = index.add("photos/", labels="folder")  # doctest: +SKIP
+        """
+        from birdsearch.indexing import pipeline
+
+        return pipeline.add(self._store, folders, labels=labels, prune=prune, progress=progress)
+
+    def remove(self, where: Filter) -> int:
+        """Remove the photos that satisfy the filter from the index, never their files. Returns how many."""
+        with self._store.writing() as catalog:
+            ids = catalog.photo_ids(where)
+            catalog.remove(ids)
+        return len(ids)
+
+    def import_photos(self, path: str | os.PathLike[str]) -> AddReport:
+        """Take in the photos of an export, vectors and labels included; no photo file is read.
+
+        A photo whose path the index holds already is left as it is (counted `unchanged`). Raises BackboneMismatchError
+        where the vectors are of another backbone, InputFileError where the file is not an export.
+        """
+        from birdsearch.export import importer
+
+        return importer.import_photos(self._store, Path(path))
+
+    def export(
+        self,
+        path: str | os.PathLike[str],
+        where: Filter | None = None,
+        *,
+        format: str = "parquet",
+        progress: Progress | None = None,
+    ) -> int:
+        """Write photos for another tool: "parquet", "csv", "embedding-atlas" or "fiftyone"; returns how many photos."""
+        from birdsearch.export.exporter import Export
+
+        store = self._store
+        return Export(store.catalog, store.vectors, store.identity.backbone, where, progress).write(Path(path), format)
 
     def optimize(
         self,
@@ -226,45 +539,107 @@ class Index(Reader):
     ) -> OptimizeReport:
         """Choose the engine that finds `recall` of the true ten nearest fastest, by measuring on this index.
 
-        `whiten` fits a better space on the index's own vectors (True), goes back to the backbone's (False), or leaves
-        it (None). It is declined for few photos, and where it would make neighbours worse. `vectors()` stays raw.
-        Raises RecallUnreachableError, with the best that was found, for a recall that the engine cannot reach.
+        `whiten` fits a whitening transform on the index's own vectors (True), removes it (False), or leaves it (None).
+        It is declined for few photos, and where neighbours would get worse. `vectors()` stays raw. Raises
+        RecallUnreachableError, with the best that was found, for a recall that the engine cannot reach.
         """
-        from birdsearch.storage import optimize as optimize_module
+        from birdsearch.storage import optimize
 
-        with self._folder.writing():
-            self._clear()
-            options = optimize_module.OptimizeOptions(recall, engine, whiten)
-            return optimize_module.run(self._folder, self._catalog, self._retrieval, options, progress)
+        with self._store.writing() as catalog:
+            options = optimize.OptimizeOptions(recall, engine, whiten)
+            return optimize.run(self._store.folder, catalog, self._store.vectors, options, progress)
+
+    def verify(self) -> VerifyReport:
+        """Check every promise of the format; reads all of the index and none of the photos."""
+        from birdsearch.storage import maintenance
+
+        problems = tuple(maintenance.problems(self._store))
+        return VerifyReport(not problems, problems)
 
     def repair(self, progress: Progress | None = None) -> list[str]:
         """Rebuild what can be rebuilt, embed again only what cannot; returns what was done, in words."""
-        done = maintenance.restore_identity(self._folder)
-        self._identity = self._folder.read_identity()
-        with self._folder.writing():
-            self._clear()
-            done += maintenance.drop_damaged_parts(self._folder, self._catalog, int(self._identity["backbone"]["dim"]))
-            if maintenance.classes_are_damaged(self._folder, self._identity):
-                self._identity = maintenance.write_classes_again(
-                    self._folder, self._catalog, self._identity, self.backbone
-                )
-                self._classes = None
-                done.append("wrote the classifier again from the backbone")
-            if maintenance.refinement_problem(self._folder, self._catalog) is not None:
-                from birdsearch.storage import optimize as optimize_module
+        from birdsearch.storage import maintenance
 
-                done.append(optimize_module.refit(self._folder, self._catalog, self._retrieval))
-            if count := self._catalog.settle():
-                done.append(f"worked out the species of {count} photos again")
-        self._retrieval = Retrieval(self._folder, self._catalog, self._identity)
-        lost = [photo.path for photo in self._catalog.photos_without_region()]
-        here = [path for path in lost if os.path.exists(path)]
-        if here:
-            done.append(f"embedded {self.add(here, progress=progress).changed} photos again")
-        if away := len(lost) - len(here):
-            done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
-        with self._folder.writing():
-            damaged = any(maintenance.engine_problems(self._folder, self._catalog))
-            if self._retrieval.save_engine(rebuild=damaged):
-                done.append("built the engine anew")
-        return done
+        return maintenance.repair(self._store, lambda paths: self.add(paths, progress=progress))
+
+
+class _GalleryCache:
+    """The photos of the last filter with their vectors, behind a lock."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._last: tuple[tuple[int, Filter | None], Gathered] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self, where: Filter | None) -> "Gathered":
+        from birdsearch.species import gallery
+
+        # One thread at a time: the others wait for the photos that are being loaded.
+        with self._lock:
+            key = self._store.catalog.generation, where
+            if self._last is None or self._last[0] != key:
+                self._last = None  # two of them might not fit into memory
+                self._last = key, gallery.gather(self._store.catalog, self._store.vectors, where)
+            return self._last[1]
+
+    def clear(self) -> None:
+        """Give the memory back."""
+        self._last = None
+
+
+def _classify(
+    index: Index,
+    images: Sequence[ImageLike],
+    k: int,
+    source: str,
+    checklist: Iterable[str | Path] | None,
+    roll_up: float | None,
+    burst: bool,
+    calibrate: bool,
+) -> list[list[Prediction]]:
+    from birdsearch.species import classifier, prediction
+
+    store = index._store
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    if source not in ("backbone", "neighbours"):
+        raise ValueError(f"source must be backbone or neighbours, got {source!r}")
+    own = query.own_ids(store, images)
+    if source == "neighbours":
+        if checklist is not None or roll_up is not None:
+            raise ValueError("checklist and roll_up weigh the backbone's classes: leave them out with neighbours")
+        if calibrate:
+            raise ValueError("neighbours are calibrated already: leave calibrate out with them")
+        return prediction.by_neighbours(index._gallery(None), query.embed(store, images, own), own, k, burst=burst)
+    probabilities = _probabilities(index, images, own)
+    if burst and len(images) > 1:
+        probabilities = classifier.together(probabilities, np.zeros(len(images), dtype=np.int64))
+    warmth = _temperature(index) if calibrate else None
+    return prediction.by_classes(
+        store.classes, probabilities, k, checklist=checklist, roll_up=roll_up, temperature=warmth
+    )
+
+
+def _temperature(index: Index) -> float | None:
+    from birdsearch.species import calibration
+
+    return calibration.temperature(index._store.catalog, index._store.vectors, index._store.classes)
+
+
+def _probabilities(index: Index, images: Sequence[ImageLike], own: list[int | None]) -> Vectors:
+    """All class probabilities (n, classes)."""
+    store = index._store
+    linear = store.classes.classifier is not None
+    held = [photo_id for photo_id in own if photo_id is not None] if linear else []
+    stored = dict(zip(held, index.probabilities(held), strict=True)) if held else {}
+    rows = []
+    for image, photo_id in zip(images, own, strict=True):
+        if photo_id in stored:
+            rows.append(stored[photo_id])
+        else:
+            pixels = decode.load(image, store.backbone.input_size)[None]
+            given = store.backbone.embed_pixels(pixels).probabilities
+            if given is None:
+                raise BackboneUnavailableError(f"{store.backbone.name} gives no probabilities: it knows no classes.")
+            rows.append(given[0])
+    return np.stack(rows) if rows else np.empty((0, len(store.classes.names)), dtype=np.float32)

@@ -128,11 +128,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class OptimizeReport:
-    """Which engine was chosen and why, and what became of the refined space."""
+    """Which engine was chosen and why, and what became of the whitening."""
 
     engine: str
     trials: tuple[Trial, ...]
-    whitened: bool  # whether searches use a refined space now
+    whitened: bool  # whether searches use whitened vectors now
     whitening: str  # what was done about it, in words; empty where it was not asked for
     recall_at_1_before: float | None  # of labelled photos, before and after this call; None where there are no labels
     recall_at_1_after: float | None
@@ -316,6 +316,28 @@ class VerifyReport:
 
     ok: bool
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneIdentity:
+    """What decides whether two vectors may meet: equal identities, same space."""
+
+    name: str
+    dim: int
+    weights_sha256: str | None = None
+    preprocessing: dict[str, Any] | None = None  # size [height, width], mean, std, interpolation, crop
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What index.json says of an index."""
+
+    format: int
+    id: str  # 32 hex digits, different for every index
+    backbone: BackboneIdentity
+    created: str  # ISO 8601, UTC
+    source: str | None = None  # what load_backbone takes to load the backbone again; None for a user's object
+    classifier_sha256: str | None = None  # of classifier.npz, where there is one
 
 
 @dataclass(frozen=True, slots=True)

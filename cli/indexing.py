@@ -225,9 +225,9 @@ def verify(index: IndexName = None, json: Json = False) -> None:
 
 def repair(index: IndexName = None, json: Json = False) -> None:
     """Put right what verify finds; only what cannot be rebuilt is embedded again."""
-    from birdsearch.opening import restore
+    import birdsearch
 
-    done = restore(options.index_path(index))
+    done = birdsearch.restore(options.index_path(index))
     with options.open_index(index) as opened, progress() as tell:
         done += opened.repair(tell)
     if json:
@@ -255,7 +255,7 @@ def export(
 ) -> None:
     """Write photos with species, predictions and vectors for other tools."""
     with options.open_index(index) as opened, progress() as tell:
-        count = opened.export(file, where, format, progress=tell)
+        count = opened.export(file, where, format=format, progress=tell)
     show.say(f"{count:,} photos written to {file}")
     if format == "embedding-atlas" and count > 1:  # it draws no map of one
         show.note(f"Next: embedding-atlas {shlex.quote(str(file))} --image image --x x --y y --neighbors neighbors")

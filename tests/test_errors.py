@@ -25,9 +25,10 @@ from birdsearch.errors import (
     PhotoMissingError,
     PhotoUnknownError,
 )
-from birdsearch.storage.folder import FORMAT
+from birdsearch.storage.folder import FORMAT, Folder
 from tests.conftest import Garden
 from tests.support.drawing import bird, write
+from tests.support.engine_file import engine_of
 from tests.support.fake_backbone import FakeBackbone
 
 
@@ -142,7 +143,7 @@ def test_an_index_whose_catalog_is_no_database(index: Index, data: bytes) -> Non
 
 def test_an_index_with_a_lost_part(index: Index) -> None:
     (index.path / "vectors" / "00000001.parquet").unlink()
-    (index.path / "vectors.faiss").unlink()
+    engine_of(index.path).unlink()
     with birdsearch.open(index.path) as again:
         photo = again.photos()[0]
         for ask in (
@@ -155,7 +156,7 @@ def test_an_index_with_a_lost_part(index: Index) -> None:
 
 
 def test_an_index_that_somebody_else_writes(index: Index, photos: Path) -> None:
-    with index._folder.writing(), birdsearch.open(index.path, backbone=index.backbone) as second:
+    with Folder(index.path).writing(), birdsearch.open(index.path, backbone=index.backbone) as second:
         for write_ in (lambda: second.add(photos), lambda: second.remove(birdsearch.Filter()), second.repair):
             with pytest.raises(IndexLockedError, match=rf"written by process {os.getpid()} on .* since .*: wait"):
                 write_()

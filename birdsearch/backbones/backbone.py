@@ -10,7 +10,7 @@ import numpy as np
 from birdsearch.backbones.classes import Classes, softmax
 from birdsearch.errors import BackboneError
 from birdsearch.photos import decode
-from birdsearch.records import Classifier, Embedded, Pixels, Prediction, Vectors
+from birdsearch.records import BackboneIdentity, Classifier, Embedded, Pixels, Prediction, Vectors
 
 _BATCH = 16  # photos that `embed` holds in memory at a time
 
@@ -131,21 +131,17 @@ class Backbone:
         return self.facts.class_levels
 
     @property
-    def identity(self) -> dict[str, Any]:
-        """What decides whether two vectors may meet, as JSON: equal identities, same space."""
+    def identity(self) -> BackboneIdentity:
+        """What decides whether two vectors may meet: equal identities, same space."""
         facts = self.facts
-        return {
-            "name": facts.name,
-            "dim": facts.dim,
-            "weights_sha256": facts.weights_sha256,
-            "preprocessing": {
-                "size": list(facts.input_size),
-                "mean": list(facts.mean) if facts.mean else None,
-                "std": list(facts.std) if facts.std else None,
-                "interpolation": "bicubic",
-                "crop": 1.0,
-            },
+        preprocessing = {
+            "size": list(facts.input_size),
+            "mean": list(facts.mean) if facts.mean else None,
+            "std": list(facts.std) if facts.std else None,
+            "interpolation": "bicubic",
+            "crop": 1.0,
         }
+        return BackboneIdentity(facts.name, facts.dim, facts.weights_sha256, preprocessing)
 
     def embed_pixels(self, pixels: Pixels) -> Embedded:  # (n, h, w, 3) uint8 at input_size
         """Unit vectors, their lengths before, and class probabilities.

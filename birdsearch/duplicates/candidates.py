@@ -8,7 +8,7 @@ import numpy as np
 from birdsearch.records import Filter, Ids, Vectors
 from birdsearch.search import pairs
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 
 if TYPE_CHECKING:
     pass
@@ -127,10 +127,10 @@ def _joined(parts: list[Ids]) -> Ids:
 class Rows:
     """The living rows of an index for `pairs`: ids in order, blocks of vectors, and the search among them."""
 
-    def __init__(self, catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> None:
+    def __init__(self, catalog: Catalog, retrieval: VectorStore, where: Filter | None) -> None:
         self._catalog, self._retrieval = catalog, retrieval
         self.ids, self.photos = catalog.regions_of_photos(where)
-        self._only = None if len(self.ids) == len(retrieval) else self.ids
+        self._only = None if where is None else self.ids  # the store lets visible photos answer only
         self.asked = 0  # rows whose blocks were handed out
 
     def __len__(self) -> int:
@@ -138,12 +138,12 @@ class Rows:
 
     def search(self, vectors: Vectors, k: int, *, only: Ids | None = None) -> Neighbours:
         """The k best living rows for each query (q, dim)."""
-        return self._retrieval.nearest(vectors, k, self._only if only is None else only)
+        return self._retrieval.search(vectors, k, self._only if only is None else only)
 
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]:
         """Ids (b,) and raw unit rows (b, dim)."""
         for part in self._catalog.parts():
-            ids, vectors = self._retrieval.living(part)
+            ids, vectors = self._retrieval.live_rows(part)
             places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
             wanted = np.flatnonzero(self.ids[places] == ids) if len(self.ids) else np.empty(0, dtype=np.int64)
             for start in range(0, len(wanted), pairs.BLOCK):

@@ -31,7 +31,7 @@ from birdsearch.records import (
 )
 from birdsearch.search import pairs
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -67,7 +67,7 @@ class Wanted:
 class Search:
     """One look for duplicates among the photos of an index."""
 
-    def __init__(self, catalog: Catalog, retrieval: Retrieval, wanted: Wanted, progress: Progress | None) -> None:
+    def __init__(self, catalog: Catalog, retrieval: VectorStore, wanted: Wanted, progress: Progress | None) -> None:
         self._catalog, self._retrieval, self._wanted, self._progress = catalog, retrieval, wanted, progress
         self._new: dict[int, Photo] = {}  # photos that the index does not hold, by ids below 0
         self._new_vectors = np.empty((0, 0), dtype=np.float32)  # of the ids -1, -2...
@@ -188,7 +188,7 @@ class Search:
         first = {copy: ids[0] for ids in same for copy in ids[1:]}
         if len(rows) > 1:
             # In a refined space scores are lower, by how much depends on the photos: there the number alone decides.
-            lowest, wide = (LOWEST, WIDE) if self._retrieval.refinement() is None else (-1.0, REFINED_WIDE)
+            lowest, wide = (LOWEST, WIDE) if self._retrieval.whitening() is None else (-1.0, REFINED_WIDE)
             for near in pairs.near_blocks(rows.blocks, rows, lowest, k=NEIGHBOURS, wide=wide):
                 proposed.add(_replaced(rows.photos[np.searchsorted(rows.ids, near.ids)], first))
                 self._tell("propose", rows.asked, len(rows))
@@ -263,7 +263,9 @@ class Search:
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
         taken = [photo for photo in self._catalog.about(self._wanted.where) if photo.photo_id not in copies]
-        found = bursts_module.bursts(taken, self._wanted.gap, vectors=lambda ids: self._retrieval.rows(ids.tolist())[0])
+        found = bursts_module.bursts(
+            taken, self._wanted.gap, vectors=lambda ids: self._retrieval.fetch(ids.tolist())[0]
+        )
         return [self._burst(ids) for ids in map(self._exposures, found) if len(ids) > 1]
 
     def _exposures(self, ids: tuple[int, ...]) -> tuple[int, ...]:
@@ -321,7 +323,7 @@ class Search:
         """The raw vectors (n, dim) of photos of the index and of new ones."""
         own = [photo_id for photo_id in ids if photo_id > 0]
         new = np.array([-photo_id - 1 for photo_id in ids if photo_id < 0], dtype=np.int64)
-        rows = self._retrieval.rows(own)[0]
+        rows = self._retrieval.fetch(own)[0]
         return (
             np.concatenate([self._new_vectors[new], rows]) if len(new) else rows
         )  # ids ascend: the new ones come first

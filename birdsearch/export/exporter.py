@@ -4,16 +4,15 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from birdsearch.errors import IndexUnwritableError
 from birdsearch.export import embedding_atlas, fiftyone, parquet, tables
 from birdsearch.export.parquet import BATCH
-from birdsearch.records import Filter, Photo, Progress, shown
+from birdsearch.records import BackboneIdentity, Filter, Photo, Progress, as_json, shown
 from birdsearch.search.exact import Neighbours
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import writable
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 
 _PICTURES = 1024  # photos whose thumbnails are held at a time
 _NEIGHBOURS = 10  # of each photo on a map
@@ -24,8 +23,8 @@ class Export:
     """Photos that leave an index, as one commit left them."""
 
     catalog: Catalog
-    retrieval: Retrieval
-    backbone: dict[str, Any]  # as the index knows it
+    retrieval: VectorStore
+    backbone: BackboneIdentity
     where: Filter | None
     progress: Progress | None
 
@@ -41,8 +40,11 @@ class Export:
             if to == "csv":
                 return tables.write_csv(path, self._photos(ids))
             if to == "fiftyone":
-                return fiftyone.write_fiftyone(path, self._rows(ids), (len(ids), int(self.backbone["dim"])))
-            about = {"backbone": self.backbone, "folders": [os.fsdecode(f) for f in self.catalog.roots_in_use()]}
+                return fiftyone.write_fiftyone(path, self._rows(ids), (len(ids), self.backbone.dim))
+            about = {
+                "backbone": as_json(self.backbone),
+                "folders": [os.fsdecode(f) for f in self.catalog.roots_in_use()],
+            }
             return parquet.write_export(path, self._rows(ids), about)
 
     def _blocks(self, ids: list[int], size: int) -> Iterator[tuple[int, list[int]]]:
@@ -59,7 +61,7 @@ class Export:
     def _rows(self, ids: list[int]) -> Iterator[parquet.Rows]:
         for _, some in self._blocks(ids, BATCH):
             sources = self.catalog.label_sources_of(some)
-            yield parquet.Rows(self.catalog.photos(some), sources, *self.retrieval.rows(some))
+            yield parquet.Rows(self.catalog.photos(some), sources, *self.retrieval.fetch(some))
 
     def _mapped(self) -> Iterator[embedding_atlas.Mapped]:
         """The photos on a map, with neighbours, in the space of the analyses."""

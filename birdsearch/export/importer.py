@@ -2,18 +2,35 @@
 
 import os
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from birdsearch.errors import InputFileError
+from birdsearch.errors import BackboneMismatchError, InputFileError
 from birdsearch.export import parquet
 from birdsearch.export.parquet import BATCH
-from birdsearch.records import Photo, shown
+from birdsearch.records import AddReport, Photo, as_json, shown
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import AUTHORITY, Batch, Entry, PartRow
+from birdsearch.storage.store import Store
+
+
+def import_photos(store: Store, path: Path) -> AddReport:
+    """Take in the photos of an export; see `Index.import_photos`."""
+    started = time.monotonic()
+    about = parquet.read_about(path)
+    name, own = about["backbone"].get("name"), store.identity.backbone
+    if about["backbone"] != as_json(own):
+        raise BackboneMismatchError(
+            f"{shown(str(path))} holds vectors of {name}, this index is made with {own.name}: "
+            "import it into an index of that backbone."
+        )
+    with store.writing() as catalog:
+        added, unchanged = import_rows(catalog, store.folder.vectors, path, about["folders"])
+    return AddReport(added=added, unchanged=unchanged, seconds=time.monotonic() - started)
 
 
 def import_rows(catalog: Catalog, vectors_folder: Path, path: Path, folders: list[str]) -> tuple[int, int]:

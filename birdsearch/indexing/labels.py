@@ -10,7 +10,9 @@ from pathlib import Path
 from birdsearch.errors import InputFileError
 from birdsearch.files import slashed
 from birdsearch.records import shown
+from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
 
@@ -173,3 +175,22 @@ class Labeller:
                 logger.warning("labels stay as they are: %s", error)
                 self._tables[choice] = None
         return self._tables[choice]
+
+
+def correct(store: Store, labels: Mapping[int, str | None], author: str | None) -> int:
+    """Set or (None) remove the corrections of photos; returns how many labels changed."""
+    before = {photo.id: photo.label for photo in store.catalog.photos(labels)}  # raises for an unknown id
+    corrected = {int(photo_id): None if name is None else name.strip() for photo_id, name in labels.items()}
+    if empty := [photo_id for photo_id, name in corrected.items() if name == ""]:
+        raise ValueError(f"photo {empty[0]} would have an empty label: None removes a correction")
+    with store.writing() as catalog, catalog.transaction() as connection:
+        commits.correct(connection, corrected, author)
+        catalog.bump(connection)
+    return sum(photo.label != before[photo.id] for photo in store.catalog.photos(labels))
+
+
+def correct_from(store: Store, path: Path, author: str | None) -> int:
+    """The corrections of a CSV; returns how many labels changed."""
+    known = store.catalog.known_files([b"/"])  # with missing photos: their labels count when the file is back
+    held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
+    return correct(store, read_corrections(path, held), author)

@@ -1,5 +1,6 @@
 """Files in, committed photos out: scan, read and decode, embed, write; overlapped, bounded, and counted."""
 
+import logging
 import os
 import time
 from collections import Counter, deque
@@ -20,6 +21,7 @@ from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog, KnownFile, fingerprint
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
 from birdsearch.storage.parts import PartReader
+from birdsearch.storage.store import Store
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -28,9 +30,11 @@ NETWORK_BATCH = 128  # photos that the network sees at a time, at most; fewer wh
 NETWORK_SECONDS = 3.0  # ...so that progress moves and Ctrl-C is heard; at the end of each batch some cores wait
 AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
 COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
+PREDICTIONS = 5  # stored with every photo
 COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
 
 Seen = scan.FoundFile | scan.Ignored | Failure
+logger = logging.getLogger("birdsearch")
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -105,6 +109,36 @@ class Counts:
         plain = {name: getattr(self, name) for name in ("added", "changed", "unchanged", "moved", "missing")}
         failed = tuple(sorted(self.failed, key=lambda failure: failure.path))
         return AddReport(**plain, ignored=dict(sorted(self.ignored.items())), failed=failed, seconds=seconds)
+
+
+def add(
+    store: Store,
+    folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    labels: str | None = None,
+    prune: bool = False,
+    progress: Progress | None = None,
+) -> AddReport:
+    """Index every photo under one or more folders; see `Index.add`."""
+    started = time.monotonic()
+    given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
+    paths = [os.path.abspath(os.fsencode(folder)) for folder in given]
+    seen = scan.scan(paths)  # raises here for a folder that does not exist
+    with store.writing() as catalog:
+        labeller = Labeller(catalog)
+        labeller.choose(paths, labels)
+        run = AddRun(
+            catalog,
+            store.folder.vectors,
+            lambda: store.backbone,
+            lambda probabilities: store.classes.top(probabilities, PREDICTIONS),
+            labeller,
+            progress,
+        )
+        report = run.run(paths, seen, prune=prune)
+    if (unmatched := labeller.unmatched(paths) if labels is not None else 0) > 0:
+        logger.warning("lines of the CSV that name no photo under these folders: %d", unmatched)
+    return replace(report, seconds=time.monotonic() - started)
 
 
 class AddRun:

@@ -17,7 +17,7 @@ from birdsearch.records import (
 )
 from birdsearch.species import calibration, fusion, names
 from birdsearch.storage.catalog.catalog import About, Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 from birdsearch.taxonomy import resolve
 
 FOLDS = 5
@@ -129,7 +129,7 @@ class Answered:
 
 
 def answered(
-    photos: Sequence[About], catalog: Catalog, retrieval: Retrieval, classes: Classes, *, seed: int = 0
+    photos: Sequence[About], catalog: Catalog, retrieval: VectorStore, classes: Classes, *, seed: int = 0
 ) -> Answered | None:
     """Ask the backbone about labelled photos; None where its probabilities cannot be had from stored vectors."""
     if classes.classifier is None:
@@ -141,7 +141,7 @@ def answered(
     codes = np.array([code_of.get(label or "", -1) for label in labels], dtype=np.int64)
     # Drawn before anything is computed: the probabilities of all photos would not fit into memory.
     rows = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))[:MOST])
-    vectors, norms = retrieval.rows([photos[row].photo_id for row in rows.tolist()])
+    vectors, norms = retrieval.fetch([photos[row].photo_id for row in rows.tolist()])
     probabilities = np.empty((len(rows), len(classes.names)), dtype=np.float32)
     for start in range(0, len(rows), _BLOCK):
         some = slice(start, start + _BLOCK)
@@ -161,7 +161,7 @@ def classes_of_species(classes: Classes) -> dict[str, int]:
     return {species: codes[0] for species, codes in found.items() if len(codes) == 1}
 
 
-def temperature(catalog: Catalog, retrieval: Retrieval, classes: Classes) -> float | None:
+def temperature(catalog: Catalog, retrieval: VectorStore, classes: Classes) -> float | None:
     """The temperature that the labels of an index give its backbone; None, and a word why, where they cannot tell."""
     with catalog.snapshot():
         told = answered(catalog.about(), catalog, retrieval, classes)

@@ -17,7 +17,7 @@ from birdsearch.species.calibration import calibration_error
 from birdsearch.species.classifier import Labels
 from birdsearch.species.gallery import Gathered
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 
 _ASKED = 5_000  # photos that search the others; among more they are drawn at random
 _CELLS = 16_000_000  # scores looked at at a time
@@ -94,7 +94,7 @@ def _searches(vectors: Vectors, own: Ids, groups: Ids, asking: Ids) -> tuple[npt
 
 
 def of(
-    gathered: Gathered, catalog: Catalog, retrieval: Retrieval, classes: classes_module.Classes | None, seed: int
+    gathered: Gathered, catalog: Catalog, retrieval: VectorStore, classes: classes_module.Classes | None, seed: int
 ) -> Evaluation:
     """How well the labelled photos know each other, and how well the backbone's classes know them."""
     started = time.monotonic()

@@ -19,7 +19,7 @@ from birdsearch.search import tuning, whitening
 from birdsearch.search.exact import Neighbours
 from birdsearch.species import classifier
 from birdsearch.storage.catalog.catalog import About, Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 
 logger = logging.getLogger("birdsearch")
 
@@ -121,12 +121,12 @@ class Gathered:
         return Neighbours(ids[kept].reshape(count, k), scores[kept].reshape(count, k))
 
 
-def gather(catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> Gathered:
+def gather(catalog: Catalog, retrieval: VectorStore, where: Filter | None) -> Gathered:
     """The visible photos that satisfy the filter, with their vectors."""
     with catalog.snapshot():
         about = catalog.about(where)
         regions, raw = retrieval.gathered(catalog.parts(), None)
-        space = retrieval.refinement()
+        space = retrieval.whitening()
     place = {region: row for row, region in enumerate(regions.tolist())}
     held = tuple(photo for photo in about if photo.region_id in place)
     rows = np.array([place[photo.region_id] for photo in held], dtype=np.int64)

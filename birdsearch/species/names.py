@@ -1,10 +1,15 @@
 """How the labels of an index are understood: by the taxonomy, and above it by what somebody said that names mean."""
 
+import logging
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from birdsearch.records import Filter, Name
+from birdsearch.records import Filter, Name, shown
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
+
+logger = logging.getLogger("birdsearch")
 
 STATE = "names"  # under which the catalog remembers what was said
 
@@ -58,3 +63,15 @@ def species_of(labels: Iterable[str | None], said: Mapping[str, str]) -> dict[st
         for meant in resolve.resolve_many(named, overrides=said)
         if meant.rank == "species" and len(meant.candidates) == 1
     }
+
+
+def set_overrides(store: Store, path: Path) -> int:
+    """Replace every correction of names by those of a CSV; returns how many there are."""
+    corrections = resolve.read_overrides(path)
+    with store.writing() as catalog, catalog.transaction() as connection:
+        catalog.set_state(connection, STATE, corrections)
+        catalog.bump(connection)
+    if unused := strangers(store.catalog, corrections):
+        examples = ", ".join(shown(name) for name in unused[:3])
+        logger.warning("names that are not labels in this index: %d (%s)", len(unused), examples)
+    return len(corrections)

@@ -6,7 +6,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from birdsearch.errors import (
     IndexVersionError,
 )
 from birdsearch.files import UNFINISHED
-from birdsearch.records import shown
+from birdsearch.records import BackboneIdentity, Identity, as_json, shown
 from birdsearch.storage import parts
 
 FORMAT = 1
@@ -50,6 +50,20 @@ def writable(path: Path) -> Iterator[None]:
         ) from error
 
 
+def identity_of(said: Mapping[str, Any]) -> Identity:
+    """The identity in JSON; entries that this birdsearch does not know are passed over."""
+    backbone = said["backbone"]
+    known = {name: backbone.get(name) for name in ("weights_sha256", "preprocessing")}
+    return Identity(
+        format=int(said["format"]),
+        id=str(said["id"]),
+        backbone=BackboneIdentity(str(backbone["name"]), int(backbone["dim"]), **known),
+        created=str(said["created"]),
+        source=said.get("source"),
+        classifier_sha256=said.get("classifier_sha256"),
+    )
+
+
 class Folder:
     """The files of one index."""
 
@@ -73,7 +87,7 @@ class Folder:
 
     # index.json
 
-    def read_identity(self) -> dict[str, Any]:
+    def read_identity(self) -> Identity:
         """What index.json says. Raises the error that tells why this is not an index that can be opened."""
         try:
             text = self.identity.read_text(encoding="utf-8")
@@ -84,9 +98,8 @@ class Folder:
         except UnicodeDecodeError as error:
             raise self._damaged("is not text") from error
         try:
-            identity = json.loads(text)
-            version = identity["format"]
-            complete = {"id", "backbone", "created"} <= set(identity)
+            said = json.loads(text)
+            version = said["format"]
         except (ValueError, TypeError, KeyError) as error:
             raise self._damaged("is not what birdsearch wrote") from error
         if not isinstance(version, int) or version > FORMAT:
@@ -94,17 +107,15 @@ class Folder:
                 f"the index {shown(str(self.path))} has format {version}, this birdsearch reads up to {FORMAT}: "
                 "upgrade birdsearch (`pip install --upgrade birdsearch`)."
             )
-        if (
-            not complete
-            or not isinstance(identity["backbone"], dict)
-            or not {"name", "dim"} <= set(identity["backbone"])
-        ):
-            raise self._damaged("lacks entries")
-        return dict(identity)
+        try:
+            return identity_of(said)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._damaged("lacks entries") from error
 
-    def write_identity(self, identity: dict[str, Any]) -> None:
+    def write_identity(self, identity: Identity) -> None:
         """Replace index.json atomically."""
-        parts.write_durably(self.identity, json.dumps(identity, indent=2, ensure_ascii=False).encode() + b"\n")
+        text = json.dumps(as_json(identity), indent=2, ensure_ascii=False)
+        parts.write_durably(self.identity, text.encode() + b"\n")
 
     def _damaged(self, why: str) -> IndexDamagedError:
         return IndexDamagedError(

@@ -1,38 +1,36 @@
 """Verify and repair: every promise of the on-disk format, checked and, where possible, made good."""
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
-from birdsearch.records import shown
-from birdsearch.storage import parts, vectors
+from birdsearch.records import AddReport, Identity, as_json, shown
+from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
-from birdsearch.storage.catalog.database import NEWEST
-from birdsearch.storage.folder import Folder
-from birdsearch.storage.vectors import VectorStore
-
-if TYPE_CHECKING:
-    from birdsearch.backbones import Backbone
+from birdsearch.storage.folder import Folder, identity_of
+from birdsearch.storage.store import Store
 
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
 
 
-def facts(folder: Folder, catalog: Catalog, retrieval: VectorStore, identity: dict[str, Any]) -> dict[str, Any]:
-    """What an index is and holds, as plain values."""
+def facts(store: Store) -> dict[str, Any]:
+    """What an index is and holds, as plain values: the keys are those below and those of `Catalog.counts`."""
+    folder, catalog, identity = store.folder, store.catalog, store.identity
     return {
         "path": str(folder.path),
-        "format": identity["format"],
-        "created": identity["created"],
-        "backbone": identity["backbone"]["name"],
-        "dim": identity["backbone"]["dim"],
-        "weights_sha256": identity["backbone"].get("weights_sha256"),
-        "engine": retrieval.engine_name(),
+        "format": identity.format,
+        "created": identity.created,
+        "backbone": identity.backbone.name,
+        "dim": identity.backbone.dim,
+        "weights_sha256": identity.backbone.weights_sha256,
+        "engine": store.vectors.engine_name(),
         "whitened": catalog.get_state("whitening") is not None,
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
@@ -42,20 +40,21 @@ def facts(folder: Folder, catalog: Catalog, retrieval: VectorStore, identity: di
     }
 
 
-def problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> Iterator[str]:
+def problems(store: Store) -> Iterator[str]:
     """Each breach of the format in words; nothing where all is well. A part the catalog does not list is no breach."""
+    folder, catalog, identity = store.folder, store.catalog, store.identity
     broken = catalog.integrity_problems()
     yield from (f"{shown(str(folder.catalog))}: {line}" for line in broken)
     if broken:
         return  # what a broken catalog says of the rest is worth nothing
-    if catalog.get_state("identity") != identity:
+    if _remembered(catalog) != identity:
         yield f"{shown(str(folder.identity))} is not what the catalog remembers of it"
     if (why := _classes_problem(folder, identity)) is not None:
         yield why
-    if (why := refinement_problem(folder, catalog)) is not None:
+    if (why := whitening_problem(folder, catalog)) is not None:
         yield why
     for part in catalog.parts():
-        if (why := _part_problem(folder, catalog, part, int(identity["backbone"]["dim"]))) is not None:
+        if (why := _part_problem(folder, catalog, part, identity.backbone.dim)) is not None:
             yield why
     for photo in catalog.photos_without_region():
         yield f"photo {photo.id} ({shown(photo.path)}) has no vector"
@@ -65,18 +64,10 @@ def problems(folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> Iter
     yield from engine_problems(folder, catalog)
 
 
-def migrate(folder: Folder, catalog: Catalog) -> None:
-    """Bring the tables of an older birdsearch up to date."""
-    version = catalog.version()
-    if version == NEWEST:
-        return
-    if version is None:
-        where = shown(str(folder.path))
-        raise IndexDamagedError(f"the catalog of {where} is empty: restore it from a backup, or index again.")
-    with folder.writing():
-        for path in folder.path.glob("refinement-*.npz"):  # as it was called before tables 0003
-            path.rename(path.with_name(path.name.replace("refinement-", "whitening-")))
-        catalog.upgrade()
+def _remembered(catalog: Catalog) -> Identity | None:
+    """The catalog's copy of index.json."""
+    said = catalog.get_state("identity")
+    return None if said is None else identity_of(said)
 
 
 def restore_identity(folder: Folder) -> list[str]:
@@ -93,7 +84,7 @@ def restore_identity(folder: Folder) -> list[str]:
         return []
     catalog = Catalog(folder.catalog)
     try:
-        identity = catalog.get_state("identity")
+        identity = _remembered(catalog)
     finally:
         catalog.close()
     if identity is None or identity == found:
@@ -101,6 +92,37 @@ def restore_identity(folder: Folder) -> list[str]:
     with folder.writing():
         folder.write_identity(identity)
     return ["wrote index.json again from the catalog"]
+
+
+def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
+    """Rebuild what can be rebuilt; `embed` indexes photos again whose vector is lost. Returns what was done."""
+    folder, catalog = store.folder, store.catalog
+    done = restore_identity(folder)
+    store.reopen(folder.read_identity())
+    with store.writing():
+        done += drop_damaged_parts(folder, catalog, store.identity.backbone.dim)
+        if _classes_problem(folder, store.identity) is not None:
+            write_classes_again(store)
+            done.append("wrote the classifier again from the backbone")
+        if whitening_problem(folder, catalog) is not None:
+            done.append(optimize.refit(folder, catalog, store.vectors))
+        if count := catalog.settle():
+            done.append(f"worked out the species of {count} photos again")
+        engine = vectors.engine_file(catalog)
+        if damaged := any(engine_problems(folder, catalog)):
+            store.vectors.forget_engine()
+    store.reopen(store.identity)
+    lost = [photo.path for photo in catalog.photos_without_region()]
+    here = [path for path in lost if os.path.exists(path)]
+    if here:
+        done.append(f"embedded {embed(here).changed} photos again")
+    if away := len(lost) - len(here):
+        done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
+    with store.writing():
+        pass  # brings the engine up to date where there was nothing to embed
+    if damaged or vectors.engine_file(catalog) != engine:
+        done.append("built the engine anew")
+    return done
 
 
 def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> list[str]:
@@ -115,26 +137,19 @@ def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> list[str]:
     return done
 
 
-def classes_are_damaged(folder: Folder, identity: dict[str, Any]) -> bool:
-    """Whether classifier.npz is not what was written at creation."""
-    return _classes_problem(folder, identity) is not None
-
-
-def write_classes_again(
-    folder: Folder, catalog: Catalog, identity: dict[str, Any], backbone: "Backbone"
-) -> dict[str, Any]:
-    """Write classifier.npz from the backbone; returns the identity, with the new checksum. Needs the lock."""
-    folder.write_classes(Classes.of(backbone))
+def write_classes_again(store: Store) -> None:
+    """Write classifier.npz from the backbone, and its new checksum. The caller holds the lock."""
+    store.folder.write_classes(Classes.of(store.backbone))
     # Another numpy may lay the same numbers down otherwise.
-    identity = {**identity, "classifier_sha256": sha256_of(folder.classifier)}
-    with catalog.transaction() as connection:
-        catalog.set_state(connection, "identity", identity)
-    folder.write_identity(identity)
-    return identity
+    identity = replace(store.identity, classifier_sha256=sha256_of(store.folder.classifier))
+    with store.catalog.transaction() as connection:
+        store.catalog.set_state(connection, "identity", as_json(identity))
+    store.folder.write_identity(identity)
+    store.reopen(identity)
 
 
-def refinement_problem(folder: Folder, catalog: Catalog) -> str | None:
-    """What is wrong with the transform into the refined space, where the index has one."""
+def whitening_problem(folder: Folder, catalog: Catalog) -> str | None:
+    """What is wrong with the whitening transform, where the index has one."""
     chosen = catalog.get_state("whitening")
     if chosen is None:
         return None
@@ -146,8 +161,8 @@ def refinement_problem(folder: Folder, catalog: Catalog) -> str | None:
     return None
 
 
-def _classes_problem(folder: Folder, identity: dict[str, Any]) -> str | None:
-    wanted = identity.get("classifier_sha256")
+def _classes_problem(folder: Folder, identity: Identity) -> str | None:
+    wanted = identity.classifier_sha256
     if wanted is None:
         return None
     if not folder.classifier.exists():

@@ -31,7 +31,7 @@ def run(
     started = time.monotonic()
     ids, raw = retrieval.gathered(catalog.parts(), None)
     labels, classes = _label_codes(catalog, ids)
-    before = retrieval.refinement()
+    before = retrieval.whitening()
     recall_before = _recall(raw if before is None else before.apply(raw), labels)
     after, words = _space(raw, (labels, classes), before, options.whiten)
     rows = raw if after is None else after.apply(raw)

@@ -10,7 +10,7 @@ import numpy as np
 
 from birdsearch.errors import IndexDamagedError, RecallUnreachableError
 from birdsearch.files import named_by_content, sha256_of
-from birdsearch.records import Filter, Ids, Match, Vectors, shown
+from birdsearch.records import Filter, Identity, Ids, Vectors, shown
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
 from birdsearch.search.engine import ENGINES
@@ -28,7 +28,6 @@ RECALL = 0.95  # of the ten nearest, which an engine is chosen for unless `optim
 STATE = "engine_file"  # key of the catalog's state under which the engine in force stands
 MAX_GROWTH = 4  # times as many rows as an engine was chosen for, and it is chosen again (a guess)
 MAX_DELETED_FRACTION = 0.25  # of the rows of an engine; beyond it is built anew (a guess)
-_DEEP = 1_000  # answers among which k visible ones should have been
 _PARTS = 32  # that enter an engine at a time: it sorts all its ids anew each time
 _ROUNDS = 3  # searches in which removed rows are taken out of the engine as they are found; then all of them are
 
@@ -83,7 +82,7 @@ def engine_lacks(folder: Folder, catalog: Catalog, regions: Iterable[Mapping[str
 class VectorStore:
     """Answers searches from one state of an index, and follows when a writer commits."""
 
-    def __init__(self, folder: Folder, catalog: Catalog, identity: dict[str, Any]) -> None:
+    def __init__(self, folder: Folder, catalog: Catalog, identity: Identity) -> None:
         self._folder = folder
         self._catalog = catalog
         self._identity = identity
@@ -94,47 +93,7 @@ class VectorStore:
     def __len__(self) -> int:
         return len(self._current())
 
-    def matches(
-        self, queries: Vectors, k: int, where: Filter | None, min_score: float | None, asking: list[int | None]
-    ) -> list[list[Match]]:
-        """The k best visible photos for each query (q, dim); `asking` are the photos that must not find themselves."""
-        # Where a writer has just saved its engine, a newer snapshot fits it: better than building one from the parts.
-        for _ in range(3):
-            with self._catalog.snapshot():
-                if not self.is_ahead():
-                    return self._matches(queries, k, where, min_score, asking)
-        with self._catalog.snapshot():
-            return self._matches(queries, k, where, min_score, asking)
-
-    def _matches(
-        self, queries: Vectors, k: int, where: Filter | None, min_score: float | None, asking: list[int | None]
-    ) -> list[list[Match]]:
-        only = None if where is None else self._catalog.region_ids(where)
-        held = len(self) if only is None else len(only)
-        # Removed and missing photos take places in the engine: fetch more until k living ones are there.
-        fetch = k + any(photo_id is not None for photo_id in asking)
-        while True:
-            fetch = min(fetch, held)
-            found = self.nearest(queries, fetch, only) if fetch else None
-            ids = found.ids if found is not None else np.empty((len(queries), 0), dtype=np.int64)
-            photo_of = self._catalog.visible(sorted({*ids[ids >= 0].tolist()}))
-            rows = [
-                [(n, photo_of[i]) for n, i in enumerate(row.tolist()) if i in photo_of and photo_of[i] != asking[q]]
-                for q, row in enumerate(ids)
-            ]
-            if fetch >= held or all(len(row) >= k for row in rows):
-                break
-            fetch *= 4
-            if only is None and fetch > _DEEP:  # most photos are missing, as on a disk that is away
-                only = self._catalog.region_ids(Filter())
-                held = len(only)
-        wanted = sorted({photo_id for row in rows for _, photo_id in row[:k]})
-        records = dict(zip(wanted, self._catalog.photos(wanted), strict=True))
-        scores = found.scores if found is not None else ids
-        matches = [[Match(records[p], float(scores[q, n])) for n, p in row[:k]] for q, row in enumerate(rows)]
-        return [[m for m in row if min_score is None or m.score >= min_score] for row in matches]
-
-    def rows(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
+    def fetch(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
         """The raw unit vectors of these photos, in their order, and their norms."""
         wanted = [int(photo_id) for photo_id in ids]
         with self._catalog.snapshot():
@@ -144,7 +103,7 @@ class VectorStore:
         if len(places) < len(set(wanted)):
             where = shown(str(self._folder.path))
             raise IndexDamagedError(f"a photo of {where} has lost its vector: run `birdsearch repair`.")
-        vectors = np.empty((len(wanted), int(self._identity["backbone"]["dim"])), dtype=np.float32)
+        vectors = np.empty((len(wanted), self._identity.backbone.dim), dtype=np.float32)
         norms = np.empty(len(wanted), dtype=np.float32)
         reader = parts.PartReader(self._folder.vectors)
         for row in sorted(range(len(wanted)), key=lambda n: places[wanted[n]]):
@@ -177,8 +136,6 @@ class VectorStore:
         gone = np.setdiff1d(everything, self._catalog.region_ids(Filter()), assume_unique=True)
         return self._without(state, gone, 1 + len(everything)).search(queries, k, only)
 
-    nearest = search
-
     def _without(self, state: "_State", gone: Ids, checked: int) -> "_State":
         """The state whose engines answer no more with these rows, for this search and later ones."""
         engines = [copy(engine) for engine in state.engines] if len(gone) else state.engines
@@ -193,14 +150,14 @@ class VectorStore:
         generation = self._catalog.generation
         state = self._state
         if generation != state.generation:
-            whitening = self.refinement()
+            whitening = self.whitening()
             engine, newer = self._load()
             both = (engine, self._flat(newer, whitening) if newer else None)
             engines = [one for one in both if one is not None and len(one)]
             self._state = state = _State(generation, engines, whitening)
         return state
 
-    def refinement(self) -> Whitening | None:
+    def whitening(self) -> Whitening | None:
         """The transform into the whitened space, where the index has one."""
         chosen = self._catalog.get_state("whitening")
         if chosen is None:
@@ -213,9 +170,6 @@ class VectorStore:
         except OSError as error:
             why = str(error)
         raise IndexDamagedError(f"{shown(str(path))} cannot be used ({why}): run `birdsearch repair`.")
-
-    def is_ahead(self) -> bool:
-        return False
 
     def _load(self) -> tuple[LocalEngine | None, list[PartRow]]:
         """The saved engine where it can be used, and the parts that it does not hold."""
@@ -241,18 +195,18 @@ class VectorStore:
 
     def gathered(self, listed: list[PartRow], whitening: Whitening | None) -> tuple[Ids, Vectors]:
         """Region ids (n,) and vectors (n, dim or whitened) of the live rows of these parts."""
-        dim = int(self._identity["backbone"]["dim"]) if whitening is None else whitening.dim
+        dim = self._identity.backbone.dim if whitening is None else whitening.dim
         ids = np.empty(sum(part.rows for part in listed), dtype=np.int64)
         rows = np.empty((len(ids), dim), dtype=np.float32)
         count = 0
         for part in listed:
-            some, living = self.living(part)
+            some, living = self.live_rows(part)
             ids[count : count + len(some)] = some
             rows[count : count + len(some)] = living if whitening is None else whitening.apply(living)
             count += len(some)
         return ids[:count], rows[:count]
 
-    def living(self, part: PartRow) -> tuple[Ids, Vectors]:
+    def live_rows(self, part: PartRow) -> tuple[Ids, Vectors]:
         """Region ids (n,) and vectors (n, dim) of those rows of a part that the catalog still wants."""
         path = parts.file_of(self._folder.vectors, part.id)
         stored = parts.read(path)
@@ -263,12 +217,12 @@ class VectorStore:
 
     # Writing, by the one that holds the lock
 
-    def save_engine(self, *, rebuild: bool = False) -> bool:
+    def refresh(self) -> bool:
         """Bring the saved engine up to date. Returns whether anything was written."""
         listed = self._catalog.parts()
         regions = self._catalog.counts()["regions"]
         choice = self._catalog.get_state("engine", {"name": "auto", "recall": RECALL})
-        named, saved = (None, None) if rebuild else self._saved()
+        named, saved = self._saved()
         newer = [part for part in listed if named is None or saved is None or part.id > named.last_part]
         if named is not None and saved is not None:
             held = named.rows + sum(part.rows for part in newer)
@@ -277,7 +231,7 @@ class VectorStore:
                 named = saved = None
             elif not newer:
                 return False
-        whitening = self.refinement()
+        whitening = self.whitening()
         if named is None or saved is None:
             ids, rows = self.gathered(listed, whitening)
             # Few rows are searched exactly at once, and too few to build another engine on.
@@ -319,17 +273,17 @@ class VectorStore:
             self._catalog.set_state(connection, STATE, asdict(named))
         self._state = _State(-1)
 
+    def forget_engine(self) -> None:
+        """Let the next `refresh` build an engine from the parts."""
+        with self._catalog.transaction() as connection:
+            self._catalog.set_state(connection, STATE, None)
+
     def remove_leftovers(self) -> None:
         """Remove the engines that the catalog does not name; a reader that has one open keeps it."""
         stored = self._catalog.get_state(STATE)
         for path in [*self._folder.path.glob("engine-*"), *self._folder.path.glob("vectors.faiss")]:
             if stored is None or path.name != stored["file"]:
                 path.unlink()
-
-    drop_later_engine = remove_leftovers
-
-
-Retrieval = VectorStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import sqlalchemy as sa
 import birdsearch
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
+from birdsearch.storage.catalog.catalog import Catalog
 from tests.support import ROOT, drawing
 from tests.support.disks import call_where_disks_mount
 from tests.support.index_worker import REFUSED, Line, Plan, backbone, open_or_create, work
@@ -36,11 +37,22 @@ SEED = 20261
 
 # Where the state on disk changes: a kill is tried in every line of these.
 WRITING = ["create", "_clear", "writing", "_sign", "_tidy", "durable", "write_durably", "write", "transaction"]
-WRITING += ["upgrade", "save", "save_engine", "remove", "settle_root", "set_label_sources", "commit", "drop_part"]
+WRITING += [
+    "upgrade",
+    "keep",
+    "named_by_content",
+    "remove_leftovers",
+    "refresh",
+    "remove",
+    "settle_root",
+    "set_label_sources",
+    "commit",
+    "drop_part",
+]
 WRITING += ["import_rows", "sync_folder"]
 # Where the state in memory changes: an interrupt is tried in every line of these.
 RUNNING = ["run", "_read_all", "_take", "_take_twin", "_move", "_embed_waiting", "_embedded", "_refuse", "_ignore"]
-RUNNING += ["_judge_missing", "_flush", "_resolved_twins", "_filled", "_wait", "follow", "refresh", "save_engine"]
+RUNNING += ["_judge_missing", "_flush", "_resolved_twins", "_filled", "_wait", "follow", "refresh", "keep"]
 
 
 class Worker:
@@ -124,11 +136,12 @@ def held(path: Path) -> Held:
         info = index.info()
         found = index.search_vectors(vectors[:1], k=len(photos) + 5)[0] if photos else []
         assert sorted(m.photo.path for m in found) == sorted(p.path for p in photos)
-        listed = {f"{part.id:08d}.parquet" for part in index._catalog.parts()}
         failures = tuple(index.failures())
+    with closing(Catalog(path / "catalog.sqlite")) as catalog:
+        listed = {f"{part.id:08d}.parquet" for part in catalog.parts()}
     assert {p.name for p in (path / "vectors").iterdir()} == listed
     left = {p.name for p in path.iterdir()} - {"index.json", "catalog.sqlite", "classifier.npz", "lock", "vectors"}
-    assert left <= {"vectors.faiss"}, left
+    assert all(name.startswith("engine-") for name in left), left
     names = ("photos", "missing", "labelled", "species", "failures", "regions", "folders", "labels")
     paths = [p.path for p in photos]
     assert len(set(paths)) == len(paths)
@@ -401,7 +414,7 @@ def test_sigterm_at_the_command_line(tmp_path: Path) -> None:
         assert (report.unchanged, report.added, len(report.failed)) == (kept, 14 - kept, 1)
         assert index.info()["labels"] == {str(tmp_path / "photos"): "folder"}
         assert index.verify().ok
-    assert not {"writer.json", "vectors.faiss.unfinished"} & {p.name for p in path.iterdir()}
+    assert not {"writer.json", "engine.npy.unfinished"} & {p.name for p in path.iterdir()}
 
 
 # A disk that is full

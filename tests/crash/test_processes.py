@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,9 @@ import birdsearch
 from birdsearch import Filter
 from birdsearch.errors import IndexLockedError
 from birdsearch.index import Index
+from birdsearch.storage import query
+from birdsearch.storage.folder import Folder
+from birdsearch.storage.store import Store
 from tests.crash.test_index import Worker, draw, until
 from tests.support import drawing
 from tests.support.fake_backbone import FakeBackbone
@@ -98,7 +102,7 @@ def test_lock_dies_with_its_process(workers: list[Worker], photos: Path, tmp_pat
 
 def test_lock_dies_though_a_child_of_the_writer_lives(photos: Path, tmp_path: Path) -> None:
     """What the writer starts does not hold its lock."""
-    with birdsearch.create(tmp_path / "index", backbone=backbone()) as index, index._folder.writing():
+    with birdsearch.create(tmp_path / "index", backbone=backbone()) as index, Folder(index.path).writing():
         child = subprocess.Popen(["sleep", "20"])
     with opened(tmp_path) as index:
         index.add(photos)
@@ -144,19 +148,23 @@ def _shuffle(writer: Worker, photos: Path, tmp_path: Path) -> None:
 
 
 def test_reader_keeps_a_mapped_engine_that_was_replaced(photos: Path, tmp_path: Path) -> None:
-    """The old answers until it notices, then the new: never an error in between."""
+    """A snapshot answers as it did, whatever is written meanwhile; after it come the new photos, never an error."""
     work(plan_of(tmp_path, photos))
-    with opened(tmp_path) as reader:
-        old = reader._retrieval._engines()
-        first = reader.search_vectors(ASK, k=99)[0]
-        for n in range(100, 104):
-            drawing.write(photos / f"Wren/{n}.png", drawing.bird(n, 72, 54))
-        work(plan_of(tmp_path, photos))
-        ids = old[0].search(np.ascontiguousarray(ASK), k=99).ids
-        assert len(ids[ids >= 0]) == PHOTOS
-        second = reader.search_vectors(ASK, k=99)[0]
+    with closing(Store.open(tmp_path / "index", backbone())) as store:
+
+        def paths() -> set[str]:
+            return {match.photo.path for match in query.by_vectors(store, ASK, 99, None, None)[0]}
+
+        with store.catalog.snapshot():
+            first = paths()
+            assert len(first) == PHOTOS
+            for n in range(100, 104):
+                drawing.write(photos / f"Wren/{n}.png", drawing.bird(n, 72, 54))
+            work(plan_of(tmp_path, photos))
+            assert paths() == first
+        second = paths()
         assert len(second) == PHOTOS + 4
-        assert {m.photo.path for m in first} < {m.photo.path for m in second}
+        assert first < second
 
 
 def test_index_object_follows_another_writer(photos: Path, tmp_path: Path) -> None:

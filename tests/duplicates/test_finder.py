@@ -85,7 +85,7 @@ def test_every_relation_is_told_and_nothing_else(index: Index) -> None:
 
 
 def test_pairs_keep_their_evidence(index: Index) -> None:
-    report = index.duplicates(("variant",))
+    report = index.duplicates(relations=("variant",))
     assert {pair.relation for pair in report.pairs} == {"variant"}
     direct = [pair for pair in report.pairs if "through" not in pair.evidence]
     assert direct
@@ -96,11 +96,11 @@ def test_pairs_keep_their_evidence(index: Index) -> None:
 
 
 def test_only_what_was_asked_for(index: Index) -> None:
-    report = index.duplicates(("identical",))
+    report = index.duplicates(relations=("identical",))
     assert [pair.relation for pair in report.pairs] == ["identical"]
     assert report.counts["candidates"] == 0
     with pytest.raises(ValueError, match="no relation 'same': there are identical, pixels, variant, burst"):
-        index.duplicates(("same",))
+        index.duplicates(relations=("same",))
 
 
 def test_a_filter_limits_who_takes_part(index: Index, place: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_copy_whose_file_is_gone_vouches_for_nothing(index: Index, place: Path
     report = index.duplicates(against=tmp_path / "card")
     assert (report.pairs, report.counts["known"]) == ((), 0)
     (place / "copy of 1.jpg").unlink()
-    report = index.duplicates(("identical",))
+    report = index.duplicates(relations=("identical",))
     assert (report.pairs, report.counts["unreadable"]) == ((), 1)
 
 

@@ -279,7 +279,7 @@ def test_a_filter_narrows_an_export(index: Index, tmp_path: Path, to: str) -> No
     for label, expected in (("Wren", 2), ("Zaunkönig", 1), ("dodo", 0)):
         path = tmp_path / label
         path.mkdir()
-        assert index.export(path / WRITTEN[to], Filter(label=label), to) == expected
+        assert index.export(path / WRITTEN[to], Filter(label=label), format=to) == expected
         assert count(path / WRITTEN[to], to) == expected
 
 

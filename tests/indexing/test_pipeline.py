@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from birdsearch import AddReport, Filter, Index
 from birdsearch.errors import BackboneError, BackboneUnavailableError, PhotoMissingError
 from birdsearch.indexing import pipeline
 from birdsearch.records import Pixels, Vectors
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.folder import Folder
+from birdsearch.storage.store import Store
 from tests.support.drawing import STORED, bird, exif, turned, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.strange_files import write_strange_files
@@ -244,13 +248,13 @@ def test_asking_for_the_bytes_of_many_copies_is_not_repeated_for_each(
     for number in range(20):
         shutil.copy(photos / "Wren" / "0.jpg", photos / f"{number} copy.jpg")
     asked: list[str] = []
-    ask = index._catalog.paths_with_bytes
+    paths_with_bytes = Catalog.paths_with_bytes
 
-    def counted(sha256: str) -> dict[int, bytes]:
+    def counted(catalog: Catalog, sha256: str) -> dict[int, bytes]:
         asked.append(sha256)
-        return ask(sha256)
+        return paths_with_bytes(catalog, sha256)
 
-    monkeypatch.setattr(index._catalog, "paths_with_bytes", counted)
+    monkeypatch.setattr(Catalog, "paths_with_bytes", counted)
     assert index.add(photos).added == 20
     assert len(asked) <= 3
 
@@ -563,10 +567,10 @@ def test_the_backbone_is_loaded_once_however_many_threads_want_it(
         time.sleep(0.05)
         return made
 
-    index._backbone = None
-    index._identity["source"] = "somewhere"
     monkeypatch.setattr(backbones, "load_backbone", load)
-    assert index.add(photos).added == 6
+    folder = Folder(index.path)
+    with Index(Store(folder, replace(folder.read_identity(), source="somewhere"))) as opened:
+        assert opened.add(photos).added == 6
     assert len(loads) == 1
 
 

@@ -1,6 +1,7 @@
 """Temperature scaling: constructed probabilities whose temperature is known, and indexes of a backbone with classes."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from birdsearch.backbones.classes import Classes, softmax
 from birdsearch.records import Ids, Pixels, Vectors
 from birdsearch.species import calibration
 from birdsearch.species.calibration import cross_fitted, fit_temperature, tempered
+from birdsearch.storage.store import Store
 from tests.support.fake_backbone import FakeBackbone, classifying
 
 
@@ -299,5 +301,6 @@ def test_backbones_without_probabilities_of_stored_vectors(tmp_path: Path, caplo
         assert known.photos
         assert known.backbone_photos is known.backbone_accuracy is known.temperature is None
         classes = Classes(BIRDS, BIRDS, ("species",) * 6, None)
-        assert calibration.temperature(index._catalog, index._retrieval, classes) is None
+    with closing(Store.open(tmp_path / "index")) as store:
+        assert calibration.temperature(store.catalog, store.vectors, classes) is None
         assert "cannot be had from stored vectors" in caplog.text

@@ -16,7 +16,7 @@ from birdsearch.backbones.classes import Classes
 from birdsearch.errors import InputFileError, PhotoUnknownError
 from birdsearch.species import gallery, prediction
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 from tests.support.fake_backbone import FakeBackbone
 
 
@@ -66,7 +66,7 @@ def test_labelled_photos_are_a_classifier(index: Index) -> None:
 def test_photos_are_gathered_once_until_something_changes(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     gathered, real = [], gallery.gather
 
-    def gather(catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> gallery.Gathered:
+    def gather(catalog: Catalog, retrieval: VectorStore, where: Filter | None) -> gallery.Gathered:
         gathered.append(where)
         return real(catalog, retrieval, where)
 

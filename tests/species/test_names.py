@@ -86,9 +86,9 @@ def test_only_labels_count(tmp_path: Path) -> None:
 
 def test_what_is_said_of_names_counts_until_something_else_is_said(index: Index, tmp_path: Path) -> None:
     table = said(tmp_path, "name,species\nmandrin duck,Wood Duck\nTEAL DUCK,\n")
-    generation = index._catalog.get_state("generation")
+    generation = index.generation
     assert index.set_names(table) == 2
-    assert index._catalog.get_state("generation") > generation
+    assert index.generation > generation
     names = known(index)
     assert (names["MANDRIN DUCK"].scientific, names["MANDRIN DUCK"].method) == ("Aix sponsa", "override")
     assert (names["TEAL DUCK"].rank, names["TEAL DUCK"].method) == (None, "override")

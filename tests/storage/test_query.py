@@ -354,9 +354,9 @@ def test_probabilities_from_the_index_are_those_of_the_network(garden: Garden) -
             assert [guess.position for guess in photo.predictions] == [1, 2, 3, 4, 5]
             stored = [guess.probability for guess in photo.predictions]
             assert stored == pytest.approx(np.sort(row)[::-1][:5].tolist(), abs=1e-3)
-        assert index._backbone is None
-        by_vector = index.classify(photos[0], 3)
-        assert index._backbone is None
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("birdsearch.backbones.load_backbone", lambda *_, **__: pytest.fail("loaded the network"))
+            by_vector = index.classify(photos[0], 3)
         by_network = index.classify(photos[0].path, 3)
     assert [guess.class_name for guess in by_vector] == [guess.class_name for guess in by_network]
     assert by_vector[0].probability == pytest.approx(by_network[0].probability, abs=1e-3)

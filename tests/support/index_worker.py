@@ -107,11 +107,11 @@ def look(index: Index, until: Path) -> None:
     rounds = 0
     while not until.exists() or rounds < 3:
         rounds += 1
-        before = index._catalog.get_state("generation")
+        before = index.generation
         photos = index.photos()
         found = index.search_vectors(np.ones((2, FakeBackbone.dim), np.float32), k=10_000)[1]
         count = len(index)
-        if index._catalog.get_state("generation") == before:  # nobody committed meanwhile
+        if index.generation == before:  # nobody committed meanwhile
             assert len(photos) == len(found) == count
         assert len({m.photo.id for m in found}) == len(found), "a photo came twice"
         assert all(a.score >= b.score for a, b in pairwise(found)), "not best first"

@@ -20,6 +20,7 @@ from birdsearch.records import ActionReport, DuplicateGroup, DuplicateReport, Pl
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.tables import metadata
 from birdsearch.storage.folder import Folder
+from birdsearch.storage.store import Store
 from tests.support.drawing import bird, write
 from tests.support.index_worker import backbone
 
@@ -36,6 +37,10 @@ class Library:
     def open(self) -> Index:
         """The index."""
         return birdsearch.open(self.index, backbone=backbone())
+
+    def store(self) -> Store:
+        """What the index holds, for tests of its parts."""
+        return Store.open(self.index, backbone())
 
     def apply(self, plan: Plan, action: str = "trash", **options: Any) -> ActionReport:
         """Carry a plan out under the lock."""

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import Under, slashed
-from birdsearch.records import Failure, Filter, Ids, Photo, Prediction
-from birdsearch.storage.catalog import commits
+from birdsearch.records import Failure, Filter, Ids, Photo, Prediction, shown
+from birdsearch.storage.catalog import commits, removal
 from birdsearch.storage.catalog.commits import AUTHORITY, STORED, Batch, PartRow, roots_of, split_path, update_each
 from birdsearch.storage.catalog.database import Database, chunked
 from birdsearch.storage.catalog.filters import conditions, inside
@@ -284,6 +284,15 @@ class Catalog(Database):
         wanted = sorted({int(photo_id) for photo_id in ids})
         with self.transaction() as connection:
             return {photo.id: photo for photo in self._records(connection, wanted) if photo.id is not None}
+
+    def photo_at(self, path: bytes) -> Photo:
+        """The photo at a path, missing or not. Raises PhotoUnknownError where the catalog has none."""
+        with self.transaction() as connection:
+            found = removal.photo_ids(connection, [path])
+            if path in found:
+                return self._records(connection, [found[path]])[0]
+        name, index = shown(os.fsdecode(path)), shown(str(self.path.parent))
+        raise PhotoUnknownError(f"no photo {name} in {index}: `birdsearch photos` lists the paths, with their ids.")
 
     def photo_ids(self, where: Filter | None = None, limit: int | None = None) -> list[int]:
         """Ids of the visible photos that satisfy the filter, in order of id."""

@@ -1,0 +1,215 @@
+"""Store: what an open index holds. Every question reads through it, every change goes through `writing`."""
+
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from birdsearch.backbones.classes import Classes
+from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError
+from birdsearch.files import sha256_of
+from birdsearch.records import Identity, as_json, shown
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.database import NEWEST
+from birdsearch.storage.folder import FORMAT, Folder
+from birdsearch.storage.vectors import VectorStore
+
+if TYPE_CHECKING:
+    from birdsearch.backbones import Backbone
+
+
+class Store:
+    """An open index: its folder, identity, catalog, vectors and backbone. Any number of threads may read through it."""
+
+    def __init__(
+        self,
+        folder: Folder,
+        identity: Identity,
+        backbone: "Backbone | None" = None,
+        *,
+        runtime: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        self.folder = folder
+        self.identity = identity
+        self.catalog = Catalog(folder.catalog)
+        self.vectors = VectorStore(folder, self.catalog, identity)
+        self._backbone = backbone
+        self._runtime, self._device, self._precision = runtime, device, precision
+        self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        backbone: Any = None,
+        *,
+        runtime: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> Self:
+        """A new, empty index in a folder that does not exist or is empty; see `birdsearch.create`."""
+        from birdsearch.backbones import DEFAULT, load_backbone
+
+        folder = Folder(path)
+        folder.check_free()
+        loaded = load_backbone(backbone or DEFAULT, runtime=runtime, device=device, precision=precision)
+        identity = Identity(
+            format=FORMAT,
+            id=uuid.uuid4().hex,
+            backbone=loaded.identity,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            source=loaded.source,
+        )
+        with folder.writing():
+            folder.check_free()  # another process may have been faster
+            folder.vectors.mkdir(exist_ok=True)
+            folder.classifier.unlink(missing_ok=True)  # what a killed `create` with another backbone may have left
+            if loaded.class_names:
+                folder.write_classes(Classes.of(loaded))
+                identity = replace(identity, classifier_sha256=sha256_of(folder.classifier))
+            with closing(Catalog(folder.catalog)) as catalog:
+                catalog.upgrade()
+                with catalog.transaction() as connection:
+                    catalog.set_state(connection, "identity", as_json(identity))
+            # Last, because its presence is what makes the folder an index.
+            folder.write_identity(identity)
+        return cls(folder, identity, loaded, runtime=runtime, device=device, precision=precision)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        backbone: Any = None,
+        *,
+        runtime: str = "auto",
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> Self:
+        """An index that exists; see `birdsearch.open`. An index of an older birdsearch is migrated."""
+        folder = Folder(path)
+        identity = folder.read_identity()
+        loaded: Backbone | None = None
+        if isinstance(backbone, str | Path):
+            if str(backbone) not in (identity.backbone.name, identity.source):
+                raise _mismatch(folder, identity, str(backbone))
+        elif backbone is not None:
+            from birdsearch.backbones import load_backbone
+
+            loaded = load_backbone(backbone)
+            if loaded.identity != identity.backbone:
+                raise _mismatch(folder, identity, loaded.name)
+        if not folder.catalog.exists():
+            raise IndexDamagedError(
+                f"{shown(str(folder.catalog))} is missing: restore it from a backup, "
+                f"or move {shown(str(folder.path))} away and index again."
+            )
+        store = cls(folder, identity, loaded, runtime=runtime, device=device, precision=precision)
+        try:
+            store._migrate()
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _migrate(self) -> None:
+        """Bring the tables of an older birdsearch up to date."""
+        version = self.catalog.version()
+        if version == NEWEST:
+            return
+        if version is None:
+            where = shown(str(self.folder.path))
+            raise IndexDamagedError(f"the catalog of {where} is empty: restore it from a backup, or index again.")
+        with self.folder.writing():
+            for path in self.folder.path.glob("refinement-*.npz"):  # as it was called before tables 0003
+                path.rename(path.with_name(path.name.replace("refinement-", "whitening-")))
+            self.catalog.upgrade()
+
+    def close(self) -> None:
+        """Give back the files; the index on disk stays as it is."""
+        self.catalog.close()
+
+    # Reading
+
+    @property
+    def backbone(self) -> "Backbone":
+        """The network that made the vectors, loaded and checked at first use, once for all threads.
+
+        Raises BackboneUnavailableError or BackboneMismatchError where it is not available or not the same any more.
+        """
+        with self._loading:
+            if self._backbone is None:
+                self._backbone = self._load_backbone()
+            return self._backbone
+
+    def _load_backbone(self) -> "Backbone":
+        from birdsearch.backbones import load_backbone
+
+        where, source = shown(str(self.folder.path)), self.identity.source
+        if source is None:
+            raise BackboneUnavailableError(
+                f"the index {where} was made with your own backbone {self.identity.backbone.name}: "
+                "open it with birdsearch.open(path, backbone=that_object)."
+            )
+        loaded = load_backbone(source, runtime=self._runtime, device=self._device, precision=self._precision)
+        if loaded.identity != self.identity.backbone:
+            raise BackboneMismatchError(
+                f"{source} is not what the index {where} was made with "
+                "(other weights or other preprocessing): bring the old file back, or make another index."
+            )
+        return loaded
+
+    @cached_property
+    def stored_classes(self) -> Classes | None:
+        """The classes that the index was made with; None where its backbone has none."""
+        return self.folder.read_classes()
+
+    @property
+    def classes(self) -> Classes:
+        """The same. Raises BackboneUnavailableError where the backbone has no classes."""
+        if self.stored_classes is None:
+            raise BackboneUnavailableError(
+                f"{self.identity.backbone.name}, the backbone of this index, knows no classes. "
+                "Make an index with one that classifies: `birdsearch backbones` lists them."
+            )
+        return self.stored_classes
+
+    # Writing
+
+    @contextmanager
+    def writing(self) -> Iterator[Catalog]:
+        """The one write path: lock, remove what a killed writer left, yield, bring the engine up to date.
+
+        Raises IndexLockedError where another process is writing.
+        """
+        with self.folder.writing():
+            self._remove_leftovers()
+            yield self.catalog
+            self.vectors.refresh()
+
+    def _remove_leftovers(self) -> None:
+        """Remove files that the catalog does not list: no commit made them count."""
+        self.vectors.remove_leftovers()
+        self.folder.drop_whitenings(keep=self.catalog.get_state("whitening"))
+        for path in self.folder.unlisted({part.id for part in self.catalog.parts()}):
+            path.unlink()
+
+    def reopen(self, identity: Identity) -> None:
+        """Forget what was read from files that have been written anew."""
+        self.identity = identity
+        self.__dict__.pop("stored_classes", None)
+        self.vectors = VectorStore(self.folder, self.catalog, identity)
+
+
+def _mismatch(folder: Folder, identity: Identity, asked: str) -> BackboneMismatchError:
+    return BackboneMismatchError(
+        f"the index {shown(str(folder.path))} was made with the backbone {identity.backbone.name}, not with {asked}: "
+        "leave the backbone out to use its own, or make another index."
+    )
