@@ -118,7 +118,10 @@ class VectorStore:
     # Search
 
     def search(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours:
-        """The k best region ids of visible photos for each query (q, dim); `only` must name regions of visible ones."""
+        """The k best region ids of visible photos for each query (q, dim); `only` must name regions of visible ones.
+
+        Fewer than k columns where there are fewer rows.
+        """
         state = self._current()
         if state.whitening is not None:
             queries = state.whitening.apply(queries)
@@ -301,11 +304,12 @@ class _State:
         return sum(len(engine) for engine in self.engines)
 
     def search(self, queries: Vectors, k: int, only: Ids | None) -> Neighbours:
-        """The best of all engines; fewer than k columns where there is no row."""
+        """The best of all engines; fewer than k columns where there are fewer rows."""
+        k = min(k, len(self) if only is None else len(only))
         found = Neighbours(
             np.full((len(queries), 0), -1, dtype=np.int64), np.empty((len(queries), 0), dtype=np.float32)
         )
-        for engine in self.engines:
+        for engine in self.engines if k else ():
             found = exact.merge_top_k(found, engine.search(queries, k, only=only), k)
         return found
 
