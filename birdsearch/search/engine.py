@@ -1,7 +1,6 @@
 """Engines: what finds the nearest of many vectors. A new one is a class like `Engine`, named in ENGINES."""
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +45,8 @@ def engine_class(kind: str) -> Callable[[int], Engine]:
     """What makes an empty engine of this kind for rows (n, dim). Raises ValueError for an unknown kind."""
     if kind in ENGINES:
         return ENGINES[kind]
+    from importlib import metadata  # slow to load, for few
+
     for found in metadata.entry_points(group=ENTRY_POINTS, name=kind):
         made: Callable[[int], Engine] = found.load()
         return made
