@@ -1,4 +1,4 @@
-"""Files in, committed photos out: scan, read and decode, embed, write; overlapped, bounded, and counted."""
+"""Files in, committed photos out: ChangeDetector, read and decode, Embedder, Committer; overlapped and counted."""
 
 import logging
 import os
@@ -7,36 +7,48 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-import numpy as np
-
-from birdsearch.errors import BackboneError, PhotoError
-from birdsearch.files import Under
+from birdsearch.errors import PhotoError
+from birdsearch.indexing.committer import Committer
+from birdsearch.indexing.detector import ChangeDetector, Copy, Moved, Unchanged
+from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.labels import Labeller
 from birdsearch.photos import decode, scan
-from birdsearch.records import AddReport, Embedded, Failure, Photo, Prediction, Progress, Vectors
-from birdsearch.storage import parts
-from birdsearch.storage.catalog.catalog import Catalog, KnownFile, fingerprint
-from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
-from birdsearch.storage.parts import PartReader
+from birdsearch.records import AddReport, Failure, Photo, Progress
 from birdsearch.storage.store import Store
 
-if TYPE_CHECKING:
-    from birdsearch.backbones import Backbone
-
-NETWORK_BATCH = 128  # photos that the network sees at a time, at most; fewer where it is slow...
-NETWORK_SECONDS = 3.0  # ...so that progress moves and Ctrl-C is heard; at the end of each batch some cores wait
 AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
-COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
-PREDICTIONS = 5  # stored with every photo
-COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
 
-Seen = scan.FoundFile | scan.Ignored | Failure
+ScanResult = scan.FoundFile | scan.Ignored | Failure
 logger = logging.getLogger("birdsearch")
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def add(
+    store: Store,
+    folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    labels: str | None = None,
+    prune: bool = False,
+    progress: Progress | None = None,
+) -> AddReport:
+    """Index every photo under one or more folders; see `Index.add`."""
+    started = time.monotonic()
+    named = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
+    paths = [os.path.abspath(os.fsencode(folder)) for folder in named]
+    files = scan.scan(paths)  # raises here for a folder that does not exist
+    with store.writing() as catalog:
+        labeller = Labeller(catalog)
+        labeller.choose(paths, labels)
+        for path in paths:
+            catalog.settle_root(path if os.path.isdir(path) else os.path.dirname(path))
+        run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), progress)
+        counts = run.run(paths, files, prune=prune)
+    if (unmatched := labeller.unmatched(paths) if labels is not None else 0) > 0:
+        logger.warning("lines of the CSV that name no photo under these folders: %d", unmatched)
+    return counts.report(time.monotonic() - started)
 
 
 def overlapped(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahead: int) -> Iterator[R]:
@@ -55,41 +67,24 @@ def overlapped(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahea
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """A file whose bytes are known already: it is neither decoded nor embedded."""
+class KnownContent:
+    """A file whose content is known already: it is neither decoded nor embedded."""
 
     photo: Photo  # path, size, mtime_ns, sha256
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A file that is no photo (`stage` "ignored"), cannot be read ("read") or is broken ("decode")."""
+class Rejected:
+    """A file that is not a photo (`stage` "ignored"), cannot be read ("read") or is broken ("decode")."""
 
-    found: scan.FoundFile
+    file: scan.FoundFile
     stage: str
     reason: str
 
     @property
     def photo(self) -> Photo:
         """The file as far as it is known."""
-        return Photo(None, os.fsdecode(self.found.path), size=self.found.size, mtime_ns=self.found.mtime_ns)
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A photo with its vector, waiting for the next commit."""
-
-    photo: Photo
-    vector: Vectors  # (dim,)
-    norm: float
-
-
-@dataclass(slots=True)
-class _Copies:
-    """The photos of the same bytes that an index holds."""
-
-    ids: set[int]
-    gone: deque[tuple[int, bytes]]  # id and path of those whose file is not there any more
+        return Photo(None, os.fsdecode(self.file.path), size=self.file.size, mtime_ns=self.file.mtime_ns)
 
 
 @dataclass(slots=True)
@@ -111,140 +106,75 @@ class Counts:
         return AddReport(**plain, ignored=dict(sorted(self.ignored.items())), failed=failed, seconds=seconds)
 
 
-def add(
-    store: Store,
-    folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    *,
-    labels: str | None = None,
-    prune: bool = False,
-    progress: Progress | None = None,
-) -> AddReport:
-    """Index every photo under one or more folders; see `Index.add`."""
-    started = time.monotonic()
-    given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
-    paths = [os.path.abspath(os.fsencode(folder)) for folder in given]
-    seen = scan.scan(paths)  # raises here for a folder that does not exist
-    with store.writing() as catalog:
-        labeller = Labeller(catalog)
-        labeller.choose(paths, labels)
-        run = AddRun(
-            catalog,
-            store.folder.vectors,
-            lambda: store.backbone,
-            lambda probabilities: store.classes.top(probabilities, PREDICTIONS),
-            labeller,
-            progress,
-        )
-        report = run.run(paths, seen, prune=prune)
-    if (unmatched := labeller.unmatched(paths) if labels is not None else 0) > 0:
-        logger.warning("lines of the CSV that name no photo under these folders: %d", unmatched)
-    return replace(report, seconds=time.monotonic() - started)
-
-
 class AddRun:
-    """One run of `add` over some folders. The caller holds the lock of the index."""
+    """One run of `add`: takes each file through the stages and counts what became of it."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        vectors_folder: Path,
-        backbone: "Callable[[], Backbone]",  # called when the first photo needs the network
-        predict: Callable[[Vectors], list[tuple[Prediction, ...]]],
-        labeller: Labeller,
-        progress: Progress | None,
-    ) -> None:
-        self._catalog = catalog
-        self._vectors_folder = vectors_folder
-        self._backbone = backbone
-        self._predict = predict
-        self._progress = progress
+    def __init__(self, store: Store, labeller: Labeller, detector: ChangeDetector, progress: Progress | None) -> None:
+        self._store = store
         self._labels = labeller
+        self._detector = detector
+        self._progress = progress
+        self._committer = Committer(store.catalog, store.folder.vectors, labeller)
+        self._embedder: Embedder | None = None  # loads the network: made when the first photo needs it
+        self._copies: list[Photo] = []  # that get the vector of a photo of the same content
         self._counts = Counts()
-        self._known: dict[bytes, KnownFile] = {}
-        self._seen: set[int] = set()  # ids of photos whose file was found
-        self._met: set[bytes] = set()  # paths that failed before and were found again
-        self._fingerprints: set[int] = set()  # of all bytes that are known
-        self._waiting: list[decode.Decoded] = []  # decoded, not embedded yet
-        self._pending: list[_Pending] = []  # embedded, not committed yet
-        self._twins: list[Photo] = []
-        self._batch = Batch()  # what needs no vector
-        self._moved: set[int] = set()
-        self._copies: dict[str, _Copies] = {}  # sha256 -> what the index held of these bytes when first asked
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="birdsearch-write")
-        self._commit: Future[None] | None = None
-        self._last_commit = time.monotonic()
-        self._embedded_any = False
-        self._network_batch = min(16, NETWORK_BATCH)  # photos; adapts to the network
-        self._made_by = "copy"  # what made the vectors of this run
 
-    def run(self, folders: Sequence[bytes], seen: Iterable[Seen], *, prune: bool) -> AddReport:
-        """Index every file that a scan of the folders has seen; returns what became of each."""
-        started = time.monotonic()
-        for folder in folders:
-            self._catalog.settle_root(folder if os.path.isdir(folder) else os.path.dirname(folder))
-        self._next_photo, self._next_region = self._catalog.next_ids()
-        self._next_part = self._catalog.next_part()
-        self._embedded_any = self._next_part > 1  # the backbone has worked for this index before
-        self._known = self._catalog.known_files(folders)
+    def run(self, folders: Sequence[bytes], files: Iterable[ScanResult], *, prune: bool) -> Counts:
+        """Index every file that a scan of the folders found; returns what became of each."""
         try:
-            to_read, unreached = self._judge(seen)
+            to_read, unreachable = self._compare(files)
             if to_read:
-                self._fingerprints = self._catalog.fingerprints()
+                self._detector.read_contents()
                 self._read_all(to_read)
             self._flush()
-            self._judge_missing(unreached, prune)
+            self._hide_missing(unreachable, prune)
             self._flush()
-            self._wait()
-            self._batch.labels = self._labels.refresh(list(folders))
+            self._committer.wait()
+            self._committer.batch.labels = self._labels.refresh(list(folders))
             self._flush()
-            self._wait()
+            self._committer.wait()
         except (KeyboardInterrupt, SystemExit):
             self._keep_what_is_embedded()
             raise
         finally:
-            self._writer.shutdown(wait=True)
-        return self._counts.report(time.monotonic() - started)
+            self._committer.close()
+        return self._counts
 
     def _keep_what_is_embedded(self) -> None:
         """An orderly stop commits what the network has seen already."""
-        self._waiting.clear()
-        self._twins.clear()
+        if self._embedder is not None:
+            self._embedder.clear()
+        self._copies.clear()
         self._flush()
-        self._wait()
+        self._committer.wait()
 
     # Scan
 
-    def _judge(self, found: Iterable[Seen]) -> tuple[list[scan.FoundFile], list[bytes]]:
+    def _compare(self, files: Iterable[ScanResult]) -> tuple[list[scan.FoundFile], list[bytes]]:
         """Judge by size and time alone; returns the files to be read and the folders that could not be."""
         to_read: list[scan.FoundFile] = []
-        unreached: list[bytes] = []
-        for number, seen in enumerate(found):
+        unreachable: list[bytes] = []
+        for number, file in enumerate(files):
             if self._progress and number % 1000 == 0:
                 self._progress("scan", number, None, "")
-            if isinstance(seen, scan.FoundFile):
-                if not self._is_unchanged(seen):
-                    to_read.append(seen)
-            elif isinstance(seen, Failure):
-                self._refuse(os.fsencode(seen.path), (None, None), seen)
-                unreached.append(os.fsencode(seen.path))
-            else:
-                self._ignore(os.fsencode(seen.path), seen.reason)
-        return to_read, unreached
+            if isinstance(file, Failure):
+                self._fail(file, None, None)
+                unreachable.append(os.fsencode(file.path))
+            elif isinstance(file, scan.Ignored):
+                self._ignore(os.fsencode(file.path), file.reason)
+            elif not self._is_unchanged(file):
+                to_read.append(file)
+        return to_read, unreachable
 
-    def _is_unchanged(self, found: scan.FoundFile) -> bool:
-        known = self._known.get(found.path)
-        if known is None or (known.size, known.mtime_ns) != (found.size, found.mtime_ns):
-            return False
-        if known.photo_id is not None:
-            self._seen.add(known.photo_id)
-        if known.failure is not None:
-            self._met.add(found.path)
-            self._counts.failed.append(known.failure)
-        else:
+    def _is_unchanged(self, file: scan.FoundFile) -> bool:
+        before = self._detector.by_state(file)
+        if isinstance(before, Failure):
+            self._counts.failed.append(before)
+        elif before is not None:
             self._counts.unchanged += 1
-            if known.missing:
-                self._batch.updates.append({"_id": known.photo_id, "missing": False})
-        return True
+            if before.was_missing:
+                self._committer.batch.updates.append({"_id": before.photo_id, "missing": False})
+        return before is not None
 
     # Read, decode, embed
 
@@ -254,230 +184,142 @@ class AddRun:
             self._take(outcome)
             if self._progress:
                 self._progress("index", number, len(to_read), outcome.photo.path)
-            full = len(self._pending) + len(self._waiting) + len(self._twins) >= COMMIT_PHOTOS
-            if full or time.monotonic() - self._last_commit > COMMIT_SECONDS:
+            waiting = 0 if self._embedder is None else len(self._embedder)
+            if self._committer.is_due(len(self._committer.photos) + waiting + len(self._copies)):
                 self._flush()
 
-    def _prepare(self, found: scan.FoundFile) -> "decode.Decoded | Twin | Refused":
-        """Runs in a thread: the file's bytes, and its pixels where the bytes are new."""
+    def _prepare(self, found: scan.FoundFile) -> decode.Decoded | KnownContent | Rejected:
+        """Runs in a thread: the file's bytes, and its pixels where its content is new."""
         try:
             file = scan.read(found)
         except scan.NotAPhotoError as error:
-            return Refused(found, "ignored", error.reason)
+            return Rejected(found, "ignored", error.reason)
         except PhotoError as error:
-            return Refused(found, "read", str(error))
+            return Rejected(found, "read", str(error))
         assert file.photo.sha256 is not None  # read has just computed it
-        if fingerprint(file.photo.sha256) in self._fingerprints:
-            return Twin(file.photo)
+        if self._detector.is_known(file.photo.sha256):
+            return KnownContent(file.photo)
         try:
-            return decode.decode(file.data, file.photo, self._backbone().input_size)
+            return decode.decode(file.data, file.photo, self._store.backbone.input_size, file.format)
         except scan.NotAPhotoError as error:
-            return Refused(found, "ignored", error.reason)
+            return Rejected(found, "ignored", error.reason)
         except PhotoError as error:
-            return Refused(found, "decode", str(error))
+            return Rejected(found, "decode", str(error))
 
-    def _take(self, outcome: "decode.Decoded | Twin | Refused") -> None:
+    def _take(self, outcome: decode.Decoded | KnownContent | Rejected) -> None:
         path = os.fsencode(outcome.photo.path)
-        if isinstance(outcome, Refused):
+        if isinstance(outcome, Rejected):
             if outcome.stage == "ignored":
                 self._ignore(path, outcome.reason)
                 return
             # What could not be read today (permission, a disk that is away) is tried again tomorrow.
-            state = (outcome.found.size, outcome.found.mtime_ns) if outcome.stage == "decode" else (None, None)
-            self._refuse(path, state, Failure(outcome.photo.path, outcome.stage, outcome.reason))
+            state = (outcome.file.size, outcome.file.mtime_ns) if outcome.stage == "decode" else (None, None)
+            self._fail(Failure(outcome.photo.path, outcome.stage, outcome.reason), *state)
             return
-        known = self._known.get(path)
-        if known is not None and known.photo_id is not None:
-            self._seen.add(known.photo_id)
-        if known is not None and known.failure is not None:
-            self._batch.recovered.append(outcome.photo.path)
+        self._detector.met(path)
+        if self._detector.had_failed(path):
+            self._committer.batch.recovered.append(outcome.photo.path)
         assert outcome.photo.sha256 is not None  # read and decode fill it
-        mark = fingerprint(outcome.photo.sha256)
-        if isinstance(outcome, Twin) or mark in self._fingerprints:
-            self._take_twin(outcome.photo, known)
+        if isinstance(outcome, KnownContent) or self._detector.is_known(outcome.photo.sha256):
+            self._take_known(outcome.photo)
             return
-        self._fingerprints.add(mark)
-        self._waiting.append(outcome)
-        if len(self._waiting) >= self._network_batch:
-            self._embed_waiting()
+        self._detector.learn(outcome.photo.sha256)
+        if self._embedder is None:
+            proven = not self._committer.first_part
+            self._embedder = Embedder(self._store.backbone, self._store.stored_classes, proven)
+        self._take_embedded(self._embedder.add(outcome))
 
-    def _take_twin(self, photo: Photo, known: KnownFile | None) -> None:
-        """Bytes that are known: the same file touched, a file that moved, or a second copy."""
-        assert photo.sha256 is not None  # set by read
-        copies = self._copies.get(photo.sha256)
-        if copies is None:
-            same = self._catalog.paths_with_bytes(photo.sha256)
-            gone = deque((photo_id, path) for photo_id, path in same.items() if not os.path.lexists(path))
-            copies = self._copies[photo.sha256] = _Copies(set(same), gone)
-        here = known.photo_id if known is not None else None
-        state = {"size": photo.size, "mtime_ns": photo.mtime_ns, "missing": False}
-        if here in copies.ids:
-            self._batch.updates.append({"_id": here, **state})
+    def _take_known(self, photo: Photo) -> None:
+        state: dict[str, int | bool] = {"size": photo.size, "mtime_ns": photo.mtime_ns, "missing": False}
+        what = self._detector.by_content(photo)
+        if isinstance(what, Unchanged):
+            self._committer.batch.updates.append({"_id": what.photo_id, **state})
             self._counts.unchanged += 1
-        elif here is None and copies.gone:
-            self._move(*copies.gone.popleft(), os.fsencode(photo.path), state)
-        else:
-            self._twins.append(photo)
+        elif isinstance(what, Moved):
+            self._move(what, os.fsencode(photo.path), state)
+        elif isinstance(what, Copy):
+            self._copies.append(photo)
 
-    def _move(self, photo_id: int, old: bytes, new: bytes, state: dict[str, int | bool]) -> None:
-        self._moved.add(photo_id)
-        self._wait()  # labels are written at once, and a catalog takes one writer at a time
-        self._labels.follow(old, new)
-        root_id, relative = self._catalog.split(new)
-        self._batch.updates.append({"_id": photo_id, "root_id": root_id, "relative": relative, **state})
-        if (label := self._labels.of(new)) is not None:
-            self._batch.labels[photo_id] = label
+    def _move(self, moved: Moved, path: bytes, state: dict[str, int | bool]) -> None:
+        self._committer.wait()  # labels are written at once, and a catalog takes one writer at a time
+        self._labels.follow(moved.old_path, path)
+        root_id, relative = self._store.catalog.split(path)
+        batch = self._committer.batch
+        batch.updates.append({"_id": moved.photo_id, "root_id": root_id, "relative": relative, **state})
+        if (label := self._labels.of(path)) is not None:
+            batch.labels[moved.photo_id] = label
         self._counts.moved += 1
 
-    def _embed_waiting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for decoded, embedded in self._embedded(waiting):
-            photo = decoded.photo
-            if embedded.probabilities is not None:
-                photo = replace(photo, predictions=self._predict(embedded.probabilities)[0])
-            self._pending.append(_Pending(photo, embedded.vectors[0], float(embedded.norms[0])))
-
-    def _embedded(self, batch: list[decode.Decoded]) -> Iterator[tuple[decode.Decoded, Embedded]]:
-        """Each photo with its own row; one that the network cannot take becomes a failure of its own."""
-        if not batch:
-            return
-        backbone, began = self._backbone(), time.monotonic()
-        try:
-            whole = backbone.embed_pixels(np.stack([decoded.pixels for decoded in batch]))
-        except BackboneError as error:
-            yield from self._embedded_singly(batch, error)
-            return
-        self._embedded_any, self._made_by = True, backbone.made_by
-        if len(batch) >= self._network_batch:
-            wanted = int(NETWORK_SECONDS * len(batch) / (time.monotonic() - began + 1e-6))
-            wanted = min(wanted, 2 * self._network_batch) // 4 * 4  # what streams of a processor can share evenly
-            self._network_batch = min(NETWORK_BATCH, max(4, wanted))
-        for row, decoded in enumerate(batch):
-            probabilities = None if whole.probabilities is None else whole.probabilities[row : row + 1]
-            yield decoded, Embedded(whole.vectors[row : row + 1], whole.norms[row : row + 1], probabilities)
-
-    def _embedded_singly(
-        self, batch: list[decode.Decoded], error: BackboneError
-    ) -> Iterator[tuple[decode.Decoded, Embedded]]:
-        refused: list[tuple[Photo, str]] = []
-        for decoded in batch:
-            try:
-                single = self._backbone().embed_pixels(decoded.pixels[None])
-            except BackboneError as why:
-                refused.append((decoded.photo, str(why)))
+    def _take_embedded(self, results: Iterable[EmbeddedPhoto | NotEmbedded]) -> None:
+        for result in results:
+            photo = result.photo
+            if isinstance(result, NotEmbedded):
+                self._fail(Failure(photo.path, "embed", result.reason), photo.size, photo.mtime_ns)
             else:
-                self._embedded_any, self._made_by = True, self._backbone().made_by
-                yield decoded, single
-        if not self._embedded_any:
-            raise error  # it took none of the very first photos: the backbone is broken, not the photos
-        for photo, reason in refused:
-            state = (photo.size, photo.mtime_ns)
-            self._refuse(os.fsencode(photo.path), state, Failure(photo.path, "embed", reason))
+                self._committer.provenance = self._store.backbone.provenance
+                photo = replace(photo, id=self._detector.photo_id(os.fsencode(photo.path)))
+                self._committer.photos.append(replace(result, photo=photo))
 
-    # Refusals
+    # What is not indexed
 
     def _ignore(self, path: bytes, reason: str) -> None:
         self._counts.ignored[reason] += 1
-        known = self._known.get(path)
-        if known is not None and known.failure is not None:
-            self._batch.recovered.append(os.fsdecode(path))
+        if self._detector.had_failed(path):
+            self._committer.batch.recovered.append(os.fsdecode(path))
 
-    def _refuse(self, path: bytes, state: tuple[int | None, int | None], failure: Failure) -> None:
+    def _fail(self, failure: Failure, size: int | None, mtime_ns: int | None) -> None:
+        """Count a failure; with the file's size and time it is not tried again before they change."""
+        path = os.fsencode(failure.path)
         self._counts.failed.append(failure)
-        self._met.add(path)
-        known = self._known.get(path)
-        if known is not None and known.photo_id is not None:
+        self._detector.met(path, failed=True)
+        if (photo_id := self._detector.photo_id(path)) is not None:
             # The photo that was here is no longer what the file shows: hidden, and counted as this failure.
-            self._seen.add(known.photo_id)
-            self._batch.updates.append({"_id": known.photo_id, "missing": True})
-        # Last: once the failure is committed nothing looks at the file again, so Ctrl-C must not come in between.
-        self._batch.failed.append((state, failure))
+            self._committer.batch.updates.append({"_id": photo_id, "missing": True})
+        # Last: once the failure is committed the file is not read again, so Ctrl-C must not come in between.
+        self._committer.batch.failed.append(((size, mtime_ns), failure))
 
-    def _judge_missing(self, unreached: list[bytes], prune: bool) -> None:
+    def _hide_missing(self, unreachable: list[bytes], prune: bool) -> None:
         """Photos and failures under the named folders whose file is not there any more."""
-        untold = Under(unreached)  # nothing is known of what lies below a folder that cannot be listed
-        gone = [(path, known) for path, known in self._known.items() if path not in untold]
-        self._batch.recovered += [os.fsdecode(path) for path, known in gone if known.failure and path not in self._met]
-        found = self._seen | self._moved
-        missing = [k.photo_id for _, k in gone if k.photo_id is not None and k.photo_id not in found]
+        self._committer.batch.recovered += self._detector.resolved_failures(unreachable)
+        missing = self._detector.missing(unreachable)
         self._counts.missing = len(missing)
         if prune:
-            self._wait()
-            self._catalog.remove(missing)
+            self._committer.wait()
+            self._store.catalog.remove(missing)
         else:
-            self._batch.updates += [{"_id": photo_id, "missing": True} for photo_id in missing]
+            self._committer.batch.updates += [{"_id": photo_id, "missing": True} for photo_id in missing]
 
-    # Write
+    # Commit
 
     def _flush(self) -> None:
-        """Hand everything that is embedded to the thread that commits; at most one commit is under way."""
+        """Commit everything that was read so far."""
         self._embed_waiting()
-        self._wait()
-        twins = self._resolved_twins()
+        self._committer.wait()
+        copies = self._resolved_copies()
         self._embed_waiting()
-        pending = self._pending + twins
-        batch, self._batch, self._pending = self._batch, Batch(), []
-        self._last_commit = time.monotonic()
-        part = self._filled(batch, pending) if pending else None
-        if part is not None or batch != Batch():
-            self._commit = self._writer.submit(self._write, batch, part)
+        self._committer.photos += copies
+        added, changed = self._committer.commit()
+        self._counts.added += added
+        self._counts.changed += changed
 
-    def _resolved_twins(self) -> list[_Pending]:
-        """Give every twin the vector of a photo with the same bytes, in this batch or in the catalog."""
-        here = {pending.photo.sha256: pending for pending in self._pending}
-        stored = PartReader(self._vectors_folder)
-        resolved = []
-        twins, self._twins = self._twins, []
-        asked = {photo.sha256 for photo in twins if photo.sha256} - set(here)
-        held = [copy for sha256 in asked if (copy := self._catalog.stored_copy(sha256)) is not None]
-        for copy in sorted(held, key=lambda copy: (copy.part_id, copy.row)):  # so that each part is read once
-            here[copy.photo.sha256] = _Pending(copy.photo, *stored.row(copy.part_id, copy.row))
-        for photo in twins:
+    def _embed_waiting(self) -> None:
+        if self._embedder is not None:
+            self._take_embedded(self._embedder.flush())
+
+    def _resolved_copies(self) -> list[EmbeddedPhoto]:
+        """Give every copy the vector of a photo with the same content, in this batch or in the catalog."""
+        copies, self._copies = self._copies, []
+        here = {embedded.photo.sha256 or "": embedded for embedded in self._committer.photos}
+        here |= self._committer.stored(list({photo.sha256 for photo in copies if photo.sha256} - set(here)))
+        resolved: list[EmbeddedPhoto] = []
+        for photo in copies:
             assert photo.sha256 is not None  # set by read
-            if (twin := here.get(photo.sha256)) is None:
-                # Its twin could not be embedded, or has shown something else since an earlier commit of this run.
-                self._fingerprints.discard(fingerprint(photo.sha256))
+            if (original := here.get(photo.sha256)) is None:
+                # It could not be embedded, or has shown something else since an earlier commit of this run.
+                self._detector.forget(photo.sha256)
                 self._take(self._prepare(scan.FoundFile(os.fsencode(photo.path), photo.size, photo.mtime_ns)))
                 continue
-            own = replace(twin.photo, id=None, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
-            resolved.append(_Pending(own, twin.vector, twin.norm))
+            own_id = self._detector.photo_id(os.fsencode(photo.path))
+            own = replace(original.photo, id=own_id, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
+            resolved.append(replace(original, photo=own))
         return resolved
-
-    def _filled(self, batch: Batch, pending: list[_Pending]) -> parts.Part:
-        """Give ids to the photos of a batch and lay their vectors into a part."""
-        for item in pending:
-            path = os.fsencode(item.photo.path)
-            known = self._known.get(path)
-            photo_id = known.photo_id if known is not None else None
-            if photo_id is None:
-                photo_id, self._next_photo = self._next_photo, self._next_photo + 1
-                self._counts.added += 1
-            else:
-                self._counts.changed += 1
-            entry = Entry(
-                photo=replace(item.photo, id=photo_id, label=None, species=None, species_source=None),
-                known=known is not None and known.photo_id is not None,
-                region_id=self._next_region,
-                label=self._labels.of(path),
-            )
-            self._next_region += 1
-            batch.entries.append(entry)
-        return parts.Part(
-            np.array([entry.region_id for entry in batch.entries], dtype=np.int64),
-            np.stack([item.vector for item in pending]),
-            np.array([item.norm for item in pending], dtype=np.float32),
-        )
-
-    def _write(self, batch: Batch, part: parts.Part | None) -> None:
-        """Runs in the writing thread: first the part, then the commit that makes it count."""
-        if part is not None:
-            sha256 = parts.write(parts.file_of(self._vectors_folder, self._next_part), part)
-            batch.part = PartRow(self._next_part, len(part.norms), sha256, self._made_by)
-            self._next_part += 1
-        self._catalog.commit(batch)
-
-    def _wait(self) -> None:
-        """Until the commit under way is done; raises what went wrong in it."""
-        if self._commit is not None:
-            commit, self._commit = self._commit, None
-            commit.result()

@@ -100,6 +100,7 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
     done = restore_identity(folder)
     store.reopen(folder.read_identity())
     with store.writing():
+        damaged = any(engine_problems(folder, catalog))
         done += drop_damaged_parts(folder, catalog, store.identity.backbone.dim)
         if _classes_problem(folder, store.identity) is not None:
             write_classes_again(store)
@@ -108,20 +109,16 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
             done.append(optimize.refit(folder, catalog, store.vectors))
         if count := catalog.settle():
             done.append(f"worked out the species of {count} photos again")
-        engine = vectors.engine_file(catalog)
-        if damaged := any(engine_problems(folder, catalog)):
+        if damaged:
             store.vectors.forget_engine()
-    store.reopen(store.identity)
+        if store.vectors.refresh():
+            done.append("built the engine anew")
     lost = [photo.path for photo in catalog.photos_without_region()]
     here = [path for path in lost if os.path.exists(path)]
     if here:
         done.append(f"embedded {embed(here).changed} photos again")
     if away := len(lost) - len(here):
         done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
-    with store.writing():
-        pass  # brings the engine up to date where there was nothing to embed
-    if damaged or vectors.engine_file(catalog) != engine:
-        done.append("built the engine anew")
     return done
 
 

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -36,23 +37,40 @@ NAMES = ("fresh", "changed", "relabelled", "moved", "pruned", "removed", "repair
 SEED = 20261
 
 # Where the state on disk changes: a kill is tried in every line of these.
-WRITING = ["create", "_clear", "writing", "_sign", "_tidy", "durable", "write_durably", "write", "transaction"]
-WRITING += [
-    "upgrade",
-    "keep",
-    "named_by_content",
-    "remove_leftovers",
-    "refresh",
-    "remove",
-    "settle_root",
-    "set_label_sources",
-    "commit",
-    "drop_part",
+WRITING = [
+    "create",
+    "_remove_leftovers",
+    "writing",
+    "_sign",
+    "_tidy",
+    "durable",
+    "write_durably",
+    "write",
+    "transaction",
 ]
-WRITING += ["import_rows", "sync_folder"]
+WRITING += ["upgrade", "keep", "named_by_content", "remove_leftovers", "refresh", "forget_engine"]
+WRITING += ["remove", "settle_root", "set_label_sources", "commit", "drop_part"]
+WRITING += ["import_rows", "sync_folder", "transaction"]
 # Where the state in memory changes: an interrupt is tried in every line of these.
-RUNNING = ["run", "_read_all", "_take", "_take_twin", "_move", "_embed_waiting", "_embedded", "_refuse", "_ignore"]
-RUNNING += ["_judge_missing", "_flush", "_resolved_twins", "_filled", "_wait", "follow", "refresh", "keep"]
+RUNNING = [
+    "run",
+    "_compare",
+    "_read_all",
+    "_take",
+    "_take_known",
+    "_move",
+    "_take_embedded",
+    "_embed",
+    "_fail",
+    "_ignore",
+]
+RUNNING += ["_hide_missing", "_flush", "_resolved_copies", "_part", "_entry", "commit", "wait", "follow", "refresh"]
+RUNNING += ["by_state", "by_content", "missing", "keep", "_ignore"]
+
+
+def test_every_function_that_is_stopped_in_exists() -> None:
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "birdsearch").rglob("*.py"))
+    assert [name for name in {*WRITING, *RUNNING} if not re.search(rf"def {name}\b", source)] == []
 
 
 class Worker:
@@ -382,9 +400,9 @@ def until(what: Callable[[], bool], seconds: float = 120) -> None:
 def _tool(index: Path, photos: Path) -> subprocess.Popen[bytes]:
     """`birdsearch index` with the built-in backbone, slowed down."""
     code = (
-        "import sys, time; from birdsearch.indexing import pipeline; from birdsearch.cli import main\n"
-        "pipeline.NETWORK_BATCH, pipeline.COMMIT_PHOTOS, real = 2, 4, pipeline.AddRun._embed_waiting\n"
-        "pipeline.AddRun._embed_waiting = lambda self: (time.sleep(0.3), real(self))[1]\n"
+        "import sys, time; from birdsearch.indexing import committer, embedder; from birdsearch.cli import main\n"
+        "embedder.NETWORK_BATCH, committer.COMMIT_PHOTOS, real = 2, 4, embedder.Embedder.flush\n"
+        "embedder.Embedder.flush = lambda self: (time.sleep(0.3), real(self))[1]\n"
         "sys.argv[0] = 'birdsearch'; main()"
     )
     arguments = ["index", str(photos), "--index", str(index), "--labels", "folder", "--runtime", "torch"]

@@ -12,7 +12,7 @@ from PIL import Image
 import birdsearch
 from birdsearch import AddReport, Filter, Index
 from birdsearch.errors import BackboneError, BackboneUnavailableError, PhotoMissingError
-from birdsearch.indexing import pipeline
+from birdsearch.indexing import committer, embedder
 from birdsearch.records import Pixels, Vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
@@ -130,6 +130,7 @@ def test_every_strange_file_ends_in_exactly_one_count(tmp_path: Path, index: Ind
     assert index.verify().ok
 
 
+@pytest.mark.network
 def test_orientations_of_one_photo_are_the_same_photo(tmp_path: Path) -> None:
     picture = bird(11, 400, 300)
     for orientation in STORED:
@@ -225,7 +226,7 @@ def test_missing_folder_changes_nothing(photos: Path, index: Index) -> None:
 def test_ten_copies_of_one_file_share_one_embedding(
     photos: Path, index: Index, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "COMMIT_PHOTOS", 3)
+    monkeypatch.setattr(committer, "COMMIT_PHOTOS", 3)
     source = photos / "Wren" / "0.jpg"
     for number in range(10):
         shutil.copy(source, photos / f"copy {number}.jpg")
@@ -291,7 +292,7 @@ def test_two_files_that_swap_names_are_changed_without_the_network(
     photos: Path, index: Index, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch, commit_photos: int
 ) -> None:
     index.add(photos, labels="folder")
-    monkeypatch.setattr(pipeline, "COMMIT_PHOTOS", commit_photos)
+    monkeypatch.setattr(committer, "COMMIT_PHOTOS", commit_photos)
     a, b = photos / "Wren" / "0.jpg", photos / "Robin" / "5.jpg"
     a.rename(photos / "aside")
     b.rename(a)
@@ -308,7 +309,7 @@ def test_renumbered_files_are_all_found_again(
     for number in range(8):
         write(photos / f"img{number}.jpg", bird(20 + number, 80, 60))
     index.add(photos)
-    monkeypatch.setattr(pipeline, "COMMIT_PHOTOS", 2)
+    monkeypatch.setattr(committer, "COMMIT_PHOTOS", 2)
     for number in reversed(range(8)):
         (photos / f"img{number}.jpg").rename(photos / f"img{number + 1}.jpg")
     write(photos / "img0.jpg", bird(99, 80, 60))
@@ -507,7 +508,7 @@ def test_removed_photos_are_gone_for_good_and_the_files_stay(photos: Path, index
 def test_an_interrupted_run_keeps_what_was_embedded(
     photos: Path, index: Index, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "NETWORK_BATCH", 2)
+    monkeypatch.setattr(embedder, "NETWORK_BATCH", 2)
 
     def stop(stage: str, done: int, _total: int | None, _path: str) -> None:
         if stage == "index" and done == 5:

@@ -1,0 +1,118 @@
+"""Committer: embedded photos and changes in, one Parquet part and one transaction out, in a thread of its own."""
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from birdsearch.indexing.embedder import EmbeddedPhoto
+from birdsearch.indexing.labels import Labeller
+from birdsearch.records import Photo
+from birdsearch.storage import parts
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
+
+COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
+COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
+
+
+class Committer:
+    """Collects what one commit brings and writes it; at most one commit is under way. The caller holds the lock."""
+
+    def __init__(self, catalog: Catalog, vectors_folder: Path, labeller: Labeller) -> None:
+        self.batch = Batch()  # what needs no vector
+        self.photos: list[EmbeddedPhoto] = []
+        self.provenance = "copy"  # what made the vectors of this run
+        self._catalog = catalog
+        self._folder = vectors_folder
+        self._labels = labeller
+        self._ids = _Ids(catalog)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="birdsearch-write")
+        self._commit: Future[None] | None = None
+        self._last_commit = time.monotonic()
+
+    @property
+    def first_part(self) -> bool:
+        """Whether the index has no part yet."""
+        return self._ids.part == 1
+
+    def is_due(self, photos: int) -> bool:
+        """Whether it is time to commit, with so many photos on their way."""
+        return photos >= COMMIT_PHOTOS or time.monotonic() - self._last_commit > COMMIT_SECONDS
+
+    def commit(self) -> tuple[int, int]:
+        """Hand all that was collected to the writing thread; returns how many photos are new and how many changed."""
+        self.wait()
+        batch, photos = self.batch, self.photos
+        self.batch, self.photos = Batch(), []
+        self._last_commit = time.monotonic()
+        part = self._part(batch, photos) if photos else None
+        if part is not None or batch != Batch():
+            self._commit = self._thread.submit(self._write, batch, part)
+        changed = sum(entry.known for entry in batch.entries)
+        return len(batch.entries) - changed, changed
+
+    def wait(self) -> None:
+        """Until the commit under way is done; raises what went wrong in it."""
+        if self._commit is not None:
+            commit, self._commit = self._commit, None
+            commit.result()
+
+    def close(self) -> None:
+        """Wait for the writing thread to end."""
+        self._thread.shutdown(wait=True)
+
+    def stored(self, sha256s: Sequence[str]) -> dict[str, EmbeddedPhoto]:
+        """Content -> a committed photo that has it, with its vector; contents without one are left out."""
+        copies = [copy for sha256 in sha256s if (copy := self._catalog.stored_copy(sha256)) is not None]
+        reader, held = parts.PartReader(self._folder), {}
+        for copy in sorted(copies, key=lambda copy: (copy.part_id, copy.row)):  # so that each part is read once
+            held[copy.photo.sha256 or ""] = EmbeddedPhoto(copy.photo, *reader.row(copy.part_id, copy.row))
+        return held
+
+    def _part(self, batch: Batch, photos: Sequence[EmbeddedPhoto]) -> parts.Part:
+        """Give ids to the photos of a batch and lay their vectors into a part."""
+        batch.entries += [self._entry(embedded.photo) for embedded in photos]
+        return parts.Part(
+            np.array([entry.region_id for entry in batch.entries], dtype=np.int64),
+            np.stack([embedded.vector for embedded in photos]),
+            np.array([embedded.norm for embedded in photos], dtype=np.float32),
+        )
+
+    def _entry(self, photo: Photo) -> Entry:
+        known = photo.id is not None
+        photo_id = photo.id if photo.id is not None else self._ids.next_photo()
+        photo = replace(photo, id=photo_id, label=None, species=None, species_source=None)
+        return Entry(photo, known, self._ids.next_region(), self._labels.of(os.fsencode(photo.path)))
+
+    def _write(self, batch: Batch, part: parts.Part | None) -> None:
+        """Runs in the writing thread: first the part, then the commit that makes it count."""
+        if part is not None:
+            number = self._ids.next_part()
+            sha256 = parts.write(parts.file_of(self._folder, number), part)
+            batch.part = PartRow(number, len(part.norms), sha256, self.provenance)
+        self._catalog.commit(batch)
+
+
+class _Ids:
+    """The next free ids; none is ever used twice."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.photo, self.region = catalog.next_ids()
+        self.part = catalog.next_part()
+
+    def next_photo(self) -> int:
+        self.photo += 1
+        return self.photo - 1
+
+    def next_region(self) -> int:
+        self.region += 1
+        return self.region - 1
+
+    def next_part(self) -> int:
+        self.part += 1
+        return self.part - 1

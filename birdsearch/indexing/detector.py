@@ -1,0 +1,138 @@
+"""ChangeDetector: what each file of a scan is against the catalog, by size and time, then by content."""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from birdsearch.files import Under
+from birdsearch.photos.scan import FoundFile
+from birdsearch.records import Failure, Photo
+from birdsearch.storage.catalog.catalog import Catalog, KnownFile, fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """A photo of the index whose file has the same content as before."""
+
+    photo_id: int
+    was_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A photo of the index whose file lies at another path now."""
+
+    photo_id: int
+    old_path: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Another file with the content of a photo that is known: it is neither decoded nor embedded."""
+
+    photo: Photo  # path, size, mtime_ns, sha256
+
+
+@dataclass(slots=True)
+class _Holders:
+    """The photos of one content that the index holds."""
+
+    ids: set[int]
+    gone: deque[tuple[int, bytes]]  # id and path of those whose file is not there any more
+
+
+@dataclass(slots=True)
+class ChangeDetector:
+    """Compares files with what the catalog knows of them, and remembers which of its photos and failures it met."""
+
+    catalog: Catalog
+    known: dict[bytes, KnownFile]  # every file under the named folders that the catalog knows
+    _sha256_prefixes: set[int] = field(default_factory=set)  # of all content that is known
+    _found_ids: set[int] = field(default_factory=set)  # of photos whose file was found, here or moved
+    _failed_again: set[bytes] = field(default_factory=set)  # paths that failed before and were found again
+    _holders: dict[str, _Holders] = field(default_factory=dict)  # sha256 -> who held this content when first needed
+
+    @classmethod
+    def of(cls, catalog: Catalog, folders: Sequence[bytes]) -> "ChangeDetector":
+        """A detector for the files under some folders."""
+        return cls(catalog, catalog.known_files(folders))
+
+    def by_state(self, file: FoundFile) -> Unchanged | Failure | None:
+        """Judge a file by size and time alone; None where it has to be read. A failure is that of an earlier run."""
+        known = self.known.get(file.path)
+        if known is None or (known.size, known.mtime_ns) != (file.size, file.mtime_ns):
+            return None
+        self.met(file.path)
+        if known.failure is not None:
+            self._failed_again.add(file.path)
+            return known.failure
+        assert known.photo_id is not None  # a known file is a photo or a failure
+        return Unchanged(known.photo_id, known.missing)
+
+    def read_contents(self) -> None:
+        """Learn which contents the catalog knows; needed before `is_known`, and costly for a run without new files."""
+        self._sha256_prefixes = self.catalog.fingerprints()
+
+    def is_known(self, sha256: str) -> bool:
+        """Whether a photo may have this content already; now and then a new content looks known."""
+        return fingerprint(sha256) in self._sha256_prefixes
+
+    def learn(self, sha256: str) -> None:
+        """Count a content as known from now on."""
+        self._sha256_prefixes.add(fingerprint(sha256))
+
+    def forget(self, sha256: str) -> None:
+        """Count a content as new: the photo that had it could not be embedded, or shows something else now."""
+        self._sha256_prefixes.discard(fingerprint(sha256))
+
+    def by_content(self, photo: Photo) -> Unchanged | Moved | Copy:
+        """Judge a file whose content is known: the same file touched, a file that moved, or a second copy."""
+        assert photo.sha256 is not None  # set by scan.read
+        holders = self._holders.get(photo.sha256)
+        if holders is None:
+            same = self.catalog.paths_with_bytes(photo.sha256)
+            gone = deque((photo_id, path) for photo_id, path in same.items() if not os.path.lexists(path))
+            holders = self._holders[photo.sha256] = _Holders(set(same), gone)
+        here = self.photo_id(os.fsencode(photo.path))
+        if here is not None and here in holders.ids:
+            return Unchanged(here)
+        if here is None and holders.gone:
+            photo_id, old_path = holders.gone.popleft()
+            self._found_ids.add(photo_id)
+            return Moved(photo_id, old_path)
+        return Copy(photo)
+
+    def met(self, path: bytes, *, failed: bool = False) -> None:
+        """Remember that the file of a path was found, so that its photo is not missing."""
+        if (photo_id := self.photo_id(path)) is not None:
+            self._found_ids.add(photo_id)
+        if failed:
+            self._failed_again.add(path)
+
+    def photo_id(self, path: bytes) -> int | None:
+        """The photo that the catalog has at a path."""
+        known = self.known.get(path)
+        return None if known is None else known.photo_id
+
+    def had_failed(self, path: bytes) -> bool:
+        """Whether the file of a path could not be indexed before."""
+        known = self.known.get(path)
+        return known is not None and known.failure is not None
+
+    def missing(self, unreachable: Sequence[bytes]) -> list[int]:
+        """Photos whose file was not found; nothing is known of what lies below an unreachable folder."""
+        gone = (known.photo_id for _, known in self._reachable(unreachable))
+        return [photo_id for photo_id in gone if photo_id is not None and photo_id not in self._found_ids]
+
+    def resolved_failures(self, unreachable: Sequence[bytes]) -> list[str]:
+        """Paths of failures whose file is not there any more."""
+        return [
+            os.fsdecode(path)
+            for path, known in self._reachable(unreachable)
+            if known.failure and path not in self._failed_again
+        ]
+
+    def _reachable(self, unreachable: Sequence[bytes]) -> Iterator[tuple[bytes, KnownFile]]:
+        below = Under(unreachable)
+        return ((path, known) for path, known in self.known.items() if path not in below)

@@ -1,0 +1,105 @@
+"""Embedder: decoded photos in, photos with vectors and predictions out, in batches that adapt to the network."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from birdsearch.backbones.backbone import Embedded
+from birdsearch.backbones.classes import Classes
+from birdsearch.errors import BackboneError
+from birdsearch.photos.decode import Decoded
+from birdsearch.records import Photo, Vectors
+
+if TYPE_CHECKING:
+    from birdsearch.backbones import Backbone
+
+NETWORK_BATCH = 128  # photos that the network sees at a time, at most; fewer where it is slow...
+NETWORK_SECONDS = 3.0  # ...so that progress moves and Ctrl-C is heard; at the end of each batch some cores wait
+PREDICTIONS = 5  # stored with every photo
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPhoto:
+    """A photo with its predictions and its vector, ready to be committed."""
+
+    photo: Photo  # its id where the catalog has one for its path
+    vector: Vectors  # (dim,), of length 1
+    norm: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotEmbedded:
+    """A photo that the network cannot take, and why."""
+
+    photo: Photo
+    reason: str
+
+
+@dataclass(slots=True)
+class Embedder:
+    """Runs photos through a backbone; `proven` is whether that backbone has ever worked for this index."""
+
+    backbone: "Backbone"
+    classes: Classes | None
+    proven: bool
+    batch_size: int = field(default_factory=lambda: min(16, NETWORK_BATCH))  # photos; adapts to the network
+    _waiting: list[Decoded] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, decoded: Decoded) -> list[EmbeddedPhoto | NotEmbedded]:
+        """Take in one photo; returns a whole batch of results when it is full, else nothing."""
+        self._waiting.append(decoded)
+        return self.flush() if len(self._waiting) >= self.batch_size else []
+
+    def flush(self) -> list[EmbeddedPhoto | NotEmbedded]:
+        """The results of all photos that wait. Raises BackboneError where a backbone takes none of its first photos."""
+        waiting, self._waiting = self._waiting, []
+        return list(self._embed(waiting)) if waiting else []
+
+    def clear(self) -> None:
+        """Drop the photos that wait."""
+        self._waiting.clear()
+
+    def _embed(self, batch: list[Decoded]) -> Iterator[EmbeddedPhoto | NotEmbedded]:
+        began = time.monotonic()
+        try:
+            embedded = self.backbone.embed_pixels(np.stack([decoded.pixels for decoded in batch]))
+        except BackboneError as error:
+            yield from self._embed_singly(batch, error)
+            return
+        self.proven = True
+        if len(batch) >= self.batch_size:
+            self._adapt(len(batch), time.monotonic() - began)
+        for row, decoded in enumerate(batch):
+            yield self._result(decoded.photo, embedded, row)
+
+    def _embed_singly(self, batch: list[Decoded], error: BackboneError) -> Iterator[EmbeddedPhoto | NotEmbedded]:
+        """One by one, after a batch failed: a photo that the network cannot take costs only itself."""
+        rejected: list[NotEmbedded] = []
+        for decoded in batch:
+            try:
+                embedded = self.backbone.embed_pixels(decoded.pixels[None])
+            except BackboneError as why:
+                rejected.append(NotEmbedded(decoded.photo, str(why)))
+            else:
+                self.proven = True
+                yield self._result(decoded.photo, embedded, 0)
+        if not self.proven:
+            raise error  # the backbone is broken, not the photos
+        yield from rejected
+
+    def _result(self, photo: Photo, embedded: Embedded, row: int) -> EmbeddedPhoto:
+        if embedded.probabilities is not None and self.classes is not None:
+            predictions = self.classes.top(embedded.probabilities[row : row + 1], PREDICTIONS)[0]
+            photo = replace(photo, predictions=predictions)
+        return EmbeddedPhoto(photo, embedded.vectors[row], float(embedded.norms[row]))
+
+    def _adapt(self, count: int, seconds: float) -> None:
+        """Make the next batch take about NETWORK_SECONDS; streams of a processor share multiples of four evenly."""
+        fitting = min(int(NETWORK_SECONDS * count / (seconds + 1e-6)), 2 * self.batch_size) // 4 * 4
+        self.batch_size = min(NETWORK_BATCH, max(4, fitting))

@@ -1,0 +1,85 @@
+"""What a file is against the catalog: told by size and time, then by content."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from birdsearch.indexing.detector import ChangeDetector, Copy, Moved, Unchanged
+from birdsearch.photos.scan import FoundFile
+from birdsearch.records import Failure, Photo
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
+
+SHA = "ab" * 32
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    """A catalog of one photo, whose file is there, and of one failure."""
+    made = Catalog(tmp_path / "catalog.sqlite")
+    made.upgrade()
+    made.settle_root(os.fsencode(tmp_path))
+    (tmp_path / "wren.jpg").write_bytes(b"wren")
+    photo = Photo(1, str(tmp_path / "wren.jpg"), sha256=SHA, size=4, mtime_ns=7)
+    failure = Failure(str(tmp_path / "broken.jpg"), "decode", "truncated")
+    made.commit(Batch([Entry(photo, False, 1)], PartRow(1, 1, "", "test"), failed=[((9, 9), failure)]))
+    return made
+
+
+@pytest.fixture
+def detector(catalog: Catalog, tmp_path: Path) -> ChangeDetector:
+    return ChangeDetector.of(catalog, [os.fsencode(tmp_path)])
+
+
+def file(tmp_path: Path, name: str, size: int, mtime_ns: int) -> FoundFile:
+    return FoundFile(os.fsencode(tmp_path / name), size, mtime_ns)
+
+
+def test_size_and_time_decide_whether_a_file_is_read(detector: ChangeDetector, tmp_path: Path) -> None:
+    assert detector.by_state(file(tmp_path, "wren.jpg", 4, 7)) == Unchanged(1)
+    assert detector.by_state(file(tmp_path, "wren.jpg", 4, 8)) is None
+    assert detector.by_state(file(tmp_path, "new.jpg", 4, 7)) is None
+    failed = detector.by_state(file(tmp_path, "broken.jpg", 9, 9))
+    assert isinstance(failed, Failure)
+    assert failed.reason == "truncated"
+
+
+def test_content_tells_a_touched_file_from_a_copy(detector: ChangeDetector, tmp_path: Path) -> None:
+    assert not detector.is_known(SHA)
+    detector.read_contents()
+    assert detector.is_known(SHA)
+    touched = Photo(None, str(tmp_path / "wren.jpg"), sha256=SHA)
+    copy = Photo(None, str(tmp_path / "copy.jpg"), sha256=SHA)
+    assert detector.by_content(touched) == Unchanged(1)
+    assert detector.by_content(copy) == Copy(copy)
+
+
+def test_a_file_that_is_gone_has_moved_once(detector: ChangeDetector, tmp_path: Path) -> None:
+    old = tmp_path / "wren.jpg"
+    old.rename(tmp_path / "elsewhere.jpg")
+    first = Photo(None, str(tmp_path / "elsewhere.jpg"), sha256=SHA)
+    second = Photo(None, str(tmp_path / "copy.jpg"), sha256=SHA)
+    assert detector.by_content(first) == Moved(1, os.fsencode(old))
+    assert detector.by_content(second) == Copy(second)
+    assert detector.missing([]) == []
+
+
+def test_what_was_not_met_is_missing_unless_its_folder_could_not_be_read(
+    detector: ChangeDetector, tmp_path: Path
+) -> None:
+    assert detector.missing([]) == [1]
+    assert detector.resolved_failures([]) == [str(tmp_path / "broken.jpg")]
+    assert detector.missing([os.fsencode(tmp_path)]) == []
+    assert detector.resolved_failures([os.fsencode(tmp_path)]) == []
+    detector.met(os.fsencode(tmp_path / "wren.jpg"))
+    detector.met(os.fsencode(tmp_path / "broken.jpg"), failed=True)
+    assert detector.missing([]) == []
+    assert detector.resolved_failures([]) == []
+
+
+def test_a_content_that_could_not_be_embedded_is_new_again(detector: ChangeDetector) -> None:
+    detector.learn("cd" * 32)
+    assert detector.is_known("cd" * 32)
+    detector.forget("cd" * 32)
+    assert not detector.is_known("cd" * 32)

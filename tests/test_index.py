@@ -1,0 +1,76 @@
+"""The door: what Index answers about its photos, and that it is open for several threads and hands at once."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import birdsearch
+from birdsearch import Filter, Index
+from birdsearch.errors import IndexMissingError, PhotoUnknownError
+from tests.conftest import write_garden_photos
+from tests.support.fake_backbone import FakeBackbone
+
+
+@pytest.fixture
+def garden(index: Index, tmp_path: Path) -> Index:
+    """Three wrens and three robins."""
+    write_garden_photos(tmp_path / "photos")
+    index.add(tmp_path / "photos", labels="folder")
+    return index
+
+
+def test_count_is_the_number_of_photos_that_a_filter_gives(garden: Index) -> None:
+    for where in (None, Filter(species="Wren"), Filter(label="Dodo"), Filter(camera="canon")):
+        assert garden.count(where) == len(garden.photos(where))
+    assert garden.count() == len(garden) == 6
+    os.unlink(garden.photo(1).path)
+    garden.add(Path(garden.photo(2).path).parent.parent)
+    assert garden.count() == 5
+
+
+def test_photos_by_id_come_in_the_order_asked_for(garden: Index) -> None:
+    assert [photo.id for photo in garden.photos(ids=[5, 1, 5])] == [5, 1, 5]
+    assert garden.photos(ids=[]) == []
+    with pytest.raises(PhotoUnknownError, match="99"):
+        garden.photos(ids=[1, 99])
+    with pytest.raises(ValueError, match="either ids or a filter"):
+        garden.photos(Filter(species="Wren"), ids=[1])
+
+
+def test_photos_by_id_include_missing_ones(garden: Index) -> None:
+    photo = garden.photo(1)
+    os.unlink(photo.path)
+    garden.add(Path(photo.path).parent.parent)
+    assert 1 not in [one.id for one in garden.photos()]
+    assert garden.photos(ids=[1])[0].path == photo.path
+
+
+def test_find_takes_a_path_as_it_is_typed(garden: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    photo = garden.photos(Filter(species="Wren"))[0]
+    assert garden.find(photo.path).id == photo.id
+    assert garden.find(Path(photo.path)) == photo
+    monkeypatch.chdir(Path(photo.path).parent)
+    assert garden.find(os.path.basename(photo.path)) == photo
+    with pytest.raises(PhotoUnknownError, match=r"no photo .*eagle\.jpg in .*: `birdsearch photos` lists"):
+        garden.find("eagle.jpg")
+
+
+def test_generation_rises_with_every_change_that_others_can_see(garden: Index) -> None:
+    seen = [garden.generation]
+    garden.label({1: "Wren of old"})
+    seen.append(garden.generation)
+    garden.remove(Filter(label="Wren of old"))
+    seen.append(garden.generation)
+    assert seen == sorted(set(seen))
+    garden.photos()
+    assert garden.generation == seen[-1]
+
+
+def test_restore_writes_a_lost_index_json_again(garden: Index) -> None:
+    (garden.path / "index.json").unlink()
+    assert birdsearch.restore(garden.path) == ["wrote index.json again from the catalog"]
+    with birdsearch.open(garden.path, backbone=FakeBackbone()) as again:
+        assert len(again) == 6
+    with pytest.raises(IndexMissingError):
+        birdsearch.restore(garden.path / "nothing")
