@@ -375,8 +375,6 @@ class Identity:
     classifier_sha256: str | None = None  # of classifier.npz, where there is one
 
 
-
-
 def shown(text: str) -> str:
     """A text as it can be printed: bytes that are not UTF-8 become backslash escapes."""
     return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
