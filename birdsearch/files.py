@@ -5,7 +5,7 @@ import errno
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -118,6 +118,24 @@ def durable(path: Path) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def named_by_content(folder: Path, name: str, suffix: str, write: Callable[[BinaryIO], None]) -> tuple[Path, str]:
+    """Put a file in place, whole and synced, as NAME-<first 16 digits of its sha256>SUFFIX; its path and sha256."""
+    unfinished = folder / f"{name}{suffix}{UNFINISHED}"
+    try:
+        with unfinished.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        sha256 = sha256_of(unfinished)
+        path = folder / f"{name}-{sha256[:16]}{suffix}"
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+    return path, sha256
 
 
 @contextmanager

@@ -209,7 +209,7 @@ class Index:
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The raw unit vectors (n, dim) of these photos, in their order."""
-        return self._store.vectors.rows(ids)[0]
+        return self._store.vectors.fetch(ids)[0]
 
     def failures(self) -> list[Failure]:
         """The files that could not be indexed, and why."""
@@ -267,7 +267,7 @@ class Index:
 
     def probabilities(self, ids: Sequence[int]) -> Vectors:
         """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
-        return self._store.classes.probabilities(*self._store.vectors.rows(ids))
+        return self._store.classes.probabilities(*self._store.vectors.fetch(ids))
 
     def label(self, labels: Mapping[int, str | None], *, author: str | None = None) -> int:
         """Correct the labels of photos, above what folders and CSVs say; None removes a correction.
@@ -553,8 +553,8 @@ class Index:
         from birdsearch.storage import optimize
 
         with self._store.writing() as catalog:
-            wanted = optimize.Wanted(recall, engine, whiten)
-            return optimize.run(self._store.folder, catalog, self._store.vectors, wanted, progress)
+            options = optimize.OptimizeOptions(recall, engine, whiten)
+            return optimize.run(self._store.folder, catalog, self._store.vectors, options, progress)
 
     def verify(self) -> VerifyReport:
         """Check every promise of the format; reads all of the index and none of the photos."""

@@ -137,11 +137,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class OptimizeReport:
-    """Which engine was chosen and why, and what became of the refined space."""
+    """Which engine was chosen and why, and what became of the whitening."""
 
     engine: str
     trials: tuple[Trial, ...]
-    whitened: bool  # whether searches use a refined space now
+    whitened: bool  # whether searches use whitened vectors now
     whitening: str  # what was done about it, in words; empty where it was not asked for
     recall_at_1_before: float | None  # of labelled photos, before and after this call; None where there are no labels
     recall_at_1_after: float | None
@@ -373,14 +373,6 @@ class Identity:
     created: str  # ISO 8601, UTC
     source: str | None = None  # what load_backbone takes to load the backbone again; None for a user's object
     classifier_sha256: str | None = None  # of classifier.npz, where there is one
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """Answers of an engine: best first; id -1 and score -inf where there are fewer than k."""
-
-    ids: Ids  # (q, k)
-    scores: Vectors  # (q, k)
 
 
 def shown(text: str) -> str:

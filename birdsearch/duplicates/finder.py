@@ -138,7 +138,7 @@ class DuplicateFinder:
             related += [Pair(a, b, BURST.name, None) for ids in exposures for a, b in _pairs_of(ids)]
             groups += bursts
         related = sorted(related, key=lambda pair: (pair.a, pair.b))
-        scored = with_scores(related, self._catalog.known_photos, lambda ids: self._store.vectors.rows(ids)[0])
+        scored = with_scores(related, self._catalog.known_photos, lambda ids: self._store.vectors.fetch(ids)[0])
         counts = counts_of(self._catalog.count(self._options.where), self._verifier, self._options, scored)
         counts["groups"] = len(groups)
         return DuplicateReport(tuple(scored), tuple(groups), counts, time.monotonic() - started)
@@ -163,7 +163,7 @@ class DuplicateFinder:
         first = {copy: ids[0] for ids in copies for copy in ids[1:]}
         if len(live) > 1:
             # Whitening lowers scores, by how much depends on the photos: there the number of neighbours alone decides.
-            whitened = self._store.vectors.refinement() is not None
+            whitened = self._store.vectors.whitening() is not None
             lowest, wide = (-1.0, WHITENED_DEEPEN_SCORE) if whitened else (MIN_SCORE, DEEPEN_SCORE)
             for near in pairs.near_blocks(live.blocks, live, lowest, k=NEIGHBOURS, wide=wide):
                 proposals.add(_replaced(live.photos_of(near.ids), first))
@@ -195,7 +195,7 @@ class DuplicateFinder:
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
         taken = [photo for photo in self._catalog.about(self._options.where) if photo.photo_id not in copies]
-        vectors: Callable[[Ids], Vectors] = lambda ids: self._store.vectors.rows(ids.tolist())[0]  # noqa: E731
+        vectors: Callable[[Ids], Vectors] = lambda ids: self._store.vectors.fetch(ids.tolist())[0]  # noqa: E731
         sequences = bursts_module.bursts(taken, self._options.burst_gap, vectors=vectors)
         return [self._choose.group(ids, BURST.name) for ids in map(self._exposures, sequences) if len(ids) > 1]
 

@@ -135,7 +135,7 @@ def labelled_outputs(
     codes = np.array([code_of.get(label or "", -1) for label in labels], dtype=np.int64)
     # Drawn before anything is computed: the probabilities of all photos would not fit into memory.
     positions = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))[:MAX_PHOTOS])
-    vectors, norms = store.vectors.rows([photos[position].photo_id for position in positions.tolist()])
+    vectors, norms = store.vectors.fetch([photos[position].photo_id for position in positions.tolist()])
     probabilities = np.empty((len(positions), len(classes.names)), dtype=np.float32)
     for block in blocks(len(positions), BLOCK):
         probabilities[block] = classes.probabilities(vectors[block], norms[block])

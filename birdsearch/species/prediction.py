@@ -80,7 +80,7 @@ def _class_probabilities(store: Store, images: Sequence[ImageLike], own: Sequenc
     stored = [(row, photo_id) for row, photo_id in enumerate(own) if photo_id is not None and linear]
     if stored:
         rows, ids = zip(*stored, strict=True)
-        probabilities[list(rows)] = classes.probabilities(*store.vectors.rows(ids))
+        probabilities[list(rows)] = classes.probabilities(*store.vectors.fetch(ids))
     for row in sorted(set(range(len(images))) - {row for row, _ in stored}):
         backbone = store.backbone
         given = backbone.embed_pixels(decode.load(images[row], backbone.input_size)[None]).probabilities

@@ -18,7 +18,7 @@ from birdsearch.records import Identity, as_json, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.database import NEWEST
 from birdsearch.storage.folder import FORMAT, Folder
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -40,7 +40,7 @@ class Store:
         self.folder = folder
         self.identity = identity
         self.catalog = Catalog(folder.catalog)
-        self.vectors = Retrieval(folder, self.catalog, identity)
+        self.vectors = VectorStore(folder, self.catalog, identity)
         self._backbone = backbone
         self._runtime, self._device, self._precision = runtime, device, precision
         self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
@@ -192,11 +192,11 @@ class Store:
         with self.folder.writing():
             self._remove_leftovers()
             yield self.catalog
-            self.vectors.save_engine()
+            self.vectors.refresh()
 
     def _remove_leftovers(self) -> None:
         """Remove files that the catalog does not list: no commit made them count."""
-        self.vectors.drop_later_engine()
+        self.vectors.remove_leftovers()
         self.folder.drop_whitenings(keep=self.catalog.get_state("whitening"))
         for path in self.folder.unlisted({part.id for part in self.catalog.parts()}):
             path.unlink()
@@ -205,7 +205,7 @@ class Store:
         """Forget what was read from files that have been written anew."""
         self.identity = identity
         self.__dict__.pop("stored_classes", None)
-        self.vectors = Retrieval(self.folder, self.catalog, identity)
+        self.vectors = VectorStore(self.folder, self.catalog, identity)
 
 
 def _mismatch(folder: Folder, identity: Identity, asked: str) -> BackboneMismatchError:

@@ -23,6 +23,7 @@ from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
 from birdsearch.storage.folder import Folder
 from tests.support.disks import call_where_disks_mount
 from tests.support.drawing import bird, write
+from tests.support.engine_file import engine_of
 from tests.support.photo_library import SMALL, Library, contents, copy, files, indexed, small
 
 STRANGE = 'Wren/new\nline, "quoted" \\x41 \x1b \udcff ü \u202e.jpg'
@@ -274,7 +275,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
         assert index.photo(int(kept or 0)).label == "Robin"
         assert len(index) == 3, "the trash was indexed"
         index.repair()
-    (library.index / "vectors.faiss").unlink()
+    engine_of(library.index).unlink()
     with closing(library.store()) as store, store.writing():
         pass  # builds the engine without the photos that went
     library.undo()
