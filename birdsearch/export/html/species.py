@@ -17,7 +17,17 @@ import numpy as np
 
 from birdsearch.export.html import plots
 from birdsearch.export.html.pictures import Picture, date, picture, template, text, thumbnails
-from birdsearch.records import AuditReport, ClusterReport, Confusion, Photo, SpeciesReport, Suspect, Vectors, counted
+from birdsearch.records import (
+    AuditReport,
+    ClusterReport,
+    Confusion,
+    Photo,
+    SpeciesReport,
+    Suspect,
+    Vectors,
+    counted,
+    percent,
+)
 
 MAPPED = 3_000  # photos on one map; more hide each other
 _THUMBNAIL = 112  # pixels, the longest side: 1,500 of them take some 9 MB of a page
@@ -207,7 +217,7 @@ def _facts(entry: Any) -> Iterable[str]:
     if entry.cohesion is not None:
         yield f"cohesion {entry.cohesion:.2f}"
     if entry.overlap is not None:
-        yield f"overlap {entry.overlap:.0%}".replace("%", " %")
+        yield f"overlap {percent(entry.overlap)}"
     if entry.nearest is not None:
         score = "" if entry.nearest_score is None else f" {entry.nearest_score:.2f}"
         yield text(f"nearest: {entry.nearest}{score}")
@@ -230,7 +240,7 @@ def _confusion_matrix(pairs: Sequence[_Pair]) -> dict[str, Any] | None:
     most = max(pair.share for _, pair in within) or 1.0
     cells = {}
     for number, pair in within:
-        words = f"{counted(pair.photos, 'photo')}, {pair.share:.0%} of both".replace("%", " %")
+        words = f"{counted(pair.photos, 'photo')}, {percent(pair.share)} of both"
         a, b = place[pair.first], place[pair.second]
         cells[a, b] = cells[b, a] = (pair.share / most, words, f"p{number}")
     return plots.matrix_plot(ordered, ordered, cells)
