@@ -24,6 +24,8 @@ BirdsearchError                 message = what + where + what next
 Programmer errors stay builtins (ValueError, TypeError).
 """
 
+import errno
+
 
 class BirdsearchError(Exception):
     """Base of all errors that birdsearch raises on purpose."""
@@ -106,3 +108,17 @@ class InputFileError(BirdsearchError):
 
 class PlanError(BirdsearchError):
     """A plan cannot be carried out, or a run of one cannot be taken back."""
+
+
+def os_error_text(error: OSError) -> str:
+    """An operating system's error in plain words: "no permission"."""
+    known = {
+        errno.EACCES: "no permission",
+        errno.EPERM: "no permission",
+        errno.ENOENT: "no longer there",
+        errno.ENOTDIR: "no longer there",
+        errno.ELOOP: "symlink that leads back to itself",
+        errno.ENAMETOOLONG: "path too long for this system",
+        errno.EIO: "read error on the disk",
+    }
+    return known.get(error.errno or 0) or (error.strerror or str(error)).lower()

@@ -23,8 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from birdsearch.errors import IndexUnwritableError
-from birdsearch.files import why
+from birdsearch.errors import IndexUnwritableError, os_error_text
 from birdsearch.records import shown
 
 HELD = 1_000_000  # pairs in memory; beside them one more block of about as many is made when they are read
@@ -92,8 +91,8 @@ class Proposals:
             pq.write_table(pa.table({"a": pairs[:, 0], "b": pairs[:, 1]}), file, row_group_size=_ROW_GROUP)
         except OSError as error:
             raise IndexUnwritableError(
-                f"the pairs to look at cannot be kept in {shown(tempfile.gettempdir())} ({why(error)}): make room, "
-                "or set TMPDIR to a folder that has room."
+                f"the pairs to look at cannot be kept in {shown(tempfile.gettempdir())} ({os_error_text(error)}): "
+                "make room, or set TMPDIR to a folder that has room."
             ) from error
         self._files.append(file)
 

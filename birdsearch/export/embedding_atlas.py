@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from birdsearch.export.tables import photo_row
-from birdsearch.files import durable
+from birdsearch.files import atomic_write
 from birdsearch.records import Neighbours, Photo, Vectors, as_json
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def write_atlas(path: Path, blocks: Iterable[Mapped]) -> int:
     drawn = [("image", image), ("x", pa.float32()), ("y", pa.float32()), ("neighbors", near)]
     schema = pa.schema([*_ATLAS.items(), *drawn])
     count = 0
-    with durable(path) as file, pq.ParquetWriter(file, schema) as writer:
+    with atomic_write(path) as file, pq.ParquetWriter(file, schema) as writer:
         for some in blocks:
             rows = [dict(zip(_ATLAS, as_json(photo_row(photo, tuple(_ATLAS))), strict=True)) for photo in some.photos]
             pictures = thumbnails([photo.path for photo in some.photos], _LONGEST)

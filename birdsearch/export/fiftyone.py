@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from birdsearch.export.tables import photo_row
-from birdsearch.files import durable, durable_folder
+from birdsearch.files import atomic_write, durable_folder
 from birdsearch.records import Photo, as_json
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ def write_fiftyone(path: Path, blocks: Iterable["Rows"], shape: tuple[int, int])
     count = 0
     with (
         durable_folder(path) as folder,
-        durable(folder / "data.json") as paths,
-        durable(folder / "labels.json") as labels,
-        durable(folder / "embeddings.npy") as vectors,
+        atomic_write(folder / "data.json") as paths,
+        atomic_write(folder / "labels.json") as labels,
+        atomic_write(folder / "embeddings.npy") as vectors,
     ):
         facts = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(vectors, facts)

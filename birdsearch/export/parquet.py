@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import durable
+from birdsearch.files import atomic_write
 from birdsearch.records import Photo, Prediction, Vectors, shown
 from birdsearch.storage.parts import vector_column
 
@@ -76,7 +76,7 @@ def write_export(path: Path, rows: Iterable[Rows], about: dict[str, Any]) -> int
     schema = _PHOTO.append(pa.field("vector", pa.list_(pa.float32(), int(about["backbone"]["dim"]))))
     schema = schema.with_metadata({"birdsearch": json.dumps(about)})
     count = 0
-    with durable(path) as file, pq.ParquetWriter(file, schema) as writer:
+    with atomic_write(path) as file, pq.ParquetWriter(file, schema) as writer:
         for some in rows:
             columns = _columns(some)
             writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from birdsearch.files import durable
+from birdsearch.files import atomic_write
 from birdsearch.records import Photo, as_json
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterabl
 
 def write_csv(path: Path, photos: Iterable[Photo]) -> int:
     """Write photos as CSV (UTF-8) that appears whole or not at all; returns how many."""
-    with durable(path) as file:
+    with atomic_write(path) as file:
         return write_rows(codecs.getwriter("utf-8")(file), PHOTO_COLUMNS, map(as_json, map(photo_row, photos)))
 
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from birdsearch.files import durable
+from birdsearch.files import atomic_write
 from birdsearch.records import Ids
 
 MAGIC = b"BIRDVEC1"
@@ -37,7 +37,7 @@ def damage(path: Path) -> str | None:
 
 def save(path: Path, dump: Callable[[Callable[[bytes], int]], None], ids: Ids, footer: dict[str, Any]) -> None:
     """Write a file so that a crash leaves the old one or the new one; `dump(write)` hands over the faiss bytes."""
-    with durable(path) as file:
+    with atomic_write(path) as file:
         write(file, dump, ids, footer)
 
 

@@ -38,8 +38,8 @@ from birdsearch.duplicates.cleanup.filesystem import (
 from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Log
 from birdsearch.duplicates.cleanup.plan import problems
 from birdsearch.duplicates.cleanup.steps import Planner
-from birdsearch.errors import PlanError
-from birdsearch.files import sha256_of, why
+from birdsearch.errors import PlanError, os_error_text
+from birdsearch.files import sha256_of
 from birdsearch.records import RELATIONS, ActionReport, Plan, Progress, RunSummary, Step, shown
 from birdsearch.storage.catalog import removal
 from birdsearch.storage.catalog.catalog import Catalog
@@ -140,7 +140,7 @@ class _Apply:
             except Left as left:
                 self._skipped.append((step.path, str(left)))
             except OSError as error:
-                self._skipped.append((step.path, why(error)))
+                self._skipped.append((step.path, os_error_text(error)))
         moves = [intent for intent in intents if intent.kind == "move"]
         intents = self._with_rows(moves + [intent for intent in intents if intent.kind == "link"])
         intents += self._planner.along(moves)
@@ -201,7 +201,7 @@ class _Apply:
                 info = os.stat(intent.kept)
                 same = sha256_of(intent.kept) == intent.kept_sha256
             except OSError as error:
-                raise Left(f"the kept photo {shown(intent.kept)}: {why(error)}") from error
+                raise Left(f"the kept photo {shown(intent.kept)}: {os_error_text(error)}") from error
             if not same:
                 raise Left(f"the kept photo {shown(intent.kept)} has changed since the plan was made")
             if os.path.samestat(info, os.lstat(intent.path)):

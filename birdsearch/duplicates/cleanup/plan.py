@@ -9,7 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import Under, durable, read_csv
+from birdsearch.files import PathSet, atomic_write, read_csv
 from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Photo, Plan, Step, shown
 
 WORDS = ("keep", "remove", "skip")
@@ -84,7 +84,7 @@ class Protected:
 
     def __init__(self, folders: Sequence[str]) -> None:
         named = [os.fsencode(folder) for folder in folders]
-        self._under = Under([*map(os.path.abspath, named), *map(os.path.realpath, named)])
+        self._under = PathSet([*map(os.path.abspath, named), *map(os.path.realpath, named)])
 
     def __contains__(self, path: str) -> bool:
         name = os.fsencode(path)
@@ -172,7 +172,7 @@ def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
         values = [getattr(step, name) for name in COLUMNS]
         rows.writerow([escaped(value) if isinstance(value, str) else value for value in values])
     data = text.getvalue()
-    with durable(Path(path)) as file:
+    with atomic_write(Path(path)) as file:
         # Without this mark spreadsheets take UTF-8 for something else, and would spoil the names.
         file.write(data.encode("utf-8" if data.isascii() else "utf-8-sig"))
 
