@@ -14,7 +14,7 @@ BirdsearchError                 message = what + where + what next
 │  └─ PhotoUnknownError         no photo with this id (also a KeyError)
 ├─ BackboneError                the network
 │  ├─ BackboneUnknownError      no such name
-│  ├─ BackboneUnavailableError  weights or runtime that cannot be had
+│  ├─ BackboneUnavailableError  weights or a runtime that are not available
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ InstallationError            a package that birdsearch needs is incomplete
@@ -87,7 +87,7 @@ class BackboneUnknownError(BackboneError):
 
 
 class BackboneUnavailableError(BackboneError):
-    """The weights or the runtime of a backbone cannot be had."""
+    """The weights or the runtime of a backbone are not available."""
 
 
 class BackboneMismatchError(BackboneError):

@@ -13,7 +13,7 @@ from birdsearch.errors import PhotoMissingError, PhotoUnreadableError, os_error_
 from birdsearch.photos.filetype import HEAD, Kind, identify
 from birdsearch.records import Failure, Photo, shown
 
-MAX_BYTES = 2**30  # of one file: larger ones are refused, as they are read whole
+MAX_BYTES = 2**30  # of one file, a guess: larger ones are refused, as they are read whole
 
 
 @dataclass(frozen=True, slots=True)
