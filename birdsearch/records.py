@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +114,15 @@ class AddReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ExportReport:
+    """What became of the photos that an export was to write."""
+
+    written: int = 0
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> photos
+    rounded: int = 0  # photos whose coordinates were written less exactly than they are known
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """What one engine did on vectors of the user's own."""
 
@@ -139,7 +148,27 @@ class OptimizeReport:
     seconds: float
 
 
-RELATIONS = ("identical", "pixels", "variant", "burst")  # in which way two photos are the same, strongest first
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """One way in which two photos are duplicates."""
+
+    name: str
+    meaning: str  # in a few words
+    strength: int  # of two relations between two photos the higher one counts; a group is named after its lowest
+    same_picture: bool  # one exposure, however edited; else a group to choose from by hand
+    same_pixels: bool  # all pixels are equal, so the relation is transitive: a ~ b and b ~ c make a ~ c
+    applied_by_default: bool  # a plan is carried out for it although nobody named it
+
+
+IDENTICAL = Relation("identical", "the same bytes", 40, True, True, True)
+PIXELS = Relation("pixels", "other bytes, the same pixels", 30, True, True, True)
+VARIANT = Relation("variant", "the same picture, edited", 20, True, False, False)
+BURST = Relation("burst", "one moment, several exposures", 10, False, False, False)
+
+# Name -> relation, strongest first. One more is one line here, and the code that detects it (duplicates/finder.py).
+RELATIONS = {relation.name: relation for relation in (IDENTICAL, PIXELS, VARIANT, BURST)}
+SAME_PICTURE = tuple(name for name, relation in RELATIONS.items() if relation.same_picture)
+APPLIED_BY_DEFAULT = tuple(name for name, relation in RELATIONS.items() if relation.applied_by_default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +179,11 @@ class Pair:
     b: int
     relation: str  # of RELATIONS
     score: float | None  # cosine similarity of their vectors
-    evidence: dict[str, Any] = field(default_factory=dict)  # such as hash_distance, overlap, agreement, transform
+    # Any of: hash_distance (int, bits of 64), overlap (float, share of the smaller picture that lies in the other),
+    # agreement (float, share of the textured overlap whose pixels agree), inliers (int, features that agree on the
+    # transform), transform (str, from a to b in words), matrix (six floats row by row: where the unit square of a lies
+    # in that of b, x right and y down), through (int, the id of a photo that implies this pair).
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +196,7 @@ class DuplicateGroup:
     reason: str  # why this one is kept, in words
     relations: tuple[str, ...] = ()  # of each of the others to the kept photo
     reasons: tuple[str, ...] = ()  # why each of the others is not the one to keep, in words
+    protected: tuple[int, ...] = ()  # those of the others that lie in a protected folder, and stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +211,8 @@ class DuplicateReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """A label of an index, and what it is taken for."""
+class TaxonMatch:
+    """A label of an index, and what it means in AviList."""
 
     label: str
     photos: int  # that bear it
@@ -186,7 +220,7 @@ class Name:
     scientific: str | None  # of AviList, at that rank
     english: str | None  # None where there is none
     candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
-    method: str  # "exact", "synonym", "spelling", "guess", "override" (somebody said so), "unresolved"
+    method: str  # "exact", "synonym", "spelling", "guess", "override" (a correction), "unresolved"
     confidence: float  # 1 for an exact name or an override, 0 for what stays unresolved
 
 
@@ -270,19 +304,20 @@ class AuditReport:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well an index knows its own labelled photos: each is asked as if it were not there."""
+    """How accurate retrieval and classification are on the labelled photos of an index, leave-one-out."""
 
-    photos: int = 0  # labelled ones that were asked
-    recall_at_1: float | None = None  # None where no photo could be asked
+    photos: int = 0  # labelled ones that were classified
+    recall_at_1: float | None = None  # None where no photo is answerable
     recall_at_5: float | None = None
     mean_average_precision: float | None = None
     knn_accuracy: float | None = None  # top-1 of the `neighbours` source, cross-fitted
     knn_accuracy_top5: float | None = None
     calibration_error: float | None = None  # expected, of that source's probabilities
+    # Label -> "photos" (a count), "knn_accuracy" and "recall_at_1" (shares; absent where no photo was answerable).
     per_species: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     # Of the backbone's own classes, on photos whose label is one of them; None where it has none, or no such photo.
-    backbone_photos: int | None = None  # that were asked
+    backbone_photos: int | None = None  # that were classified
     backbone_accuracy: float | None = None  # top-1 among all its classes
     backbone_calibration_error: float | None = None  # expected, of its probabilities as they are
     backbone_calibration_error_scaled: float | None = None  # each fold at the temperature of the others
@@ -290,23 +325,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitProof:
+class LeakageCheck:
     """One rule of a split, and whether it holds for every pair of photos that it ties."""
 
     rule: str  # "duplicates", "bursts", "one observer's photos of one day"
     groups: int  # of two photos and more
     pairs: int  # that were checked: all pairs within those groups
-    violations: int  # pairs that lie on two sides; 0
+    violations: int  # pairs that lie in two splits; 0
 
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """Which photos are for training, validation and test, and the proof that nothing lies on two sides."""
+    """Which photos are for training, validation and test, and the check that nothing leaks between them."""
 
     splits: dict[int, str] = field(default_factory=dict)  # id -> "train", "validation" or "test"
-    counts: dict[str, int] = field(default_factory=dict)  # side -> photos
-    per_species: dict[str, dict[str, int]] = field(default_factory=dict)  # label -> side -> photos
-    proof: tuple[SplitProof, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)  # split -> photos; all three splits are there
+    per_species: dict[str, dict[str, int]] = field(default_factory=dict)  # label -> split (all three) -> photos
+    leakage: tuple[LeakageCheck, ...] = ()
     groups: int = 0  # of photos that had to stay together, single ones included
 
 
@@ -358,6 +393,12 @@ def counted(count: int, thing: str) -> str:
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover `count` things: `for block in blocks(len(ids), 512): ids[block]`."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
+
+
 def bytes_text(count: float) -> str:
     """A size in bytes: "900 kB", "1,234.5 MB"."""
     return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
@@ -405,6 +446,20 @@ class RunSummary:
     photos: int  # how many it took away and has not brought back
     bytes: int  # of these, with their sidecars
     state: str  # "done", "stopped" (killed half-way), "partly undone", "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One photo of one group of duplicates, and what becomes of it."""
+
+    group: int  # from 1
+    photo: Photo
+    relation: str  # to the kept photo; of the kept photo itself the group's
+    do: str  # "keep" (the first of a group), "remove" or "skip"
+    reason: str  # why it is kept, or is not the one to keep, in words
+    stays: str = ""  # why it is skipped, in words
+    protected: bool = False
+    pair: Pair | None = None  # with the kept photo, where they were compared with each other
 
 
 @dataclass(frozen=True, slots=True)

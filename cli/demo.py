@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birdsearch.errors import BirdsearchError
+from birdsearch.errors import PhotoMissingError
 
 from . import show
 from .indexing import open_or_create
@@ -35,7 +35,7 @@ def demo(
     else:
         folder = photos
         if not folder.is_dir():
-            raise BirdsearchError(f"no folder {folder}. Name the folder that holds your photos")
+            raise PhotoMissingError(f"no folder {folder}. Name the folder that holds your photos.")
     show.say(f"Indexing {folder}")
     with open_or_create(out / "index", None) as index:
         with progress() as tell:
@@ -43,7 +43,7 @@ def demo(
         show.print_summary(summary)
         asked = _spread(index.photos(Filter(under=str(folder.absolute()))))
         if not asked:
-            raise BirdsearchError(f"no photos in {folder}. Name a folder that holds some")
+            raise PhotoMissingError(f"no photos in {folder}. Name a folder that holds some.")
         # Other folders may have been shown with the same demo index: they stay out of these answers.
         here = Filter(under=str(folder.absolute()))
         results = [(photo.path, index.search(photo, k=ANSWERS, where=here)) for photo in asked]

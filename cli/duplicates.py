@@ -8,20 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birdsearch.records import RELATIONS
+from birdsearch.records import APPLIED_BY_DEFAULT, RELATIONS
 
 from . import groups, options, show
 from .options import OUTPUT, Csv, Html, IndexName, Json
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.index import Index
     from birdsearch.records import DuplicateReport, Filter, Photo
 
 KEEPING = "What is kept"
 CHANGING = "Doing it"
-ONE_BY_ONE = 200  # photos that are fetched each by itself; for more of them the whole list is quicker
-SAFE = ("identical", "pixels")  # relations that may be applied without being named
 
 
 def _folders(option: str, help: str) -> Any:
@@ -35,7 +32,8 @@ Relation = Annotated[
     typer.Option(
         metavar="|".join(RELATIONS),
         help="In which way photos are the same; several with commas or repeated. Without it: all. "
-        "With --apply: variant and burst are carried out only where they are named here.",
+        f"With --apply: {' and '.join(name for name in RELATIONS if name not in APPLIED_BY_DEFAULT)} are carried out "
+        "only where they are named here.",
     ),
 ]
 Gap = Annotated[
@@ -130,7 +128,7 @@ def dedupe(
     with options.open_index(index) as opened:
         with progress() as tell:
             report = opened.duplicates(
-                relations=relations or RELATIONS,
+                relations=relations or tuple(RELATIONS),
                 where=where,
                 against=None if against is None else os.path.abspath(against),
                 burst_gap=burst_gap,
@@ -143,7 +141,9 @@ def dedupe(
             from birdsearch.duplicates.cleanup.plan import write_plan
 
             write_plan(opened.plan(report, protect=_absolute(protect)), plan)
-        photos = _photos(opened, report) if csv or html is not None or not json else {}
+        from birdsearch.export.html import album
+
+        photos = album.of_duplicates(opened, report) if csv or html is not None or not json else {}
     groups.print_report(report, photos, against, json=json, csv=csv, html=html)
     if plan is not None:
         show.note(f"plan written to {plan}")
@@ -196,10 +196,10 @@ def _relations(values: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _applied(named: tuple[str, ...]) -> tuple[str, ...]:
-    """What a plan may do: the safe relations, and what else was named; naming only safe ones leaves the others out."""
-    if named and set(named) <= set(SAFE):
+    """What a plan may do: the default relations, and what else was named; where only defaults are named, just those."""
+    if named and set(named) <= set(APPLIED_BY_DEFAULT):
         return named
-    return tuple(name for name in RELATIONS if name in SAFE or name in named)
+    return tuple(name for name in RELATIONS if name in APPLIED_BY_DEFAULT or name in named)
 
 
 def _policy(value: str | None) -> tuple[str, ...]:
@@ -232,15 +232,6 @@ def _absolute(folders: Sequence[Path] | None) -> tuple[str, ...]:
 # Reporting
 
 
-def _photos(opened: "Index", report: "DuplicateReport") -> "dict[int, Photo]":
-    """Every photo that the report speaks of, by its id."""
-    known = {photo.id: photo for photo in report.against if photo.id is not None}
-    wanted = {number for group in report.groups for number in (group.keep, *group.others)}
-    if len(wanted) > ONE_BY_ONE:
-        known |= {photo.id: photo for photo in opened.photos() if photo.id in wanted}
-    return known | {number: opened.photo(number) for number in sorted(wanted - set(known))}
-
-
 def _next(context: typer.Context, report: "DuplicateReport", photos: "Mapping[int, Photo]", plan: Path | None) -> None:
     """The command to type now."""
     from birdsearch.export.html.duplicates import members
@@ -251,9 +242,9 @@ def _next(context: typer.Context, report: "DuplicateReport", photos: "Mapping[in
     if plan is None and going:
         show.note(f"Next: {_again(context, ('plan', 'html'))} --plan plan.csv")
     elif plan is not None and going:
-        named = [name for name in RELATIONS if name in going and name not in SAFE]
+        named = [name for name in RELATIONS if name in going and name not in APPLIED_BY_DEFAULT]
         which = f" --relation {','.join(named)}" if named else ""
-        also = " (leave --relation out to touch only identical and pixels)" if named else ""
+        also = f" (leave --relation out to touch only {' and '.join(APPLIED_BY_DEFAULT)})" if named else ""
         command = _again(context, tuple(_REPORTING)) + f" --apply {shlex.quote(str(plan))} --action trash{which}"
         show.note(f"Next: read {plan}, change what you like, then: {command}{also}")
 

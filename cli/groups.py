@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from birdsearch.records import RELATIONS, DuplicateReport, Photo, as_json, bytes_text, counted
+from birdsearch.records import RELATIONS, DuplicateReport, Member, Photo, as_json, bytes_text, counted
 
 from . import show
-
-if TYPE_CHECKING:
-    from birdsearch.export.html.duplicates import Member
 
 LISTED = 50  # groups that are enough to look at in a table
 SKIPPED_LISTED = 20
@@ -49,7 +46,7 @@ def print_report(
         _print_summary(report, groups)
 
 
-def _row(member: "Member") -> list[Any]:  # in the order of COLUMNS
+def _row(member: Member) -> list[Any]:  # in the order of COLUMNS
     pair, photo = member.pair, member.photo
     shown: dict[str, Any] = {
         "group": member.group,
@@ -62,7 +59,7 @@ def _row(member: "Member") -> list[Any]:  # in the order of COLUMNS
     return [shown[column] if column in shown else getattr(photo, column) for column in COLUMNS]
 
 
-def _print_groups(groups: Sequence[Sequence["Member"]]) -> None:
+def _print_groups(groups: Sequence[Sequence[Member]]) -> None:
     """The table of groups, as many as one looks at."""
     if not groups:
         return
@@ -76,7 +73,7 @@ def _print_groups(groups: Sequence[Sequence["Member"]]) -> None:
         show.note(f"Only the first {LISTED} groups are shown: --csv lists all, --html shows them side by side.")
 
 
-def _print_against(report: DuplicateReport, groups: Sequence[Sequence["Member"]], folder: Path) -> None:
+def _print_against(report: DuplicateReport, groups: Sequence[Sequence[Member]], folder: Path) -> None:
     """Which new photos the index has, and as which photo."""
     found = [(group[0].photo, member) for group in groups for member in group[1:]]
     if found:
@@ -94,15 +91,13 @@ def _print_against(report: DuplicateReport, groups: Sequence[Sequence["Member"]]
         show.note(f"{counted(failed, 'file')} could not be read")
 
 
-def _known(kept: Photo, member: "Member") -> list[str]:
+def _known(kept: Photo, member: Member) -> list[str]:
     score = None if member.pair is None else member.pair.score
     return [member.relation, "" if score is None else f"{score:.3f}", member.photo.path, str(kept.id), kept.path]
 
 
-def _print_summary(report: DuplicateReport, groups: Sequence[Sequence["Member"]]) -> None:
+def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) -> None:
     """How many groups of each relation, and what could go."""
-    from birdsearch.export.html.duplicates import MEANING
-
     if not groups:
         show.say(f"no duplicates among {counted(report.counts.get('photos', 0), 'photo')}")
         return
@@ -110,9 +105,9 @@ def _print_summary(report: DuplicateReport, groups: Sequence[Sequence["Member"]]
         of_relation = [member for group in groups if group[0].relation == relation for member in group]
         going = [member.photo.size for member in of_relation if member.do == "remove"]
         could = f"{counted(len(going), 'photo')} ({bytes_text(sum(going))}) could go"
-        if relation == "burst":
+        if not RELATIONS[relation].same_picture:
             could = f"{counted(len(of_relation), 'photo')} to choose from"
-        show.say(f"{relation:<9}  {counted(count, 'group'):<12}  {could}; {MEANING[relation]}")
+        show.say(f"{relation:<9}  {counted(count, 'group'):<12}  {could}; {RELATIONS[relation].meaning}")
     among = f" among {counted(report.counts['photos'], 'photo')}" if "photos" in report.counts else ""
     show.say(f"{'all':<9}  {counted(len(groups), 'group')}{among}, in {report.seconds:.1f} s; nothing was moved")
 

@@ -134,7 +134,9 @@ class Backbone(BackboneSpec):
         logits = output.logits
         if self.classifier is not None:
             logits = output.embeddings @ self.classifier.weights.T + self.classifier.bias
-        return Embedded(vectors, norms, None if logits is None else softmax(logits))
+        if logits is None:
+            return Embedded(vectors, norms, None)
+        return Embedded(vectors, norms, np.asarray(softmax(logits.astype(np.float64)), dtype=np.float32))
 
     def embed(self, images: Sequence[Any]) -> Vectors:  # (n, dim), rows of length 1
         """The vectors of photos: paths, bytes, PIL images or arrays."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from birdsearch.records import Prediction, Vectors
 
@@ -51,7 +52,8 @@ class Classes:
         if self.classifier is None:
             raise ValueError("this backbone has no linear classifier")
         embeddings: Vectors = vectors * norms[:, None]
-        return softmax(np.asarray(embeddings @ self.classifier.weights.T + self.classifier.bias, dtype=np.float32))
+        logits = np.asarray(embeddings @ self.classifier.weights.T + self.classifier.bias, dtype=np.float32)
+        return np.asarray(softmax(logits.astype(np.float64)), dtype=np.float32)
 
     def top(self, probabilities: Vectors, k: int) -> list[tuple[Prediction, ...]]:
         """The k most probable classes of each row (n, classes), best first; equal ones in the order of the classes."""
@@ -93,8 +95,7 @@ class Classes:
         return cls(names, species, ranks, linear)
 
 
-def softmax(logits: Vectors) -> Vectors:  # (n, classes)
-    """Logits as probabilities: rows that sum to 1."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    probabilities: Vectors = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities
+def softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Logits (n, classes) as probabilities, in the precision of the logits: rows that sum to 1."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

@@ -1,4 +1,4 @@
-"""Whether two pictures are the same one, edited: local features tell how they would lie on each other, pixels decide.
+"""Whether two pictures are the same one, edited: local features propose how they lie on each other, pixels decide.
 
 Features are SIFT (Lowe 2004) with root-normalised descriptors (Arandjelovic and Zisserman 2012), their geometry a
 similarity found by RANSAC, refined by ECC (Evangelidis and Psarakis 2008). What fools features (a printed mark on two
@@ -9,29 +9,30 @@ import math
 from dataclasses import dataclass
 from itertools import product
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from birdsearch.records import Pixels
 
-LONGEST = 320  # pixels of the longest side at which features are found
-KEPT = 224  # pixels of the longest side of the grey picture that is kept
-FEATURES = 350  # of one picture
+LONGEST = 320  # pixels of the longest side at which features are extracted
+KEPT_LONGEST = 224  # pixels of the longest side of the grey picture that is kept
+MAX_FEATURES = 350  # of one picture
 RATIO = 0.85  # of the distances to the best and the second best feature (Lowe's test)
-WITHIN = 2.8  # pixels of the kept picture by which a feature may miss its place
-MIN_INLIERS = 8  # features that agree on a transform before pixels are asked
-ENOUGH = 40  # with so many nobody asks whether a mirrored picture has more
-SIZE = 160  # pixels of the longest side at which pixels are compared
+REPROJECTION_ERROR = 2.8  # pixels of the kept picture by which a feature may miss its place
+MIN_INLIERS = 8  # features that agree on a transform before pixels are compared
+ENOUGH_INLIERS = 40  # with so many a mirrored picture is not tried
+COMPARED_LONGEST = 160  # pixels of the longest side at which pixels are compared
 WINDOW = 15  # pixels of the square over which they are correlated
-CORRELATED = 0.6  # from here on a place agrees
+MIN_CORRELATION = 0.6  # from here on a place agrees
 # Share of what both show that must agree: the fewer features agree on the transform, the more. Of 6,300 pairs of edited
 # copies the lowest share was 0.55, with 138 features, and the fewest features 15, with a share of 0.98.
-LEAST, MOST = 0.5, 0.9
-MANY = 60  # features with which the least is enough
-NOISE = 3.0  # grey levels (variance): flatter places tell nothing
+MIN_AGREEMENT, MIN_AGREEMENT_FEW_INLIERS = 0.5, 0.9
+MANY_INLIERS = 60  # features with which the least is enough
+NOISE_VARIANCE = 3.0  # grey levels (variance): flatter places say nothing
 SCALES = (0.2, 5.0)  # of one kept picture against the other
-SHARED = 0.3  # of the smaller picture that must lie in the other
-CHANGED = 0.08  # share of the overlap that a mark or a caption may replace; a bird that moved replaces more
+MIN_OVERLAP = 0.3  # of the smaller picture that must lie in the other
+MAX_CHANGED = 0.08  # share of the overlap that a mark or a caption may replace; a bird that moved replaces more
 
 Features = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.float32]
@@ -39,12 +40,12 @@ Matrix = npt.NDArray[np.float64]  # (3, 3), pixels of one picture to pixels of a
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LocalFeatures:
     """What of one picture is compared."""
 
     points: npt.NDArray[np.float32]  # (n, 2), x and y in pixels of `grey`
     features: npt.NDArray[np.uint8]  # (n, 128)
-    grey: npt.NDArray[np.uint8]  # (h, w), the longest side is KEPT
+    grey: npt.NDArray[np.uint8]  # (h, w), the longest side is KEPT_LONGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,45 +59,41 @@ class Alignment:
     matrix: tuple[float, ...]  # (2, 3) row by row: where the first's unit square lies in the second's
 
 
-def look(pixels: Pixels) -> Look:
+def extract_features(pixels: Pixels) -> LocalFeatures:
     """What is compared of a picture (h, w, 3); `photos.picture(path, LONGEST)` gives as many pixels as are needed."""
-    import cv2
-
-    grey = _sized(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8), LONGEST)
-    kept = _sized(grey, KEPT)
+    grey = _resized(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8), LONGEST)
+    kept = _resized(grey, KEPT_LONGEST)
     if min(grey.shape) < 16:
-        return Look(np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8), kept)
+        return LocalFeatures(np.empty((0, 2), np.float32), np.empty((0, 128), np.uint8), kept)
     # Contrast is evened out first, so that a dark or faded copy shows the same features.
     even = cv2.createCLAHE(2.0, (8, 8)).apply(grey)
-    sift = cv2.SIFT_create(FEATURES, contrastThreshold=0.02, edgeThreshold=12)  # type: ignore[attr-defined]
-    found, features = sift.detectAndCompute(even, None)
-    points = np.array([point.pt for point in found[:FEATURES]], dtype=np.float32).reshape(-1, 2)
+    sift = cv2.SIFT_create(MAX_FEATURES, contrastThreshold=0.02, edgeThreshold=12)  # type: ignore[attr-defined]
+    keypoints, features = sift.detectAndCompute(even, None)
+    points = np.array([point.pt for point in keypoints[:MAX_FEATURES]], dtype=np.float32).reshape(-1, 2)
     points = (points + 0.5) * np.float32(kept.shape[1] / grey.shape[1]) - np.float32(0.5)
-    features = np.zeros((0, 128), np.float32) if features is None else features[:FEATURES]
+    features = np.zeros((0, 128), np.float32) if features is None else features[:MAX_FEATURES]
     root = np.sqrt(features / np.maximum(features.sum(axis=1, keepdims=True), 1e-6))
-    return Look(points, np.rint(root * 255).astype(np.uint8), kept)
+    return LocalFeatures(points, np.rint(root * 255).astype(np.uint8), kept)
 
 
-def compare(a: Look, b: Look) -> Alignment | None:
+def register(a: LocalFeatures, b: LocalFeatures) -> Alignment | None:
     """How two pictures lie on each other; None where they are not the same one."""
     few = min(len(a.features), len(b.features)) < MIN_INLIERS
-    proposed = [(matrix, 0) for matrix in _eight(a, b)] if few else _proposed(a, b)
+    proposals = [(matrix, 0) for matrix in _whole_on_whole(a, b)] if few else _estimate_transform(a, b)
     best: tuple[float, float, Matrix, int] = 0.0, 0.0, np.eye(3), 0
-    for matrix, inliers in proposed:
-        best = max(best, (*_agreement(a, b, matrix), inliers), key=lambda each: each[0])
+    for matrix, inliers in proposals:
+        best = max(best, (*_matching_fraction(a, b, matrix), inliers), key=lambda each: each[0])
     agreement, overlap, matrix, inliers = best
-    missing = max(0.0, (MANY - max(inliers, MIN_INLIERS)) / (MANY - MIN_INLIERS))
-    if agreement < LEAST + missing * (MOST - LEAST) or overlap < SHARED:
+    missing = max(0.0, (MANY_INLIERS - max(inliers, MIN_INLIERS)) / (MANY_INLIERS - MIN_INLIERS))
+    if agreement < MIN_AGREEMENT + missing * (MIN_AGREEMENT_FEW_INLIERS - MIN_AGREEMENT) or overlap < MIN_OVERLAP:
         return None
-    if _changed(a, b, matrix) > CHANGED:
+    if _changed_fraction(a, b, matrix) > MAX_CHANGED:
         return None
     unit = np.linalg.inv(_to_pixels(b)) @ matrix @ _to_pixels(a)
-    return Alignment(overlap, agreement, inliers, _words(matrix, unit), tuple(unit[:2].ravel().tolist()))
+    return Alignment(overlap, agreement, inliers, _describe_transform(matrix, unit), tuple(unit[:2].ravel().tolist()))
 
 
-def _sized(grey: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
-    import cv2
-
+def _resized(grey: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
     scale = longest / max(grey.shape)
     if scale == 1:
         return grey
@@ -105,13 +102,13 @@ def _sized(grey: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.resize(grey, (width, height), interpolation=smooth), dtype=np.uint8)
 
 
-def _to_pixels(look: Look) -> Matrix:
+def _to_pixels(picture: LocalFeatures) -> Matrix:
     """From the unit square to pixels, whose first one has its centre at 0."""
-    height, width = look.grey.shape
+    height, width = picture.grey.shape
     return np.array([[width, 0, -0.5], [0, height, -0.5], [0, 0, 1]], dtype=np.float64)
 
 
-def _eight(a: Look, b: Look) -> list[Matrix]:
+def _whole_on_whole(a: LocalFeatures, b: LocalFeatures) -> list[Matrix]:
     """The whole of a on the whole of b, in eight orientations."""
     places = []
     for corner, across, down in product(((0, 0), (1, 0), (0, 1), (1, 1)), ((1, 0), (0, 1)), ((1, 0), (0, 1))):
@@ -123,16 +120,16 @@ def _eight(a: Look, b: Look) -> list[Matrix]:
     return places
 
 
-def _proposed(a: Look, b: Look) -> list[tuple[Matrix, int]]:
+def _estimate_transform(a: LocalFeatures, b: LocalFeatures) -> list[tuple[Matrix, int]]:
     """The transform on which most features agree, and how many; none where too few do."""
     theirs = _unit_rows(b.features)
-    best = _agreed(a.points, b.points, _matches(_unit_rows(a.features), theirs))
-    if best is None or best[1] < ENOUGH:
+    best = _ransac_affine(a.points, b.points, _matches(_unit_rows(a.features), theirs))
+    if best is None or best[1] < ENOUGH_INLIERS:
         # A mirrored patch has the same histograms of gradients in mirrored order.
         turned = a.features.reshape(-1, 4, 4, 8)[:, ::-1][..., [0, 7, 6, 5, 4, 3, 2, 1]].reshape(-1, 128)
         flip = np.array([[-1, 0, a.grey.shape[1] - 1], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
         points = a.points * np.array([-1, 1], np.float32) + flip[:2, 2].astype(np.float32)
-        other = _agreed(points, b.points, _matches(_unit_rows(turned), theirs))
+        other = _ransac_affine(points, b.points, _matches(_unit_rows(turned), theirs))
         if other is not None and (best is None or other[1] > best[1]):
             best = other[0] @ flip, other[1]
     return [] if best is None else [best]
@@ -157,34 +154,32 @@ def _matches(ours: Features, theirs: Features) -> npt.NDArray[np.int64]:
     return np.stack([row[good], first[good]], axis=1)
 
 
-def _agreed(ours: Features, theirs: Features, pairs: npt.NDArray[np.int64]) -> tuple[Matrix, int] | None:
+def _ransac_affine(ours: Features, theirs: Features, pairs: npt.NDArray[np.int64]) -> tuple[Matrix, int] | None:
     """The similarity on which most of these pairs of points agree, refined to an affine one, and how many do."""
-    import cv2
-
     if len(pairs) < MIN_INLIERS:
         return None
     one, other = ours[pairs[:, 0]], theirs[pairs[:, 1]]
-    found, inside = cv2.estimateAffinePartial2D(one, other, ransacReprojThreshold=WITHIN, maxIters=2000)
-    if found is None or inside.sum() < MIN_INLIERS:
+    affine, inside = cv2.estimateAffinePartial2D(one, other, ransacReprojThreshold=REPROJECTION_ERROR, maxIters=2000)
+    if affine is None or inside.sum() < MIN_INLIERS:
         return None
     kept = inside.ravel() > 0
-    scale = math.sqrt(abs(np.linalg.det(found[:, :2])))
+    scale = math.sqrt(abs(np.linalg.det(affine[:, :2])))
     if not SCALES[0] < scale < SCALES[1]:
         return None
-    if kept.sum() >= 3 * MIN_INLIERS:  # enough to tell a stretch from noise
-        affine = cv2.estimateAffine2D(one[kept], other[kept], ransacReprojThreshold=WITHIN)[0]
-        stretch = None if affine is None else np.linalg.svd(affine[:, :2], compute_uv=False)
+    if kept.sum() >= 3 * MIN_INLIERS:  # enough to distinguish a stretch from noise
+        finer = cv2.estimateAffine2D(one[kept], other[kept], ransacReprojThreshold=REPROJECTION_ERROR)[0]
+        stretch = None if finer is None else np.linalg.svd(finer[:, :2], compute_uv=False)
         if stretch is not None and stretch[0] < 1.3 * stretch[1]:
-            found = affine
-    return np.vstack([found, [0, 0, 1]]).astype(np.float64), int(kept.sum())
+            affine = finer
+    return np.vstack([affine, [0, 0, 1]]).astype(np.float64), int(kept.sum())
 
 
-def _agreement(a: Look, b: Look, matrix: Matrix) -> tuple[float, float, Matrix]:
+def _matching_fraction(a: LocalFeatures, b: LocalFeatures, matrix: Matrix) -> tuple[float, float, Matrix]:
     """The share of the textured overlap that agrees, the overlap, and the transform made more exact."""
     (one, to_one), (other, to_other) = _at_one_scale(a, b, matrix)
     start = to_other @ matrix @ np.linalg.inv(to_one)
     best = _correlation(one, other, start), start
-    with_ecc = _refined(one, other, start)
+    with_ecc = _refined_by_ecc(one, other, start)
     if with_ecc is not None:
         again = _correlation(one, other, with_ecc), with_ecc
         best = max(best, again, key=lambda each: each[0][0])
@@ -192,62 +187,57 @@ def _agreement(a: Look, b: Look, matrix: Matrix) -> tuple[float, float, Matrix]:
     return agreement, overlap, np.linalg.inv(to_other) @ small @ to_one
 
 
-def _at_one_scale(a: Look, b: Look, matrix: Matrix) -> tuple[tuple[Grey, Matrix], tuple[Grey, Matrix]]:
-    """Both pictures at the scale of the coarser one, no larger than SIZE, and where their pixels went."""
+def _at_one_scale(
+    a: LocalFeatures, b: LocalFeatures, matrix: Matrix
+) -> tuple[tuple[Grey, Matrix], tuple[Grey, Matrix]]:
+    """Both pictures at the scale of the coarser one, no larger than COMPARED_LONGEST, and where their pixels went."""
     scale = math.sqrt(abs(np.linalg.det(matrix[:2, :2])))
-    ours = min(1.0, SIZE / max(a.grey.shape), scale)
-    return _smaller(a.grey, ours), _smaller(b.grey, min(1.0, ours / scale))
+    ours = min(1.0, COMPARED_LONGEST / max(a.grey.shape), scale)
+    return _at_scale(a.grey, ours), _at_scale(b.grey, min(1.0, ours / scale))
 
 
-def _smaller(grey: npt.NDArray[np.uint8], scale: float) -> tuple[Grey, Matrix]:
+def _at_scale(grey: npt.NDArray[np.uint8], scale: float) -> tuple[Grey, Matrix]:
     """A picture at this scale, and where its pixels went."""
-    import cv2
-
     width, height = (max(8, round(side * scale)) for side in grey.shape[::-1])
     across, down = width / grey.shape[1], height / grey.shape[0]
     matrix = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32), matrix
 
 
-def _refined(one: Grey, other: Grey, start: Matrix) -> Matrix | None:
+def _refined_by_ecc(one: Grey, other: Grey, start: Matrix) -> Matrix | None:
     """The transform that raises the correlation of the whole overlap; None where the search runs away."""
-    import cv2
-
     end = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)
     try:
         begin = np.ascontiguousarray(start[:2], dtype=np.float32)
-        found = cv2.findTransformECC(one, other, begin, cv2.MOTION_AFFINE, end, None, 3)[1]  # type: ignore[call-overload]
+        transform = cv2.findTransformECC(one, other, begin, cv2.MOTION_AFFINE, end, None, 3)[1]  # type: ignore[call-overload]
     except cv2.error:
         return None
-    return np.vstack([found, [0, 0, 1]]).astype(np.float64)
+    return np.vstack([transform, [0, 0, 1]]).astype(np.float64)
 
 
 def _correlation(one: Grey, other: Grey, matrix: Matrix) -> tuple[float, float]:
     """The share of the textured overlap in which the pictures correlate, and the share of the smaller that overlaps."""
-    import cv2
-
     size, inverse = one.shape[::-1], cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(other, matrix[:2], size, flags=cv2.INTER_LINEAR | inverse)
     covered = cv2.warpAffine(np.ones_like(other), matrix[:2], size, flags=cv2.INTER_NEAREST | inverse)
     inside: Grey = np.asarray(cv2.erode(covered, np.ones((3, 3))), dtype=np.float32)
     one, moved = (np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32) for grey in (one, moved))
-    correlation, variance, share = _around(one, moved, inside, WINDOW)
-    # What is flat in both tells nothing; what is flat in one of them only speaks against it.
+    correlation, variance, share = _local_statistics(one, moved, inside, WINDOW)
+    # What is flat in both says nothing; what is flat in one of them only speaks against it.
     weight = np.minimum(np.sqrt(variance), 20.0) * (inside > 0) * (share > 0.3)
-    weight[variance < 2 * NOISE] = 0
+    weight[variance < 2 * NOISE_VARIANCE] = 0
     area = float(inside.sum())
     smaller = min(one.size, other.size / max(1e-6, abs(np.linalg.det(matrix[:2, :2]))))
     total = float(weight.sum())
-    agreed = float((weight * (correlation > CORRELATED)).sum())
+    agreed = float((weight * (correlation > MIN_CORRELATION)).sum())
     return (agreed / total if total > 0 else 0.0), float(min(1.0, area / smaller))
 
 
-def _around(one: Grey, other: Grey, inside: Grey, window: int) -> tuple[Grey, Grey, Grey]:
+def _local_statistics(one: Grey, other: Grey, inside: Grey, window: int) -> tuple[Grey, Grey, Grey]:
     """What a square window around each pixel (h, w) shows of two pictures where `inside` is 1, not 0.
 
     Their correlation, the larger of their variances, and the share of the window that is inside.
     """
-    import cv2
 
     def mean(values: Grey) -> Grey:
         total = cv2.boxFilter(values, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
@@ -258,31 +248,31 @@ def _around(one: Grey, other: Grey, inside: Grey, window: int) -> tuple[Grey, Gr
     means = mean(one), mean(other)
     spread = [np.maximum(mean(grey * grey) - m * m, 0) for grey, m in zip((one, other), means, strict=True)]
     together = mean(one * other) - means[0] * means[1]
-    correlation: Grey = np.asarray(together / np.sqrt((spread[0] + NOISE) * (spread[1] + NOISE)), dtype=np.float32)
+    correlation: Grey = np.asarray(
+        together / np.sqrt((spread[0] + NOISE_VARIANCE) * (spread[1] + NOISE_VARIANCE)), dtype=np.float32
+    )
     return correlation, np.maximum(*spread), np.asarray(share, dtype=np.float32)
 
 
 # Two exposures of one moment share their background: most of it agrees, the bird does not -----------------------------
 
 
-def _changed(a: Look, b: Look, matrix: Matrix) -> float:
+def _changed_fraction(a: LocalFeatures, b: LocalFeatures, matrix: Matrix) -> float:
     """The share of the overlap that shows something else: other grey levels and another structure, in one piece."""
-    import cv2
-
     (one, to_one), (other, to_other) = _at_one_scale(a, b, matrix)
     place, size = (to_other @ matrix @ np.linalg.inv(to_one))[:2], one.shape[::-1]
     nearest, linear = (how | cv2.WARP_INVERSE_MAP for how in (cv2.INTER_NEAREST, cv2.INTER_LINEAR))
     laid = cv2.warpAffine(other, place, size, flags=linear, borderMode=cv2.BORDER_REPLICATE)
-    common = cv2.warpAffine(_unframed(other), place, size, flags=nearest) * _unframed(one)
+    common = cv2.warpAffine(_mask_borders(other), place, size, flags=nearest) * _mask_borders(one)
     inside: Grey = np.asarray(cv2.erode(common, np.ones((3, 3))), dtype=np.float32)
     if inside.sum() < 60:
         return 0.0
     one, moved = (np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32) for grey in (one, laid))
-    gain, offset = _light(one, moved, inside > 0)
+    gain, offset = _match_exposure(one, moved, inside > 0)
     # Both as far as both could show it: what was brightened has lost its brightest parts.
     one, moved = np.clip(one, offset, 255 * gain + offset), np.clip(gain * moved + offset, 0, 255)
-    correlation, variance, _ = _around(one, moved, inside, 7)
-    other_structure = (correlation < 0.5) | (variance < 2 * NOISE)
+    correlation, variance, _ = _local_statistics(one, moved, inside, 7)
+    other_structure = (correlation < 0.5) | (variance < 2 * NOISE_VARIANCE)
     contrast = max(6.0, float(one[inside > 0].std()))
     wrong = other_structure & (np.abs(one - moved) > max(12.0, 0.35 * contrast)) & (inside > 0)
     # Opened, so that thin things do not count: letters, and edges that lie half a pixel beside each other.
@@ -290,10 +280,8 @@ def _changed(a: Look, b: Look, matrix: Matrix) -> float:
     return float(solid.sum() / inside.sum())
 
 
-def _unframed(grey: Grey) -> Grey:
+def _mask_borders(grey: Grey) -> Grey:
     """1 where a picture is no border, no strip of a caption and no corner of one colour, else 0."""
-    import cv2
-
     soft = cv2.blur(grey.astype(np.uint8), (3, 3))
     flooded = np.zeros((grey.shape[0] + 2, grey.shape[1] + 2), np.uint8)
     flags = 4 | cv2.FLOODFILL_FIXED_RANGE | cv2.FLOODFILL_MASK_ONLY | (1 << 8)
@@ -308,7 +296,7 @@ def _unframed(grey: Grey) -> Grey:
     return np.asarray(cv2.dilate(flooded, np.ones((3, 3)))[1:-1, 1:-1] == 0, dtype=np.float32)
 
 
-def _light(one: Grey, other: Grey, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
+def _match_exposure(one: Grey, other: Grey, inside: npt.NDArray[np.bool_]) -> tuple[float, float]:
     """Gain and offset that bring the second picture to the light of the first, whatever minority of pixels differs."""
     clear = inside & (np.minimum(one, other) > 6) & (np.maximum(one, other) < 249)
     fits, gain, offset = clear if clear.sum() >= 60 else inside, 1.0, 0.0
@@ -323,8 +311,8 @@ def _light(one: Grey, other: Grey, inside: npt.NDArray[np.bool_]) -> tuple[float
     return gain, offset
 
 
-def _words(matrix: Matrix, unit: Matrix) -> str:
-    """A transform as a person would tell it."""
+def _describe_transform(matrix: Matrix, unit: Matrix) -> str:
+    """A transform in words."""
     across = matrix[:2, 0]
     words = []
     mirrored = np.linalg.det(matrix[:2, :2]) < 0

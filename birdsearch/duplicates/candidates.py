@@ -1,150 +1,100 @@
-"""Pairs that are worth a look, each once: in memory while they are few, in sorted Parquet files when they are many."""
+"""Pairs that are worth verifying, each once, in a temporary table; and the vectors of an index that propose them."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-import numpy as np
-
-from birdsearch.records import Filter, Ids, Neighbours, Vectors
-from birdsearch.search import pairs
-from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
-
-if TYPE_CHECKING:
-    pass
-
+import sqlite3
 import tempfile
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from birdsearch.errors import IndexUnwritableError, os_error_text
-from birdsearch.records import shown
+from birdsearch.errors import IndexUnwritableError
+from birdsearch.records import Filter, Ids, Neighbours, Vectors, shown
+from birdsearch.search import pairs
+from birdsearch.storage.store import Store
 
-HELD = 1_000_000  # pairs in memory; beside them one more block of about as many is made when they are read
-_ROW_GROUP = 65_536  # pairs; one is the least that is read of a file
+BLOCK = 65_536  # pairs that are read together
+CACHE_KB = 64_000  # of the table that SQLite keeps in memory; beyond it the table is a file
 
 
 class Proposals:
-    """A set of pairs of ids, the lower id first; its files go when it is closed."""
+    """A set of pairs of ids, the lower id first; it is gone when it is closed."""
 
-    def __init__(self, held: int = HELD) -> None:
-        self._held = held
-        self._waiting: list[Ids] = []
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._files: list[Path] = []
+    def __init__(self, block: int = BLOCK, *, cache_kb: int = CACHE_KB, max_pages: int | None = None) -> None:
+        self._block = block
+        self._settings = [f"cache_size = -{cache_kb}", "journal_mode = OFF", "synchronous = OFF"]
+        if max_pages is not None:  # of 4 kB, as if the disk were full then
+            self._settings.append(f"max_page_count = {max_pages}")
 
     def __enter__(self) -> Self:
+        # "" is a database of its own: a temporary file, made when the cache is full and unlinked at once.
+        self._table = sqlite3.connect("", isolation_level=None)
+        for setting in self._settings:
+            self._table.execute(f"PRAGMA {setting}")
+        self._table.execute("CREATE TABLE pairs (a INTEGER, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        self._table.close()
 
     def __len__(self) -> int:
-        return sum(map(len, self.blocks()))
+        return int(self._table.execute("SELECT count(*) FROM pairs").fetchone()[0])
 
     def add(self, pairs: Ids) -> None:
-        """Take in pairs (m, 2) in any order; a pair of a photo with itself is none."""
-        self._waiting.append(_distinct(pairs))
-        if sum(map(len, self._waiting)) > self._held:
-            self._spill()
+        """Take in pairs (m, 2) in any order; a pair of a photo with itself is left out."""
+        ascending = np.sort(pairs[pairs[:, 0] != pairs[:, 1]], axis=1)
+        try:
+            self._table.execute("BEGIN")
+            self._table.executemany("INSERT OR IGNORE INTO pairs VALUES (?, ?)", ascending.tolist())
+            self._table.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise IndexUnwritableError(
+                f"the pairs to verify cannot be kept in {shown(tempfile.gettempdir())} ({error}): make room, "
+                "or set TMPDIR to a folder that has room."
+            ) from error
 
     def blocks(self) -> Iterator[Ids]:
-        """All pairs, ascending, some (m, 2) at a time."""
-        if not self._files:
-            if len(self._waiting) != 1:  # each alone is distinct and ascending
-                self._waiting = [_distinct(_joined(self._waiting))]
-            if len(self._waiting[0]):
-                yield self._waiting[0]
-            return
-        if self._waiting:
-            self._spill()
-        for low, high in pairwise([*self._edges(), np.iinfo(np.int64).max]):
-            within = [("a", ">=", low), ("a", "<", high)]
-            parts = [pq.read_table(file, filters=within) for file in self._files]
-            yield _distinct(_joined([np.stack([part["a"], part["b"]], axis=1) for part in parts if len(part)]))
+        """All pairs (m, 2), ascending, in blocks."""
+        table = self._table.execute("SELECT a, b FROM pairs ORDER BY a, b")
+        while block := table.fetchmany(self._block):
+            yield np.array(block, dtype=np.int64)
 
     def holds(self, pairs: Ids) -> npt.NDArray[np.bool_]:
         """Which of the pairs (m, 2), the lower id first, are among them."""
-        found = np.zeros(len(pairs), dtype=bool)
-        for block in self.blocks():
-            near = np.flatnonzero((pairs[:, 0] >= block[0, 0]) & (pairs[:, 0] <= block[-1, 0]))
-            if len(near):
-                found[near] |= np.isin(_keys(pairs[near]), _keys(block))
-        return found
-
-    def _spill(self) -> None:
-        pairs = _distinct(_joined(self._waiting))
-        self._waiting = []
-        try:
-            if self._folder is None:
-                self._folder = tempfile.TemporaryDirectory(prefix="birdsearch-")
-            file = Path(self._folder.name, f"{len(self._files):06}.parquet")
-            pq.write_table(pa.table({"a": pairs[:, 0], "b": pairs[:, 1]}), file, row_group_size=_ROW_GROUP)
-        except OSError as error:
-            raise IndexUnwritableError(
-                f"the pairs to look at cannot be kept in {shown(tempfile.gettempdir())} ({os_error_text(error)}): "
-                "make room, or set TMPDIR to a folder that has room."
-            ) from error
-        self._files.append(file)
-
-    def _edges(self) -> list[int]:
-        """Lower ids at which blocks begin, so that each has about as many pairs as are held."""
-        starts = []
-        for file in self._files:
-            about = pq.read_metadata(file)
-            groups = (about.row_group(number) for number in range(about.num_row_groups))
-            starts += [group.column(0).statistics.min for group in groups]
-        return [int(edge) for edge in np.unique(np.sort(starts)[:: max(1, self._held // _ROW_GROUP)])]
+        ask = "SELECT EXISTS (SELECT 1 FROM pairs WHERE a = ? AND b = ?)"
+        return np.array([self._table.execute(ask, pair).fetchone()[0] for pair in pairs.tolist()], dtype=bool)
 
 
-def _distinct(pairs: Ids) -> Ids:
-    """Pairs (m, 2) ascending, each once, the lower id first, none of a photo with itself."""
-    pairs = np.sort(pairs, axis=1)
-    keys = np.unique(_keys(pairs[pairs[:, 0] != pairs[:, 1]]))
-    return np.stack([keys >> np.uint64(32), keys & np.uint64(0xFFFFFFFF)], axis=1).astype(np.int64)
+class LiveVectors:
+    """The vectors of an index's photos, deleted ones left out, as `search.pairs` takes them."""
 
-
-def _keys(pairs: Ids) -> npt.NDArray[np.uint64]:
-    """Pairs of ids below 2**32 as one number each, in the same order."""
-    return (pairs[:, 0].astype(np.uint64) << np.uint64(32)) | pairs[:, 1].astype(np.uint64)
-
-
-def _joined(parts: list[Ids]) -> Ids:
-    return np.concatenate(parts) if parts else np.empty((0, 2), dtype=np.int64)
-
-
-class Rows:
-    """The living rows of an index for `pairs`: ids in order, blocks of vectors, and the search among them."""
-
-    def __init__(self, catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> None:
-        self._catalog, self._retrieval = catalog, retrieval
-        self.ids, self.photos = catalog.regions_of_photos(where)
-        self._only = None if len(self.ids) == len(retrieval) else self.ids
-        self.asked = 0  # rows whose blocks were handed out
+    def __init__(self, store: Store, where: Filter | None) -> None:
+        self._catalog, self._vectors = store.catalog, store.vectors
+        self.ids, self.photos = self._catalog.regions_of_photos(where)  # (n,) of regions, ascending; (n,) their photos
+        self._only = None if len(self.ids) == len(self._vectors) else self.ids
+        self.done = 0  # vectors whose blocks were handed out
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def search(self, vectors: Vectors, k: int, *, only: Ids | None = None) -> Neighbours:
-        """The k best living rows for each query (q, dim)."""
-        return self._retrieval.nearest(vectors, k, self._only if only is None else only)
+        """The k best vectors for each query (q, dim)."""
+        return self._vectors.nearest(vectors, k, self._only if only is None else only)
+
+    def photos_of(self, regions: Ids) -> Ids:
+        """The photos of regions, in the same shape."""
+        return self.photos[np.searchsorted(self.ids, regions)]
 
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]:
-        """Ids (b,) and raw unit rows (b, dim)."""
+        """Ids (b,) of regions and their raw unit vectors (b, dim)."""
         for part in self._catalog.parts():
-            ids, vectors = self._retrieval.living(part)
+            ids, vectors = self._vectors.living(part)
             places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
-            wanted = np.flatnonzero(self.ids[places] == ids) if len(self.ids) else np.empty(0, dtype=np.int64)
-            for start in range(0, len(wanted), pairs.BLOCK):
-                some = wanted[start : start + pairs.BLOCK]
-                self.asked = self.asked % len(self) + len(some)
-                yield ids[some], vectors[some]
+            kept = np.flatnonzero(self.ids[places] == ids) if len(self.ids) else np.empty(0, dtype=np.int64)
+            for start in range(0, len(kept), pairs.BLOCK):
+                block = kept[start : start + pairs.BLOCK]
+                self.done = self.done % len(self) + len(block)
+                yield ids[block], vectors[block]

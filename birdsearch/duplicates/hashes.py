@@ -1,33 +1,25 @@
 """Perceptual hashes: which photos have nearly the same, in any of eight orientations."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from birdsearch.records import Ids
+from birdsearch.search.hamming import near_hashes
 from birdsearch.search.pairs import Hashes, Rows
 
-
-@dataclass(frozen=True, slots=True)
-class HashPairs:
-    """Pairs of close hashes, each once."""
-
-    ids: Ids  # (m, 2), the lower id first
-    distances: npt.NDArray[np.uint8]  # (m,) bits that differ in the best of eight orientations
-
-
-EXACT_UP_TO = 30_000  # different hashes; so few are compared one by one
+EXACT_UP_TO = 30_000  # different hashes; so few are all compared
+_BLOCK = 256  # hashes whose pairs are in memory together, in eight orientations
 NEAREST = 32  # pairs per hash: of pictures that all look alike (sky, fog) thousands are close
-_BANDS = 96  # how often more hashes are sorted into buckets; each finds some of the pairs
+_BANDS = 96  # how often more hashes are sorted into buckets; each finds a part of the pairs
 _BUCKET = 64  # hashes of one bucket that a hash is compared with
 _ODD_COLUMNS = np.uint64(0x5555555555555555)
 _ODD_ROWS = np.uint64(0x00FF00FF00FF00FF)
 
 
 def reach(count: int) -> int:
-    """How many bits may differ among so many hashes before chance proposes more pairs than anyone can look at."""
+    """How many bits may differ among so many hashes before chance proposes more pairs than can be verified."""
     return 14 if count <= EXACT_UP_TO else 12 if count <= 250_000 else 10
 
 
@@ -52,11 +44,12 @@ def _transposed(hashes: Hashes) -> Hashes:
     return bits
 
 
-def hash_pairs(hashes: Hashes, ids: Ids, within: int | None = None) -> HashPairs:
-    """Photos whose pHash (n,), in any of eight orientations, differs in at most `within` bits (`reach` where None).
+def hash_pairs(hashes: Hashes, ids: Ids, within: int | None = None) -> Ids:
+    """Pairs of photos (m, 2) whose pHash (n,), in any of eight orientations, differs in at most `within` bits.
 
-    Up to 30,000 different hashes are compared exactly, more in buckets of equal bits. Each hash keeps its 32 nearest
-    partners, and photos of very common hashes are paired with some of each other, so that pairs grow as photos do.
+    Each pair comes once, the lower id first; `within` is `reach` where it is None. Up to 30,000 different hashes are
+    compared exactly, more in buckets of equal bits. Each hash keeps its 32 nearest partners, and photos of very common
+    hashes are paired with a few of each other, so that pairs grow as photos do.
     """
     unique, group = np.unique(np.asarray(hashes, dtype=np.uint64), return_inverse=True)
     order = np.lexsort((ids, group))
@@ -64,32 +57,30 @@ def hash_pairs(hashes: Hashes, ids: Ids, within: int | None = None) -> HashPairs
     starts = np.searchsorted(group[order], np.arange(len(unique) + 1))
     limit = reach(len(unique)) if within is None else within
     packed = (_compared if len(unique) <= EXACT_UP_TO else _bucketed)(unique, limit)
-    a, b, distance = _nearest(packed)
-    inside = _inside(members, starts)
-    between = _between(members, starts, a, b)
-    pairs = np.sort(np.concatenate([inside, between[0]]), axis=1)
-    bits = np.concatenate([np.zeros(len(inside), dtype=np.uint8), distance[between[1]]])
-    order = np.lexsort((pairs[:, 1], pairs[:, 0]))
-    return HashPairs(pairs[order], bits[order])
+    pairs = np.concatenate([_inside(members, starts), _between(members, starts, *_nearest(packed))])
+    pairs = np.sort(pairs, axis=1)
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def _compared(unique: Hashes, within: int) -> Hashes:
     """All pairs of different hashes, packed."""
     parts = []
-    for start in range(0, len(unique), 32):
-        for turned in orientations(unique[start : start + 32]):
-            distance = np.bitwise_count(turned[:, None] ^ unique[None, start:])
-            row, other = np.nonzero(distance <= within)
-            later = other > row
-            row, other = row[later], other[later]
-            parts.append(_packed(row + start, other + start, distance[row, other]))
-        if start % 1024 == 0:
-            parts = [_distinct(parts)]
+    for start in range(0, len(unique), _BLOCK):
+        turned = orientations(unique[start : start + _BLOCK])
+        row, other, distance = near_hashes(turned.ravel(), unique[start:], within)
+        row %= turned.shape[1]
+        later = other > row
+        parts.append(_distinct([_packed(row[later] + start, other[later] + start, distance[later])]))
     return _distinct(parts)
 
 
 def _bucketed(unique: Hashes, within: int) -> Hashes:
-    """Pairs of different hashes that agree in one of many random choices of bits, packed."""
+    """Pairs of different hashes that agree in one of many random choices of bits, packed.
+
+    faiss.IndexBinaryMultiHash is slower (measured in one process): on 200,000 hashes (12 bits) 4 times as slow where it
+    finds less (4 hashes of 16 bits, 1 flip: recall 0.976 of planted pairs, here 0.986), 11 times where it finds as much
+    (3 of 20, 2 flips); on a million (10 bits) 32 and 113 times.
+    """
     random = np.random.default_rng(8)
     width = len(unique).bit_length()  # as many buckets as hashes, or twice as many
     turned, parts = orientations(unique), [np.empty(0, dtype=np.uint64)]
@@ -99,40 +90,40 @@ def _bucketed(unique: Hashes, within: int) -> Hashes:
         bucket = ((unique & mask) * odd) >> np.uint64(64 - width)
         order = np.argsort(bucket, kind="stable").astype(np.int32)
         starts = np.concatenate([[0], np.cumsum(np.bincount(bucket.astype(np.int64), minlength=1 << width))])
-        for number, asked in enumerate(turned):
-            own = (((asked & mask) * odd) >> np.uint64(64 - width)).astype(np.int64)
+        for number, queries in enumerate(turned):
+            own = (((queries & mask) * odd) >> np.uint64(64 - width)).astype(np.int64)
             low, count = starts[own], starts[own + 1] - starts[own]
             # Where a bucket is too full each choice of bits looks at another part of it.
             low = low + (np.maximum(0, count - _BUCKET) * random.random()).astype(np.int64)
-            parts += _near_in(asked, unique, order, low, np.minimum(count, _BUCKET), within, both=number >= 4)
+            parts += _near_in(queries, unique, order, (low, np.minimum(count, _BUCKET)), within, both=number >= 4)
         if sum(map(len, parts)) > 2 * len(parts[0]) + 1_000_000:
             parts = [_distinct(parts)]
     return _distinct(parts)
 
 
 def _near_in(
-    asked: Hashes,
+    queries: Hashes,
     unique: Hashes,
     order: npt.NDArray[np.int32],
-    low: Rows,
-    count: Rows,
+    bucket: tuple[Rows, Rows],
     within: int,
     *,
     both: bool,
 ) -> Iterator[Hashes]:
-    """Packed pairs of each hash asked (n,) with the `count` (n,) hashes of its bucket that begin at `low` (n,)."""
+    """Packed pairs of each query (n,) with the hashes of its bucket: where in `order` it begins (n,), how many (n,)."""
+    low, count = bucket
     ends = np.cumsum(count)
     start = 0
-    while start < len(asked):
+    while start < len(queries):
         stop = max(start + 1, int(np.searchsorted(ends, (ends[start - 1] if start else 0) + 2_000_000)))
-        some = count[start:stop]
-        row = np.repeat(np.arange(start, stop, dtype=np.int32), some)
-        inside = np.arange(len(row)) - np.repeat(ends[start:stop] - some, some) + (ends[start - 1] if start else 0)
-        other = order[np.repeat(low[start:stop], some) + inside]
+        sizes = count[start:stop]
+        row = np.repeat(np.arange(start, stop, dtype=np.int32), sizes)
+        inside = np.arange(len(row)) - np.repeat(ends[start:stop] - sizes, sizes) + (ends[start - 1] if start else 0)
+        other = order[np.repeat(low[start:stop], sizes) + inside]
         # A mirrored hash agrees with another one in the same bits as that one, mirrored, with it: once is enough.
         kept = np.flatnonzero(row != other if both else row < other)
         row, other = row[kept], other[kept]
-        distance = np.bitwise_count(asked[row] ^ unique[other])
+        distance = np.bitwise_count(queries[row] ^ unique[other])
         near = distance <= within
         row, other = row[near], other[near]
         yield _packed(np.minimum(row, other), np.maximum(row, other), distance[near])
@@ -152,8 +143,8 @@ def _distinct(parts: list[Hashes]) -> Hashes:
     return packed[np.concatenate([[True], pair[1:] != pair[:-1]])] if len(packed) else packed
 
 
-def _nearest(packed: Hashes) -> tuple[Rows, Rows, npt.NDArray[np.uint8]]:
-    """Rows a and b and their distances, of those that are among the nearest of either."""
+def _nearest(packed: Hashes) -> tuple[Rows, Rows]:
+    """Rows a (m,) and b (m,) of the pairs that are among the nearest of either."""
     a = (packed >> np.uint64(36)).astype(np.int64)
     b = ((packed >> np.uint64(8)) & np.uint64((1 << 28) - 1)).astype(np.int64)
     distance = (packed & np.uint64(255)).astype(np.uint8)
@@ -162,7 +153,7 @@ def _nearest(packed: Hashes) -> tuple[Rows, Rows, npt.NDArray[np.uint8]]:
         order = np.lexsort((distance, row))
         begins = np.searchsorted(row[order], row[order])
         kept[order[np.arange(len(order)) - begins < NEAREST]] = True
-    return a[kept], b[kept], distance[kept]
+    return a[kept], b[kept]
 
 
 def _inside(members: Ids, starts: Rows) -> Ids:
@@ -180,11 +171,8 @@ def _inside(members: Ids, starts: Rows) -> Ids:
     return np.concatenate([*parts, np.stack([members[first[far]], members[far]], axis=1)])
 
 
-def _between(members: Ids, starts: Rows, a: Rows, b: Rows) -> tuple[Ids, Rows]:
-    """Pairs (m, 2) of photos of two close hashes, and which of the close hashes (m,) each comes from.
-
-    All with all where they are few, else each with one of the others.
-    """
+def _between(members: Ids, starts: Rows, a: Rows, b: Rows) -> Ids:
+    """Pairs (m, 2) of photos of two close hashes: all with all where they are few, else each with one of the others."""
     sizes = np.diff(starts)
     product, longer = sizes[a] * sizes[b], np.maximum(sizes[a], sizes[b])
     count = np.where(product <= NEAREST, product, longer)
@@ -194,4 +182,4 @@ def _between(members: Ids, starts: Rows, a: Rows, b: Rows) -> tuple[Ids, Rows]:
     whole = (product <= NEAREST)[pair]
     one, other = sizes[a][pair], sizes[b][pair]
     left = np.where(whole, place // other, place % one)
-    return np.stack([members[starts[a[pair]] + left], members[starts[b[pair]] + place % other]], axis=1), pair
+    return np.stack([members[starts[a[pair]] + left], members[starts[b[pair]] + place % other]], axis=1)

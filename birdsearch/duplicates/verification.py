@@ -1,53 +1,71 @@
-"""What a look for duplicates sees of an index: rows to ask about, and pictures to lay on each other."""
+"""Whether proposed pairs are the same picture: their pixels decide, and say in which way."""
 
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import reverse_cuthill_mckee
+from threadpoolctl import threadpool_limits
 
+from birdsearch.duplicates.alignment import LONGEST, Alignment, LocalFeatures, extract_features, register
+from birdsearch.duplicates.hashes import orientations
+from birdsearch.duplicates.implied import is_plain
 from birdsearch.errors import PhotoError
 from birdsearch.photos import decode
-from birdsearch.records import Ids, Photo
+from birdsearch.records import PIXELS, VARIANT, Ids, Pair, Photo, Progress, Vectors
 
-if TYPE_CHECKING:
-    from birdsearch.duplicates.alignment import Alignment, Look
+FEATURE_CACHE_SIZE = 6_000  # photos whose features are kept in memory, of about 60 kB each
+PAIRS_AT_ONCE = 256  # whose photos are in memory together
+REPORT_EVERY = 64  # pairs between two calls of `progress`
+SCORED_AT_ONCE = 4096  # pairs whose vectors are in memory together
 
-LOOKS = 6_000  # photos whose features are kept in memory, of about 60 kB each
-AT_ONCE = 256  # pairs whose photos are in memory together
+Photos = Callable[[Sequence[int]], dict[int, Photo]]  # ids -> photos
 
 
-class Eyes:
-    """Compares photos by their pixels; keeps what it made of the last ones."""
+class PairVerifier:
+    """Compares photos by their pixels; keeps the local features of the last ones."""
 
-    def __init__(self, known: Callable[[Sequence[int]], dict[int, Photo]]) -> None:
-        self._known = known
-        self._looks: OrderedDict[int, Look | None] = OrderedDict()
-        self.unreadable: set[int] = set()
+    def __init__(self, photos: Photos, progress: Progress | None = None) -> None:
+        self._photos, self._progress = photos, progress
+        self._features: OrderedDict[int, LocalFeatures | None] = OrderedDict()
         self._pixels: dict[int, str | None] = {}
+        self.hashes: dict[int, int] = {}  # photo -> its pHash, where the caller knows them
+        self.unreadable: set[int] = set()
+        self.candidates = 0  # pairs that were compared
 
-    def compare(self, wanted: Ids) -> Iterator[tuple[int, int, "Alignment | None"]]:
-        """What the pixels of each pair (m, 2) say, in an order in which pairs that share photos come together."""
-        from threadpoolctl import threadpool_limits
+    def verify(self, candidates: Ids, before: int = 0, total: int | None = None) -> list[Pair]:
+        """Those of the pairs (m, 2) whose pixels agree; `before` of `total` were compared by earlier calls."""
+        self.candidates += len(candidates)
+        verified: list[Pair] = []
+        for done, (a, b, alignment) in enumerate(self._alignments(candidates), 1):
+            # Most pairs end here, and a question to the catalog costs as much as a comparison.
+            if alignment is not None or (a in self.hashes and self.hashes[a] == self.hashes.get(b)):
+                verified += [pair for pair in (self._pair(a, b, alignment),) if pair is not None]
+            if self._progress is not None and (done % REPORT_EVERY == 0 or done == len(candidates)):
+                self._progress("compare", before + done, total or len(candidates), "")
+        return verified
 
-        from birdsearch.duplicates.alignment import compare
+    def _pair(self, a: int, b: int, alignment: Alignment | None) -> Pair | None:
+        """The relation of two photos whose pixels were compared; None where they are different pictures."""
+        known = self._photos((a, b))
+        one, other = known[a], known[b]
+        if file_identity(one.path) == file_identity(other.path):
+            return None
+        plain = alignment is None or is_plain(alignment.matrix)
+        if plain and (one.width, one.height) == (other.width, other.height):
+            pixels = self._pixels_of(one)
+            if pixels is not None and pixels == self._pixels_of(other):
+                return Pair(a, b, PIXELS.name, None)
+        if alignment is None or _separate_exposures(one, other):
+            return None
+        return Pair(a, b, VARIANT.name, None, _evidence(alignment))
 
-        def seen(pair: list[int]) -> "Alignment | None":
-            one, other = (self._looks[photo_id] for photo_id in pair)
-            return None if one is None or other is None else compare(one, other)
-
-        ordered = in_order(wanted)
-        # A pair is so little work that threads inside it cost more than they bring: pairs go side by side instead.
-        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-            for start in range(0, len(ordered), AT_ONCE):
-                some = ordered[start : start + AT_ONCE]
-                self._look_at(np.unique(some).tolist(), pool)
-                for (a, b), alignment in zip(some.tolist(), pool.map(seen, some.tolist()), strict=True):
-                    yield a, b, alignment
-
-    def pixels_of(self, photo: Photo) -> str | None:
+    def _pixels_of(self, photo: Photo) -> str | None:
         """The sha256 of every pixel of a photo; None where it cannot be read."""
         assert photo.id is not None  # of the index, or below 0
         if photo.id not in self._pixels:
@@ -57,47 +75,108 @@ class Eyes:
                 self._pixels[photo.id] = None
         return self._pixels[photo.id]
 
-    def _look_at(self, ids: list[int], pool: ThreadPoolExecutor) -> None:
-        missing = [photo_id for photo_id in ids if photo_id not in self._looks]
-        known = self._known(missing)
-        for photo_id, look in zip(missing, pool.map(lambda i: self._look(known[i]), missing), strict=True):
-            self._looks[photo_id] = look
-            if look is None:
+    def _alignments(self, candidates: Ids) -> Iterator[tuple[int, int, Alignment | None]]:
+        """How the pictures of each pair (m, 2) lie on each other; pairs that share photos come together."""
+
+        def align(pair: list[int]) -> Alignment | None:
+            one, other = (self._features[photo_id] for photo_id in pair)
+            return None if one is None or other is None else register(one, other)
+
+        ordered = by_shared_photos(candidates)
+        # A pair is so little work that threads inside it cost more than they bring: pairs run side by side instead.
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+            for start in range(0, len(ordered), PAIRS_AT_ONCE):
+                block = ordered[start : start + PAIRS_AT_ONCE]
+                self._extract(np.unique(block).tolist(), pool)
+                for (a, b), alignment in zip(block.tolist(), pool.map(align, block.tolist()), strict=True):
+                    yield a, b, alignment
+
+    def _extract(self, ids: list[int], pool: ThreadPoolExecutor) -> None:
+        """Have the features of these photos in memory."""
+        missing = [photo_id for photo_id in ids if photo_id not in self._features]
+        known = self._photos(missing)
+        for photo_id, features in zip(missing, pool.map(lambda i: _features_of(known[i]), missing), strict=True):
+            self._features[photo_id] = features
+            if features is None:
                 self.unreadable.add(photo_id)
         for photo_id in ids:
-            self._looks.move_to_end(photo_id)
-        while len(self._looks) > max(LOOKS, len(ids)):
-            self._looks.popitem(last=False)
-
-    def _look(self, photo: Photo) -> "Look | None":
-        from birdsearch.duplicates.alignment import LONGEST, look
-
-        try:
-            return look(decode.picture(photo.path, LONGEST))
-        except PhotoError:
-            return None
+            self._features.move_to_end(photo_id)
+        while len(self._features) > max(FEATURE_CACHE_SIZE, len(ids)):
+            self._features.popitem(last=False)
 
 
-def file_of(path: str) -> object:
+def _features_of(photo: Photo) -> LocalFeatures | None:
+    try:
+        return extract_features(decode.picture(photo.path, LONGEST))
+    except PhotoError:
+        return None
+
+
+def _separate_exposures(one: Photo, other: Photo) -> bool:
+    """Whether two cameras, or one camera at two moments, took them: then they are two exposures, however alike."""
+    if not (one.camera and other.camera and one.taken_at and other.taken_at):
+        return False
+    # An edited copy may have lost the fractions of a second.
+    length = min(len(one.taken_at), len(other.taken_at))
+    return one.camera != other.camera or one.taken_at[:length] != other.taken_at[:length]
+
+
+def _evidence(alignment: Alignment) -> dict[str, Any]:
+    return {
+        "overlap": round(alignment.overlap, 3),
+        "agreement": round(alignment.agreement, 3),
+        "inliers": alignment.inliers,
+        "transform": alignment.transform,
+        "matrix": alignment.matrix,
+    }
+
+
+def with_scores(pairs: Sequence[Pair], photos: Photos, vectors: Callable[[Sequence[int]], Vectors]) -> list[Pair]:
+    """The pairs with the scores of their vectors and the distances of their hashes.
+
+    `vectors` gives the unit vectors (n, dim) of photos whose ids ascend.
+    """
+    scored: list[Pair] = []
+    for start in range(0, len(pairs), SCORED_AT_ONCE):
+        block = pairs[start : start + SCORED_AT_ONCE]
+        ids = sorted({photo_id for pair in block for photo_id in (pair.a, pair.b)})
+        known, units = photos(ids), vectors(ids)
+        hashes = np.array([int(known[photo_id].phash or "0", 16) for photo_id in ids], dtype=np.uint64)
+        a, b = (np.searchsorted(ids, [getattr(pair, end) for pair in block]) for end in "ab")
+        scores = np.einsum("nd,nd->n", units[a], units[b])
+        bits = np.bitwise_count(orientations(hashes[a]) ^ hashes[b]).min(axis=0)
+        for pair, score, distance in zip(block, scores.tolist(), bits.tolist(), strict=True):
+            hashed = {"hash_distance": distance} if known[pair.a].phash and known[pair.b].phash else {}
+            scored.append(replace(pair, score=min(1.0, score), evidence={**hashed, **pair.evidence}))
+    return scored
+
+
+def file_identity(path: str) -> object:
     """What two names of one file have in common; the real path where there is no file."""
     try:
-        found = os.stat(path)
+        info = os.stat(path)
     except OSError:
         return os.path.realpath(path)
-    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+    return (info.st_dev, info.st_ino) if info.st_ino else os.path.realpath(path)
 
 
-def in_order(proposed: Ids) -> Ids:
+def by_shared_photos(pairs: Ids) -> Ids:
     """The pairs (m, 2) so that those which share photos follow each other (reverse Cuthill-McKee)."""
-    if not len(proposed):
-        return proposed
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import reverse_cuthill_mckee
+    if not len(pairs):
+        return pairs
+    ids, ends = np.unique(pairs, return_inverse=True)
+    a, b = (numbered := ends.reshape(-1, 2)).T
+    position = np.empty(len(ids), dtype=np.int64)
+    position[close_order(len(ids), numbered)] = np.arange(len(ids))
+    return pairs[np.lexsort((np.minimum(position[a], position[b]), np.maximum(position[a], position[b])))]
 
-    ids, ends = np.unique(proposed, return_inverse=True)
-    a, b = ends.reshape(-1, 2).T
+
+def close_order(count: int, pairs: Ids) -> Ids:
+    """The numbers from 0 to `count` in an order that brings those of each pair (m, 2) close together.
+
+    It is that of the reverse Cuthill-McKee algorithm (George 1971).
+    """
+    a, b = pairs.T
     both = np.concatenate([a, b]), np.concatenate([b, a])
-    graph = coo_array((np.ones(2 * len(a), dtype=np.int8), both), shape=(len(ids), len(ids))).tocsr()
-    turn = np.empty(len(ids), dtype=np.int64)
-    turn[reverse_cuthill_mckee(graph, symmetric_mode=True)] = np.arange(len(ids))
-    return proposed[np.lexsort((np.minimum(turn[a], turn[b]), np.maximum(turn[a], turn[b])))]
+    graph = coo_array((np.ones(2 * len(a), dtype=np.int8), both), shape=(count, count)).tocsr()
+    return np.asarray(reverse_cuthill_mckee(graph, symmetric_mode=True), dtype=np.int64)

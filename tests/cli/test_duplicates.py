@@ -52,7 +52,7 @@ def found() -> DuplicateReport:
     groups = (
         DuplicateGroup(
             "variant", 1, (2, 3), "resolution: 24 MP; 2 others have less", ("variant", "pixels"),
-            ("lower resolution: 2.0 MP, not 24 MP", "protected: it stays too; older"),
+            ("lower resolution: 2.0 MP, not 24 MP", "protected: it stays too; older"), (3,),
         ),
         DuplicateGroup("identical", 4, (5,), "path: shorter", ("identical",), ("longer path",)),
         DuplicateGroup("burst", 6, (1,), "sharpness: the sharpest", ("burst",), ("less sharp",)),
@@ -93,7 +93,7 @@ def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -
         (tmp_path / name).mkdir()
     dedupe(garden)
     usual = asked.last("duplicates")[1]
-    assert usual["relations"] == RELATIONS
+    assert usual["relations"] == tuple(RELATIONS)
     assert (usual["where"], usual["against"], usual["burst_gap"], usual["prefer"], usual["protect"]) == (
         None,
         None,

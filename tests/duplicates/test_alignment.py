@@ -20,12 +20,12 @@ def drawn(number: int) -> Picture:
     return Image.fromarray(decode.picture(samples.picture(samples.SPECIES[number % 6], number // 6), 800))
 
 
-def look(picture: Picture) -> alignment.Look:
-    return alignment.look(decode.picture(picture, alignment.LONGEST))
+def features(picture: Picture) -> alignment.LocalFeatures:
+    return alignment.extract_features(decode.picture(picture, alignment.LONGEST))
 
 
 def compared(one: Picture, other: Picture) -> alignment.Alignment | None:
-    return alignment.compare(look(one), look(other))
+    return alignment.register(features(one), features(other))
 
 
 def stored(picture: Picture, format: str, quality: int) -> Picture:
@@ -81,7 +81,7 @@ def test_edited_against_edited() -> None:
         assert compared(EDITS[one](original), EDITS[other](original)) is not None, (one, other)
 
 
-def test_the_transform_is_told() -> None:
+def test_the_transform_is_described() -> None:
     original = drawn(1)
     plain = compared(original, EDITS["smaller"](original))
     assert plain is not None
@@ -102,8 +102,8 @@ def test_the_transform_is_told() -> None:
 
 
 def test_other_pictures_are_not_the_same() -> None:
-    looks = [look(drawn(number)) for number in range(18)]
-    same = [(a, b) for a in range(18) for b in range(a) if alignment.compare(looks[a], looks[b]) is not None]
+    made = [features(drawn(number)) for number in range(18)]
+    same = [(a, b) for a in range(18) for b in range(a) if alignment.register(made[a], made[b]) is not None]
     assert same == []
 
 
@@ -128,11 +128,11 @@ def test_a_texture_that_repeats_is_not_enough() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 500), (5000, 2), (300, 300)])
 def test_pictures_that_show_nothing(shape: tuple[int, int]) -> None:
     flat: Pixels = np.full((*shape, 3), 120, dtype=np.uint8)
-    assert alignment.compare(alignment.look(flat), alignment.look(flat)) is None
-    assert alignment.compare(alignment.look(flat), look(drawn(0))) is None
+    assert alignment.register(alignment.extract_features(flat), alignment.extract_features(flat)) is None
+    assert alignment.register(alignment.extract_features(flat), features(drawn(0))) is None
 
 
-def test_a_bird_too_plain_for_features_is_laid_on_whole() -> None:
+def test_a_picture_without_features_is_compared_as_a_whole() -> None:
     plain = Image.new("RGB", (640, 480), (120, 160, 210))
     ImageDraw.Draw(plain).ellipse((200, 150, 420, 330), fill=(40, 40, 60))
     assert compared(plain, plain.resize((320, 240))) is not None
@@ -142,8 +142,8 @@ def test_a_bird_too_plain_for_features_is_laid_on_whole() -> None:
     assert compared(plain, other) is None
 
 
-def test_a_look_is_small() -> None:
-    made = look(drawn(0))
+def test_local_features_take_little_memory() -> None:
+    made = features(drawn(0))
     assert made.points.nbytes + made.features.nbytes + made.grey.nbytes < 110_000
 
 

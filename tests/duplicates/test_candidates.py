@@ -1,6 +1,5 @@
-"""Pairs come back each once and in order, from memory as from files, and no file stays."""
+"""Pairs come back each once and in order, from memory as from a file, and no file stays."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,25 +17,21 @@ def expected(pairs: np.ndarray) -> list[tuple[int, int]]:
     return sorted({(min(a, b), max(a, b)) for a, b in pairs.tolist() if a != b})
 
 
-@pytest.mark.parametrize("held", [10, 1_000, 1_000_000])
-def test_every_pair_comes_once_and_in_order(held: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("birdsearch.duplicates.candidates._ROW_GROUP", 7)
+@pytest.mark.parametrize("block", [10, 1_000, 1_000_000])
+def test_every_pair_comes_once_and_in_order(block: int) -> None:
     pairs = drawn(3_000)
-    with Proposals(held) as proposed:
-        for some in np.array_split(pairs, 30):
-            proposed.add(some)
+    with Proposals(block) as proposed:
+        for part in np.array_split(pairs, 30):
+            proposed.add(part)
         blocks = list(proposed.blocks())
-        told = [(a, b) for block in blocks for a, b in block.tolist()]
-        assert told == expected(pairs)
-        assert len(proposed) == len(told)
-        # The same again, and nothing is forgotten by asking.
-        asked = drawn(500, seed=1)
-        asked = np.sort(asked, axis=1)
-        known = set(told)
-        assert proposed.holds(asked).tolist() == [(a, b) in known for a, b in asked.tolist()]
-    if held == 1_000:
-        # Row groups of 7 tell where blocks may begin: none may hold much more than was allowed in memory.
-        assert max(map(len, blocks)) < 1_500
+        listed = [(a, b) for each in blocks for a, b in each.tolist()]
+        assert listed == expected(pairs)
+        assert len(proposed) == len(listed)
+        assert max(map(len, blocks)) <= block
+        # The same again: a question changes nothing.
+        queries = np.sort(drawn(500, seed=1), axis=1)
+        known = set(listed)
+        assert proposed.holds(queries).tolist() == [(a, b) in known for a, b in queries.tolist()]
 
 
 def test_no_pairs() -> None:
@@ -46,15 +41,14 @@ def test_no_pairs() -> None:
         assert not proposed.holds(np.array([[1, 2]])).any()
 
 
-def test_files_go_when_it_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with Proposals(10) as proposed:
-        proposed.add(drawn(100))
-        assert list(tmp_path.iterdir())
+def test_many_pairs_leave_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
+    with Proposals(cache_kb=0) as proposed:
+        proposed.add(drawn(50_000))
+        assert len(proposed) == len(expected(drawn(50_000)))
     assert not list(tmp_path.iterdir())
 
 
-def test_no_room_for_many_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "away"))
-    with Proposals(10) as proposed, pytest.raises(IndexUnwritableError, match="TMPDIR"):
-        proposed.add(drawn(100))
+def test_no_room_for_many_pairs_names_tmpdir() -> None:
+    with Proposals(max_pages=3) as proposed, pytest.raises(IndexUnwritableError, match="TMPDIR"):
+        proposed.add(drawn(50_000))

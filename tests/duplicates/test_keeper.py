@@ -3,15 +3,16 @@
 import itertools
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import ImageFilter
 
 from birdsearch.duplicates import keeper
-from birdsearch.duplicates.criteria import lies_under
-from birdsearch.duplicates.keeper import Choice, best, policy_order
+from birdsearch.duplicates.keeper import Choice, KeeperOptions, lies_under, policy_order
 from birdsearch.photos import decode
 from birdsearch.records import Photo
 from tests.support.drawing import bird, write
@@ -28,9 +29,15 @@ def camera(photo_id: int, **known: object) -> Photo:
     return shot(photo_id, **{"width": 6000, "height": 4000, "camera": "Canon EOS R5", "size": 9_000_000, **known})  # type: ignore[arg-type]
 
 
-def in_any_order(*group: Photo, **options: object) -> Choice:
+def best(photos: Sequence[Photo], **options: Any) -> Choice:
+    """The choice by these options."""
+    chosen = {name: tuple(options.pop(name)) for name in ("prefer", "protect", "policy") if name in options}
+    return keeper.best(photos, KeeperOptions(**chosen), **options)
+
+
+def in_any_order(*group: Photo, **options: Any) -> Choice:
     """The choice, which must not depend on the order of the photos."""
-    choices = [best(order, **options) for order in itertools.permutations(group)]  # type: ignore[arg-type]
+    choices = [best(order, **options) for order in itertools.permutations(group)]
     assert {choice.keep for choice in choices} == {choices[0].keep}
     assert {choice.reason for choice in choices} == {choices[0].reason}
     return choices[0]
@@ -54,14 +61,11 @@ def test_original_is_kept_over_an_enlarged_copy_but_not_a_thumbnail_over_the_pic
     assert in_any_order(camera(1, width=320, height=240), shot(2, width=6000, height=4000)).keep == 2
 
 
-def test_heic_and_raw_are_kept_over_the_jpeg_made_from_them() -> None:
+def test_heic_is_kept_over_the_jpeg_made_from_it() -> None:
     choice = in_any_order(camera(1), camera(2, format="HEIF", size=2_000_000))
     assert choice.keep == 2
     assert choice.reason == "original: HEIC with camera EXIF (Canon EOS R5); the other is a JPEG"
     assert choice.reasons == ("a JPEG, the kept photo is the HEIC",)
-    raw = in_any_order(camera(1, format="HEIF"), shot(2, format="DNG", width=6000, height=4000))
-    assert raw.keep == 2
-    assert raw.reason.startswith("original: camera RAW")
 
 
 def test_a_heic_made_from_something_larger_or_without_a_camera_is_no_original() -> None:
@@ -131,16 +135,18 @@ def test_several_others_are_counted_and_the_reason_holds_for_all() -> None:
     assert choice.reason == "metadata: knows notes; 3 others know less"
 
 
-def test_protected_comes_first_and_is_never_let_go() -> None:
+def test_protected_comes_first_and_is_never_removed() -> None:
     group = [camera(1), shot(2, path="/safe/a.jpg"), shot(3, path="/safe/b.jpg", size=1), shot(4, path="/safer/c.jpg")]
     choice = best(group, protect=["/safe"])
     assert choice.keep == 2
     assert choice.reason.startswith("protected: it lies in /safe; 2 others do not")
-    assert [reason.startswith(keeper.PROTECTED) for reason in choice.reasons] == [False, True, False]
+    assert [reason.startswith("protected: ") for reason in choice.reasons] == [False, True, False]
+    assert choice.protected == (3,)
     # Even where something else counts first, it must be marked.
     other = best(group, protect=["/safe"], policy=["resolution"])
     assert other.keep == 1
-    assert [reason.startswith(keeper.PROTECTED) for reason in other.reasons] == [True, True, False]
+    assert [reason.startswith("protected: ") for reason in other.reasons] == [True, True, False]
+    assert other.protected == (2, 3)
 
 
 def test_preferred_folders_come_right_after_protected_ones() -> None:
@@ -189,10 +195,10 @@ def test_of_a_burst_the_sharpest_is_proposed() -> None:
     choice = in_any_order(*group, sharpness={1: 0.98, 2: 1.0, 3: 0.5}.get, relation="burst")
     assert choice.keep == 2
     assert choice.reason == "sharpness: the sharpest; 2 others are less sharp"
-    assert "50 % as sharp" in best(group, sharpness={1: 0.98, 2: 1.0, 3: 0.5}.get, relation="burst").reasons[1]  # type: ignore[arg-type]
+    assert "50 % as sharp" in best(group, sharpness={1: 0.98, 2: 1.0, 3: 0.5}.get, relation="burst").reasons[1]
 
 
-def test_sharpness_is_asked_once_for_each_content_and_never_for_one() -> None:
+def test_sharpness_is_measured_once_for_each_content_and_never_among_equal_ones() -> None:
     asked: list[int] = []
 
     def measure(photo_id: int) -> float:

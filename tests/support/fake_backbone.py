@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 
+from birdsearch.backbones import DEFAULT
 from birdsearch.backbones.backbone import Backbone, BackboneSpec
 from birdsearch.backbones.classes import Classifier
 from birdsearch.backbones.custom import CustomNetwork
@@ -57,3 +58,26 @@ def classifying(names: tuple[str, ...], weights: Vectors, bias: Vectors) -> Back
         classifier=Classifier(weights, bias, names),
     )
     return Backbone.of(spec, CustomNetwork(FakeBackbone()))
+
+
+class _FakeNetwork(CustomNetwork):
+    def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
+        """(h, w, 3) uint8 -> "stage1" -> (3, h / 8, w / 8)."""
+        return {"stage1": pixels[::8, ::8].transpose(2, 0, 1).astype(np.float32) / 255.0}
+
+
+def built_in() -> Backbone:
+    """Stands in for the built-in network, under its name: six classes of ImageNet, instant."""
+    names = ("bulbul", "bee eater", "macaw", "robin", "brambling", "house finch")
+    weights = np.random.default_rng(5).normal(size=(len(names), FakeBackbone.dim)).astype(np.float32) * 4
+    spec = BackboneSpec(
+        name=DEFAULT,
+        dim=FakeBackbone.dim,
+        input_size=FakeBackbone.input_size,
+        source=DEFAULT,
+        class_names=names,
+        class_species=(None,) * len(names),
+        class_ranks=("ImageNet",) * len(names),
+        classifier=Classifier(weights, np.zeros(len(names), np.float32), names),
+    )
+    return Backbone.of(spec, _FakeNetwork(FakeBackbone()))

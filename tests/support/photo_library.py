@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 import birdsearch
 from birdsearch import Index
-from birdsearch.duplicates.cleanup.apply import apply
+from birdsearch.duplicates.cleanup.apply import ApplyOptions, apply
 from birdsearch.duplicates.cleanup.plan import make_plan
 from birdsearch.duplicates.cleanup.undo import undo
 from birdsearch.records import ActionReport, DuplicateGroup, DuplicateReport, Plan
@@ -46,7 +46,7 @@ class Library:
         """Carry a plan out under the lock."""
         folder = Folder(self.index)
         with self._catalog() as catalog, folder.writing():
-            return apply(folder, catalog, plan, action=action, **options)
+            return apply(folder, catalog, plan, ApplyOptions(action, **options))
 
     def undo(self, run: str | None = None) -> ActionReport:
         """Take a run back under the lock."""

@@ -1,8 +1,8 @@
-"""Apply a plan and take it back: the only code that moves a user's files (with the steps of moving.py).
+"""Apply a plan: its files move, by the steps of filesystem.py, and the catalog follows; undo.py takes it back.
 
-Nothing is ever deleted: a file goes under another name, or its name is laid on equal bytes, after its sha256 and that
-of the photo that stays were checked. What is about to be done is written and synced first (journal.py), so that `undo`
-can bring everything back after a kill at any moment. It looks at what is really there and trusts no "done".
+Nothing is ever deleted: a file gets another name, or its name is linked to equal bytes, after its sha256 and that of
+the photo that stays were checked. Each step is written and synced before it is done (journal.py), so that `undo` can
+bring everything back after a kill at any moment. It looks at the files themselves and trusts no "done".
 
 - `trash`: into `.birdsearch-trash/RUN/` in the root folder, on the same file system, so that nothing is copied.
 - `move:DIR`: under DIR, below the same folders as before; a name that is taken there is never overwritten.
@@ -18,36 +18,43 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from birdsearch.duplicates.cleanup import journal
 from birdsearch.duplicates.cleanup.filesystem import (
-    Left,
-    drop,
+    SkipFile,
     drop_links,
-    holds,
+    has_content,
     is_linked,
     link,
     move,
     os_reason,
     remove_made,
+    remove_second_name,
     sync,
     temporary,
+    unlink_if_exists,
 )
-from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Log
+from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Line, Log
 from birdsearch.duplicates.cleanup.plan import problems
-from birdsearch.duplicates.cleanup.steps import Planner
+from birdsearch.duplicates.cleanup.steps import Planner, Target
 from birdsearch.errors import PlanError, os_error_text
 from birdsearch.files import sha256_of
-from birdsearch.records import RELATIONS, ActionReport, Plan, Progress, RunSummary, Step, shown
+from birdsearch.records import (
+    APPLIED_BY_DEFAULT,
+    RELATIONS,
+    SAME_PICTURE,
+    ActionReport,
+    Plan,
+    Progress,
+    RunSummary,
+    Step,
+    shown,
+)
 from birdsearch.storage.catalog import removal
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.removal import Gone
 from birdsearch.storage.folder import Folder
-
-UNNAMED = ("identical", "pixels")  # relations that are applied without being named
-_PICTURE = frozenset(("identical", "pixels", "variant"))  # relations of one and the same picture
 
 
 def runs(folder: Folder) -> list[RunSummary]:
@@ -65,51 +72,50 @@ def check_action(action: str) -> tuple[str, str]:
     return word, os.path.abspath(target) if target else ""
 
 
-# Apply --------------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class ApplyOptions:
+    """How a plan is carried out. Raises PlanError for an action or a relation that does not exist."""
+
+    action: str  # "trash", "move:FOLDER" or "hardlink"
+    relations: Sequence[str] = APPLIED_BY_DEFAULT  # only photos of these go
+    protect: Sequence[str] = ()  # folders in which nothing is touched
+
+    def __post_init__(self) -> None:
+        check_action(self.action)
+        if unknown := [relation for relation in self.relations if relation not in RELATIONS]:
+            raise PlanError(f'no relation "{shown(unknown[0])}": they are {", ".join(RELATIONS)}.')
 
 
 def apply(
-    folder: Folder,
-    catalog: Catalog,
-    plan: Plan,
-    *,
-    action: str,
-    relations: Sequence[str] = UNNAMED,
-    protect: Sequence[str] = (),
-    progress: Progress | None = None,
+    folder: Folder, catalog: Catalog, plan: Plan, options: ApplyOptions, progress: Progress | None = None
 ) -> ActionReport:
     """Carry a plan out; what does not fit the files any more is skipped, each with its reason.
 
-    `action` is "trash", "move:FOLDER" or "hardlink". Only photos of the named relations go, and nothing under
-    `protect`. The caller holds the lock of the index. Raises PlanError for a plan that could lose something.
+    The caller holds the lock of the index. Raises PlanError for a plan that could lose something.
     """
     started = time.monotonic()
-    word, target = check_action(action)
-    if unknown := [relation for relation in relations if relation not in RELATIONS]:
-        raise PlanError(f'no relation "{shown(unknown[0])}": they are {", ".join(RELATIONS)}.')
     for _, reason in problems(plan):
         raise PlanError(f"the plan cannot be carried out: {reason}.")
     for log in journal.logs(folder):
         if not log.ended and not log.undone:
             _finish(catalog, log)
-    name = journal.next_run(folder)
 
     def known(paths: Sequence[bytes]) -> dict[bytes, int]:
         with catalog.transaction() as connection:
             return removal.photo_ids(connection, paths)
 
-    roots = catalog.roots().values()
-    planner = Planner(plan, name, action=(word, target), relations=relations, protect=protect, roots=roots, known=known)
-    run = _Apply(folder, catalog, planner, name, {"action": action, "relations": [*relations]})
+    target = Target(journal.next_run(folder), *check_action(options.action), tuple(catalog.roots().values()))
+    planner = Planner(plan, target, relations=options.relations, protect=options.protect, known=known)
+    run = _Apply(folder, catalog, planner, {"action": options.action, "relations": [*options.relations]})
     return run.run([step for step in plan.steps if step.do == "remove"], progress, started)
 
 
 class _Apply:
     """One run of `apply`."""
 
-    def __init__(self, folder: Folder, catalog: Catalog, planner: Planner, name: str, header: dict[str, Any]) -> None:
+    def __init__(self, folder: Folder, catalog: Catalog, planner: Planner, header: Line) -> None:
         self._folder, self._catalog, self._planner = folder, catalog, planner
-        self._name, self._header = name, header
+        self._name, self._header = planner.run, header
         self._journal: Journal | None = None  # made when there is something to do
         self._skipped: list[tuple[str, str]] = []
         self._done = 0  # photos
@@ -119,11 +125,11 @@ class _Apply:
         """Everything, in batches."""
         count = 0
         try:
-            for some in journal.batches(steps, BATCH):
-                self._batch(some)
-                count += len(some)
+            for batch in journal.batches(steps, BATCH):
+                self._batch(batch)
+                count += len(batch)
                 if progress:
-                    progress("apply", count, len(steps), some[-1].path)
+                    progress("apply", count, len(steps), batch[-1].path)
             if self._journal:
                 self._journal.write([{"end": True}])
         finally:
@@ -137,13 +143,13 @@ class _Apply:
         for step in steps:
             try:
                 intents.append(self._planner.intended(step))
-            except Left as left:
-                self._skipped.append((step.path, str(left)))
+            except SkipFile as skip:
+                self._skipped.append((step.path, str(skip)))
             except OSError as error:
                 self._skipped.append((step.path, os_error_text(error)))
         moves = [intent for intent in intents if intent.kind == "move"]
         intents = self._with_rows(moves + [intent for intent in intents if intent.kind == "link"])
-        intents += self._planner.along(moves)
+        intents += self._planner.companions(moves)
         if not intents:
             return
         if self._journal is None:
@@ -151,15 +157,15 @@ class _Apply:
         self._journal.write(intents)
         done = [intent for intent in intents if self._carried_out(intent)]
         sync(done)
-        said = {intent.number for intent in done}
-        rest = [intent.number for intent in intents if intent.number not in said]
-        self._journal.write([{"done": sorted(said), "left": rest}])
-        remove_made(intent for intent in intents if intent.number not in said)
+        numbers = {intent.number for intent in done}
+        rest = [intent for intent in intents if intent.number not in numbers]
+        self._journal.write([{"done": sorted(numbers), "left": [intent.number for intent in rest]}])
+        remove_made(rest)
         self._done += sum(intent.photo for intent in done)
         _follow(self._catalog, self._journal, done)
 
     def _with_rows(self, intents: Sequence[Intent]) -> list[Intent]:
-        """The intents with every row of the catalog that says something of the photos that go."""
+        """The intents with every row of the catalog about the photos that go."""
         moves = [intent for intent in intents if intent.kind == "move"]  # behind a hard link the photo stays
         names = [os.fsencode(name) for intent in moves for name in (intent.path, intent.kept)]
         with self._catalog.transaction() as connection:
@@ -186,8 +192,8 @@ class _Apply:
                 os.makedirs(os.path.dirname(intent.to), exist_ok=True)
                 move(intent.path, intent.to, temporary(intent.to, self._name, intent), intent.sha256)
                 self._freed += intent.size
-        except Left as left:
-            self._skipped.append((intent.path, str(left)))
+        except SkipFile as skip:
+            self._skipped.append((intent.path, str(skip)))
             return False
         except OSError as error:
             self._skipped.append((intent.path, os_reason(error)))
@@ -201,21 +207,21 @@ class _Apply:
                 info = os.stat(intent.kept)
                 same = sha256_of(intent.kept) == intent.kept_sha256
             except OSError as error:
-                raise Left(f"the kept photo {shown(intent.kept)}: {os_error_text(error)}") from error
+                raise SkipFile(f"the kept photo {shown(intent.kept)}: {os_error_text(error)}") from error
             if not same:
-                raise Left(f"the kept photo {shown(intent.kept)} has changed since the plan was made")
+                raise SkipFile(f"the kept photo {shown(intent.kept)} has changed since the plan was made")
             if os.path.samestat(info, os.lstat(intent.path)):
-                raise Left("another name of the kept file")
+                raise SkipFile("another name of the kept file")
         info = os.lstat(intent.path)
         facts = (stat.S_ISREG(info.st_mode), info.st_size, info.st_mtime_ns, stat.S_IMODE(info.st_mode))
         if facts != (True, intent.size, intent.mtime_ns, intent.mode) or sha256_of(intent.path) != intent.sha256:
-            raise Left("changed since the plan was made")
+            raise SkipFile("changed since the plan was made")
 
 
 def _follow(catalog: Catalog, lines: Journal, done: Iterable[Intent]) -> None:
     """The catalog follows the files; what kept photos take over is in the journal before it is in the catalog."""
     gone = [
-        Gone(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in _PICTURE, i.rows)
+        Gone(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in SAME_PICTURE, i.rows)
         for i in done
         if i.photo_id is not None
     ]
@@ -237,7 +243,7 @@ def _finish(catalog: Catalog, log: Log) -> None:
             continue
         try:
             (new if _has_gone(intent, log.run) else stay).append(intent)
-        except (Left, OSError):
+        except (SkipFile, OSError):
             continue  # for `undo` to say what stands in the way
     sync(new)
     lines = Journal.append(log)
@@ -255,12 +261,8 @@ def _has_gone(intent: Intent, run: str) -> bool:
     if intent.kind == "link":
         drop_links(intent, run)
         return is_linked(intent)
-    drop(temporary(intent.to, run, intent))
+    unlink_if_exists(temporary(intent.to, run, intent))
     if not os.path.lexists(intent.path):
-        return holds(intent.to, intent.sha256)
-    if holds(intent.path, intent.sha256) and holds(intent.to, intent.sha256):
-        os.unlink(intent.to)
+        return has_content(intent.to, intent.sha256)
+    remove_second_name(intent)
     return False
-
-
-# Undo ---------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The few steps that touch a user's files, each safe to be killed in: for actions.py, and for nobody else.
+"""The few steps that move, link or remove a user's file, each safe to be killed in. No other module does any of them.
 
 At every moment a content has at least one name. Nothing is overwritten but a name whose bytes lie elsewhere too.
 """
@@ -20,8 +20,8 @@ _BLOCK = 2**20  # bytes copied at a time
 TRASH = ".birdsearch-trash"  # hidden, so that no index takes it for photos
 
 
-class Left(Exception):  # noqa: N818 - no error: a file that is left as it is, for the reason given
-    """A file is left as it is; the text says why."""
+class SkipFile(Exception):  # noqa: N818 - not an error
+    """A file stays as it is; the text says why."""
 
 
 def move(source: str, target: str, temporary: str, sha256: str) -> None:
@@ -38,12 +38,12 @@ def move(source: str, target: str, temporary: str, sha256: str) -> None:
         _rename(temporary, target)
         sync_folder(os.path.dirname(target))
     except OSError:
-        drop(temporary)
+        unlink_if_exists(temporary)
         raise
     after = os.lstat(source)
     if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
         os.unlink(target)
-        raise Left("changed while it was copied")
+        raise SkipFile("changed while it was copied")
     try:
         os.unlink(source)
     except OSError:
@@ -69,8 +69,14 @@ def _rename(source: str, target: str) -> None:
         raise
 
 
+def remove_second_name(intent: Intent) -> None:
+    """Remove the new name of a file that still has its old one, with the same bytes."""
+    if has_content(intent.path, intent.sha256) and has_content(intent.to, intent.sha256):
+        os.unlink(intent.to)
+
+
 def copy(source: str, target: str, sha256: str) -> None:
-    """Copy bytes, mode, times and attributes durably; Left where the copy does not have the sha256."""
+    """Copy bytes, mode, times and attributes durably; SkipFile where the copy does not have the sha256."""
     if shutil.disk_usage(os.path.dirname(target)).free < os.stat(source).st_size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
     try:
@@ -83,9 +89,9 @@ def copy(source: str, target: str, sha256: str) -> None:
                 os.chown(target, info.st_uid, info.st_gid)
             os.fsync(new.fileno())
         if sha256_of(target) != sha256:
-            raise Left("changed while it was copied")
+            raise SkipFile("changed while it was copied")
     except BaseException:
-        drop(target)
+        unlink_if_exists(target)
         raise
 
 
@@ -103,28 +109,36 @@ def link(intent: Intent, run: str) -> int:
         os.link(os.path.realpath(intent.kept), new)
         os.link(intent.path, old)
     except OSError as error:
-        drop(new)
+        unlink_if_exists(new)
         if error.errno in _NO_LINKS:
-            raise Left("hard links are not possible here") from error
+            raise SkipFile("hard links are not possible here") from error
         raise
     if inode(new) != intent.kept_inode:
-        drop(new)
-        drop(old)
-        raise Left(f"the kept photo {shown(intent.kept)} was replaced a moment ago")
+        unlink_if_exists(new)
+        unlink_if_exists(old)
+        raise SkipFile(f"the kept photo {shown(intent.kept)} was replaced a moment ago")
     os.replace(new, intent.path)
     # Had it been written to since it was checked, its bytes would be lost with its last name.
     last = os.lstat(old)
     if (last.st_size, last.st_mtime_ns) != (intent.size, intent.mtime_ns):
         os.replace(old, intent.path)
-        raise Left("changed since the plan was made")
+        raise SkipFile("changed since the plan was made")
     os.unlink(old)
     return freed
+
+
+def unlink_from_kept(source: str, intent: Intent, run: str) -> None:
+    """Give a name that leads to the bytes of the kept file a file of its own again, a copy of `source`."""
+    own = link_names(intent, run)[0]
+    copy(source, own, intent.sha256)
+    restore_stat(own, intent)
+    os.replace(own, intent.path)
 
 
 def is_linked(intent: Intent) -> bool:
     """Whether the name of a file leads to the bytes of the kept one.
 
-    The device that was written down is not asked: the same disk may have another number after a reboot.
+    The recorded device does not count: the same disk may have another number after a reboot.
     """
     here = inode(intent.path)
     return here is not None and (here == inode(intent.kept) or here[1] == intent.kept_inode[1])
@@ -133,16 +147,18 @@ def is_linked(intent: Intent) -> bool:
 def drop_links(intent: Intent, run: str) -> None:
     """Take back what a killed run had begun to link."""
     new, old = link_names(intent, run)
-    drop(new)
+    unlink_if_exists(new)
     if not os.path.lexists(old):
         return
     if inode(intent.path) not in (None, inode(old)) and not is_linked(intent):
-        raise Left(f"another file stands in its place, its own is {shown(old)}: move that one away, then undo again")
+        raise SkipFile(
+            f"another file stands in its place, its own is {shown(old)}: move that one away, then undo again"
+        )
     os.replace(old, intent.path)
-    drop(old)  # a rename between two names of one file does nothing
+    unlink_if_exists(old)  # a rename between two names of one file does nothing
 
 
-def set_facts(path: str, intent: Intent) -> None:
+def restore_stat(path: str, intent: Intent) -> None:
     """Owner, attributes, mode and times as they were."""
     info = os.lstat(path)
     if (info.st_uid, info.st_gid) != intent.owner and hasattr(os, "chown"):
@@ -160,7 +176,7 @@ def set_facts(path: str, intent: Intent) -> None:
         os.utime(path, ns=(intent.atime_ns, intent.mtime_ns))
 
 
-def holds(path: str, sha256: str) -> bool:
+def has_content(path: str, sha256: str) -> bool:
     """Whether there is a regular file of these bytes."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode) and sha256_of(path) == sha256
@@ -168,7 +184,7 @@ def holds(path: str, sha256: str) -> bool:
         return False
 
 
-def drop(name: str) -> None:
+def unlink_if_exists(name: str) -> None:
     """Remove a temporary file, where it is there."""
     with suppress(FileNotFoundError):
         os.unlink(name)

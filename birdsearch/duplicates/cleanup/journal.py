@@ -1,4 +1,13 @@
-"""The journal of what was done to a user's files: written and synced first, so that it can be taken back."""
+"""The journal of what was done to a user's files: written and synced first, so that it can be undone.
+
+One file a run, one JSON object a line (`Line`):
+- first the header: birdsearch ("actions"), format, at (local time), action, relations
+- {"intent": the fields of `Intent`}, before the file is touched
+- {"done": numbers of intents, "left": numbers}, when a batch was carried out, or skipped
+- {"merged": [{number, kept_id, columns, ...}]}, what kept photos take over, before it is in the catalog
+- {"back": numbers}, what `undo` has brought back
+- {"end": true}, with "undone": true where the run was undone
+"""
 
 import json
 import os
@@ -19,6 +28,9 @@ _RENAMED = {  # table -> column in a journal of format 1 -> its name since table
     "photos": {"observer": "photographer"},
     "predictions": {"rank": "position", "level": "rank"},
 }
+
+
+Line = dict[str, Any]  # one line of a journal, as JSON has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +68,13 @@ class Log:
     """What a journal says."""
 
     path: Path
-    header: dict[str, Any]
+    header: Line
     length: int = 0  # bytes up to the last whole line
     intents: list[Intent] = field(default_factory=list)
     done: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)  # intents that were not carried out
     back: set[int] = field(default_factory=set)
-    merges: dict[int, dict[str, Any]] = field(default_factory=dict)  # intent -> what the kept photo took over
+    merges: dict[int, Line] = field(default_factory=dict)  # intent -> what the kept photo took over
     ended: bool = False
     undone: bool = False
 
@@ -92,7 +104,7 @@ class Journal:
         self._file = file
 
     @classmethod
-    def create(cls, folder: Folder, run: str, header: dict[str, Any]) -> "Journal":
+    def create(cls, folder: Folder, run: str, header: Line) -> "Journal":
         """A new journal; it and its folder are synced before anything is done."""
         place = _place(folder)
         if not place.exists():
@@ -114,7 +126,7 @@ class Journal:
         file.seek(log.length)
         return cls(log.path, file)
 
-    def write(self, lines: Iterable[Intent | dict[str, Any]]) -> None:
+    def write(self, lines: Iterable[Intent | Line]) -> None:
         """Append and sync."""
         plain = [{"intent": asdict(line)} if isinstance(line, Intent) else line for line in lines]
         # Names that are not UTF-8 are lone surrogates, which ASCII escapes carry and UTF-8 does not.
@@ -139,16 +151,16 @@ def next_run(folder: Folder) -> str:
 
 def _files(folder: Folder) -> list[Path]:
     """Every journal, oldest first."""
-    found = [path for path in _place(folder).glob(f"*{SUFFIX}") if path.name.partition("-")[0].isdecimal()]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[0]))
+    journals = [path for path in _place(folder).glob(f"*{SUFFIX}") if path.name.partition("-")[0].isdecimal()]
+    return sorted(journals, key=lambda path: int(path.name.partition("-")[0]))
 
 
 def logs(folder: Folder) -> list[Log]:
-    """Every run, oldest first; one that was killed before its first line was written did nothing and is none."""
+    """Every run, oldest first; one that was killed before its first line was written did nothing and is left out."""
     return [log for path in _files(folder) if (log := read(path)) is not None]
 
 
-def chosen(folder: Folder, run: str | None) -> Log:
+def select_run(folder: Folder, run: str | None) -> Log:
     """The run of this name or number, or the last one that is not undone. Raises PlanError where there is none."""
     every = logs(folder)
     if run is None:
@@ -170,7 +182,7 @@ def read(path: Path) -> Log | None:
     """What a journal says up to its last whole line; None where not even its header is whole."""
     data = path.read_bytes()
     lines = data.split(b"\n")[:-1]
-    parsed: list[dict[str, Any]] = []
+    parsed: list[Line] = []
     for n, line in enumerate(lines):
         try:
             parsed.append(json.loads(line))
@@ -192,7 +204,7 @@ def read(path: Path) -> Log | None:
     return log
 
 
-def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
+def _renamed(entry: Line) -> Line:
     """An entry of format 1 with today's names of columns."""
     photo = _RENAMED["photos"]
     for table, rows in entry.get("intent", {}).get("rows", {}).items():
@@ -210,7 +222,7 @@ def _is_whole(line: bytes) -> bool:
         return False
 
 
-def _take(log: Log, entry: dict[str, Any]) -> None:
+def _take(log: Log, entry: Line) -> None:
     """One line of a journal after its header."""
     if "intent" in entry:
         values = entry["intent"]

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
-from birdsearch.files import PathSet, atomic_write, read_csv
-from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Photo, Plan, Step, shown
+from birdsearch.files import atomic_write, read_csv
+from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member, Photo, Plan, Step, shown
 
 WORDS = ("keep", "remove", "skip")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -27,7 +28,7 @@ def make_plan(
     report: DuplicateReport,
     photos: Mapping[int, Photo],
     *,
-    relations: Sequence[str] = ("identical", "pixels", "variant"),
+    relations: Sequence[str] = SAME_PICTURE,
     protect: Sequence[str] = (),
 ) -> Plan:
     """The plan that follows from a report: keep one of each group, remove the others.
@@ -35,60 +36,30 @@ def make_plan(
     A photo whose relation is not among `relations` is proposed to be skipped: so are bursts, unless they are named.
     Nothing under `protect` is ever removed, nor a photo that another group keeps.
     """
-    known = {**photos, **{photo.id: photo for photo in report.against if photo.id is not None}}
-    safe = Protected(protect)
-    steps: list[Step] = []
-    for number, group in enumerate(report.groups, 1):
-        steps += _proposed(number, group, known, relations, safe)
-    kept = {step.path: step.group for step in steps if step.do == "keep"}
-    removed: dict[str, int] = {}
-    for n, step in enumerate(steps):
-        if step.do != "remove":
-            continue
-        if step.path in kept:
-            steps[n] = _skipped(step, f"kept in group {kept[step.path]}")
-        elif removed.setdefault(step.path, step.group) != step.group:
-            steps[n] = _skipped(step, f"removed in group {removed[step.path]}")
-    return Plan(tuple(steps))
+    groups = members(report, photos, relations=relations, protect=protect)
+    return Plan(tuple(step for group in groups for step in _steps(group, is_applied(group, relations))))
 
 
-def _proposed(
-    number: int, group: DuplicateGroup, photos: Mapping[int, Photo], relations: Sequence[str], safe: "Protected"
-) -> Iterator[Step]:
-    """The steps of one group, the kept photo first."""
-    ties = group.relations or (group.relation,) * len(group.others)
-    reasons = group.reasons or (group.reason,) * len(group.others)
-    keep = photos[group.keep]
-    word = "keep" if keep.sha256 and any(tie in relations for tie in ties) else "skip"
-    yield Step(number, word, "", keep.path, keep.sha256 or "", keep.size, group.reason)
-    for photo_id, tie, reason in zip(group.others, ties, reasons, strict=True):
-        photo = photos[photo_id]
-        step = Step(number, "remove", tie, photo.path, photo.sha256 or "", photo.size, reason)
-        if photo.path in safe:
-            yield Step(number, word if photo.sha256 else "skip", tie, photo.path, step.sha256, step.size, "protected")
-        elif tie not in relations:
-            yield _skipped(step, f"{tie}: choose by hand")
-        elif not photo.sha256 or not keep.sha256:
-            yield _skipped(step, "the index does not know its bytes: index it again")
-        else:
-            yield step
-
-
-def _skipped(step: Step, why: str) -> Step:
-    reason = f"{why}; {step.reason}" if step.reason else why
-    return Step(step.group, "skip", step.relation, step.path, step.sha256, step.size, reason)
-
-
-class Protected:
-    """The paths that must not be touched: those under a protected folder, by their name or by where links lead."""
-
-    def __init__(self, folders: Sequence[str]) -> None:
-        named = [os.fsencode(folder) for folder in folders]
-        self._under = PathSet([*map(os.path.abspath, named), *map(os.path.realpath, named)])
-
-    def __contains__(self, path: str) -> bool:
-        name = os.fsencode(path)
-        return name in self._under or os.path.realpath(name) in self._under
+def _steps(group: Sequence[Member], applied: bool) -> Iterator[Step]:
+    """The lines of one group, the kept photo first; in a group that is only listed every photo is skipped."""
+    fallback = group[0].reason
+    for member in group:
+        photo, first = member.photo, member is group[0]
+        do = "keep" if member.protected and photo.sha256 else member.do
+        reason = member.reason or fallback
+        if member.protected:
+            reason = member.stays
+        elif member.stays:
+            reason = f"{member.stays}; {reason}" if reason else member.stays
+        yield Step(
+            member.group,
+            do if applied or do == "remove" else "skip",
+            "" if first else member.relation,
+            photo.path,
+            photo.sha256 or "",
+            photo.size,
+            reason,
+        )
 
 
 # Checking -----------------------------------------------------------------------------------------------------------

@@ -1,17 +1,27 @@
-"""What each step of a plan comes to, and what travels along: looks at the files, moves none."""
+"""What each step of a plan does, and what travels along: reads the files, moves none."""
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from birdsearch.duplicates.cleanup.filesystem import TRASH, Left, inode
+from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile, inode
 from birdsearch.duplicates.cleanup.journal import Intent
-from birdsearch.duplicates.cleanup.plan import Protected
-from birdsearch.duplicates.cleanup.sidecars import Beside
+from birdsearch.duplicates.cleanup.sidecars import FolderListing
+from birdsearch.duplicates.members import Protected
 from birdsearch.files import sha256_of, with_trailing_slash
-from birdsearch.records import RELATIONS, Plan, Step, shown
+from birdsearch.records import IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the files of one run go."""
+
+    run: str  # its name
+    word: str  # "trash", "move" or "hardlink"
+    folder: str  # of "move", else empty
+    roots: tuple[bytes, ...]  # of the index
 
 
 class Planner:
@@ -20,19 +30,16 @@ class Planner:
     def __init__(
         self,
         plan: Plan,
-        run: str,
+        target: Target,
         *,
-        action: tuple[str, str],  # word, target folder
         relations: Sequence[str],
         protect: Sequence[str],
-        roots: Iterable[bytes],
         known: Callable[[Sequence[bytes]], dict[bytes, int]],  # ids of those of these paths that the index holds
     ) -> None:
-        self._word, self._target = action
-        self._run, self._relations, self._known = run, relations, known
+        self.run, self._word, self._target, self._roots = target.run, target.word, target.folder, target.roots
+        self._relations, self._known = relations, known
         self._safe = Protected(protect)
         self._number = 0
-        self._roots = list(roots)
         self._named = {step.path for step in plan.steps}
         self._keeps: dict[int, list[Step]] = {}
         for step in plan.steps:
@@ -41,29 +48,29 @@ class Planner:
         kept = (inode(step.path) for keeps in self._keeps.values() for step in keeps)
         self._kept_inodes = {there for there in kept if there is not None}
         self._places: set[str] = set()  # names that files of this run go to
-        self._homes: dict[str, str] = {}  # folder -> where its trash lies
-        self.owners: dict[int, list[str]] = {}  # intent of what travels along -> files that must have gone before it
+        self._trash_roots: dict[str, str] = {}  # folder -> where its trash lies
+        self.owners: dict[int, list[str]] = {}  # intent of a companion -> files that must have gone before it
 
     def intended(self, step: Step) -> Intent:
-        """What a step comes to; Left where it may not be done."""
+        """The intent of a step; SkipFile where it may not be done."""
         if step.path in self._safe:
-            raise Left("protected")
+            raise SkipFile("protected")
         info = os.lstat(step.path)
         if not stat.S_ISREG(info.st_mode):
-            raise Left("a symbolic link: left alone" if stat.S_ISLNK(info.st_mode) else "not a regular file")
+            raise SkipFile("a symbolic link: left alone" if stat.S_ISLNK(info.st_mode) else "not a regular file")
         if (info.st_dev, info.st_ino) in self._kept_inodes:
-            raise Left("another name of a file that is kept: nothing would be gained, and the last name could go")
+            raise SkipFile("another name of a file that is kept: nothing would be gained, and the last name could go")
         keep, relation = self._keep_of(step)
         if relation not in self._relations:
-            raise Left(f"{relation}: removed only where the relation is named (--relation {relation})")
-        if self._word == "hardlink" and relation != "identical":
-            raise Left(f"{relation}: hard links are for identical files only")
+            raise SkipFile(f"{relation}: removed only where the relation is named (--relation {relation})")
+        if self._word == "hardlink" and step.sha256 != keep.sha256:
+            raise SkipFile(f"{relation}: hard links are for identical files only")
         intent = self._intent(step.path, info, step.sha256, relation)
         intent = replace(intent, kept=keep.path, kept_sha256=keep.sha256, kept_inode=inode(keep.path) or (0, 0))
         if self._word != "hardlink":
             return self._placed(intent)
         if intent.kept_inode[0] != info.st_dev:
-            raise Left("on another disk than the kept file: hard links do not reach there")
+            raise SkipFile("on another disk than the kept file: hard links do not reach there")
         return replace(intent, kind="link", attributes=_attributes(intent.path))
 
     def _keep_of(self, step: Step) -> tuple[Step, str]:
@@ -73,21 +80,13 @@ class Planner:
         related as the weaker of the two ties says. Equal bytes are equal whatever it says.
         """
 
-        def tie(keep: Step) -> int:
-            weaker = max((RELATIONS.index(one.relation) for one in (step, keep) if one.relation), default=0)
-            if keep.sha256 == step.sha256:
-                return 0
-            # The words of a person cannot make different bytes identical.
-            return max(weaker, 1)
-
         there = [keep for keep in self._keeps[step.group] if os.path.lexists(keep.path)]
         if not there:
-            raise Left(f"the kept photo {shown(self._keeps[step.group][0].path)} is no longer there")
-        keep = min(there, key=tie)
-        stated = step.relation or keep.relation
-        if stated == "identical" and keep.sha256 != step.sha256:
-            raise Left(f"said to be identical, but its bytes are not those of {shown(keep.path)}")
-        return keep, RELATIONS[tie(keep)]
+            raise SkipFile(f"the kept photo {shown(self._keeps[step.group][0].path)} is no longer there")
+        keep = max(there, key=lambda keep: _tie(step, keep).strength)
+        if (step.relation or keep.relation) == IDENTICAL.name and keep.sha256 != step.sha256:
+            raise SkipFile(f"said to be identical, but its bytes are not those of {shown(keep.path)}")
+        return keep, _tie(step, keep).name
 
     def _intent(self, path: str, info: os.stat_result, sha256: str, relation: str) -> Intent:
         number, self._number = self._number, self._number + 1
@@ -112,20 +111,20 @@ class Planner:
         """The intent with a free name to go to."""
         parent = os.path.dirname(intent.path)
         if self._word == "trash":
-            home = self._home(parent)
-            base = os.path.join(home, TRASH, self._run)
+            home = self._trash_root(parent)
+            base = os.path.join(home, TRASH, self.run)
             bases = [base, *(f"{base}-{n}" for n in range(2, 1000))]
         else:
             home = self._root(parent)
             if (parent + os.sep).startswith(self._target.rstrip(os.sep) + os.sep):
-                raise Left(f"lies in {shown(self._target)} already")
-            base = os.path.join(self._target, self._run)
+                raise SkipFile(f"lies in {shown(self._target)} already")
+            base = os.path.join(self._target, self.run)
             bases = [self._target, base, *(f"{base}-{n}" for n in range(2, 1000))]
         below = os.path.relpath(intent.path, home)
         places = (os.path.join(base, below) for base in bases)
         to = next((name for name in places if name not in self._places and not os.path.lexists(name)), None)
         if to is None:
-            raise Left("no free name where it should go")
+            raise SkipFile("no free name where it should go")
         self._places.add(to)
         made: list[str] = []
         above = os.path.dirname(to)
@@ -141,9 +140,9 @@ class Planner:
             max((r for r in self._roots if name.startswith(with_trailing_slash(r))), key=len, default=name)
         )
 
-    def _home(self, folder: str) -> str:
+    def _trash_root(self, folder: str) -> str:
         """The highest folder from its root down to this one, on the same file system, where a trash may be made."""
-        if folder not in self._homes:
+        if folder not in self._trash_roots:
             device = os.stat(folder).st_dev
             home, root = folder, self._root(folder).rstrip(os.sep)
             above = folder
@@ -152,68 +151,74 @@ class Planner:
                 there = os.path.join(above, TRASH) if os.path.isdir(os.path.join(above, TRASH)) else above
                 if os.stat(above).st_dev == device and os.access(there, os.W_OK | os.X_OK):
                     home = above
-            self._homes[folder] = home
-        return self._homes[folder]
+            self._trash_roots[folder] = home
+        return self._trash_roots[folder]
 
-    def along(self, intents: Sequence[Intent]) -> list[Intent]:
+    def companions(self, intents: Sequence[Intent]) -> list[Intent]:
         """What travels with these photos: pictures of their stem where the rule allows it, then sidecars."""
-        listings: dict[str, Beside] = {}
+        listings: dict[str, FolderListing] = {}
 
-        def beside(folder: str) -> Beside:
+        def listing(folder: str) -> FolderListing:
             if folder not in listings:
-                listings[folder] = Beside([])
+                listings[folder] = FolderListing([])
                 with suppress(OSError):  # a folder that may not be listed
-                    listings[folder] = Beside(os.listdir(folder))
+                    listings[folder] = FolderListing(os.listdir(folder))
             return listings[folder]
 
         going = {intent.path for intent in intents}
-        found: dict[str, Intent] = {}
+        made: dict[str, Intent] = {}
         for intent in intents:
             folder, name = os.path.split(intent.path)
             kept_folder, kept_name = os.path.split(intent.kept)
-            others = [os.path.join(folder, other) for other in beside(folder).companions(name)]
-            twins = [os.path.join(kept_folder, twin) for twin in beside(kept_folder).companions(kept_name)]
+            others = [os.path.join(folder, other) for other in listing(folder).same_stem_images(name)]
+            candidates = [
+                os.path.join(kept_folder, other) for other in listing(kept_folder).same_stem_images(kept_name)
+            ]
             # A RAW goes when nothing that stays has its stem.
-            twinned = [self._twin(path, twins) for path in others if path not in going and path not in found]
-            for one in [one for one in twinned if one] if all(twinned) else []:
-                found[one.path] = one
+            equal = [
+                self._equal_companion(path, candidates) for path in others if path not in going and path not in made
+            ]
+            for one in [one for one in equal if one] if all(equal) else []:
+                made[one.path] = one
                 self.owners[one.number] = [intent.path, *(path for path in others if path in going)]
-        going |= set(found)
+        going |= set(made)
         for intent in intents:
             folder, name = os.path.split(intent.path)
-            for other, belongs in beside(folder).sidecars(name).items():
+            for other, belongs in listing(folder).sidecars(name).items():
                 path, owners = os.path.join(folder, other), [os.path.join(folder, owner) for owner in belongs]
-                if path in found or not set(owners) <= going or path in self._named:
+                if path in made or not set(owners) <= going or path in self._named:
                     continue
-                with suppress(OSError, Left):
+                with suppress(OSError, SkipFile):
                     info = os.lstat(path)
                     if stat.S_ISREG(info.st_mode) and path not in self._safe:
-                        made = self._placed(self._intent(path, info, sha256_of(path), ""))
-                        self.owners[made.number] = owners
-                        found[path] = made
-        return list(found.values())
+                        made[path] = self._placed(self._intent(path, info, sha256_of(path), ""))
+                        self.owners[made[path].number] = owners
+        return list(made.values())
 
-    def _twin(self, path: str, twins: Sequence[str]) -> Intent | None:
+    def _equal_companion(self, path: str, candidates: Sequence[str]) -> Intent | None:
         """The intent for a picture of the same stem, where the kept photo has an equal one beside it."""
-        with suppress(OSError, Left):
+        with suppress(OSError, SkipFile):
             info = os.lstat(path)
             mine = path in self._named or path in self._safe or self._known([os.fsencode(path)])
             if mine or not stat.S_ISREG(info.st_mode):
                 return None
-            for twin in twins:
-                other = os.lstat(twin)
-                if twin in self._named or not stat.S_ISREG(other.st_mode) or other.st_size != info.st_size:
+            for candidate in candidates:
+                other = os.lstat(candidate)
+                if candidate in self._named or not stat.S_ISREG(other.st_mode) or other.st_size != info.st_size:
                     continue
-                if not os.path.samestat(info, other) and (sha256 := sha256_of(path)) == sha256_of(twin):
+                if not os.path.samestat(info, other) and (sha256 := sha256_of(path)) == sha256_of(candidate):
                     made = self._placed(self._intent(path, info, sha256, ""))
-                    return replace(made, kept=twin, kept_sha256=sha256)
+                    return replace(made, kept=candidate, kept_sha256=sha256)
         return None
 
 
-# What travels along -------------------------------------------------------------------------------------------------
-
-
-# Files --------------------------------------------------------------------------------------------------------------
+def _tie(step: Step, keep: Step) -> Relation:
+    """How two photos of a plan are related."""
+    if keep.sha256 == step.sha256:
+        return IDENTICAL
+    # The words of a person cannot make different bytes identical.
+    named = [RELATIONS[one.relation] for one in (step, keep) if one.relation]
+    return min((PIXELS, *named), key=lambda relation: relation.strength)
 
 
 def _attributes(path: str) -> dict[str, str]:

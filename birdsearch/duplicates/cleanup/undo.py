@@ -7,20 +7,20 @@ from typing import Any
 
 from birdsearch.duplicates.cleanup import journal
 from birdsearch.duplicates.cleanup.filesystem import (
-    Left,
-    copy,
-    drop,
+    SkipFile,
     drop_links,
-    holds,
+    has_content,
     inode,
     is_linked,
-    link_names,
     move,
     os_reason,
     remove_made,
-    set_facts,
+    remove_second_name,
+    restore_stat,
     sync,
     temporary,
+    unlink_from_kept,
+    unlink_if_exists,
 )
 from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Log
 from birdsearch.errors import PlanError
@@ -39,30 +39,30 @@ def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: 
     where it is undone already, or where a later run must be undone first.
     """
     started = time.monotonic()
-    log = journal.chosen(folder, run)
+    log = journal.select_run(folder, run)
     _check_order(folder, log)
     skipped: list[tuple[str, str]] = []
     waiting = log.open()[::-1]
     photos = size = count = 0
     lines = Journal.append(log)
     try:
-        for some in journal.batches(waiting, BATCH):
+        for batch in journal.batches(waiting, BATCH):
             back: list[Intent] = []
-            for intent in some:
+            for intent in batch:
                 try:
                     if _bring_back(intent, log):
                         photos, size = photos + intent.photo, size + intent.size
                     back.append(intent)
-                except Left as left:
-                    skipped.append((intent.path, str(left)))
+                except SkipFile as skip:
+                    skipped.append((intent.path, str(skip)))
                 except OSError as error:
                     skipped.append((intent.path, os_reason(error)))
             sync(back)
             skipped += _restore(folder, catalog, log, back)
             lines.write([{"back": [intent.number for intent in back]}])
-            count += len(some)
+            count += len(batch)
             if progress:
-                progress("undo", count, len(waiting), some[-1].path)
+                progress("undo", count, len(waiting), batch[-1].path)
         remove_made(log.intents)
         if not log.open():
             lines.write([{"end": True, "undone": True}])
@@ -86,30 +86,30 @@ def _check_order(folder: Folder, log: Log) -> None:
 
 
 def _bring_back(intent: Intent, log: Log) -> bool:
-    """One file as it was before the run; False where it had never gone. Left or OSError where it cannot be."""
+    """One file as it was before the run; False where it had never gone. SkipFile or OSError where it cannot be."""
     done = intent.number in log.done
     if intent.kind == "link":
         return _bring_back_link(intent, log.run, done)
     for place in (intent.to, intent.path):
-        drop(temporary(place, log.run, intent))
+        unlink_if_exists(temporary(place, log.run, intent))
     here, there = os.path.lexists(intent.path), os.path.lexists(intent.to)
-    if here and holds(intent.path, intent.sha256):
-        if there and holds(intent.to, intent.sha256):
-            os.unlink(intent.to)  # it was killed between the two names of a move
+    if here and has_content(intent.path, intent.sha256):
+        if there and has_content(intent.to, intent.sha256):
+            remove_second_name(intent)  # the run was killed between the two names of a move
         elif not done:
             return False
     elif there and here:
-        raise Left("another file stands in its place: move that one away, then undo again")
+        raise SkipFile("another file stands in its place: move that one away, then undo again")
     elif there:
-        if not holds(intent.to, intent.sha256):
-            raise Left(f"its copy {shown(intent.to)} has been changed: look at it and put it back by hand")
+        if not has_content(intent.to, intent.sha256):
+            raise SkipFile(f"its copy {shown(intent.to)} has been changed: look at it and put it back by hand")
         os.makedirs(os.path.dirname(intent.path), exist_ok=True)
         move(intent.to, intent.path, temporary(intent.path, log.run, intent), intent.sha256)
     elif done or not here:
-        raise Left(f"it is no longer where it was put: {shown(intent.to)}")
+        raise SkipFile(f"it is no longer where it was put: {shown(intent.to)}")
     else:
-        return False  # somebody has changed it since
-    set_facts(intent.path, intent)
+        return False  # it was changed since
+    restore_stat(intent.path, intent)
     return True
 
 
@@ -119,19 +119,16 @@ def _bring_back_link(intent: Intent, run: str, done: bool) -> bool:
     if here is not None and not is_linked(intent):
         if not done:
             return False
-        if not holds(intent.path, intent.sha256):
-            raise Left("another file stands in its place: move that one away, then undo again")
-        set_facts(intent.path, intent)
+        if not has_content(intent.path, intent.sha256):
+            raise SkipFile("another file stands in its place: move that one away, then undo again")
+        restore_stat(intent.path, intent)
         return True
     if here is None and not done:
-        raise Left("it is no longer there")
+        raise SkipFile("it is no longer there")
     source = intent.path if here else intent.kept
-    if not holds(source, intent.sha256):
-        raise Left(f"the bytes that it shared with {shown(intent.kept)} were changed in place: its own are gone")
-    own = link_names(intent, run)[0]
-    copy(source, own, intent.sha256)
-    set_facts(own, intent)
-    os.replace(own, intent.path)
+    if not has_content(source, intent.sha256):
+        raise SkipFile(f"the bytes that it shared with {shown(intent.kept)} were changed in place: its own are gone")
+    unlink_from_kept(source, intent, run)
     return True
 
 

@@ -3,38 +3,20 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from birdsearch.duplicates.keeper import PROTECTED
+from birdsearch.duplicates.members import members
 from birdsearch.export.html.pictures import Picture, date, picture, place, shape, template, text, thumbnails
-from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Pair, Photo, bytes_text, percent
+from birdsearch.records import RELATIONS, DuplicateReport, Member, Pair, Photo, bytes_text, percent
 
-_GROUPS = 300  # on one page; more than anybody looks through
+__all__ = ["duplicates_page", "evidence", "members"]
+
+MAX_GROUPS = 300  # on one page; a guess of what a person reads
 _MEMBERS = 12  # with a picture, of one group
 _NAMES = 200  # of members without a picture, of one group
 _THUMBNAIL = 320  # pixels, the longest side
-_BYTES = 12_000_000  # of one page: browsers stay quick, and it can be sent by mail
+MAX_BYTES = 12_000_000  # of one page: browsers stay quick, and it can be sent by mail
 _TEXTS = 1_500  # bytes of one card beside its picture
 _AT_ONCE = 20  # groups whose thumbnails are made together
-
-MEANING = {
-    "identical": "the same bytes",
-    "pixels": "other bytes, the same pixels",
-    "variant": "the same picture, edited",
-    "burst": "one moment, several exposures",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One photo of one group."""
-
-    group: int  # from 1
-    relation: str  # to the kept photo; of the kept photo itself the group's
-    do: str  # "keep", "remove" or "skip", as in a plan
-    photo: Photo
-    reason: str
-    pair: Pair | None  # with the kept photo, where they were compared with each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +49,11 @@ class _Section:
     hidden: int  # members that are not even named
 
 
-def members(report: DuplicateReport, photos: Mapping[int, Photo]) -> list[list[Member]]:
-    """The photos of each group, the kept one first; with `report.against` a photo of the index, then the new one.
-
-    A burst is to choose from, a protected photo stays, and photos that are not in the index are nobody's to remove:
-    these say "skip".
-    """
-    pairs = {(pair.a, pair.b): pair for pair in report.pairs}
-    known = {**photos, **{photo.id: photo for photo in report.against if photo.id is not None}}
-    return [list(_members(number, group, pairs, known)) for number, group in enumerate(report.groups, start=1)]
-
-
-def _members(
-    number: int, group: DuplicateGroup, pairs: Mapping[tuple[int, int], Pair], photos: Mapping[int, Photo]
-) -> Iterator[Member]:
-    yield Member(number, group.relation, "keep", photos[group.keep], group.reason, None)
-    for place_in_group, other in enumerate(group.others):
-        relation = group.relations[place_in_group] if group.relations else group.relation
-        reason = group.reasons[place_in_group] if group.reasons else ""
-        stays = relation == "burst" or reason.startswith(PROTECTED) or other < 0
-        pair = pairs.get((min(group.keep, other), max(group.keep, other)))
-        yield Member(number, relation, "skip" if stays else "remove", photos[other], reason, pair)
-
-
 def evidence(pair: Pair | None) -> list[str]:
     """What shows that two photos are the same, in words."""
     if pair is None:
         return []
-    known: dict[str, Any] = pair.evidence
+    known = pair.evidence
     words = [] if pair.score is None else [f"score {pair.score:.3f}"]
     if isinstance(known.get("hash_distance"), int):
         words.append(f"hashes {known['hash_distance']} of 64 bits apart")
@@ -115,12 +74,12 @@ def duplicates_page(report: DuplicateReport, photos: Mapping[int, Photo], title:
     It shows at most 300 groups, 12 pictures of each, and 12 MB in all, and says what it leaves out.
     """
     groups = members(report, photos)
-    found = {member.photo.id for group in groups for member in group}
-    new = [text(photo.path) for photo in report.against if photo.id not in found]
+    known = {member.photo.id for group in groups for member in group}
+    new = [text(photo.path) for photo in report.against if photo.id not in known]
     sections: list[_Section] = []
-    room = _BYTES
-    for first in range(0, min(len(groups), _GROUPS), _AT_ONCE):
-        for section, weight in _sections(groups[first : min(first + _AT_ONCE, _GROUPS)]):
+    room = MAX_BYTES
+    for first in range(0, min(len(groups), MAX_GROUPS), _AT_ONCE):
+        for section, weight in _sections(groups[first : min(first + _AT_ONCE, MAX_GROUPS)]):
             room -= weight
             if room >= 0 or not sections:
                 sections.append(section)
@@ -131,8 +90,8 @@ def duplicates_page(report: DuplicateReport, photos: Mapping[int, Photo], title:
         title=text(title),
         sections=sections,
         groups=len(groups),
-        counts=[(name, count[name], MEANING[name]) for name in RELATIONS],
-        meaning=MEANING,
+        counts=[(name, count[name], relation.meaning) for name, relation in RELATIONS.items()],
+        relations=RELATIONS,
         removable=_weight(member for group in groups for member in group if member.do == "remove"),
         against=len(report.against),
         new=new[:_NAMES],
@@ -180,10 +139,10 @@ def _badge(member: Member, against: bool) -> str:
     if member.do == "keep" and against:
         return "in the index"
     if member.do == "keep":
-        return "proposed" if member.relation == "burst" else "keep"
+        return "keep" if RELATIONS[member.relation].same_picture else "proposed"
     if member.do == "remove":
-        return "can go"
-    return "protected" if member.reason.startswith(PROTECTED) else "to choose from"
+        return "can be removed"
+    return "protected" if member.protected else "your choice"
 
 
 def _facts(photo: Photo) -> dict[str, str]:
@@ -201,6 +160,6 @@ def _facts(photo: Photo) -> dict[str, str]:
 
 
 def _weight(removable: Iterable[Member]) -> tuple[int, str]:
-    """How many photos could go, and how much that is."""
+    """How many photos can be removed, and how many bytes that is."""
     sizes = [member.photo.size for member in removable]
     return len(sizes), bytes_text(sum(sizes))

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from birdsearch.duplicates.cleanup import apply
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
-from birdsearch.duplicates.cleanup.sidecars import Beside
+from birdsearch.duplicates.cleanup.sidecars import FolderListing
 from birdsearch.errors import IndexLockedError, InputFileError, PlanError
 from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES
 from birdsearch.records import Plan, Step
@@ -205,9 +205,9 @@ def test_sidecars_travel_with_the_last_photo_they_belong_to(word: str, tmp_path:
 
 @pytest.mark.parametrize("suffix", sorted(RAW_SUFFIXES | IMAGE_SUFFIXES - {".jpg"}))
 def test_a_sidecar_stays_while_another_picture_of_its_stem_stays(suffix: str) -> None:
-    beside = Beside(["IMG.jpg", f"IMG{suffix}", "IMG.xmp"])
+    beside = FolderListing(["IMG.jpg", f"IMG{suffix}", "IMG.xmp"])
     assert set(beside.sidecars("IMG.jpg")["IMG.xmp"]) == {"IMG.jpg", f"IMG{suffix}"}
-    assert beside.companions("IMG.jpg") == [f"IMG{suffix}"]
+    assert beside.same_stem_images("IMG.jpg") == [f"IMG{suffix}"]
 
 
 def test_a_journal_of_format_1_has_its_columns_renamed(library: Library) -> None:
