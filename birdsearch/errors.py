@@ -14,7 +14,7 @@ BirdsearchError                 message = what + where + what next
 │  └─ PhotoUnknownError         no photo with this id (also a KeyError)
 ├─ BackboneError                the network
 │  ├─ BackboneUnknownError      no such name
-│  ├─ BackboneUnavailableError  weights or runtime that cannot be had
+│  ├─ BackboneUnavailableError  weights or a runtime that are not available
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ InstallationError            a package that birdsearch needs is incomplete
@@ -24,6 +24,8 @@ BirdsearchError                 message = what + where + what next
 
 Programmer errors stay builtins (ValueError, TypeError).
 """
+
+import errno
 
 
 class BirdsearchError(Exception):
@@ -86,7 +88,7 @@ class BackboneUnknownError(BackboneError):
 
 
 class BackboneUnavailableError(BackboneError):
-    """The weights or the runtime of a backbone cannot be had."""
+    """The weights or the runtime of a backbone are not available."""
 
 
 class BackboneMismatchError(BackboneError):
@@ -111,3 +113,17 @@ class OutputFileError(BirdsearchError):
 
 class PlanError(BirdsearchError):
     """A plan cannot be carried out, or a run of one cannot be taken back."""
+
+
+def os_error_text(error: OSError) -> str:
+    """An operating system's error in plain words: "no permission"."""
+    known = {
+        errno.EACCES: "no permission",
+        errno.EPERM: "no permission",
+        errno.ENOENT: "no longer there",
+        errno.ENOTDIR: "no longer there",
+        errno.ELOOP: "symlink that leads back to itself",
+        errno.ENAMETOOLONG: "path too long for this system",
+        errno.EIO: "read error on the disk",
+    }
+    return known.get(error.errno or 0) or (error.strerror or str(error)).lower()

@@ -1,7 +1,6 @@
 """Files of any kind: written whole or not at all, their sha256, paths under folders, and CSVs that people edit."""
 
 import csv
-import errno
 import hashlib
 import io
 import os
@@ -15,23 +14,6 @@ from birdsearch.errors import InputFileError
 from birdsearch.records import shown
 
 UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
-
-
-# Finding ------------------------------------------------------------------------------------------------------------
-
-
-def why(error: OSError) -> str:
-    """An operating system's error in plain words."""
-    known = {
-        errno.EACCES: "no permission",
-        errno.EPERM: "no permission",
-        errno.ENOENT: "no longer there",
-        errno.ENOTDIR: "no longer there",
-        errno.ELOOP: "symlink that leads back to itself",
-        errno.ENAMETOOLONG: "path too long for this system",
-        errno.EIO: "read error on the disk",
-    }
-    return known.get(error.errno or 0) or (error.strerror or str(error)).lower()
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -81,7 +63,7 @@ def read_csv(
 # Paths --------------------------------------------------------------------------------------------------------------
 
 
-class Under:
+class PathSet:
     """The paths that are one of these or lie under one; as quick for ten thousand named files as for one folder."""
 
     def __init__(self, folders: Iterable[bytes]) -> None:
@@ -96,7 +78,7 @@ class Under:
         return True
 
 
-def slashed(folder: bytes) -> bytes:
+def with_trailing_slash(folder: bytes) -> bytes:
     """The folder with a slash at its end, so that what follows is a path under it."""
     return folder if folder.endswith(b"/") else folder + b"/"
 
@@ -105,7 +87,7 @@ def slashed(folder: bytes) -> bytes:
 
 
 @contextmanager
-def durable(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write to that is in place, whole and synced, when the block ends; on any error the old one stays."""
     unfinished = path.with_name(path.name + UNFINISHED)
     try:

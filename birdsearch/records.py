@@ -391,6 +391,21 @@ def blocks(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
+def bytes_text(count: float) -> str:
+    """A size in bytes: "900 kB", "1,234.5 MB"."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """A share of 1: "83 %"."""
+    return f"{share:.{digits}%}".replace("%", " %")
+
+
+def date_text(moment: str) -> str:
+    """A moment of Photo.taken_at as people read it: "2024-05-01 08:30:00"."""
+    return moment.replace("T", " ")
+
+
 def as_json(record: Any) -> Any:
     """A record (or a list of records) as the plain dicts, lists and texts that `json.dumps` takes."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):

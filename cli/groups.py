@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from birdsearch.records import RELATIONS, DuplicateReport, Member, Photo, as_json, counted
+from birdsearch.records import RELATIONS, DuplicateReport, Member, Photo, as_json, bytes_text, counted
 
 from . import show
 
@@ -104,7 +104,7 @@ def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) 
     for relation, count in _counted(group[0].relation for group in groups):
         of_relation = [member for group in groups if group[0].relation == relation for member in group]
         going = [member.photo.size for member in of_relation if member.do == "remove"]
-        could = f"{counted(len(going), 'photo')} ({size(sum(going))}) could go"
+        could = f"{counted(len(going), 'photo')} ({bytes_text(sum(going))}) could go"
         if not RELATIONS[relation].same_picture:
             could = f"{counted(len(of_relation), 'photo')} to choose from"
         show.say(f"{relation:<9}  {counted(count, 'group'):<12}  {could}; {RELATIONS[relation].meaning}")
@@ -118,17 +118,12 @@ def _counted(relations: Iterable[str]) -> list[tuple[str, int]]:
     return [(name, listed.count(name)) for name in RELATIONS if name in listed]
 
 
-def size(count: int) -> str:
-    """Bytes in a few letters."""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
-
-
 def print_done(report: Any, word: str, json: bool) -> None:
     """What was done, and what was not and why."""
     if json:
         show.print_json(report)
         return
-    show.say(f"{word} {counted(report.done, 'photo')} ({size(report.bytes)}) in {report.seconds:.1f} s")
+    show.say(f"{word} {counted(report.done, 'photo')} ({bytes_text(report.bytes)}) in {report.seconds:.1f} s")
     if report.skipped:
         show.say(f"skipped {counted(len(report.skipped), 'photo')}")
     for path, reason in report.skipped[:SKIPPED_LISTED]:

@@ -12,7 +12,7 @@ import typer
 
 from birdsearch.errors import OutputFileError
 from birdsearch.export.tables import write_rows
-from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, shown
+from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, date_text, percent, shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -158,12 +158,12 @@ def photo_species(photo: Photo) -> str:
 
 def prediction_text(prediction: Prediction) -> str:
     """A prediction in a few words: "Turdus merula 83 %"."""
-    return f"{prediction.name} {prediction.probability:.0%}".replace("%", " %")
+    return f"{prediction.name} {percent(prediction.probability)}"
 
 
 def photo_date(photo: Photo) -> str:
     """When a photo was taken, to the minute."""
-    return (photo.taken_at or "")[:16].replace("T", " ")
+    return date_text((photo.taken_at or "")[:16])
 
 
 def print_photos(photos: Sequence[Photo]) -> None:
@@ -185,7 +185,7 @@ def _match_rows(matches: Sequence[Match]) -> Iterator[list[str]]:
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:
     """The table of what a photo may show."""
-    rows = ([str(p.position), f"{p.probability:.1%}".replace("%", " %"), p.name, p.class_name] for p in predictions)
+    rows = ([str(p.position), percent(p.probability, 1), p.name, p.class_name] for p in predictions)
     print_table(("#", "probability", "name", "class"), rows, numbers=("#", "probability"))
 
 

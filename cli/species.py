@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from birdsearch.errors import PhotoUnknownError
-from birdsearch.records import counted
+from birdsearch.records import counted, percent
 
 from . import options, show
 from .options import OUTPUT, Csv, Html, IndexName, Json
@@ -397,7 +397,7 @@ def _more(count: int, things: str) -> None:
 
 
 def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.0%}".replace("%", " %")
+    return "" if value is None else percent(value)
 
 
 def _score(value: float | None) -> str:

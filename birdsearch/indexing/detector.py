@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from birdsearch.files import Under
+from birdsearch.files import PathSet
 from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo
 from birdsearch.storage.catalog.catalog import Catalog, KnownFile, fingerprint
@@ -134,5 +134,5 @@ class ChangeDetector:
         ]
 
     def _reachable(self, unreachable: Sequence[bytes]) -> Iterator[tuple[bytes, KnownFile]]:
-        below = Under(unreachable)
+        below = PathSet(unreachable)
         return ((path, known) for path, known in self.known.items() if path not in below)

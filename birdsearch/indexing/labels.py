@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import read_csv, slashed
+from birdsearch.files import read_csv, with_trailing_slash
 from birdsearch.records import shown
 from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
@@ -87,7 +87,7 @@ class Labeller:
 
     def source(self, path: bytes) -> tuple[bytes, str] | None:
         """The deepest folder above the path for which something was chosen, and what; None where nothing was."""
-        above = [f for f in self._choices if path == f or path.startswith(slashed(f))]
+        above = [f for f in self._choices if path == f or path.startswith(with_trailing_slash(f))]
         return max(((folder, self._choices[folder]) for folder in above), key=lambda c: len(c[0]), default=None)
 
     def of(self, path: bytes) -> Label | None:
@@ -112,7 +112,7 @@ class Labeller:
         if new.endswith(below):
             moved = new[: len(new) - len(below)]
             choice = os.fsencode(source[1])
-            if choice.startswith(slashed(source[0])):  # a CSV that lay in the folder
+            if choice.startswith(with_trailing_slash(source[0])):  # a CSV that lay in the folder
                 choice = moved + choice[len(source[0]) :]
             self._catalog.set_label_sources({source[0]: None, moved: os.fsdecode(choice)})
             self._choices = self._catalog.label_sources()

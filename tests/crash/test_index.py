@@ -43,7 +43,7 @@ WRITING = [
     "writing",
     "_sign",
     "_tidy",
-    "durable",
+    "atomic_write",
     "write_durably",
     "write",
     "transaction",

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 import birdsearch
 from birdsearch import Filter, Photo
 from birdsearch.errors import IndexUnwritableError
-from birdsearch.files import Under
+from birdsearch.files import PathSet
 from birdsearch.records import Prediction
 from birdsearch.storage.catalog import migrations
 from birdsearch.storage.catalog.catalog import Catalog
@@ -138,12 +138,12 @@ def test_roots_in_use_are_those_with_photos(catalog: Catalog) -> None:
 
 
 def test_under_knows_folders_files_and_the_root() -> None:
-    under = Under([b"/photos", b"/a/b.jpg"])
+    under = PathSet([b"/photos", b"/a/b.jpg"])
     for path in (b"/photos", b"/photos/x/y.jpg", b"/a/b.jpg"):
         assert path in under
     for path in (b"/photos2/x.jpg", b"/a", b"/", b"/a/b.jpg2"):
         assert path not in under
-    assert b"/anything" in Under([b"/"])
+    assert b"/anything" in PathSet([b"/"])
 
 
 # Photos

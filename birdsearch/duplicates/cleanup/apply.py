@@ -38,8 +38,8 @@ from birdsearch.duplicates.cleanup.filesystem import (
 from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Line, Log
 from birdsearch.duplicates.cleanup.plan import problems
 from birdsearch.duplicates.cleanup.steps import Planner, Target
-from birdsearch.errors import PlanError
-from birdsearch.files import sha256_of, why
+from birdsearch.errors import PlanError, os_error_text
+from birdsearch.files import sha256_of
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
     RELATIONS,
@@ -146,7 +146,7 @@ class _Apply:
             except SkipFile as skip:
                 self._skipped.append((step.path, str(skip)))
             except OSError as error:
-                self._skipped.append((step.path, why(error)))
+                self._skipped.append((step.path, os_error_text(error)))
         moves = [intent for intent in intents if intent.kind == "move"]
         intents = self._with_rows(moves + [intent for intent in intents if intent.kind == "link"])
         intents += self._planner.companions(moves)
@@ -207,7 +207,7 @@ class _Apply:
                 info = os.stat(intent.kept)
                 same = sha256_of(intent.kept) == intent.kept_sha256
             except OSError as error:
-                raise SkipFile(f"the kept photo {shown(intent.kept)}: {why(error)}") from error
+                raise SkipFile(f"the kept photo {shown(intent.kept)}: {os_error_text(error)}") from error
             if not same:
                 raise SkipFile(f"the kept photo {shown(intent.kept)} has changed since the plan was made")
             if os.path.samestat(info, os.lstat(intent.path)):

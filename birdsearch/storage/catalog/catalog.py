@@ -10,7 +10,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
-from birdsearch.files import Under, slashed
+from birdsearch.files import PathSet, with_trailing_slash
 from birdsearch.records import Failure, Filter, Ids, Photo, Prediction, shown
 from birdsearch.storage.catalog import commits, removal
 from birdsearch.storage.catalog.commits import AUTHORITY, STORED, Batch, PartRow, roots_of, split_path, update_each
@@ -97,14 +97,14 @@ class Catalog(Database):
     def settle_root(self, folder: bytes) -> None:
         """Make sure that a root covers this folder: one above it, or a new one that takes over those below."""
         have = self.roots()
-        if any(folder == path or folder.startswith(slashed(path)) for path in have.values()):
+        if any(folder == path or folder.startswith(with_trailing_slash(path)) for path in have.values()):
             return
         with self.transaction() as connection:
             new = connection.scalar(sa.insert(roots).values(path=folder).returning(roots.c.id))
             for old, path in have.items():
-                if not path.startswith(slashed(folder)):
+                if not path.startswith(with_trailing_slash(folder)):
                     continue
-                prefix = path[len(slashed(folder)) :] + b"/"
+                prefix = path[len(with_trailing_slash(folder)) :] + b"/"
                 inner = connection.execute(
                     sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == old)
                 ).all()
@@ -117,7 +117,7 @@ class Catalog(Database):
 
     def known_files(self, folders: Sequence[bytes]) -> dict[bytes, KnownFile]:
         """Every file under the folders that the catalog knows: path -> what it was."""
-        named = Under(folders)
+        named = PathSet(folders)
         known: dict[bytes, KnownFile] = {}
         with self.transaction() as connection:
             for row in connection.execute(sa.select(failures)).mappings():
@@ -129,7 +129,7 @@ class Catalog(Database):
                 photos.c.id, roots.c.path, photos.c.relative, photos.c.size, photos.c.mtime_ns, photos.c.missing
             ).join(roots)
             for photo_id, root, relative, size, mtime_ns, missing in connection.execute(query):
-                path = slashed(root) + relative
+                path = with_trailing_slash(root) + relative
                 if path in named:
                     failed = known.get(path)
                     # A photo whose file is broken now is hidden, and the file is judged by its failure.
@@ -144,7 +144,7 @@ class Catalog(Database):
         query = sa.select(photos.c.id, roots.c.path, photos.c.relative).join(roots).where(photos.c.sha256 == sha256)
         with self.transaction() as connection:
             found = connection.execute(query.order_by(photos.c.id))
-            return {photo_id: slashed(root) + relative for photo_id, root, relative in found}
+            return {photo_id: with_trailing_slash(root) + relative for photo_id, root, relative in found}
 
     def stored_copy(self, sha256: str) -> StoredCopy | None:
         """A photo of exactly these bytes that has a vector."""
@@ -220,11 +220,11 @@ class Catalog(Database):
             .join(roots)
             .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(("csv", "folder"))))
         )
-        named = Under(folders)
+        named = PathSet(folders)
         found: dict[int, tuple[bytes, tuple[str, str] | None]] = {}
         with self.transaction() as connection:
             for photo_id, root, relative, source, species in connection.execute(query):
-                path = slashed(root) + relative
+                path = with_trailing_slash(root) + relative
                 if path in named:
                     found[photo_id] = (path, (source, species) if source else None)
         return found
@@ -437,7 +437,7 @@ class Catalog(Database):
         return [
             Photo(
                 **{name: getattr(row, name) for name in STORED},
-                path=os.fsdecode(slashed(folders[row.root_id]) + row.relative),
+                path=os.fsdecode(with_trailing_slash(folders[row.root_id]) + row.relative),
                 phash=None if row.phash is None else f"{row.phash & 0xFFFFFFFFFFFFFFFF:016x}",
                 predictions=tuple(said.get(row.id, ())),
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from birdsearch.files import slashed
+from birdsearch.files import with_trailing_slash
 from birdsearch.records import Failure, Photo
 from birdsearch.storage.catalog.database import chunked
 from birdsearch.storage.catalog.tables import failures, labels, parts, photos, predictions, regions, roots
@@ -154,8 +154,8 @@ def roots_of(connection: sa.Connection) -> dict[int, bytes]:
 def split_path(path: bytes, folders: dict[int, bytes]) -> tuple[int, bytes]:
     """A path as (root id, path under it)."""
     for root_id, root in folders.items():
-        if path.startswith(slashed(root)):
-            return root_id, path[len(slashed(root)) :]
+        if path.startswith(with_trailing_slash(root)):
+            return root_id, path[len(with_trailing_slash(root)) :]
     raise ValueError(f"no root holds {os.fsdecode(path)}")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from birdsearch.files import slashed
+from birdsearch.files import with_trailing_slash
 from birdsearch.records import shown
 from birdsearch.storage.catalog.commits import roots_of, settle, split_path
 from birdsearch.storage.catalog.database import chunked
@@ -45,13 +45,13 @@ def photo_ids(connection: sa.Connection, paths: Sequence[bytes]) -> dict[bytes, 
     wanted: dict[int, list[bytes]] = {}
     for path in paths:
         for root_id, root in folders.items():
-            if path.startswith(slashed(root)):
-                wanted.setdefault(root_id, []).append(path[len(slashed(root)) :])
+            if path.startswith(with_trailing_slash(root)):
+                wanted.setdefault(root_id, []).append(path[len(with_trailing_slash(root)) :])
     found: dict[bytes, int] = {}
     for root_id, names in wanted.items():
         query = sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == root_id)
         for photo_id, relative in _where(connection, query, photos.c.relative, names):
-            found[slashed(folders[root_id]) + relative] = photo_id
+            found[with_trailing_slash(folders[root_id]) + relative] = photo_id
     return found
 
 
