@@ -1,7 +1,8 @@
 # Needs Python 3.11 or newer, git and make. Every target first builds .venv in this checkout, once.
 #
 #   make demo [PHOTOS=DIR]   index photos (else sample photos that are drawn), query, classify, leave an HTML page
-#   make test                tests, lint and types
+#   make check               lint, types and the quick tests: about a minute, for every change
+#   make test                every test, then lint and types: what continuous integration runs
 #   make bench               every table of benchmarks/RESULTS.md: hours; one alone: python -m benchmarks.NAME
 #   make setup               build .venv and nothing else
 
@@ -10,7 +11,7 @@ PYTHON ?= python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test lint format bench clean
+.PHONY: setup demo check test lint format bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -36,8 +37,15 @@ $(READY): pyproject.toml
 demo: $(READY)
 	@$(BIN)/birdsearch demo $${PHOTOS:+--photos "$$PHOTOS"}
 
+# How many processes run the tests; each may hold a network in memory. `make test WORKERS=4` chooses.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
+
+check: lint
+	$(PYTEST) -m "not network and not crash and not wheel and not browser and not server"
+
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 	@$(MAKE) --no-print-directory lint
 
 lint: $(READY)

@@ -17,7 +17,9 @@ BirdsearchError                 message = what + where + what next
 │  ├─ BackboneUnavailableError  weights or runtime that cannot be had
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
+├─ InstallationError            a package that birdsearch needs is incomplete
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
+├─ OutputFileError              a file or folder that cannot be written: which, why
 └─ PlanError                    a plan that cannot be carried out, or a run that cannot be taken back
 
 Programmer errors stay builtins (ValueError, TypeError).
@@ -95,8 +97,16 @@ class RecallUnreachableError(BirdsearchError):
     """No engine that was allowed finds the share of true neighbours that was asked for."""
 
 
+class InstallationError(BirdsearchError):
+    """A package that birdsearch needs is not whole."""
+
+
 class InputFileError(BirdsearchError):
     """A file of instructions (CSV, checklist, Parquet) cannot be used."""
+
+
+class OutputFileError(BirdsearchError):
+    """A file or folder that the user asked for (an export, a page, a list) cannot be written."""
 
 
 class PlanError(BirdsearchError):

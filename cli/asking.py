@@ -276,5 +276,5 @@ def features(
 
         last = list(maps.values())[-1]
         form = "JPEG" if picture.suffix.lower() in (".jpg", ".jpeg") else "PNG"
-        show.write_file(picture, decode.encode(heatmap.energy_picture(decode.picture(image), last), form))
+        show.write_file(picture, decode.encode(heatmap.activation_heatmap(decode.picture(image), last), form))
         show.note(f"picture written to {picture}")

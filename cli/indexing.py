@@ -1,16 +1,16 @@
 """Commands that build and keep an index."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from birdsearch.errors import IndexMissingError
-from birdsearch.export.tables import Format
+from birdsearch.export.exporter import EXPORTERS
+from birdsearch.records import counted
 
-from . import names, options, show
+from . import formats, names, options, show
 from .options import BackboneName, Csv, Device, IndexName, Json, Precision, Runtime
 from .progress import progress
 
@@ -238,33 +238,30 @@ def repair(index: IndexName = None, json: Json = False) -> None:
 
 
 @options.takes_filter
+@formats.takes_format(EXPORTERS)
 def export(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The file to write, or for fiftyone the folder to make.")
+        Path, typer.Argument(metavar="FILE", help="The file to write; some formats make a folder of this name.")
     ],
     index: IndexName = None,
-    format: Annotated[
-        Format,
-        typer.Option(
-            "--format",
-            help="parquet: all that is known, with vectors. csv: the columns of `birdsearch photos --csv`. "
-            "embedding-atlas: thumbnails, a map and neighbours. fiftyone: paths, labels and vectors.",
-        ),
-    ] = "parquet",
+    json: Json = False,
     where: "Filter | None" = None,
+    chosen: "formats.Chosen | None" = None,
 ) -> None:
     """Write photos with species, predictions and vectors for other tools."""
+    assert chosen is not None  # takes_format gives it
     with options.open_index(index) as opened, progress() as tell:
-        count = opened.export(file, where, format=format, progress=tell)
-    show.say(f"{count:,} photos written to {file}")
-    if format == "embedding-atlas" and count > 1:  # it draws no map of one
-        show.note(f"Next: embedding-atlas {shlex.quote(str(file))} --image image --x x --y y --neighbors neighbors")
-    elif format == "fiftyone":
-        # FiftyOne finds a list of paths only where it is named.
-        show.note(
-            f"Next, in Python: fiftyone.Dataset.from_dir({str(file)!r}, "
-            'fiftyone.types.FiftyOneImageClassificationDataset, data_path="data.json", dynamic=True)'
-        )
+        report = opened.export(file, where, format=chosen.exporter.name, options=chosen.options, progress=tell)
+    if json:
+        show.print_json(report)
+        return
+    show.say(f"{report.written:,} photos written to {file}")
+    for reason, count in report.left_out.items():
+        show.note(f"{counted(count, 'photo')} left out: {reason}")
+    if report.rounded:
+        show.note(f"coordinates of {counted(report.rounded, 'photo')} rounded")
+    if hint := chosen.exporter.next_step(file, report):
+        show.note(hint)
 
 
 def import_(
@@ -275,9 +272,9 @@ def import_(
 ) -> None:
     """Add the photos of an exported file to an index without embedding them again; a missing index is made."""
     import birdsearch
-    from birdsearch.export.parquet import read_about
+    from birdsearch.export.parquet import read_origin
 
-    made_with = read_about(file)["backbone"]["name"]
+    made_with = read_origin(file).backbone.name
     path = options.index_path(index)
     try:
         opened = birdsearch.open(path, backbone=backbone)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from birdsearch.errors import BirdsearchError
+from birdsearch.errors import OutputFileError
 from birdsearch.export.tables import write_rows
 from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, shown
 
@@ -127,7 +127,7 @@ def write_file(path: Path, data: str | bytes) -> None:
     try:
         path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
     except OSError as error:
-        raise BirdsearchError(f"cannot write {path}: {error.strerror}. Name a file in a folder that exists") from error
+        raise OutputFileError(f"cannot write {path}: {error.strerror}. Name a file in a folder that exists.") from error
 
 
 def write_page(html: Path, page: str) -> None:

@@ -1,7 +1,7 @@
 """Commands about species: how photos sit together, which labels are doubtful, how well the index knows its own."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,9 +15,8 @@ from .options import OUTPUT, Csv, Html, IndexName, Json
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.export.html.species import Album
     from birdsearch.index import Index
-    from birdsearch.records import AuditReport, ClusterReport, Evaluation, Filter, Photo, SpeciesReport, SplitReport
+    from birdsearch.records import AuditReport, ClusterReport, Evaluation, Filter, SpeciesReport, SplitReport
 
 LISTED = 30  # rows that are enough to look at in a table
 METRICS = {"ami": "AMI", "ari": "ARI"}
@@ -74,14 +73,11 @@ def clusters(
             where, method=method, resolution=resolution, clusters=clusters, only_species=only_species, seed=seed
         )
         if html is not None:
-            from birdsearch.export.html.species import clusters_page
+            from birdsearch.export.html import album, species
 
-            speaks = [n for c in report.clusters for n in c.medoids] + list(report.outliers)
-            sorted_ = {n for c in report.clusters for n in c.photos}
-            album = _album(opened, where, lambda photo: photo.id in sorted_, speaks)
-            show.write_page(
-                html, clusters_page(report, album, f"Clusters of {only_species}" if only_species else "Clusters")
-            )
+            title = f"Clusters of {only_species}" if only_species else "Clusters"
+            page = species.clusters_page(report, album.of_clusters(opened, report, where), title)
+            show.write_page(html, page)
         paths = {photo.id or 0: (photo.path, photo.label) for photo in opened.photos(where)} if csv else {}
     if json:
         show.print_json(report)
@@ -140,12 +136,10 @@ def species(
     with options.open_index(index) as opened:
         report = opened.species_report(where)
         if html is not None:
+            from birdsearch.export.html import album
             from birdsearch.export.html.species import species_page
 
-            speaks = [n for e in report.species for n in (*e.medoids, *e.boundary)]
-            speaks += [n for c in report.confusions for pair in c.examples for n in pair]
-            album = _album(opened, where, lambda photo: photo.species is not None, speaks)
-            show.write_page(html, species_page(report, album))
+            show.write_page(html, species_page(report, album.of_species(opened, report, where)))
     if json:
         show.print_json(report)
     elif csv:
@@ -199,11 +193,10 @@ def audit(
     with options.open_index(index) as opened, progress() as tell:
         report = opened.audit(where, checklist=checklist or None, progress=tell)
         if html is not None:
+            from birdsearch.export.html import album
             from birdsearch.export.html.species import audit_page
 
-            speaks = [n for s in report.suspects for n in (s.photo.id or 0, *s.evidence)]
-            album = _album(opened, where, lambda photo: photo.label is not None, speaks)
-            show.write_page(html, audit_page(report, album))
+            show.write_page(html, audit_page(report, album.of_audit(opened, report, where)))
     if json:
         show.print_json(report)
     elif csv:
@@ -359,7 +352,7 @@ def split(
     for side in report.counts:
         chosen = [photos[number] for number, where_to in report.splits.items() if where_to == side and number in photos]
         show.write_csv(out / f"{side}.csv", ("path", "species"), [(photo.path, photo.label) for photo in chosen])
-    rules = [(proof.rule, proof.groups, proof.pairs, proof.violations) for proof in report.proof]
+    rules = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
     show.write_csv(out / "proof.csv", PROOF, rules)
     if json:
         show.print_json(report)
@@ -387,7 +380,7 @@ def _print_split(report: "SplitReport", out: Path) -> None:
     ]
     show.print_table(("side", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))
     show.say("")
-    rules = [(p.rule, f"{p.groups:,}", f"{p.pairs:,}", f"{p.violations:,}") for p in report.proof]
+    rules = [(p.rule, f"{p.groups:,}", f"{p.pairs:,}", f"{p.violations:,}") for p in report.leakage]
     show.print_table(PROOF, rules, numbers=PROOF[1:])
 
 
@@ -396,17 +389,6 @@ def _species_on(report: "SplitReport", side: str) -> int:
 
 
 # What they share
-
-
-def _album(
-    opened: "Index", where: "Filter | None", on_map: "Callable[[Photo], bool]", speaks: Iterable[int]
-) -> "Album":
-    """The photos of a page: those that its galleries show, and as many others as its map can bear."""
-    from birdsearch.export.html.species import Album, for_map
-
-    held = {photo.id: photo for photo in opened.photos(where) if photo.id is not None}
-    ids = for_map([photo for photo in held.values() if on_map(photo)], [number for number in speaks if number in held])
-    return Album(held, ids, opened.map(ids, where) if ids else None)
 
 
 def _more(count: int, things: str) -> None:

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,39 @@ from PIL import Image, ImageDraw
 
 import birdsearch
 from birdsearch import Index
+from birdsearch.backbones import Backbone, openvino_runtime
+from tests.support import ROOT, fake_backbone
 from tests.support.fake_backbone import FakeBackbone
+
+# A test that takes one of these fixtures, or lies in one of these places, gets a marker (see pyproject.toml).
+_MARKED_FIXTURES = {"network_garden": "network", "wheel": "wheel"}
+_MARKED_PLACES = {
+    "tests/backbones/test_backbone.py": "network",
+    "tests/backbones/test_openvino_runtime.py": "network",
+    "tests/species/test_gallery.py": "network",
+    "tests/crash": "crash",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they use."""
+    for item in items:
+        for fixture, marker in _MARKED_FIXTURES.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+        for place, marker in _MARKED_PLACES.items():
+            if item.path.is_relative_to(ROOT / place):
+                item.add_marker(marker)
+
+
+@pytest.fixture(autouse=True)
+def _network_only_where_marked(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that loads torch or birder costs seconds, and has to carry the marker `network`."""
+    before = {"torch", "birder"} & set(sys.modules)
+    yield
+    if request.node.get_closest_marker("network") is None:
+        loaded = {"torch", "birder"} & set(sys.modules) - before
+        assert not loaded, f"mark this test `network`: it loads {' and '.join(sorted(loaded))}"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,12 +75,30 @@ class Garden:
 
 
 @pytest.fixture(scope="session")
-def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
-    """A garden made once with the built-in backbone, for tests that only read it."""
-    return make_garden(tmp_path_factory.mktemp("garden"))
+def _fake_garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
+    return make_garden(tmp_path_factory.mktemp("garden"), fake_backbone.built_in())
 
 
-def make_garden(place: Path, backbone: FakeBackbone | None = None) -> Garden:
+@pytest.fixture
+def fake_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of the built-in backbone gives a fake: nothing imports torch."""
+    monkeypatch.setattr(openvino_runtime, "supported_precision", lambda asked: asked)
+    monkeypatch.setattr(openvino_runtime, "open_export", lambda *_: fake_backbone.built_in())
+
+
+@pytest.fixture
+def garden(_fake_garden: Garden, fake_built_in: None) -> Garden:
+    """A garden made once, for tests that only read it; its backbone is a fake with the name of the built-in one."""
+    return _fake_garden
+
+
+@pytest.fixture(scope="session")
+def network_garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
+    """The same garden with the built-in backbone itself: what takes it is marked `network`."""
+    return make_garden(tmp_path_factory.mktemp("network garden"))
+
+
+def make_garden(place: Path, backbone: Backbone | FakeBackbone | None = None) -> Garden:
     """The photos and their index below a folder."""
     made = Garden(place / "photos", place / "indexes" / "garden")
     write_garden_photos(made.photos)

@@ -181,12 +181,14 @@ def test_an_index_that_cannot_be_written(index: Index, photos: Path, monkeypatch
 # Backbones
 
 
+@pytest.mark.network
 def test_wrong_backbone_name_suggests_the_right_one_and_makes_nothing(tmp_path: Path) -> None:
     with pytest.raises(BackboneUnknownError, match="efficientnet_lite0_imagenet"):
         birdsearch.create(tmp_path / "index", backbone="efficientnet_lite0_imagnet")
     assert not (tmp_path / "index").exists()
 
 
+@pytest.mark.network
 def test_weights_that_cannot_be_had_are_named_and_nothing_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

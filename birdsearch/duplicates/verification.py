@@ -165,9 +165,18 @@ def by_shared_photos(pairs: Ids) -> Ids:
     if not len(pairs):
         return pairs
     ids, ends = np.unique(pairs, return_inverse=True)
-    a, b = ends.reshape(-1, 2).T
-    both = np.concatenate([a, b]), np.concatenate([b, a])
-    graph = coo_array((np.ones(2 * len(a), dtype=np.int8), both), shape=(len(ids), len(ids))).tocsr()
+    a, b = (numbered := ends.reshape(-1, 2)).T
     position = np.empty(len(ids), dtype=np.int64)
-    position[reverse_cuthill_mckee(graph, symmetric_mode=True)] = np.arange(len(ids))
+    position[close_order(len(ids), numbered)] = np.arange(len(ids))
     return pairs[np.lexsort((np.minimum(position[a], position[b]), np.maximum(position[a], position[b])))]
+
+
+def close_order(count: int, pairs: Ids) -> Ids:
+    """The numbers from 0 to `count` in an order that brings those of each pair (m, 2) close together.
+
+    It is that of the reverse Cuthill-McKee algorithm (George 1971).
+    """
+    a, b = pairs.T
+    both = np.concatenate([a, b]), np.concatenate([b, a])
+    graph = coo_array((np.ones(2 * len(a), dtype=np.int8), both), shape=(count, count)).tocsr()
+    return np.asarray(reverse_cuthill_mckee(graph, symmetric_mode=True), dtype=np.int64)

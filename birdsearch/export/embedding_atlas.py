@@ -1,40 +1,44 @@
-"""Thumbnails, a map and neighbours for Embedding Atlas."""
+"""The format of Embedding Atlas: thumbnails, a map and neighbours in one Parquet file."""
 
+import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-
+from birdsearch.export.selection import MappedBatch, NoOptions, Selection
 from birdsearch.export.tables import photo_row
-from birdsearch.files import durable
-from birdsearch.records import Neighbours, Photo, Vectors, as_json
+from birdsearch.export.target import new_file
+from birdsearch.records import ExportReport, as_json
 
-if TYPE_CHECKING:
-    pass
-
-
-_ATLAS = {
+_COLUMNS = {
     "id": "int64", "path": "string", "species": "string", "label": "string", "predicted": "string",
     "probability": "float64", "taken_at": "string", "camera": "string", "latitude": "float64",
     "longitude": "float64", "rating": "int32", "width": "int32", "height": "int32",
 }  # fmt: skip
 _LONGEST = 200  # pixels, of a thumbnail
+_NEIGHBOURS = 10  # of each photo
 
 
-@dataclass(frozen=True, slots=True)
-class Mapped:
-    """Some photos of a map."""
+class EmbeddingAtlas:
+    """Photos for Embedding Atlas."""
 
-    photos: list[Photo]
-    places: Vectors  # (n, 2)
-    near: Neighbours  # (n, k); ids are rows of the whole file, from 0 on
+    name = "embedding-atlas"
+    help = "thumbnails, a map and neighbours"
+    options = NoOptions
+
+    def write(self, photos: Selection, path: Path, options: NoOptions) -> ExportReport:
+        """Write one row for each photo, with a thumbnail where its file is still a photo."""
+        return ExportReport(write_atlas(path, photos.mapped(_NEIGHBOURS)))
+
+    def next_step(self, path: Path, report: ExportReport) -> str:
+        """The command that shows the map; Embedding Atlas draws none of a single photo."""
+        if report.written < 2:
+            return ""
+        return f"Next: embedding-atlas {shlex.quote(str(path))} --image image --x x --y y --neighbors neighbors"
 
 
-def write_atlas(path: Path, blocks: Iterable[Mapped]) -> int:
+def write_atlas(path: Path, batches: Iterable[MappedBatch]) -> int:
     """Write a Parquet file with thumbnails, a map and neighbours, whole or not at all; returns how many photos."""
-    import pyarrow as pa  # slow to load, and tables for people need only what stands above
+    import pyarrow as pa  # slow to load, and --help lists this format
     import pyarrow.parquet as pq
 
     from birdsearch.photos.decode import thumbnails
@@ -42,17 +46,18 @@ def write_atlas(path: Path, blocks: Iterable[Mapped]) -> int:
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     near = pa.struct([("ids", pa.list_(pa.int64())), ("distances", pa.list_(pa.float32()))])
     drawn = [("image", image), ("x", pa.float32()), ("y", pa.float32()), ("neighbors", near)]
-    schema = pa.schema([*_ATLAS.items(), *drawn])
+    schema = pa.schema([*_COLUMNS.items(), *drawn])
     count = 0
-    with durable(path) as file, pq.ParquetWriter(file, schema) as writer:
-        for some in blocks:
-            rows = [dict(zip(_ATLAS, as_json(photo_row(photo, tuple(_ATLAS))), strict=True)) for photo in some.photos]
-            pictures = thumbnails([photo.path for photo in some.photos], _LONGEST)
-            distances = np.maximum(0, 1 - some.near.scores)  # rounding must not put a copy nearer than itself
-            found = zip(rows, pictures, some.places.tolist(), some.near.ids.tolist(), distances.tolist(), strict=True)
-            for row, picture, (x, y), ids, away in found:
+    why = "by another name Embedding Atlas takes it for something else"
+    with new_file(path, ".parquet", why) as file, pq.ParquetWriter(file, schema) as writer:
+        for batch in batches:
+            rows = [dict(zip(_COLUMNS, as_json(photo_row(p, tuple(_COLUMNS))), strict=True)) for p in batch.photos]
+            pictures = thumbnails([photo.path for photo in batch.photos], _LONGEST)
+            coordinates, ids = batch.coordinates.tolist(), batch.neighbours.ids.tolist()
+            distances = (1 - batch.neighbours.scores).clip(min=0)  # rounding must not put a copy nearer than itself
+            for row, picture, (x, y), others, away in zip(rows, pictures, coordinates, ids, distances, strict=True):
                 shown = None if picture is None else {"bytes": picture, "path": row["path"]}
-                row |= {"image": shown, "x": x, "y": y, "neighbors": {"ids": ids, "distances": away}}
+                row |= {"image": shown, "x": x, "y": y, "neighbors": {"ids": others, "distances": away}}
             writer.write_table(pa.Table.from_pylist(rows, schema))
             count += len(rows)
     return count

@@ -1,52 +1,59 @@
-"""Paths, labels and vectors for FiftyOne."""
+"""The format of FiftyOne: a folder with paths, labels and vectors."""
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
+from birdsearch.export.selection import NoOptions, Selection
 from birdsearch.export.tables import photo_row
-from birdsearch.files import durable, durable_folder
-from birdsearch.records import Photo, as_json
-
-if TYPE_CHECKING:
-    from birdsearch.export.parquet import Rows
-
+from birdsearch.export.target import new_folder
+from birdsearch.files import durable
+from birdsearch.records import ExportReport, Photo, as_json
 
 _ATTRIBUTES = (
     "species", "species_source", "predicted", "probability", "taken_at", "camera", "latitude", "longitude",
 )  # fmt: skip
 
 
-def write_fiftyone(path: Path, blocks: Iterable["Rows"], shape: tuple[int, int]) -> int:
-    """Make a folder that FiftyOne loads as FiftyOneImageClassificationDataset; returns how many photos.
+class FiftyOne:
+    """Photos for FiftyOne, as a FiftyOneImageClassificationDataset."""
 
-    Vectors, of this shape (n, dim), lie beside it in the order in which FiftyOne takes the photos. The folder appears
-    whole or not at all.
-    """
-    count = 0
-    with (
-        durable_folder(path) as folder,
-        durable(folder / "data.json") as paths,
-        durable(folder / "labels.json") as labels,
-        durable(folder / "embeddings.npy") as vectors,
-    ):
-        facts = {"descr": "<f4", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(vectors, facts)
-        paths.write(b"{")
-        labels.write(b'{"labels": {')
-        for some in blocks:
-            for photo in some.photos:
-                start = f'{"," if count else ""}\n"{photo.id:012d}": '  # in the order of texts they stay in that of ids
-                paths.write(f"{start}{json.dumps(as_json(photo.path))}".encode())
-                labels.write(f"{start}{json.dumps(as_json(_classification(photo)))}".encode())
-                count += 1
-            vectors.write(some.vectors.astype("<f4").tobytes())
-        paths.write(b"\n}\n")
-        labels.write(b"\n}}\n")
-    return count
+    name = "fiftyone"
+    help = "a folder of paths, labels and vectors"
+    options = NoOptions
+
+    def write(self, photos: Selection, path: Path, options: NoOptions) -> ExportReport:
+        """Write data.json, labels.json, and embeddings.npy in the order in which FiftyOne takes the photos."""
+        import numpy as np
+
+        with (
+            new_folder(path) as folder,
+            durable(folder / "data.json") as paths,
+            durable(folder / "labels.json") as labels,
+            durable(folder / "embeddings.npy") as vectors,
+        ):
+            shape = len(photos), photos.backbone.dim
+            np.lib.format.write_array_header_1_0(vectors, {"descr": "<f4", "fortran_order": False, "shape": shape})
+            paths.write(b"{")
+            labels.write(b'{"labels": {')
+            comma = ""
+            for batch in photos.batches():
+                for photo in batch.photos:
+                    start = f'{comma}\n"{photo.id:012d}": '  # in the order of texts these stay in that of ids
+                    paths.write(f"{start}{json.dumps(as_json(photo.path))}".encode())
+                    labels.write(f"{start}{json.dumps(as_json(_classification(photo)))}".encode())
+                    comma = ","
+                vectors.write(batch.vectors.astype("<f4").tobytes())
+            paths.write(b"\n}\n")
+            labels.write(b"\n}}\n")
+        return ExportReport(len(photos))
+
+    def next_step(self, path: Path, report: ExportReport) -> str:
+        """The line of Python that loads the folder; FiftyOne finds a list of paths only where it is named."""
+        return (
+            f"Next, in Python: fiftyone.Dataset.from_dir({str(path)!r}, "
+            'fiftyone.types.FiftyOneImageClassificationDataset, data_path="data.json", dynamic=True)'
+        )
 
 
 def _classification(photo: Photo) -> dict[str, Any] | None:

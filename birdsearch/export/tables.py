@@ -1,20 +1,19 @@
-"""Photos as files for other tools: CSV, a Parquet file for Embedding Atlas, a folder for FiftyOne."""
+"""Photos as rows of a table, and the format CSV."""
 
 import codecs
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-from birdsearch.files import durable
-from birdsearch.records import Photo, as_json
+from birdsearch.export.selection import NoOptions
+from birdsearch.export.target import new_file
+from birdsearch.records import ExportReport, Photo, as_json
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
 
 
-Format = Literal["parquet", "csv", "embedding-atlas", "fiftyone"]
-FORMATS: tuple[str, ...] = get_args(Format)
 PHOTO_COLUMNS = (
     "id", "species", "species_source", "label", "prediction", "probability", "taken_at", "taken_offset", "camera",
     "camera_serial", "lens", "latitude", "longitude", "photographer", "notes", "rating", "width", "height", "format",
@@ -30,9 +29,6 @@ def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS) -> list[Any]
     return [guess[column] if column in guess else getattr(photo, column) for column in columns]
 
 
-# CSV ----------------------------------------------------------------------------------------------------------------
-
-
 def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     """Write a CSV table, an unknown value as an empty field; returns how many rows."""
     plain, quoted = (
@@ -41,20 +37,26 @@ def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterabl
     plain.writerow(columns)
     count = 0
     for cells in rows:
-        # Before Python 3.13 a carriage return is not quoted, and who reads the table takes it for the end of a row.
+        # Before Python 3.13 a carriage return is not quoted, and readers take it for the end of a row.
         alone = any(isinstance(cell, str) and "\r" in cell for cell in cells)
         (quoted if alone else plain).writerow(cells)
         count += 1
     return count
 
 
-def write_csv(path: Path, photos: Iterable[Photo]) -> int:
-    """Write photos as CSV (UTF-8) that appears whole or not at all; returns how many."""
-    with durable(path) as file:
-        return write_rows(codecs.getwriter("utf-8")(file), PHOTO_COLUMNS, map(as_json, map(photo_row, photos)))
+class Csv:
+    """Photos as CSV (UTF-8)."""
 
+    name = "csv"
+    help = "the columns of `birdsearch photos --csv`"
+    options = NoOptions
 
-# Embedding Atlas ----------------------------------------------------------------------------------------------------
+    def write(self, photos: Iterator[Photo], path: Path, options: NoOptions) -> ExportReport:
+        """Write one row for each photo."""
+        with new_file(path) as file:
+            rows = map(as_json, map(photo_row, photos))
+            return ExportReport(write_rows(codecs.getwriter("utf-8")(file), PHOTO_COLUMNS, rows))
 
-
-# FiftyOne -----------------------------------------------------------------------------------------------------------
+    def next_step(self, path: Path, report: ExportReport) -> str:
+        """A table needs no hint."""
+        return ""

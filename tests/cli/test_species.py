@@ -16,10 +16,10 @@ from birdsearch.records import (
     Confusion,
     Evaluation,
     Filter,
+    LeakageCheck,
     Prediction,
     SpeciesEntry,
     SpeciesReport,
-    SplitProof,
     SplitReport,
     Suspect,
     as_json,
@@ -71,7 +71,7 @@ def compared() -> SpeciesReport:
 def parted() -> SplitReport:
     sides = {1: "train", 2: "train", 3: "validation", 4: "test", 5: "train", 6: "train"}
     per_species = {"Wren": {"train": 2, "validation": 1, "test": 0}, "Robin": {"train": 2, "validation": 0, "test": 1}}
-    proof = (SplitProof("duplicates", 1, 3, 0), SplitProof("bursts", 0, 0, 0))
+    proof = (LeakageCheck("duplicates", 1, 3, 0), LeakageCheck("bursts", 0, 0, 0))
     return SplitReport(sides, {"train": 4, "validation": 1, "test": 1}, per_species, proof, 5)
 
 

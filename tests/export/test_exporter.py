@@ -1,288 +1,164 @@
-"""Export to one Parquet file that others read, and import of it without a look at the photos."""
+"""What every export format does, with strange photos and stranger names; how a format is added."""
 
-import json
 import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+import typer
+from typer.testing import CliRunner
 
-import birdsearch
 from birdsearch import Filter, Index, Photo
-from birdsearch.errors import BackboneMismatchError, IndexUnwritableError, InputFileError
-from tests.conftest import Garden
-from tests.support.drawing import bird, camera_exif, write
-from tests.support.fake_backbone import FakeBackbone
+from birdsearch.cli import formats
+from birdsearch.errors import OutputFileError
+from birdsearch.export import embedding_atlas, fiftyone, tables
+from birdsearch.export.exporter import EXPORTERS
+from birdsearch.export.selection import NoOptions
+from birdsearch.export.target import new_file
+from birdsearch.records import ExportReport
+from tests.export.reading import atlas_rows, csv_rows, fiftyone_files
+
+FORMATS = tuple(EXPORTERS)
+WRITTEN = {"csv": "a.csv", "embedding-atlas": "a.parquet", "fiftyone": "a", "parquet": "all.parquet"}
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    """Four photos with all that can be strange in their names and tags."""
-    folder = tmp_path / "photos"
-    write(folder / "Wren" / "camera.jpg", bird(1, 80, 60), exif=camera_exif())
-    write(folder / "Wren" / "undecodable \udcff.jpg", bird(2, 80, 60))
-    write(folder / "Zaunkönig" / "new\nline.jpg", bird(3, 80, 60))
-    write(folder / "plain.jpg", bird(4, 80, 60))
-    return folder
+def count(path: Path, to: str) -> int:
+    """Photos in an export."""
+    if to == "csv":
+        return len(csv_rows(path))
+    if to == "fiftyone":
+        paths, labels, rows = fiftyone_files(path)
+        assert len(paths) == len(labels) == len(rows)
+        return len(rows)
+    return len(atlas_rows(path))
 
 
-@pytest.fixture
-def index(tmp_path: Path, photos: Path, fake: FakeBackbone) -> Iterator[Index]:
-    """An index of them, labelled by folder."""
-    with birdsearch.create(tmp_path / "index", backbone=fake) as made:
-        made.add(photos, labels="folder")
-        yield made
+def test_there_is_a_test_for_every_format() -> None:
+    assert set(WRITTEN) == set(FORMATS)
 
 
-@pytest.fixture
-def exported(index: Index, tmp_path: Path) -> Path:
-    """Its export."""
-    assert index.export(tmp_path / "birds.parquet") == 4
-    return tmp_path / "birds.parquet"
+@pytest.mark.parametrize("to", FORMATS)
+def test_a_filter_narrows_an_export(index: Index, tmp_path: Path, to: str) -> None:
+    for label, expected in (("Wren", 2), ("Zaunkönig", 1), ("dodo", 0)):
+        path = tmp_path / label
+        path.mkdir()
+        assert index.export(path / WRITTEN[to], Filter(label=label), format=to).written == expected
+        assert count(path / WRITTEN[to], to) == expected
 
 
-@pytest.fixture
-def other(tmp_path: Path) -> Iterator[Index]:
-    """An empty index of the same backbone."""
-    with birdsearch.create(tmp_path / "other", backbone=FakeBackbone()) as made:
-        yield made
+@pytest.mark.parametrize("to", FORMATS)
+def test_an_empty_index_makes_a_valid_export(empty: Index, tmp_path: Path, to: str) -> None:
+    assert empty.export(tmp_path / WRITTEN[to], format=to).written == 0
+    assert count(tmp_path / WRITTEN[to], to) == 0
 
 
-def vectors(index: Index) -> np.ndarray:
-    """All vectors of an index, in order of id."""
-    return index.vectors([photo.id for photo in index.photos() if photo.id])
+@pytest.mark.parametrize("to", FORMATS)
+def test_an_export_may_have_any_name(index: Index, tmp_path: Path, to: str) -> None:
+    path = tmp_path / f"\udcff\n{WRITTEN[to]}"
+    assert index.export(path, format=to).written == 16
+    assert count(path, to) == 16
 
 
-def test_pandas_reads_an_export(index: Index, exported: Path) -> None:
-    import pandas as pd  # type: ignore[import-untyped]
-
-    frame = pd.read_parquet(exported)
-    assert frame["sha256"].tolist() == [photo.sha256 for photo in index.photos()]
-    assert frame["label"].dropna().tolist() == [photo.label for photo in index.photos() if photo.label]
-    assert np.array_equal(np.stack(frame["vector"].tolist()), vectors(index))
-    assert frame["path"].str.endswith("undecodable \\xff.jpg").sum() == 1
-    assert [os.fsdecode(path) for path in frame["path_bytes"]] == [photo.path for photo in index.photos()]
-    assert frame["latitude"].notna().sum() == 1
+@pytest.mark.parametrize("to", FORMATS)
+def test_an_export_says_how_far_it_is(index: Index, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BATCH", "MAPPED_BATCH"):
+        monkeypatch.setattr(f"birdsearch.export.selection.{name}", 10)
+    told: list[tuple[str, int, int | None, str]] = []
+    index.export(tmp_path / WRITTEN[to], format=to, progress=lambda *what: told.append(what))
+    assert told == [("export", 10, 16, ""), ("export", 16, 16, "")]
 
 
-def elsewhere(code: str, exported: Path) -> Any:
-    """What a process of its own prints as JSON: these tools leave threads behind that must not meet a network's."""
-    command: list[str | bytes] = [sys.executable, "-c", code, os.fsencode(exported)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
-
-
-def test_polars_reads_an_export(index: Index, exported: Path) -> None:
-    code = """
-import json, sys, polars
-frame = polars.read_parquet(sys.argv[1])
-print(json.dumps([frame[name].to_list() for name in ("species", "vector", "sha256")]))
-"""
-    species, rows, sha256 = elsewhere(code, exported)
-    assert species == [photo.species for photo in index.photos()]
-    assert np.array_equal(np.asarray(rows, dtype=np.float32), vectors(index))
-    assert sha256 == [photo.sha256 for photo in index.photos()]
-
-
-def test_duckdb_reads_an_export(index: Index, exported: Path) -> None:
-    code = """
-import json, sys, duckdb
-query = "SELECT id, camera, label_source, len(vector), predictions FROM read_parquet(?) ORDER BY id"
-print(json.dumps(duckdb.connect().execute(query, [sys.argv[1]]).fetchall()))
-"""
-    rows = elsewhere(code, exported)
-    assert [row[0] for row in rows] == [photo.id for photo in index.photos()]
-    assert [row[1] for row in rows] == [photo.camera for photo in index.photos()]
-    assert [row[2] for row in rows] == ["folder" if photo.label else None for photo in index.photos()]
-    assert {row[3] for row in rows} == {16}
-
-
-def test_predictions_travel_too(garden: Garden, tmp_path: Path) -> None:
-    with birdsearch.open(garden.index) as index:
-        index.export(tmp_path / "garden.parquet")
-        wanted = index.photos()
-        probabilities = index.probabilities([photo.id for photo in wanted if photo.id])
-        with birdsearch.create(tmp_path / "copy") as copy:
-            assert copy.import_photos(tmp_path / "garden.parquet").added == 6
-            assert [photo.predictions for photo in copy.photos()] == [photo.predictions for photo in wanted]
-            again = copy.probabilities([photo.id for photo in copy.photos() if photo.id])
-            assert np.allclose(again, probabilities, atol=1e-6)
-            assert copy.verify().ok
-    struct = pq.read_table(tmp_path / "garden.parquet")["predictions"].to_pylist()[0]
-    assert [guess["position"] for guess in struct] == [1, 2, 3, 4, 5]
-
-
-def test_import_gives_the_same_photos_without_the_network(index: Index, exported: Path, other: Index) -> None:
-    fake = other.backbone.network
-    report = other.import_photos(exported)
-    assert (report.added, report.unchanged) == (4, 0)
-    assert other.photos() == [
-        replace(photo, id=own.id) for photo, own in zip(index.photos(), other.photos(), strict=True)
-    ]
-    assert np.array_equal(vectors(other), vectors(index))
-    assert other.search(bird(2, 80, 60), 1)[0].photo.path.endswith("undecodable \udcff.jpg")
-    assert other.verify().ok
-    assert fake._thing.embedded == 1  # type: ignore[attr-defined]
-
-
-def test_import_twice_changes_nothing(exported: Path, other: Index) -> None:
-    other.import_photos(exported)
-    report = other.import_photos(exported)
-    assert (report.added, report.unchanged) == (0, 4)
-    assert other.info()["parts"] == 1
-
-
-def test_imported_photos_are_known_to_the_next_add(exported: Path, other: Index, photos: Path) -> None:
-    other.import_photos(exported)
-    report = other.add(photos)
-    assert (report.unchanged, report.added) == (4, 0)
-    assert {photo.label for photo in other.photos()} == {"Wren", "Zaunkönig", None}
-    photos.rename(photos.parent / "elsewhere")
-    assert other.add(photos.parent / "elsewhere").moved == 4
-    assert other.verify().ok
-
-
-def test_import_beside_photos_that_are_there(index: Index, exported: Path, other: Index, tmp_path: Path) -> None:
-    write(tmp_path / "more" / "9.jpg", bird(9, 80, 60))
-    write(tmp_path / "photos" / "plain.jpg", bird(30, 90, 60))
-    other.add([tmp_path / "more", tmp_path / "photos" / "plain.jpg"])
-    report = other.import_photos(exported)
-    assert (report.added, report.unchanged) == (3, 1)
-    kept = next(photo for photo in other.photos() if photo.path.endswith("plain.jpg"))
-    assert kept.width == 90
-    assert other.verify().ok
-
-
-def test_import_brings_a_photo_whose_file_failed_here(index: Index, exported: Path, other: Index, photos: Path) -> None:
-    (photos / "plain.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100))
-    assert len(other.add(photos / "plain.jpg").failed) == 1
-    assert other.import_photos(exported).added == 4
-    assert other.failures() == []
-
-
-def test_export_of_a_filter_and_of_nothing(index: Index, tmp_path: Path, other: Index) -> None:
-    assert index.export(tmp_path / "a.parquet", Filter(label="wren")) == 2
-    assert index.export(tmp_path / "b.parquet", Filter(label="dodo")) == 0
-    assert other.import_photos(tmp_path / "b.parquet").added == 0
-    assert other.import_photos(tmp_path / "a.parquet").added == 2
-
-
-def test_export_that_cannot_be_written_says_what_to_do(index: Index, tmp_path: Path) -> None:
-    for path in (tmp_path / "nowhere" / "a.parquet", tmp_path):
-        with pytest.raises(IndexUnwritableError, match="Name a file in a folder that exists"):
-            index.export(path)
-
-
-def test_export_that_fails_leaves_the_old_file(index: Index, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = exported.read_bytes()
-    monkeypatch.setattr("birdsearch.export.parquet.vector_column", lambda _: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        index.export(exported)
-    assert exported.read_bytes() == before
-    assert not list(exported.parent.glob("*.unfinished"))
-
-
-class _Other(FakeBackbone):
-    name = "other"
-
-
-def test_import_of_another_backbone_is_refused(exported: Path, tmp_path: Path) -> None:
-    with birdsearch.create(tmp_path / "mixed", backbone=_Other()) as index:
-        with pytest.raises(BackboneMismatchError, match="vectors of fake, this index is made with other"):
-            index.import_photos(exported)
-        assert len(index) == 0
-
-
-def rewritten(source: Path, change: Callable[[dict[str, list[Any]], dict[str, Any]], None]) -> None:
-    """Change the columns or what the file says of itself, and keep all the rest."""
-    table = pq.read_table(source)
-    columns, about = table.to_pydict(), json.loads(table.schema.metadata[b"birdsearch"])
-    change(columns, about)
-    metadata = {"birdsearch": json.dumps(about)}
-    pq.write_table(pa.table(columns, schema=table.schema.with_metadata(metadata)), source)
-
-
-def _each(name: str, value: Any) -> Callable[[dict[str, list[Any]], dict[str, Any]], None]:
-    def change(columns: dict[str, list[Any]], _about: dict[str, Any]) -> None:
-        columns[name][2] = value
-
-    return change
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        _each("vector", [0.5] * 16),
-        _each("vector", None),
-        _each("vector", [float("nan")] * 16),
-        _each("norm", None),
-        _each("path_bytes", b"relative.jpg"),
-        _each("path_bytes", b"/a/../b.jpg"),
-        _each("path_bytes", None),
-        _each("sha256", None),
-        _each("sha256", "no hash"),
-        _each("phash", "no hash"),
-        _each("label_source", "rumour"),
-        _each("predictions", None),
-    ],
-)
-def test_damaged_rows_are_refused(
-    exported: Path, other: Index, change: Callable[[dict[str, list[Any]], dict[str, Any]], None]
+@pytest.mark.parametrize("to", ["csv", "embedding-atlas", "fiftyone"])
+def test_an_export_that_fails_leaves_what_was_there(
+    index: Index, tmp_path: Path, to: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rewritten(exported, change)
-    with pytest.raises(InputFileError, match="Export the photos again"):
-        other.import_photos(exported)
-    assert len(other) == 0
-    assert other.verify().ok
+    place = tmp_path / "place"
+    place.mkdir()
+    if to != "fiftyone":
+        (place / WRITTEN[to]).write_text("old")
+    row = tables.photo_row
+    for module in (tables, embedding_atlas, fiftyone):
+        if hasattr(module, "photo_row"):
+            monkeypatch.setattr(
+                module, "photo_row", lambda photo, *names: 1 / 0 if photo.id == 9 else row(photo, *names)
+            )
+    with pytest.raises(ZeroDivisionError):
+        index.export(place / WRITTEN[to], format=to)
+    assert os.listdir(place) == ([] if to == "fiftyone" else [WRITTEN[to]])
+    assert to == "fiftyone" or (place / WRITTEN[to]).read_text() == "old"
 
 
-def test_a_path_that_comes_twice_counts_once(exported: Path, other: Index) -> None:
-    def change(columns: dict[str, list[Any]], _about: dict[str, Any]) -> None:
-        columns["path_bytes"][2] = columns["path_bytes"][0]
-
-    rewritten(exported, change)
-    report = other.import_photos(exported)
-    assert (report.added, report.unchanged) == (3, 1)
-    assert other.verify().ok
-
-
-def test_files_that_are_no_export_are_refused(index: Index, exported: Path, other: Index, tmp_path: Path) -> None:
-    data = exported.read_bytes()
-    foreign = pa.table({"path": ["a.jpg"]})
-    pq.write_table(foreign, tmp_path / "foreign.parquet")
-    (tmp_path / "text.parquet").write_text("path,species\n")
-    (tmp_path / "empty.parquet").write_bytes(b"")
-    (tmp_path / "half.parquet").write_bytes(data[: len(data) // 2])
-    shutil.copy(next((index.path / "vectors").iterdir()), tmp_path / "part.parquet")
-    rewritten(exported, lambda _, about: about.pop("backbone"))
-    for name in ("foreign", "text", "empty", "half", "part", "birds", "nowhere"):
-        with pytest.raises(InputFileError, match=rf"{name}\.parquet.*(xport the photos again|birdsearch export)"):
-            other.import_photos(tmp_path / f"{name}.parquet")
-    with pytest.raises(InputFileError):
-        other.import_photos(tmp_path)
-    assert len(other) == 0
+def test_an_export_that_cannot_be_says_what_to_do(index: Index, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="format must be one of parquet, csv, embedding-atlas, fiftyone, got 'xml'"):
+        index.export(tmp_path / "a", format="xml")
+    with pytest.raises(OutputFileError, match=r"Name a file that ends in \.parquet"):
+        index.export(tmp_path / "a.csv", format="embedding-atlas")
+    for to in ("csv", "embedding-atlas"):
+        with pytest.raises(OutputFileError, match="its folder does not exist"):
+            index.export(tmp_path / "nowhere" / "a.parquet", format=to)
+    assert not list(tmp_path.glob("a*"))
 
 
-def test_holes_in_an_export_are_an_error_not_a_traceback(exported: Path, other: Index) -> None:
-    data = bytearray(exported.read_bytes())
-    data[4:2000] = bytes(1996)
-    exported.write_bytes(data)
-    with pytest.raises(InputFileError, match="Export the photos again"):
-        other.import_photos(exported)
-    assert other.verify().ok
+# One more format
 
 
-def test_imported_photos_need_no_files(exported: Path, other: Index, photos: Path) -> None:
-    shutil.rmtree(photos)
-    other.import_photos(exported)
-    assert len(other) == 4
-    photo = other.photos()[0]
-    assert isinstance(photo, Photo)
-    assert len(other.search(photo, 10)) == 3
+@dataclass(frozen=True)
+class _NamesOptions:
+    ending: str = field(default="\n", metadata={"help": "What follows each name."})
+
+
+class _Names:
+    name = "names"
+    help = "the name of each file"
+    options = _NamesOptions
+
+    def write(self, photos: Iterator[Photo], path: Path, options: _NamesOptions) -> ExportReport:
+        with new_file(path) as file:
+            names = [os.path.basename(photo.path) for photo in photos if photo.label]
+            file.write("".join(name + options.ending for name in names).encode())
+        return ExportReport(len(names), {"no label": 1})
+
+    def next_step(self, path: Path, report: ExportReport) -> str:
+        return f"Next: cat {path}"
+
+
+def test_a_format_is_one_object_in_the_registry(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(EXPORTERS, "names", _Names())
+    where = Filter(label="Zaunkönig")
+    assert index.export(tmp_path / "names.txt", where, format="names").written == 1
+    assert (tmp_path / "names.txt").read_text() == "new\nline.jpg\n"
+    index.export(tmp_path / "names.txt", where, format="names", options=_NamesOptions(ending=";"))
+    assert (tmp_path / "names.txt").read_text() == "new\nline.jpg;"
+    with pytest.raises(TypeError, match="options of names must be _NamesOptions"):
+        index.export(tmp_path / "names.txt", where, format="names", options=NoOptions())
+
+
+def test_the_command_offers_every_format_of_a_registry_with_its_options() -> None:
+    def export(file: str, chosen: Any = None) -> None:
+        typer.echo(f"{file} {chosen.exporter.name} {chosen.options}")
+
+    app = typer.Typer()
+    app.command()(formats.takes_format({**EXPORTERS, "names": _Names()})(export))
+
+    runner = CliRunner(env={"COLUMNS": "200"})
+    help = runner.invoke(app, ["--help"]).output
+    assert "names: the name of each file" in help
+    assert re.search(r"--ending .*What follows each name", help)
+    assert runner.invoke(app, ["a"]).output == "a parquet NoOptions()\n"
+    given = runner.invoke(app, ["a", "--format", "names", "--ending", ";"])
+    assert given.output == "a names _NamesOptions(ending=';')\n"
+    refused = runner.invoke(app, ["a", "--ending", ";"])
+    assert refused.exit_code == 2
+    assert "is not an option of --format parquet" in refused.output
+
+
+def test_every_format_says_what_it_is_and_what_its_options_mean() -> None:
+    for name, exporter in EXPORTERS.items():
+        assert exporter.name == name
+        assert exporter.help
+        assert "\n" not in exporter.help
+        assert all(option.metadata["help"] for option in fields(exporter.options))
+        assert exporter.options() == exporter.options()

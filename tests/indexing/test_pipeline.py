@@ -130,6 +130,7 @@ def test_every_strange_file_ends_in_exactly_one_count(tmp_path: Path, index: Ind
     assert index.verify().ok
 
 
+@pytest.mark.network
 def test_orientations_of_one_photo_are_the_same_photo(tmp_path: Path) -> None:
     picture = bird(11, 400, 300)
     for orientation in STORED:

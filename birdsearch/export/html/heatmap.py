@@ -1,4 +1,4 @@
-"""Where a network is excited, laid over the photo."""
+"""The activation heatmap: how strongly each place of a photo activates a network, as colour over the photo."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,19 +9,19 @@ from birdsearch.records import Pixels, Vectors
 _COLOURS = np.array([(12, 7, 60), (93, 18, 110), (187, 55, 84), (249, 142, 9), (252, 255, 164)], np.float32)
 
 
-def energy_picture(photo: Pixels, feature_map: Vectors) -> Pixels:
-    """The photo (h, w, 3) with the length of each cell's feature vector (channels, rows, columns) as colour over it."""
+def activation_heatmap(photo: Pixels, feature_map: Vectors) -> Pixels:
+    """The photo (h, w, 3) under the activation of each cell: the length of its vector in the map (channels, h, w)."""
     if photo.ndim != 3 or photo.shape[2] != 3 or feature_map.ndim != 3:
         raise ValueError(f"photo must be (h, w, 3) and feature_map (c, h, w), got {photo.shape}, {feature_map.shape}")
     cells = np.linalg.norm(feature_map, axis=0)
     height, width = photo.shape[:2]
-    energy = _blend(height, cells.shape[0]) @ cells @ _blend(width, cells.shape[1]).T
-    low, high = np.percentile(energy, (1, 99))
-    energy = np.clip((energy - low) / max(high - low, 1e-12), 0, 1)  # (h, w)
+    activation = _blend(height, cells.shape[0]) @ cells @ _blend(width, cells.shape[1]).T
+    low, high = np.percentile(activation, (1, 99))
+    activation = np.clip((activation - low) / max(high - low, 1e-12), 0, 1)  # (h, w)
     steps = np.linspace(0, 1, len(_COLOURS))
-    colours = np.stack([np.interp(energy, steps, _COLOURS[:, channel]) for channel in range(3)], axis=2)
-    # Quiet places keep the photo, so that one sees what the excited ones lie on.
-    weight = (0.25 + 0.45 * energy)[:, :, None]
+    colours = np.stack([np.interp(activation, steps, _COLOURS[:, channel]) for channel in range(3)], axis=2)
+    # The photo stays visible where little is active, so that people see what the colour lies on.
+    weight = (0.25 + 0.45 * activation)[:, :, None]
     grey = photo.mean(axis=2, keepdims=True) * 0.6 + photo * 0.4
     mixed = grey * (1 - weight) + colours * weight
     result: Pixels = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
@@ -29,7 +29,7 @@ def energy_picture(photo: Pixels, feature_map: Vectors) -> Pixels:
 
 
 def _blend(pixels: int, cells: int) -> npt.NDArray[np.float64]:  # (pixels, cells), rows sum to 1
-    """How much of each cell each pixel sees: a bell as wide as a cell, so that no grid shows."""
+    """The weight of each cell in each pixel: a bell curve as wide as a cell, so that no grid shows."""
     position = (np.arange(pixels) + 0.5) / pixels * cells - 0.5
     weights = np.exp(-((position[:, None] - np.arange(cells)) ** 2) / (2 * 0.5**2))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float64)

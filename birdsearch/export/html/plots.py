@@ -4,7 +4,8 @@ The pages name the plots by their ids (`MAP`, `MATRIX`) and the parts that they 
 """
 
 import colorsys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,8 @@ import numpy.typing as npt
 from birdsearch.records import Vectors
 
 if TYPE_CHECKING:
-    from bokeh.models import Range1d
+    from bokeh.embed.standalone import StandaloneEmbedJson
+    from bokeh.models import Axis, Range1d
 
 MAP, MATRIX = "map", "matrix"  # ids of the elements that hold them
 UNKNOWN = "#8a8a84"  # of photos without a name: grey on light and on dark
@@ -21,6 +23,7 @@ _MARK = "#2f8f6b"  # full cells of a matrix
 _CELL = 22  # pixels
 _NAME = 30  # letters of a name beside a matrix
 _GOLDEN = 0.618034  # of the circle of hues: each next one falls into the widest gap so far
+_ON_THE_PAGE: dict[str, Any] = {"background_fill_color": None, "border_fill_color": None, "outline_line_color": None}
 
 
 def script() -> str:
@@ -32,23 +35,23 @@ def script() -> str:
 
 
 def colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, to be told apart on a light and on a dark ground; the same names get the same ones."""
-    found = {}
+    """A colour for each name, distinct on a light and on a dark background; the same names get the same colours."""
+    known = {}
     for place, name in enumerate(dict.fromkeys(names)):
         lightness, saturation = (0.52, 0.42, 0.62)[place % 3], (0.55, 0.7, 0.5)[place % 3]
         channels = colorsys.hls_to_rgb(place * _GOLDEN % 1, lightness, saturation)
-        found[name] = "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
-    return found
+        known[name] = "#" + "".join(f"{round(255 * channel):02x}" for channel in channels)
+    return known
 
 
-def map_plot(places: Vectors, shades: Sequence[str], marked: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """A map of photos that lie at `places` (n, 2), in their colours (n,); `marked` (n,) ones get a ring."""
+def map_plot(coordinates: Vectors, shades: Sequence[str], marked: npt.NDArray[np.bool_]) -> "StandaloneEmbedJson":
+    """A map of photos at `coordinates` (n, 2), in their colours (n,); `marked` (n,) ones get a ring."""
     from bokeh.core.types import ID
     from bokeh.embed import json_item
     from bokeh.models import ColumnDataSource, HoverTool, TapTool
     from bokeh.plotting import figure
 
-    x, y = (np.asarray(places[:, axis], dtype=np.float64).round(4) for axis in (0, 1))
+    x, y = (np.asarray(coordinates[:, axis], dtype=np.float64).round(4) for axis in (0, 1))
     data = {"x": x.tolist(), "y": y.tolist(), "colour": list(shades), "alpha": [0.85] * len(x)}
     data["ring"] = [0.9 if ring else 0.0 for ring in marked]
     source = ColumnDataSource(data)
@@ -60,12 +63,10 @@ def map_plot(places: Vectors, shades: Sequence[str], marked: npt.NDArray[np.bool
         active_scroll=None,  # a page that is scrolled must not get caught by the map
         x_range=_span(x),
         y_range=_span(y),
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
         min_border=0,
+        **_ON_THE_PAGE,
     )
-    plot.axis.visible = False  # where a photo lies says nothing but how near it is to others
+    plot.axis.visible = False  # only the distances between photos mean anything
     plot.grid.visible = False
     plot.toolbar.logo = None
     if marked.any():
@@ -77,29 +78,27 @@ def map_plot(places: Vectors, shades: Sequence[str], marked: npt.NDArray[np.bool
     points.selection_glyph = None
     plot.scatter("x", "y", source=cursor, size=18, fill_color=None, line_color="#2f8f6b", line_width=3, name="cursor")
     plot.add_tools(HoverTool(renderers=[points], tooltips=None), TapTool(renderers=[points]))
-    item: dict[str, Any] = json_item(plot, ID(MAP))  # type: ignore[assignment]
-    return item
+    return json_item(plot, ID(MAP))
 
 
-def matrix_plot(
-    rows: Sequence[str], columns: Sequence[str], cells: Mapping[tuple[int, int], tuple[float, str, str]]
-) -> dict[str, Any]:
-    """A matrix of names; a cell (row, column) has its strength from 0 to 1, what it means, and the id it leads to."""
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell of a matrix."""
+
+    row: int
+    column: int
+    strength: float  # of its colour, from 0 to 1
+    words: str  # what it means
+    leads_to: str  # the id of the element that a click shows
+
+
+def matrix_plot(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cell]) -> "StandaloneEmbedJson":
+    """A matrix of names; cells that are not given stay empty."""
     from bokeh.core.types import ID
     from bokeh.embed import json_item
-    from bokeh.models import ColumnDataSource, HoverTool, PlainText, Range1d, TapTool
+    from bokeh.models import ColumnDataSource, HoverTool, Range1d, TapTool
     from bokeh.plotting import figure
 
-    data = {
-        "x": [column for _, column in cells],
-        "y": [row for row, _ in cells],
-        "row": [rows[row] for row, _ in cells],
-        "column": [columns[column] for _, column in cells],
-        "strength": [round(0.15 + 0.85 * strength, 3) for strength, _, _ in cells.values()],
-        "words": [words for _, words, _ in cells.values()],
-        "leads_to": [target for _, _, target in cells.values()],
-    }
-    source = ColumnDataSource(data)
     plot = figure(
         name=MATRIX,
         frame_width=len(columns) * _CELL,
@@ -110,35 +109,38 @@ def matrix_plot(
         x_axis_location="above",
         x_range=Range1d(start=-0.5, end=len(columns) - 0.5),
         y_range=Range1d(start=len(rows) - 0.5, end=-0.5),
-        background_fill_color=None,
-        border_fill_color=None,
-        outline_line_color=None,
+        **_ON_THE_PAGE,
     )
-    for axis, names in ((plot.xaxis[0], columns), (plot.yaxis[0], rows)):
-        axis.ticker = list(range(len(names)))
-        # As plain text: a name with dollar signs is no formula, for which Bokeh would fetch a typesetter.
-        axis.major_label_overrides = {place: PlainText(text=_short(name)) for place, name in enumerate(names)}
-        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
-    plot.xaxis.major_label_orientation = 0.9
+    _name_axis(plot.xaxis[0], columns)
+    _name_axis(plot.yaxis[0], rows)
+    plot.xaxis.major_label_orientation = 0.9  # radians
     plot.grid.grid_line_color = "#808080"
     plot.grid.grid_line_alpha = 0.18
-    found = plot.rect(
+    data = {
+        "x": [cell.column for cell in cells],
+        "y": [cell.row for cell in cells],
+        "row": [rows[cell.row] for cell in cells],
+        "column": [columns[cell.column] for cell in cells],
+        "strength": [round(0.15 + 0.85 * cell.strength, 3) for cell in cells],
+        "words": [cell.words for cell in cells],
+        "leads_to": [cell.leads_to for cell in cells],
+    }
+    source = ColumnDataSource(data)
+    drawn = plot.rect(
         "x", "y", width=0.9, height=0.9, source=source, fill_color=_MARK, fill_alpha="strength", line_color=None
     )
-    found.nonselection_glyph = None
-    plot.add_tools(HoverTool(renderers=[found], tooltips="<b>@row</b> · <b>@column</b><br>@words"), TapTool())
-    item: dict[str, Any] = json_item(plot, ID(MATRIX))  # type: ignore[assignment]
-    return item
+    drawn.nonselection_glyph = None
+    plot.add_tools(HoverTool(renderers=[drawn], tooltips="<b>@row</b> · <b>@column</b><br>@words"), TapTool())
+    return json_item(plot, ID(MATRIX))
 
 
-def beside_each_other(count: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
-    """An order of `count` things that brings those of a pair close together."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import reverse_cuthill_mckee
+def _name_axis(axis: "Axis", names: Sequence[str]) -> None:
+    from bokeh.models import PlainText
 
-    a, b = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(2 * len(a), np.int8), (np.r_[a, b], np.r_[b, a])), shape=(count, count)).tocsr()
-    return [int(place) for place in reverse_cuthill_mckee(graph, symmetric_mode=True)]
+    axis.ticker = list(range(len(names)))
+    # As plain text: a name with dollar signs is not a formula, for which Bokeh would fetch a typesetter.
+    axis.major_label_overrides = {place: PlainText(text=_short(name)) for place, name in enumerate(names)}
+    axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = None
 
 
 def _short(name: str) -> str:

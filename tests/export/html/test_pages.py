@@ -79,7 +79,7 @@ def test_missing_and_broken_photos_get_a_placeholder(bird: Path, tmp_path: Path)
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(bird.read_bytes()[:200])
     page = pages.photos_page([photo_at(tmp_path / "gone.jpg"), photo_at(broken), photo_at(bird)])
-    assert page.count("no picture at this place") == 2
+    assert page.count("no picture: file missing or unreadable") == 2
     assert page.count("data:image/jpeg") == 1
 
 
@@ -110,11 +110,11 @@ def test_score_outside_the_bar_stays_inside_it(bird: Path) -> None:
     assert "-0.250" in page
 
 
-def test_energy_lights_the_cell_that_is_excited() -> None:
+def test_heatmap_is_brightest_at_the_most_active_cell() -> None:
     photo = np.full((90, 120, 3), 90, np.uint8)
     cells = np.zeros((8, 6, 8), np.float32)
     cells[:, 1, 6] = 5.0
-    picture = heatmap.energy_picture(photo, cells)
+    picture = heatmap.activation_heatmap(photo, cells)
     assert picture.shape == photo.shape
     assert picture.dtype == np.uint8
     brightness = picture.astype(int).sum(axis=2)
@@ -123,12 +123,12 @@ def test_energy_lights_the_cell_that_is_excited() -> None:
     assert abs(column - 6.5 / 8 * 120) < 12
 
 
-def test_energy_of_a_flat_map_and_a_single_cell() -> None:
+def test_heatmap_of_a_flat_map_and_a_single_cell() -> None:
     photo = np.full((20, 30, 3), 200, np.uint8)
-    assert heatmap.energy_picture(photo, np.ones((4, 3, 3), np.float32)).shape == (20, 30, 3)
-    assert heatmap.energy_picture(photo, np.ones((4, 1, 1), np.float32)).shape == (20, 30, 3)
+    assert heatmap.activation_heatmap(photo, np.ones((4, 3, 3), np.float32)).shape == (20, 30, 3)
+    assert heatmap.activation_heatmap(photo, np.ones((4, 1, 1), np.float32)).shape == (20, 30, 3)
     with pytest.raises(ValueError, match="feature_map"):
-        heatmap.energy_picture(photo, np.ones((4, 4), np.float32))
+        heatmap.activation_heatmap(photo, np.ones((4, 4), np.float32))
 
 
 # Duplicates
@@ -151,10 +151,10 @@ def test_duplicates_page_says_what_is_kept_and_what_shows_it(bird: Path) -> None
     evidence = {"hash_distance": 3, "overlap": 0.81, "transform": "mirrored, 0.5x"}
     page = duplicates.duplicates_page(found(two(), pairs=(Pair(1, 2, "variant", 0.9531, evidence),)), photos)
     assert "resolution: 24 MP; the other has 2.0 MP" in page
-    assert "1 photo (500 kB) could go" in page
+    assert "1 photo (500 kB) can be removed" in page
     for words in ("score 0.953", "hashes 3 of 64 bits apart", "overlap 81 %", "mirrored, 0.5x", "★★★★", "id 2"):
         assert words in page
-    assert page.index(">keep<") < page.index(">can go<")
+    assert page.index(">keep<") < page.index(">can be removed<")
     assert '<span class="differs">2,000 x 1,000</span>' in page
     assert '<span class="differs">6,000' not in page
     assert page.count("data:image/jpeg;base64,") == 2
@@ -164,9 +164,9 @@ def test_duplicates_page_says_what_is_kept_and_what_shows_it(bird: Path) -> None
 def test_bursts_and_protected_photos_stay(bird: Path) -> None:
     photos = {1: photo_at(bird, 1), 2: photo_at(bird, 2, size=10**6)}
     burst = duplicates.duplicates_page(found(two("burst")), photos)
-    assert "0 photos (0 kB) could go" in burst
+    assert "0 photos (0 kB) can be removed" in burst
     assert ">proposed<" in burst
-    assert ">to choose from<" in burst
+    assert ">your choice<" in burst
     safe = duplicates.duplicates_page(found(replace(two(), protected=(2,))), photos)
     assert "0 photos" in safe
     assert ">protected<" in safe
@@ -181,7 +181,7 @@ def test_duplicates_page_escapes_every_text_and_survives_missing_files(bird: Pat
     page = duplicates.duplicates_page(found(two(reason=f"path: <s> {odd}"), pairs=(pair,)), photos, "<T>")
     assert not re.search(r"<b>␊|<i>x|<u>|<s>|<T>", page)
     assert "w\\xe4ren.jpg" in page
-    assert page.count("no picture at this place") == 1
+    assert page.count("no picture: file missing or unreadable") == 1
     page.encode("utf-8")
 
 

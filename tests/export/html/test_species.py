@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from birdsearch.export.html import plots, species
-from birdsearch.export.html.species import Album, audit_page, clusters_page, for_map, species_page
+from birdsearch.duplicates.verification import close_order
+from birdsearch.export.html import mapped, plots
+from birdsearch.export.html.album import Album, for_map
+from birdsearch.export.html.species import audit_page, clusters_page, species_page
 from birdsearch.records import (
     AuditReport,
     Cluster,
@@ -32,7 +34,7 @@ CHROMIUM = next(
 
 @pytest.fixture
 def album(tmp_path: Path) -> Album:
-    """Six photos: three Wrens, two Robins, one that nobody named."""
+    """Six photos: three Wrens, two Robins, one without a label."""
     photos = {}
     for number, label in enumerate(("Wren", "Wren", "Wren", "Robin", "Robin", None), start=1):
         path = tmp_path / f"{number}.jpg"
@@ -102,7 +104,7 @@ def test_pages_load_nothing_and_run_only_their_own_scripts(album: Album) -> None
         assert not re.search(r"<link|<script[^>]+src=|<img[^>]+src=|@import", body_of(page))
 
 
-def test_clusters_page_says_what_is_mixed_and_what_is_strange(album: Album) -> None:
+def test_clusters_page_names_mixed_species_and_outliers(album: Album) -> None:
     page = body_of(clusters_page(clustered(), album))
     assert "6 photos in 2 clusters; Leiden communities" in page
     assert "AMI 0.61, ARI 0.50" in page
@@ -110,14 +112,14 @@ def test_clusters_page_says_what_is_mixed_and_what_is_strange(album: Album) -> N
     assert "<li>Robin 1</li>" in page
     assert 'class="other"' in page  # the Robin among the Wrens
     assert re.search(r'id="c1"', page)
-    assert "1 photo, the strangest first" in page
+    assert "1 photo unlike all others, the most unusual first" in page
     assert 'class="sheet pure" id="c1"' in page
 
 
 def test_clusters_can_be_coloured_by_species_and_by_cluster(album: Album) -> None:
     table = data_of(clusters_page(clustered(), album))["map"]
     assert table["ids"] == [1, 2, 3, 4, 5, 6]
-    assert table["names"][5] == species.NAMELESS
+    assert table["names"][5] == mapped.NAMELESS
     label, group = table["colours"]["label"], table["colours"]["group"]
     assert len({label[0], label[1], label[2]}) == 1 != len({label[0], label[3]})
     assert label[5] == plots.UNKNOWN
@@ -145,7 +147,7 @@ def test_audit_page_gives_reasons_and_takes_corrections(album: Album) -> None:
     assert "neighbours disagree: 3 of 3 show Wren" in shown
     assert 'data-correct="4"' in shown
     assert 'data-take="Wren"' in shown
-    assert "those with a ring have a doubtful label" in shown
+    assert "photos with a ring have a doubtful label" in shown
     assert 'data-photo="77"' not in shown
     assert '"s4"' in json.dumps(data_of(page)["matrix"])
 
@@ -164,7 +166,7 @@ def test_nasty_names_stay_texts(album: Album, tmp_path: Path) -> None:
     path = os.fsdecode(os.fsencode(tmp_path) + b"/w\xe4<b>.jpg")
     shutil.copy(album.photos[1].path, path)
     photos = {**album.photos, 1: Photo(1, path, label=nasty, species=nasty, species_source="label")}
-    held = Album(photos, album.ids, album.places)
+    held = Album(photos, album.ids, album.coordinates)
     report = ClusterReport((Cluster(0, (1, 4), (1,), nasty, 0.5, {nasty: 1, "Robin": 1}),), (), {}, nasty)
     suspect = AuditReport((Suspect(photos[1], nasty, nasty, 0.5, (nasty,), (4,)),), 1)
     entry = SpeciesReport((SpeciesEntry(nasty, 1, 0.5, nasty, 0.5, 0.5, (1,), (1,)),),
@@ -177,9 +179,9 @@ def test_nasty_names_stay_texts(album: Album, tmp_path: Path) -> None:
 
 
 def test_pictures_that_only_the_map_shows_are_left_out_first(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(species, "_AT_ONCE", 1)
+    monkeypatch.setattr(mapped, "TOGETHER", 1)
     whole = data_of(species_page(compared(), album))["photos"]
-    monkeypatch.setattr(species, "_BYTES", sum(len(whole[number]["uri"]) for number in "1245") + 10)
+    monkeypatch.setattr(mapped, "PAGE_BYTES", sum(len(whole[number]["uri"]) for number in "1245") + 10)
     page = species_page(compared(), album)
     photos = data_of(page)["photos"]
     assert [number for number, photo in photos.items() if photo["uri"] is None] == ["3", "6"]
@@ -196,16 +198,17 @@ def test_a_map_of_many_keeps_those_that_the_galleries_show() -> None:
     assert len(for_map(photos, range(1, 100), most=10)) == 10
 
 
-def test_matrix_order_brings_pairs_together() -> None:
-    order = plots.beside_each_other(5, [(0, 4), (1, 3)])
+def test_close_order_brings_pairs_together() -> None:
+    order = close_order(5, np.array([(0, 4), (1, 3)])).tolist()
     assert sorted(order) == [0, 1, 2, 3, 4]
     assert abs(order.index(0) - order.index(4)) == 1
     assert abs(order.index(1) - order.index(3)) == 1
 
 
+@pytest.mark.browser
 @pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium to open the pages with")
 @pytest.mark.parametrize("name", ["clusters", "species", "audit"])
-def test_page_works_in_a_browser_and_asks_nobody(album: Album, tmp_path: Path, name: str) -> None:
+def test_page_works_in_a_browser_and_loads_nothing(album: Album, tmp_path: Path, name: str) -> None:
     page = tmp_path / f"{name}.html"
     page.write_text(pages(album)[name], encoding="utf-8")
     net = tmp_path / "net.json"

@@ -1,0 +1,167 @@
+"""What the pages of clusters, species and doubtful labels share: a map of the photos, a matrix, galleries.
+
+Every picture is in a page once. Where there are too many, those are left out that only the map shows.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from birdsearch.export.html import plots
+from birdsearch.export.html.album import Album
+from birdsearch.export.html.pictures import Picture, date, picture, template, text, thumbnails
+from birdsearch.records import Photo, as_json, counted
+
+if TYPE_CHECKING:
+    from bokeh.embed.standalone import StandaloneEmbedJson
+
+NAMELESS = "no species"
+PAGE_BYTES = 11_000_000  # of all pictures of a page, in their encoded form
+TOGETHER = 250  # thumbnails that are made together
+_THUMBNAIL = 112  # pixels, the longest side: 1,500 of them take some 9 MB of a page
+
+
+@dataclass(frozen=True, slots=True)
+class MappedPage:
+    """One of the pages; the galleries of each have a record of their own, which its template reads."""
+
+    template: str
+    title: str
+    lead: Sequence[str]  # the lines below the title
+    galleries: Any
+    in_galleries: Sequence[int]  # ids of the photos there
+    matrix: "StandaloneEmbedJson | None"
+    clusters: Mapping[int, str] | None = None  # photo -> what the map may colour besides the species
+    marked: Collection[int] = ()  # ids of photos that get a ring on the map
+
+
+@dataclass(frozen=True, slots=True)
+class _Card:
+    """A photo as the galleries name it."""
+
+    name: str
+    path: str
+    link: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A photo as the script of a page draws it."""
+
+    name: str
+    path: str
+    link: str
+    uri: str | None
+    lines: tuple[str, ...]  # what the map says of it
+
+
+@dataclass(frozen=True, slots=True)
+class _Map:
+    """What the script needs to draw the map: the plot, and of each point its id, name and colours."""
+
+    item: "StandaloneEmbedJson"
+    ids: Sequence[int]
+    names: Sequence[str]
+    colours: dict[str, list[str]]  # "label", "group" -> one for each point
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """All that the script of a page reads."""
+
+    photos: dict[int, _Shown]
+    map: _Map | None
+    matrix: "StandaloneEmbedJson | None"
+
+
+def render(page: MappedPage, album: Album) -> str:
+    """The page as HTML."""
+    ids = list(dict.fromkeys([*page.in_galleries, *album.ids]))
+    uris, left_out = _pictures([album.photos[number].path for number in ids])
+    lead = [text(line) for line in page.lead]
+    if left_out:
+        lead.append(f"{counted(left_out, 'photo')} on the map {'has' if left_out == 1 else 'have'} no picture here.")
+    drawn = {number: picture(album.photos[number].path, uris) for number in ids}
+    clusters = page.clusters or {}
+    photos = {n: _shown(drawn[n], album.photos[n], clusters.get(n)) for n in ids}
+    data = _Data(photos, _map(album, page), page.matrix)
+    scripts = [plots.script(), _code()]
+    return template(page.template).render(
+        title=text(page.title),
+        lead=lead,
+        page=page.galleries,
+        cards={n: _Card(p.name, p.path, p.link, text(album.photos[n].label or "")) for n, p in drawn.items()},
+        colourings=[("label", "species")] + ([("group", "cluster")] if page.clusters is not None else []),
+        ringed="; photos with a ring have a doubtful label" if page.marked else "",
+        names=sorted({text(_name(photo)) for photo in album.photos.values()}),
+        mapped=data.map is not None,
+        matrix=data.matrix is not None,
+        # JSON that no text in it can end.
+        data=json.dumps(as_json(data), separators=(",", ":")).replace("<", "\\u003c"),
+        scripts=scripts,
+        policy=" ".join(_hash(code) for code in scripts),
+        shape="1",
+    )
+
+
+def known(numbers: Iterable[int], album: Album) -> tuple[int, ...]:
+    """Those of these photos that the album holds."""
+    return tuple(number for number in numbers if number in album.photos)
+
+
+def _map(album: Album, page: MappedPage) -> _Map | None:
+    if album.coordinates is None or not len(album.ids):
+        return None
+    names = [text(_name(album.photos[number])) for number in album.ids]
+    shades = {"label": _shades(names)}
+    if page.clusters is not None:
+        shades["group"] = _shades([page.clusters.get(number, NAMELESS) for number in album.ids])
+    marked = np.array([number in page.marked for number in album.ids])
+    return _Map(plots.map_plot(album.coordinates, shades["label"], marked), list(album.ids), names, shades)
+
+
+def _shades(names: Sequence[str]) -> list[str]:
+    colours = plots.colours(sorted(set(names) - {NAMELESS}))
+    return [colours.get(name, plots.UNKNOWN) for name in names]
+
+
+def _name(photo: Photo) -> str:
+    return photo.species or NAMELESS
+
+
+def _shown(drawn: Picture, photo: Photo, cluster: str | None) -> _Shown:
+    lines = (_name(photo), "predicted" if photo.species_source == "prediction" else None, cluster, date(photo))
+    return _Shown(drawn.name, drawn.path, drawn.link, drawn.uri, tuple(text(line) for line in lines if line))
+
+
+def _pictures(paths: Sequence[str]) -> tuple[dict[str, str | None], int]:
+    """Thumbnails as far as there is room, and how many were left out."""
+    uris: dict[str, str | None] = {}
+    room = PAGE_BYTES
+    left_out = 0
+    for start in range(0, len(paths), TOGETHER):
+        block = paths[start : start + TOGETHER]
+        made = thumbnails(block, _THUMBNAIL) if room > 0 else dict.fromkeys(block)
+        for path, uri in made.items():
+            room -= len(uri or "")
+            uris[path] = uri if room > 0 else None
+            left_out += room <= 0
+    return uris, left_out
+
+
+def _hash(code: str) -> str:
+    """The name by which a page allows this script and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}'"
+
+
+@lru_cache
+def _code() -> str:
+    return Path(__file__).with_name("templates").joinpath("species.js").read_text(encoding="utf-8")

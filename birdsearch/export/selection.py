@@ -1,0 +1,102 @@
+"""The photos that leave an index, as an exporter reads them: an iterator of photos that can tell more on request."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from birdsearch.records import BackboneIdentity, Filter, Neighbours, Photo, Progress, Vectors
+
+if TYPE_CHECKING:
+    from birdsearch.storage.store import Store
+
+BATCH = 4096  # photos in memory at a time
+MAPPED_BATCH = 1024  # the same on a map, where each may bring a thumbnail of some 10 kB
+
+
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """The options of a format that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Consecutive photos of an export, with their vectors."""
+
+    photos: list[Photo]
+    label_sources: list[str | None]  # "correction", "csv", "folder"...; None where a photo has no label
+    vectors: Vectors  # (n, dim), rows of length 1
+    norms: Vectors  # (n,), lengths before normalisation
+
+
+@dataclass(frozen=True, slots=True)
+class MappedBatch:
+    """Consecutive photos of an export, with their places on a map of all of them."""
+
+    photos: list[Photo]
+    coordinates: Vectors  # (n, 2)
+    neighbours: Neighbours  # (n, k); ids are rows of the whole export, from 0 on
+
+
+class Selection(Iterator[Photo]):
+    """The photos of one export, by id, as one commit left them.
+
+    Iterate over it, or over `batches` or `mapped`, once: only what a format asks for is read.
+
+        for photo in selection:
+            file.write(f"{photo.path}\\n".encode())
+    """
+
+    def __init__(self, store: "Store", where: Filter | None = None, progress: Progress | None = None) -> None:
+        self._store = store
+        self._where = where
+        self._progress = progress
+        self._photos = (photo for ids in self._blocks(self.ids, BATCH) for photo in store.catalog.photos(ids))
+
+    def __next__(self) -> Photo:
+        return next(self._photos)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def ids(self) -> list[int]:
+        """The ids of the photos, ascending."""
+        return self._store.catalog.photo_ids(self._where)
+
+    @property
+    def backbone(self) -> BackboneIdentity:
+        """What made the vectors."""
+        return self._store.identity.backbone
+
+    @property
+    def folders(self) -> list[str]:
+        """The root folders of the index."""
+        return [os.fsdecode(folder) for folder in self._store.catalog.roots_in_use()]
+
+    def batches(self) -> Iterator[Batch]:
+        """The photos with vectors and the sources of their labels."""
+        catalog = self._store.catalog
+        for ids in self._blocks(self.ids, BATCH):
+            yield Batch(catalog.photos(ids), catalog.label_sources_of(ids), *self._store.vectors.rows(ids))
+
+    def mapped(self, neighbours: int) -> Iterator[MappedBatch]:
+        """The photos on a map, each with so many others that are most like it, in the space of the analyses."""
+        from birdsearch.species import clusters, gallery  # scipy and more, which no table needs
+
+        mapped = gallery.Gallery.load(self._store, self._where)
+        coordinates, near = clusters.coordinates(mapped.vectors), mapped.others(neighbours)
+        start = 0
+        for ids in self._blocks(mapped.ids.tolist(), MAPPED_BATCH):
+            rows = slice(start, start := start + len(ids))
+            yield MappedBatch(
+                self._store.catalog.photos(ids), coordinates[rows], Neighbours(near.ids[rows], near.scores[rows])
+            )
+
+    def _blocks(self, ids: list[int], size: int) -> Iterator[list[int]]:
+        """So many ids at a time; reports progress after each block."""
+        for start in range(0, len(ids), size):
+            yield ids[start : start + size]
+            if self._progress is not None:
+                self._progress("export", min(start + size, len(ids)), len(ids), "")

@@ -1,0 +1,81 @@
+"""The option --format and the options of each export format, made from the registry of exporters."""
+
+import dataclasses
+import enum
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Optional, get_type_hints
+
+import typer
+
+from birdsearch.export.exporter import Exporter
+
+PANEL = "Options of one format"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A format, and its options as they were given."""
+
+    exporter: Exporter
+    options: Any  # of the type exporter.options
+
+
+def takes_format(exporters: Mapping[str, Exporter]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command --format and the options of these exporters; it receives them as one `chosen`.
+
+    The first exporter is the default. A field `longest_side` of an exporter's options becomes --longest-side.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [p for p in inspect.signature(command).parameters.values() if p.name != "chosen"]
+        names, added = _options(exporters), [_format(exporters)]
+        added += [inspect.Parameter(name, _KEYWORD, default=None, annotation=kind) for name, kind in names.items()]
+
+        @functools.wraps(command)
+        def wrapper(format: str, **values: Any) -> None:
+            given = {name: value for name in names if (value := values.pop(name)) is not None}
+            command(**values, chosen=Chosen(exporters[format], _chosen(exporters[format], given)))
+
+        # typer reads the options of a command from its signature.
+        wrapper.__signature__ = inspect.Signature([p.replace(kind=_KEYWORD) for p in (*own, *added)])  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
+        return wrapper
+
+    return decorate
+
+
+_KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def _format(exporters: Mapping[str, Exporter]) -> inspect.Parameter:
+    words = ". ".join(f"{exporter.name}: {exporter.help}" for exporter in exporters.values()) + "."
+    choices: Any = enum.StrEnum("Format", {name: name for name in exporters})  # type: ignore[misc]
+    annotation = Annotated[choices, typer.Option("--format", help=words)]
+    return inspect.Parameter("format", _KEYWORD, default=next(iter(choices)), annotation=annotation)
+
+
+def _options(exporters: Mapping[str, Exporter]) -> dict[str, Any]:
+    """What typer needs to know of each option that an exporter has; formats may share one."""
+    takes: dict[str, list[str]] = {}
+    kinds: dict[str, Any] = {}
+    for exporter in exporters.values():
+        hints = get_type_hints(exporter.options)
+        for field in dataclasses.fields(exporter.options):
+            takes.setdefault(field.name, []).append(exporter.name)
+            words = f"{field.metadata['help']} [{', '.join(takes[field.name])}; default: {field.default}]"
+            option = typer.Option(help=words, show_default=False, rich_help_panel=PANEL)
+            kinds[field.name] = Annotated[Optional[hints[field.name]], option]  # noqa: UP045 -- a type made at run time
+    return kinds
+
+
+def _chosen(exporter: Exporter, given: Mapping[str, Any]) -> Any:
+    """The options of an exporter. Raises BadParameter for one that it does not have."""
+    known = {field.name for field in dataclasses.fields(exporter.options)}
+    for name in given:
+        if name not in known:
+            option = "--" + name.replace("_", "-")
+            raise typer.BadParameter(f"is not an option of --format {exporter.name}", param_hint=f"'{option}'")
+    return exporter.options(**given)
