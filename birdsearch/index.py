@@ -478,7 +478,7 @@ class Index:
             raise ValueError(f"a photo is a duplicate of itself: {a}")
         self._store.catalog.photos([a, b])  # raises for an unknown id
         with self._store.writing() as catalog:
-            catalog.say_different(a, b)
+            catalog.add_not_duplicates(a, b)
 
     # Changing the index
 

@@ -73,7 +73,7 @@ def choose_again(store: Store, report: DuplicateReport, options: KeeperOptions) 
         return report  # what the index holds stays, whatever the policy
     with store.catalog.snapshot():
         choose = Chooser(store.catalog.known_photos, options)
-        groups = grouping.grouped(report.pairs, choose, store.catalog.different())
+        groups = grouping.grouped(report.pairs, choose, store.catalog.not_duplicates())
         exposures = [group for group in report.groups if not RELATIONS[group.relation].same_picture]
         groups += [choose.group(sorted((group.keep, *group.others)), group.relation) for group in exposures]
     return replace(report, groups=tuple(groups))
@@ -116,7 +116,7 @@ class DuplicateFinder:
         self._store, self._catalog, self._options, self._progress = store, store.catalog, options, progress
         self._verifier = PairVerifier(self._catalog.known_photos, progress)
         self._choose = Chooser(self._catalog.known_photos, options.keeper)
-        self._different = self._catalog.different()
+        self._different = self._catalog.not_duplicates()
 
     def run(self) -> DuplicateReport:
         """All pairs and groups of the relations in question."""
@@ -146,7 +146,7 @@ class DuplicateFinder:
     def _same_bytes(self) -> list[list[int]]:
         """Ids of the photos of each content that lies in more than one file; two names of one file are one."""
         same = []
-        for ids in self._catalog.same_bytes(self._options.where):
+        for ids in self._catalog.copies(self._options.where):
             known = self._catalog.known_photos(ids)
             present = [photo_id for photo_id in ids if os.path.exists(known[photo_id].path)]
             self._verifier.unreadable.update(set(ids) - set(present))
@@ -194,7 +194,7 @@ class DuplicateFinder:
 
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
-        taken = [photo for photo in self._catalog.about(self._options.where) if photo.photo_id not in copies]
+        taken = [photo for photo in self._catalog.summaries(self._options.where) if photo.photo_id not in copies]
         vectors: Callable[[Ids], Vectors] = lambda ids: self._store.vectors.fetch(ids.tolist())[0]  # noqa: E731
         sequences = bursts_module.bursts(taken, self._options.burst_gap, vectors=vectors)
         return [self._choose.group(ids, BURST.name) for ids in map(self._exposures, sequences) if len(ids) > 1]

@@ -80,7 +80,7 @@ class Selection(Iterator[Photo]):
         """The photos with vectors and the sources of their labels."""
         catalog = self._store.catalog
         for ids in self._blocks(self.ids, BATCH):
-            yield Batch(catalog.photos(ids), catalog.label_sources_of(ids), *self._store.vectors.fetch(ids))
+            yield Batch(catalog.photos(ids), catalog.label_provenance(ids), *self._store.vectors.fetch(ids))
 
     def mapped(self, neighbours: int) -> Iterator[MappedBatch]:
         """The photos on a map, each with so many others that are most like it, in the space of the analyses."""

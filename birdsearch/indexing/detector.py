@@ -72,7 +72,7 @@ class ChangeDetector:
 
     def read_contents(self) -> None:
         """Learn which contents the catalog knows; needed before `is_known`, and costly for a run without new files."""
-        self._sha256_prefixes = self.catalog.fingerprints()
+        self._sha256_prefixes = self.catalog.sha256_prefixes()
 
     def is_known(self, sha256: str) -> bool:
         """Whether a photo may have this content already; now and then a new content looks known."""

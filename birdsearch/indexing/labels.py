@@ -65,7 +65,7 @@ class Labeller:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._choices = catalog.label_sources()
+        self._choices = catalog.label_choices()
         self._tables: dict[str, dict[bytes, str] | None] = {}
         self._given = False  # whether this run names where labels come from
 
@@ -82,8 +82,8 @@ class Labeller:
             above = self.source(folder)
             # Below a folder of the same choice nothing new is said, and its name stays that of a species.
             again = above is not None and above[1] == choice and above[0] != folder
-            self._catalog.set_label_sources({folder: None if again else choice})
-            self._choices = self._catalog.label_sources()
+            self._catalog.set_label_choices({folder: None if again else choice})
+            self._choices = self._catalog.label_choices()
 
     def source(self, path: bytes) -> tuple[bytes, str] | None:
         """The deepest folder above the path for which something was chosen, and what; None where nothing was."""
@@ -114,13 +114,13 @@ class Labeller:
             choice = os.fsencode(source[1])
             if choice.startswith(with_trailing_slash(source[0])):  # a CSV that lay in the folder
                 choice = moved + choice[len(source[0]) :]
-            self._catalog.set_label_sources({source[0]: None, moved: os.fsdecode(choice)})
-            self._choices = self._catalog.label_sources()
+            self._catalog.set_label_choices({source[0]: None, moved: os.fsdecode(choice)})
+            self._choices = self._catalog.label_choices()
 
     def refresh(self, folders: list[bytes]) -> dict[int, Label | None]:
         """Photo id -> new label for every photo under the folders whose label is not what the choice says now."""
         wrong: dict[int, Label | None] = {}
-        for photo_id, (path, label) in self._catalog.labels_of(folders).items():
+        for photo_id, (path, label) in self._catalog.folder_labels(folders).items():
             source = self.source(path)
             if source is None or (source[1] not in ("none", "folder") and self._table(source[1]) is None):
                 continue  # nothing was ever chosen, or the CSV is away: what is known stays
@@ -134,7 +134,7 @@ class Labeller:
     def unmatched(self, folders: list[bytes]) -> int:
         """How many lines of the CSVs chosen for these folders name a photo that the index does not hold."""
         chosen = {choice for folder, choice in self._choices.items() if folder in folders} - {"none", "folder"}
-        held = {path for path, _ in self._catalog.labels_of(folders).values()}
+        held = {path for path, _ in self._catalog.folder_labels(folders).values()}
         return sum(len(set(self._table(choice) or {}) - held) for choice in chosen)
 
     def _table(self, choice: str) -> dict[bytes, str] | None:

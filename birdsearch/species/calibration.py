@@ -157,7 +157,7 @@ def classes_of_species(classes: Classes) -> dict[str, int]:
 def temperature(store: Store, classes: Classes) -> float | None:
     """The temperature fitted on the labels of an index; None, with a warning why, where they are too few."""
     with store.catalog.snapshot():
-        outputs = labelled_outputs(store, classes, store.catalog.about())
+        outputs = labelled_outputs(store, classes, store.catalog.summaries())
     if outputs is not None and outputs.enough:
         return fit_temperature(outputs.probabilities, outputs.own)
     if outputs is None:

@@ -36,7 +36,7 @@ class Gallery:
     def load(cls, store: Store, where: Filter | None = None) -> "Gallery":
         """The visible photos that satisfy the filter, with their vectors."""
         with store.catalog.snapshot():
-            about = store.catalog.about(where)
+            about = store.catalog.summaries(where)
             regions, raw = store.vectors.gathered(store.catalog.parts(), None)
             space = store.vectors.whitening()
         row_of = {region: row for row, region in enumerate(regions.tolist())}

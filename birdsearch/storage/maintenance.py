@@ -35,7 +35,7 @@ def facts(store: Store) -> dict[str, Any]:
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
         "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
-        "labels": {os.fsdecode(f): choice for f, choice in catalog.label_sources().items()},
+        "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
         "bytes": folder.bytes(),
     }
 
@@ -59,7 +59,8 @@ def problems(store: Store) -> Iterator[str]:
     for photo in catalog.photos_without_region():
         yield f"photo {photo.id} ({shown(photo.path)}) has no vector"
     yield from (
-        f"photo {photo_id} shows a label or species that its records do not give" for photo_id in catalog.unsettled()
+        f"photo {photo_id} shows a label or species that its records do not give"
+        for photo_id in catalog.stale_species()
     )
     yield from engine_problems(folder, catalog)
 
@@ -107,7 +108,7 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
             done.append("wrote the classifier again from the backbone")
         if whitening_problem(folder, catalog) is not None:
             done.append(optimize.refit(folder, catalog, store.vectors))
-        if count := catalog.settle():
+        if count := catalog.derive_species():
             done.append(f"worked out the species of {count} photos again")
         if damaged:
             store.vectors.forget_engine()

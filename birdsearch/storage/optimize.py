@@ -88,7 +88,7 @@ def _label_codes(catalog: Catalog, ids: Ids) -> tuple[LabelCodes, LabelCodes]:
     labels, classes = np.full(len(ids), -1, dtype=np.int64), np.full(len(ids), -1, dtype=np.int64)
     row_of = {region_id: row for row, region_id in enumerate(ids.tolist())}
     numbers: dict[str, int] = {}
-    for region_id, label, class_name in catalog.names_of_regions():
+    for region_id, label, class_name in catalog.labels_and_classes():
         row = row_of.get(region_id)
         if row is not None:
             labels[row] = -1 if label is None else numbers.setdefault(label, len(numbers))

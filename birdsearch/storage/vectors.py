@@ -97,7 +97,7 @@ class VectorStore:
         """The raw unit vectors of these photos, in their order, and their norms."""
         wanted = [int(photo_id) for photo_id in ids]
         with self._catalog.snapshot():
-            places = self._catalog.places(wanted)
+            places = self._catalog.locations(wanted)
             if len(places) < len(set(wanted)):
                 self._catalog.photos(wanted)  # raises for an unknown id
         if len(places) < len(set(wanted)):

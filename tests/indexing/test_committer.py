@@ -18,7 +18,7 @@ from birdsearch.storage.catalog.catalog import Catalog
 def catalog(tmp_path: Path) -> Catalog:
     made = Catalog(tmp_path / "catalog.sqlite")
     made.upgrade()
-    made.settle_root(b"/photos")
+    made.ensure_root(b"/photos")
     return made
 
 

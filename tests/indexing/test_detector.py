@@ -19,7 +19,7 @@ def catalog(tmp_path: Path) -> Catalog:
     """A catalog of one photo, whose file is there, and of one failure."""
     made = Catalog(tmp_path / "catalog.sqlite")
     made.upgrade()
-    made.settle_root(os.fsencode(tmp_path))
+    made.ensure_root(os.fsencode(tmp_path))
     (tmp_path / "wren.jpg").write_bytes(b"wren")
     photo = Photo(1, str(tmp_path / "wren.jpg"), sha256=SHA, size=4, mtime_ns=7)
     failure = Failure(str(tmp_path / "broken.jpg"), "decode", "truncated")

@@ -108,7 +108,7 @@ def test_a_catalog_is_a_wal_database_that_syncs(catalog: Catalog) -> None:
 
 def test_a_folder_above_takes_over_those_below(catalog: Catalog) -> None:
     for folder in (b"/photos/2024", b"/photos/2023/may", b"/photos2"):
-        catalog.settle_root(folder)
+        catalog.ensure_root(folder)
     commit(
         catalog,
         entry(1, "/photos/2024/a.jpg"),
@@ -117,13 +117,13 @@ def test_a_folder_above_takes_over_those_below(catalog: Catalog) -> None:
         entry(4, "/photos/2024/deep/b \udcff.jpg"),
     )
     before = paths(catalog)
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     assert sorted(catalog.roots().values()) == [b"/photos", b"/photos2"]
     assert paths(catalog) == before
-    catalog.settle_root(b"/photos/2024")
+    catalog.ensure_root(b"/photos/2024")
     assert sorted(catalog.roots().values()) == [b"/photos", b"/photos2"]
     assert catalog.photo_ids(Filter(under="/photos/2024")) == [1, 4]
-    catalog.settle_root(b"/")
+    catalog.ensure_root(b"/")
     assert list(catalog.roots().values()) == [b"/"]
     assert paths(catalog) == before
     assert catalog.photo_ids(Filter(under="/photos")) == [1, 2, 4]
@@ -131,8 +131,8 @@ def test_a_folder_above_takes_over_those_below(catalog: Catalog) -> None:
 
 
 def test_roots_in_use_are_those_with_photos(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
-    catalog.settle_root(b"/empty")
+    catalog.ensure_root(b"/photos")
+    catalog.ensure_root(b"/empty")
     commit(catalog, entry(1, "/photos/a.jpg"))
     assert catalog.roots_in_use() == [b"/photos"]
 
@@ -150,7 +150,7 @@ def test_under_knows_folders_files_and_the_root() -> None:
 
 
 def test_a_photo_comes_back_as_it_was(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     guesses = (Prediction("Wren", 0.75, 1, "species", "01_wren"), Prediction(None, 0.25, 2, "ImageNet", "kite"))
     wanted = Photo(
         1,
@@ -184,13 +184,13 @@ def test_a_photo_comes_back_as_it_was(catalog: Catalog) -> None:
     "phash", ["0000000000000000", "7fffffffffffffff", "8000000000000000", "ffffffffffffffff", None]
 )
 def test_hashes_of_64_bits_fit(catalog: Catalog, phash: str | None) -> None:
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     commit(catalog, entry(1, "/photos/a.jpg", phash=phash))
     assert catalog.photos([1])[0].phash == phash
 
 
 def test_ids_are_never_used_twice(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     commit(catalog, entry(1, "/photos/a.jpg"), entry(2, "/photos/b.jpg"))
     catalog.remove([1, 2])
     catalog.drop_part(1)
@@ -199,7 +199,7 @@ def test_ids_are_never_used_twice(catalog: Catalog) -> None:
 
 
 def test_removal_takes_everything_of_a_photo_along(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     guess = Prediction("Wren", 0.75, 1, "species", "01_wren")
     commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)), entry(2, "/photos/b.jpg"))
     catalog.commit(Batch(labels={1: ("csv", "Wren")}))
@@ -211,7 +211,7 @@ def test_removal_takes_everything_of_a_photo_along(catalog: Catalog) -> None:
 
 
 def test_labels_count_in_order_of_authority(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     guess = Prediction("Kite", 0.75, 1, "species", "kite")
     commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)))
 
@@ -227,15 +227,15 @@ def test_labels_count_in_order_of_authority(catalog: Catalog) -> None:
     database.close()
     catalog.commit(Batch(labels={1: ("csv", "Marsh Wren")}))
     assert species() == ("Robin", "Robin", "label")
-    assert catalog.label_sources_of([1]) == ["correction"]
+    assert catalog.label_provenance([1]) == ["correction"]
     catalog.commit(Batch(labels={1: None}))
     assert species() == ("Robin", "Robin", "label")
-    assert catalog.unsettled() == []
+    assert catalog.stale_species() == []
 
 
 def test_many_ids_at_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("birdsearch.storage.catalog.database._CHUNK", 7)
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     commit(catalog, *(entry(n, f"/photos/{n}.jpg") for n in range(1, 31)))
     wanted = [30, 1, 15, 15, 2]
     assert [photo.id for photo in catalog.photos(wanted)] == wanted
@@ -245,7 +245,7 @@ def test_many_ids_at_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_commit_is_all_or_nothing(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     commit(catalog, entry(1, "/photos/a.jpg"))
     generation = catalog.get_state("generation")
     with pytest.raises(Exception, match="UNIQUE"):
@@ -254,7 +254,7 @@ def test_a_commit_is_all_or_nothing(catalog: Catalog) -> None:
 
 
 def test_a_full_disk_is_told_as_such(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     with catalog.transaction() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")

@@ -94,7 +94,7 @@ class Catalog(Database):
             used = sa.select(photos.c.root_id)
             return list(connection.scalars(sa.select(roots.c.path).where(roots.c.id.in_(used)).order_by(roots.c.path)))
 
-    def settle_root(self, folder: bytes) -> None:
+    def ensure_root(self, folder: bytes) -> None:
         """Make sure that a root covers this folder: one above it, or a new one that takes over those below."""
         have = self.roots()
         if any(folder == path or folder.startswith(with_trailing_slash(path)) for path in have.values()):
@@ -111,7 +111,7 @@ class Catalog(Database):
                 update_each(connection, [{"_id": i, "root_id": new, "relative": prefix + rest} for i, rest in inner])
                 connection.execute(sa.delete(roots).where(roots.c.id == old))
 
-    def split(self, path: bytes) -> tuple[int, bytes]:
+    def split_path(self, path: bytes) -> tuple[int, bytes]:
         """A path as (root id, path under it); its root must be settled."""
         return split_path(path, self.roots())
 
@@ -146,14 +146,14 @@ class Catalog(Database):
             found = connection.execute(query.order_by(photos.c.id))
             return {photo_id: with_trailing_slash(root) + relative for photo_id, root, relative in found}
 
-    def stored_copy(self, sha256: str) -> StoredCopy | None:
+    def embedded_copy(self, sha256: str) -> StoredCopy | None:
         """A photo of exactly these bytes that has a vector."""
         query = sa.select(photos.c.id, regions.c.part_id, regions.c.row).join(regions)
         with self.transaction() as connection:
             found = connection.execute(query.where(photos.c.sha256 == sha256).limit(1)).first()
             return found and StoredCopy(self._records(connection, [found.id])[0], found.part_id, found.row)
 
-    def fingerprints(self) -> set[int]:
+    def sha256_prefixes(self) -> set[int]:
         """The first 60 bits of every photo's sha256: enough to know that most new files are new."""
         with self.transaction() as connection:
             return {
@@ -167,15 +167,15 @@ class Catalog(Database):
         with self.transaction() as connection:
             commits.write(connection, batch, self.bump(connection))
 
-    def unsettled(self) -> list[int]:
+    def stale_species(self) -> list[int]:
         """Photos whose label, species or source is not what their labels and predictions give."""
         differs = sa.or_(*(photos.c[name].is_distinct_from(value) for name, value in commits.settled().items()))
         with self.transaction() as connection:
             return list(connection.scalars(sa.select(photos.c.id).where(differs).order_by(photos.c.id)))
 
-    def settle(self) -> int:
+    def derive_species(self) -> int:
         """Put right whatever `unsettled` finds; returns how many photos that were."""
-        wrong = self.unsettled()
+        wrong = self.stale_species()
         if wrong:
             with self.transaction() as connection:
                 self.bump(connection)
@@ -199,13 +199,13 @@ class Catalog(Database):
 
     # Labels
 
-    def label_sources(self) -> dict[bytes, str]:
+    def label_choices(self) -> dict[bytes, str]:
         """Folder -> "none", "folder" or the path of a CSV."""
         with self.transaction() as connection:
             rows = connection.execute(sa.select(label_sources.c.folder, label_sources.c.choice)).all()
         return {folder: os.fsdecode(choice) for folder, choice in rows}
 
-    def set_label_sources(self, chosen: "dict[bytes, str | None]") -> None:
+    def set_label_choices(self, chosen: "dict[bytes, str | None]") -> None:
         """Remember what each folder's labels come from; None forgets. What folders below said before is forgotten."""
         with self.transaction() as connection:
             for folder, choice in chosen.items():
@@ -213,7 +213,7 @@ class Catalog(Database):
                 if choice is not None:
                     connection.execute(sa.insert(label_sources).values(folder=folder, choice=os.fsencode(choice)))
 
-    def labels_of(self, folders: Sequence[bytes]) -> "dict[int, tuple[bytes, tuple[str, str] | None]]":
+    def folder_labels(self, folders: Sequence[bytes]) -> "dict[int, tuple[bytes, tuple[str, str] | None]]":
         """Photo id -> (path, what a folder or a CSV says of it) for every photo under the folders."""
         query = (
             sa.select(photos.c.id, roots.c.path, photos.c.relative, labels.c.source, labels.c.species)
@@ -229,7 +229,7 @@ class Catalog(Database):
                     found[photo_id] = (path, (source, species) if source else None)
         return found
 
-    def label_sources_of(self, photo_ids: Sequence[int]) -> list[str | None]:
+    def label_provenance(self, photo_ids: Sequence[int]) -> list[str | None]:
         """Who says the label of each of these photos: "correction", "csv", "folder" or nobody."""
         query = sa.select(labels.c.photo_id, labels.c.source)
         with self.transaction() as connection:
@@ -313,7 +313,7 @@ class Catalog(Database):
             found = chunked(connection, lambda ids: query.where(regions.c.id.in_(ids)), [int(i) for i in region_ids])
         return dict(found)
 
-    def places(self, photo_ids: Iterable[int]) -> dict[int, tuple[int, int]]:
+    def locations(self, photo_ids: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Photo id -> (part id, row) of its vector."""
         query = sa.select(regions.c.photo_id, regions.c.part_id, regions.c.row)
         with self.transaction() as connection:
@@ -328,7 +328,7 @@ class Catalog(Database):
             query = sa.select(regions.c.id, regions.c.row).where(regions.c.part_id == part_id).order_by(regions.c.row)
             return list(connection.execute(query))
 
-    def names_of_regions(self) -> Iterator[tuple[int, str | None, str | None]]:
+    def labels_and_classes(self) -> Iterator[tuple[int, str | None, str | None]]:
         """(region id, label, first predicted class) of every visible photo."""
         first = sa.and_(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
         query = sa.select(regions.c.id, photos.c.label, predictions.c.class_name)
@@ -337,7 +337,7 @@ class Catalog(Database):
             for row in connection.execute(query.where(sa.not_(photos.c.missing))):
                 yield row[0], row[1], row[2]
 
-    def about(self, where: Filter | None = None) -> list[About]:
+    def summaries(self, where: Filter | None = None) -> list[About]:
         """What is known of the visible photos that satisfy the filter, in order of region id."""
         names = About.__slots__[2:]  # those of columns
         query = sa.select(photos.c.id, regions.c.id, *(photos.c[name] for name in names)).join(regions)
@@ -358,7 +358,7 @@ class Catalog(Database):
 
     # Duplicates
 
-    def same_bytes(self, where: Filter | None = None) -> list[list[int]]:
+    def copies(self, where: Filter | None = None) -> list[list[int]]:
         """Ids of the visible photos of each content that comes more than once."""
         with self.transaction() as connection:
             visible = conditions(where, connection)
@@ -388,12 +388,12 @@ class Catalog(Database):
             )
         return both["r"].copy(), both["p"].copy()
 
-    def different(self) -> set[tuple[int, int]]:
+    def not_duplicates(self) -> set[tuple[int, int]]:
         """Pairs of ids (lower, higher) that somebody said are not the same picture."""
         with self.transaction() as connection:
             return {(a, b) for a, b in connection.execute(sa.select(not_duplicates.c.a, not_duplicates.c.b))}
 
-    def say_different(self, a: int, b: int) -> None:
+    def add_not_duplicates(self, a: int, b: int) -> None:
         """Remember that two photos are not the same picture."""
         said = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
         with self.transaction() as connection:

@@ -262,7 +262,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
     pair = sorted((int(gone or 0), int(third or 0)))
     library.execute(sa.insert(not_duplicates).values(a=pair[0], b=pair[1], created_at="then"))
     with closing(Catalog(library.index / "catalog.sqlite")) as catalog:
-        catalog.settle()
+        catalog.derive_species()
     before = library.rows()
     assert library.apply(library.plan(*SMALL)).done == 3
     with library.open() as index:
@@ -289,7 +289,7 @@ def test_a_label_of_a_folder_survives_the_next_run(library: Library) -> None:
     names = [(b, a) for a, b in SMALL]
     library.execute(sa.delete(labels).where(labels.c.species == "copies"))
     with closing(Catalog(library.index / "catalog.sqlite")) as catalog:
-        catalog.settle()
+        catalog.derive_species()
     before = library.rows()
     library.apply(library.plan(*names))
     with library.open() as index:
