@@ -123,7 +123,7 @@ def judged(vectors: npt.NDArray[np.float32], truth: Names, seed: int) -> dict[st
     figures = {name: float(average_precision_score(wrong, values)) for name, values in scores.items()}
     plain = [float(average_precision_score(wrong, disagreement(vectors, labels, k))) for k in NEIGHBOURS]
     figures["neighbour disagreement, k told"] = max(plain)
-    listed = np.isin(np.flatnonzero(wrong), [suspect.photo.id for suspect in found.suspects])
+    listed = np.isin(np.flatnonzero(wrong), [suspect.photo.id or 0 for suspect in found.suspects])
     proposals = {suspect.photo.id: suspect.proposed for suspect in found.suspects}
     figures["(birdsearch: share of the wrong labels listed)"] = float(listed.mean())
     right = [proposals.get(int(row)) == truth[row] for row in np.flatnonzero(wrong)]
