@@ -383,24 +383,6 @@ class Neighbours:
     scores: Vectors  # (q, k)
 
 
-@dataclass(frozen=True, slots=True)
-class Classifier:
-    """The last layer of a backbone: class scores are `weights @ embedding + bias`."""
-
-    weights: Vectors  # (classes, dim)
-    bias: Vectors  # (classes,)
-    class_names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """What a backbone makes of n photos."""
-
-    vectors: Vectors  # (n, dim), rows of length 1
-    norms: Vectors  # (n,), lengths before normalisation
-    probabilities: Vectors | None  # (n, classes)
-
-
 def shown(text: str) -> str:
     """A text as it can be printed: bytes that are not UTF-8 become backslash escapes."""
     return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text

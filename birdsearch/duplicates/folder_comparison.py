@@ -168,7 +168,7 @@ def read_new(folder: str, backbone: "Backbone", progress: Progress | None) -> Ne
             continue
         try:
             read = scan.read(file)
-            waiting.append(decode.decode(read.data, read.photo, backbone.input_size))
+            waiting.append(decode.decode(read.data, read.photo, backbone.input_size, read.format))
         except scan.NotAPhotoError:
             left_out["ignored"] += 1
         except PhotoError:

@@ -145,7 +145,7 @@ def labelled_outputs(
 def classes_of_species(classes: Classes) -> dict[str, int]:
     """Scientific name -> the class that stands for this species, where it is one class alone."""
     found: dict[str, list[int]] = {}
-    for code, (name, level) in enumerate(zip(classes.names, classes.levels, strict=True)):
+    for code, (name, level) in enumerate(zip(classes.names, classes.ranks, strict=True)):
         meant = resolve.resolve(name)
         # Other vocabularies have words of their own: a "knot" of ImageNet is one in a rope.
         sure = ("exact", "synonym") if level in resolve.RANKS else ("exact",)

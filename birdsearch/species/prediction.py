@@ -347,4 +347,4 @@ def by_classes(
 def _prediction(classes: Classes, row: npt.NDArray[np.float64], code: int) -> Prediction:
     """A class with its position among all of a row (classes,)."""
     position = 1 + int((row > row[code]).sum())
-    return Prediction(classes.species[code], float(row[code]), position, classes.levels[code], classes.names[code])
+    return Prediction(classes.species[code], float(row[code]), position, classes.ranks[code], classes.names[code])

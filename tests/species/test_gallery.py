@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import Filter, Index, samples
+from birdsearch import Filter, Index
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import InputFileError, PhotoUnknownError
 from birdsearch.species import prediction
@@ -19,6 +19,7 @@ from birdsearch.species.gallery import Gallery
 from birdsearch.species.prediction import ClassifyOptions
 from birdsearch.storage.store import Store
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.painting import samples
 
 
 def drawn(folder: Path, species: dict[str, int], *, same: bool = False) -> Path:

@@ -166,7 +166,7 @@ def test_lines_count_where_they_say_something_new(row: str, means: str | None, t
         ("name,species\nOSTRICH,Emu\nostrich,Struthio\n", "line 3: 'ostrich' is 'Struthio', but line 2"),
         ("name,species\nOSTRICH,Struthio\nostrich,Emu\n", "line 3: 'ostrich' is 'Emu', but line 2"),
         ("name,species\nOSTRICH,Emu\nOSTRICH,\n", "say the same of both"),
-        ("name,bird\nOSTRICH,Emu\n", "no columns name and species"),
+        ("name,bird\nOSTRICH,Emu\n", "line 1: no column species"),
     ],
 )
 def test_tables_that_cannot_be_meant(text: str, message: str, tmp_path: Path) -> None:

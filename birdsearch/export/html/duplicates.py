@@ -143,8 +143,8 @@ def _badge(member: Member, against: bool) -> str:
     if member.do == "keep":
         return "keep" if RELATIONS[member.relation].same_picture else "proposed"
     if member.do == "remove":
-        return "can go"
-    return "protected" if member.protected else "to choose from"
+        return "can be removed"
+    return "protected" if member.protected else "your choice"
 
 
 def _facts(photo: Photo) -> dict[str, str]:
@@ -166,6 +166,6 @@ def _size(count: int) -> str:
 
 
 def _weight(removable: Iterable[Member]) -> tuple[int, str]:
-    """How many photos could go, and how much that is."""
+    """How many photos can be removed, and how many bytes that is."""
     sizes = [member.photo.size for member in removable]
     return len(sizes), _size(sum(sizes))
