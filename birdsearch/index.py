@@ -38,7 +38,7 @@ from birdsearch.records import (
     shown,
 )
 from birdsearch.storage import query
-from birdsearch.storage.store import Store
+from birdsearch.storage.store import Execution, Store
 from birdsearch.storage.vectors import RECALL
 
 # The other packages are imported by the methods that need them: a cold query pays for search alone.
@@ -68,7 +68,7 @@ def create(
 
     >>> index = birdsearch.create("indexes/garden")  # doctest: +SKIP
     """
-    return Index(Store.create(path, backbone, runtime=runtime, device=device, precision=precision))
+    return Index(Store.create(path, backbone, Execution(runtime, device, precision)))
 
 
 def open(
@@ -86,7 +86,7 @@ def open(
 
     >>> index = birdsearch.open("indexes/garden")  # doctest: +SKIP
     """
-    return Index(Store.open(path, backbone, runtime=runtime, device=device, precision=precision))
+    return Index(Store.open(path, backbone, Execution(runtime, device, precision)))
 
 
 def restore(path: str | os.PathLike[str]) -> list[str]:

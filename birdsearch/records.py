@@ -373,6 +373,7 @@ class Identity:
     created: str  # ISO 8601, UTC
     source: str | None = None  # what load_backbone takes to load the backbone again; None for a user's object
     classifier_sha256: str | None = None  # of classifier.npz, where there is one
+    catalog: str = "sqlite"  # which kind of catalog holds its photos
 
 
 def shown(text: str) -> str:

@@ -91,8 +91,7 @@ class LiveVectors:
 
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]:
         """Ids (b,) of regions and their raw unit vectors (b, dim)."""
-        for part in self._catalog.parts():
-            ids, vectors = self._vectors.live_rows(part)
+        for ids, vectors in self._vectors.blocks():
             places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
             kept = np.flatnonzero(self.ids[places] == ids) if len(self.ids) else np.empty(0, dtype=np.int64)
             for start in range(0, len(kept), pairs.BLOCK):

@@ -8,7 +8,6 @@ from pathlib import Path
 from birdsearch.errors import InputFileError
 from birdsearch.files import read_csv, with_trailing_slash
 from birdsearch.records import shown
-from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
 
@@ -153,9 +152,8 @@ def correct(store: Store, labels: Mapping[int, str | None], author: str | None) 
     corrected = {int(photo_id): None if name is None else name.strip() for photo_id, name in labels.items()}
     if empty := [photo_id for photo_id, name in corrected.items() if name == ""]:
         raise ValueError(f"photo {empty[0]} would have an empty label: None removes a correction")
-    with store.writing() as catalog, catalog.transaction() as connection:
-        commits.correct(connection, corrected, author)
-        catalog.bump(connection)
+    with store.writing() as catalog:
+        catalog.correct_labels(corrected, author)
     return sum(photo.label != before[photo.id] for photo in store.catalog.photos(labels))
 
 

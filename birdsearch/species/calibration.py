@@ -13,7 +13,7 @@ import numpy.typing as npt
 from birdsearch.backbones.classes import Classes, softmax
 from birdsearch.records import Ids, Vectors, blocks
 from birdsearch.species import names
-from birdsearch.storage.catalog.catalog import About
+from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
@@ -123,7 +123,7 @@ class LabelledOutputs:
 
 
 def labelled_outputs(
-    store: Store, classes: Classes, photos: Sequence[About], *, seed: int = 0
+    store: Store, classes: Classes, photos: Sequence[PhotoSummary], *, seed: int = 0
 ) -> LabelledOutputs | None:
     """The backbone's probabilities for labelled photos; None where stored vectors do not give them."""
     if classes.classifier is None:

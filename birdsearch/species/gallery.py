@@ -15,7 +15,7 @@ from birdsearch.search import tuning, whitening
 from birdsearch.search.exact import Neighbours
 from birdsearch.species import calibration
 from birdsearch.species.classifier import GalleryClassifier
-from birdsearch.storage.catalog.catalog import About
+from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
 
 NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
@@ -28,7 +28,7 @@ ROUNDING = 1e-4  # of the numbers of a vector
 class Gallery:
     """The photos of an index that take part; what is worked out from them is computed at first use and kept."""
 
-    photos: tuple[About, ...]  # in order of id
+    photos: tuple[PhotoSummary, ...]  # in order of id
     raw: Vectors  # (n, dim) as the backbone made them
     space: whitening.Whitening | None  # the index's own whitening, where it has one
 
@@ -37,7 +37,7 @@ class Gallery:
         """The visible photos that satisfy the filter, with their vectors."""
         with store.catalog.snapshot():
             about = store.catalog.summaries(where)
-            regions, raw = store.vectors.gathered(store.catalog.parts(), None)
+            regions, raw = store.vectors.gathered()
             space = store.vectors.whitening()
         row_of = {region: row for row, region in enumerate(regions.tolist())}
         photos = tuple(photo for photo in about if photo.region_id in row_of)

@@ -61,6 +61,7 @@ def identity_of(said: Mapping[str, Any]) -> Identity:
         created=str(said["created"]),
         source=said.get("source"),
         classifier_sha256=said.get("classifier_sha256"),
+        catalog=said.get("catalog", "sqlite"),
     )
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from birdsearch.records import AddReport, Identity, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import Folder, identity_of
 from birdsearch.storage.store import Store
 
@@ -83,11 +85,8 @@ def restore_identity(folder: Folder) -> list[str]:
         found = None
     if not folder.catalog.exists():
         return []
-    catalog = Catalog(folder.catalog)
-    try:
+    with closing(SQLiteCatalog(folder.catalog)) as catalog:
         identity = _remembered(catalog)
-    finally:
-        catalog.close()
     if identity is None or identity == found:
         return []
     with folder.writing():
@@ -140,8 +139,7 @@ def write_classes_again(store: Store) -> None:
     store.folder.write_classes(Classes.of(store.backbone))
     # Another numpy may lay the same numbers down otherwise.
     identity = replace(store.identity, classifier_sha256=sha256_of(store.folder.classifier))
-    with store.catalog.transaction() as connection:
-        store.catalog.set_state(connection, "identity", as_json(identity))
+    store.catalog.set_state("identity", as_json(identity))
     store.folder.write_identity(identity)
     store.reopen(identity)
 

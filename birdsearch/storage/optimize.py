@@ -25,22 +25,21 @@ class OptimizeOptions:
 
 
 def run(
-    folder: Folder, catalog: Catalog, retrieval: VectorStore, options: OptimizeOptions, progress: Progress | None
+    folder: Folder, catalog: Catalog, vectors: VectorStore, options: OptimizeOptions, progress: Progress | None
 ) -> OptimizeReport:
     """Measure, choose, commit, and save the engine. Needs the lock."""
     started = time.monotonic()
-    ids, raw = retrieval.gathered(catalog.parts(), None)
+    ids, raw = vectors.gathered()
     labels, classes = _label_codes(catalog, ids)
-    before = retrieval.whitening()
+    before = vectors.whitening()
     recall_before = _recall(raw if before is None else before.apply(raw), labels)
     after, words = _space(raw, (labels, classes), before, options.whiten)
     rows = raw if after is None else after.apply(raw)
     names = None if options.engine == "auto" else [options.engine]
     engine, trials = tuning.tune(rows, ids=ids, recall=options.recall, candidates=names, progress=progress)
     _commit_space(folder, catalog, after)
-    with catalog.transaction() as connection:
-        catalog.set_state(connection, "engine", {"name": options.engine, "recall": options.recall})
-    retrieval.keep(engine, len(ids))
+    catalog.set_state("engine", {"name": options.engine, "recall": options.recall})
+    vectors.keep(engine, len(ids))
     return OptimizeReport(
         engine=engine.kind,
         trials=tuple(trials),
@@ -52,9 +51,9 @@ def run(
     )
 
 
-def refit(folder: Folder, catalog: Catalog, retrieval: VectorStore) -> str:
+def refit(folder: Folder, catalog: Catalog, vectors: VectorStore) -> str:
     """Fit the whitening anew, where its file was lost; returns what was done. Needs the lock."""
-    _, raw = retrieval.gathered(catalog.parts(), None)
+    _, raw = vectors.gathered()
     fits = len(raw) >= whitening.LEAST and bool(np.ptp(raw[: whitening.LEAST], axis=0).any())
     _commit_space(folder, catalog, whitening.fit(raw) if fits else None)
     return "fitted the whitening again" if fits else "removed the whitening: too few photos to fit it again"
@@ -108,6 +107,4 @@ def _commit_space(folder: Folder, catalog: Catalog, space: Whitening | None) -> 
         data = space.as_npz()
         chosen = {"sha256": parts.sha256(data)}
         parts.write_durably(folder.whitening(chosen["sha256"]), data)
-    with catalog.transaction() as connection:
-        catalog.set_state(connection, "whitening", chosen)
-        catalog.bump(connection)
+    catalog.set_state("whitening", chosen, bump=True)

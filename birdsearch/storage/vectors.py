@@ -1,10 +1,10 @@
 """Nearest vectors of an index: the saved engine, and the rows that are newer than it."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -79,8 +79,30 @@ def engine_lacks(folder: Folder, catalog: Catalog, regions: Iterable[Mapping[str
     return not np.isin(ids, held).all()
 
 
-class VectorStore:
-    """Answers searches from one state of an index, and follows when a writer commits."""
+class VectorStore(Protocol):
+    """The vectors of an index, as the packages above need them; `PartVectors` documents each method.
+
+    Fetched vectors are raw; a search goes through the whitening. Handed to `Store` where they lie elsewhere.
+    """
+
+    def __len__(self) -> int: ...
+    def fetch(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]: ...
+    def search(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours: ...
+    def blocks(self) -> Iterator[tuple[Ids, Vectors]]: ...
+    def gathered(self) -> tuple[Ids, Vectors]: ...
+    def whitening(self) -> Whitening | None: ...
+    def engine_name(self) -> str: ...
+    def keep(self, engine: engine_module.Engine, built_with: int) -> None: ...
+    def forget_engine(self) -> None: ...
+    def refresh(self) -> bool: ...
+    def remove_leftovers(self) -> None: ...
+
+
+class PartVectors:
+    """Vectors in Parquet parts, searched by an engine in the folder of the index.
+
+    It answers from one state of the index, and follows when a writer commits.
+    """
 
     def __init__(self, folder: Folder, catalog: Catalog, identity: Identity) -> None:
         self._folder = folder
@@ -193,10 +215,18 @@ class VectorStore:
 
     def _flat(self, listed: list[PartRow], whitening: Whitening | None) -> engine_module.Engine:
         """An exact engine over the live rows of these parts."""
-        ids, rows = self.gathered(listed, whitening)
+        ids, rows = self._rows_of(listed, whitening)
         return tuning.build(rows, ids=ids, engine="flat")
 
-    def gathered(self, listed: list[PartRow], whitening: Whitening | None) -> tuple[Ids, Vectors]:
+    def blocks(self) -> Iterator[tuple[Ids, Vectors]]:
+        """Region ids (n,) and raw vectors (n, dim) of every live row, one part after the other."""
+        return (self.live_rows(part) for part in self._catalog.parts())
+
+    def gathered(self) -> tuple[Ids, Vectors]:
+        """Region ids (n,) and raw vectors (n, dim) of every live row."""
+        return self._rows_of(self._catalog.parts(), None)
+
+    def _rows_of(self, listed: list[PartRow], whitening: Whitening | None) -> tuple[Ids, Vectors]:
         """Region ids (n,) and vectors (n, dim or whitened) of the live rows of these parts."""
         dim = self._identity.backbone.dim if whitening is None else whitening.dim
         ids = np.empty(sum(part.rows for part in listed), dtype=np.int64)
@@ -236,7 +266,7 @@ class VectorStore:
                 return False
         whitening = self.whitening()
         if named is None or saved is None:
-            ids, rows = self.gathered(listed, whitening)
+            ids, rows = self._rows_of(listed, whitening)
             # Few rows are searched exactly at once, and too few to build another engine on.
             kind = choice["name"] if len(ids) >= FLAT_UP_TO else "flat"
             try:
@@ -248,7 +278,7 @@ class VectorStore:
         else:
             engine = load_engine(self._folder, named, mapped=False)
             for start in range(0, len(newer), _PARTS):
-                ids, rows = self.gathered(newer[start : start + _PARTS], whitening)
+                ids, rows = self._rows_of(newer[start : start + _PARTS], whitening)
                 engine.add(rows, ids)
             self.keep(engine, named.built_with)
         return True
@@ -272,14 +302,12 @@ class VectorStore:
             built_with=built_with,
             rows=len(engine),
         )
-        with self._catalog.transaction() as connection:
-            self._catalog.set_state(connection, STATE, asdict(named))
+        self._catalog.set_state(STATE, asdict(named))
         self._state = _State(-1)
 
     def forget_engine(self) -> None:
         """Let the next `refresh` build an engine from the parts."""
-        with self._catalog.transaction() as connection:
-            self._catalog.set_state(connection, STATE, None)
+        self._catalog.set_state(STATE, None)
 
     def remove_leftovers(self) -> None:
         """Remove the engines that the catalog does not name; a reader that has one open keeps it."""

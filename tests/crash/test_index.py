@@ -24,7 +24,7 @@ import sqlalchemy as sa
 import birdsearch
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from tests.support import ROOT, drawing
 from tests.support.disks import call_where_disks_mount
 from tests.support.index_worker import REFUSED, Line, Plan, backbone, open_or_create, work
@@ -155,7 +155,7 @@ def held(path: Path) -> Held:
         found = index.search_vectors(vectors[:1], k=len(photos) + 5)[0] if photos else []
         assert sorted(m.photo.path for m in found) == sorted(p.path for p in photos)
         failures = tuple(index.failures())
-    with closing(Catalog(path / "catalog.sqlite")) as catalog:
+    with closing(SQLiteCatalog(path / "catalog.sqlite")) as catalog:
         listed = {f"{part.id:08d}.parquet" for part in catalog.parts()}
     assert {p.name for p in (path / "vectors").iterdir()} == listed
     left = {p.name for p in path.iterdir()} - {"index.json", "catalog.sqlite", "classifier.npz", "lock", "vectors"}

@@ -18,7 +18,7 @@ from birdsearch.duplicates.keeper import Choice
 from birdsearch.photos import decode
 from birdsearch.records import SAME_PICTURE, DuplicateGroup, Ids, Pair, Vectors
 from birdsearch.search import pairs as candidates
-from birdsearch.storage.catalog.catalog import About
+from birdsearch.storage.catalog.catalog import PhotoSummary
 from tests.support.drawing import bird, write
 
 
@@ -132,12 +132,12 @@ def test_edited_copies_are_proposed(tmp_path: Path) -> None:
 
 def photo(
     number: int, taken_at: str | None, camera: str | None = "A", serial: str | None = None, offset: str | None = None
-) -> About:
-    return About(number, number, "", None, None, None, taken_at, offset, camera, serial, None)
+) -> PhotoSummary:
+    return PhotoSummary(number, number, "", None, None, None, taken_at, offset, camera, serial, None)
 
 
 def found(
-    taken: Sequence[About], gap: float = 3.0, offsets: Sequence[str | None] | None = None
+    taken: Sequence[PhotoSummary], gap: float = 3.0, offsets: Sequence[str | None] | None = None
 ) -> list[tuple[int, ...]]:
     return bursts(
         [replace(one, taken_offset=offset) for one, offset in zip(taken, offsets or [None] * len(taken), strict=True)],

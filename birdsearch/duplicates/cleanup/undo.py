@@ -25,7 +25,6 @@ from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Log
 from birdsearch.errors import PlanError
 from birdsearch.records import ActionReport, Progress, shown
 from birdsearch.storage import vectors
-from birdsearch.storage.catalog import removal
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
 
@@ -140,11 +139,7 @@ def _restore(folder: Folder, catalog: Catalog, log: Log, back: Sequence[Intent])
     if not any(intent.photo_id is not None for intent in back):
         return []
     regions = [region for _, tables in rows.values() for region in tables.get("regions", [])]
-    lost = vectors.engine_lacks(folder, catalog, regions)
-    with catalog.transaction() as connection:
-        if lost:  # the engine was built without them, and searches would never find them
-            catalog.set_state(connection, vectors.STATE, None)
-        catalog.bump(connection)
-        removal.give_back(connection, [log.merges[i.number] for i in back if i.number in log.merges])
-        notes = removal.put_back(connection, rows)
+    if vectors.engine_lacks(folder, catalog, regions):  # it was built without them, and would never find them
+        catalog.set_state(vectors.STATE, None)
+    notes = catalog.restore_rows(rows, [log.merges[i.number] for i in back if i.number in log.merges])
     return [(os.fsdecode(path), note) for path, note in notes.items()]

@@ -18,7 +18,7 @@ from birdsearch.duplicates.cleanup.sidecars import FolderListing
 from birdsearch.errors import IndexLockedError, InputFileError, PlanError
 from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES
 from birdsearch.records import Plan, Step
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
 from birdsearch.storage.folder import Folder
 from tests.support.disks import call_where_disks_mount
@@ -261,7 +261,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
     library.execute(sa.insert(labels).values(said))
     pair = sorted((int(gone or 0), int(third or 0)))
     library.execute(sa.insert(not_duplicates).values(a=pair[0], b=pair[1], created_at="then"))
-    with closing(Catalog(library.index / "catalog.sqlite")) as catalog:
+    with closing(SQLiteCatalog(library.index / "catalog.sqlite")) as catalog:
         catalog.derive_species()
     before = library.rows()
     assert library.apply(library.plan(*SMALL)).done == 3
@@ -288,7 +288,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
 def test_a_label_of_a_folder_survives_the_next_run(library: Library) -> None:
     names = [(b, a) for a, b in SMALL]
     library.execute(sa.delete(labels).where(labels.c.species == "copies"))
-    with closing(Catalog(library.index / "catalog.sqlite")) as catalog:
+    with closing(SQLiteCatalog(library.index / "catalog.sqlite")) as catalog:
         catalog.derive_species()
     before = library.rows()
     library.apply(library.plan(*names))
