@@ -50,7 +50,7 @@ WRITING = [
 ]
 WRITING += ["upgrade", "keep", "named_by_content", "remove_leftovers", "refresh", "forget_engine"]
 WRITING += ["remove", "settle_root", "set_label_sources", "commit", "drop_part"]
-WRITING += ["import_rows", "sync_folder", "transaction"]
+WRITING += ["_import", "sync_folder", "transaction"]
 # Where the state in memory changes: an interrupt is tried in every line of these.
 RUNNING = [
     "run",
