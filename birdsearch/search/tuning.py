@@ -10,9 +10,9 @@ import numpy as np
 from birdsearch.errors import RecallUnreachableError
 from birdsearch.records import Ids, Progress, Trial, Vectors
 from birdsearch.search import exact
-from birdsearch.search.coded import CodedEngine
+from birdsearch.search.coded import CodedEngine, CodedSettings
 from birdsearch.search.engine import ENGINES, Engine, engine_class
-from birdsearch.search.local import CHUNK, FLAT_UP_TO, LocalEngine, Settings, checked, checked_ids
+from birdsearch.search.local import CHUNK, FLAT_UP_TO, LocalEngine, checked, checked_ids
 
 HELD_OUT = 1000  # rows that are queries while an engine is tuned, and not in it
 PRESELECTION_ROWS = 50_000  # on which the candidates are compared, before one is built over all
@@ -67,7 +67,8 @@ def tune(
             size = len(rows) * ENGINES[kind].bytes_per_row(rows.shape[1])
             trials.append(Trial(kind, "", 1.0, queries.exact_speed, 0.0, size, len(rows)))
             if engine is None or queries.exact_speed > fastest:
-                engine, fastest = _exact(kind, rows, names), queries.exact_speed
+                engine, fastest = ENGINES[kind](rows.shape[1]), queries.exact_speed
+                engine.add(rows, names)
     if engine is None:
         top = max(trials, key=lambda trial: trial.recall)
         raise RecallUnreachableError(
@@ -92,12 +93,6 @@ def build(vectors: Vectors, *, ids: Ids | None = None, engine: str = "auto", rec
         return tune(rows, ids=ids, recall=recall, candidates=None if kind == "auto" else (kind,))[0]
     made = engine_class(kind)(rows.shape[1])
     made.add(rows, np.arange(len(rows)) if ids is None else ids)
-    return made
-
-
-def _exact(kind: str, rows: Vectors, ids: Ids) -> LocalEngine:
-    made = ENGINES[kind](rows.shape[1])
-    made.add(rows, ids)
     return made
 
 
@@ -184,9 +179,9 @@ def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[C
 def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
     """Set the engine to the fastest settings that reach the recall of the 10 nearest; the recall they have."""
     first = engine.settings
-    tried: list[tuple[bool, float, float, Settings]] = []  # reached; speed, or else recall; recall; settings
+    tried: list[tuple[bool, float, float, CodedSettings]] = []  # reached; speed, or else recall; recall; settings
 
-    def measure(settings: Settings) -> float:
+    def measure(settings: CodedSettings) -> float:
         engine.settings = settings
         found, speed = queries.measure(engine, DEPTHS[0])
         if found >= recall:
@@ -217,8 +212,8 @@ def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
 def tune_at_100(engine: CodedEngine, queries: Measured, recall: float) -> None:
     """Set effort and k_factor for the 100 nearest, from which a search reckons those for any other depth."""
     first = engine.settings
-    effort_at_10, k_factor_at_10 = first.effort[0], first.rerank_factor[0]
-    tried: list[tuple[bool, float, Settings]] = []  # reached; speed, or else recall; settings
+    effort_at_10, k_factor_at_10 = first.effort[0], first.k_factor[0]
+    tried: list[tuple[bool, float, CodedSettings]] = []  # reached; speed, or else recall; settings
     for k_factor in [one for one in K_FACTORS if one >= k_factor_at_10]:
         last = -1.0
         for effort in [one for one in first.GRID if one >= effort_at_10]:

@@ -41,7 +41,7 @@ WRITING = [
     "create",
     "_remove_leftovers",
     "writing",
-    "_sign",
+    "sign",
     "_tidy",
     "atomic_write",
     "write_durably",
