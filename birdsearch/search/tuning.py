@@ -139,10 +139,10 @@ class HeldOutQueries:
         """Recall of the k nearest, and queries per second."""
         k = min(k, len(self.others))
         began = time.perf_counter()
-        found = engine.search(self.queries, k).ids
+        neighbours = engine.search(self.queries, k).ids
         speed = len(self.own) / (time.perf_counter() - began)
         hits = 0
-        for query, ids, worst in zip(self.queries, found, self.best.scores[:, k - 1], strict=True):
+        for query, ids, worst in zip(self.queries, neighbours, self.best.scores[:, k - 1], strict=True):
             # By true score, not by id: of two equal photos either is right.
             hits += int(np.sum(self.rows[ids[ids >= 0]] @ query >= worst - SCORE_EPSILON))
         return min(1.0, hits / (k * len(self.own))), speed
@@ -169,11 +169,11 @@ def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[C
     seconds = time.perf_counter() - began
     # A little more than asked for: other queries than these thousand may fare worse.
     goal = recall + 0.15 * (1 - recall)
-    found = tune_at_10(engine, queries, goal)
+    reached = tune_at_10(engine, queries, goal)
     tune_at_100(engine, queries, goal)
     speed = max(queries.measure(engine, DEPTHS[0])[1] for _ in range(3))
     settings = json.dumps(engine.settings.as_json())
-    return engine, Trial(kind, settings, found, speed, seconds, engine.bytes, len(rows))
+    return engine, Trial(kind, settings, reached, speed, seconds, engine.bytes, len(rows))
 
 
 def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
@@ -183,11 +183,11 @@ def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
 
     def measure(settings: CodedSettings) -> float:
         engine.settings = settings
-        found, speed = queries.measure(engine, DEPTHS[0])
-        if found >= recall:
+        measured, speed = queries.measure(engine, DEPTHS[0])
+        if measured >= recall:
             speed = max(speed, queries.measure(engine, DEPTHS[0])[1])  # other work on the machine only ever slows it
-        tried.append((found >= recall, speed if found >= recall else found, found, settings))
-        return found
+        tried.append((measured >= recall, speed if measured >= recall else measured, measured, settings))
+        return measured
 
     for k_factor in K_FACTORS:
         last = -1.0
@@ -195,11 +195,11 @@ def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
             settings = first.at((effort, effort), (k_factor, k_factor))
             if not settings.useful:
                 continue
-            found = measure(settings)
+            measured = measure(settings)
             # Ever more effort for nothing: the shortlist is what loses them.
-            if found >= recall or (found > 0.5 and found < last + 1e-3):
+            if measured >= recall or (measured > 0.5 and measured < last + 1e-3):
                 break
-            last = found
+            last = measured
     best = max(tried, key=lambda one: one[:2])
     if best[0]:
         for settings in best[3].cheaper():
@@ -218,12 +218,12 @@ def tune_at_100(engine: CodedEngine, queries: Measured, recall: float) -> None:
         last = -1.0
         for effort in [one for one in first.GRID if one >= effort_at_10]:
             engine.settings = first.at((effort_at_10, effort), (k_factor_at_10, k_factor))
-            found, speed = queries.measure(engine, DEPTHS[1])
-            tried.append((found >= recall, speed if found >= recall else found, engine.settings))
+            measured, speed = queries.measure(engine, DEPTHS[1])
+            tried.append((measured >= recall, speed if measured >= recall else measured, engine.settings))
             # As in `tune_at_10`: the shortlist is what loses them.
-            if found >= recall or found < last + 1e-3:
+            if measured >= recall or measured < last + 1e-3:
                 break
-            last = found
+            last = measured
     engine.settings = max(tried, key=lambda one: one[:2])[2]
 
 

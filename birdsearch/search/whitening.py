@@ -99,8 +99,8 @@ def _nearest(vectors: Vectors, queries: LabelCodes) -> LabelCodes:
     best, nearest = np.full(len(queries), -np.inf, dtype=np.float32), np.zeros(len(queries), dtype=np.int64)
     for first in range(0, len(vectors), _CHUNK):
         scores = vectors[queries] @ vectors[first : first + _CHUNK].T
-        here = np.flatnonzero((queries >= first) & (queries < first + _CHUNK))
-        scores[here, queries[here] - first] = -np.inf
+        own = np.flatnonzero((queries >= first) & (queries < first + _CHUNK))
+        scores[own, queries[own] - first] = -np.inf
         top = scores.argmax(axis=1)
         values = scores[np.arange(len(queries)), top]
         nearest, best = np.where(values > best, top + first, nearest), np.maximum(values, best)
