@@ -8,8 +8,8 @@ import typer
 
 from birdsearch.errors import PhotoMissingError
 
-from . import show
-from .indexing import open_or_create
+from . import output
+from .index import open_or_create
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -30,17 +30,17 @@ def demo(
 
     if photos is None:
         folder = out / "photos"
-        show.say(f"Drawing sample photos in {folder}")
+        output.say(f"Drawing sample photos in {folder}")
         samples.draw(folder)
     else:
         folder = photos
         if not folder.is_dir():
             raise PhotoMissingError(f"no folder {folder}. Name the folder that holds your photos.")
-    show.say(f"Indexing {folder}")
+    output.say(f"Indexing {folder}")
     with open_or_create(out / "index", None) as index:
         with progress() as tell:
             summary = index.add(folder, labels="folder" if photos is None else None, progress=tell)
-        show.print_summary(summary)
+        output.print_summary(summary)
         asked = _spread(index.photos(Filter(under=str(folder.absolute()))))
         if not asked:
             raise PhotoMissingError(f"no photos in {folder}. Name a folder that holds some.")
@@ -48,16 +48,16 @@ def demo(
         here = Filter(under=str(folder.absolute()))
         results = [(photo.path, index.search(photo, k=ANSWERS, where=here)) for photo in asked]
         first, matches = results[0]
-        show.say("")
-        show.say(f"Which photos look like {first}?")
-        show.print_matches(matches)
-        show.say("")
-        show.say("What does it show?")
-        show.print_predictions(index.classify(first))
+        output.say("")
+        output.say(f"Which photos look like {first}?")
+        output.print_matches(matches)
+        output.say("")
+        output.say("What does it show?")
+        output.print_predictions(index.classify(first))
     page = (out / "index.html").absolute()
-    show.write_file(page, pages.search_page(results, "Photos that look alike"))
-    show.say("")
-    show.say("A page with pictures, to open in a browser:")
+    output.write_file(page, pages.search_page(results, "Photos that look alike"))
+    output.say("")
+    output.say("A page with pictures, to open in a browser:")
     typer.echo(str(page))
 
 

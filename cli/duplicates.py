@@ -10,7 +10,7 @@ import typer
 
 from birdsearch.records import APPLIED_BY_DEFAULT, RELATIONS
 
-from . import groups, options, show
+from . import duplicates_output, options, output
 from .options import OUTPUT, Csv, Html, IndexName, Json
 from .progress import progress
 
@@ -144,9 +144,9 @@ def dedupe(
 
             write_plan(opened.plan(report, protect=_absolute(protect)), plan)
         photos = _photos(opened, report) if csv or html is not None or not json else {}
-    groups.print_report(report, photos, against, json=json, csv=csv, html=html)
+    duplicates_output.print_report(report, photos, against, json=json, csv=csv, html=html)
     if plan is not None:
-        show.note(f"plan written to {plan}")
+        output.note(f"plan written to {plan}")
     if not (json or csv):
         _next(context, report, photos, plan)
 
@@ -249,13 +249,13 @@ def _next(context: typer.Context, report: "DuplicateReport", photos: "Mapping[in
         return
     going = {member.relation for group in members(report, photos) for member in group if member.do == "remove"}
     if plan is None and going:
-        show.note(f"Next: {_again(context, ('plan', 'html'))} --plan plan.csv")
+        output.note(f"Next: {_again(context, ('plan', 'html'))} --plan plan.csv")
     elif plan is not None and going:
         named = [name for name in RELATIONS if name in going and name not in APPLIED_BY_DEFAULT]
         which = f" --relation {','.join(named)}" if named else ""
         also = f" (leave --relation out to touch only {' and '.join(APPLIED_BY_DEFAULT)})" if named else ""
         command = _again(context, tuple(_REPORTING)) + f" --apply {shlex.quote(str(plan))} --action trash{which}"
-        show.note(f"Next: read {plan}, change what you like, then: {command}{also}")
+        output.note(f"Next: read {plan}, change what you like, then: {command}{also}")
 
 
 _REPORTING = (
@@ -287,9 +287,9 @@ def _apply(
     steps = read_plan(plan)
     with options.open_index(index) as opened, progress() as tell:
         report = opened.apply(steps, action=action, relations=relations, protect=protect, progress=tell)
-    groups.print_done(report, "put away" if action != "hardlink" else "linked", json)
+    duplicates_output.print_done(report, "put away" if action != "hardlink" else "linked", json)
     if report.done:
-        show.note(f"To take it back: birdsearch undo {report.run}{options.index_option(index)}")
+        output.note(f"To take it back: birdsearch undo {report.run}{options.index_option(index)}")
 
 
 def _not_same(index: str | None, ids: tuple[int, int]) -> None:
@@ -299,7 +299,7 @@ def _not_same(index: str | None, ids: tuple[int, int]) -> None:
     with options.open_index(index) as opened:
         paths = [opened.photo(number).path for number in ids]
         opened.not_duplicates(first, second)
-    show.say(f"remembered: {first} ({paths[0]}) and {second} ({paths[1]}) are not the same")
+    output.say(f"remembered: {first} ({paths[0]}) and {second} ({paths[1]}) are not the same")
 
 
 def undo(
@@ -313,8 +313,8 @@ def undo(
         raise typer.BadParameter("cannot be combined with the name of a run", param_hint="'--list'")
     with options.open_index(index) as opened:
         if list_:
-            groups.print_runs(opened.runs(), json)
+            duplicates_output.print_runs(opened.runs(), json)
             return
         with progress() as tell:
             report = opened.undo(run, progress=tell)
-    groups.print_done(report, f"run {report.run}: put back", json)
+    duplicates_output.print_done(report, f"run {report.run}: put back", json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options, show
+from . import options, output
 from .options import Csv, IndexName, Json
 
 if TYPE_CHECKING:
@@ -40,47 +40,47 @@ def names(
     options.only_one(json, csv)
     with options.open_index(index) as opened:
         if from_ is not None:
-            show.note(f"names with a meaning of their own: {opened.set_names(from_):,}")
+            output.note(f"names with a meaning of their own: {opened.set_names(from_):,}")
         found = opened.names()
     listed = [name for name in found if name.method != "exact" or not guessed]
     if json:
-        show.print_json(listed)
+        output.print_json(listed)
     elif csv:
         columns = ("name", "photos", "rank", "species", "english", "method", "candidates")
-        show.print_csv(columns, (
+        output.print_csv(columns, (
             (n.label, n.photos, n.rank, n.scientific, n.english, n.method, "; ".join(n.candidates)) for n in listed
         ))  # fmt: skip
     else:
         _print(found, listed)
     if not found:
-        show.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
+        output.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
     elif from_ is None and not json:
         what = "Correct the column species" if csv else "To correct names, correct the column species of --csv"
-        show.note(f"{what} (empty: no bird), then: birdsearch names --from FILE{options.index_option(index)}")
+        output.note(f"{what} (empty: no bird), then: birdsearch names --from FILE{options.index_option(index)}")
 
 
 def _print(found: "Sequence[Name]", listed: "Sequence[Name]") -> None:
     if not found:
-        show.say("no photo has a label")
+        output.say("no photo has a label")
         return
     if listed:
         rows = [
             (name.label, f"{name.photos:,}", name.rank or "", name.scientific or "", name.english or "", name.method)
             for name in listed[:LISTED]
         ]
-        show.print_table(("name", "photos", "rank", "species", "english", "method"), rows, numbers=("photos",))
-        show.say("")
+        output.print_table(("name", "photos", "rank", "species", "english", "method"), rows, numbers=("photos",))
+        output.say("")
     if len(listed) > LISTED:
-        show.note(f"Only the first {LISTED} of {len(listed):,} names are shown, the least sure: --csv lists all.")
+        output.note(f"Only the first {LISTED} of {len(listed):,} names are shown, the least sure: --csv lists all.")
     ways = ", ".join(f"{count:,} {how}" for how, count in Counter(name.method for name in found).most_common())
-    show.say(f"{len(found):,} {'name' if len(found) == 1 else 'names'}: {ways}")
+    output.say(f"{len(found):,} {'name' if len(found) == 1 else 'names'}: {ways}")
 
 
 def note_unlisted(unlisted: Sequence[str], index: str | None) -> None:
     """One line about labels that AviList does not have, where there are any."""
     if unlisted:
         some = ", ".join(unlisted[:TOLD]) + (", …" if len(unlisted) > TOLD else "")
-        show.note(
+        output.note(
             f"names that AviList does not have: {len(unlisted):,} ({some}). "
             f"birdsearch names --guessed{options.index_option(index)} shows what they are taken for"
         )

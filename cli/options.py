@@ -43,6 +43,9 @@ BackboneName = Annotated[
     typer.Option(metavar="NAME|FILE", help="A backbone (birdsearch backbones) or a birder checkpoint file."),
 ]
 
+Images = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Photos to ask about.")]
+TopK = Annotated[int, typer.Option("-k", metavar="K", min=1, help="How many answers.")]
+
 
 def index_path(name: str | None) -> Path:
     """The folder of an index: a name lies under indexes/, a value with a separator in it is a path."""

@@ -143,6 +143,14 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     write_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
+def print_heading(image: str, position: int, count: int) -> None:
+    """Which image the next table is about, where there are several."""
+    if position:
+        say("")
+    if count > 1:
+        say(image)
+
+
 # What the records look like in words
 
 

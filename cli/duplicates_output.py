@@ -6,7 +6,7 @@ from typing import Any
 
 from birdsearch.records import RELATIONS, DuplicateReport, Member, Photo, as_json, counted
 
-from . import show
+from . import output
 
 LISTED = 50  # groups that are enough to look at in a table
 SKIPPED_LISTED = 20
@@ -30,15 +30,15 @@ def print_report(
         from birdsearch.export.html import duplicates
 
         title = "New photos and the index" if against is not None else "Duplicates"
-        show.write_page(html, duplicates.duplicates_page(report, photos, title))
+        output.write_page(html, duplicates.duplicates_page(report, photos, title))
     if json:
-        show.print_json(report)
+        output.print_json(report)
         return
     from birdsearch.export.html.duplicates import members
 
     groups = members(report, photos)
     if csv:
-        show.print_csv(COLUMNS, (_row(member) for group in groups for member in group))
+        output.print_csv(COLUMNS, (_row(member) for group in groups for member in group))
     elif against is not None:
         _print_against(report, groups, against)
     else:
@@ -67,10 +67,10 @@ def _print_groups(groups: Sequence[Sequence[Member]]) -> None:
     rows = (
         [str(m.group), str(m.photo.id), m.do, m.relation, m.photo.path, m.reason] for g in groups[:LISTED] for m in g
     )
-    show.print_table(columns, rows, numbers=("group", "id"))
-    show.say("")
+    output.print_table(columns, rows, numbers=("group", "id"))
+    output.say("")
     if len(groups) > LISTED:
-        show.note(f"Only the first {LISTED} groups are shown: --csv lists all, --html shows them side by side.")
+        output.note(f"Only the first {LISTED} groups are shown: --csv lists all, --html shows them side by side.")
 
 
 def _print_against(report: DuplicateReport, groups: Sequence[Sequence[Member]], folder: Path) -> None:
@@ -78,17 +78,17 @@ def _print_against(report: DuplicateReport, groups: Sequence[Sequence[Member]], 
     found = [(group[0].photo, member) for group in groups for member in group[1:]]
     if found:
         columns = ("relation", "score", "path", "id", "in the index as")
-        show.print_table(columns, (_known(kept, member) for kept, member in found), numbers=("score", "id"))
-        show.say("")
+        output.print_table(columns, (_known(kept, member) for kept, member in found), numbers=("score", "id"))
+        output.say("")
     kinds = ", ".join(f"{count:,} {name}" for name, count in _counted(member.relation for _, member in found))
     if report.against:
         new = counted(len(report.against), "new photo")
-        show.say(f"{len(found):,} of {new} in the index already{kinds and ': '}{kinds}")
-        show.say(f"{len(report.against) - len(found):,} not in the index")
+        output.say(f"{len(found):,} of {new} in the index already{kinds and ': '}{kinds}")
+        output.say(f"{len(report.against) - len(found):,} not in the index")
     else:
-        show.say(f"no photos in {folder}")
+        output.say(f"no photos in {folder}")
     if failed := report.counts.get("failed", 0):
-        show.note(f"{counted(failed, 'file')} could not be read")
+        output.note(f"{counted(failed, 'file')} could not be read")
 
 
 def _known(kept: Photo, member: Member) -> list[str]:
@@ -99,7 +99,7 @@ def _known(kept: Photo, member: Member) -> list[str]:
 def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) -> None:
     """How many groups of each relation, and what could go."""
     if not groups:
-        show.say(f"no duplicates among {counted(report.counts.get('photos', 0), 'photo')}")
+        output.say(f"no duplicates among {counted(report.counts.get('photos', 0), 'photo')}")
         return
     for relation, count in _counted(group[0].relation for group in groups):
         of_relation = [member for group in groups if group[0].relation == relation for member in group]
@@ -107,9 +107,9 @@ def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) 
         could = f"{counted(len(going), 'photo')} ({size(sum(going))}) could go"
         if not RELATIONS[relation].same_picture:
             could = f"{counted(len(of_relation), 'photo')} to choose from"
-        show.say(f"{relation:<9}  {counted(count, 'group'):<12}  {could}; {RELATIONS[relation].meaning}")
+        output.say(f"{relation:<9}  {counted(count, 'group'):<12}  {could}; {RELATIONS[relation].meaning}")
     among = f" among {counted(report.counts['photos'], 'photo')}" if "photos" in report.counts else ""
-    show.say(f"{'all':<9}  {counted(len(groups), 'group')}{among}, in {report.seconds:.1f} s; nothing was moved")
+    output.say(f"{'all':<9}  {counted(len(groups), 'group')}{among}, in {report.seconds:.1f} s; nothing was moved")
 
 
 def _counted(relations: Iterable[str]) -> list[tuple[str, int]]:
@@ -126,24 +126,24 @@ def size(count: int) -> str:
 def print_done(report: Any, word: str, json: bool) -> None:
     """What was done, and what was not and why."""
     if json:
-        show.print_json(report)
+        output.print_json(report)
         return
-    show.say(f"{word} {counted(report.done, 'photo')} ({size(report.bytes)}) in {report.seconds:.1f} s")
+    output.say(f"{word} {counted(report.done, 'photo')} ({size(report.bytes)}) in {report.seconds:.1f} s")
     if report.skipped:
-        show.say(f"skipped {counted(len(report.skipped), 'photo')}")
+        output.say(f"skipped {counted(len(report.skipped), 'photo')}")
     for path, reason in report.skipped[:SKIPPED_LISTED]:
-        show.note(f"skipped: {show.printable(path)}: {reason}")
+        output.note(f"skipped: {output.printable(path)}: {reason}")
     if len(report.skipped) > SKIPPED_LISTED:
-        show.note(f"and {len(report.skipped) - SKIPPED_LISTED:,} more: --json lists them all")
+        output.note(f"and {len(report.skipped) - SKIPPED_LISTED:,} more: --json lists them all")
 
 
 def print_runs(runs: Sequence[Any], json: bool) -> None:
     """The table of what was done and can be taken back."""
     records = as_json(list(runs))
     if json:
-        show.print_json(records)
+        output.print_json(records)
     elif not records:
-        show.say("no runs: nothing to take back")
+        output.say("no runs: nothing to take back")
     else:
         rows = [["" if value is None else str(value) for value in record.values()] for record in records]
-        show.print_table(list(records[0]), rows)
+        output.print_table(list(records[0]), rows)

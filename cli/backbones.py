@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import show
+from . import output
 from .options import Json
 from .progress import progress
 
@@ -28,12 +28,12 @@ def list_(all_: All = False, json: Json = False) -> None:
     main = (library.DEFAULT, *library.BIRD_BACKBONES)
     listed = known if all_ else [info for info in known if info.name in main]
     if json:
-        show.print_json(listed)
+        output.print_json(listed)
         return
     columns = ("backbone", "dim", "input", "classes", "params", "MB", "here")
-    show.print_table(columns, map(_row, listed), numbers=columns[1:6])
+    output.print_table(columns, map(_row, listed), numbers=columns[1:6])
     if not all_ and len(listed) < len(known):
-        show.note(f"{len(known) - len(listed)} more with --all")
+        output.note(f"{len(known) - len(listed)} more with --all")
 
 
 def _row(info: "BackboneInfo") -> list[str]:
@@ -50,4 +50,4 @@ def pull(name: Annotated[str, typer.Argument(metavar="NAME", help="The backbone 
 
     with progress() as tell:
         path = library.pull(name, progress=tell)
-    show.say(str(path))
+    output.say(str(path))

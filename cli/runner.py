@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from birdsearch.errors import BirdsearchError
 
-from . import show
+from . import output
 
 WRITING = ("index", "import", "remove", "label", "optimize", "repair", "demo")  # commands that commit as they go
 
@@ -61,7 +61,7 @@ class Guarded(TyperGroup):
 
             traceback.print_exc()
         # In one line: a line break in it belongs to a file's name.
-        typer.echo(show.printable(message), err=True)
+        typer.echo(output.printable(message), err=True)
         raise typer.Exit(code) from None
 
 
@@ -74,7 +74,7 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        show.note(f"note: {record.getMessage()}")
+        output.note(f"note: {record.getMessage()}")
 
 
 @contextmanager
