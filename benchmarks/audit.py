@@ -88,33 +88,34 @@ def judged(vectors: npt.NDArray[np.float32], truth: Names, seed: int) -> dict[st
     """Average precision of every ranking."""
     from sklearn.metrics import average_precision_score
 
+    from birdsearch.records import Photo
     from birdsearch.species import classifier
     from birdsearch.species.audit import audit
 
     labels, wrong = swapped(truth, seed)
     names: list[str | None] = [str(label) for label in labels]
-    found = audit(vectors, names, np.arange(len(names)))
+    found = audit(vectors, names, np.arange(len(names)), lambda ids: {i: Photo(i, "") for i in ids})
     score = np.zeros(len(names))  # what is not in the list comes last
-    for doubt in found.doubts:
-        score[doubt.id] = doubt.doubt
+    for suspect in found.suspects:
+        score[suspect.photo.id or 0] = suspect.doubt
     scores = {"birdsearch": score}
-    asked = classifier.cross_fitted(vectors, names, k=len(names))
+    asked = classifier.cross_validate(vectors, names, k=len(names))
     if asked is None:
         raise ValueError("no labels")
     ours = np.full((len(names), len(asked.species)), 1e-12)
     np.put_along_axis(ours, asked.top, np.maximum(asked.probabilities, 1e-12), 1)
     ours /= ours.sum(axis=1, keepdims=True)
     scores["birdsearch's probability of the label (as get_label_quality_scores ranks)"] = -ours[
-        np.arange(len(ours)), asked.own
+        np.arange(len(ours)), asked.codes
     ]
     for rank in ("self_confidence", "normalized_margin"):
         name = f"cleanlab find_label_issues, birdsearch's probabilities, by {rank}"
-        scores[name] = cleanlab_ranks(asked.own, ours, rank)
+        scores[name] = cleanlab_ranks(asked.codes, ours, rank)
     for strength in STRENGTHS:
-        theirs = regression(vectors, asked.own, strength, seed)
+        theirs = regression(vectors, asked.codes, strength, seed)
         for rank in ("self_confidence", "normalized_margin"):
             name = f"cleanlab find_label_issues, logistic regression, by {rank}"
-            order = cleanlab_ranks(asked.own, theirs, rank)
+            order = cleanlab_ranks(asked.codes, theirs, rank)
             better = name not in scores or average_precision_score(wrong, order) > average_precision_score(
                 wrong, scores[name]
             )
@@ -122,8 +123,8 @@ def judged(vectors: npt.NDArray[np.float32], truth: Names, seed: int) -> dict[st
     figures = {name: float(average_precision_score(wrong, values)) for name, values in scores.items()}
     plain = [float(average_precision_score(wrong, disagreement(vectors, labels, k))) for k in NEIGHBOURS]
     figures["neighbour disagreement, k told"] = max(plain)
-    listed = np.isin(np.flatnonzero(wrong), [doubt.id for doubt in found.doubts])
-    proposals = {doubt.id: doubt.proposed for doubt in found.doubts}
+    listed = np.isin(np.flatnonzero(wrong), [suspect.photo.id or 0 for suspect in found.suspects])
+    proposals = {suspect.photo.id: suspect.proposed for suspect in found.suspects}
     figures["(birdsearch: share of the wrong labels listed)"] = float(listed.mean())
     right = [proposals.get(int(row)) == truth[row] for row in np.flatnonzero(wrong)]
     figures["(birdsearch: share of them with the true species proposed)"] = float(np.mean(right))

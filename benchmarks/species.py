@@ -51,13 +51,13 @@ def strangers(vectors: Vectors, labels: Names, seed: int) -> npt.NDArray[np.floa
     areas = []
     for number in range(ROUNDS):
         known, outside = ~gone & (part != number), ~gone & (part == number)
-        voter = classifier.fit(vectors[known], [str(label) for label in labels[known]])
-        if voter is None:
+        fitted = classifier.GalleryClassifier.fit(vectors[known], [str(label) for label in labels[known]])
+        if fitted is None:
             raise ValueError("no species is left")
-        votes = voter.predict(np.concatenate([vectors[outside], vectors[gone]]))
-        truth = np.arange(len(votes.novelty)) >= np.count_nonzero(outside)
-        doubt = 1 - votes.probabilities.max(axis=1)
-        areas.append([roc_auc_score(truth, votes.novelty), roc_auc_score(truth, doubt)])
+        output = fitted.predict(np.concatenate([vectors[outside], vectors[gone]]))
+        truth = np.arange(len(output.novelty)) >= np.count_nonzero(outside)
+        doubt = 1 - output.probabilities.max(axis=1)
+        areas.append([roc_auc_score(truth, output.novelty), roc_auc_score(truth, doubt)])
     return np.array(areas)
 
 
@@ -73,7 +73,7 @@ def scaled(photos: int, dim: int, species: int) -> None:
         rows[start : start + 4096] /= np.linalg.norm(rows[start : start + 4096], axis=1, keepdims=True)
     labels: list[str | None] = [f"species {number:05d}" for number in own]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for name, job in (("fit", classifier.fit), ("cross_fitted", classifier.cross_fitted)):
+    for name, job in (("fit", classifier.GalleryClassifier.fit), ("cross_validate", classifier.cross_validate)):
         started, cpu = time.perf_counter(), time.process_time()
         job(rows, labels)
         more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024

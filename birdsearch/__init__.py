@@ -16,7 +16,6 @@ from birdsearch.records import (
     Failure,
     Filter,
     Match,
-    Name,
     OptimizeReport,
     Pair,
     Photo,
@@ -28,6 +27,7 @@ from birdsearch.records import (
     SplitReport,
     Step,
     Suspect,
+    TaxonMatch,
     VerifyReport,
 )
 
@@ -51,7 +51,6 @@ __all__ = [
     "Filter",
     "Index",
     "Match",
-    "Name",
     "OptimizeReport",
     "Pair",
     "Photo",
@@ -63,6 +62,7 @@ __all__ = [
     "SplitReport",
     "Step",
     "Suspect",
+    "TaxonMatch",
     "VerifyReport",
     "create",
     "load_backbone",

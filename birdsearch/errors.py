@@ -17,6 +17,7 @@ BirdsearchError                 message = what + where + what next
 │  ├─ BackboneUnavailableError  weights or runtime that cannot be had
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
+├─ InstallationError            a package that birdsearch needs is incomplete
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
 ├─ OutputFileError              a file or folder that cannot be written: which, why
 └─ PlanError                    a plan that cannot be carried out, or a run that cannot be taken back
@@ -94,6 +95,10 @@ class BackboneMismatchError(BackboneError):
 
 class RecallUnreachableError(BirdsearchError):
     """No engine that was allowed finds the share of true neighbours that was asked for."""
+
+
+class InstallationError(BirdsearchError):
+    """A package that birdsearch needs is not whole."""
 
 
 class InputFileError(BirdsearchError):

@@ -1,12 +1,18 @@
-"""Files: those under the named folders, the bytes of those that are photos, and how one is put in place whole."""
+"""Files of any kind: written whole or not at all, their sha256, paths under folders, and CSVs that people edit."""
 
+import csv
 import errno
 import hashlib
+import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import BinaryIO
+
+from birdsearch.errors import InputFileError
+from birdsearch.records import shown
 
 UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
 
@@ -35,6 +41,41 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file's bytes, 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_csv(
+    path: str | os.PathLike[str], required: Sequence[str], any_of: Sequence[str] = (), *, may_be_empty: bool = False
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV that people edit: line number, and values by column name in small letters; blank rows left out.
+
+    Commas, semicolons or tabs separate, as the first line has it. All columns of `required` must be there, and one of
+    `any_of`. Raises InputFileError, with the line, for what cannot be used, such as a file without a line, unless it
+    `may_be_empty`.
+
+    >>> for line, values in read_csv("labels.csv", ["species"], any_of=["id", "path"]): ...
+    """
+    name, header = shown(os.fspath(path)), ",".join([*any_of[-1:], *required])
+    try:
+        text = Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputFileError(f"cannot read {name}: {error.strerror}. Give a CSV: {header}") from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(f"{name} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8.") from error
+    if may_be_empty and not text.strip():
+        return
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=text.partition("\n")[0].count))
+    columns = reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
+    missing = [] if not any_of or set(any_of) & set(columns) else [any_of[-1]]
+    if missing := [*missing, *(column for column in required if column not in columns)]:
+        words = " and no column ".join(missing)
+        raise InputFileError(f"{name}, line 1: no column {words}. The first line must name the columns: {header}")
+    try:
+        for row in reader:
+            values = {column: value or "" for column, value in row.items() if isinstance(column, str)}
+            if any(value.strip() for value in values.values()):
+                yield reader.line_num, values
+    except csv.Error as error:
+        raise InputFileError(f"{name}, line {reader.line_num}: {error}.") from error
 
 
 # Paths --------------------------------------------------------------------------------------------------------------
@@ -83,10 +124,8 @@ def durable(path: Path) -> Iterator[BinaryIO]:
 def durable_folder(path: Path) -> Iterator[Path]:
     """A folder to fill that is in place, whole, when the block ends, where nothing or an empty folder was before.
 
-    On any error nothing is left. Its files must be synced by who writes them.
+    On any error nothing is left. The caller syncs the files.
     """
-    from tempfile import TemporaryDirectory  # most commands need it not
-
     path = path.resolve()  # nothing can take the place of a link to an empty folder
     with TemporaryDirectory(prefix=".", suffix=UNFINISHED, dir=path.parent) as place:
         folder = Path(place, path.name)

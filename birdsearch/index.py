@@ -2,17 +2,13 @@
 
 import logging
 import os
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
-from birdsearch.errors import BackboneUnavailableError
-from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
@@ -28,7 +24,6 @@ from birdsearch.records import (
     Failure,
     Filter,
     Match,
-    Name,
     OptimizeReport,
     Photo,
     Plan,
@@ -37,6 +32,7 @@ from birdsearch.records import (
     RunSummary,
     SpeciesReport,
     SplitReport,
+    TaxonMatch,
     Vectors,
     VerifyReport,
     shown,
@@ -48,7 +44,7 @@ from birdsearch.storage.vectors import RECALL
 # The other packages are imported by the methods that need them: a cold query pays for search alone.
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
-    from birdsearch.species.gallery import Gathered
+    from birdsearch.species.gallery import GalleryCache
 
 logger = logging.getLogger("birdsearch")
 
@@ -109,7 +105,6 @@ class Index:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._gallery = _GalleryCache(store)
 
     def __enter__(self) -> Self:
         return self
@@ -127,8 +122,14 @@ class Index:
 
     def close(self) -> None:
         """Give back the files; the index on disk stays as it is."""
-        self._gallery.clear()
+        self.__dict__.pop("_gallery", None)
         self._store.close()
+
+    @cached_property
+    def _gallery(self) -> "GalleryCache":
+        from birdsearch.species.gallery import GalleryCache
+
+        return GalleryCache(self._store)
 
     @property
     def path(self) -> Path:
@@ -259,7 +260,10 @@ class Index:
 
         >>> index.classify_many(["a.jpg", "b.jpg"], k=3, source="neighbours")  # doctest: +SKIP
         """
-        return _classify(self, images, k, source, checklist, roll_up, burst, calibrate)
+        from birdsearch.species.prediction import ClassifyOptions, classify
+
+        options = ClassifyOptions(k, source, checklist, roll_up, burst, calibrate)
+        return classify(self._store, self._gallery, images, options)
 
     def probabilities(self, ids: Sequence[int]) -> Vectors:
         """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
@@ -285,17 +289,17 @@ class Index:
 
         return labelling.correct_from(self._store, Path(path), author)
 
-    def names(self, where: Filter | None = None) -> list[Name]:
+    def names(self, where: Filter | None = None) -> list[TaxonMatch]:
         """What each label of these photos means in AviList, the least sure first; `set_names` corrects it."""
         from birdsearch.species import names
 
-        return names.names(self._store.catalog, where)
+        return names.taxa(self._store.catalog, where)
 
     def unlisted_names(self) -> list[str]:
         """The labels that AviList does not have and no correction explains: those that `names` had to guess."""
         from birdsearch.species import names
 
-        return names.unlisted(self._store.catalog)
+        return names.not_in_avilist(self._store.catalog)
 
     def set_names(self, path: str | os.PathLike[str]) -> int:
         """Replace all corrections of names by a CSV with the columns name and species; returns how many it holds.
@@ -343,7 +347,7 @@ class Index:
         """Labels that may be wrong, worst first, each with reasons, a proposal and the photos that support it."""
         from birdsearch.species import audit
 
-        return audit.of(self._gallery(where), self._store.catalog, checklist, progress)
+        return audit.of(self._gallery(where), self._store, checklist, progress)
 
     def split(
         self,
@@ -369,8 +373,7 @@ class Index:
         from birdsearch.species import evaluation
 
         with self._store.catalog.snapshot():
-            store = self._store
-            return evaluation.of(self._gallery(where), store.catalog, store.vectors, store.stored_classes, seed)
+            return evaluation.of(self._gallery(where), self._store, seed)
 
     def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
         """Coordinates (n, 2) of these photos on a map of those that satisfy the filter.
@@ -380,7 +383,7 @@ class Index:
         """
         from birdsearch.species import clusters
 
-        return clusters.coordinates_of(self._gallery(where), self._store.catalog, ids)
+        return clusters.coordinates_of(self._gallery(where), self._store, ids)
 
     # Duplicates
 
@@ -565,85 +568,3 @@ class Index:
         from birdsearch.storage import maintenance
 
         return maintenance.repair(self._store, lambda paths: self.add(paths, progress=progress))
-
-
-class _GalleryCache:
-    """The photos of the last filter with their vectors, behind a lock."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._last: tuple[tuple[int, Filter | None], Gathered] | None = None
-        self._lock = threading.Lock()
-
-    def __call__(self, where: Filter | None) -> "Gathered":
-        from birdsearch.species import gallery
-
-        # One thread at a time: the others wait for the photos that are being loaded.
-        with self._lock:
-            key = self._store.catalog.generation, where
-            if self._last is None or self._last[0] != key:
-                self._last = None  # two of them might not fit into memory
-                self._last = key, gallery.gather(self._store.catalog, self._store.vectors, where)
-            return self._last[1]
-
-    def clear(self) -> None:
-        """Give the memory back."""
-        self._last = None
-
-
-def _classify(
-    index: Index,
-    images: Sequence[ImageLike],
-    k: int,
-    source: str,
-    checklist: Iterable[str | Path] | None,
-    roll_up: float | None,
-    burst: bool,
-    calibrate: bool,
-) -> list[list[Prediction]]:
-    from birdsearch.species import classifier, prediction
-
-    store = index._store
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-    if source not in ("backbone", "neighbours"):
-        raise ValueError(f"source must be backbone or neighbours, got {source!r}")
-    own = query.own_ids(store, images)
-    if source == "neighbours":
-        if checklist is not None or roll_up is not None:
-            raise ValueError("checklist and roll_up weigh the backbone's classes: leave them out with neighbours")
-        if calibrate:
-            raise ValueError("neighbours are calibrated already: leave calibrate out with them")
-        return prediction.by_neighbours(index._gallery(None), query.embed(store, images, own), own, k, burst=burst)
-    probabilities = _probabilities(index, images, own)
-    if burst and len(images) > 1:
-        probabilities = classifier.together(probabilities, np.zeros(len(images), dtype=np.int64))
-    warmth = _temperature(index) if calibrate else None
-    return prediction.by_classes(
-        store.classes, probabilities, k, checklist=checklist, roll_up=roll_up, temperature=warmth
-    )
-
-
-def _temperature(index: Index) -> float | None:
-    from birdsearch.species import calibration
-
-    return calibration.temperature(index._store.catalog, index._store.vectors, index._store.classes)
-
-
-def _probabilities(index: Index, images: Sequence[ImageLike], own: list[int | None]) -> Vectors:
-    """All class probabilities (n, classes)."""
-    store = index._store
-    linear = store.classes.classifier is not None
-    held = [photo_id for photo_id in own if photo_id is not None] if linear else []
-    stored = dict(zip(held, index.probabilities(held), strict=True)) if held else {}
-    rows = []
-    for image, photo_id in zip(images, own, strict=True):
-        if photo_id in stored:
-            rows.append(stored[photo_id])
-        else:
-            pixels = decode.load(image, store.backbone.input_size)[None]
-            given = store.backbone.embed_pixels(pixels).probabilities
-            if given is None:
-                raise BackboneUnavailableError(f"{store.backbone.name} gives no probabilities: it knows no classes.")
-            rows.append(given[0])
-    return np.stack(rows) if rows else np.empty((0, len(store.classes.names)), dtype=np.float32)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -211,8 +211,8 @@ class DuplicateReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """A label of an index, and what it is taken for."""
+class TaxonMatch:
+    """A label of an index, and what it means in AviList."""
 
     label: str
     photos: int  # that bear it
@@ -220,7 +220,7 @@ class Name:
     scientific: str | None  # of AviList, at that rank
     english: str | None  # None where there is none
     candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
-    method: str  # "exact", "synonym", "spelling", "guess", "override" (somebody said so), "unresolved"
+    method: str  # "exact", "synonym", "spelling", "guess", "override" (a correction), "unresolved"
     confidence: float  # 1 for an exact name or an override, 0 for what stays unresolved
 
 
@@ -304,19 +304,20 @@ class AuditReport:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well an index knows its own labelled photos: each is asked as if it were not there."""
+    """How accurate retrieval and classification are on the labelled photos of an index, leave-one-out."""
 
-    photos: int = 0  # labelled ones that were asked
-    recall_at_1: float | None = None  # None where no photo could be asked
+    photos: int = 0  # labelled ones that were classified
+    recall_at_1: float | None = None  # None where no photo is answerable
     recall_at_5: float | None = None
     mean_average_precision: float | None = None
     knn_accuracy: float | None = None  # top-1 of the `neighbours` source, cross-fitted
     knn_accuracy_top5: float | None = None
     calibration_error: float | None = None  # expected, of that source's probabilities
+    # Label -> "photos" (a count), "knn_accuracy" and "recall_at_1" (shares; absent where no photo was answerable).
     per_species: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0
     # Of the backbone's own classes, on photos whose label is one of them; None where it has none, or no such photo.
-    backbone_photos: int | None = None  # that were asked
+    backbone_photos: int | None = None  # that were classified
     backbone_accuracy: float | None = None  # top-1 among all its classes
     backbone_calibration_error: float | None = None  # expected, of its probabilities as they are
     backbone_calibration_error_scaled: float | None = None  # each fold at the temperature of the others
@@ -324,23 +325,23 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class SplitProof:
+class LeakageCheck:
     """One rule of a split, and whether it holds for every pair of photos that it ties."""
 
     rule: str  # "duplicates", "bursts", "one observer's photos of one day"
     groups: int  # of two photos and more
     pairs: int  # that were checked: all pairs within those groups
-    violations: int  # pairs that lie on two sides; 0
+    violations: int  # pairs that lie in two splits; 0
 
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """Which photos are for training, validation and test, and the proof that nothing lies on two sides."""
+    """Which photos are for training, validation and test, and the check that nothing leaks between them."""
 
     splits: dict[int, str] = field(default_factory=dict)  # id -> "train", "validation" or "test"
-    counts: dict[str, int] = field(default_factory=dict)  # side -> photos
-    per_species: dict[str, dict[str, int]] = field(default_factory=dict)  # label -> side -> photos
-    proof: tuple[SplitProof, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)  # split -> photos; all three splits are there
+    per_species: dict[str, dict[str, int]] = field(default_factory=dict)  # label -> split (all three) -> photos
+    leakage: tuple[LeakageCheck, ...] = ()
     groups: int = 0  # of photos that had to stay together, single ones included
 
 
@@ -382,24 +383,6 @@ class Neighbours:
     scores: Vectors  # (q, k)
 
 
-@dataclass(frozen=True, slots=True)
-class Classifier:
-    """The last layer of a backbone: class scores are `weights @ embedding + bias`."""
-
-    weights: Vectors  # (classes, dim)
-    bias: Vectors  # (classes,)
-    class_names: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """What a backbone makes of n photos."""
-
-    vectors: Vectors  # (n, dim), rows of length 1
-    norms: Vectors  # (n,), lengths before normalisation
-    probabilities: Vectors | None  # (n, classes)
-
-
 def shown(text: str) -> str:
     """A text as it can be printed: bytes that are not UTF-8 become backslash escapes."""
     return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
@@ -408,6 +391,12 @@ def shown(text: str) -> str:
 def counted(count: int, thing: str) -> str:
     """So many things in words: "1 photo", "2,000 photos"."""
     return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Slices of at most `size` that cover `count` things: `for block in blocks(len(ids), 512): ids[block]`."""
+    for start in range(0, count, size):
+        yield slice(start, min(start + size, count))
 
 
 def as_json(record: Any) -> Any:

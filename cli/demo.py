@@ -1,6 +1,7 @@
-"""The whole job in one command, on photos that birdsearch draws or on your own."""
+"""The whole job in one command, on the sample photos that come with birdsearch or on your own."""
 
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,18 +21,17 @@ ANSWERS = 6
 
 
 def demo(
-    photos: Annotated[Path | None, typer.Option(metavar="DIR", help="Your photos instead of drawn ones.")] = None,
+    photos: Annotated[Path | None, typer.Option(metavar="DIR", help="Your photos instead of the samples.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the demo leaves its files.")] = Path("demo"),
 ) -> None:
     """Index photos, query them, classify one, and leave a page to look at; its path is printed last."""
-    from birdsearch import samples
     from birdsearch.export.html import pages
     from birdsearch.records import Filter
 
     if photos is None:
         folder = out / "photos"
-        output.say(f"Drawing sample photos in {folder}")
-        samples.draw(folder)
+        output.say(f"Copying sample photos to {folder}")
+        copy_samples(folder)
     else:
         folder = photos
         if not folder.is_dir():
@@ -59,6 +59,19 @@ def demo(
     output.say("")
     output.say("A page with pictures, to open in a browser:")
     typer.echo(str(page))
+
+
+def copy_samples(folder: Path) -> None:
+    """The sample photos as `folder`/SPECIES/SPECIES NUMBER.jpg; those that exist stay untouched."""
+    for species in (resources.files("birdsearch") / "samples").iterdir():
+        (folder / species.name).mkdir(parents=True, exist_ok=True)
+        for photo in species.iterdir():
+            path = folder / species.name / photo.name
+            if not path.exists():
+                # A hidden name until it is whole: an interrupted demo leaves no half photo behind.
+                unfinished = path.with_name(f".{path.name}")
+                unfinished.write_bytes(photo.read_bytes())
+                unfinished.replace(path)
 
 
 def _spread(photos: "Sequence[Photo]") -> "list[Photo]":

@@ -15,12 +15,10 @@ from .options import OUTPUT, Csv, Html, IndexName, Json
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.index import Index
     from birdsearch.records import DuplicateReport, Filter, Photo
 
 KEEPING = "What is kept"
 CHANGING = "Doing it"
-ONE_BY_ONE = 200  # photos that are fetched each by itself; for more of them the whole list is quicker
 
 
 def _folders(option: str, help: str) -> Any:
@@ -143,7 +141,9 @@ def dedupe(
             from birdsearch.duplicates.cleanup.plan import write_plan
 
             write_plan(opened.plan(report, protect=_absolute(protect)), plan)
-        photos = _photos(opened, report) if csv or html is not None or not json else {}
+        from birdsearch.export.html import album
+
+        photos = album.of_duplicates(opened, report) if csv or html is not None or not json else {}
     duplicates_output.print_report(report, photos, against, json=json, csv=csv, html=html)
     if plan is not None:
         output.note(f"plan written to {plan}")
@@ -230,15 +230,6 @@ def _absolute(folders: Sequence[Path] | None) -> tuple[str, ...]:
 
 
 # Reporting
-
-
-def _photos(opened: "Index", report: "DuplicateReport") -> "dict[int, Photo]":
-    """Every photo that the report speaks of, by its id."""
-    known = {photo.id: photo for photo in report.against if photo.id is not None}
-    wanted = {number for group in report.groups for number in (group.keep, *group.others)}
-    if len(wanted) > ONE_BY_ONE:
-        known |= {photo.id: photo for photo in opened.photos() if photo.id in wanted}
-    return known | {number: opened.photo(number) for number in sorted(wanted - set(known))}
 
 
 def _next(context: typer.Context, report: "DuplicateReport", photos: "Mapping[int, Photo]", plan: Path | None) -> None:

@@ -206,7 +206,7 @@ def split(
     for side in report.counts:
         chosen = [photos[number] for number, where_to in report.splits.items() if where_to == side and number in photos]
         output.write_csv(out / f"{side}.csv", ("path", "species"), [(photo.path, photo.label) for photo in chosen])
-    rules = [(proof.rule, proof.groups, proof.pairs, proof.violations) for proof in report.proof]
+    rules = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
     output.write_csv(out / "proof.csv", PROOF, rules)
     if json:
         output.print_json(report)
@@ -234,7 +234,7 @@ def _print_split(report: "SplitReport", out: Path) -> None:
     ]
     output.print_table(("side", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))
     output.say("")
-    rules = [(p.rule, f"{p.groups:,}", f"{p.pairs:,}", f"{p.violations:,}") for p in report.proof]
+    rules = [(p.rule, f"{p.groups:,}", f"{p.pairs:,}", f"{p.violations:,}") for p in report.leakage]
     output.print_table(PROOF, rules, numbers=PROOF[1:])
 
 

@@ -11,7 +11,7 @@ from . import options, output
 from .options import Csv, IndexName, Json
 
 if TYPE_CHECKING:
-    from birdsearch.records import Name
+    from birdsearch.records import TaxonMatch
 
 LISTED = 100  # names that are enough to look at in a table
 TOLD = 3  # that are named as examples
@@ -59,7 +59,7 @@ def names(
         output.note(f"{what} (empty: no bird), then: birdsearch names --from FILE{options.index_option(index)}")
 
 
-def _print(found: "Sequence[Name]", listed: "Sequence[Name]") -> None:
+def _print(found: "Sequence[TaxonMatch]", listed: "Sequence[TaxonMatch]") -> None:
     if not found:
         output.say("no photo has a label")
         return

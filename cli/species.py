@@ -160,12 +160,6 @@ def _print_species(report: "SpeciesReport", index: str | None) -> None:
     output.say(f"{counted(count, 'photo')} of {len(report.species):,} species, {pairs_said}, in {report.seconds:.1f} s")
 
 
-# Audit and labels
-
-
-# Evaluate and split
-
-
 # What they share
 
 

@@ -3,14 +3,18 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 import birdsearch
 from benchmarks import synthetic
 from birdsearch import Photo
-from birdsearch.export import parquet
+from birdsearch.export.parquet import Parquet
+from birdsearch.export.selection import Batch, NoOptions, Selection
+from birdsearch.records import BackboneIdentity
 
 ROWS = 10_000  # in memory at a time
 
@@ -19,28 +23,36 @@ def main(path: Path, checkpoint: Path, count: int) -> None:
     """Make the index at `path`."""
     export = path.with_suffix(".parquet")
     with birdsearch.create(path, backbone=checkpoint) as index:
-        about = {"backbone": index.backbone.identity, "folders": ["/photos"]}
-        parquet.write_export(export, _rows(synthetic.load(count)), about)
+        drawn = _Drawn(synthetic.load(count), index.backbone.identity)
+        Parquet().write(cast(Selection, drawn), export, NoOptions())
         report = index.import_photos(export)
     export.unlink()
     print(json.dumps({"added": report.added, "import_seconds": report.seconds}))
 
 
-def _rows(data: synthetic.Synthetic) -> Iterator[parquet.Rows]:
-    for start in range(0, len(data.vectors), ROWS):
-        vectors = np.array(data.vectors[start : start + ROWS])
-        photos = [
-            Photo(
-                id=None,
-                path=f"/photos/{number // 1000:04d}/{number:07d}.jpg",
-                sha256=f"{number:064x}",
-                width=4000,
-                height=3000,
-                taken_at=f"20{10 + number % 15:02d}-05-{1 + number % 28:02d}T08:00:00",
-            )
-            for number in range(start, start + len(vectors))
-        ]
-        yield parquet.Rows(photos, [None] * len(photos), vectors, np.full(len(vectors), 10, np.float32))
+@dataclass
+class _Drawn:
+    """What the exporter reads of a selection."""
+
+    data: synthetic.Synthetic
+    backbone: BackboneIdentity
+    folders: tuple[str, ...] = ("/photos",)
+
+    def batches(self) -> Iterator[Batch]:
+        for start in range(0, len(self.data.vectors), ROWS):
+            vectors = np.array(self.data.vectors[start : start + ROWS])
+            photos = [
+                Photo(
+                    id=None,
+                    path=f"/photos/{number // 1000:04d}/{number:07d}.jpg",
+                    sha256=f"{number:064x}",
+                    width=4000,
+                    height=3000,
+                    taken_at=f"20{10 + number % 15:02d}-05-{1 + number % 28:02d}T08:00:00",
+                )
+                for number in range(start, start + len(vectors))
+            ]
+            yield Batch(photos, [None] * len(photos), vectors, np.full(len(vectors), 10, np.float32))
 
 
 main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

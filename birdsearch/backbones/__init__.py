@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from birdsearch.backbones import custom
-from birdsearch.backbones.backbone import Backbone, Facts, Network, Raw
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, NetworkOutput
 from birdsearch.backbones.registry import (
     ADVICE,
     BIRD_BACKBONES,
@@ -28,9 +28,9 @@ __all__ = [
     "DEFAULT",
     "Backbone",
     "BackboneInfo",
-    "Facts",
+    "BackboneSpec",
     "Network",
-    "Raw",
+    "NetworkOutput",
     "list_backbones",
     "load_backbone",
     "pull",
@@ -101,7 +101,7 @@ def _in_openvino(
         if backbone is None:
             return original if precision in ("auto", "fp32") else in_torch("cpu", precision)
     if _is_path(name):  # the file may have been moved since it was exported
-        return Backbone(replace(backbone.facts, source=str(_checkpoint(name))), backbone.network)
+        return replace(backbone, source=str(_checkpoint(name)))
     return backbone
 
 
@@ -110,9 +110,9 @@ def _export_key(name: str | Path) -> str | None:
     from birdsearch.backbones import openvino_runtime
 
     if name == DEFAULT:
-        return openvino_runtime.key(DEFAULT, BUILT_IN_SHA256)
+        return openvino_runtime.export_key(DEFAULT, BUILT_IN_SHA256)
     if _is_path(name):
-        return openvino_runtime.key(Path(name).stem, sha256_of(_checkpoint(name)))
+        return openvino_runtime.export_key(Path(name).stem, sha256_of(_checkpoint(name)))
     return openvino_runtime.find(str(name))
 
 

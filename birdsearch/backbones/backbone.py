@@ -1,147 +1,121 @@
 """What every backbone gives, whatever network and runtime stand behind it. Nothing here needs torch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
-from birdsearch.backbones.classes import Classes, softmax
+from birdsearch.backbones.classes import Classes, Classifier, softmax
 from birdsearch.errors import BackboneError
 from birdsearch.photos import decode
-from birdsearch.records import BackboneIdentity, Classifier, Embedded, Pixels, Prediction, Vectors
+from birdsearch.records import BackboneIdentity, Pixels, Prediction, Vectors
 
 _BATCH = 16  # photos that `embed` holds in memory at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class BackboneSpec:
     """All that is known of a backbone apart from the network itself."""
 
-    name: str
-    dim: int
-    input_size: tuple[int, int]  # (height, width)
+    name: str  # that the index remembers
+    dim: int  # length of a vector
+    input_size: tuple[int, int]  # (height, width) of the pixels that the network sees
     source: str | None = None  # what load_backbone takes to load it again: a name or a path; None for a user's object
-    parameters: int | None = None
+    parameters: int | None = None  # learnt numbers; None where that is not known
     weights_sha256: str | None = None
     mean: tuple[float, ...] | None = None  # per colour, of pixels in [0, 1]
     std: tuple[float, ...] | None = None
-    class_names: tuple[str, ...] = ()
-    class_species: tuple[str | None, ...] = ()
-    class_levels: tuple[str, ...] = ()
-    classifier: Classifier | None = None
+    class_names: tuple[str, ...] = ()  # as the backbone spells them; empty for an encoder
+    class_species: tuple[str | None, ...] = ()  # None where a class is not a species
+    class_ranks: tuple[str, ...] = ()  # "species", "genus"... or the vocabulary a class comes from, such as "ImageNet"
+    classifier: Classifier | None = None  # None without classes, or where they are not linear in the embedding
+
+    @property
+    def identity(self) -> BackboneIdentity:
+        """What decides whether two vectors may meet: equal identities, same space."""
+        preprocessing = {
+            "size": list(self.input_size),
+            "mean": list(self.mean) if self.mean else None,
+            "std": list(self.std) if self.std else None,
+            "interpolation": "bicubic",
+            "crop": 1.0,
+        }
+        return BackboneIdentity(self.name, self.dim, self.weights_sha256, preprocessing)
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class NetworkOutput:
     """What a network gives for n photos, before anything is normalised."""
 
     embeddings: Vectors  # (n, dim), of any length
-    scores: Vectors | None = None  # (n, classes), only where the classes are not linear in the embedding
+    logits: Vectors | None = None  # (n, classes), only where the classes are not linear in the embedding
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What a backbone makes of n photos."""
+
+    vectors: Vectors  # (n, dim), rows of length 1
+    norms: Vectors  # (n,), lengths before normalisation
+    probabilities: Vectors | None  # (n, classes)
 
 
 class Network(Protocol):
     """A network in some runtime."""
 
-    runtime: str
-    device: str
-    precision: str
+    runtime: str  # what executes it: "openvino", "torch", or "own" for a user's object
+    device: str  # where it runs: "cpu", "cuda", "mps", or "own"
+    precision: str  # "fp32", "bf16", "fp16", or "own"
 
-    def run(self, pixels: Pixels) -> Raw:
+    def run(self, pixels: Pixels) -> NetworkOutput:
         """(n, h, w, 3) uint8 at the input size -> (n, dim) float32."""
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 at the input size -> stage name -> (channels, h, w) float32."""
 
 
-class Backbone:
-    """A pretrained network: photos in, vectors and predictions out."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Backbone(BackboneSpec):
+    """A pretrained network: photos in, vectors and predictions out.
 
-    def __init__(self, facts: Facts, network: Network) -> None:
-        self.facts = facts
-        self.network = network
+    >>> backbone = load_backbone("rope_deit3_reg4_m14_arabian-peninsula")
+    >>> backbone.embed(["wren.jpg", "robin.jpg"]).shape
+    (2, 512)
+    >>> backbone.classify("wren.jpg", k=1)[0].species
+    'Troglodytes troglodytes'
+    """
+
+    network: Network
+
+    @classmethod
+    def of(cls, spec: BackboneSpec, network: Network) -> Self:
+        """The backbone that a spec and a network make."""
+        return cls(**{field.name: getattr(spec, field.name) for field in fields(BackboneSpec)}, network=network)
 
     def __repr__(self) -> str:
         return f"<Backbone {self.name} ({self.dim}-d, {self.runtime}, {self.device}, {self.precision})>"
 
     @property
-    def name(self) -> str:
-        """The name that the index remembers."""
-        return self.facts.name
-
-    @property
-    def source(self) -> str | None:
-        """What `load_backbone` takes to load it again; None for a user's object."""
-        return self.facts.source
-
-    @property
-    def dim(self) -> int:
-        """Length of a vector."""
-        return self.facts.dim
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) of the pixels that the network sees."""
-        return self.facts.input_size
-
-    @property
-    def parameters(self) -> int | None:
-        """Numbers that were learnt; None where that is not known."""
-        return self.facts.parameters
-
-    @property
     def runtime(self) -> str:
-        """What executes the network: "torch", or "own" for a user's object."""
+        """What executes the network: "openvino", "torch", or "own" for a user's object."""
         return self.network.runtime
 
     @property
     def device(self) -> str:
-        """Where it runs: "cpu", "cuda", "mps"."""
+        """Where it runs: "cpu", "cuda", "mps", or "own" for a user's object."""
         return self.network.device
 
     @property
     def precision(self) -> str:
-        """ "fp32", "bf16" or "fp16"."""
+        """ "fp32", "bf16", "fp16", or "own" for a user's object."""
         return self.network.precision
 
     @property
-    def made_by(self) -> str:
-        """What an index remembers of how its vectors were made."""
+    def provenance(self) -> str:
+        """How this backbone makes vectors, as an index remembers it."""
         return f"{self.runtime} {self.precision} on {self.device}"
-
-    @property
-    def classifier(self) -> Classifier | None:
-        """The last layer; None where there are no classes or they are not linear in the embedding."""
-        return self.facts.classifier
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The classes as the backbone spells them; empty for an encoder."""
-        return self.facts.class_names
-
-    @property
-    def class_species(self) -> tuple[str | None, ...]:
-        """The species of each class; None where a class is no species."""
-        return self.facts.class_species
-
-    @property
-    def class_levels(self) -> tuple[str, ...]:
-        """What each class is: "species", "genus"... or the vocabulary it comes from, such as "ImageNet"."""
-        return self.facts.class_levels
-
-    @property
-    def identity(self) -> BackboneIdentity:
-        """What decides whether two vectors may meet: equal identities, same space."""
-        facts = self.facts
-        preprocessing = {
-            "size": list(facts.input_size),
-            "mean": list(facts.mean) if facts.mean else None,
-            "std": list(facts.std) if facts.std else None,
-            "interpolation": "bicubic",
-            "crop": 1.0,
-        }
-        return BackboneIdentity(facts.name, facts.dim, facts.weights_sha256, preprocessing)
 
     def embed_pixels(self, pixels: Pixels) -> Embedded:  # (n, h, w, 3) uint8 at input_size
         """Unit vectors, their lengths before, and class probabilities.
@@ -155,12 +129,14 @@ class Backbone:
         if not len(pixels):
             empty = np.empty((0, self.dim), np.float32)
             return Embedded(empty, empty[:, 0], np.empty((0, classes), np.float32) if classes else None)
-        raw = self.network.run(pixels)
-        vectors, norms = _normalised(raw.embeddings, self)
-        scores = raw.scores
+        output = self.network.run(pixels)
+        vectors, norms = _normalised(output.embeddings, self)
+        logits = output.logits
         if self.classifier is not None:
-            scores = raw.embeddings @ self.classifier.weights.T + self.classifier.bias
-        return Embedded(vectors, norms, None if scores is None else softmax(scores))
+            logits = output.embeddings @ self.classifier.weights.T + self.classifier.bias
+        if logits is None:
+            return Embedded(vectors, norms, None)
+        return Embedded(vectors, norms, np.asarray(softmax(logits.astype(np.float64)), dtype=np.float32))
 
     def embed(self, images: Sequence[Any]) -> Vectors:  # (n, dim), rows of length 1
         """The vectors of photos: paths, bytes, PIL images or arrays."""

@@ -1,4 +1,4 @@
-"""Classes and what probabilities say of them; no network runs here."""
+"""Classes and their probabilities; no network runs here."""
 
 import io
 from dataclasses import dataclass
@@ -6,43 +6,54 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 
-from birdsearch.records import Classifier, Prediction, Vectors
+from birdsearch.records import Prediction, Vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """The last layer of a backbone: logits are `weights @ embedding + bias`."""
+
+    weights: Vectors  # (classes, dim)
+    bias: Vectors  # (classes,)
+    class_names: tuple[str, ...]
 
 
 class Classifying(Protocol):
-    """What has classes: a backbone, or what is known of one."""
+    """What has classes: a BackboneSpec, and so a Backbone."""
 
     @property
     def class_names(self) -> tuple[str, ...]: ...
     @property
     def class_species(self) -> tuple[str | None, ...]: ...
     @property
-    def class_levels(self) -> tuple[str, ...]: ...
+    def class_ranks(self) -> tuple[str, ...]: ...
     @property
     def classifier(self) -> Classifier | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes of a backbone as an index keeps them, so that asking for probabilities needs no network."""
+    """The classes of a backbone as an index keeps them, so that probabilities need no network."""
 
     names: tuple[str, ...]
     species: tuple[str | None, ...]
-    levels: tuple[str, ...]
+    ranks: tuple[str, ...]  # as in BackboneSpec.class_ranks
     classifier: Classifier | None  # None where class scores are not linear in the embedding
 
     @classmethod
     def of(cls, backbone: Classifying) -> Self:
         """The classes of a backbone."""
-        return cls(backbone.class_names, backbone.class_species, backbone.class_levels, backbone.classifier)
+        return cls(backbone.class_names, backbone.class_species, backbone.class_ranks, backbone.classifier)
 
     def probabilities(self, vectors: Vectors, norms: Vectors) -> Vectors:  # (n, dim), (n,) -> (n, classes)
         """Class probabilities of stored vectors: softmax of the last layer over vector times norm."""
         if self.classifier is None:
             raise ValueError("this backbone has no linear classifier")
         embeddings: Vectors = vectors * norms[:, None]
-        return softmax(np.asarray(embeddings @ self.classifier.weights.T + self.classifier.bias, dtype=np.float32))
+        logits = np.asarray(embeddings @ self.classifier.weights.T + self.classifier.bias, dtype=np.float32)
+        return np.asarray(softmax(logits.astype(np.float64)), dtype=np.float32)
 
     def top(self, probabilities: Vectors, k: int) -> list[tuple[Prediction, ...]]:
         """The k most probable classes of each row (n, classes), best first; equal ones in the order of the classes."""
@@ -54,18 +65,18 @@ class Classes:
             best = candidates[np.argsort(-row[candidates], kind="stable")][:k].tolist()
             result.append(
                 tuple(
-                    Prediction(self.species[c], float(row[c]), rank, self.levels[c], self.names[c])
-                    for rank, c in enumerate(best, start=1)
+                    Prediction(self.species[c], float(row[c]), position, self.ranks[c], self.names[c])
+                    for position, c in enumerate(best, start=1)
                 )
             )
         return result
 
     def as_npz(self) -> bytes:
-        """The classes as the bytes of an .npz file."""
+        """The classes as the bytes of an .npz file, whose keys are a frozen format."""
         arrays: dict[str, Any] = {
             "class_names": np.array(self.names, dtype=str),
             "class_species": np.array([species or "" for species in self.species], dtype=str),
-            "class_levels": np.array(self.levels, dtype=str),
+            "class_levels": np.array(self.ranks, dtype=str),
         }
         if self.classifier is not None:
             arrays |= {"weights": self.classifier.weights, "bias": self.classifier.bias}
@@ -79,13 +90,12 @@ class Classes:
         with np.load(path, allow_pickle=False) as stored:
             names = tuple(stored["class_names"].tolist())
             species = tuple(name or None for name in stored["class_species"].tolist())
-            levels = tuple(stored["class_levels"].tolist())
+            ranks = tuple(stored["class_levels"].tolist())
             linear = Classifier(stored["weights"], stored["bias"], names) if "weights" in stored else None
-        return cls(names, species, levels, linear)
+        return cls(names, species, ranks, linear)
 
 
-def softmax(scores: Vectors) -> Vectors:  # (n, classes)
-    """Scores as probabilities: rows that sum to 1."""
-    powers = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
-    probabilities: Vectors = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities
+def softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    """Logits (n, classes) as probabilities, in the precision of the logits: rows that sum to 1."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

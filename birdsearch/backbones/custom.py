@@ -4,28 +4,28 @@ from typing import Any
 
 import numpy as np
 
-from birdsearch.backbones.backbone import Backbone, Facts, Raw
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
 from birdsearch.errors import BackboneError
 from birdsearch.records import Pixels, Vectors
 
 _SIZE = (224, 224)  # where the object names no input_size
 
 
-class OwnNetwork:
-    """Calls the user's object and checks what it answers."""
+class CustomNetwork:
+    """Calls the user's object and checks its answers."""
 
     runtime = "own"
     device = "own"
     precision = "own"
 
-    def __init__(self, thing: Any) -> None:
-        self._thing = thing
+    def __init__(self, user_object: Any) -> None:
+        self.user_object = user_object
 
-    def run(self, pixels: Pixels) -> Raw:
+    def run(self, pixels: Pixels) -> NetworkOutput:
         """(n, h, w, 3) uint8 -> (n, dim) float32, of any length."""
-        name, expected = self._thing.name, (len(pixels), int(self._thing.dim))
+        name, expected = self.user_object.name, (len(pixels), int(self.user_object.dim))
         try:
-            embeddings = np.asarray(self._thing.embed(pixels), dtype=np.float32)
+            embeddings = np.asarray(self.user_object.embed(pixels), dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise BackboneError(f"embed of the backbone {name} failed or gave no array of numbers: {error}") from error
         if embeddings.shape != expected:
@@ -33,23 +33,24 @@ class OwnNetwork:
                 f"embed of the backbone {name} gave an array of shape {embeddings.shape} for {len(pixels)} images, "
                 f"expected {expected}: one row of `dim` numbers per image"
             )
-        return Raw(embeddings)
+        return NetworkOutput(embeddings)
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """A user's object has none."""
-        raise BackboneError(f"the backbone {self._thing.name} is a user's own object: it has no feature map")
+        raise BackboneError(f"the backbone {self.user_object.name} is a user's own object: it has no feature map")
 
 
-def from_object(thing: Any) -> Backbone:
+def from_object(user_object: Any) -> Backbone:
     """The user's object as a Backbone."""
-    name, dim = getattr(thing, "name", None), getattr(thing, "dim", None)
-    if not isinstance(name, str) or not name or not callable(getattr(thing, "embed", None)):
+    name, dim = getattr(user_object, "name", None), getattr(user_object, "dim", None)
+    if not isinstance(name, str) or not name or not callable(getattr(user_object, "embed", None)):
         raise TypeError(
             f"a backbone is a name, the path of a checkpoint, or an object with name, dim and embed(images); "
-            f"got {thing!r}"
+            f"got {user_object!r}"
         )
     if not isinstance(dim, int | np.integer) or dim < 1:
         raise TypeError(f"the dim of the backbone {name} must be a positive whole number, got {dim!r}")
-    size = getattr(thing, "input_size", _SIZE)
+    size = getattr(user_object, "input_size", _SIZE)
     height, width = (size, size) if isinstance(size, int) else size
-    return Backbone(Facts(name, int(dim), (int(height), int(width))), OwnNetwork(thing))
+    spec = BackboneSpec(name, int(dim), (int(height), int(width)))
+    return Backbone.of(spec, CustomNetwork(user_object))

@@ -11,35 +11,38 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from zipfile import BadZipFile
 
 import numpy as np
 
-from birdsearch.backbones.backbone import Backbone, Facts, Raw
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
 from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.weights import cache_folder
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.photos import decode
 from birdsearch.records import Pixels, Progress, Vectors
 
 logger = logging.getLogger("birdsearch")
 
-RECIPE = 1  # counts up when what is exported, or how, changes
+EXPORT_VERSION = 2  # counts up when what is exported, or how, changes
 CHUNK = 4  # photos in one call of the network: more gain nothing on a processor
-FEW = 4  # photos that are answered sooner by all cores together
+FEW = 4  # photos: up to so many all cores together are faster than one stream each
 _GIVEN_UP = 86_400  # seconds after which an unfinished export is that of a process that was killed
 _PACKAGES = ("birder", "torch", "torchvision", "openvino", "onnx", "onnxscript")
 
 # The vectors of torch and of an export must stay in one space: cosine of every photo, and of the median one.
-_WORST = {"fp32": 0.9999, "bf16": 0.99}
-_MEDIAN = {"fp32": 0.9999, "bf16": 0.999}
+WORST_COSINE = {"fp32": 0.9999, "bf16": 0.99}
+MEDIAN_COSINE = {"fp32": 0.9999, "bf16": 0.999}
+CHECKED = (1, 2, 3)  # the sample photos of each species that an export must agree on: 18 pictures
 _HINT = {"fp32": "f32", "bf16": "bf16"}
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ParityCheck:
     """How well an export agrees with torch on pictures."""
 
     worst: float  # cosine
@@ -47,7 +50,7 @@ class Check:
 
     def passes(self, precision: str) -> bool:
         """Whether its vectors may stand beside those of torch."""
-        return self.worst >= _WORST[precision] and self.median >= _MEDIAN[precision]
+        return self.worst >= WORST_COSINE[precision] and self.median >= MEDIAN_COSINE[precision]
 
 
 class OpenVinoNetwork:
@@ -63,18 +66,18 @@ class OpenVinoNetwork:
         self._models: dict[str, Any] = {}  # by what they are tuned for
         self._compiling = threading.Lock()
         self._requests: list[Any] = []  # of the model for many photos
-        self._asking = threading.Lock()
+        self._running = threading.Lock()
 
-    def run(self, pixels: Pixels) -> Raw:
+    def run(self, pixels: Pixels) -> NetworkOutput:
         """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear."""
         if len(pixels) <= FEW:
             model = self._model("LATENCY")
-            with self._asking:  # the model has one request for all threads
+            with self._running:  # the model has one request for all threads
                 answer = model(pixels)
-                return Raw(*(np.array(answer[n], dtype=np.float32) for n in range(len(answer))))
+                return NetworkOutput(*(np.array(answer[n], dtype=np.float32) for n in range(len(answer))))
         model = self._model("THROUGHPUT")
-        with self._asking:
-            return Raw(*(np.concatenate(parts) for parts in zip(*self._stream(model, pixels), strict=True)))
+        with self._running:
+            return NetworkOutput(*(np.concatenate(parts) for parts in zip(*self._stream(model, pixels), strict=True)))
 
     def _stream(self, model: Any, pixels: Pixels) -> Iterator[list[Vectors]]:
         """The outputs for one chunk after the other, while the streams work on the next ones.
@@ -111,7 +114,7 @@ class OpenVinoNetwork:
             return self._models[hint]
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
-        """(h, w, 3) uint8 -> stage name -> (channels, h, w); the export has no stages, so torch is asked."""
+        """(h, w, 3) uint8 -> stage name -> (channels, h, w), by torch: the export has no stages."""
         return self._torch_backbone().network.feature_map(pixels)
 
 
@@ -121,9 +124,14 @@ def _outputs(request: Any) -> list[Vectors]:
     return [np.array(tensor.data, dtype=np.float32) for tensor in request.output_tensors]
 
 
-def key(name: str, weights_sha256: str) -> str:
+def export_key(name: str, weights_sha256: str) -> str:
     """What an export depends on, as the name of its folder."""
-    parts = [f"recipe {RECIPE}", name, weights_sha256, *(f"{package} {_version(package)}" for package in _PACKAGES)]
+    parts = [
+        f"recipe {EXPORT_VERSION}",
+        name,
+        weights_sha256,
+        *(f"{package} {_version(package)}" for package in _PACKAGES),
+    ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -151,12 +159,40 @@ def supported_precision(asked: str) -> str:
     return asked
 
 
+@dataclass(frozen=True, slots=True)
+class ExportRecord:
+    """What facts.json says of an export: the backbone, without its classes, and how well it agrees with torch."""
+
+    spec: BackboneSpec
+    checks: dict[str, ParityCheck]  # by precision
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Raises one of _UNREADABLE where there is no such file, or it is damaged or of another version."""
+        stored = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+        checks = {precision: ParityCheck(**check) for precision, check in stored.pop("checks").items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
+        return cls(BackboneSpec(**values), checks)
+
+    def write(self, folder: Path) -> None:
+        """The classes are in a file of their own."""
+        stored = {name: getattr(self.spec, name) for name in _STORED}
+        stored["checks"] = {precision: asdict(check) for precision, check in self.checks.items()}
+        (folder / "facts.json").write_text(json.dumps(stored), encoding="utf-8")
+
+
+_STORED = ("name", "dim", "input_size", "source", "parameters", "weights_sha256", "mean", "std")
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, BadZipFile)
+
+
 def find(source: str) -> str | None:
     """The key of the export that a registered name made with the packages of today; None where there is none."""
     for facts in exports_folder().glob("*/facts.json"):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            stored = json.loads(facts.read_text(encoding="utf-8"))
-            if stored["source"] == source and facts.parent.name == key(stored["name"], stored["weights_sha256"]):
+        with contextlib.suppress(*_UNREADABLE):
+            spec = ExportRecord.read(facts.parent).spec
+            if spec.source == source and facts.parent.name == export_key(spec.name, spec.weights_sha256 or ""):
                 return facts.parent.name
     return None
 
@@ -165,19 +201,25 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
     """The backbone of a cached export; None where there is none, or it does not agree with torch at any precision."""
     folder = exports_folder() / name
     try:
-        stored = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
-        checks = {precision: Check(**check) for precision, check in stored.pop("checks").items()}
-        facts = _facts(stored, folder)
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile):
+        record = ExportRecord.read(folder)
+        classes = Classes.read(folder / "classes.npz")
+    except _UNREADABLE:
         return None
-    wanted = supported_precision(precision)
-    choices = [wanted] if precision != "auto" or wanted == "fp32" else [wanted, "fp32"]
+    spec = replace(
+        record.spec,
+        class_names=classes.names,
+        class_species=classes.species,
+        class_ranks=classes.ranks,
+        classifier=classes.classifier,
+    )
+    first = supported_precision(precision)
+    choices = [first] if precision != "auto" or first == "fp32" else [first, "fp32"]
     for choice in choices:
-        if choice in checks and checks[choice].passes(choice):
+        if choice in record.checks and record.checks[choice].passes(choice):
             try:
                 network = OpenVinoNetwork(folder, choice, torch_backbone)
                 network.prepare()
-                return Backbone(facts, network)
+                return Backbone.of(spec, network)
             except RuntimeError as error:
                 logger.warning("the exported network in %s cannot be opened (%s): torch runs it instead", folder, error)
                 return None
@@ -187,112 +229,94 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
 def was_refused(name: str, precision: str) -> bool:
     """Whether an export is there whose vectors at this precision do not agree with those of torch."""
     try:
-        stored = json.loads((exports_folder() / name / "facts.json").read_text(encoding="utf-8"))
-        return precision in stored["checks"] and not Check(**stored["checks"][precision]).passes(precision)
-    except (OSError, ValueError, KeyError, TypeError):
+        checks = ExportRecord.read(exports_folder() / name).checks
+    except _UNREADABLE:
         return False
+    return precision in checks and not checks[precision].passes(precision)
 
 
 def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
     """Export a torch backbone into the cache; returns its key, or None, with a note, where that does not work."""
-    facts = backbone.facts
-    assert facts.weights_sha256 is not None  # only a user's own object has none
-    name = key(facts.name, facts.weights_sha256)
+    assert backbone.weights_sha256 is not None  # only a user's own object has none
+    name = export_key(backbone.name, backbone.weights_sha256)
     failed = exports_folder() / f"{name}.failed"
     if failed.exists():
-        logger.warning("torch runs %s: %s", facts.name, failed.read_text(encoding="utf-8").strip())
+        logger.warning("torch runs %s: %s", backbone.name, failed.read_text(encoding="utf-8").strip())
         return None
     if progress:
-        progress("prepare", 0, None, facts.name)
+        progress("prepare", 0, None, backbone.name)
     try:
-        exports_folder().mkdir(parents=True, exist_ok=True)
-        for old in exports_folder().glob("unfinished-*"):
-            if time.time() - old.stat().st_mtime > _GIVEN_UP:
-                shutil.rmtree(old, ignore_errors=True)
-        folder = Path(tempfile.mkdtemp(prefix="unfinished-", dir=exports_folder()))
+        folder = _unfinished_folder()
     except OSError as error:
-        logger.warning("torch runs %s: no place for its export (%s)", facts.name, error)
+        logger.warning("torch runs %s: no place for its export (%s)", backbone.name, error)
         return None
     try:
-        _write_network(backbone, folder)
-        checks = _checked(backbone, folder)
-        _write_facts(facts, checks, folder)
-        shutil.rmtree(exports_folder() / name, ignore_errors=True)  # one that could not be opened
-        with contextlib.suppress(OSError):  # another process was faster: its export is as good
-            folder.rename(exports_folder() / name)
+        reason, final = _exported(backbone, folder, name), True
     except Exception as error:  # torch's exporter raises whatever its many parts raise
         reason = f"its export failed ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-        logger.warning("torch runs %s: %s", facts.name, reason)
-        if not isinstance(error, OSError):
-            _remember(failed, reason)
-        return None
+        final = not isinstance(error, OSError)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    if reason is None:
+        return name
+    logger.warning("torch runs %s: %s", backbone.name, reason)
+    if final:  # the next process need not try again what takes long and fails
+        with contextlib.suppress(OSError):
+            failed.write_text(reason, encoding="utf-8")
+    return None
+
+
+def _unfinished_folder() -> Path:
+    """A new folder among the exports; those that a killed process left are removed."""
+    exports_folder().mkdir(parents=True, exist_ok=True)
+    for old in exports_folder().glob("unfinished-*"):
+        if time.time() - old.stat().st_mtime > _GIVEN_UP:
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix="unfinished-", dir=exports_folder()))
+
+
+def _exported(backbone: Backbone, folder: Path, name: str) -> str | None:
+    """Write an export and move it to its place; returns why it is of no use where its vectors are not torch's."""
+    write_network(backbone, folder)
+    checks = _checked(backbone, folder)
     if not any(check.passes(precision) for precision, check in checks.items()):
-        reason = f"its export does not agree with torch ({checks})"
-        logger.warning("torch runs %s: %s", facts.name, reason)
         shutil.rmtree(exports_folder() / name, ignore_errors=True)
-        _remember(failed, reason)
-        return None
-    return name
+        return f"its export does not agree with torch ({checks})"
+    (folder / "classes.npz").write_bytes(Classes.of(backbone).as_npz())
+    ExportRecord(backbone, checks).write(folder)
+    shutil.rmtree(exports_folder() / name, ignore_errors=True)  # one that could not be opened
+    with contextlib.suppress(OSError):  # another process was faster: its export is as good
+        folder.rename(exports_folder() / name)
+    return None
 
 
-def _remember(failed: Path, reason: str) -> None:
-    """So that the next process does not try again what takes long and fails."""
-    with contextlib.suppress(OSError):
-        failed.write_text(reason, encoding="utf-8")
-
-
-def _write_network(backbone: Backbone, folder: Path) -> None:
+def write_network(backbone: Backbone, folder: Path) -> None:
     """network.xml: uint8 pixels (n, h, w, 3) in, embeddings (and scores, where they are not linear) out."""
     import openvino
     from openvino.preprocess import PrePostProcessor
 
-    facts = backbone.facts
     onnx = folder / "network.onnx"
     backbone.network.export_onnx(onnx)  # type: ignore[attr-defined]
     steps = PrePostProcessor(openvino.Core().read_model(str(onnx)))
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     # The same arithmetic as in torch, in units of a byte.
-    mean, std = ([255 * value for value in values or ()] for values in (facts.mean, facts.std))
+    mean, std = ([255 * value for value in values or ()] for values in (backbone.mean, backbone.std))
     steps.input().preprocess().convert_element_type(openvino.Type.f32).mean(mean).scale(std)
     openvino.save_model(steps.build(), str(folder / "network.xml"), compress_to_fp16=False)
     for leftover in folder.glob("network.onnx*"):
         leftover.unlink()
 
 
-def _checked(backbone: Backbone, folder: Path) -> dict[str, Check]:
-    """Embed pictures with both: noise would hide a difference, so it is the sample photos that are compared."""
-    from birdsearch import samples
-    from birdsearch.photos import decode
-
-    pictures = [samples.picture(species, variant) for species in samples.SPECIES for variant in range(3)]
-    pixels = np.stack([decode.load(picture, backbone.input_size) for picture in pictures])
+def _checked(backbone: Backbone, folder: Path) -> dict[str, ParityCheck]:
+    """Embed pictures with both: noise would hide a difference, so it is sample photos that are compared."""
+    folders = sorted((resources.files("birdsearch") / "samples").iterdir(), key=lambda folder: folder.name)
+    pictures = [folder / f"{folder.name} {number}.jpg" for folder in folders for number in CHECKED]
+    pixels = np.stack([decode.load(picture.read_bytes(), backbone.input_size) for picture in pictures])
     expected = backbone.embed_pixels(pixels).vectors
     checks = {}
     for precision in _HINT:
         network = OpenVinoNetwork(folder, precision, lambda: backbone)
-        cosines = (Backbone(backbone.facts, network).embed_pixels(pixels).vectors * expected).sum(axis=1)
-        checks[precision] = Check(float(cosines.min()), float(np.median(cosines)))
+        cosines = (replace(backbone, network=network).embed_pixels(pixels).vectors * expected).sum(axis=1)
+        checks[precision] = ParityCheck(float(cosines.min()), float(np.median(cosines)))
     return checks
-
-
-def _write_facts(facts: Facts, checks: dict[str, Check], folder: Path) -> None:
-    (folder / "classes.npz").write_bytes(Classes.of(facts).as_npz())
-    stored = asdict(replace(facts, class_names=(), class_species=(), class_levels=(), classifier=None))
-    stored["checks"] = {precision: asdict(check) for precision, check in checks.items()}
-    (folder / "facts.json").write_text(json.dumps(stored), encoding="utf-8")
-
-
-def _facts(stored: dict[str, Any], folder: Path) -> Facts:
-    """The facts of an export, with its classes."""
-    classes = Classes.read(folder / "classes.npz")
-    tuples = {name: tuple(value) for name, value in stored.items() if isinstance(value, list)}
-    return replace(
-        Facts(**{**stored, **tuples}),
-        class_names=classes.names,
-        class_species=classes.species,
-        class_levels=classes.levels,
-        classifier=classes.classifier,
-    )

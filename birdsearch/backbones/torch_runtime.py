@@ -1,4 +1,4 @@
-"""Networks run by torch: how they are built, filled with weights and asked."""
+"""Networks run by torch: how they are built, filled with weights and run."""
 
 import pickle
 from collections.abc import Callable
@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from birdsearch.backbones.backbone import Backbone, Facts, Raw
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
+from birdsearch.backbones.classes import Classifier
 from birdsearch.backbones.registry import ADVICE, BUILT_IN_SHA256, DEFAULT, architecture_of, birder_registry
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
-from birdsearch.records import Classifier, Pixels, Vectors
+from birdsearch.records import Pixels, Vectors
 from birdsearch.taxonomy.resolve import species_of_class
 
 # What torch and birder raise on a file that is no checkpoint, or on one of another network.
@@ -44,7 +45,7 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """What a network is called, and what was used to make it see."""
+    """The name of a network, and what its preprocessing needs."""
 
     name: str
     source: str
@@ -58,20 +59,20 @@ class TorchNetwork:
 
     runtime = "torch"
 
-    def __init__(self, net: Any, facts: Facts, placement: Placement) -> None:
+    def __init__(self, net: Any, spec: BackboneSpec, placement: Placement) -> None:
         self.device = placement.device
         self.precision = placement.precision
         self._net = net.to(placement.device)
-        self._mean = torch.tensor(facts.mean, device=placement.device).view(3, 1, 1)
-        self._std = torch.tensor(facts.std, device=placement.device).view(3, 1, 1)
-        self._scored = bool(facts.class_names) and facts.classifier is None
+        self._mean = torch.tensor(spec.mean, device=placement.device).view(3, 1, 1)
+        self._std = torch.tensor(spec.std, device=placement.device).view(3, 1, 1)
+        self._scored = bool(spec.class_names) and spec.classifier is None
 
-    def run(self, pixels: Pixels) -> Raw:
+    def run(self, pixels: Pixels) -> NetworkOutput:
         """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear."""
         with torch.inference_mode(), self._autocast():
             embedding = self._net.embedding(self._input(pixels))
             scores = _scores(self._net, embedding) if self._scored else None
-            return Raw(_numpy(_flat(embedding)), None if scores is None else _numpy(scores))
+            return NetworkOutput(_numpy(_flat(embedding)), None if scores is None else _numpy(scores))
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 -> stage name -> (channels, h, w), as birder's detection_features gives it."""
@@ -237,7 +238,7 @@ def _backbone(
     """The backbone of a network on the processor, moved to where it shall run."""
     size = (int(net.size[0]), int(net.size[1]))
     dim, head = _dim_and_head(net, size)
-    facts = Facts(
+    spec = BackboneSpec(
         name=origin.name,
         dim=dim,
         input_size=size,
@@ -248,10 +249,10 @@ def _backbone(
         std=origin.std,
         class_names=names,
         class_species=tuple(name for name, _ in species),
-        class_levels=tuple(level for _, level in species),
+        class_ranks=tuple(rank for _, rank in species),
         classifier=Classifier(*head, names) if head and names else None,
     )
-    return Backbone(facts, TorchNetwork(net, facts, where))
+    return Backbone.of(spec, TorchNetwork(net, spec, where))
 
 
 def _dim_and_head(net: Any, size: tuple[int, int]) -> tuple[int, tuple[Vectors, Vectors] | None]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from birdsearch.records import Pixels
 
-LONGEST = 320  # pixels of the longest side at which features are found
+LONGEST = 320  # pixels of the longest side at which features are extracted
 KEPT_LONGEST = 224  # pixels of the longest side of the grey picture that is kept
 MAX_FEATURES = 350  # of one picture
 RATIO = 0.85  # of the distances to the best and the second best feature (Lowe's test)
@@ -68,8 +68,8 @@ def extract_features(pixels: Pixels) -> LocalFeatures:
     # Contrast is evened out first, so that a dark or faded copy shows the same features.
     even = cv2.createCLAHE(2.0, (8, 8)).apply(grey)
     sift = cv2.SIFT_create(MAX_FEATURES, contrastThreshold=0.02, edgeThreshold=12)  # type: ignore[attr-defined]
-    found, features = sift.detectAndCompute(even, None)
-    points = np.array([point.pt for point in found[:MAX_FEATURES]], dtype=np.float32).reshape(-1, 2)
+    keypoints, features = sift.detectAndCompute(even, None)
+    points = np.array([point.pt for point in keypoints[:MAX_FEATURES]], dtype=np.float32).reshape(-1, 2)
     points = (points + 0.5) * np.float32(kept.shape[1] / grey.shape[1]) - np.float32(0.5)
     features = np.zeros((0, 128), np.float32) if features is None else features[:MAX_FEATURES]
     root = np.sqrt(features / np.maximum(features.sum(axis=1, keepdims=True), 1e-6))
@@ -159,19 +159,19 @@ def _ransac_affine(ours: Features, theirs: Features, pairs: npt.NDArray[np.int64
     if len(pairs) < MIN_INLIERS:
         return None
     one, other = ours[pairs[:, 0]], theirs[pairs[:, 1]]
-    found, inside = cv2.estimateAffinePartial2D(one, other, ransacReprojThreshold=REPROJECTION_ERROR, maxIters=2000)
-    if found is None or inside.sum() < MIN_INLIERS:
+    affine, inside = cv2.estimateAffinePartial2D(one, other, ransacReprojThreshold=REPROJECTION_ERROR, maxIters=2000)
+    if affine is None or inside.sum() < MIN_INLIERS:
         return None
     kept = inside.ravel() > 0
-    scale = math.sqrt(abs(np.linalg.det(found[:, :2])))
+    scale = math.sqrt(abs(np.linalg.det(affine[:, :2])))
     if not SCALES[0] < scale < SCALES[1]:
         return None
     if kept.sum() >= 3 * MIN_INLIERS:  # enough to distinguish a stretch from noise
-        affine = cv2.estimateAffine2D(one[kept], other[kept], ransacReprojThreshold=REPROJECTION_ERROR)[0]
-        stretch = None if affine is None else np.linalg.svd(affine[:, :2], compute_uv=False)
+        finer = cv2.estimateAffine2D(one[kept], other[kept], ransacReprojThreshold=REPROJECTION_ERROR)[0]
+        stretch = None if finer is None else np.linalg.svd(finer[:, :2], compute_uv=False)
         if stretch is not None and stretch[0] < 1.3 * stretch[1]:
-            found = affine
-    return np.vstack([found, [0, 0, 1]]).astype(np.float64), int(kept.sum())
+            affine = finer
+    return np.vstack([affine, [0, 0, 1]]).astype(np.float64), int(kept.sum())
 
 
 def _matching_fraction(a: LocalFeatures, b: LocalFeatures, matrix: Matrix) -> tuple[float, float, Matrix]:
@@ -209,10 +209,10 @@ def _refined_by_ecc(one: Grey, other: Grey, start: Matrix) -> Matrix | None:
     end = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)
     try:
         begin = np.ascontiguousarray(start[:2], dtype=np.float32)
-        found = cv2.findTransformECC(one, other, begin, cv2.MOTION_AFFINE, end, None, 3)[1]  # type: ignore[call-overload]
+        transform = cv2.findTransformECC(one, other, begin, cv2.MOTION_AFFINE, end, None, 3)[1]  # type: ignore[call-overload]
     except cv2.error:
         return None
-    return np.vstack([found, [0, 0, 1]]).astype(np.float64)
+    return np.vstack([transform, [0, 0, 1]]).astype(np.float64)
 
 
 def _correlation(one: Grey, other: Grey, matrix: Matrix) -> tuple[float, float]:

@@ -40,8 +40,8 @@ def bursts(
     """Photos that one camera took within `gap` seconds of the one before, as groups of ids in order of time.
 
     Photos without a time of day or without a camera are in none. Where both offsets from UTC are known they count;
-    sub-seconds count where both times have them. `vectors(ids (b,)) -> (b, dim)` are asked where given: a sequence is
-    cut between two photos whose cosine is below `min_score`.
+    sub-seconds count where both times have them. With `vectors(ids (b,)) -> (b, dim)` a sequence is
+    also cut between two photos whose cosine is below `min_score`.
     """
     if gap < 0:
         raise ValueError(f"gap must not be negative, got {gap}")
@@ -132,11 +132,11 @@ def _cut(
         waiting.append(sequence)
         if sum(map(len, waiting)) < block and number < len(sequences):
             continue
-        rows = vectors(np.array([moment.photo for some in waiting for moment in some], dtype=np.int64))
-        scores = np.einsum("nd,nd->n", rows[:-1], rows[1:])
+        units = vectors(np.array([moment.photo for each in waiting for moment in each], dtype=np.int64))
+        scores = np.einsum("nd,nd->n", units[:-1], units[1:])
         start = 0
-        for some in waiting:
-            cuts = np.flatnonzero(scores[start : start + len(some) - 1] < min_score) + 1
-            yield from (some[a:b] for a, b in pairwise([0, *cuts.tolist(), len(some)]) if b - a > 1)
-            start += len(some)
+        for each in waiting:
+            cuts = np.flatnonzero(scores[start : start + len(each) - 1] < min_score) + 1
+            yield from (each[a:b] for a, b in pairwise([0, *cuts.tolist(), len(each)]) if b - a > 1)
+            start += len(each)
         waiting = []

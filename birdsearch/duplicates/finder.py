@@ -123,22 +123,22 @@ class DuplicateFinder:
         started = time.monotonic()
         relations = self._options.relations
         copies = self._same_bytes()
-        found = [Pair(a, b, IDENTICAL.name, 1.0) for ids in copies for a, b in _pairs_of(ids)]
+        related = [Pair(a, b, IDENTICAL.name, 1.0) for ids in copies for a, b in _pairs_of(ids)]
         if self._options.compares_pixels:
             with Proposals() as proposals:
                 self._propose(proposals, copies)
-                found += _with_copies(self._verified(proposals), copies)
-        found = [pair for pair in found if pair.relation in relations and (pair.a, pair.b) not in self._different]
+                related += _with_copies(self._verified(proposals), copies)
+        related = [pair for pair in related if pair.relation in relations and (pair.a, pair.b) not in self._different]
         if VARIANT.name in relations:
-            found += implied.implied_pairs(found, refused=self._different)
-        groups = grouping.grouped(found, self._choose, self._different)
+            related += implied.implied_pairs(related, refused=self._different)
+        groups = grouping.grouped(related, self._choose, self._different)
         if BURST.name in relations:
             bursts = self._bursts({other for group in groups for other in group.others})
             exposures = (sorted((burst.keep, *burst.others)) for burst in bursts)
-            found += [Pair(a, b, BURST.name, None) for ids in exposures for a, b in _pairs_of(ids)]
+            related += [Pair(a, b, BURST.name, None) for ids in exposures for a, b in _pairs_of(ids)]
             groups += bursts
-        found = sorted(found, key=lambda pair: (pair.a, pair.b))
-        scored = with_scores(found, self._catalog.known_photos, lambda ids: self._store.vectors.rows(ids)[0])
+        related = sorted(related, key=lambda pair: (pair.a, pair.b))
+        scored = with_scores(related, self._catalog.known_photos, lambda ids: self._store.vectors.rows(ids)[0])
         counts = counts_of(self._catalog.count(self._options.where), self._verifier, self._options, scored)
         counts["groups"] = len(groups)
         return DuplicateReport(tuple(scored), tuple(groups), counts, time.monotonic() - started)
@@ -196,8 +196,8 @@ class DuplicateFinder:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
         taken = [photo for photo in self._catalog.about(self._options.where) if photo.photo_id not in copies]
         vectors: Callable[[Ids], Vectors] = lambda ids: self._store.vectors.rows(ids.tolist())[0]  # noqa: E731
-        found = bursts_module.bursts(taken, self._options.burst_gap, vectors=vectors)
-        return [self._choose.group(ids, BURST.name) for ids in map(self._exposures, found) if len(ids) > 1]
+        sequences = bursts_module.bursts(taken, self._options.burst_gap, vectors=vectors)
+        return [self._choose.group(ids, BURST.name) for ids in map(self._exposures, sequences) if len(ids) > 1]
 
     def _exposures(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """Of photos of the same bytes the first one: two copies are not a burst."""
@@ -206,9 +206,11 @@ class DuplicateFinder:
         return tuple(photo_id for photo_id in ids if first[known[photo_id].sha256] == photo_id)
 
 
-def counts_of(photos: int, verifier: PairVerifier, options: DuplicateOptions, found: Sequence[Pair]) -> dict[str, int]:
+def counts_of(
+    photos: int, verifier: PairVerifier, options: DuplicateOptions, related: Sequence[Pair]
+) -> dict[str, int]:
     """The counts of a report, without those of its groups."""
-    of_relation = Counter(pair.relation for pair in found)
+    of_relation = Counter(pair.relation for pair in related)
     return {
         "photos": photos,
         "candidates": verifier.candidates,
@@ -235,15 +237,15 @@ def _replaced(ids: Ids, first: dict[int, int]) -> Ids:
 def _with_copies(verified: list[Pair], same: list[list[int]]) -> list[Pair]:
     """The pairs, and the same of the copies that their photos stand for."""
     copies = {ids[0]: ids for ids in same}
-    found = []
+    every = []
     for pair in verified:
         ones, others = copies.get(pair.a, [pair.a]), copies.get(pair.b, [pair.b])
         if len(ones) * len(others) <= ALL_WITH_ALL:
             both = list(product(ones, others))
         else:
             both = [(pair.a, other) for other in others] + [(one, pair.b) for one in ones[1:]]
-        found += [_of_copies(pair, a, b) for a, b in both]
-    return found
+        every += [_of_copies(pair, a, b) for a, b in both]
+    return every
 
 
 def _of_copies(pair: Pair, a: int, b: int) -> Pair:

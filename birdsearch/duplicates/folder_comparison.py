@@ -71,18 +71,18 @@ class FolderComparison:
         """The pairs, and a group for each new photo that the index holds."""
         started = time.monotonic()
         held = self._same_bytes()
-        found = [
+        related = [
             Pair(n, i, IDENTICAL.name, 1.0)
             for n, ids in held.items()
             for i, path in self._paths(ids).items()
             if file_identity(self._new.of([n])[n].path) != file_identity(path)
         ]
         if self._options.compares_pixels:
-            found += self._verifier.verify(self._candidates([n for n, ids in held.items() if not ids]))
-        found = sorted(
-            (pair for pair in found if pair.relation in self._options.relations), key=lambda pair: (pair.a, pair.b)
+            related += self._verifier.verify(self._candidates([n for n, ids in held.items() if not ids]))
+        related = sorted(
+            (pair for pair in related if pair.relation in self._options.relations), key=lambda pair: (pair.a, pair.b)
         )
-        scored = with_scores(found, self._photos, self._vectors)
+        scored = with_scores(related, self._photos, self._vectors)
         groups = _groups(scored)
         counts = {
             **counts_of(self._catalog.count(self._options.where), self._verifier, self._options, scored),
@@ -139,10 +139,10 @@ class FolderComparison:
         return np.unique(np.concatenate(parts), axis=0)
 
 
-def _groups(found: Sequence[Pair]) -> tuple[DuplicateGroup, ...]:
+def _groups(related: Sequence[Pair]) -> tuple[DuplicateGroup, ...]:
     """For each new photo the closest one of the index."""
     closest: dict[int, Pair] = {}
-    for pair in sorted(found, key=lambda p: (-RELATIONS[p.relation].strength, -(p.score or 0), p.b)):
+    for pair in sorted(related, key=lambda p: (-RELATIONS[p.relation].strength, -(p.score or 0), p.b)):
         closest.setdefault(pair.a, pair)
     return tuple(
         DuplicateGroup(pair.relation, pair.b, (pair.a,), "in the index", (pair.relation,), ("in the index already",))
@@ -152,7 +152,7 @@ def _groups(found: Sequence[Pair]) -> tuple[DuplicateGroup, ...]:
 
 def read_new(folder: str, backbone: "Backbone", progress: Progress | None) -> NewPhotos:
     """The photos under a folder, decoded and embedded."""
-    found: list[Photo] = []
+    photos: list[Photo] = []
     vectors: list[Vectors] = [np.empty((0, backbone.dim), dtype=np.float32)]
     waiting: list[decode.Decoded] = []
     left_out: Counter[str] = Counter()
@@ -168,16 +168,16 @@ def read_new(folder: str, backbone: "Backbone", progress: Progress | None) -> Ne
             continue
         try:
             read = scan.read(file)
-            waiting.append(decode.decode(read.data, read.photo, backbone.input_size))
+            waiting.append(decode.decode(read.data, read.photo, backbone.input_size, read.format))
         except scan.NotAPhotoError:
             left_out["ignored"] += 1
         except PhotoError:
             left_out["failed"] += 1
         else:
-            found.append(replace(waiting[-1].photo, id=-len(found) - 1))
+            photos.append(replace(waiting[-1].photo, id=-len(photos) - 1))
             if progress is not None:
-                progress("read", len(found), None, found[-1].path)
+                progress("read", len(photos), None, photos[-1].path)
         if len(waiting) == DECODED:
             embed()
     embed()
-    return NewPhotos(tuple(found), np.concatenate(vectors), dict(left_out))
+    return NewPhotos(tuple(photos), np.concatenate(vectors), dict(left_out))

@@ -12,7 +12,7 @@ from birdsearch.search.pairs import Hashes, Rows
 EXACT_UP_TO = 30_000  # different hashes; so few are all compared
 _BLOCK = 256  # hashes whose pairs are in memory together, in eight orientations
 NEAREST = 32  # pairs per hash: of pictures that all look alike (sky, fog) thousands are close
-_BANDS = 96  # how often more hashes are sorted into buckets; each finds some of the pairs
+_BANDS = 96  # how often more hashes are sorted into buckets; each finds a part of the pairs
 _BUCKET = 64  # hashes of one bucket that a hash is compared with
 _ODD_COLUMNS = np.uint64(0x5555555555555555)
 _ODD_ROWS = np.uint64(0x00FF00FF00FF00FF)
@@ -49,7 +49,7 @@ def hash_pairs(hashes: Hashes, ids: Ids, within: int | None = None) -> Ids:
 
     Each pair comes once, the lower id first; `within` is `reach` where it is None. Up to 30,000 different hashes are
     compared exactly, more in buckets of equal bits. Each hash keeps its 32 nearest partners, and photos of very common
-    hashes are paired with some of each other, so that pairs grow as photos do.
+    hashes are paired with a few of each other, so that pairs grow as photos do.
     """
     unique, group = np.unique(np.asarray(hashes, dtype=np.uint64), return_inverse=True)
     order = np.lexsort((ids, group))

@@ -157,7 +157,7 @@ def _reason(explained: Sequence[Explanation]) -> str:
 
 
 def _once(sharpness: Callable[[int], float]) -> Callable[[Photo], float]:
-    """The measure of a photo, asked for once for each content."""
+    """The sharpness of a photo, measured once for each content."""
     known: dict[object, float] = {}
 
     def measure(photo: Photo) -> float:

@@ -58,7 +58,7 @@ def members(
 
 
 def is_applied(group: Sequence[Member], relations: Collection[str]) -> bool:
-    """Whether the relations say anything of a group; one of another kind is only to look at."""
+    """Whether the relations say anything of a group; a group of other relations is only listed."""
     return bool(group[0].photo.sha256) and any(member.relation in relations for member in group[1:])
 
 

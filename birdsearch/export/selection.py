@@ -85,10 +85,10 @@ class Selection(Iterator[Photo]):
         """The photos on a map, each with so many others that are most like it, in the space of the analyses."""
         from birdsearch.species import clusters, gallery  # scipy and more, which no table needs
 
-        gathered = gallery.gather(self._store.catalog, self._store.vectors, self._where)
-        coordinates, near = clusters.coordinates(gathered.rows), gathered.others(neighbours)
+        mapped = gallery.Gallery.load(self._store, self._where)
+        coordinates, near = clusters.coordinates(mapped.vectors), mapped.others(neighbours)
         start = 0
-        for ids in self._blocks(gathered.ids.tolist(), MAPPED_BATCH):
+        for ids in self._blocks(mapped.ids.tolist(), MAPPED_BATCH):
             rows = slice(start, start := start + len(ids))
             yield MappedBatch(
                 self._store.catalog.photos(ids), coordinates[rows], Neighbours(near.ids[rows], near.scores[rows])

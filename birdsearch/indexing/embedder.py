@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from birdsearch.backbones.backbone import Embedded
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneError
 from birdsearch.photos.decode import Decoded
-from birdsearch.records import Embedded, Photo, Vectors
+from birdsearch.records import Photo, Vectors
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone

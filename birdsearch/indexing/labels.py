@@ -1,14 +1,12 @@
 """Labels that come from folder names or from a CSV."""
 
-import csv
-import io
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import slashed
+from birdsearch.files import read_csv, slashed
 from birdsearch.records import shown
 from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
@@ -19,19 +17,19 @@ logger = logging.getLogger("birdsearch")
 Label = tuple[str, str]  # source ("folder" or "csv"), species
 
 
-def read_csv(path: Path) -> dict[bytes, str]:
+def read_labels(path: Path) -> dict[bytes, str]:
     """Absolute path of a photo -> species, from a CSV with the columns path and species.
 
     A relative path counts from the folder of the CSV. Raises InputFileError, with the line, for what cannot be used.
     """
-    said: dict[bytes, str] = {}
-    for line, values in _lines(path, ("path",)):
+    labels: dict[bytes, str] = {}
+    for line, values in read_csv(path, ["species"], any_of=["path"]):
         photo, species = values.get("path", ""), values.get("species", "").strip()
         if not photo:
             raise InputFileError(f"{shown(str(path))}, line {line}: no path. Write path,species in every line.")
         if species:
-            said[_absolute(path, photo)] = species
-    return said
+            labels[_absolute(path, photo)] = species
+    return labels
 
 
 def read_corrections(path: Path, held: Mapping[bytes, int]) -> dict[int, str]:
@@ -39,8 +37,8 @@ def read_corrections(path: Path, held: Mapping[bytes, int]) -> dict[int, str]:
 
     `held` are the ids of the photos by path. Raises InputFileError, with the line, for a photo that is not among them.
     """
-    ids, said = set(held.values()), dict[int, str]()
-    for line, values in _lines(path, ("id", "path")):
+    ids, labels = set(held.values()), dict[int, str]()
+    for line, values in read_csv(path, ["species"], any_of=["id", "path"]):
         number, photo = values.get("id", "").strip(), values.get("path", "")
         known = held.get(_absolute(path, photo)) if photo else None
         if number.isascii() and number.isdigit():
@@ -54,40 +52,12 @@ def read_corrections(path: Path, held: Mapping[bytes, int]) -> dict[int, str]:
             which = number or shown(photo) or "no id and no path"
             raise InputFileError(f"{shown(str(path))}, line {line}: the index holds no such photo ({which}).")
         if species := values.get("species", "").strip():
-            said[known] = species
-    return said
+            labels[known] = species
+    return labels
 
 
 def _absolute(path: Path, photo: str) -> bytes:
     return os.path.abspath(os.path.join(os.fsencode(path.parent), os.fsencode(photo)))
-
-
-def _lines(path: Path, names: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The lines of a CSV with the column species and one of these others: line number, values by column."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputFileError(f"cannot read {shown(str(path))}: {error.strerror}. Give a CSV: path,species") from error
-    except UnicodeDecodeError as error:
-        raise InputFileError(f"{shown(str(path))} is not UTF-8 (byte {error.start}): save it as UTF-8.") from error
-    first = text.partition("\n")[0]
-    dialect = ";" if first.count(";") > first.count(",") else ","
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=dialect)
-    columns = {name.strip().lower() for name in rows.fieldnames or ()}
-    missing = {"species"} - columns | (set(names[-1:]) if columns.isdisjoint(names) else set())
-    if missing:
-        raise InputFileError(
-            f"{shown(str(path))}, line 1: no column {' and no column '.join(sorted(missing))}. "
-            "The first line must name the columns: path,species"
-        )
-    try:
-        for row in rows:
-            yield (
-                rows.line_num,
-                {(name or "").strip().lower(): value for name, value in row.items() if isinstance(value, str)},
-            )
-    except csv.Error as error:
-        raise InputFileError(f"{shown(str(path))}, line {rows.line_num}: {error}.") from error
 
 
 class Labeller:
@@ -106,7 +76,7 @@ class Labeller:
         choice = labels
         if labels not in ("none", "folder"):
             choice = os.path.abspath(labels)
-            self._tables[choice] = read_csv(Path(choice))
+            self._tables[choice] = read_labels(Path(choice))
         self._given = True
         for folder in folders:
             above = self.source(folder)
@@ -170,7 +140,7 @@ class Labeller:
     def _table(self, choice: str) -> dict[bytes, str] | None:
         if choice not in self._tables:
             try:
-                self._tables[choice] = read_csv(Path(choice))
+                self._tables[choice] = read_labels(Path(choice))
             except InputFileError as error:
                 logger.warning("labels stay as they are: %s", error)
                 self._tables[choice] = None

@@ -200,7 +200,7 @@ class AddRun:
         if self._detector.is_known(file.photo.sha256):
             return KnownContent(file.photo)
         try:
-            return decode.decode(file.data, file.photo, self._store.backbone.input_size)
+            return decode.decode(file.data, file.photo, self._store.backbone.input_size, file.format)
         except scan.NotAPhotoError as error:
             return Rejected(found, "ignored", error.reason)
         except PhotoError as error:
@@ -256,7 +256,7 @@ class AddRun:
             if isinstance(result, NotEmbedded):
                 self._fail(Failure(photo.path, "embed", result.reason), photo.size, photo.mtime_ns)
             else:
-                self._committer.provenance = self._store.backbone.made_by
+                self._committer.provenance = self._store.backbone.provenance
                 photo = replace(photo, id=self._detector.photo_id(os.fsencode(photo.path)))
                 self._committer.photos.append(replace(result, photo=photo))
 

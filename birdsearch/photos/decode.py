@@ -1,4 +1,4 @@
-"""Decoding: a photo's bytes -> its Photo and its pixels. The only module that imports Pillow."""
+"""Decoding: a photo's bytes -> its Photo and its pixels."""
 
 import hashlib
 import io
@@ -10,18 +10,26 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import import_module
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import Image
 
 from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError
+from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import HEAD, identify
-from birdsearch.photos.scan import FileBytes, FoundFile, Ignored, NotAPhotoError, check, missing, read, scan
+from birdsearch.photos.scan import (
+    FileBytes,
+    FoundFile,
+    Ignored,
+    NotAPhotoError,
+    missing_file_error,
+    read,
+    require_photo,
+    scan,
+)
 from birdsearch.records import Photo, Pixels, shown
 
 __all__ = [
@@ -40,8 +48,8 @@ __all__ = [
     "thumbnails",
 ]
 
-MAX_PIXELS = 500_000_000  # of one picture: panoramas of 200 megapixels pass, decompression bombs do not
-_HUGE = 50_000_000  # pixels; above it pictures are decoded one at a time, so that memory stays bounded
+MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels pass, decompression bombs do not
+HUGE = 50_000_000  # pixels; larger pictures are decoded one at a time, so that memory stays bounded. A guess
 
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Photo | Image.Image | npt.NDArray[Any]
 
@@ -57,26 +65,34 @@ class Decoded:
 # Decoding -----------------------------------------------------------------------------------------------------------
 
 
-def decode(data: bytes, photo: Photo, size: tuple[int, int]) -> Decoded:
-    """A file's bytes as pixels of (height, width), and the photo with all that the file says of itself.
+def decode(data: bytes, photo: Photo, size: tuple[int, int], format: str | None = None) -> Decoded:
+    """A file's bytes as pixels of (height, width), and the photo with all that is written in the file.
 
+    `format` is that of FileBytes; without it the bytes and the photo's path decide.
     Raises PhotoUnreadableError, whose text is the bare reason ("truncated JPEG"), or NotAPhotoError.
     """
-    with _opened(data, photo.path) as image:
+    format = format or _format_of(data, photo.path)
+    with opened(data, format) as image:
         full = image.size
-        flat = _flat(image, 2 * max(size))
+        image.draft(None, (2 * max(size),) * 2)
+        reduced = image.size != full
+        stored = _loaded(image)
         orientation = _orientation(image)
-        upright = _turned(flat, orientation)
-        known = describe(photo, *_written(image))
-        pixels, phash = _squashed(upright, size), _phash(upright)
-    # Only a JPEG can have come out smaller; a TIFF turns itself, others may learn their size while they are decoded.
-    width, height = full if image.format == "JPEG" else flat.size
+        oriented = _oriented(stored, orientation)
+        known = describe(photo, *_metadata(image))
+        pixels, hashed = _squashed(oriented, size), phash(oriented)
+    # A TIFF is rotated by its decoder, others may learn their size while they are decoded.
+    width, height = full if reduced else stored.size
     if orientation in _SIDEWAYS:
         width, height = height, width
-    return Decoded(replace(known, phash=phash, width=width, height=height, format=image.format), pixels)
+    return Decoded(replace(known, phash=hashed, width=width, height=height, format=format), pixels)
 
 
-_TURNS = {
+def _format_of(data: bytes, path: str) -> str:
+    return require_photo(identify(data[:HEAD], path))
+
+
+_TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -88,38 +104,12 @@ _TURNS = {
 _SIDEWAYS = frozenset((5, 6, 7, 8))  # orientations that swap width and height
 _ORIENTATION, _EXIF, _GPS = 0x0112, 0x8769, 0x8825
 
-_READERS = {
-    "JPEG": "PIL.JpegImagePlugin:JpegImageFile",
-    "PNG": "PIL.PngImagePlugin:PngImageFile",
-    "WEBP": "PIL.WebPImagePlugin:WebPImageFile",
-    "TIFF": "PIL.TiffImagePlugin:TiffImageFile",
-    "GIF": "PIL.GifImagePlugin:GifImageFile",
-    "BMP": "PIL.BmpImagePlugin:BmpImageFile",
-    "AVIF": "PIL.AvifImagePlugin:AvifImageFile",
-    "HEIF": "pi_heif:HeifImageFile",
-    "JPEG2000": "PIL.Jpeg2KImagePlugin:Jpeg2KImageFile",
-    "PPM": "PIL.PpmImagePlugin:PpmImageFile",
-}
-
-
-@cache
-def _reader(format: str) -> type[ImageFile.ImageFile]:
-    module, name = _READERS[format].split(":")
-    return cast("type[ImageFile.ImageFile]", getattr(import_module(module), name))
-
 
 @contextmanager
-def _opened(data: bytes, path: str) -> Iterator[ImageFile.ImageFile]:
-    """The image in these bytes, first frame; whatever goes wrong with it inside the block becomes PhotoUnreadableError.
-
-    Its reader is called without Image.open, whose limit on pixels is one number for the whole process and half of what
-    a panorama needs; so the user's own setting stays as it is, and HEIF need not be registered with their Pillow.
-    """
-    format = check(identify(data[:HEAD], path))
-    with _plain_errors(format), _quiet():
-        if format == "TIFF" and _is_raw(data):
-            raise NotAPhotoError("camera RAW")
-        image = _reader(format)(io.BytesIO(data), "")
+def opened(data: bytes, format: str) -> Iterator[Image.Image]:
+    """The image in these bytes, first frame; any error with it inside the block becomes PhotoUnreadableError."""
+    with _translated_errors(format), _quiet():
+        image = DECODERS[format].open(data)
         if image.width * image.height > MAX_PIXELS:
             most = f"more than the {MAX_PIXELS // 10**6} megapixels that are decoded"
             raise PhotoUnreadableError(f"{image.width} x {image.height} pixels, {most}")
@@ -131,7 +121,7 @@ _CUT_OFF = ("truncat", "unexpected end", "not enough data", "premature", "unpack
 
 
 @contextmanager
-def _plain_errors(format: str) -> Iterator[None]:
+def _translated_errors(format: str) -> Iterator[None]:
     try:
         yield
     except (PhotoUnreadableError, NotAPhotoError):
@@ -150,8 +140,10 @@ def _plain_errors(format: str) -> Iterator[None]:
 class _Quiet(threading.local):
     """A filter that ignores the warnings of those threads that are reading a photo, and of no others.
 
-    `warnings.catch_warnings` swaps one list for all threads, and under -W error Pillow's remark about a tag would cost
-    the photo. A filter may be any tuple whose second item has a `match`, so this one asks which thread it is in.
+    Photos are decoded in several threads. `warnings.catch_warnings` swaps one list for all threads (Python 3.11 to
+    3.13; in 3.14 unless `sys.flags.context_aware_warnings` is set, which only the free-threaded build does; November
+    2026), and under -W error Pillow's remark about a tag would cost the photo. A filter may be any tuple whose second
+    item has a `match`: this one is true in the threads that are reading.
     """
 
     reading = False
@@ -167,7 +159,7 @@ _QUIET_FILTER = ("ignore", _QUIET, Warning, None, 0)
 @contextmanager
 def _quiet() -> Iterator[None]:
     filters = cast("list[Any]", warnings.filters)
-    if not filters or filters[0] is not _QUIET_FILTER:  # Somebody has since put another one in front, or a new list.
+    if not filters or filters[0] is not _QUIET_FILTER:  # another one was put in front since, or a new list
         filters.insert(0, _QUIET_FILTER)
     before, _QUIET.reading = _QUIET.reading, True
     try:
@@ -176,16 +168,16 @@ def _quiet() -> Iterator[None]:
         _QUIET.reading = before
 
 
-_ONE_HUGE = threading.Lock()
+_ONEHUGE = threading.Lock()
 
 
 @contextmanager
 def _room_for(size: tuple[int, int]) -> Iterator[None]:
     """Huge pictures wait for each other, and pass Pillow's own limit, which TIFF asks again while decoding."""
-    if size[0] * size[1] <= _HUGE:
+    if size[0] * size[1] <= HUGE:
         yield
         return
-    with _ONE_HUGE:
+    with _ONEHUGE:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = limit and max(limit, MAX_PIXELS)
         try:
@@ -194,38 +186,26 @@ def _room_for(size: tuple[int, int]) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _is_raw(data: bytes) -> bool:
-    """Whether a TIFF is a camera's: it says so (DNG), holds sensor values, or is a thumbnail of what lies deeper."""
-    from PIL.TiffImagePlugin import ImageFileDirectory_v2
-
-    stream = io.BytesIO(data)
-    tags = ImageFileDirectory_v2(stream.read(16 if data[2:3] == b"+" or data[3:4] == b"+" else 8))
-    stream.seek(tags.next)
-    tags.load(stream)
-    is_thumbnail = tags.get(0x00FE) == 1 and 0x014A in tags and 0x010F in tags
-    return 0xC612 in tags or tags.get(0x0106) in (32803, 34892) or is_thumbnail
-
-
-def _upright(image: Image.Image, least: int | None) -> Image.Image:
-    """RGB, as the photographer held the camera."""
-    return _turned(_flat(image, least), _orientation(image))
-
-
-def _flat(image: Image.Image, least: int | None) -> Image.Image:
-    """Decoded, in RGB, as it is stored; a JPEG may come out smaller, with no side below `least`.
-
-    Pixels are taken as sRGB: birder's networks were trained on photos whose colour profiles nobody had looked at.
-    """
+def upright(image: Image.Image, least: int | None) -> Image.Image:
+    """RGB, as the photographer held the camera; a JPEG may come out smaller, with no side below `least` pixels."""
     if least is not None:
         image.draft(None, (least, least))
+    return _oriented(_loaded(image), _orientation(image))
+
+
+def _loaded(image: Image.Image) -> Image.Image:
+    """Decoded, in RGB, as it is stored.
+
+    Pixels are taken as sRGB: birder's networks were trained on photos without regard to their colour profiles.
+    """
     with _room_for(image.size):
         image.load()
         return _rgb(image)
 
 
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURNS.get(orientation)
-    return image if turn is None else image.transpose(turn)
+def _oriented(image: Image.Image, orientation: int) -> Image.Image:
+    transpose = _TRANSPOSE.get(orientation)
+    return image if transpose is None else image.transpose(transpose)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -267,7 +247,7 @@ def _grey8(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))
 
 
-def _written(image: Image.Image) -> tuple[dict[int, Any], dict[int, Any], bytes]:
+def _metadata(image: Image.Image) -> tuple[dict[int, Any], dict[int, Any], bytes]:
     """(main and Exif tags, GPS tags, XMP packet) of a loaded image; whatever cannot be read is missing."""
     tags: dict[int, Any] = {}
     gps: dict[int, Any] = {}
@@ -283,7 +263,7 @@ def _written(image: Image.Image) -> tuple[dict[int, Any], dict[int, Any], bytes]
     return tags, gps, xmp if isinstance(xmp, bytes) else b""
 
 
-def _phash(image: Image.Image) -> str:
+def phash(image: Image.Image) -> str:
     """The 64-bit perceptual hash of an upright RGB image, as 16 hex digits."""
     import imagehash
 
@@ -297,7 +277,7 @@ def _squashed(image: Image.Image, size: tuple[int, int]) -> Pixels:
     return np.array(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-# What a user hands over ---------------------------------------------------------------------------------------------
+# Images given by a user ---------------------------------------------------------------------------------------------
 
 
 def load(image: ImageLike, size: tuple[int, int]) -> Pixels:
@@ -305,17 +285,17 @@ def load(image: ImageLike, size: tuple[int, int]) -> Pixels:
 
     Arrays are (h, w), (h, w, 3) or (h, w, 4), of uint8, uint16 or floats from 0 to 1.
     """
-    return _squashed(_given(image, 2 * max(size)), size)
+    return _squashed(_image(image, 2 * max(size)), size)
 
 
 def picture(image: ImageLike, longest: int = 1024) -> Pixels:
     """Any picture upright, in RGB and with its aspect, no side longer than `longest`; a smaller one keeps its size."""
-    upright = _given(image, 2 * longest)
-    scale = longest / max(upright.size)
+    whole = _image(image, 2 * longest)
+    scale = longest / max(whole.size)
     if scale < 1:
-        width, height = (max(1, round(side * scale)) for side in upright.size)
-        upright = upright.resize((width, height), Image.Resampling.BICUBIC)
-    return np.array(upright, dtype=np.uint8)
+        width, height = (max(1, round(side * scale)) for side in whole.size)
+        whole = whole.resize((width, height), Image.Resampling.BICUBIC)
+    return np.array(whole, dtype=np.uint8)
 
 
 def thumbnail(image: ImageLike, longest: int = 256) -> bytes:
@@ -346,15 +326,15 @@ def pixels_sha256(image: ImageLike) -> str:
     digest = hashlib.sha256()
     path = image.path if isinstance(image, Photo) else image
     if isinstance(path, str | os.PathLike):
-        data = _bytes_of(os.fspath(path))
-        with _opened(data, os.fspath(path)) as opened, _room_for(opened.size):
-            if getattr(opened, "n_frames", 1) > 1:
-                return hashlib.sha256(data).hexdigest()
-            opened.load()
-            if opened.mode in ("F", "I") or opened.mode.startswith("I;16") or opened.has_transparency_data:
-                digest.update(opened.mode.encode() + opened.tobytes())
-    upright = _given(image, None)
-    digest.update(repr(upright.size).encode() + upright.tobytes())
+        file = _file_bytes(os.fspath(path))
+        with opened(file.data, file.format) as stored, _room_for(stored.size):
+            if getattr(stored, "n_frames", 1) > 1:
+                return hashlib.sha256(file.data).hexdigest()
+            stored.load()
+            if stored.mode in ("F", "I") or stored.mode.startswith("I;16") or stored.has_transparency_data:
+                digest.update(stored.mode.encode() + stored.tobytes())
+    shown_as = _image(image, None)
+    digest.update(repr(shown_as.size).encode() + shown_as.tobytes())
     return digest.hexdigest()
 
 
@@ -365,25 +345,27 @@ def encode(pixels: Pixels, format: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def _given(image: ImageLike, least: int | None) -> Image.Image:
-    """What a user handed over, upright and in RGB; its errors name it and say what to do."""
+def _image(image: ImageLike, least: int | None) -> Image.Image:
+    """A user's image, upright and in RGB; the errors name it and say what to do."""
     if isinstance(image, np.ndarray):
         return _rgb(_from_array(image))
     path = image.path if isinstance(image, Photo) else image
     name = shown(os.fspath(path)) if isinstance(path, str | os.PathLike) else "this picture"
     try:
         if isinstance(path, Image.Image):
-            with _plain_errors(path.format or "image"), _quiet():
-                return _upright(path, None)
+            with _translated_errors(path.format or "image"), _quiet():
+                return upright(path, None)
         if isinstance(path, bytes | bytearray | memoryview):
-            data, called = bytes(path), ""
+            data = bytes(path)
+            format = _format_of(data, "")
         elif isinstance(path, str | os.PathLike):
-            data, called = _bytes_of(os.fspath(path)), os.fspath(path)
+            file = _file_bytes(os.fspath(path))
+            data, format = file.data, file.format
         else:
             kinds = "a path, the bytes of a file, a Pillow image, a numpy array or a Photo"
             raise TypeError(f"a picture must be {kinds}, not a {type(image).__name__}")
-        with _opened(data, called) as opened:
-            return _upright(opened, least)
+        with opened(data, format) as stored:
+            return upright(stored, least)
     except NotAPhotoError as error:
         hint = "Export it as JPEG or TIFF first." if "RAW" in error.reason else "Name a JPEG, PNG, TIFF, HEIC... file."
         raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error
@@ -391,15 +373,15 @@ def _given(image: ImageLike, least: int | None) -> Image.Image:
         raise PhotoUnreadableError(f"cannot use {name}: {error}. Try another copy of it.") from error
 
 
-def _bytes_of(path: str) -> bytes:
-    """The bytes of a file that a user named."""
+def _file_bytes(path: str) -> FileBytes:
+    """A file that a user named."""
     if re.match(r"[a-z][a-z0-9+.-]*://", path, re.IGNORECASE):
         raise PhotoMissingError(f"{shown(path)} is a web address: download the picture and name the file")
     if os.path.isdir(path):
         raise NotAPhotoError("a folder, which `birdsearch index` takes")
     if not os.path.exists(path):
-        raise missing(path, "file")
-    return read(FoundFile(os.fsencode(os.path.abspath(path)), 0, 0)).data
+        raise missing_file_error(path, "file")
+    return read(FoundFile(os.fsencode(os.path.abspath(path)), 0, 0))
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:

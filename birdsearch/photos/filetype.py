@@ -1,10 +1,10 @@
-"""What a file is, judged by its first bytes; its name only breaks ties."""
+"""What a file is, by its first bytes; its name only breaks ties. The one list of suffixes and formats."""
 
 import os
 import re
 from dataclasses import dataclass
 
-HEAD = 4096  # bytes that are looked at
+HEAD = 4096  # bytes at the beginning of a file that tell its type
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -20,12 +20,16 @@ RAW_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 
+# What may own a sidecar: every photo and RAW that is known, and what edits of them are saved as.
+SIDECAR_OWNERS = IMAGE_SUFFIXES | RAW_SUFFIXES | {".jxl", ".psb", ".psd"}
+
 _BMFF_BRANDS = {  # brand of an ISO media file -> format
     b"avif": "AVIF",
     b"avis": "AVIF",
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"), "HEIF"),
 }
-_PHOTOS = (
+# How the files of each format of photos/decoders.py begin.
+SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
@@ -38,29 +42,25 @@ _PHOTOS = (
 _RAW = re.compile(
     rb"II\*\0....CR|FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|\0MRM|FOVb|II\x1a\0\0\0HEAPCCDR|....ftypcrx ", re.DOTALL
 )
+# Whole files of other kinds: not broken photos, whatever their names promise. The words are what users read.
 _OTHERS = (
-    (re.compile(rb"8BPS"), "unsupported image (PSD)"),
-    (re.compile(rb"\0\0\x01\0[^\0]"), "unsupported image (ICO)"),
-    (re.compile(rb"icns"), "unsupported image (ICNS)"),
-    (re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "), "unsupported image (JPEG XL)"),
-    (re.compile(rb"\x76\x2f\x31\x01"), "unsupported image (OpenEXR)"),
-    (re.compile(rb"gimp xcf"), "unsupported image (XCF)"),
-    (re.compile(rb"DDS "), "unsupported image (DDS)"),
-    (re.compile(rb"qoif"), "unsupported image (QOI)"),
-    (
-        re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg", re.DOTALL),
-        "unsupported image (SVG)",
-    ),
-    (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6"), "PostScript"),
-    (re.compile(rb"%PDF-"), "PDF"),
     (
         re.compile(
-            rb"RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01[\xb3\xba]|FLV\x01|\x30\x26\xb2\x75\x8e\x66\xcf\x11", re.DOTALL
+            rb"8BPS|\0\0\x01\0[^\0]|icns|\xff\x0a|\0\0\0\x0cJXL |\x76\x2f\x31\x01|gimp xcf|DDS |qoif|"
+            rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg",
+            re.DOTALL,
+        ),
+        "unsupported image",
+    ),
+    (re.compile(rb"%!PS|\xc5\xd0\xd3\xc6|%PDF-"), "document"),
+    (
+        re.compile(
+            rb"RIFF....AVI |\x1aE\xdf\xa3|\0\0\x01[\xb3\xba]|FLV\x01|\x30\x26\xb2\x75\x8e\x66\xcf\x11|"
+            rb"\0...(ftyp|moov|mdat|wide|free|skip)|G.{187}G.{187}G|.{4}G.{191}G.{191}G",
+            re.DOTALL,
         ),
         "video",
     ),
-    (re.compile(rb"\0...(ftyp|moov|mdat|wide|free|skip)", re.DOTALL), "video"),
-    (re.compile(rb"G.{187}G.{187}G|.{4}G.{191}G.{191}G", re.DOTALL), "video"),
     (re.compile(rb"ID3|\xff[\xfb\xf3\xf2]|RIFF....WAVE|fLaC|OggS|MThd|FORM....AIF|caff", re.DOTALL), "audio"),
     (
         re.compile(
@@ -69,19 +69,17 @@ _OTHERS = (
         ),
         "archive",
     ),
-    (re.compile(rb"SQLite format 3\0"), "database"),
-    (re.compile(rb"\x7fELF|MZ.{58}|\xca\xfe\xba\xbe|[\xcf\xce]\xfa\xed\xfe", re.DOTALL), "program"),
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a file is: `format` for a photo; otherwise why it is none, and whether its name had promised one."""
+    """The type of a file: `format` for a photo; otherwise why it is not one, and whether its name had promised one."""
 
     format: str | None
     reason: str = ""
-    broken: bool = False  # called a picture, but nothing that can be recognised
+    broken: bool = False  # called a picture, but of no known type
 
 
 def identify(head: bytes, path: str) -> Kind:
@@ -93,7 +91,7 @@ def identify(head: bytes, path: str) -> Kind:
         return Kind(None, "camera RAW")
     if head[4:8] == b"ftyp" and (format := _bmff_format(head)):
         return Kind(format)
-    for pattern, format in _PHOTOS:
+    for pattern, format in SIGNATURES:
         if pattern.match(head):
             return Kind(format)
     for pattern, reason in _OTHERS:
@@ -104,7 +102,7 @@ def identify(head: bytes, path: str) -> Kind:
     if suffix in RAW_SUFFIXES:
         return Kind(None, "camera RAW")
     if suffix in IMAGE_SUFFIXES:
-        return Kind(None, f"no picture in it, in spite of the name ({suffix})", broken=True)
+        return Kind(None, f"not an image, despite its name ({suffix})", broken=True)
     return Kind(None, "not an image")
 
 

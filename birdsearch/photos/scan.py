@@ -28,7 +28,7 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A file that can be no photo, and why."""
+    """A file that cannot be a photo, and why."""
 
     path: str
     reason: str
@@ -36,10 +36,11 @@ class Ignored:
 
 @dataclass(frozen=True, slots=True)
 class FileBytes:
-    """A file read in one piece, and what is known of it by then: path, size, mtime_ns, sha256."""
+    """A photo's file read in one piece."""
 
-    photo: Photo
+    photo: Photo  # of which path, size, mtime_ns and sha256 are known
     data: bytes
+    format: str  # of decoders.DECODERS
 
 
 class NotAPhotoError(Exception):
@@ -60,7 +61,7 @@ def scan(folders: Sequence[bytes | str | os.PathLike[str]]) -> Iterator[FoundFil
     named = [os.path.abspath(os.fsencode(folder)) for folder in folders]
     for path in named:
         if not os.path.lexists(path):
-            raise missing(os.fsdecode(path), "file or folder")
+            raise missing_file_error(os.fsdecode(path), "file or folder")
     return _Scan().run(named)
 
 
@@ -143,7 +144,7 @@ def _unreachable(path: bytes, error: OSError) -> Failure:
     return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else why(error))
 
 
-def missing(path: str, kind: str) -> PhotoMissingError:
+def missing_file_error(path: str, kind: str) -> PhotoMissingError:
     """The error for a path that leads nowhere, with the name that may have been meant."""
     folder, name = os.path.split(os.path.abspath(path))
     try:
@@ -158,8 +159,8 @@ def read(found: FoundFile) -> FileBytes:
     """A found file's bytes with their sha256.
 
     Raises NotAPhotoError after the first 4 KiB where they show something else, PhotoMissingError where the file has
-    gone, PhotoUnreadableError where it cannot be read or changes under the reader's eyes, twice. The last two have the
-    bare reason as their text.
+    gone, PhotoUnreadableError where it cannot be read or changes twice while it is read. The last two have the bare
+    reason as their text.
     """
     path = os.fsdecode(found.path)
     try:
@@ -182,7 +183,7 @@ def _read_once(path: str) -> FileBytes | None:
     with open(handle, "rb", buffering=0) as file:
         before = os.fstat(handle)
         head = file.read(HEAD) or b""
-        check(identify(head, path))
+        format = require_photo(identify(head, path))
         if before.st_size > MAX_BYTES:
             raise PhotoUnreadableError(
                 f"{before.st_size / 2**30:.1f} GiB, more than the {MAX_BYTES / 2**30:.0f} GiB read"
@@ -193,7 +194,8 @@ def _read_once(path: str) -> FileBytes | None:
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != before.st_size:
         return None
     sha256 = hashlib.sha256(data).hexdigest()
-    return FileBytes(Photo(None, path, sha256=sha256, size=before.st_size, mtime_ns=before.st_mtime_ns), data)
+    photo = Photo(None, path, sha256=sha256, size=before.st_size, mtime_ns=before.st_mtime_ns)
+    return FileBytes(photo, data, format)
 
 
 def _exactly(file: io.FileIO, count: int) -> bytes:
@@ -204,7 +206,7 @@ def _exactly(file: io.FileIO, count: int) -> bytes:
     return data
 
 
-def check(kind: Kind) -> str:
+def require_photo(kind: Kind) -> str:
     """The format of a photo; NotAPhotoError or PhotoUnreadableError for all else."""
     if kind.format is None:
         raise PhotoUnreadableError(kind.reason) if kind.broken else NotAPhotoError(kind.reason)

@@ -1,149 +1,151 @@
 """Which labels may be wrong, why, and what the photos show instead.
 
-The classifier made of the other labelled photos says how likely each photo's own label is; no photo takes part in what
-judges it. By Bayes' rule that is the chance that the label is wrong, with a share of wrong labels that is estimated on
-the way (Dempster, Laird and Rubin 1977), as if a wrong label were any of the others. The backbone and the checklist
-multiply the odds by a factor. Of the labels in a burst, or of copies of one picture, only one can be right: which one
-is weighed by the odds of all the photos that bear each.
+The classifier of the other labelled photos gives the probability of each photo's own label, cross-validated. By Bayes'
+rule that is the probability that the label is wrong, with a share of wrong labels that is estimated on the way
+(Dempster, Laird and Rubin 1977), as if a wrong label were any of the others. The backbone and the checklist multiply
+the odds by a factor. Of the labels in a burst, or of copies of one picture, only one can be right: which one is weighed
+by the odds of all the photos that have each.
 """
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from birdsearch.duplicates import grouping
-from birdsearch.records import (
-    AuditReport,
-    Ids,
-    Prediction,
-    Progress,
-    Suspect,
-    Vectors,
-)
+from birdsearch.records import AuditReport, Ids, Photo, Progress, Suspect, Vectors, blocks
 from birdsearch.species import classifier
 from birdsearch.species import names as names_module
-from birdsearch.species.classifier import Asked, Labels
-from birdsearch.species.gallery import BLOCK, Gathered
+from birdsearch.species.classifier import CrossValidated, Labels
+from birdsearch.species.gallery import BLOCK, Gallery
 from birdsearch.species.prediction import listed
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 from birdsearch.taxonomy.checklist import Checklist
 from birdsearch.taxonomy.resolve import is_bird, resolve_many
 
-NEAREST = 5  # photos of other groups that are asked what a doubtful photo looks like
-EVIDENCE = 6  # photos shown for a doubt, at most
+NEAREST = 5  # photos of other groups that a suspect is compared with
+EVIDENCE = 6  # photos shown for a suspect, at most
+# Guesses; benchmarks.audit measures what they are worth together.
 _USUAL = 0.02  # share of wrong labels that is expected before any photo is seen...
 _WEIGHT = 20  # ...which counts as much as so many photos
-_BURST = 0.9  # chance that the photos of a burst all show one species
+_BURST = 0.9  # probability that the photos of a burst all show one species
 _COPY = 0.99  # the same for copies of one picture
 _VOTE = 3.0  # what each related photo adds for its label, as a logarithm, when another one is proposed
-_DEAF = 10.0  # logarithm of odds that one photo can bring into a burst, at most
+_MAX_LOG_ODDS = 10.0  # that one photo can bring into a burst
 _BACKBONE = 10.0  # odds that a backbone can add or take away, at most
 _OUTSIDE = 5.0  # vagrants exist
-_ROWS = 512  # doubtful photos that look for their nearest at a time
+_ROWS = 512  # suspects that are compared with all labelled photos at a time
 
 Floats = npt.NDArray[np.float64]
+PhotosOf = Callable[[Sequence[int]], Mapping[int, Photo]]  # ids -> photos, such as `Catalog.known_photos`
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """A label that may be wrong."""
+class Evidence:
+    """What is known about n photos besides their vectors and labels."""
 
-    id: int  # of the photo
-    label: str
-    proposed: str | None  # None where nothing better is known
-    doubt: float  # chance that the label is wrong, 0 to 1; rather too low than too high
-    reasons: tuple[str, ...]  # in words, the strongest kind first
-    evidence: tuple[int, ...]  # ids of the photos that speak against it
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """Doubtful labels, worst first."""
-
-    doubts: tuple[Doubt, ...] = ()
-    judged: int = 0  # labelled photos that another photo of their species could vouch for
+    bursts: Ids | None = None  # (n,) numbers, below 0 for none
+    copies: Collection[tuple[int, int]] = ()  # pairs of ids of near-identical photos
+    class_probabilities: Sequence[Mapping[str, float]] | None = None  # (n,) of the backbone, in the labels' spelling;
+    # empty for photos of which it predicts no species
+    outside: Collection[str] = ()  # labels that are not on the checklist
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class _LabelEvidence:
     """What speaks against one label."""
 
-    odds: float  # factor
-    reasons: tuple[str, ...]
-    votes: dict[str, float]  # label -> how strongly related photos and the backbone speak for it
-    evidence: tuple[int, ...]  # rows
+    odds: float = 1.0  # factor
+    reasons: tuple[str, ...] = ()
+    votes: Mapping[str, float] | None = None  # label -> how strongly related photos and the backbone speak for it
+    rows: tuple[int, ...] = ()  # of the photos that speak against it
     related: tuple[tuple[tuple[int, ...], float], ...] = ()  # rows of the same moment, chance of one species in them
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.reasons and self.odds == 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Gallery:
-    """Where the photos that may be shown as evidence lie."""
+class _Photos:
+    """The photos under audit, as cross-validation and nearest neighbours see them."""
 
     vectors: Vectors  # (n, dim)
-    own: Ids  # (n,) species, -1 for none
     groups: Ids  # (n,)
     ids: Ids  # (n,)
+    classified: CrossValidated
 
     def nearest_of(self, row: int, species: int, k: int = 3) -> Ids:
         """Rows of the photos of a species, in other groups, that are nearest to a photo."""
-        rows = np.flatnonzero((self.own == species) & (self.groups != self.groups[row]))
+        rows = np.flatnonzero((self.classified.codes == species) & (self.groups != self.groups[row]))
         best: Ids = rows[np.argsort(-(self.vectors[rows] @ self.vectors[row]).round(6), kind="stable")[:k]]
         return best
+
+    def nearest(self, queries: Ids) -> list[Ids]:
+        """Rows of the labelled photos of other groups nearest to each of these, in the backbone's space."""
+        named = np.flatnonzero(self.classified.codes >= 0)
+        nearest: list[Ids] = []
+        labelled = np.ascontiguousarray(self.vectors[named], dtype=np.float32)
+        k = min(NEAREST, len(named))
+        for block in blocks(len(queries), _ROWS):
+            some = queries[block]
+            scores = self.vectors[some] @ labelled.T
+            scores[self.groups[some][:, None] == self.groups[named]] = -np.inf
+            part = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+            close = np.take_along_axis(scores, part, 1)
+            order = np.lexsort((named[part], -close.round(6)), axis=1)
+            for line in range(len(some)):
+                best = part[line, order[line]]
+                nearest.append(named[best[np.isfinite(scores[line, best])]])
+        return nearest
 
 
 def audit(
     vectors: Vectors,
     labels: Labels,
     ids: Ids,
+    photos_of: PhotosOf,
+    evidence: Evidence = Evidence(),
     *,
-    groups: Ids | None = None,
-    near_identical: Collection[tuple[int, int]] = (),
-    class_probabilities: Sequence[dict[str, float]] | None = None,
-    outside: Collection[str] = (),
     seed: int = 0,
-) -> Audited:
-    """Doubtful labels among unit vectors (n, dim) of photos `ids` (n,), the most doubtful first.
+) -> AuditReport:
+    """Suspects among unit vectors (n, dim) of photos `ids` (n,), the most doubtful label first.
 
-    `groups` (n,) number bursts, below 0 for none; `near_identical` are pairs of ids of copies of one picture.
-    `class_probabilities` (n,) are what the backbone says, label -> probability, in the spelling of `labels`; empty for
-    photos of which it says nothing about species. `outside` are the labels that are not on the checklist.
+    >>> audit(vectors, labels, ids, catalog.known_photos).suspects[0].proposed
     """
     if not len(vectors) == len(labels) == len(ids):
         raise ValueError(f"there are {len(vectors)} vectors, {len(labels)} labels and {len(ids)} ids")
-    if any(given is not None and len(given) != len(ids) for given in (groups, class_probabilities)):
-        raise ValueError(f"groups and class_probabilities must have one value for each of {len(ids)} photos")
-    bursts = np.full(len(ids), -1) if groups is None else np.asarray(groups, dtype=np.int64)
-    copies = _copies(ids, near_identical)
-    if not len(ids):
-        return Audited()
-    apart = _apart(bursts, copies)
-    asked = classifier.cross_fitted(vectors, labels, apart, seed=seed)
-    if asked is None:
-        return Audited()
-    cases = _cases(labels, bursts, copies, class_probabilities, frozenset(outside))
-    score = _scores(asked, cases)
-    first = np.where(asked.answerable, asked.top[:, 0], asked.own)
-    doubtful = np.array(sorted({*np.flatnonzero(first != asked.own).tolist(), *cases}), dtype=np.int64)
-    doubtful = doubtful[np.argsort(-score[doubtful], kind="stable")]
-    near = _nearest(vectors, asked.own, apart, doubtful)
-    gallery = _Gallery(vectors, asked.own, apart, ids)
-    doubts = [
-        _doubt(row, rows, float(score[row]), asked, cases.get(row), gallery)
-        for row, rows in zip(doubtful.tolist(), near, strict=True)
+    if any(given is not None and len(given) != len(ids) for given in (evidence.bursts, evidence.class_probabilities)):
+        raise ValueError(f"bursts and class_probabilities must have one value for each of {len(ids)} photos")
+    bursts = np.full(len(ids), -1) if evidence.bursts is None else np.asarray(evidence.bursts, dtype=np.int64)
+    copies = _copies(ids, evidence.copies)
+    groups = _leakage_groups(bursts, copies)
+    classified = classifier.cross_validate(vectors, labels, groups, seed=seed) if len(ids) else None
+    if classified is None:
+        return AuditReport()
+    against = _label_evidence(labels, bursts, copies, evidence)
+    doubt = _doubts(classified, against)
+    first = np.where(classified.answerable, classified.top[:, 0], classified.codes)
+    rows = np.array(sorted({*np.flatnonzero(first != classified.codes).tolist(), *against}), dtype=np.int64)
+    rows = rows[np.argsort(-doubt[rows], kind="stable")]
+    photos, known = _Photos(vectors, groups, ids, classified), photos_of([int(ids[row]) for row in rows])
+    suspects = [
+        _suspect(row, near, photos, against.get(row, _LabelEvidence()), (known[int(ids[row])], float(doubt[row])))
+        for row, near in zip(rows.tolist(), photos.nearest(rows), strict=True)
     ]
-    return Audited(tuple(doubt for doubt in doubts if doubt.reasons), int(asked.answerable.sum()))
+    return AuditReport(tuple(one for one in suspects if one.reasons), int(classified.answerable.sum()))
 
 
 def off_list(labels: Labels, checklist: Checklist, *, overrides: Mapping[str, str] | None = None) -> frozenset[str]:
-    """The labels that name a bird of which no part is on the checklist; what cannot be read as a bird is not judged.
+    """The labels that name a bird of which no part is on the checklist; what cannot be read as a bird is left out.
 
-    `overrides` are what somebody said that labels mean (`taxonomy.read_overrides`).
+    `overrides` are meanings that a user has given to labels (`taxonomy.resolve.read_overrides`).
     """
     known = sorted({label for label in labels if label is not None})
     return frozenset(
@@ -165,232 +167,194 @@ def _copies(ids: Ids, pairs: Collection[tuple[int, int]]) -> dict[int, set[int]]
     return copies
 
 
-def _apart(bursts: Ids, copies: dict[int, set[int]]) -> Ids:
-    """Group numbers (n,) of photos that must not vouch for each other; single photos have one of their own."""
+def _leakage_groups(bursts: Ids, copies: dict[int, set[int]]) -> Ids:
+    """Numbers (n,) of groups of photos that must not be compared; a single photo is a group of its own."""
     pairs = [(one, other) for one, others in copies.items() for other in others]
     edges = np.concatenate([grouping.edges_from_groups(bursts), np.array(pairs, dtype=np.int64).reshape(-1, 2)])
     return grouping.component_labels(len(bursts), edges)
 
 
-def _cases(
-    labels: Labels,
-    bursts: Ids,
-    copies: dict[int, set[int]],
-    class_probabilities: Sequence[dict[str, float]] | None,
-    outside: frozenset[str],
-) -> dict[int, _Case]:
+def _label_evidence(
+    labels: Labels, bursts: Ids, copies: dict[int, set[int]], evidence: Evidence
+) -> dict[int, _LabelEvidence]:
     """What related photos, the backbone and the checklist say against the labels, by row."""
+    probabilities, outside = evidence.class_probabilities, frozenset(evidence.outside)
     members: dict[int, list[int]] = {}
     for row in np.flatnonzero(bursts >= 0).tolist():
         members.setdefault(int(bursts[row]), []).append(row)
-    known = {name for told in class_probabilities or () for name in told}  # what the backbone has words for
-    cases: dict[int, _Case] = {}
+    classes = {name for one in probabilities or () for name in one}
+    against: dict[int, _LabelEvidence] = {}
     for row, label in enumerate(labels):
         if label is None:
             continue
         same = copies.get(row, set())
         burst = [other for other in members.get(int(bursts[row]), ()) if other != row and other not in same]
         parts = [
-            _related(labels, label, sorted(same), _COPY, "near-identical photo with another label"),
-            _related(labels, label, burst, _BURST, "burst disagrees"),
+            _of_related(labels, label, sorted(same), _COPY, "near-identical photo with another label"),
+            _of_related(labels, label, burst, _BURST, "burst disagrees"),
         ]
-        if class_probabilities is not None and label in known:
-            parts.append(_backbone(class_probabilities[row], label))
+        if probabilities is not None and label in classes:
+            parts.append(_of_backbone(probabilities[row], label))
         if label in outside:
-            parts.append(_Case(_OUTSIDE, ("outside the checklist",), {}, ()))
-        case = _joined(parts)
-        if case.reasons or case.odds != 1:
-            cases[row] = case
-    return cases
+            parts.append(_LabelEvidence(_OUTSIDE, ("outside the checklist",)))
+        combined = _combined(parts)
+        if not combined.is_empty:
+            against[row] = combined
+    return against
 
 
-def _related(labels: Labels, label: str, others: Sequence[int], trust: float, words: str) -> _Case:
-    """What photos of the same moment say, where they do not all bear this label."""
+def _of_related(labels: Labels, label: str, others: Sequence[int], trust: float, words: str) -> _LabelEvidence:
+    """The labels of photos of the same moment, where not all are this one."""
     named = [row for row in others if labels[row] is not None]
     counts = Counter(str(labels[row]) for row in named)
     counts.pop(label, 0)
     if not counts:
-        return _Case(1.0, (), {}, ())
+        return _LabelEvidence()
     name, against = min(counts.items(), key=lambda item: (-item[1], item[0]))
     reason = f"{words}: {against} of {len(named)} {'other shows' if len(named) == 1 else 'others show'} {name}"
-    strength = {other: count * _VOTE for other, count in counts.items()}
-    strength[label] = (len(named) - counts.total()) * _VOTE
-    return _Case(
-        1.0, (reason,), strength, tuple(row for row in named if labels[row] != label), ((tuple(named), trust),)
-    )
+    votes = {other: count * _VOTE for other, count in counts.items()}
+    votes[label] = (len(named) - counts.total()) * _VOTE
+    differing = tuple(row for row in named if labels[row] != label)
+    return _LabelEvidence(1.0, (reason,), votes, differing, ((tuple(named), trust),))
 
 
-def _backbone(told: dict[str, float], label: str) -> _Case:
-    """What the backbone's own classes say."""
-    if not told:
-        return _Case(1.0, (), {}, ())
-    name = min(told, key=lambda other: (-told[other], other))
-    own = min(max(told.get(label, 0.0), 0.0), 1.0)
+def _of_backbone(probabilities: Mapping[str, float], label: str) -> _LabelEvidence:
+    """The backbone's own classes, label -> probability."""
+    if not probabilities:
+        return _LabelEvidence()
+    name = min(probabilities, key=lambda other: (-probabilities[other], other))
+    own = min(max(probabilities.get(label, 0.0), 0.0), 1.0)
     odds = float(np.clip((1 - own + 0.01) / (own + 0.01), 1 / _BACKBONE, _BACKBONE))
     if name == label:
-        return _Case(min(odds, 1.0), (), {}, ())
-    reason = f"backbone disagrees: {name} {told[name]:.2f}, {label} {own:.2f}"
-    return _Case(odds, (reason,), {name: float(np.log(max(odds, 1.0)))}, ())
+        return _LabelEvidence(min(odds, 1.0))
+    reason = f"backbone disagrees: {name} {probabilities[name]:.2f}, {label} {own:.2f}"
+    return _LabelEvidence(odds, (reason,), {name: float(np.log(max(odds, 1.0)))})
 
 
-def _joined(parts: Sequence[_Case]) -> _Case:
+def _combined(parts: Sequence[_LabelEvidence]) -> _LabelEvidence:
     votes: Counter[str] = Counter()
     for part in parts:
-        votes.update(part.votes)
-    return _Case(
+        votes.update(part.votes or {})
+    return _LabelEvidence(
         float(np.prod([part.odds for part in parts])),
         tuple(reason for part in parts for reason in part.reasons),
         dict(votes),
-        tuple(row for part in parts for row in part.evidence),
-        tuple(some for part in parts for some in part.related),
+        tuple(row for part in parts for row in part.rows),
+        tuple(moment for part in parts for moment in part.related),
     )
 
 
-def _scores(asked: Asked, cases: dict[int, _Case]) -> Floats:
-    """The chance (n,) that each label is wrong; NaN for photos without one."""
-    named = asked.own >= 0
-    # Nobody could vouch for the label of a photo that is not answerable: the classifier says nothing about it.
-    heard = asked.answerable & np.isfinite(asked.of_own)
-    others = max(len(asked.species) - 1, 1)
-    own = np.where(heard, asked.of_own, 1 / (others + 1)).astype(np.float64)
+def _doubts(classified: CrossValidated, against: Mapping[int, _LabelEvidence]) -> Floats:
+    """The probability (n,) that each label is wrong; NaN for photos without one."""
+    named = classified.codes >= 0
+    # Without another photo of its species the classifier says nothing about a label.
+    judgeable = classified.answerable & np.isfinite(classified.label_probability)
+    others = max(len(classified.species) - 1, 1)
+    own = np.where(judgeable, classified.label_probability, 1 / (others + 1)).astype(np.float64)
     factor = np.ones(len(own))
-    for row, case in cases.items():
-        factor[row] = case.odds
+    for row, evidence in against.items():
+        factor[row] = evidence.odds
     share = _USUAL
     for _ in range(50):
         wrong, right = share / others * (1 - own), (1 - share) * own
         usual = np.divide(wrong, wrong + right, out=np.zeros(len(own)), where=wrong + right > 0)
-        total = float(usual[heard].sum()) + _USUAL * _WEIGHT
-        share = min(total / (int(heard.sum()) + _WEIGHT), 0.5)
-    usual = np.where(heard, usual, share)
-    # A chance of 0 or 1 would be deaf to every other witness.
+        total = float(usual[judgeable].sum()) + _USUAL * _WEIGHT
+        share = min(total / (int(judgeable.sum()) + _WEIGHT), 0.5)
+    usual = np.where(judgeable, usual, share)
+    # No other evidence could change a probability of 0 or 1.
     usual = np.clip(usual, 1e-9, 1 - 1e-9)
     odds = usual / (1 - usual) * factor
-    score = np.where(named, odds / (1 + odds), np.nan)
-    told = np.clip(np.log(odds), -_DEAF, _DEAF)
-    for row, case in cases.items():
-        for moment, trust in case.related:
-            score[row] = trust * _outvoted(row, moment, asked.own, told) + (1 - trust) * score[row]
-    return score
+    doubt = np.where(named, odds / (1 + odds), np.nan)
+    log_odds = np.clip(np.log(odds), -_MAX_LOG_ODDS, _MAX_LOG_ODDS)
+    for row, evidence in against.items():
+        for moment, trust in evidence.related:
+            doubt[row] = trust * _outvoted(row, moment, classified.codes, log_odds) + (1 - trust) * doubt[row]
+    return doubt
 
 
-def _outvoted(row: int, others: Sequence[int], own: Ids, told: Floats) -> float:
-    """The chance that a label is wrong where exactly one of those of all these photos is right."""
+def _outvoted(row: int, others: Sequence[int], codes: Ids, log_odds: Floats) -> float:
+    """The probability that a label is wrong where exactly one of the labels of all these photos is right."""
     rows = np.array([row, *others])
-    labels, which = np.unique(own[rows], return_inverse=True)
-    # A label is right if none of the photos that bear it is wrong and all the others are.
-    merit = np.bincount(which, weights=-told[rows])
+    labels, which = np.unique(codes[rows], return_inverse=True)
+    # A label is right if none of the photos that have it is wrong and all the others are.
+    merit = np.bincount(which, weights=-log_odds[rows])
     merit = np.exp(merit - merit.max())
-    return float(1 - merit[labels == own[row]].sum() / merit.sum())
+    return float(1 - merit[labels == codes[row]].sum() / merit.sum())
 
 
-def _nearest(vectors: Vectors, own: Ids, groups: Ids, asking: Ids) -> list[Ids]:
-    """Rows of the labelled photos of other groups nearest to each of these, in the backbone's space: nothing fitted."""
-    named = np.flatnonzero(own >= 0)
-    rows: list[Ids] = []
-    gallery = np.ascontiguousarray(vectors[named], dtype=np.float32)
-    for start in range(0, len(asking), _ROWS):
-        some = asking[start : start + _ROWS]
-        scores = vectors[some] @ gallery.T
-        scores[groups[some][:, None] == groups[named]] = -np.inf
-        k = min(NEAREST, len(named))
-        part = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-        close = np.take_along_axis(scores, part, 1)
-        order = np.lexsort((named[part], -close.round(6)), axis=1)
-        for line in range(len(some)):
-            best = part[line, order[line]]
-            rows.append(named[best[np.isfinite(scores[line, best])]])
-    return rows
-
-
-def _doubt(row: int, near: Ids, score: float, asked: Asked, case: _Case | None, gallery: "_Gallery") -> Doubt:
-    """The doubt about one label in words."""
-    names, label = asked.species, asked.species[int(asked.own[row])]
-    reasons: list[str] = [] if case is None else list(case.reasons)
-    chances: dict[str, float] = {}
-    if asked.answerable[row]:
-        told = zip(asked.top[row].tolist(), asked.probabilities[row].tolist(), strict=True)
-        chances = {names[code]: chance for code, chance in told if code >= 0}
-        own = float(asked.of_own[row])
-        best = names[int(asked.top[row, 0])]
+def _suspect(row: int, near: Ids, photos: _Photos, against: _LabelEvidence, of: tuple[Photo, float]) -> Suspect:
+    """One label, its photo and its doubt, in words; without reasons where nothing speaks against it."""
+    classified = photos.classified
+    names, label = classified.species, classified.species[int(classified.codes[row])]
+    reasons, probabilities = list(against.reasons), {}
+    if classified.answerable[row]:
+        top = zip(classified.top[row].tolist(), classified.probabilities[row].tolist(), strict=True)
+        probabilities = {names[code]: probability for code, probability in top if code >= 0}
+        own, best = float(classified.label_probability[row]), names[int(classified.top[row, 0])]
         if best != label:
-            reasons.append(f"classifier disagrees: {best} {chances[best]:.2f}, {label} {own:.2f}")
-        chances[label] = own
-    shown = Counter(names[int(code)] for code in asked.own[near])
-    if reasons and shown:
-        common, count = min(shown.items(), key=lambda item: (-item[1], item[0]))
-        if common != label and count > max(shown[label], 1):
+            reasons.append(f"classifier disagrees: {best} {probabilities[best]:.2f}, {label} {own:.2f}")
+        probabilities[label] = own
+    counts = Counter(names[int(code)] for code in classified.codes[near])
+    if reasons and counts:
+        common, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
+        if common != label and count > max(counts[label], 1):
             reasons.append(f"neighbours disagree: {count} of the {len(near)} nearest photos show {common}")
-    proposed = _proposed(label, chances, {} if case is None else case.votes, len(names))
-    against = [] if case is None else list(case.evidence)
+    proposed = _best_name(label, probabilities, against.votes or {}, len(names))
+    rows = list(against.rows)
     if proposed in names:
-        against += gallery.nearest_of(row, names.index(proposed)).tolist()
-    against += [int(other) for other in near if asked.own[other] != asked.own[row]]
-    evidence = tuple(int(gallery.ids[other]) for other in list(dict.fromkeys(against))[:EVIDENCE])
-    return Doubt(int(gallery.ids[row]), label, proposed, score, tuple(reasons), evidence)
+        rows += photos.nearest_of(row, names.index(proposed)).tolist()
+    rows += [int(other) for other in near if classified.codes[other] != classified.codes[row]]
+    evidence = tuple(int(photos.ids[other]) for other in list(dict.fromkeys(rows))[:EVIDENCE])
+    return Suspect(of[0], label, proposed, of[1], tuple(reasons), evidence)
 
 
-def _proposed(label: str, chances: dict[str, float], votes: dict[str, float], species: int) -> str | None:
+def _best_name(label: str, probabilities: Mapping[str, float], votes: Mapping[str, float], species: int) -> str | None:
     """The other label that the classifier and the votes together favour over this one; None where it is still best."""
-    floor = 1e-3 / max(species, 1)
+    floor, unknown = 1e-3 / max(species, 1), 0.0 if probabilities else 1 / species
     merit = {
-        name: float(np.log(max(chances.get(name, 1 / species if not chances else 0.0), floor))) + votes.get(name, 0.0)
-        for name in {*chances, *votes, label}
+        name: float(np.log(max(probabilities.get(name, unknown), floor))) + votes.get(name, 0.0)
+        for name in {*probabilities, *votes, label}
     }
     best = min(merit, key=lambda name: (-merit[name], name))
     return None if best == label else best
 
 
 def of(
-    gathered: Gathered, catalog: Catalog, checklist: Iterable[str | Path] | None, progress: Progress | None
+    gallery: Gallery, store: Store, checklist: Iterable[str | Path] | None = None, progress: Progress | None = None
 ) -> AuditReport:
-    """Doubtful labels, worst first, by the other photos, the backbone, the checklist, bursts and copies."""
+    """Labels that may be wrong, by the other photos, the backbone, the checklist, bursts and copies."""
     started = time.monotonic()
-    ids, labels = gathered.ids, gathered.labels
-    said = names_module.overrides(catalog)
-    told = _told(catalog, ids, names_module.species_of(labels, said), progress)
-    outside = () if checklist is None else off_list(labels, listed(checklist), overrides=said)
-    found = audit(
-        gathered.raw,
-        labels,
-        ids,
-        groups=gathered.bursts,
-        near_identical=gathered.copies,
-        class_probabilities=told,
-        outside=outside,
+    overrides = names_module.overrides(store.catalog)
+    evidence = Evidence(
+        gallery.bursts,
+        gallery.copies,
+        _class_probabilities(gallery.ids, store, names_module.species_of(gallery.labels, overrides), progress),
+        () if checklist is None else off_list(gallery.labels, listed(checklist), overrides=overrides),
     )
-    known = catalog.known_photos([doubt.id for doubt in found.doubts])
-    suspects = tuple(
-        Suspect(known[doubt.id], doubt.label, doubt.proposed, doubt.doubt, doubt.reasons, doubt.evidence)
-        for doubt in found.doubts
-    )
-    return AuditReport(suspects, found.judged, time.monotonic() - started)
+    report = audit(gallery.raw, gallery.labels, gallery.ids, store.catalog.known_photos, evidence)
+    return replace(report, seconds=time.monotonic() - started)
 
 
-def _told(
-    catalog: Catalog, ids: Ids, species_of: Mapping[str, str], progress: Progress | None
+def _class_probabilities(
+    ids: Ids, store: Store, species_of: Mapping[str, str], progress: Progress | None
 ) -> list[dict[str, float]] | None:
-    """What the backbone says of each photo in the words of the labels; None where it knows none of them.
+    """Label -> probability by the backbone's stored predictions, for each photo; None where they name no label.
 
     `species_of` are the scientific names that labels mean.
     """
     label_of: dict[str, str] = {}
     for label, name in species_of.items():
         label_of.setdefault(name, label)
-    told: list[dict[str, float]] = []
-    for start in range(0, len(ids), BLOCK):
-        some = ids[start : start + BLOCK].tolist()
-        known = catalog.known_photos(some)
-        told += [_in_words(known[photo_id].predictions, label_of) for photo_id in some]
+    probabilities: list[dict[str, float]] = []
+    for block in blocks(len(ids), BLOCK):
+        stored = store.catalog.predicted_species(ids[block].tolist())
+        for photo_id in ids[block].tolist():
+            words = {}
+            for species, probability in stored.get(photo_id, ()):
+                meant = resolve.resolve(species)
+                if meant.rank == "species" and meant.candidates[0] in label_of:
+                    words[label_of[meant.candidates[0]]] = probability
+            probabilities.append(words)
         if progress is not None:
-            progress("audit", start + len(some), len(ids), "")
-    return told if any(told) else None
-
-
-def _in_words(predictions: Iterable[Prediction], label_of: Mapping[str, str]) -> dict[str, float]:
-    words: dict[str, float] = {}
-    for one in predictions:
-        meant = resolve.resolve(one.species) if one.species else None
-        if meant is not None and meant.rank == "species" and meant.candidates[0] in label_of:
-            words[label_of[meant.candidates[0]]] = one.probability
-    return words
+            progress("audit", block.stop, len(ids), "")
+    return probabilities if any(probabilities) else None

@@ -10,20 +10,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.backbones.classes import Classes
-from birdsearch.records import (
-    Ids,
-    Vectors,
-)
-from birdsearch.species import calibration, fusion, names
-from birdsearch.storage.catalog.catalog import About, Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.backbones.classes import Classes, softmax
+from birdsearch.records import Ids, Vectors, blocks
+from birdsearch.species import names
+from birdsearch.storage.catalog.catalog import About
+from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
+logger = logging.getLogger("birdsearch")
+
 FOLDS = 5
-COLDEST, HOTTEST = 0.05, 20.0  # temperatures that are tried
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+MAX_PHOTOS = 3_000  # that a temperature is fitted on; of more they are drawn at random
+MIN_PHOTOS, MIN_SPECIES = 50, 5  # for a temperature; guesses
+BINS = 15  # of the calibration error
+CELLS = 4_000_000  # probabilities worked on at a time
+BLOCK = 512  # photos whose probabilities are computed at a time
 _PRECISION = 1e-3  # of the logarithm of a temperature
-_CELLS = 4_000_000  # probabilities worked on at a time
 _FLOOR = np.finfo(np.float32).smallest_subnormal  # a probability of 0 is one that was rounded
 
 
@@ -46,28 +49,28 @@ def fit_temperature(probabilities: Vectors, own: Ids) -> float:
     logs = _logs(probabilities)
     logs -= logs.max(axis=1, keepdims=True)  # else the powers of many even classes would vanish
     right = float(logs[np.arange(len(own)), own].sum(dtype=np.float64))
-    step = max(1, _CELLS // logs.shape[1])
+    step = max(1, CELLS // logs.shape[1])
 
-    def missed(log_temperature: float) -> float:
+    def mean_loss(log_temperature: float) -> float:
         sharpness = np.float32(np.exp(-log_temperature))
-        parts = (np.exp(logs[start : start + step] * sharpness) for start in range(0, len(logs), step))
+        parts = (np.exp(logs[block] * sharpness) for block in blocks(len(logs), step))
         total = sum(float(np.log(part.sum(axis=1, dtype=np.float64)).sum()) for part in parts)
         return (total - float(sharpness) * right) / len(logs)
 
     # Convex in 1 / T, so there is one lowest point.
-    bounds = float(np.log(COLDEST)), float(np.log(HOTTEST))
-    found = minimize_scalar(missed, bounds=bounds, method="bounded", options={"xatol": _PRECISION})
+    bounds = float(np.log(MIN_TEMPERATURE)), float(np.log(MAX_TEMPERATURE))
+    found = minimize_scalar(mean_loss, bounds=bounds, method="bounded", options={"xatol": _PRECISION})
     return float(np.exp(found.x))
 
 
-def tempered(probabilities: Vectors, temperature: float) -> npt.NDArray[np.float64]:
+def scaled(probabilities: Vectors, temperature: float) -> npt.NDArray[np.float64]:
     """Probabilities (n, classes) as softmax(log p / T); the order of the classes stays."""
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
-    return np.asarray(fusion.softmax(_logs(probabilities).astype(np.float64) / temperature), dtype=np.float64)
+    return np.asarray(softmax(_logs(probabilities).astype(np.float64) / temperature), dtype=np.float64)
 
 
-def cross_fitted(probabilities: Vectors, own: Ids, groups: Ids, *, seed: int = 0) -> Calibration:
+def cross_validate(probabilities: Vectors, own: Ids, groups: Ids, *, seed: int = 0) -> Calibration:
     """What a temperature does for photos that it was not fitted on; photos of one group (n,) share a fold."""
     right = probabilities.argmax(axis=1) == own
     names, which = np.unique(groups, return_inverse=True)
@@ -77,7 +80,7 @@ def cross_fitted(probabilities: Vectors, own: Ids, groups: Ids, *, seed: int = 0
     for number in range(folds if folds > 1 else 0):
         inside = fold == number
         temperature = fit_temperature(probabilities[~inside], own[~inside])
-        confidence[inside] = tempered(probabilities[inside], temperature).max(axis=1)
+        confidence[inside] = scaled(probabilities[inside], temperature).max(axis=1)
     return Calibration(
         accuracy=float(right.mean()),
         error=calibration_error(probabilities.max(axis=1), right),
@@ -90,9 +93,6 @@ def _logs(probabilities: Vectors) -> Vectors:
     return np.log(np.maximum(probabilities, _FLOOR), dtype=np.float32)
 
 
-BINS = 15  # of the calibration error
-
-
 def calibration_error(confidence: Vectors, right: npt.NDArray[np.bool_]) -> float:
     """Expected calibration error of first choices (n,): how far confidence is from the share that is right.
 
@@ -103,56 +103,49 @@ def calibration_error(confidence: Vectors, right: npt.NDArray[np.bool_]) -> floa
     return float(np.abs(surplus).sum() / len(confidence))
 
 
-logger = logging.getLogger("birdsearch")
-MOST = 3_000  # photos that are asked; among more they are drawn at random
-LEAST_PHOTOS, LEAST_SPECIES = 50, 5  # for a temperature
-_BLOCK = 512
-
-
 @dataclass(frozen=True)
-class Answered:
-    """Photos whose label is a class of the backbone, and what the backbone says of them."""
+class LabelledOutputs:
+    """Photos whose label is a class of the backbone, and the backbone's probabilities."""
 
-    rows: Ids  # (n,) their places among the photos that were given
+    positions: Ids  # (n,) among the photos that were given
     own: Ids  # (n,) the classes of their labels
     probabilities: Vectors  # (n, classes)
 
     @property
     def enough(self) -> bool:
         """Whether they are enough to fit a temperature on."""
-        return len(self.own) >= LEAST_PHOTOS and len(np.unique(self.own)) >= LEAST_SPECIES
+        return len(self.own) >= MIN_PHOTOS and len(np.unique(self.own)) >= MIN_SPECIES
 
-    def measured(self, groups: Ids, seed: int) -> calibration.Calibration:
+    def calibration(self, groups: Ids, seed: int) -> Calibration:
         """Accuracy and calibration of at least one photo, given the groups (n,); no temperature unless enough."""
-        found = calibration.cross_fitted(self.probabilities, self.own, groups, seed=seed)
+        found = cross_validate(self.probabilities, self.own, groups, seed=seed)
         return found if self.enough else replace(found, error_scaled=None, temperature=None)
 
 
-def answered(
-    photos: Sequence[About], catalog: Catalog, retrieval: Retrieval, classes: Classes, *, seed: int = 0
-) -> Answered | None:
-    """Ask the backbone about labelled photos; None where its probabilities cannot be had from stored vectors."""
+def labelled_outputs(
+    store: Store, classes: Classes, photos: Sequence[About], *, seed: int = 0
+) -> LabelledOutputs | None:
+    """The backbone's probabilities for labelled photos; None where stored vectors do not give them."""
     if classes.classifier is None:
         return None
     class_of = classes_of_species(classes)
     labels = [photo.label for photo in photos]
-    species_of = names.species_of(labels, names.overrides(catalog))
+    species_of = names.species_of(labels, names.overrides(store.catalog))
     code_of = {label: class_of[species] for label, species in species_of.items() if species in class_of}
     codes = np.array([code_of.get(label or "", -1) for label in labels], dtype=np.int64)
     # Drawn before anything is computed: the probabilities of all photos would not fit into memory.
-    rows = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))[:MOST])
-    vectors, norms = retrieval.rows([photos[row].photo_id for row in rows.tolist()])
-    probabilities = np.empty((len(rows), len(classes.names)), dtype=np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        some = slice(start, start + _BLOCK)
-        probabilities[some] = classes.probabilities(vectors[some], norms[some])
-    return Answered(rows, codes[rows], probabilities)
+    positions = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))[:MAX_PHOTOS])
+    vectors, norms = store.vectors.rows([photos[position].photo_id for position in positions.tolist()])
+    probabilities = np.empty((len(positions), len(classes.names)), dtype=np.float32)
+    for block in blocks(len(positions), BLOCK):
+        probabilities[block] = classes.probabilities(vectors[block], norms[block])
+    return LabelledOutputs(positions, codes[positions], probabilities)
 
 
 def classes_of_species(classes: Classes) -> dict[str, int]:
     """Scientific name -> the class that stands for this species, where it is one class alone."""
     found: dict[str, list[int]] = {}
-    for code, (name, level) in enumerate(zip(classes.names, classes.levels, strict=True)):
+    for code, (name, level) in enumerate(zip(classes.names, classes.ranks, strict=True)):
         meant = resolve.resolve(name)
         # Other vocabularies have words of their own: a "knot" of ImageNet is one in a rope.
         sure = ("exact", "synonym") if level in resolve.RANKS else ("exact",)
@@ -161,13 +154,13 @@ def classes_of_species(classes: Classes) -> dict[str, int]:
     return {species: codes[0] for species, codes in found.items() if len(codes) == 1}
 
 
-def temperature(catalog: Catalog, retrieval: Retrieval, classes: Classes) -> float | None:
-    """The temperature that the labels of an index give its backbone; None, and a word why, where they cannot tell."""
-    with catalog.snapshot():
-        told = answered(catalog.about(), catalog, retrieval, classes)
-    if told is not None and told.enough:
-        return calibration.fit_temperature(told.probabilities, told.own)
-    if told is None:
+def temperature(store: Store, classes: Classes) -> float | None:
+    """The temperature fitted on the labels of an index; None, with a warning why, where they are too few."""
+    with store.catalog.snapshot():
+        outputs = labelled_outputs(store, classes, store.catalog.about())
+    if outputs is not None and outputs.enough:
+        return fit_temperature(outputs.probabilities, outputs.own)
+    if outputs is None:
         logger.warning(
             "not calibrated: the class probabilities of this backbone cannot be had from stored vectors. "
             "--source neighbours is calibrated"
@@ -176,6 +169,6 @@ def temperature(catalog: Catalog, retrieval: Retrieval, classes: Classes) -> flo
         logger.warning(
             "not calibrated: %d photos of %d species have a label that is a class of the backbone, it takes %d of %d. "
             "Label more photos; `birdsearch names` shows what labels are taken for",
-            *(len(told.own), len(np.unique(told.own)), LEAST_PHOTOS, LEAST_SPECIES),
+            *(len(outputs.own), len(np.unique(outputs.own)), MIN_PHOTOS, MIN_SPECIES),
         )
     return None

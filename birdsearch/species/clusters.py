@@ -6,7 +6,7 @@ neither a dense species nor a photo that is near to everything gathers what is n
 cuts that graph with the constant Potts model: communities stay together while their mean link is stronger than the
 resolution. With total weights of 1, one over the resolution is a ceiling for the photos of a community.
 
-The automatic resolution sees no labels. Each candidate is judged by how likely the vectors are where every cluster has
+The automatic resolution sees no labels. Each candidate is rated by how likely the vectors are where every cluster has
 a mean of its own and photos stray around it, with one spread of means and one spread of photos per dimension (the
 two-covariance model of PLDA, Ioffe 2006, with diagonal ones), less what it costs to say which photo is where. Too fine,
 and means lie as close to each other as photos of one cluster do; too coarse, and photos stray too far.
@@ -22,15 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.records import (
-    Cluster,
-    ClusterReport,
-    Ids,
-    Neighbours,
-    Vectors,
-)
-from birdsearch.species.gallery import Gathered
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.records import Cluster, ClusterReport, Ids, Neighbours, Vectors, blocks
+from birdsearch.species.gallery import Gallery
+from birdsearch.storage.store import Store
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -41,9 +35,9 @@ _SCALE = 5  # the neighbour whose distance is a photo's own scale
 _STEEP = 3.0  # how fast a link fades beyond that scale
 _SMALLEST = 3.0  # the finest ceiling that is tried, in photos of a community
 _STEP = 1.5  # from one ceiling that is tried to the next
-_TRIED_ON = 30_000  # photos; of more, whole coarse communities are drawn to try resolutions on
+TRIED_ON = 30_000  # photos; of more, whole coarse communities are drawn to try resolutions on
 _ROWS = 65_536  # worked on at a time
-_STRANGE = 3.0  # robust deviations from which on a photo is an outlier
+_OUTLIER = 3.0  # robust deviations from which on a photo is an outlier
 
 Labels = npt.NDArray[np.int64]  # (n,) the cluster of each photo, 0 the largest
 
@@ -74,7 +68,7 @@ def communities(
         raise ValueError(f"there are {len(vectors)} vectors and neighbours of {len(neighbours.ids)}")
     if resolution is not None and not resolution > 0:
         raise ValueError(f"resolution must be above 0, got {resolution}")
-    rows, scores = _others(neighbours, ids)
+    rows, scores = _without_self(neighbours, ids)
     graph = _graph(rows, scores)
     chosen = "given"
     if resolution is None:
@@ -95,12 +89,12 @@ def spherical_kmeans(vectors: Vectors, clusters: int, *, seed: int = 0) -> Parti
         return Partition(np.zeros(len(vectors), dtype=np.int64), method)
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    wanted = min(clusters, different) if len(vectors) <= _ROWS // 8 else clusters
+    count = min(clusters, different) if len(vectors) <= _ROWS // 8 else clusters
     # On unit rows the nearest mean by distance is the nearest by angle but for the means' lengths.
     if len(vectors) <= _ROWS // 8:
-        model: Any = KMeans(wanted, n_init=1, random_state=seed)
+        model: Any = KMeans(count, n_init=1, random_state=seed)
     else:
-        model = MiniBatchKMeans(wanted, n_init=1, batch_size=max(4096, 4 * wanted), random_state=seed)
+        model = MiniBatchKMeans(count, n_init=1, batch_size=max(4096, 4 * count), random_state=seed)
     return Partition(_largest_first(model.fit_predict(vectors)), method)
 
 
@@ -110,10 +104,8 @@ def report(
     partition: Partition,
     labels: Sequence[str | None] | None = None,
     neighbours: Neighbours | None = None,
-    *,
-    seconds: float = 0.0,
 ) -> ClusterReport:
-    """What each cluster of the rows (n, dim) of photos `ids` (n,) holds, and how far that agrees with their labels.
+    """What each cluster of the unit vectors (n, dim) of photos `ids` (n,) holds, and how far it agrees with the labels.
 
     `labels` (n,) are None for photos without one. `neighbours` are those of `communities`, named by `ids`; without
     them there are no outliers.
@@ -123,27 +115,27 @@ def report(
     # Clusters one after the other, the most central photos of each first; ties by their order.
     order = np.lexsort((np.arange(len(ids)), -central, partition.labels))
     sizes = np.bincount(partition.labels, minlength=partition.count)
-    clusters = []
-    for number, members in enumerate(np.split(order, np.cumsum(sizes)[:-1]) if len(order) else []):
-        mixed = dict(_counted(names[row] for row in np.sort(members)))
-        first = next(iter(mixed), None)
-        clusters.append(
-            Cluster(
-                id=number,
-                photos=tuple(int(i) for i in ids[np.sort(members)]),
-                medoids=tuple(int(i) for i in ids[members[:MEDOIDS]]),
-                label=first,
-                purity=None if first is None else mixed[first] / sum(mixed.values()),
-                mixed=mixed,
-            )
-        )
-    strange = outliers(neighbours, ids) if neighbours is not None else np.empty(0, dtype=np.int64)
+    members = np.split(order, np.cumsum(sizes)[:-1]) if len(order) else []
+    far = outliers(neighbours, ids) if neighbours is not None else np.empty(0, dtype=np.int64)
     return ClusterReport(
-        clusters=tuple(clusters),
-        outliers=tuple(int(i) for i in ids[strange]),
+        clusters=tuple(_cluster(number, rows, names, ids) for number, rows in enumerate(members)),
+        outliers=tuple(ids[far].tolist()),
         agreement=agreement(names, partition.labels),
         method=partition.method,
-        seconds=seconds,
+    )
+
+
+def _cluster(number: int, rows: Ids, names: Sequence[str | None], ids: Ids) -> Cluster:
+    """The record of the photos in these rows, the most central first."""
+    mixed = dict(_counted(names[row] for row in np.sort(rows)))
+    label = next(iter(mixed), None)
+    return Cluster(
+        id=number,
+        photos=tuple(ids[np.sort(rows)].tolist()),
+        medoids=tuple(ids[rows[:MEDOIDS]].tolist()),
+        label=label,
+        purity=None if label is None else mixed[label] / sum(mixed.values()),
+        mixed=mixed,
     )
 
 
@@ -174,11 +166,11 @@ def agreement(names: Sequence[str | None], labels: Labels) -> dict[str, float]:
 
 
 def outliers(neighbours: Neighbours, ids: Ids | None = None) -> Labels:
-    """Rows that lie much farther from their neighbours than those from theirs, the strangest first.
+    """Rows that lie much farther from their neighbours than those from theirs, the farthest first.
 
     The local outlier factor of Breunig et al. (2000) with plain mean distances, and a robust limit.
     """
-    rows, scores = _others(neighbours, ids)
+    rows, scores = _without_self(neighbours, ids)
     if len(rows) < 3 or not rows.shape[1]:
         return np.empty(0, dtype=np.int64)
     rows, scores = rows[:, :_SCALE], scores[:, :_SCALE]
@@ -191,11 +183,11 @@ def outliers(neighbours: Neighbours, ids: Ids | None = None) -> Labels:
     # The least spread that counts keeps photos that are all alike from having outliers by rounding.
     spread = max(1.4826 * float(np.median(np.abs(factor - middle))), 0.01)
     deviation = (factor - middle) / spread
-    strange = np.flatnonzero(deviation > _STRANGE)
-    return np.asarray(strange[np.argsort(-deviation[strange], kind="stable")], dtype=np.int64)
+    far_out = np.flatnonzero(deviation > _OUTLIER)
+    return np.asarray(far_out[np.argsort(-deviation[far_out], kind="stable")], dtype=np.int64)
 
 
-def _others(neighbours: Neighbours, ids: Ids | None) -> tuple[Labels, Vectors]:
+def _without_self(neighbours: Neighbours, ids: Ids | None) -> tuple[Labels, Vectors]:
     """Row numbers (n, k) and scores (n, k) of the neighbours that are not the photo itself; -1 for none."""
     rows = neighbours.ids
     count = len(rows)
@@ -272,20 +264,20 @@ def _best_resolution(vectors: Vectors, graph: "csr_matrix", seed: int) -> float:
     vectors = np.asarray(vectors[part])
     vectors = vectors - vectors.mean(axis=0) if len(vectors) else vectors
     count = len(vectors)
-    judged: dict[float, float] = {}
+    likelihood: dict[float, float] = {}  # of the ceilings that were tried
 
-    def judge(ceiling: float) -> None:
-        judged[ceiling] = _likelihood(vectors, _leiden(graph, 1 / ceiling, seed))
+    def evaluate(ceiling: float) -> None:
+        likelihood[ceiling] = _likelihood(vectors, _leiden(graph, 1 / ceiling, seed))
 
     for step in range(1 + max(0, int(np.ceil(np.log(max(count, 1) / _SMALLEST) / np.log(_STEP))))):
-        judge(_SMALLEST * _STEP**step)
-    judge(10.0 * max(count, 1))  # all that is linked at all
+        evaluate(_SMALLEST * _STEP**step)
+    evaluate(10.0 * max(count, 1))  # all that is linked at all
     for power in (0.5, 0.25):
-        best = max(judged, key=lambda ceiling: (judged[ceiling], ceiling))
+        best = max(likelihood, key=lambda ceiling: (likelihood[ceiling], ceiling))
         for ceiling in (best * _STEP**-power, best * _STEP**power):
-            judge(ceiling)
+            evaluate(ceiling)
     # Where nothing tells clusters apart the coarsest is as good as any, and plainer.
-    return 1 / max(judged, key=lambda ceiling: (judged[ceiling], ceiling))
+    return 1 / max(likelihood, key=lambda ceiling: (likelihood[ceiling], ceiling))
 
 
 def _whole_communities(graph: "csr_matrix", seed: int) -> Labels:
@@ -294,12 +286,12 @@ def _whole_communities(graph: "csr_matrix", seed: int) -> Labels:
     (The constant Potts model has no resolution limit; a draw of photos would thin the species out instead.)
     """
     count = graph.shape[0]
-    if count <= _TRIED_ON:
+    if count <= TRIED_ON:
         return np.arange(count)
-    coarse = _leiden(graph, 8 / _TRIED_ON, seed)
+    coarse = _leiden(graph, 8 / TRIED_ON, seed)
     sizes = np.bincount(coarse)
     drawn = np.random.default_rng(seed).permutation(len(sizes))
-    taken = drawn[np.cumsum(sizes[drawn]) <= _TRIED_ON]
+    taken = drawn[np.cumsum(sizes[drawn]) <= TRIED_ON]
     if not len(taken):
         taken = drawn[:1]
     return np.flatnonzero(np.isin(coarse, taken))
@@ -341,10 +333,10 @@ def _sums(vectors: Vectors, labels: Labels, count: int) -> tuple[Vectors, Labels
     from scipy.sparse import csr_matrix
 
     sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
-    for start, rows in _blocks(vectors):
-        here = labels[start : start + len(rows)]
-        members = csr_matrix((np.ones(len(rows), dtype=np.float32), (here, np.arange(len(rows)))), (count, len(rows)))
-        sums += members @ rows
+    for block in blocks(len(vectors), _ROWS):
+        here = labels[block]
+        members = csr_matrix((np.ones(len(here), dtype=np.float32), (here, np.arange(len(here)))), (count, len(here)))
+        sums += members @ np.asarray(vectors[block])
     return sums, np.bincount(labels, minlength=count)
 
 
@@ -352,14 +344,9 @@ def _centrality(vectors: Vectors, labels: Labels, count: int) -> npt.NDArray[np.
     """How close each row lies to the rest of its cluster, (n,)."""
     central = np.zeros(len(vectors))
     sums, _ = _sums(vectors, labels, count)
-    for start, rows in _blocks(vectors):
-        central[start : start + len(rows)] = np.einsum("ij,ij->i", rows, sums[labels[start : start + len(rows)]])
+    for block in blocks(len(vectors), _ROWS):
+        central[block] = np.einsum("ij,ij->i", vectors[block], sums[labels[block]])
     return central.round(5)  # rounding must not order photos that are equal
-
-
-def _blocks(vectors: Vectors) -> Iterator[tuple[int, Vectors]]:
-    for start in range(0, len(vectors), _ROWS):
-        yield start, np.asarray(vectors[start : start + _ROWS])
 
 
 def _counted(names: Iterator[str | None]) -> list[tuple[str, int]]:
@@ -367,22 +354,27 @@ def _counted(names: Iterator[str | None]) -> list[tuple[str, int]]:
     return sorted(Counter(name for name in names if name is not None).items(), key=lambda item: (-item[1], item[0]))
 
 
-def of(gathered: Gathered, method: str, resolution: float | None, count: int | None, seed: int) -> ClusterReport:
+def of(
+    gallery: Gallery,
+    method: str = "leiden",
+    resolution: float | None = None,
+    clusters: int | None = None,
+    seed: int = 0,
+) -> ClusterReport:
     """Communities of the neighbour graph ("leiden"), or "kmeans" with so many clusters."""
     started = time.monotonic()
     if method not in ("leiden", "kmeans"):
         raise ValueError(f"method must be leiden or kmeans, got {method!r}")
-    if not len(gathered.photos):
+    if not len(gallery.photos):
         return ClusterReport(seconds=time.monotonic() - started)
-    near = gathered.neighbours()
+    near = gallery.neighbours()
     if method == "leiden":
-        partition = communities(gathered.rows, near, resolution=resolution, seed=seed)
+        partition = communities(gallery.vectors, near, resolution=resolution, seed=seed)
     else:
-        wanted = count or len({label for label in gathered.labels if label}) or round(np.sqrt(len(gathered.photos)))
-        partition = spherical_kmeans(gathered.rows, max(1, wanted), seed=seed)
-    ids = gathered.ids
-    named = Neighbours(np.where(near.ids >= 0, ids[near.ids], -1), near.scores)
-    described = report(gathered.rows, ids, partition, gathered.labels, named)
+        count = clusters or len({label for label in gallery.labels if label}) or round(np.sqrt(len(gallery.photos)))
+        partition = spherical_kmeans(gallery.vectors, max(1, count), seed=seed)
+    named = Neighbours(np.where(near.ids >= 0, gallery.ids[near.ids], -1), near.scores)
+    described = report(gallery.vectors, gallery.ids, partition, gallery.labels, named)
     return replace(described, seconds=time.monotonic() - started)
 
 
@@ -404,10 +396,12 @@ def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
     return places
 
 
-def coordinates_of(gathered: Gathered, catalog: Catalog, ids: Sequence[int]) -> Vectors:
-    """The places (n, 2) of these photos on the map. Raises PhotoUnknownError for an unknown id."""
-    place = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
-    catalog.photos([photo_id for photo_id in ids if photo_id not in place])  # raises for an unknown id
-    if away := [photo_id for photo_id in ids if photo_id not in place]:
+def coordinates_of(gallery: Gallery, store: Store, ids: Sequence[int]) -> Vectors:
+    """The coordinates (n, 2) of these photos on the map.
+
+    Raises PhotoUnknownError for an unknown id, ValueError for a photo that is not in the gallery.
+    """
+    if away := [photo_id for photo_id in ids if photo_id not in gallery.position_of]:
+        store.catalog.photos(away)  # raises for an unknown id
         raise ValueError(f"photo {away[0]} is missing, or does not satisfy the filter: it has no place on the map")
-    return coordinates(gathered.rows)[[place[photo_id] for photo_id in ids]]
+    return coordinates(gallery.vectors)[[gallery.position_of[photo_id] for photo_id in ids]]

@@ -1,6 +1,6 @@
-"""What the analyses of species are given of one index: vectors in a space that tells species apart, names, groups."""
+"""What every analysis of species starts from: photos of a filter with their vectors, labels and leakage groups."""
 
-import logging
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,133 +9,164 @@ import numpy as np
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping
 from birdsearch.duplicates import hashes as hashes_module
-from birdsearch.records import (
-    Filter,
-    Ids,
-    Neighbours,
-    Vectors,
-)
+from birdsearch.records import Filter, Ids, Neighbours, Vectors, blocks
 from birdsearch.search import exact as exact_module
 from birdsearch.search import tuning, whitening
-from birdsearch.species import classifier
-from birdsearch.storage.catalog.catalog import About, Catalog
-from birdsearch.storage.vectors import Retrieval
-
-logger = logging.getLogger("birdsearch")
+from birdsearch.species import calibration
+from birdsearch.species.classifier import GalleryClassifier
+from birdsearch.storage.catalog.catalog import About
+from birdsearch.storage.store import Store
 
 NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
-NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on two photos are taken for one picture
+NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on two photos count as one picture
 BLOCK = 4096
 ROUNDING = 1e-4  # of the numbers of a vector
 
 
 @dataclass(frozen=True)
-class Gathered:
-    """The photos of an index that take part."""
+class Gallery:
+    """The photos of an index that take part; what is worked out from them is computed at first use and kept."""
 
     photos: tuple[About, ...]  # in order of id
     raw: Vectors  # (n, dim) as the backbone made them
-    space: whitening.Refinement | None  # the index's own refined space, where it has one
+    space: whitening.Refinement | None  # the index's own whitening, where it has one
 
-    @property
+    @classmethod
+    def load(cls, store: Store, where: Filter | None = None) -> "Gallery":
+        """The visible photos that satisfy the filter, with their vectors."""
+        with store.catalog.snapshot():
+            about = store.catalog.about(where)
+            regions, raw = store.vectors.gathered(store.catalog.parts(), None)
+            space = store.vectors.refinement()
+        row_of = {region: row for row, region in enumerate(regions.tolist())}
+        photos = tuple(photo for photo in about if photo.region_id in row_of)
+        rows = np.array([row_of[photo.region_id] for photo in photos], dtype=np.int64)
+        return cls(photos, raw if np.array_equal(rows, np.arange(len(raw))) else raw[rows], space)
+
+    @cached_property
     def ids(self) -> Ids:
         """Photo ids (n,)."""
         return np.array([photo.photo_id for photo in self.photos], dtype=np.int64)
 
     @property
     def labels(self) -> list[str | None]:
-        """What somebody said each photo shows."""
+        """The label of each photo."""
         return [photo.label for photo in self.photos]
 
     @cached_property
-    def rows(self) -> Vectors:
-        """Unit rows (n, d) in the refined space, fitted on these photos where the index has none; raw for a few."""
+    def position_of(self) -> dict[int, int]:
+        """Photo id -> its position among the photos."""
+        return {photo.photo_id: position for position, photo in enumerate(self.photos)}
+
+    @cached_property
+    def vectors(self) -> Vectors:
+        """Whitened unit vectors (n, d), fitted on these photos where the index has no whitening; raw for few photos."""
         space = self.space
-        # Photos that differ by rounding only would be spread by it.
+        # Whitening would spread photos that differ by rounding only.
         if space is None and len(self.raw) >= whitening.LEAST and np.ptp(self.raw, axis=0).max() > ROUNDING:
             space = whitening.fit(self.raw)
         return self.raw if space is None else space.apply(self.raw)
 
     @cached_property
     def groups(self) -> Ids:
-        """A number (n,) for each photo; those of one burst, and copies of the same bytes, have the same."""
-        edges = [*self._exposures]
+        """The leakage group (n,) of each photo: photos of one burst, and copies of one picture, share a number."""
+        edges = [*self._burst_edges]
         first: dict[str, int] = {}
-        for row, photo in enumerate(self.photos):
-            if photo.sha256 and first.setdefault(photo.sha256, row) != row:
-                edges.append((first[photo.sha256], row))
-        place = {photo.photo_id: row for row, photo in enumerate(self.photos)}
-        return grouping.component_labels(len(self.photos), edges + [(place[a], place[b]) for a, b in self.copies])
+        for position, photo in enumerate(self.photos):
+            if photo.sha256 and first.setdefault(photo.sha256, position) != position:
+                edges.append((first[photo.sha256], position))
+        edges += [(self.position_of[a], self.position_of[b]) for a, b in self.copies]
+        return grouping.component_labels(len(self.photos), edges)
 
     @cached_property
     def copies(self) -> set[tuple[int, int]]:
         """Pairs of ids of photos that are the same picture as far as hashes and vectors tell."""
-        hashed = [(row, photo.phash) for row, photo in enumerate(self.photos) if photo.phash is not None]
-        rows = np.array([row for row, _ in hashed], dtype=np.int64)
+        hashed = [(position, photo.phash) for position, photo in enumerate(self.photos) if photo.phash is not None]
+        positions = np.array([position for position, _ in hashed], dtype=np.int64)
         hashes = np.array([phash for _, phash in hashed], dtype=np.int64).view(np.uint64)
-        close = hashes_module.hash_pairs(hashes, rows, within=NEAR_BITS)
+        close = hashes_module.hash_pairs(hashes, positions, within=NEAR_BITS)
         scores = np.einsum("nd,nd->n", self.raw[close[:, 0]], self.raw[close[:, 1]])
-        ids = self.ids
-        return {(int(ids[a]), int(ids[b])) for a, b in close[scores >= NEAR_SCORE].tolist()}
+        return {(int(self.ids[a]), int(self.ids[b])) for a, b in close[scores >= NEAR_SCORE].tolist()}
 
     @cached_property
-    def voter(self) -> classifier.Voter | None:
-        """The labelled photos as a classifier; None where none has a label."""
-        return classifier.fit(self.raw, self.labels, self.groups)
+    def classifier(self) -> GalleryClassifier | None:
+        """The labelled photos as a classifier; None where no photo has a label."""
+        return GalleryClassifier.fit(self.raw, self.labels, self.groups)
 
     @cached_property
     def bursts(self) -> Ids:
         """A number (n,) for each burst; -1 for photos that are in none."""
-        return only_groups(grouping.component_labels(len(self.photos), self._exposures))
+        return nontrivial_groups(grouping.component_labels(len(self.photos), self._burst_edges))
 
     @cached_property
-    def _exposures(self) -> list[tuple[int, int]]:
-        """Rows of exposures of one moment."""
-        place = {photo.photo_id: row for row, photo in enumerate(self.photos)}
-        found = bursts_module.bursts(
+    def _burst_edges(self) -> list[tuple[int, int]]:
+        """Positions of photos of one burst."""
+        place = self.position_of
+        bursts = bursts_module.bursts(
             self.photos, vectors=lambda ids: self.raw[[place[photo_id] for photo_id in ids.tolist()]]
         )
-        return [(place[ids[0]], place[other]) for ids in found for other in ids[1:]]
+        return [(place[ids[0]], place[other]) for ids in bursts for other in ids[1:]]
 
     def neighbours(self, k: int = NEIGHBOURS) -> Neighbours:
-        """The k nearest of each row, itself among them, as row numbers."""
-        engine = tuning.build(self.rows)
-        k = min(k, len(self.rows))
-        parts = [engine.search(self.rows[start : start + BLOCK], k) for start in range(0, len(self.rows), BLOCK)]
+        """The k nearest of each photo, itself among them, as positions."""
+        engine = tuning.build(self.vectors)
+        k = min(k, len(self.vectors))
+        parts = [engine.search(self.vectors[block], k) for block in blocks(len(self.vectors), BLOCK)]
         return Neighbours(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "scores")))
 
     def others(self, k: int) -> Neighbours:
-        """The k nearest of each row but itself, as row numbers; one less than there are rows where these are fewer."""
-        count = len(self.rows)
+        """The k nearest of each photo but itself, as positions; fewer only where there are fewer photos."""
+        count = len(self.vectors)
         k = min(k, max(0, count - 1))
         if k == 0:
             return Neighbours(np.empty((count, 0), dtype=np.int64), np.empty((count, 0), dtype=np.float32))
         near = self.neighbours(k + 1)
         ids, scores = near.ids, near.scores
-        short = (ids < 0).any(axis=1)  # an engine that looks at a part of the rows only may find fewer
+        short = (ids < 0).any(axis=1)  # an approximate engine may find fewer
         if short.any():
-            exact = exact_module.near(self.rows, np.arange(count), self.rows[short], k + 1)
+            exact = exact_module.near(self.vectors, np.arange(count), self.vectors[short], k + 1)
             ids[short], scores[short] = exact.ids, exact.scores
         kept = ids != np.arange(count)[:, None]
-        kept[kept.all(axis=1), -1] = False  # among many copies a row may not have found itself
+        kept[kept.all(axis=1), -1] = False  # among many copies a photo may not have found itself
         return Neighbours(ids[kept].reshape(count, k), scores[kept].reshape(count, k))
 
 
-def gather(catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> Gathered:
-    """The visible photos that satisfy the filter, with their vectors."""
-    with catalog.snapshot():
-        about = catalog.about(where)
-        regions, raw = retrieval.gathered(catalog.parts(), None)
-        space = retrieval.refinement()
-    place = {region: row for row, region in enumerate(regions.tolist())}
-    held = tuple(photo for photo in about if photo.region_id in place)
-    rows = np.array([place[photo.region_id] for photo in held], dtype=np.int64)
-    return Gathered(held, raw if np.array_equal(rows, np.arange(len(raw))) else raw[rows], space)
+class GalleryCache:
+    """The gallery of the last filter, and the backbone's temperature, until a commit changes the index.
+
+    One thread at a time loads: others wait, so that each gets the photos of its own filter.
+
+    >>> gallery = GalleryCache(store)
+    >>> gallery(Filter(species="Wren")).labels
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._loading = threading.Lock()
+        self._last: tuple[tuple[int, Filter | None], Gallery] | None = None
+        self._temperature: tuple[int, float | None] | None = None  # generation, temperature
+
+    def __call__(self, where: Filter | None = None) -> Gallery:
+        """The photos that satisfy the filter."""
+        with self._loading:
+            key = self._store.catalog.generation, where
+            if self._last is None or self._last[0] != key:
+                self._last = None  # two galleries might not fit into the memory
+                self._last = key, Gallery.load(self._store, where)
+            return self._last[1]
+
+    def temperature(self) -> float | None:
+        """The temperature of the backbone's probabilities, fitted on the labels; None where these are too few."""
+        generation = self._store.catalog.generation
+        if self._temperature is None or self._temperature[0] != generation:
+            self._temperature = generation, calibration.temperature(self._store, self._store.classes)
+        return self._temperature[1]
+
+    def clear(self) -> None:
+        """Free the memory."""
+        self._last = self._temperature = None
 
 
-def only_groups(numbers: Ids) -> Ids:
+def nontrivial_groups(numbers: Ids) -> Ids:
     """Group numbers (n,) with -1 for those that are alone."""
     return np.where(np.bincount(numbers, minlength=1)[numbers] > 1, numbers, -1)
-
-
-# What a photo shows ---------------------------------------------------------------------------------------------------

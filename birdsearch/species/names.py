@@ -1,33 +1,33 @@
-"""How the labels of an index are understood: by the taxonomy, and above it by what somebody said that names mean."""
+"""How the labels of an index are understood: by AviList, and above it by the corrections of a user."""
 
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from birdsearch.records import Filter, Name, shown
+from birdsearch.records import Filter, TaxonMatch, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
 logger = logging.getLogger("birdsearch")
 
-STATE = "names"  # under which the catalog remembers what was said
+STATE = "names"  # of the catalog, under which it keeps the corrections
 
 
 def overrides(catalog: Catalog) -> dict[str, str]:
-    """What somebody said names mean: name -> a bird, or "" to keep it unresolved."""
+    """The corrections: name -> a bird, or "" to keep it unresolved."""
     return dict(catalog.get_state(STATE, {}))
 
 
-def names(catalog: Catalog, where: Filter | None) -> list[Name]:
+def taxa(catalog: Catalog, where: Filter | None = None) -> list[TaxonMatch]:
     """Each label of the visible photos that satisfy the filter, the least sure first."""
     with catalog.snapshot():
-        photos, said = catalog.label_counts(where), overrides(catalog)
-    found = []
-    for meant in resolve.resolve_many(photos, overrides=said):
+        photos, corrections = catalog.label_counts(where), overrides(catalog)
+    matches = []
+    for meant in resolve.resolve_many(photos, overrides=corrections):
         scientific, english = (meant.taxon.scientific, meant.taxon.english) if meant.taxon else ("", "")
-        found.append(
-            Name(
+        matches.append(
+            TaxonMatch(
                 label=meant.name,
                 photos=photos[meant.name],
                 rank=meant.rank,
@@ -38,40 +38,43 @@ def names(catalog: Catalog, where: Filter | None) -> list[Name]:
                 confidence=meant.confidence,
             )
         )
-    return sorted(found, key=lambda name: (name.confidence, name.label))
+    return sorted(matches, key=lambda match: (match.confidence, match.label))
 
 
-def unlisted(catalog: Catalog) -> list[str]:
-    """Labels that AviList does not have and nobody has said anything of."""
+def not_in_avilist(catalog: Catalog) -> list[str]:
+    """Labels that AviList does not have and no correction explains."""
     with catalog.snapshot():
-        labels, said = catalog.label_counts(), overrides(catalog)
-    known = {resolve.same(name) for name in said}
+        labels, corrections = catalog.label_counts(), overrides(catalog)
+    known = {resolve.same(name) for name in corrections}
     return sorted(label for label in labels if resolve.same(label) not in known and not resolve.is_listed(label))
 
 
-def strangers(catalog: Catalog, said: Iterable[str]) -> list[str]:
+def unused(catalog: Catalog, corrections: Iterable[str]) -> list[str]:
     """Those of the names that are no label of the index."""
-    held = {resolve.same(label) for label in catalog.label_counts()}
-    return [name for name in said if resolve.same(name) not in held]
+    labels = {resolve.same(label) for label in catalog.label_counts()}
+    return [name for name in corrections if resolve.same(name) not in labels]
 
 
-def species_of(labels: Iterable[str | None], said: Mapping[str, str]) -> dict[str, str]:
-    """Label -> scientific name, for those that mean one species; `said` are the overrides."""
+def species_of(labels: Iterable[str | None], corrections: Mapping[str, str]) -> dict[str, str]:
+    """Label -> scientific name, for those that mean one species."""
     named = sorted({label for label in labels if label})
     return {
         meant.name: meant.candidates[0]
-        for meant in resolve.resolve_many(named, overrides=said)
+        for meant in resolve.resolve_many(named, overrides=corrections)
         if meant.rank == "species" and len(meant.candidates) == 1
     }
 
 
 def set_overrides(store: Store, path: Path) -> int:
-    """Replace every correction of names by those of a CSV; returns how many there are."""
+    """Replace every correction of names by those of a CSV; returns how many there are.
+
+    Raises InputFileError, with the line, for what is not a bird.
+    """
     corrections = resolve.read_overrides(path)
     with store.writing() as catalog, catalog.transaction() as connection:
         catalog.set_state(connection, STATE, corrections)
         catalog.bump(connection)
-    if unused := strangers(store.catalog, corrections):
-        examples = ", ".join(shown(name) for name in unused[:3])
-        logger.warning("names that are not labels in this index: %d (%s)", len(unused), examples)
+    if names := unused(store.catalog, corrections):
+        examples = ", ".join(shown(name) for name in names[:3])
+        logger.warning("names that are not labels in this index: %d (%s)", len(names), examples)
     return len(corrections)

@@ -1,5 +1,6 @@
 """What photos show: by the classes of the backbone, or by the labelled photos of the index."""
 
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -8,17 +9,160 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.backbones import classes as classes_module
-from birdsearch.errors import InputFileError
-from birdsearch.records import (
-    Prediction,
-    Vectors,
-    shown,
-)
+from birdsearch.backbones.classes import Classes
+from birdsearch.errors import BackboneUnavailableError, InputFileError
+from birdsearch.photos import decode
+from birdsearch.photos.decode import ImageLike
+from birdsearch.records import Ids, Prediction, Vectors, shown
 from birdsearch.species import calibration, classifier
-from birdsearch.species.gallery import Gathered, logger
+from birdsearch.species.classifier import ClassifierOutput, GalleryClassifier
+from birdsearch.species.gallery import Gallery, GalleryCache
+from birdsearch.storage import query
+from birdsearch.storage.store import Store
 from birdsearch.taxonomy.checklist import Checklist, Probabilities, read_checklist
 from birdsearch.taxonomy.resolve import RANKS, Resolution, is_bird, lineage, resolve_many
+
+logger = logging.getLogger("birdsearch")
+
+UNKNOWN = "not like anything in this index"
+VAGRANT = "possible vagrant: not on the checklist"
+ITSELF = 0.9995  # score from which on an image counts as a photo of the index
+NEW = 0.5  # novelty from which on UNKNOWN is the first answer
+SOURCES = ("backbone", "neighbours")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyOptions:
+    """How to classify; `Index.classify_many` describes each. Raises ValueError for options that do not fit."""
+
+    k: int = 5  # answers
+    source: str = "backbone"  # of SOURCES
+    checklist: Iterable[str | Path] | None = None  # files
+    roll_up: float | None = None  # 0 to 1
+    burst: bool = False
+    calibrate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, got {self.k}")
+        if self.source not in SOURCES:
+            raise ValueError(f"source must be {' or '.join(SOURCES)}, got {self.source!r}")
+        if self.source == "neighbours":
+            if self.checklist is not None or self.roll_up is not None:
+                raise ValueError("checklist and roll_up weigh the backbone's classes: leave them out with neighbours")
+            if self.calibrate:
+                raise ValueError("neighbours are calibrated already: leave calibrate out with them")
+
+
+def classify(
+    store: Store, gallery: GalleryCache, images: Sequence[ImageLike], options: ClassifyOptions
+) -> list[list[Prediction]]:
+    """What images show, best first; at position 0 what is not a class: a higher rank, or UNKNOWN.
+
+    Raises BackboneUnavailableError where the backbone has no classes, InputFileError for a bad checklist.
+
+    >>> classify(store, GalleryCache(store), ["a.jpg"], ClassifyOptions(k=3, source="neighbours"))
+    """
+    own = query.own_ids(store, images)
+    if options.source == "neighbours":
+        return by_neighbours(gallery(None), query.embed(store, images, own), own, options.k, burst=options.burst)
+    probabilities = _class_probabilities(store, images, own)
+    if options.burst and len(images) > 1:
+        probabilities = classifier.pool_log_probabilities(probabilities, np.zeros(len(images), dtype=np.int64))
+    temperature = gallery.temperature() if options.calibrate else None
+    return by_classes(store.classes, probabilities, options, temperature)
+
+
+def _class_probabilities(store: Store, images: Sequence[ImageLike], own: Sequence[int | None]) -> Vectors:
+    """All class probabilities (n, classes); of photos with an id of their own from stored vectors, if classes allow."""
+    classes, probabilities = store.classes, np.empty((len(images), len(store.classes.names)), dtype=np.float32)
+    linear = classes.classifier is not None
+    stored = [(row, photo_id) for row, photo_id in enumerate(own) if photo_id is not None and linear]
+    if stored:
+        rows, ids = zip(*stored, strict=True)
+        probabilities[list(rows)] = classes.probabilities(*store.vectors.rows(ids))
+    for row in sorted(set(range(len(images))) - {row for row, _ in stored}):
+        backbone = store.backbone
+        given = backbone.embed_pixels(decode.load(images[row], backbone.input_size)[None]).probabilities
+        if given is None:
+            raise BackboneUnavailableError(f"{backbone.name} gives no probabilities: it knows no classes.")
+        probabilities[row] = given[0]
+    return probabilities
+
+
+# By the labelled photos ----------------------------------------------------------------------------------------------
+
+
+def by_neighbours(
+    gallery: Gallery, vectors: Vectors, own: Sequence[int | None], k: int, *, burst: bool = False
+) -> list[list[Prediction]]:
+    """Predictions of the labelled photos for vectors (q, dim); `own` are the ids of those that are photos of the index.
+
+    With `burst` all of them are photos of one moment and get one answer. Without a label in the index there are none.
+    """
+    burst = burst and len(vectors) > 1
+    positions = _own_positions(gallery, vectors, own)
+    made = _without_group_of(gallery, positions) if burst and (positions >= 0).any() else gallery.classifier
+    if made is None:
+        return [[] for _ in vectors]
+    output = made.predict(vectors, leave_out=positions)
+    if burst:
+        output = _pooled(output)
+    return [
+        _neighbour_predictions(made.species, row, novelty, gallery.ids[evidence[evidence >= 0]], k)
+        for row, novelty, evidence in zip(output.probabilities, output.novelty.tolist(), output.evidence, strict=True)
+    ]
+
+
+def _own_positions(gallery: Gallery, vectors: Vectors, own: Sequence[int | None]) -> Ids:
+    """The positions (q,) in the gallery of images that are its photos, by id or by an equal vector; -1 for others."""
+    known = [-1 if photo_id is None else gallery.position_of.get(photo_id, -1) for photo_id in own]
+    positions = np.array(known, dtype=np.int64)
+    for number in np.flatnonzero(positions < 0).tolist():
+        # A photo of the index that is given by its path must not be compared with itself.
+        scores = gallery.raw @ vectors[number]
+        positions[number] = int(scores.argmax()) if scores.max(initial=-1) >= ITSELF else -1
+    return positions
+
+
+def _without_group_of(gallery: Gallery, positions: Ids) -> GalleryClassifier | None:
+    """The classifier in which the groups of these photos, -1 for none, are one group: the user says it is a burst."""
+    groups, inside = gallery.groups, positions[positions >= 0]
+    groups = np.where(np.isin(groups, groups[inside]), -1 - groups[positions].max(), groups)
+    return GalleryClassifier.fit(gallery.raw, gallery.labels, np.unique(groups, return_inverse=True)[1])
+
+
+def _pooled(output: ClassifierOutput) -> ClassifierOutput:
+    """One answer for all photos; evidence is kept where a photo alone shows the same species."""
+    alone = output.probabilities.argmax(axis=1)
+    pooled = classifier.pool_log_probabilities(output.probabilities, np.zeros(len(alone), dtype=np.int64))
+    evidence = np.where((alone == pooled.argmax(axis=1))[:, None], output.evidence, -1)
+    return ClassifierOutput(pooled, np.full(len(alone), output.novelty.mean(), dtype=np.float32), evidence)
+
+
+def _neighbour_predictions(
+    species: Sequence[str], probabilities: Vectors, novelty: float, evidence: Ids, k: int
+) -> list[Prediction]:
+    """The k likeliest species of one photo (species,), the ids of its evidence with the first of them."""
+    predictions = [
+        Prediction(
+            species=species[code],
+            probability=float(probabilities[code]),
+            position=position,
+            rank="species",
+            class_name=species[code],
+            source="neighbours",
+            evidence=tuple(evidence.tolist()) if position == 1 else (),
+        )
+        for position, code in enumerate(np.argsort(-probabilities, kind="stable")[:k].tolist(), 1)
+        if probabilities[code] > 0
+    ]
+    if novelty >= NEW:
+        predictions.insert(0, Prediction(None, novelty, 0, "abstain", UNKNOWN, "neighbours"))
+    return predictions
+
+
+# By the classes of the backbone --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +208,7 @@ def reweighted(
 
     Bayes' rule with new priors: Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a classifier to new
     a priori probabilities", equation 2.4, with the two-valued prior in place of the ratio of priors. Classes that are
-    no birds are not judged by a list of birds: they keep the prior 1. A genus is listed if one of its species is.
+    not birds keep the prior 1, as a list of birds says nothing about them. A genus is listed if one of its species is.
     """
     if not 0 < outside <= 1:
         raise ValueError(f"outside must be above 0 and at most 1, got {outside}")
@@ -136,128 +280,71 @@ def rolled_up(
     return None
 
 
-UNKNOWN = "not like anything in this index"
-ITSELF = 0.9995  # score from which on a picture is taken for a photo of the index
-NEW = 0.5  # chance of showing none of the known species from which on that is the first answer
-
-
-def by_neighbours(
-    gathered: Gathered, asked: Vectors, own: Sequence[int | None], k: int, *, burst: bool = False
-) -> list[list[Prediction]]:
-    """What the labelled photos say of vectors (q, dim); `own` are the ids of those that are photos of the index.
-
-    With `burst` all that are asked are photos of one moment, and answer together.
-    """
-    row_of = {photo.photo_id: row for row, photo in enumerate(gathered.photos)}
-    without = np.array([-1 if photo_id is None else row_of.get(photo_id, -1) for photo_id in own], dtype=np.int64)
-    for number in np.flatnonzero(without < 0).tolist():
-        # A photo of the index that is asked by its path would only hear itself.
-        scores = gathered.raw @ asked[number]
-        without[number] = int(scores.argmax()) if scores.max(initial=-1) >= ITSELF else -1
-    burst = burst and len(asked) > 1
-    if burst and (without >= 0).any():
-        groups = gathered.groups
-        # Exposures of one moment, by the word of who asks: they are not asked about each other.
-        groups = np.where(np.isin(groups, groups[without[without >= 0]]), -1 - groups[without].max(), groups)
-        voter = classifier.fit(gathered.raw, gathered.labels, np.unique(groups, return_inverse=True)[1])
-    else:
-        voter = gathered.voter
-    if voter is None:
-        return [[] for _ in asked]
-    votes = voter.predict(asked, without=without)
-    probabilities, novelties, speaking = votes.probabilities, votes.novelty, votes.evidence
-    if burst:
-        alone = probabilities.argmax(axis=1)
-        probabilities = classifier.together(probabilities, np.zeros(len(asked), dtype=np.int64))
-        novelties = np.full(len(asked), votes.novelty.mean())
-        speaking = np.where((alone == probabilities.argmax(axis=1))[:, None], speaking, -1)
-    ids, answers = gathered.ids, []
-    for row, novelty, evidence in zip(probabilities, novelties.tolist(), speaking, strict=True):
-        best = np.argsort(-row, kind="stable")[:k]
-        voters = tuple(ids[evidence[evidence >= 0]].tolist())
-        answer = [
-            Prediction(
-                voter.species[code],
-                float(row[code]),
-                rank,
-                "species",
-                voter.species[code],
-                "neighbours",
-                voters if rank == 1 else (),
-            )
-            for rank, code in enumerate(best.tolist(), 1)
-            if row[code] > 0
-        ]
-        if novelty >= NEW:
-            answer.insert(0, Prediction(None, novelty, 0, "abstain", UNKNOWN, "neighbours"))
-        answers.append(answer)
-    return answers
-
-
 def listed(paths: Iterable[str | Path]) -> Checklist:
-    """The checklist of these files, with a word about lines that name no species."""
+    """The checklist of these files; lines that name no species, and guesses, are logged.
+
+    Raises InputFileError where no line names a species.
+    """
     paths = [paths] if isinstance(paths, str | Path) else list(paths)
-    found = read_checklist(paths)
-    if not found.species:
+    checklist = read_checklist(paths)
+    if not checklist.species:
         names = ", ".join(shown(str(path)) for path in paths)
         raise InputFileError(f"no line of the checklist names a species: {names}. Is it the right file?")
-    if found.unresolved:
-        some = "; ".join(shown(line) for line in found.unresolved[:3])
-        logger.warning("lines of the checklist that name no species: %d (%s)", len(found.unresolved), some)
-    if found.guesses:
-        some = ", ".join(f"{shown(one.name)} as {', '.join(one.candidates[:2])}" for one in found.guesses[:3])
-        logger.warning("lines of the checklist that were guessed: %d (%s)", len(found.guesses), some)
-    return found
-
-
-def _ranked(classes: classes_module.Classes, row: npt.NDArray[np.float64], code: int) -> Prediction:
-    """A class with its place among all of a row (classes,)."""
-    rank = 1 + int((row > row[code]).sum())
-    return Prediction(classes.species[code], float(row[code]), rank, classes.levels[code], classes.names[code])
+    if checklist.unresolved:
+        examples = "; ".join(shown(line) for line in checklist.unresolved[:3])
+        logger.warning("lines of the checklist that name no species: %d (%s)", len(checklist.unresolved), examples)
+    if checklist.guesses:
+        examples = ", ".join(f"{shown(one.name)} as {', '.join(one.candidates[:2])}" for one in checklist.guesses[:3])
+        logger.warning("lines of the checklist that were guessed: %d (%s)", len(checklist.guesses), examples)
+    return checklist
 
 
 def by_classes(
-    classes: classes_module.Classes,
+    classes: Classes,
     probabilities: Vectors,
-    k: int,
-    *,
-    checklist: Iterable[str | Path] | None = None,
-    roll_up: float | None = None,
+    options: ClassifyOptions = ClassifyOptions(),
     temperature: float | None = None,
 ) -> list[list[Prediction]]:
-    """What the backbone's classes (n, classes) say, weighed by a checklist, rolled up where no species is sure enough.
+    """Predictions of the backbone's classes (n, classes), weighed by a checklist, rolled up where no species is likely.
 
-    With a temperature they are tempered first. With a checklist species outside it are noted as possible vagrants with
+    With a temperature they are scaled first. With a checklist species outside it are noted as possible vagrants with
     their raw probability, and never hidden. With `roll_up` (0 to 1) the lowest rank that reaches it comes
     first, at position 0, where that is not a species.
     """
-    weights, notes = probabilities.astype(np.float64), [""] * len(classes.names)
+    weights = probabilities.astype(np.float64)
     if temperature is not None:
-        weights = calibration.tempered(probabilities, temperature)
-    untouched = checklist is None and temperature is None
-    if checklist is not None:
-        meant = resolve_many(classes.names)
-        weighed = reweighted(weights, meant, listed(checklist))
-        weights = weighed.weighted
-        notes = ["possible vagrant: not on the checklist" if flag else "" for flag in weighed.vagrant.tolist()]
-    place = {name: n for n, name in enumerate(classes.names)}
-    known = None if roll_up is None else lineages(lineage(name) for name in classes.names)
+        weights = calibration.scaled(probabilities, temperature)
+    vagrant = np.zeros(len(classes.names), dtype=bool)
+    if options.checklist is not None:
+        weighed = reweighted(weights, resolve_many(classes.names), listed(options.checklist))
+        weights, vagrant = weighed.weighted, weighed.vagrant
+    untouched = options.checklist is None and temperature is None
+    place = {name: code for code, name in enumerate(classes.names)}
+    known = None if options.roll_up is None else lineages(lineage(name) for name in classes.names)
     answers = []
-    for row, raw, found in zip(weights, probabilities, classes.top(weights.astype(np.float32), k), strict=True):
-        answer = []
-        if checklist is not None:
-            # Whoever was likely before the checklist weighed it is told, however little is left of it.
-            raw_best = np.argsort(-raw, kind="stable")[:k].tolist()
-            told = {one.class_name for one in found}
-            found = (*found, *(_ranked(classes, row, c) for c in raw_best if notes[c] and classes.names[c] not in told))
-        for one in found:
-            code = place[one.class_name]
-            source = one.source if checklist is None else "checklist"
-            before = None if untouched else float(raw[code])
-            answer.append(replace(one, probability=float(row[code]), source=source, note=notes[code], raw=before))
-        if known is not None and roll_up is not None:
-            up = rolled_up(row, known, roll_up)
-            if up is not None and up.rank != "species":
-                answer.insert(0, Prediction(None, up.probability, 0, up.rank, up.shown, "rolled up"))
+    for row, raw, best in zip(weights, probabilities, classes.top(weights.astype(np.float32), options.k), strict=True):
+        codes = [place[one.class_name] for one in best]
+        # What was likely before the checklist is kept, however improbable it is now.
+        unlikely = [code for code in np.argsort(-raw, kind="stable")[: options.k].tolist() if vagrant[code]]
+        more = [_prediction(classes, row, code) for code in unlikely if code not in codes]
+        answer = [
+            replace(
+                one,
+                probability=float(row[place[one.class_name]]),
+                source=one.source if options.checklist is None else "checklist",
+                note=VAGRANT if vagrant[place[one.class_name]] else "",
+                raw=None if untouched else float(raw[place[one.class_name]]),
+            )
+            for one in (*best, *more)
+        ]
+        up = None if known is None or options.roll_up is None else rolled_up(row, known, options.roll_up)
+        if up is not None and up.rank != "species":
+            answer.insert(0, Prediction(None, up.probability, 0, up.rank, up.shown, "rolled up"))
         answers.append(answer)
     return answers
+
+
+def _prediction(classes: Classes, row: npt.NDArray[np.float64], code: int) -> Prediction:
+    """A class with its position among all of a row (classes,)."""
+    position = 1 + int((row > row[code]).sum())
+    return Prediction(classes.species[code], float(row[code]), position, classes.ranks[code], classes.names[code])

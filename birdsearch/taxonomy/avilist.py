@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from birdsearch.errors import InputFileError
+from birdsearch.errors import InstallationError
 
 _AVILIST = "data/processed/avilist_2025_taxonomy.csv"
 # Read for the names that AviList changed, oldest first: people's folders and networks keep the names of their year.
@@ -37,7 +37,7 @@ class Taxon:
 
 
 class Species(NamedTuple):
-    """One line of the checklist: a tuple, for to make 11,000 dataclasses takes as long as to read the file."""
+    """One line of the checklist: a tuple, because 11,000 dataclasses take as long to make as the file to read."""
 
     scientific: str
     english: str
@@ -99,7 +99,7 @@ def epithet_stem(epithet: str) -> str:
 @lru_cache(maxsize=1)
 def world() -> World:
     """AviList, read once at its first use."""
-    families = dict(_data("family_names.csv"))
+    families = dict(own_table("family_names.csv"))
     species: dict[str, Species] = {}
     groups: dict[str, tuple[str, Taxon]] = {}
     with _file(_AVILIST).open(encoding="utf-8", newline="") as file:
@@ -164,7 +164,7 @@ def older_names() -> OlderNames:
                     english[at] = common, tuple(one for one in before if one in meant)
                 else:
                     english[at] = common, tuple(dict.fromkeys([*before, *meant]))
-    for common, meant_text in _data("former_names.csv"):
+    for common, meant_text in own_table("former_names.csv"):
         if key(common) not in known.english:
             english[key(common)] = common, tuple(meant_text.split(";"))
     return OlderNames(english, scientific)
@@ -175,14 +175,14 @@ def _meanings(list_name: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     known = world()
     with _file(f"data/processed/{list_name}_taxonomy.csv").open(encoding="utf-8", newline="") as file:
         rows = [(row[0], row[1], row[-2]) for row in csv.reader(file)][1:]
-    now = {name: _now(name, common, family) for name, common, family in rows}
-    placed = set(now.values())
+    current_names = {name: _current_name(name, common, family) for name, common, family in rows}
+    known_names = set(current_names.values())
     new: dict[str, list[str]] = defaultdict(list)  # genus -> species that the older list did not tell apart
     for name, one in known.species.items():
-        if name not in placed:
+        if name not in known_names:
             new[one.genus].append(name)
     for name, common, _ in rows:
-        current = now[name]
+        current = current_names[name]
         if current is not None:
             split = [] if key(common) in known.english else new[known.species[current].genus]
             yield name, common, (current, *_parts(common, current, split))
@@ -202,7 +202,7 @@ def _parts(common: str, current: str, new: list[str]) -> list[str]:
     return ends or [other for other in new if words(species[other].english)[-1:] == head]
 
 
-def _now(name: str, common: str, family: str) -> str | None:
+def _current_name(name: str, common: str, family: str) -> str | None:
     """The species of AviList that bears an older list's scientific or English name, or its epithet in the family."""
     known = world()
     if name in known.species:
@@ -229,8 +229,8 @@ def same_epithet(name: str, family: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _data(name: str) -> list[tuple[str, str]]:
-    """The two columns of a table of birdsearch's own, without the heading."""
+def own_table(name: str) -> list[tuple[str, str]]:
+    """The two columns of a table in taxonomy/data, without the heading."""
     text = (resources.files("birdsearch.taxonomy") / "data" / name).read_text(encoding="utf-8")
     return [(row[0], row[1]) for row in csv.reader(text.splitlines()) if row and not row[0].startswith("#")][1:]
 
@@ -240,7 +240,7 @@ def _file(name: str) -> Path:
     spec = importlib.util.find_spec("birdnames")
     path = Path(spec.origin).parent / name if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise InputFileError(
+        raise InstallationError(
             f"the AviList checklist is missing: the installed package birdnames has no {name}. "
             "Reinstall it with: pip install --force-reinstall birdnames"
         )

@@ -1,4 +1,4 @@
-"""Finds the bird of a misspelt or incomplete English name, word by word, and rather none than a wrong one.
+"""Finds the bird of a misspelt or incomplete English name, word by word; no bird is better than a wrong one.
 
 A word that occurs in any name of the checklist is taken as meant: only unknown words are corrected. So "black throated
 warbler" never becomes a babbler, however few letters are between them.
@@ -13,7 +13,7 @@ from math import prod
 
 from birdsearch.taxonomy.avilist import older_names, words, world
 
-# Words that tell which bird of its species a photo shows, or that nobody knew the species.
+# Words for the plumage or age of a bird, or for an unknown species.
 _PLUMAGES = {
     "sp",
     "spp",
@@ -31,16 +31,16 @@ _PLUMAGES = {
 _IRREGULAR = {"golden": "gold", "geese": "goose", "legged": "leg", "mice": "mouse"}
 
 
-_MOST_READINGS = 20_000  # of one misspelt name
+_MOST_READINGS = 20_000  # of one misspelt name, a guess: beyond it no bird is found
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FuzzyMatch:
     """The species that a name may mean."""
 
     species: tuple[str, ...]  # scientific names
-    how: str  # "spelling", "guess"; "noun" where only the kind of bird is known
-    score: float
+    method: str  # "spelling", "guess"; "noun" where only the kind of bird is known
+    confidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Names:
     vocabulary: tuple[str, ...]  # words as they are written
 
 
-def match(given: list[str]) -> Found | None:
+def match(given: list[str]) -> FuzzyMatch | None:
     """The bird of a name's words (`avilist.words`), or the birds called by its noun; None where nothing fits."""
     kept = [word for word in given if word not in _PLUMAGES] or given
     if not kept or [stem(word) for word in kept] == ["bird"]:
@@ -149,19 +149,19 @@ def _variants(given: list[str]) -> Iterator[list[str]]:
         yield [*given[:-1], bare]
 
 
-def _same_stems(given: list[str]) -> Found | None:
+def _same_stems(given: list[str]) -> FuzzyMatch | None:
     """Another form of the words: plural, "rough leg" for "rough-legged", "Forster" for "Forster's"."""
     species = _names().whole.get("".join(map(stem, given)))
-    return None if species is None else Found(species, "spelling", 0.95)
+    return None if species is None else FuzzyMatch(species, "spelling", 0.95)
 
 
-def _misspelt(given: list[str]) -> Found | None:
+def _misspelt(given: list[str]) -> FuzzyMatch | None:
     """Names with the same words in the same order, but for unknown words, which may have wrong letters."""
     corrections = _corrections(given)
     if all(0 in near.values() for near in corrections) or prod(map(len, corrections)) > _MOST_READINGS:
         return None
     letters = sum(map(len, given))
-    # Without a word that vouches for it a name must be nearly right.
+    # A name without a known word must be nearly right.
     known = any(0 in near.values() for near in corrections)
     most = letters // (4 if known or len(given) > 1 else 6)
     best: tuple[int, set[tuple[str, ...]]] = (most + 1, set())
@@ -172,7 +172,7 @@ def _misspelt(given: list[str]) -> Found | None:
             species = _names().whole.get(at) or _species_at(_names().ending[at])
             best = (cost, {species} if cost < best[0] else best[1] | {species})
     cost, meant = best
-    return Found(meant.pop(), "guess", round(1 - cost / letters, 3)) if len(meant) == 1 else None
+    return FuzzyMatch(meant.pop(), "guess", round(1 - cost / letters, 3)) if len(meant) == 1 else None
 
 
 def _corrections(given: list[str]) -> list[dict[str, int]]:
@@ -214,7 +214,7 @@ def _of_one_family(species: tuple[str, ...]) -> bool:
     return len({world().species[one].family for one in species}) == 1
 
 
-def _group(given: list[str]) -> Found | None:
+def _group(given: list[str]) -> FuzzyMatch | None:
     """Birds whose name ends with the whole of this one: "barn owl", "kookaburra", "blue heron"."""
     positions = _names().ending.get("".join(map(stem, given)))
     if positions is None:
@@ -225,10 +225,10 @@ def _group(given: list[str]) -> Found | None:
         # A "Wood Hoopoe" is no hoopoe: then those count whose name has just one word before the noun.
         plain = _species_at(at for at in positions if len(_names().names[at].units) == 2)
         species = plain if plain and len(given) == 1 and _of_one_family(plain) else species
-    return Found(species, "guess", 0.8 if len(species) == 1 else 0.9)
+    return FuzzyMatch(species, "guess", 0.8 if len(species) == 1 else 0.9)
 
 
-def _shortened(given: list[str]) -> Found | None:
+def _shortened(given: list[str]) -> FuzzyMatch | None:
     """Names that have all these words and more ("black throated huet"), never half of a hyphened pair."""
     corrections, noun = _corrections(given[:-1]), stem(given[-1])
     if not corrections or noun == "bird" or any(len(near) != 1 for near in corrections):
@@ -242,7 +242,7 @@ def _shortened(given: list[str]) -> Found | None:
             fitting.append(position)
     # Older names make a guess doubtful, but alone they are too little: "white pigeon" is no imperial pigeon.
     current = any(_names().names[at].current for at in fitting)
-    return Found(_species_at(fitting), "guess", 0.7) if current else None
+    return FuzzyMatch(_species_at(fitting), "guess", 0.7) if current else None
 
 
 def _is_noun(noun: str, last: str) -> bool:
@@ -250,7 +250,7 @@ def _is_noun(noun: str, last: str) -> bool:
     return last == noun or (last.endswith(noun) and stem(last.removesuffix(noun)) in _names().having)
 
 
-def _lengthened(given: list[str]) -> Found | None:
+def _lengthened(given: list[str]) -> FuzzyMatch | None:
     """A name with a needless noun behind it: "mallard duck", where ducks are of the family of the Mallard."""
     found = _names().whole.get("".join(map(stem, given[:-1])))
     if found is None or len(found) > 1:
@@ -258,10 +258,10 @@ def _lengthened(given: list[str]) -> Found | None:
     noun = stem(given[-1])
     called = _species_at(_names().ending.get(noun, ()))
     fits = noun == "bird" or world().species[found[0]].family in {world().species[one].family for one in called}
-    return Found(found, "guess", 0.85) if fits else None
+    return FuzzyMatch(found, "guess", 0.85) if fits else None
 
 
-def _noun(given: list[str]) -> Found | None:
+def _noun(given: list[str]) -> FuzzyMatch | None:
     """The birds called by the longest end of the name, where they are of one family: "jacobin pigeon"."""
     stems = [stem(word) for word in given]
     for start in range(1, len(stems) if stems[-1] != "bird" else 1):
@@ -270,7 +270,7 @@ def _noun(given: list[str]) -> Found | None:
             # A brushturkey is a turkey to many: compounds must be of the same family too.
             species = tuple(dict.fromkeys([*species, *_compounds(stems[-1])]))
         if species and _of_one_family(species):
-            return Found(species, "noun", round(0.5 * (len(stems) - start) / len(stems), 3))
+            return FuzzyMatch(species, "noun", round(0.5 * (len(stems) - start) / len(stems), 3))
     return None
 
 

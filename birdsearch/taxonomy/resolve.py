@@ -1,14 +1,13 @@
 """Which bird a name means: class strings of networks and people's folder names, by the AviList checklist."""
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
+from birdsearch.files import read_csv
 from birdsearch.taxonomy import fuzzy
 from birdsearch.taxonomy.avilist import OlderNames, Taxon, World, genera, key, older_names, same_epithet, words, world
 
@@ -29,14 +28,14 @@ __all__ = [
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 _KINGDOMS = {"Animalia", "Archaea", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa", "Viruses"}
 _SYNSET = re.compile(r"n\d{8}\b")
-# What is set before or behind a name and is no part of it: "001.", "(Slate-colored)", "[adult]".
+# Text before or behind a name that is not a part of it: "001.", "(Slate-colored)", "[adult]".
 _NUMBER = re.compile(r"^\d+[ ._-]+")
 _BRACKETS = re.compile(r"[(\[].*?[)\]]")
 
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a name was taken for, and how sure that is."""
+    """The meaning of a name, and how sure it is."""
 
     name: str  # as it was given
     rank: str | None  # "species", "genus", "family", "order"; for other life any of RANKS; None where unresolved
@@ -73,7 +72,7 @@ def same(name: str) -> str:
 
 
 def _overridden(name: str, meant: str | None) -> Resolution:
-    """What a name means where it has been said (`meant`), or by itself."""
+    """What a name means by an override (`meant`), or by itself."""
     if meant is None:
         return _resolved(name)
     if not meant:
@@ -92,9 +91,10 @@ def read_overrides(path: str | Path) -> dict[str, str]:
     Other columns are passed over, so the table of `birdsearch names --csv` can be corrected and read. An empty species
     keeps a name unresolved. A file with nothing in it says nothing.
     """
-    said: dict[str, tuple[int, str, str]] = {}  # `same` of a name -> line, name, species
+    stated: dict[str, tuple[int, str, str]] = {}  # `same` of a name -> line, name, species
     overrides: dict[str, str] = {}
-    for line, name, species in _rows(path):
+    for line, values in read_csv(path, ["name", "species"], may_be_empty=True):
+        name, species = values["name"], values["species"].strip()
         meant, own = _meant(name, species), _meant(name, _own(name))
         if species and (meant[0] is None or not name.strip()):
             what = f"AviList has no bird called {species!r}" if name.strip() else f"no name that means {species!r}"
@@ -102,7 +102,7 @@ def read_overrides(path: str | Path) -> dict[str, str]:
                 f"{path}, line {line}: {what}. "
                 "Write its scientific or English name, or leave it empty to keep the name unresolved"
             )
-        first, other, before = said.setdefault(same(name), (line, name, species))
+        first, other, before = stated.setdefault(same(name), (line, name, species))
         if _meant(other, before) != meant and (meant != own or other in overrides):
             raise InputFileError(
                 f"{path}, line {line}: {name!r} is {species!r}, but line {first} has {other!r} as {before!r}. "
@@ -113,40 +113,27 @@ def read_overrides(path: str | Path) -> dict[str, str]:
     return overrides
 
 
-def _rows(path: str | Path) -> Iterator[tuple[int, str, str]]:
-    """Line number, name and species of each row of a CSV."""
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-        first = text.partition("\n")[0]
-        dialect = ";" if first.count(";") > first.count(",") else ","  # as spreadsheets of some countries write it
-        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=dialect)
-        if text.strip() and not {"name", "species"} <= set(reader.fieldnames or ()):
-            raise InputFileError(f"{path} has no columns name and species in its first line: name,species")
-        for row in reader:
-            yield reader.line_num, row["name"] or "", (row["species"] or "").strip()
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputFileError(f"{path} cannot be read as a CSV in UTF-8: {error}") from error
-
-
 def _own(name: str) -> str:
-    """What a table of names shows as the species of a name nobody has said anything of."""
+    """What a table of names shows as the species of a name without an override."""
     taxon = _resolved(name).taxon
     return "" if taxon is None else taxon.scientific
 
 
-def _meant(name: str, said: str) -> tuple[str | None, Taxon | None]:
+def _meant(name: str, species: str) -> tuple[str | None, Taxon | None]:
     """Rank and taxon that a table gives a name; (None, None) where it keeps it unresolved, or says no bird's name."""
-    if said and said == _own(name):  # also what only the whole name leads to: other life, a genus called like a bird
+    if species and species == _own(
+        name
+    ):  # also what only the whole name leads to: other life, a genus called like a bird
         found = _resolved(name)
     else:
-        found = _resolved(said)
-        found = found if found.method in ("exact", "synonym") and is_bird(found) else _unresolved(said)
+        found = _resolved(species)
+        found = found if found.method in ("exact", "synonym") and is_bird(found) else _unresolved(species)
     return found.rank, found.taxon
 
 
 @lru_cache(maxsize=65536)
 def species_of_class(class_name: str) -> tuple[str | None, str]:
-    """The species that a class stands for, and its level: ("Accipiter badius", "species"), or (None, "class")."""
+    """The species that a class stands for, and its rank: ("Accipiter badius", "species"), or (None, "class")."""
     parts = _lineage_parts(class_name)
     if parts is not None:
         return (parts[-1], "species") if len(parts) == len(RANKS) and parts[-1] else (None, _rank_of(parts))
@@ -159,7 +146,7 @@ def species_of_class(class_name: str) -> tuple[str | None, str]:
 
 
 def is_bird(found: Resolution) -> bool:
-    """Whether a name was taken for a bird of AviList, or for a group of them."""
+    """Whether a name means a bird of AviList, or a group of them."""
     taxon = found.taxon
     return taxon is not None and (taxon.family or taxon.order).casefold() in world().groups
 
@@ -199,8 +186,8 @@ def _rank_of(parts: tuple[str | None, ...]) -> str:
     return RANKS[len(parts) - 1]
 
 
-def _unresolved(name: str, how: str = "unresolved", candidates: tuple[str, ...] = ()) -> Resolution:
-    return Resolution(name, None, None, candidates, how, 0.0)
+def _unresolved(name: str, method: str = "unresolved", candidates: tuple[str, ...] = ()) -> Resolution:
+    return Resolution(name, None, None, candidates, method, 0.0)
 
 
 @lru_cache(maxsize=65536)
@@ -225,7 +212,7 @@ def _resolved(name: str) -> Resolution:
     found_words = fuzzy.match(words(spellings[-1]))
     if found_words is None:
         return _unresolved(name)
-    return _meaning(name, found_words.species, found_words.how, found_words.score)
+    return _meaning(name, found_words.species, found_words.method, found_words.confidence)
 
 
 def _spellings(name: str) -> list[str]:
@@ -271,16 +258,16 @@ def _formerly(name: str, given: str, older: OlderNames) -> Resolution | None:
     return None
 
 
-def _meaning(name: str, candidates: tuple[str, ...], how: str, score: float) -> Resolution:
+def _meaning(name: str, candidates: tuple[str, ...], method: str, confidence: float) -> Resolution:
     """One species, or the lowest group that holds all candidates."""
     species = [world().species[one] for one in candidates]
     first = species[0]
-    if len(species) == 1 and how != "noun":
-        return Resolution(name, "species", world().taxon(first.scientific), candidates, how, score)
-    how = "guess" if how == "noun" else how
+    if len(species) == 1 and method != "noun":
+        return Resolution(name, "species", world().taxon(first.scientific), candidates, method, confidence)
+    method = "guess" if method == "noun" else method
     for rank, group in (("genus", first.genus), ("family", first.family), ("order", first.order)):
         if all(getattr(taxon, rank) == group for taxon in species):
-            return Resolution(name, rank, world().groups[group.casefold()][1], candidates, how, score)
+            return Resolution(name, rank, world().groups[group.casefold()][1], candidates, method, confidence)
     return _unresolved(name, candidates=candidates)
 
 

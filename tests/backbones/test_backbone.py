@@ -7,7 +7,6 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from birdsearch.backbones import BIRD_BACKBONES, DEFAULT, Backbone, list_backbon
 from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.registry import birder_registry
 from birdsearch.errors import BackboneError, BackboneUnavailableError, BackboneUnknownError
-from birdsearch.records import Pixels, Vectors
+from birdsearch.records import BackboneIdentity, Pixels, Vectors, as_json
 from tests.support import REAL_PHOTOS, checkpoints
 
 ON_CPU: Any = {"device": "cpu", "runtime": "torch"}  # what is compared with birder here is torch
@@ -108,7 +107,7 @@ def test_card_equals_birder(
     checkpoints.register(monkeypatch, card.name, emptied)
     backbone = load_backbone(card.name if route == "name" else path, **ON_CPU)
     assert (backbone.name, backbone.dim, backbone.input_size) == (card.name, card.dim, (card.size, card.size))
-    assert (len(backbone.class_names), set(backbone.class_levels)) == (card.classes, {"species"})
+    assert (len(backbone.class_names), set(backbone.class_ranks)) == (card.classes, {"species"})
     assert backbone.source == (card.name if route == "name" else str(path))
     assert backbone.parameters == next(info.parameters for info in list_backbones() if info.name == card.name)
     parity = compare(backbone, checkpoint_reference(path, card.network), drawn)
@@ -128,7 +127,8 @@ def test_name_and_path_of_the_same_weights_are_one_backbone(
         load_backbone(name, **ON_CPU),
         load_backbone(served, **ON_CPU),
     )
-    assert by_name.identity == by_path.identity == json.loads(json.dumps(by_name.identity))
+    assert by_name.identity == by_path.identity
+    assert BackboneIdentity(**json.loads(json.dumps(as_json(by_name.identity)))) == by_name.identity
     assert load_backbone(tiny, **ON_CPU).identity != by_name.identity
     np.testing.assert_array_equal(by_name.embed(drawn), by_path.embed(drawn))
     assert pull(name) == tmp_path / "cache/weights" / f"{name}.pt"
@@ -183,7 +183,7 @@ def test_built_in_knows_what_is_on_a_photo(built_in: Backbone) -> None:
 
 def test_built_in_classes_are_imagenets_and_no_species(built_in: Backbone, drawn: list[Path]) -> None:
     assert len(built_in.class_names) == 1000
-    assert set(built_in.class_levels) == {"ImageNet"}
+    assert set(built_in.class_ranks) == {"ImageNet"}
     assert set(built_in.class_species) == {None}
     answers = built_in.classify(drawn[0])
     assert [answer.position for answer in answers] == [1, 2, 3, 4, 5]
@@ -373,7 +373,7 @@ def test_own_object_is_a_backbone(drawn: list[Path]) -> None:
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
     assert (backbone.name, backbone.dim, backbone.classifier, backbone.source) == ("mine", 3, None, None)
-    assert json.loads(json.dumps(backbone.identity)) == backbone.identity
+    assert BackboneIdentity(**json.loads(json.dumps(as_json(backbone.identity)))) == backbone.identity
     own.input_size = (32, 48)  # type: ignore[attr-defined]
     assert load_backbone(own).input_size == (32, 48)
     assert load_backbone(backbone) is backbone
@@ -490,7 +490,7 @@ def test_facts_restore_a_backbone_without_its_network(built_in: Backbone, drawn:
         def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
             return {}
 
-    other = Backbone(replace(built_in.facts), Replayed())
+    other = Backbone.of(built_in, Replayed())
     assert other.identity == built_in.identity
     assert other.classify(drawn[0]) == built_in.classify(drawn[0])
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdsearch import load_backbone, samples
+from birdsearch import load_backbone
 from birdsearch.backbones import DEFAULT, openvino_runtime
 from birdsearch.backbones.backbone import Backbone
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.records import Vectors
-from tests.support import REAL_PHOTOS, checkpoints
+from tests.support import REAL_PHOTOS, ROOT, checkpoints
+from tests.support.painting import samples
 
 OUTSIDE = ("torch", "birder", "onnx")
 
@@ -35,9 +36,9 @@ def test_vectors_of_both_runtimes_lie_in_one_space() -> None:
     assert cosines.min() >= 0.99
 
 
-def test_a_warm_cache_needs_no_torch_and_no_birder(tmp_path: Path) -> None:
+def test_a_warm_cache_needs_no_torch_and_no_birder() -> None:
     load_backbone(DEFAULT, runtime="openvino")
-    picture = samples.draw(tmp_path, species=samples.SPECIES[:1], per_species=1)[0]
+    picture = ROOT / "birdsearch/samples/European Robin/European Robin 1.jpg"
     script = (
         "import sys, birdsearch\n"
         f"backbone = birdsearch.load_backbone({DEFAULT!r})\n"
@@ -67,7 +68,7 @@ def test_the_export_knows_all_that_torch_knows() -> None:
     )
     assert exported.identity == original.identity
     assert exported.class_names == original.class_names
-    assert exported.class_levels == original.class_levels
+    assert exported.class_ranks == original.class_ranks
     assert exported.classifier is not None
     assert original.classifier is not None
     np.testing.assert_array_equal(exported.classifier.weights, original.classifier.weights)
@@ -86,12 +87,12 @@ def test_a_failed_export_is_said_once_and_torch_takes_over(
     def broken(backbone: Backbone, folder: Path) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(openvino_runtime, "_write_network", broken)
+    monkeypatch.setattr(openvino_runtime, "write_network", broken)
     with caplog.at_level(logging.WARNING, logger="birdsearch"):
         assert load_backbone(DEFAULT, device="cpu").runtime == "torch"
     assert len(caplog.messages) == 1
     assert "no such operator" in caplog.messages[0]
-    monkeypatch.setattr(openvino_runtime, "_write_network", lambda *_: pytest.fail("exported again"))
+    monkeypatch.setattr(openvino_runtime, "write_network", lambda *_: pytest.fail("exported again"))
     assert load_backbone(DEFAULT, device="cpu").runtime == "torch"
     with pytest.raises(BackboneUnavailableError, match="runtime torch"):
         load_backbone(DEFAULT, runtime="openvino")
@@ -100,10 +101,10 @@ def test_a_failed_export_is_said_once_and_torch_takes_over(
 
 def test_an_export_that_disagrees_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path))
-    monkeypatch.setattr(openvino_runtime, "_WORST", {"fp32": 0.9999, "bf16": 1.1})
+    monkeypatch.setattr(openvino_runtime, "WORST_COSINE", {"fp32": 0.9999, "bf16": 1.1})
     path = small_checkpoint(tmp_path)
     assert load_backbone(path, device="cpu").precision == "fp32"
-    monkeypatch.setattr(openvino_runtime, "_WORST", {"fp32": 1.1, "bf16": 1.1})
+    monkeypatch.setattr(openvino_runtime, "WORST_COSINE", {"fp32": 1.1, "bf16": 1.1})
     assert load_backbone(path, device="cpu").runtime == "torch"
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import birdsearch
+from birdsearch.index import Index
 from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Pair, Photo, as_json
 from tests.conftest import Garden
 from tests.support.command_line import Answer, run
@@ -146,12 +148,20 @@ def test_many_groups_are_cut_in_the_table_and_nowhere_else(garden: Garden, stub:
     assert len(dedupe(garden, "--csv").rows) == 120
 
 
-def test_many_photos_are_fetched_at_once(garden: Garden, stub: IndexStub, monkeypatch: pytest.MonkeyPatch) -> None:
-    from birdsearch.cli import duplicates
+def test_the_photos_of_a_report_are_fetched_in_one_call(
+    garden: Garden, stub: IndexStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[list[int]] = []
+    photos = Index.photos
 
-    monkeypatch.setattr(duplicates, "ONE_BY_ONE", 2)
+    def counted(self: Index, where: Filter | None = None, *, ids: Iterable[int] | None = None) -> list[Photo]:
+        fetched.append(list(ids or ()))
+        return photos(self, where, ids=ids)
+
+    monkeypatch.setattr(Index, "photos", counted)
     stub.answers["duplicates"] = found()
     assert len(dedupe(garden, "--csv").rows) == 7
+    assert fetched == [[1, 2, 3, 4, 5, 6]]
 
 
 def test_strange_names_survive(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from birdsearch.records import (
     AuditReport,
     ClusterReport,
     Evaluation,
+    LeakageCheck,
     SpeciesReport,
-    SplitProof,
     SplitReport,
     Suspect,
     as_json,
@@ -51,7 +51,7 @@ def command(garden: Garden, name: str, *arguments: object, code: int = 0) -> Ans
 def parted() -> SplitReport:
     sides = {1: "train", 2: "train", 3: "validation", 4: "test", 5: "train", 6: "train"}
     per_species = {"Wren": {"train": 2, "validation": 1, "test": 0}, "Robin": {"train": 2, "validation": 0, "test": 1}}
-    proof = (SplitProof("duplicates", 1, 3, 0), SplitProof("bursts", 0, 0, 0))
+    proof = (LeakageCheck("duplicates", 1, 3, 0), LeakageCheck("bursts", 0, 0, 0))
     return SplitReport(sides, {"train": 4, "validation": 1, "test": 1}, per_species, proof, 5)
 
 

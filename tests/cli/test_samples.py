@@ -1,4 +1,4 @@
-"""The sample photos: the same every time, different from each other, and where the demo expects them."""
+"""The sample photos: painted the same every time, different from each other, and copied by the demo."""
 
 from pathlib import Path
 
@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from birdsearch import samples
+from birdsearch.cli import demo
 from birdsearch.photos import decode
 from birdsearch.records import Photo
+from tests.support import ROOT
+from tests.support.painting import samples
+
+SHIPPED = ROOT / "birdsearch" / "samples"
 
 
 def test_a_picture_is_the_same_every_time() -> None:
@@ -31,42 +35,45 @@ def test_an_unknown_sample_bird_is_a_value_error() -> None:
         samples.picture("Dodo")
 
 
-def test_draw_writes_a_folder_for_each_species(tmp_path: Path) -> None:
-    paths = samples.draw(tmp_path / "new" / "photos", species=["Snowy Owl", "Blue Tit"], per_species=2)
-    assert [str(p.relative_to(tmp_path / "new" / "photos")) for p in paths] == [
-        "Snowy Owl/Snowy Owl 1.jpg",
-        "Snowy Owl/Snowy Owl 2.jpg",
-        "Blue Tit/Blue Tit 1.jpg",
-        "Blue Tit/Blue Tit 2.jpg",
-    ]
-    for path in paths:
-        with Image.open(path) as image:
-            assert (image.format, image.size) == ("JPEG", (640, 480))
+def test_the_shipped_photos_are_the_painted_ones(tmp_path: Path) -> None:
+    painted = samples.draw(tmp_path)
+    assert {p.relative_to(tmp_path) for p in painted} == {p.relative_to(SHIPPED) for p in SHIPPED.rglob("*.jpg")}
+    for path in painted:
+        with Image.open(path) as image, Image.open(SHIPPED / path.relative_to(tmp_path)) as shipped:
+            assert (shipped.format, shipped.size) == ("JPEG", (640, 480))
+            difference = np.abs(np.asarray(image).astype(float) - np.asarray(shipped))
+            # 0 where they were made; another processor or JPEG library rounds a few pixels otherwise.
+            assert difference.mean() < 0.05
 
 
-def test_the_same_photos_are_drawn_everywhere(tmp_path: Path) -> None:
-    first = [p.read_bytes() for p in samples.draw(tmp_path / "a", species=["European Robin"], per_species=2)]
-    second = [p.read_bytes() for p in samples.draw(tmp_path / "b", species=["European Robin"], per_species=2)]
-    assert first == second
-    assert first[0] != first[1]
+def test_the_demo_copies_a_folder_for_each_species(tmp_path: Path) -> None:
+    demo.copy_samples(tmp_path / "new" / "photos")
+    copied = {p.relative_to(tmp_path / "new" / "photos"): p.read_bytes() for p in tmp_path.rglob("*.jpg")}
+    assert copied == {p.relative_to(SHIPPED): p.read_bytes() for p in SHIPPED.rglob("*.jpg")}
+    assert len(copied) == 48
+    assert {p.parent.name for p in copied} == set(samples.SPECIES)
+    assert len(set(copied.values())) == 48
 
 
-def test_drawing_again_touches_no_photo(tmp_path: Path) -> None:
-    (path,) = samples.draw(tmp_path, species=["European Robin"], per_species=1)
+def test_copying_again_touches_no_photo(tmp_path: Path) -> None:
+    demo.copy_samples(tmp_path)
+    path = tmp_path / "European Robin" / "European Robin 1.jpg"
+    path.write_bytes(b"mine")
     before = path.stat().st_mtime_ns
-    assert samples.draw(tmp_path, species=["European Robin"], per_species=1) == [path]
+    demo.copy_samples(tmp_path)
     assert path.stat().st_mtime_ns == before
-    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes() == b"mine"
+    assert len(list(path.parent.iterdir())) == 8
 
 
-def test_samples_carry_a_time_a_camera_and_a_place(tmp_path: Path) -> None:
-    for path in samples.draw(tmp_path, per_species=1):
+def test_samples_carry_a_time_a_camera_and_a_place() -> None:
+    for path in SHIPPED.rglob("*.jpg"):
         photo = decode.decode(path.read_bytes(), Photo(id=None, path=str(path)), (224, 224)).photo
         assert photo.taken_at is not None
         assert photo.taken_at.startswith("2024-")
         assert photo.camera == "birdsearch paintbrush"
         assert photo.latitude is not None
         assert photo.longitude is not None
-        north, east = samples._PLACES[path.parent.name]
+        north, east = samples.PLACES[path.parent.name]
         assert abs(photo.latitude - north) <= 0.051
         assert abs(photo.longitude - east) <= 0.051

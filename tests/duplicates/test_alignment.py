@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from birdsearch import samples
 from birdsearch.duplicates import alignment
 from birdsearch.photos import decode
 from birdsearch.records import Pixels
+from tests.support.painting import samples
 
 Picture = Image.Image
 

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 import birdsearch
-from birdsearch import Filter, Index, samples
+from birdsearch import Filter, Index
 from birdsearch.duplicates import keeper
 from birdsearch.duplicates.candidates import Proposals
 from birdsearch.records import DuplicateReport, Plan
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.painting import samples
 
 
 def photo(path: Path, number: int, taken: str | None = None, camera: str = "Kestrel") -> Path:

@@ -152,7 +152,7 @@ def test_rows_are_asked_for_more_only_while_all_answers_are_wide_enough() -> Non
 
 
 def hashes_of(pictures: Sequence[Image.Image]) -> candidates.Hashes:
-    return np.array([int(decode._phash(picture), 16) for picture in pictures], dtype=np.uint64)
+    return np.array([int(decode.phash(picture), 16) for picture in pictures], dtype=np.uint64)
 
 
 def flipped(random: np.random.Generator, value: np.uint64, bits: int) -> np.uint64:

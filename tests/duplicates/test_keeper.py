@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,13 +29,13 @@ def camera(photo_id: int, **known: object) -> Photo:
     return shot(photo_id, **{"width": 6000, "height": 4000, "camera": "Canon EOS R5", "size": 9_000_000, **known})  # type: ignore[arg-type]
 
 
-def best(photos: Sequence[Photo], **options: object) -> Choice:
+def best(photos: Sequence[Photo], **options: Any) -> Choice:
     """The choice by these options."""
-    chosen = {name: tuple(options.pop(name)) for name in ("prefer", "protect", "policy") if name in options}  # type: ignore[call-overload]
-    return keeper.best(photos, KeeperOptions(**chosen), **options)  # type: ignore[arg-type]
+    chosen = {name: tuple(options.pop(name)) for name in ("prefer", "protect", "policy") if name in options}
+    return keeper.best(photos, KeeperOptions(**chosen), **options)
 
 
-def in_any_order(*group: Photo, **options: object) -> Choice:
+def in_any_order(*group: Photo, **options: Any) -> Choice:
     """The choice, which must not depend on the order of the photos."""
     choices = [best(order, **options) for order in itertools.permutations(group)]
     assert {choice.keep for choice in choices} == {choices[0].keep}

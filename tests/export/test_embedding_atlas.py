@@ -89,14 +89,14 @@ def test_atlas_fills_up_what_an_engine_did_not_find(
     index.export(tmp_path / "all.parquet", format="embedding-atlas")
     from birdsearch.species import gallery
 
-    whole = gallery.Gathered.neighbours
+    whole = gallery.Gallery.neighbours
 
-    def fewer(self: gallery.Gathered, k: int) -> Neighbours:
+    def fewer(self: gallery.Gallery, k: int) -> Neighbours:
         found = whole(self, k)
         found.ids[::2, -3:], found.scores[::2, -3:] = -1, -np.inf
         return found
 
-    monkeypatch.setattr(gallery.Gathered, "neighbours", fewer)
+    monkeypatch.setattr(gallery.Gallery, "neighbours", fewer)
     index.export(tmp_path / "again.parquet", format="embedding-atlas")
     assert [row["neighbors"]["ids"] for row in atlas_rows(tmp_path / "again.parquet")] == [
         row["neighbors"]["ids"] for row in atlas_rows(tmp_path / "all.parquet")

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -136,13 +137,11 @@ def test_a_format_is_one_object_in_the_registry(index: Index, tmp_path: Path, mo
 
 
 def test_the_command_offers_every_format_of_a_registry_with_its_options() -> None:
-    app = typer.Typer()
-
-    @app.command()
-    @formats.takes_format({**EXPORTERS, "names": _Names()})
-    def export(file: str, chosen: formats.Chosen | None = None) -> None:
-        assert chosen is not None
+    def export(file: str, chosen: Any = None) -> None:
         typer.echo(f"{file} {chosen.exporter.name} {chosen.options}")
+
+    app = typer.Typer()
+    app.command()(formats.takes_format({**EXPORTERS, "names": _Names()})(export))
 
     runner = CliRunner(env={"COLUMNS": "200"})
     help = runner.invoke(app, ["--help"]).output

@@ -150,8 +150,8 @@ def test_decode_of_a_jpeg_never_starts_below_twice_the_size(size: tuple[int, int
     seen = []
     picture = bird(5, 1800, 1000)
     data = saved("JPEG", picture, quality=95)
-    with decode._opened(data, "a.jpg") as image:
-        seen.append(decode._upright(image, 2 * max(size)).size)
+    with decode.opened(data, "JPEG") as image:
+        seen.append(decode.upright(image, 2 * max(size)).size)
     assert min(seen[0]) >= 2 * max(size)
     assert difference(decode.decode(data, Photo(None, ""), size).pixels, drawn(picture, size)) < 2
 
@@ -312,7 +312,7 @@ def outcome(item: FoundFile | Failure | Ignored) -> str:
 
 def test_pillows_limit_neither_stops_a_panorama_nor_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    monkeypatch.setattr(decode, "_HUGE", 1000)
+    monkeypatch.setattr(decode, "HUGE", 1000)
     for format in ("JPEG", "PNG", "TIFF", "BMP", "JPEG2000"):
         assert pixels_of(saved(format)).shape == (224, 224, 3)
         assert Image.MAX_IMAGE_PIXELS == 1000

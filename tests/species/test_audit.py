@@ -1,10 +1,13 @@
-"""The audit: wrong labels first, with reasons and a better name, and no photo a witness in its own case."""
+"""The audit: wrong labels first, with reasons and a better name, cross-validated."""
+
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pytest
 
-from birdsearch.records import Ids, Vectors
-from birdsearch.species.audit import Audited, Doubt, audit, off_list
+from birdsearch.records import AuditReport, Ids, Photo, Suspect, Vectors
+from birdsearch.species import audit as module
+from birdsearch.species.audit import Evidence, off_list
 from birdsearch.taxonomy.checklist import Checklist
 
 
@@ -22,42 +25,57 @@ def numbers(count: int) -> Ids:
     return np.arange(count, dtype=np.int64) * 3 + 100
 
 
-def doubt_of(found: Audited, photo: int) -> Doubt | None:
-    """The doubt about a photo."""
-    return next((doubt for doubt in found.doubts if doubt.id == photo), None)
+def audit(
+    vectors: Vectors,
+    labels: Sequence[str | None],
+    ids: Ids,
+    *,
+    groups: Ids | None = None,
+    near_identical: Collection[tuple[int, int]] = (),
+    class_probabilities: Sequence[Mapping[str, float]] | None = None,
+    outside: Collection[str] = (),
+) -> AuditReport:
+    """The audit of photos that have nothing but an id."""
+    evidence = Evidence(groups, near_identical, class_probabilities, outside)
+    return module.audit(vectors, labels, ids, lambda some: {i: Photo(i, f"/{i}.jpg") for i in some}, evidence)
+
+
+def suspect_of(report: AuditReport, photo: int) -> Suspect | None:
+    """The suspect of a photo's id."""
+    return next((suspect for suspect in report.suspects if suspect.photo.id == photo), None)
 
 
 def test_wrong_labels_come_first_with_reasons_and_the_right_name() -> None:
     vectors, labels = drawn()
     wrong = {3: "species 07", 40: "species 00", 77: "species 19"}
-    found = audit(vectors, [wrong.get(row, label) for row, label in enumerate(labels)], ids := numbers(len(labels)))
-    assert {doubt.id for doubt in found.doubts[:3]} == {int(ids[row]) for row in wrong}
-    assert found.judged == len(labels)
+    report = audit(vectors, [wrong.get(row, label) for row, label in enumerate(labels)], ids := numbers(len(labels)))
+    assert {suspect.photo.id for suspect in report.suspects[:3]} == {int(ids[row]) for row in wrong}
+    assert report.photos == len(labels)
     for row, name in wrong.items():
-        doubt = doubt_of(found, int(ids[row]))
-        assert doubt is not None
-        assert (doubt.label, doubt.proposed) == (name, labels[row])
-        assert doubt.doubt > 0.1
-        assert any(reason.startswith("classifier disagrees") for reason in doubt.reasons)
-        assert any(reason.startswith("neighbours disagree") for reason in doubt.reasons)
-        shown = {labels[int(np.flatnonzero(ids == photo)[0])] for photo in doubt.evidence}
+        suspect = suspect_of(report, int(ids[row]))
+        assert suspect is not None
+        assert (suspect.label, suspect.proposed) == (name, labels[row])
+        assert suspect.doubt > 0.1
+        assert any(reason.startswith("classifier disagrees") for reason in suspect.reasons)
+        assert any(reason.startswith("neighbours disagree") for reason in suspect.reasons)
+        shown = {labels[int(np.flatnonzero(ids == photo)[0])] for photo in suspect.evidence}
         assert labels[row] in shown
-        assert doubt.id not in doubt.evidence
-    scores = [doubt.doubt for doubt in found.doubts]
+        assert suspect.photo.id not in suspect.evidence
+    scores = [suspect.doubt for suspect in report.suspects]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)
 
 
 def test_clean_labels_are_not_doubted() -> None:
     vectors, labels = drawn(noise=0.4)
-    assert audit(vectors, labels, numbers(len(labels))).doubts == ()
+    assert audit(vectors, labels, numbers(len(labels))).suspects == ()
 
 
-def test_a_label_without_meaning_is_not_doubted_by_itself() -> None:
+def test_random_labels_are_little_doubted() -> None:
     vectors, labels = drawn()
     mixed = [labels[row] for row in np.random.default_rng(2).permutation(len(labels))]
-    found = audit(vectors, mixed, numbers(len(labels)))
-    assert np.mean([doubt.doubt for doubt in found.doubts]) < 0.5
+    report = audit(vectors, mixed, numbers(len(labels)))
+    assert np.mean([suspect.doubt for suspect in report.suspects]) < 0.5
 
 
 def test_a_burst_outvotes_one_of_its_photos() -> None:
@@ -66,7 +84,7 @@ def test_a_burst_outvotes_one_of_its_photos() -> None:
     groups = np.full(len(labels), -1)
     groups[:4] = 5
     alone, burst = (audit(vectors, labels, numbers(len(labels)), groups=some) for some in (None, groups))
-    before, after = doubt_of(alone, 100), doubt_of(burst, 100)
+    before, after = suspect_of(alone, 100), suspect_of(burst, 100)
     assert before is not None
     assert after is not None
     assert after.doubt > before.doubt
@@ -76,14 +94,14 @@ def test_a_burst_outvotes_one_of_its_photos() -> None:
     assert after.doubt <= 1
 
 
-def test_a_copy_in_the_same_burst_is_heard_once() -> None:
+def test_a_copy_in_the_same_burst_counts_once() -> None:
     vectors, labels = drawn()
     labels[0] = "species 09"
     groups = np.full(len(labels), -1)
     groups[:3] = 5
-    doubt = doubt_of(audit(vectors, labels, numbers(len(labels)), groups=groups, near_identical=[(100, 103)]), 100)
-    assert doubt is not None
-    assert doubt.reasons[:2] == (
+    suspect = suspect_of(audit(vectors, labels, numbers(len(labels)), groups=groups, near_identical=[(100, 103)]), 100)
+    assert suspect is not None
+    assert suspect.reasons[:2] == (
         "near-identical photo with another label: 1 of 1 other shows species 00",
         "burst disagrees: 1 of 1 other shows species 00",
     )
@@ -93,20 +111,20 @@ def test_the_checklist_adds_to_a_doubt() -> None:
     vectors, labels = drawn()
     labels[0] = "species 09"
     plain, outside = (audit(vectors, labels, numbers(len(labels)), outside=some) for some in ((), {"species 09"}))
-    assert plain.doubts[0].id == outside.doubts[0].id == 100
-    assert plain.doubts[0].doubt < outside.doubts[0].doubt < 1
+    assert plain.suspects[0].photo.id == outside.suspects[0].photo.id == 100
+    assert plain.suspects[0].doubt < outside.suspects[0].doubt < 1
 
 
-def test_photos_outside_any_burst_still_vouch_for_each_other() -> None:
+def test_photos_outside_any_burst_are_compared() -> None:
     vectors, labels = drawn()
-    assert audit(vectors, labels, numbers(len(labels)), groups=np.full(len(labels), -1)).judged == len(labels)
+    assert audit(vectors, labels, numbers(len(labels)), groups=np.full(len(labels), -1)).photos == len(labels)
 
 
 def test_the_same_picture_under_two_names() -> None:
     vectors, labels = drawn()
     copied = np.concatenate([vectors, vectors[:1]])
-    found = audit(copied, [*labels, "species 11"], numbers(len(copied)), near_identical=[(100, 460), (100, 9999)])
-    wrong, right = doubt_of(found, 460), doubt_of(found, 100)
+    report = audit(copied, [*labels, "species 11"], numbers(len(copied)), near_identical=[(100, 460), (100, 9999)])
+    wrong, right = suspect_of(report, 460), suspect_of(report, 100)
     assert wrong is not None
     assert right is not None
     assert 1 >= wrong.doubt > 0.5 > right.doubt
@@ -116,49 +134,51 @@ def test_the_same_picture_under_two_names() -> None:
     assert wrong.evidence[0] == 100
 
 
-def test_copies_do_not_vouch_for_each_other() -> None:
+def test_copies_are_not_compared() -> None:
     vectors, labels = drawn(species=8, photos=6)
     # A wrong label, and a copy of the same picture with the same wrong label.
     copied = np.concatenate([vectors, vectors[:1]])
     names = ["species 05", *labels[1:], "species 05"]
     ids = numbers(len(copied))
     tied = audit(copied, names, ids, near_identical=[(100, int(ids[-1]))])
-    assert {doubt.id for doubt in tied.doubts[:2]} == {100, int(ids[-1])}
-    free, bound = doubt_of(audit(copied, names, ids), 100), tied.doubts[0]
+    assert {suspect.photo.id for suspect in tied.suspects[:2]} == {100, int(ids[-1])}
+    free, bound = suspect_of(audit(copied, names, ids), 100), tied.suspects[0]
     assert free is None or free.doubt < bound.doubt / 2
 
 
-def test_a_label_that_nobody_could_vouch_for_is_not_doubted_for_that() -> None:
+def test_the_only_photo_of_a_species_is_not_doubted_for_that() -> None:
     vectors, labels = drawn()
     labels[0] = "a rarity"
-    found = audit(vectors, labels, numbers(len(labels)), outside={"a rarity"})
-    doubt = doubt_of(found, 100)
-    assert found.judged == len(labels) - 1
-    assert doubt is not None
-    assert doubt.reasons[0] == "outside the checklist"
-    assert doubt.doubt < 0.5
+    report = audit(vectors, labels, numbers(len(labels)), outside={"a rarity"})
+    suspect = suspect_of(report, 100)
+    assert report.photos == len(labels) - 1
+    assert suspect is not None
+    assert suspect.reasons[0] == "outside the checklist"
+    assert suspect.doubt < 0.5
 
 
-def test_the_backbone_is_heard_on_what_it_has_words_for() -> None:
+def test_the_backbone_counts_for_labels_it_knows() -> None:
     vectors, labels = drawn()
     labels[0] = "species 09"
-    told = [{"species 00": 0.9, "species 09": 0.01} if row == 0 else {} for row in range(len(labels))]
-    plain = doubt_of(audit(vectors, labels, numbers(len(labels))), 100)
-    heard = doubt_of(audit(vectors, labels, numbers(len(labels)), class_probabilities=told), 100)
+    predicted = [{"species 00": 0.9, "species 09": 0.01} if row == 0 else {} for row in range(len(labels))]
+    plain = suspect_of(audit(vectors, labels, numbers(len(labels))), 100)
+    informed = suspect_of(audit(vectors, labels, numbers(len(labels)), class_probabilities=predicted), 100)
     unknown = audit(vectors, labels, numbers(len(labels)), class_probabilities=[{"a duck": 1.0}] * len(labels))
     assert plain is not None
-    assert heard is not None
-    assert heard.doubt > plain.doubt
-    assert heard.reasons[0] == "backbone disagrees: species 00 0.90, species 09 0.01"
-    assert not any("backbone" in reason for doubt in unknown.doubts for reason in doubt.reasons)
+    assert informed is not None
+    assert informed.doubt > plain.doubt
+    assert informed.reasons[0] == "backbone disagrees: species 00 0.90, species 09 0.01"
+    assert not any("backbone" in reason for suspect in unknown.suspects for reason in suspect.reasons)
 
 
 def test_labels_outside_the_checklist() -> None:
     vectors, labels = drawn(noise=0.4)
-    found = audit(vectors, labels, numbers(len(labels)), outside={"species 04"})
-    assert {doubt.label for doubt in found.doubts} == {"species 04"}
-    assert len(found.doubts) == 6
-    assert all(doubt.reasons == ("outside the checklist",) and doubt.proposed is None for doubt in found.doubts)
+    report = audit(vectors, labels, numbers(len(labels)), outside={"species 04"})
+    assert {suspect.label for suspect in report.suspects} == {"species 04"}
+    assert len(report.suspects) == 6
+    assert all(
+        suspect.reasons == ("outside the checklist",) and suspect.proposed is None for suspect in report.suspects
+    )
 
 
 def test_off_list_reads_names() -> None:
@@ -171,26 +191,26 @@ def test_off_list_reads_names() -> None:
 
 def test_no_labels_and_no_photos() -> None:
     vectors, labels = drawn(species=3)
-    assert audit(vectors, [None] * len(labels), numbers(len(labels))) == Audited()
-    assert audit(vectors[:0], [], numbers(0)) == Audited()
+    assert audit(vectors, [None] * len(labels), numbers(len(labels))) == AuditReport()
+    assert audit(vectors[:0], [], numbers(0)) == AuditReport()
 
 
 @pytest.mark.parametrize("photos", [1, 2, 30])
 def test_one_species(photos: int) -> None:
     vectors, labels = drawn(species=1, photos=photos)
-    assert audit(vectors, labels, numbers(photos)).doubts == ()
+    assert audit(vectors, labels, numbers(photos)).suspects == ()
 
 
 def test_one_photo_per_species() -> None:
     vectors, labels = drawn(photos=1)
-    assert audit(vectors, labels, numbers(len(labels))) == Audited((), 0)
+    assert audit(vectors, labels, numbers(len(labels))) == AuditReport()
 
 
 def test_all_identical() -> None:
     vectors, labels = drawn()
-    found = audit(np.tile(vectors[:1], (len(labels), 1)), labels, numbers(len(labels)))
-    assert all(np.isfinite(doubt.doubt) for doubt in found.doubts)
-    assert found.judged == len(labels)
+    report = audit(np.tile(vectors[:1], (len(labels), 1)), labels, numbers(len(labels)))
+    assert all(np.isfinite(suspect.doubt) for suspect in report.suspects)
+    assert report.photos == len(labels)
 
 
 def test_odd_names_come_back_as_they_are() -> None:
@@ -198,16 +218,16 @@ def test_odd_names_come_back_as_they_are() -> None:
     odd = ["\udcff\udcfe", "a\nb", "", *(f"species {number}" for number in range(17))]
     names: list[str | None] = [odd[row // 6] for row in range(len(labels))]
     names[0] = odd[1]
-    doubt = doubt_of(audit(vectors, names, numbers(len(labels))), 100)
-    assert doubt is not None
-    assert (doubt.label, doubt.proposed) == ("a\nb", "\udcff\udcfe")
+    suspect = suspect_of(audit(vectors, names, numbers(len(labels))), 100)
+    assert suspect is not None
+    assert (suspect.label, suspect.proposed) == ("a\nb", "\udcff\udcfe")
 
 
 def test_unlabelled_photos_are_not_doubted() -> None:
     vectors, labels = drawn()
     labels[5] = None
     groups = np.arange(len(labels)) // 6
-    assert doubt_of(audit(vectors, labels, numbers(len(labels)), groups=groups), 115) is None
+    assert suspect_of(audit(vectors, labels, numbers(len(labels)), groups=groups), 115) is None
 
 
 def test_the_same_answer_every_time() -> None:

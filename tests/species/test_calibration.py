@@ -15,59 +15,59 @@ from birdsearch.backbones import Backbone
 from birdsearch.backbones.classes import Classes, softmax
 from birdsearch.records import Ids, Pixels, Vectors
 from birdsearch.species import calibration
-from birdsearch.species.calibration import cross_fitted, fit_temperature, tempered
+from birdsearch.species.calibration import cross_validate, fit_temperature, scaled
 from birdsearch.storage.store import Store
 from tests.support.fake_backbone import FakeBackbone, classifying
 
 
-def spoken(temperature: float, *, photos: int = 2000, classes: int = 12, seed: int = 0) -> tuple[Vectors, Ids]:
+def drawn_at(temperature: float, *, photos: int = 2000, classes: int = 12, seed: int = 0) -> tuple[Vectors, Ids]:
     """Probabilities (n, classes) that this temperature makes right, and the classes (n,) drawn by the right ones."""
     draw = np.random.default_rng(seed)
     scores = draw.normal(scale=2, size=(photos, classes)).astype(np.float32)
     right = softmax(scores).astype(np.float64)
     own = (right.cumsum(axis=1) < draw.uniform(size=(photos, 1)) * right.sum(axis=1, keepdims=True)).sum(axis=1)
-    return softmax(scores * np.float32(temperature)), own.astype(np.int64)
+    return softmax(scores * np.float32(temperature)).astype(np.float32), own.astype(np.int64)
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5, 6.0])
 def test_a_known_temperature_is_found_again(temperature: float) -> None:
-    assert fit_temperature(*spoken(temperature)) == pytest.approx(temperature, rel=0.1)
+    assert fit_temperature(*drawn_at(temperature)) == pytest.approx(temperature, rel=0.1)
 
 
 def test_many_classes_are_worked_on_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = spoken(2.0, photos=300)
+    given = drawn_at(2.0, photos=300)
     whole = fit_temperature(*given)
-    monkeypatch.setattr(calibration, "_CELLS", 100)
+    monkeypatch.setattr(calibration, "CELLS", 100)
     assert fit_temperature(*given) == pytest.approx(whole, rel=1e-4)
 
 
-def test_tempering_keeps_order_and_sums() -> None:
-    given = spoken(3.0, photos=50)[0]
-    assert tempered(given, 1.0) == pytest.approx(given, abs=1e-6)
-    soft = tempered(given, 3.0)
+def test_scaling_keeps_order_and_sums() -> None:
+    given = drawn_at(3.0, photos=50)[0]
+    assert scaled(given, 1.0) == pytest.approx(given, abs=1e-6)
+    soft = scaled(given, 3.0)
     assert soft.sum(axis=1) == pytest.approx(np.ones(50))
     assert (soft.argsort(axis=1) == given.argsort(axis=1)).all()
     assert (soft.max(axis=1) < given.max(axis=1)).all()
     with pytest.raises(ValueError, match="above 0"):
-        tempered(given, 0.0)
+        scaled(given, 0.0)
 
 
-def test_certainty_that_is_wrong_has_a_temperature_too() -> None:
+def test_confident_errors_have_a_temperature_too() -> None:
     sure = np.eye(4, dtype=np.float32)[np.arange(60) % 4]
-    assert fit_temperature(sure, (np.arange(60) + 1) % 4) == pytest.approx(calibration.HOTTEST, rel=0.01)
+    assert fit_temperature(sure, (np.arange(60) + 1) % 4) == pytest.approx(calibration.MAX_TEMPERATURE, rel=0.01)
     assert fit_temperature(sure, np.arange(60) % 4) < 1
-    assert np.isfinite(tempered(sure, 0.05)).all()
+    assert np.isfinite(scaled(sure, 0.05)).all()
 
 
-def test_hardly_more_than_chance_among_many_classes_is_still_told() -> None:
+def test_a_slight_preference_among_many_classes_is_still_found() -> None:
     flat = np.full((60, 2000), 1, dtype=np.float32)
     flat[np.arange(60), np.arange(60)] = 1.2
     flat /= flat.sum(axis=1, keepdims=True)
-    assert fit_temperature(flat, np.arange(60)) == pytest.approx(calibration.COLDEST, rel=0.01)
+    assert fit_temperature(flat, np.arange(60)) == pytest.approx(calibration.MIN_TEMPERATURE, rel=0.01)
 
 
-def test_what_cannot_be_fitted() -> None:
-    given, own = spoken(1.0, photos=5)
+def test_arguments_that_do_not_fit() -> None:
+    given, own = drawn_at(1.0, photos=5)
     with pytest.raises(ValueError, match="4 classes for probabilities"):
         fit_temperature(given, own[:4])
     with pytest.raises(ValueError, match="0 classes"):
@@ -75,8 +75,8 @@ def test_what_cannot_be_fitted() -> None:
 
 
 def test_calibration_of_photos_that_were_not_fitted_on() -> None:
-    given, own = spoken(3.0)
-    found = cross_fitted(given, own, np.arange(len(own)))
+    given, own = drawn_at(3.0)
+    found = cross_validate(given, own, np.arange(len(own)))
     assert found.accuracy == (given.argmax(axis=1) == own).mean()
     assert found.error > 0.2
     assert found.error_scaled is not None
@@ -85,7 +85,7 @@ def test_calibration_of_photos_that_were_not_fitted_on() -> None:
 
 
 def test_a_group_is_never_split_between_folds(monkeypatch: pytest.MonkeyPatch) -> None:
-    given, _ = spoken(2.0, photos=60)
+    given, _ = drawn_at(2.0, photos=60)
     groups = np.arange(60) // 5  # as many as there are classes: the class tells the group
     fitted_on: list[Ids] = []
 
@@ -94,7 +94,7 @@ def test_a_group_is_never_split_between_folds(monkeypatch: pytest.MonkeyPatch) -
         return 1.0
 
     monkeypatch.setattr(calibration, "fit_temperature", remember)
-    cross_fitted(given, groups, groups)
+    cross_validate(given, groups, groups)
     assert [len(own) for own in fitted_on[:-1]] != [60] * 5
     for own in fitted_on:
         assert set(np.bincount(own, minlength=12).tolist()) <= {0, 5}
@@ -102,8 +102,8 @@ def test_a_group_is_never_split_between_folds(monkeypatch: pytest.MonkeyPatch) -
     assert sorted(group for fold in left_out for group in fold) == list(range(12))
 
 
-def test_photos_of_one_group_cannot_judge_each_other() -> None:
-    found = cross_fitted(*spoken(2.0, photos=60), np.zeros(60, dtype=np.int64))
+def test_one_leakage_group_cannot_be_cross_validated() -> None:
+    found = cross_validate(*drawn_at(2.0, photos=60), np.zeros(60, dtype=np.int64))
     assert found.error_scaled is None
 
 
@@ -173,7 +173,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
         yield made
 
 
-def test_the_evaluation_tells_of_the_backbone(index: Index) -> None:
+def test_the_evaluation_measures_the_backbone(index: Index) -> None:
     known = index.evaluate()
     assert known.backbone_photos == 6 * EACH
     right = (truth() == np.arange(6)[:, None]).mean()
@@ -185,7 +185,7 @@ def test_the_evaluation_tells_of_the_backbone(index: Index) -> None:
     assert known.backbone_calibration_error_scaled < 0.7 * known.backbone_calibration_error
 
 
-def test_calibrated_answers_are_as_sure_as_they_are_right(index: Index) -> None:
+def test_calibrated_probabilities_match_accuracy(index: Index) -> None:
     photos, right = index.photos(), (truth() == np.arange(6)[:, None]).mean()
     plain = index.classify_many(photos, 6)
     soft = index.classify_many(photos, 6, calibrate=True)
@@ -201,7 +201,7 @@ def test_calibrated_answers_are_as_sure_as_they_are_right(index: Index) -> None:
         assert answer.probability == pytest.approx(soft[0][0].probability, abs=1e-3)
 
 
-def test_a_checklist_weighs_what_was_tempered(index: Index, tmp_path: Path) -> None:
+def test_a_checklist_weighs_scaled_probabilities(index: Index, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("Emu\nOsprey\n", encoding="utf-8")
     photo = next(photo for photo in index.photos() if photo.path.endswith("0-11.png"))
     weighed = index.classify(photo, 6, calibrate=True, checklist=[tmp_path / "list.txt"])
@@ -217,7 +217,7 @@ def test_a_checklist_weighs_what_was_tempered(index: Index, tmp_path: Path) -> N
     assert index.classify(photo, 6, roll_up=0.9)[0].position == 1
 
 
-def test_photos_of_one_moment_are_tempered_together(index: Index) -> None:
+def test_photos_of_one_burst_are_scaled_together(index: Index) -> None:
     photos = index.photos()[:3]
     together = index.classify_many(photos, 6, burst=True)[0]
     soft = index.classify_many(photos, 6, burst=True, calibrate=True)
@@ -270,18 +270,20 @@ def test_too_few_labels_give_no_temperature(
         index.add(laid(tmp_path / "photos", each, names), labels="folder")
         photos = index.photos()[:4]
         assert index.classify_many(photos, calibrate=True) == index.classify_many(photos)
-        (told,) = [record.getMessage() for record in caplog.records]
-        assert f"not calibrated: {words} have a label that is a class of the backbone" in told
-        assert "Label more photos" in told
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert f"not calibrated: {words} have a label that is a class of the backbone" in message
+        assert "Label more photos" in message
         known = index.evaluate()
         assert known.temperature is known.backbone_calibration_error_scaled is None
         assert known.backbone_photos == (int(words.split()[0]) or None)
         assert (known.backbone_accuracy is None) == (known.backbone_photos is None)
 
 
-def test_no_more_photos_are_looked_at_than_are_drawn(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "MOST", 20)
-    monkeypatch.setattr(calibration, "_BLOCK", 8)
+def test_no_more_probabilities_are_computed_than_photos_are_drawn(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "MAX_PHOTOS", 20)
+    monkeypatch.setattr(calibration, "BLOCK", 8)
     computed: list[int] = []
     plain = Classes.probabilities
 
@@ -302,5 +304,5 @@ def test_backbones_without_probabilities_of_stored_vectors(tmp_path: Path, caplo
         assert known.backbone_photos is known.backbone_accuracy is known.temperature is None
         classes = Classes(BIRDS, BIRDS, ("species",) * 6, None)
     with closing(Store.open(tmp_path / "index")) as store:
-        assert calibration.temperature(store.catalog, store.vectors, classes) is None
+        assert calibration.temperature(store, classes) is None
         assert "cannot be had from stored vectors" in caplog.text

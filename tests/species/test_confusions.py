@@ -1,4 +1,4 @@
-"""The species report against what a plain look at every pair of photos says."""
+"""The species report against a plain comparison of every pair of photos."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def plain(vectors: Vectors, names: Ids, groups: Ids) -> tuple[dict[int, float], 
 
 
 def test_cohesion_and_overlap_are_those_of_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ASKING", 7)
-    monkeypatch.setattr(module, "_ANSWERING", 11)
+    monkeypatch.setattr(module, "QUERIES", 7)
+    monkeypatch.setattr(module, "TARGETS", 11)
     vectors, names = species(9, 6, dim=12, spread=0.4)
     shuffled = np.random.default_rng(2).permutation(len(names))
     vectors, names = vectors[shuffled], names[shuffled]
@@ -40,8 +40,8 @@ def test_cohesion_and_overlap_are_those_of_all_pairs(monkeypatch: pytest.MonkeyP
     assert sum(confusion.photos for confusion in shown.confusions) == strays > 0
 
 
-def test_photos_of_one_burst_do_not_vouch_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_ASKING", 5)
+def test_photos_of_one_burst_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUERIES", 5)
     vectors, names = species(6, 4, dim=10, spread=0.4)
     bursts = np.concatenate([vectors, vectors, vectors])
     groups = np.tile(np.arange(24), 3)

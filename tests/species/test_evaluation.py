@@ -25,7 +25,7 @@ def test_the_figures_of_searches_by_hand() -> None:
     assert figures.per_species["robin"]["photos"] == 2
 
 
-def test_easy_photos_are_known() -> None:
+def test_easy_photos_are_classified_right() -> None:
     vectors, own = drawn(noise=0.3)
     figures = evaluate(vectors, named(own))
     assert figures.recall_at_1 == figures.knn_accuracy == figures.knn_accuracy_top5 == 1
@@ -45,7 +45,7 @@ def test_searches_use_the_space_given() -> None:
     assert figures.recall_at_1 < 0.2
 
 
-def test_photos_of_a_group_never_meet() -> None:
+def test_photos_of_a_group_are_never_compared() -> None:
     vectors, own = drawn(noise=3)
     twice, labels = np.concatenate([vectors, vectors]), named(np.tile(own, 2))
     assert evaluate(twice, labels).recall_at_1 == 1
@@ -54,7 +54,7 @@ def test_photos_of_a_group_never_meet() -> None:
     assert alone < 0.5
 
 
-def test_species_of_one_photo_do_not_ask() -> None:
+def test_species_of_one_photo_are_no_queries() -> None:
     vectors, own = drawn(species=10)
     own = np.where(np.arange(len(own)) == 0, 10, own)
     figures = evaluate(vectors, named(own))
@@ -62,16 +62,16 @@ def test_species_of_one_photo_do_not_ask() -> None:
     assert figures.per_species["species 0010"] == {"photos": 1.0}
 
 
-def test_large_collections_ask_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_collections_draw_their_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, own = drawn(noise=0.3)
-    monkeypatch.setattr(module, "_ASKED", 30)
-    monkeypatch.setattr(module, "_CELLS", 1000)
+    monkeypatch.setattr(module, "MAX_QUERIES", 30)
+    monkeypatch.setattr(module, "CELLS", 1000)
     figures = evaluate(vectors, named(own))
     assert figures.recall_at_1 == 1
     assert figures.photos == len(own)
 
 
-def test_nothing_to_ask() -> None:
+def test_nothing_answerable() -> None:
     vectors, own = drawn(species=6, photos=1)
     empty = evaluate(vectors, [None] * 6)
     assert (empty.photos, empty.knn_accuracy, empty.per_species) == (0, None, {})

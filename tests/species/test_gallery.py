@@ -1,4 +1,4 @@
-"""Species in a real index of drawn photos: what the labelled ones say, corrections, and input with nothing to say."""
+"""Species in a real index of drawn photos: classification by the labelled ones, corrections, and scarce input."""
 
 import threading
 import time
@@ -11,13 +11,15 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import Filter, Index, samples
+from birdsearch import Filter, Index
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import InputFileError, PhotoUnknownError
-from birdsearch.species import gallery, prediction
-from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.species import prediction
+from birdsearch.species.gallery import Gallery
+from birdsearch.species.prediction import ClassifyOptions
+from birdsearch.storage.store import Store
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.painting import samples
 
 
 def drawn(folder: Path, species: dict[str, int], *, same: bool = False) -> Path:
@@ -63,25 +65,25 @@ def test_labelled_photos_are_a_classifier(index: Index) -> None:
     assert sum(one.probability for one in answer) == pytest.approx(1, abs=1e-5)
 
 
-def test_photos_are_gathered_once_until_something_changes(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    gathered, real = [], gallery.gather
+def test_a_gallery_is_loaded_once_until_something_changes(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, load = [], Gallery.load
 
-    def gather(catalog: Catalog, retrieval: Retrieval, where: Filter | None) -> gallery.Gathered:
-        gathered.append(where)
-        return real(catalog, retrieval, where)
+    def counted(store: Store, where: Filter | None = None) -> Gallery:
+        loaded.append(where)
+        return load(store, where)
 
-    monkeypatch.setattr(gallery, "gather", gather)
+    monkeypatch.setattr(Gallery, "load", counted)
     photos = index.photos()
     for photo in photos[:3]:
         index.classify(photo, source="neighbours")
     index.map([photo.id for photo in photos if photo.id is not None])
-    assert len(gathered) == 1
-    # What another process writes is heard as well.
+    assert len(loaded) == 1
+    # Commits of another process count too.
     with birdsearch.open(index.path, backbone=index.backbone) as other:
         other.label({photo.id: "Dipper" for photo in photos[:3] if photo.id is not None})
     answer = index.classify(photos[0], source="neighbours")
     assert "Dipper" in {one.species for one in answer}
-    assert len(gathered) == 2
+    assert len(loaded) == 2
 
 
 class SlowlyCompared(Filter):
@@ -108,7 +110,7 @@ def test_two_threads_with_different_filters_get_their_own_photos(index: Index) -
     assert answers == [[{name}] * 6 for name in species]
 
 
-def test_a_photo_asked_by_its_path_does_not_hear_itself(index: Index) -> None:
+def test_a_photo_given_by_its_path_is_not_compared_with_itself(index: Index) -> None:
     photos = index.photos()[::4]
     answers = index.classify_many([photo.path for photo in photos], 4, source="neighbours")
     for photo, answer in zip(photos, answers, strict=True):
@@ -116,7 +118,7 @@ def test_a_photo_asked_by_its_path_does_not_hear_itself(index: Index) -> None:
         assert photo.id not in first.evidence
 
 
-def test_exposures_of_one_moment_answer_together(index: Index) -> None:
+def test_photos_of_one_burst_get_one_answer(index: Index) -> None:
     photos = index.photos()[:3]
     alone = index.classify_many(photos, 4, source="neighbours")
     together = index.classify_many(photos, 4, source="neighbours", burst=True)
@@ -142,7 +144,7 @@ def test_clusters_species_and_evaluation_of_drawn_birds(index: Index) -> None:
     assert index.map([3, 1]).shape == (2, 2)
 
 
-NOTHING_TO_SAY: dict[str, dict[str, int]] = {
+SCARCE: dict[str, dict[str, int]] = {
     "no photo": {},
     "one photo": {"Wren": 1},
     "two photos": {"Wren": 1, "Robin": 1},
@@ -152,17 +154,17 @@ NOTHING_TO_SAY: dict[str, dict[str, int]] = {
 }
 
 
-@pytest.mark.parametrize("case", NOTHING_TO_SAY)
+@pytest.mark.parametrize("case", SCARCE)
 @pytest.mark.parametrize("labels", ["folder", "none"])
 @pytest.mark.parametrize("same", [False, True])
-def test_input_with_little_to_say(case: str, labels: str, same: bool, tmp_path: Path) -> None:
+def test_scarce_input(case: str, labels: str, same: bool, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    with indexed(tmp_path, NOTHING_TO_SAY[case], labels=labels, same=same, backbone=FakeBackbone()) as index:
-        count = sum(NOTHING_TO_SAY[case].values())
+    with indexed(tmp_path, SCARCE[case], labels=labels, same=same, backbone=FakeBackbone()) as index:
+        count = sum(SCARCE[case].values())
         assert len(index) == count
         assert sum(len(cluster.photos) for cluster in index.clusters().clusters) == count
         assert sum(len(cluster.photos) for cluster in index.clusters(method="kmeans").clusters) == count
-        named = len(NOTHING_TO_SAY[case]) if labels == "folder" else 0
+        named = len(SCARCE[case]) if labels == "folder" else 0
         assert len(index.species_report().species) == named
         index.evaluate()
         assert index.map([photo.id or 0 for photo in index.photos()]).shape == (count, 2)
@@ -224,7 +226,7 @@ def test_a_checklist_weighs_and_hides_nothing(tmp_path: Path) -> None:
     classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
     given = np.array([[0.3, 0.5, 0.15, 0.05]], dtype=np.float32)
     (tmp_path / "list.txt").write_text("Lesser Black-backed Gull\nTroglodytes troglodytes\n", encoding="utf-8")
-    answer = prediction.by_classes(classes, given, 4, checklist=[tmp_path / "list.txt"])[0]
+    answer = prediction.by_classes(classes, given, ClassifyOptions(4, checklist=[tmp_path / "list.txt"]))[0]
     assert [one.species for one in answer] == [
         "Larus fuscus",
         "Troglodytes troglodytes",
@@ -234,36 +236,36 @@ def test_a_checklist_weighs_and_hides_nothing(tmp_path: Path) -> None:
     assert sum(one.probability for one in answer) == pytest.approx(1)
     assert [one.note for one in answer] == ["", "", "", "possible vagrant: not on the checklist"]
     assert answer[3].raw == pytest.approx(0.5)
-    plain = prediction.by_classes(classes, given, 1)[0]
+    plain = prediction.by_classes(classes, given, ClassifyOptions(1))[0]
     assert (plain[0].species, plain[0].raw) == ("Larus canus", None)
 
 
 def test_the_lowest_rank_that_is_sure_enough() -> None:
     classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
     given = np.array([[0.45, 0.5, 0.04, 0.01], [0.97, 0.01, 0.01, 0.01]], dtype=np.float32)
-    unsure, sure = prediction.by_classes(classes, given, 2, roll_up=0.9)
+    unsure, sure = prediction.by_classes(classes, given, ClassifyOptions(2, roll_up=0.9))
     assert (unsure[0].position, unsure[0].rank, unsure[0].species) == (0, "genus", None)
     assert unsure[0].probability == pytest.approx(0.95)
     assert unsure[1].species == "Larus canus"
     assert sure[0].species == "Larus fuscus"
 
 
-def test_a_vagrant_is_told_however_little_is_left_of_it(tmp_path: Path) -> None:
+def test_a_vagrant_is_listed_however_improbable_it_is(tmp_path: Path) -> None:
     classes = Classes(LINEAGES, SPECIES, ("species",) * 4, None)
     (tmp_path / "list.txt").write_text("Lesser Black-backed Gull\nTroglodytes troglodytes\n", encoding="utf-8")
     given = np.array([[0.1, 0.6, 0.2, 0.1]], dtype=np.float32)
-    answer = prediction.by_classes(classes, given, 2, checklist=[tmp_path / "list.txt"])[0]
+    answer = prediction.by_classes(classes, given, ClassifyOptions(2, checklist=[tmp_path / "list.txt"]))[0]
     assert [one.species for one in answer] == ["Troglodytes troglodytes", "Larus fuscus", "Larus canus"]
     assert answer[2].note.startswith("possible vagrant")
     (tmp_path / "wrong.txt").write_text("no bird at all\n", encoding="utf-8")
     with pytest.raises(InputFileError, match="names a species"):
-        prediction.by_classes(classes, given, 2, checklist=[tmp_path / "wrong.txt"])
+        prediction.by_classes(classes, given, ClassifyOptions(2, checklist=[tmp_path / "wrong.txt"]))
 
 
-def test_photos_of_one_moment_are_not_asked_about_each_other(index: Index) -> None:
+def test_photos_of_one_burst_are_not_compared(index: Index) -> None:
     photos = index.photos()[:3]
     for answer in index.classify_many(photos, 4, source="neighbours", burst=True):
-        assert not {photo.id for photo in photos} & {voter for one in answer for voter in one.evidence}
+        assert not {photo.id for photo in photos} & {evidence for one in answer for evidence in one.evidence}
 
 
 def test_a_table_of_another_index_is_refused(index: Index, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import birdsearch
 from birdsearch import Index
 from birdsearch.errors import InputFileError
-from birdsearch.records import Filter, Name
+from birdsearch.records import Filter, TaxonMatch
 from birdsearch.taxonomy import resolve as resolve_module
 from birdsearch.taxonomy.resolve import is_listed, read_overrides, resolve
 from tests.support.fake_backbone import FakeBackbone, classifying
@@ -29,7 +29,7 @@ def said(place: Path, text: str) -> Path:
     return path
 
 
-def known(index: Index) -> dict[str, Name]:
+def known(index: Index) -> dict[str, TaxonMatch]:
     return {name.label: name for name in index.names()}
 
 
@@ -38,7 +38,7 @@ def test_every_label_says_what_it_is_taken_for(index: Index) -> None:
     assert [name.confidence for name in names] == sorted(name.confidence for name in names)
     assert {name.label: name.photos for name in names} == LABELS
     by_label = known(index)
-    assert by_label["Great Tit"] == Name(
+    assert by_label["Great Tit"] == TaxonMatch(
         "Great Tit", 3, "species", "Parus major", "Great Tit", ("Parus major",), "exact", 1.0
     )
     duck = by_label["MANDRIN DUCK"]
@@ -140,7 +140,7 @@ def test_lines_count_where_they_say_something_new(row: str, means: str | None, t
         ("name,species\nOSTRICH,Emu\nostrich,Struthio\n", "line 3: 'ostrich' is 'Struthio', but line 2"),
         ("name,species\nOSTRICH,Struthio\nostrich,Emu\n", "line 3: 'ostrich' is 'Emu', but line 2"),
         ("name,species\nOSTRICH,Emu\nOSTRICH,\n", "say the same of both"),
-        ("name,bird\nOSTRICH,Emu\n", "no columns name and species"),
+        ("name,bird\nOSTRICH,Emu\n", "line 1: no column species"),
     ],
 )
 def test_tables_that_cannot_be_meant(text: str, message: str, tmp_path: Path) -> None:

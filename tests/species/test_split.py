@@ -1,4 +1,4 @@
-"""The split: nothing on two sides, shares and species as far as that allows, the same every time."""
+"""The split: no leakage, fractions and species as far as that allows, the same every time."""
 
 from itertools import combinations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from birdsearch.records import Ids, SplitReport
-from birdsearch.species.split import OUTINGS, SIDES, split
+from birdsearch.species.split import SPLITS, VISITS, leakage_check, split
 
 
 def numbers(count: int) -> Ids:
@@ -23,45 +23,45 @@ def tangled(seed: int) -> tuple[SplitReport, list[list[tuple[int, int]]]]:
     dates = [None if day > 27 else f"2024-05-{day:02d}T06:00:00" for day in draw.integers(1, 31, count)]
     labels = [None if number > 9 else f"species {number}" for number in draw.integers(0, 11, count)]
     report = split(ids, labels, {"duplicates": copies, "bursts": bursts}, observers, dates, seed=seed)
-    outings = [
-        None if who is None or day is None else (who, day[:10]) for who, day in zip(observers, dates, strict=True)
+    visits = [
+        None if name is None or day is None else (name, day[:10]) for name, day in zip(observers, dates, strict=True)
     ]
-    told: list[list[tuple[int, int]]] = []
-    for column in ([n if n >= 0 else None for n in copies], [n if n >= 0 else None for n in bursts], outings):
+    pairs_of_rules: list[list[tuple[int, int]]] = []
+    for column in ([n if n >= 0 else None for n in copies], [n if n >= 0 else None for n in bursts], visits):
         rows = combinations(range(count), 2)
-        told.append([(int(ids[a]), int(ids[b])) for a, b in rows if column[a] is not None and column[a] == column[b]])
-    return report, told
+        pairs_of_rules.append(
+            [(int(ids[a]), int(ids[b])) for a, b in rows if column[a] is not None and column[a] == column[b]]
+        )
+    return report, pairs_of_rules
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_nothing_that_belongs_together_is_parted(seed: int) -> None:
-    report, told = tangled(seed)
-    assert [proof.rule for proof in report.proof] == ["duplicates", "bursts", OUTINGS]
-    for proof, pairs in zip(report.proof, told, strict=True):
-        assert proof.pairs == len(pairs) > 0
-        assert proof.violations == 0
+def test_groups_lie_in_one_split(seed: int) -> None:
+    report, pairs_of_rules = tangled(seed)
+    assert [check.rule for check in report.leakage] == ["duplicates", "bursts", VISITS]
+    for check, pairs in zip(report.leakage, pairs_of_rules, strict=True):
+        assert check.pairs == len(pairs) > 0
+        assert check.violations == 0
         assert all(report.splits[a] == report.splits[b] for a, b in pairs)
 
 
 def test_chains_hold_together() -> None:
     copies = np.array([1, 1, -1, -1, -1])
     bursts = np.array([-1, 7, 7, -1, -1])
-    who, when = [None, None, "Ada", "ada ", "Ada"], [None, None, "2024-05-01", "2024-05-01T09:00", "2024-05-02"]
-    report = split(numbers(5), ["a"] * 5, {"duplicates": copies, "bursts": bursts}, who, when, (1, 1, 1))
+    names, dates = [None, None, "Ada", "ada ", "Ada"], [None, None, "2024-05-01", "2024-05-01T09:00", "2024-05-02"]
+    report = split(numbers(5), ["a"] * 5, {"duplicates": copies, "bursts": bursts}, names, dates, (1, 1, 1))
     assert len({report.splits[photo] for photo in (100, 103, 106, 109)}) == 1
     assert report.groups == 2
 
 
-def test_the_proof_would_show_a_breach() -> None:
-    from birdsearch.species.split import _proof
-
-    proof = _proof("bursts", np.array([4, 4, 4, -1, 9, 9]), np.array([0, 0, 1, 2, 1, 1]))
-    assert (proof.groups, proof.pairs, proof.violations) == (2, 4, 2)
+def test_the_leakage_check_counts_violations() -> None:
+    check = leakage_check("bursts", np.array([4, 4, 4, -1, 9, 9]), np.array([0, 0, 1, 2, 1, 1]))
+    assert (check.groups, check.pairs, check.violations) == (2, 4, 2)
 
 
-def test_shares_and_species_are_met() -> None:
+def test_fractions_and_species_are_met() -> None:
     labels = [f"species {row // 20}" for row in range(1000)]
-    report = split(numbers(1000), labels, shares=(8, 1, 1))
+    report = split(numbers(1000), labels, fractions=(8, 1, 1))
     assert report.counts == {"train": 800, "validation": 100, "test": 100}
     assert all(sides == {"train": 16, "validation": 2, "test": 2} for sides in report.per_species.values())
     assert len(report.per_species) == 50
@@ -81,7 +81,7 @@ def test_bursts_are_stratified_too() -> None:
     assert all(sides == {"train": 32, "validation": 4, "test": 4} for sides in report.per_species.values())
 
 
-def test_the_same_sides_every_time_in_any_order() -> None:
+def test_the_same_splits_every_time_in_any_order() -> None:
     labels = [f"species {row // 7}" for row in range(140)]
     groups = np.arange(140) // 3
     first = split(numbers(140), labels, {"bursts": groups}, seed=4)
@@ -92,20 +92,20 @@ def test_the_same_sides_every_time_in_any_order() -> None:
     assert split(numbers(140), labels, {"bursts": groups}, seed=5).splits != first.splits
 
 
-def test_a_side_with_no_share_gets_nothing() -> None:
-    report = split(numbers(50), ["a"] * 50, shares=(0.5, 0, 0.5))
+def test_a_split_with_fraction_0_gets_nothing() -> None:
+    report = split(numbers(50), ["a"] * 50, fractions=(0.5, 0, 0.5))
     assert report.counts == {"train": 25, "validation": 0, "test": 25}
 
 
-def test_one_block_only() -> None:
+def test_one_group_only() -> None:
     report = split(numbers(9), ["a"] * 9, {"duplicates": np.zeros(9, dtype=np.int64)})
     assert report.counts == {"train": 9, "validation": 0, "test": 0}
-    assert report.proof[0].pairs == 36
+    assert report.leakage[0].pairs == 36
 
 
 def test_no_photos_no_labels_odd_labels() -> None:
     empty = split(numbers(0), [])
-    assert (empty.splits, empty.counts, empty.groups) == ({}, dict.fromkeys(SIDES, 0), 0)
+    assert (empty.splits, empty.counts, empty.groups) == ({}, dict.fromkeys(SPLITS, 0), 0)
     unnamed = split(numbers(10), [None] * 10)
     assert unnamed.counts == {"train": 8, "validation": 1, "test": 1}
     assert unnamed.per_species == {}
@@ -114,10 +114,10 @@ def test_no_photos_no_labels_odd_labels() -> None:
     assert sum(odd.counts.values()) == 3
 
 
-@pytest.mark.parametrize("shares", [(1, 1), (0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1)])
-def test_shares_that_make_no_sense(shares: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="shares must be"):
-        split(numbers(3), ["a"] * 3, shares=shares)
+@pytest.mark.parametrize("fractions", [(1, 1), (0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1)])
+def test_fractions_that_make_no_sense(fractions: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="fractions must be"):
+        split(numbers(3), ["a"] * 3, fractions=fractions)
 
 
 def test_columns_of_other_lengths() -> None:

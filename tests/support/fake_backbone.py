@@ -5,9 +5,10 @@ import time
 import numpy as np
 
 from birdsearch.backbones import DEFAULT
-from birdsearch.backbones.backbone import Backbone, Facts
-from birdsearch.backbones.custom import OwnNetwork
-from birdsearch.records import Classifier, Pixels, Vectors
+from birdsearch.backbones.backbone import Backbone, BackboneSpec
+from birdsearch.backbones.classes import Classifier
+from birdsearch.backbones.custom import CustomNetwork
+from birdsearch.records import Pixels, Vectors
 from birdsearch.taxonomy.resolve import species_of_class
 
 
@@ -47,19 +48,19 @@ class FakeBackbone:
 def classifying(names: tuple[str, ...], weights: Vectors, bias: Vectors) -> Backbone:
     """The same with classes; their scores are weights (classes, 16) @ embedding + bias (classes,)."""
     species = [species_of_class(name) for name in names]
-    facts = Facts(
+    spec = BackboneSpec(
         name="fake classes",
         dim=FakeBackbone.dim,
         input_size=FakeBackbone.input_size,
         class_names=names,
         class_species=tuple(name for name, _ in species),
-        class_levels=tuple(level for _, level in species),
+        class_ranks=tuple(rank for _, rank in species),
         classifier=Classifier(weights, bias, names),
     )
-    return Backbone(facts, OwnNetwork(FakeBackbone()))
+    return Backbone.of(spec, CustomNetwork(FakeBackbone()))
 
 
-class _FakeNetwork(OwnNetwork):
+class _FakeNetwork(CustomNetwork):
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 -> "stage1" -> (3, h / 8, w / 8)."""
         return {"stage1": pixels[::8, ::8].transpose(2, 0, 1).astype(np.float32) / 255.0}
@@ -69,14 +70,14 @@ def built_in() -> Backbone:
     """Stands in for the built-in network, under its name: six classes of ImageNet, instant."""
     names = ("bulbul", "bee eater", "macaw", "robin", "brambling", "house finch")
     weights = np.random.default_rng(5).normal(size=(len(names), FakeBackbone.dim)).astype(np.float32) * 4
-    facts = Facts(
+    spec = BackboneSpec(
         name=DEFAULT,
         dim=FakeBackbone.dim,
         input_size=FakeBackbone.input_size,
         source=DEFAULT,
         class_names=names,
         class_species=(None,) * len(names),
-        class_levels=("ImageNet",) * len(names),
+        class_ranks=("ImageNet",) * len(names),
         classifier=Classifier(weights, np.zeros(len(names), np.float32), names),
     )
-    return Backbone(facts, _FakeNetwork(FakeBackbone()))
+    return Backbone.of(spec, _FakeNetwork(FakeBackbone()))

@@ -13,9 +13,10 @@ import numpy as np
 
 import birdsearch
 from birdsearch import Filter, Index
-from birdsearch.backbones import Backbone, Facts
-from birdsearch.backbones.custom import OwnNetwork
-from birdsearch.records import Classifier, as_json
+from birdsearch.backbones import Backbone, BackboneSpec
+from birdsearch.backbones.classes import Classifier
+from birdsearch.backbones.custom import CustomNetwork
+from birdsearch.records import as_json
 from tests.support.drawing import bird, camera_exif, write
 from tests.support.fake_backbone import FakeBackbone
 
@@ -26,16 +27,16 @@ def backbone(fake: FakeBackbone | None = None) -> Backbone:
     """The fake with three classes, two of which are species."""
     names = ("01_Troglodytes_troglodytes", "02_Erithacus_rubecula", "kite")
     weights = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
-    facts = Facts(
+    spec = BackboneSpec(
         "fake",
         16,
         (64, 64),
         class_names=names,
         class_species=("Troglodytes troglodytes", "Erithacus rubecula", None),
-        class_levels=("species", "species", "ImageNet"),
+        class_ranks=("species", "species", "ImageNet"),
         classifier=Classifier(weights, np.zeros(3, np.float32), names),
     )
-    return Backbone(facts, OwnNetwork(fake or FakeBackbone()))
+    return Backbone.of(spec, CustomNetwork(fake or FakeBackbone()))
 
 
 def answers(index: Index) -> dict[str, object]:

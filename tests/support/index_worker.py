@@ -22,10 +22,11 @@ import numpy as np
 
 import birdsearch
 from birdsearch import errors
-from birdsearch.backbones.backbone import Backbone, Facts, Raw
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
+from birdsearch.backbones.classes import Classifier
 from birdsearch.index import Index
 from birdsearch.indexing import committer, embedder, pipeline
-from birdsearch.records import AddReport, Classifier, Filter, Pixels, Vectors
+from birdsearch.records import AddReport, Filter, Pixels, Vectors
 from tests.support import drawing
 from tests.support.fake_backbone import FakeBackbone
 
@@ -45,9 +46,9 @@ class FakeNetwork:
     def __init__(self, delay: float) -> None:
         self.fake = FakeBackbone(delay)
 
-    def run(self, pixels: Pixels) -> Raw:
+    def run(self, pixels: Pixels) -> NetworkOutput:
         """(n, h, w, 3) uint8 -> (n, 16)."""
-        return Raw(self.fake.embed(pixels))
+        return NetworkOutput(self.fake.embed(pixels))
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """None."""
@@ -58,16 +59,16 @@ def backbone(delay: float = 0.0) -> Backbone:
     """A fake with three classes, one of them a species."""
     names = ("Aves_Troglodytes_troglodytes", "thrush", "bulbul")
     weights = np.random.default_rng(7).normal(size=(3, FakeBackbone.dim)).astype(np.float32) * 4
-    facts = Facts(
+    spec = BackboneSpec(
         "fake",
         FakeBackbone.dim,
         FakeBackbone.input_size,
         class_names=names,
         class_species=("Troglodytes troglodytes", None, None),
-        class_levels=("species", "ImageNet", "ImageNet"),
+        class_ranks=("species", "ImageNet", "ImageNet"),
         classifier=Classifier(weights, np.zeros(3, np.float32), names),
     )
-    return Backbone(facts, FakeNetwork(delay))
+    return Backbone.of(spec, FakeNetwork(delay))
 
 
 def open_or_create(path: str | Path, delay: float = 0.0) -> Index:

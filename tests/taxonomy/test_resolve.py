@@ -194,9 +194,9 @@ def test_wrong_override_file_says_where(tmp_path: Path, text: str, message: str)
 
 def test_own_tables_name_only_what_avilist_has() -> None:
     known = avilist.world()
-    families = dict(avilist._data("family_names.csv"))
+    families = dict(avilist.own_table("family_names.csv"))
     assert set(families) == {one.family for one in known.species.values()}
-    for name, species in avilist._data("former_names.csv"):
+    for name, species in avilist.own_table("former_names.csv"):
         assert avilist.key(name) not in known.english, f"{name} is AviList's own name of another or the same species"
         assert set(species.split(";")) <= set(known.species), name
 

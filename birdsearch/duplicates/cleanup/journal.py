@@ -151,8 +151,8 @@ def next_run(folder: Folder) -> str:
 
 def _files(folder: Folder) -> list[Path]:
     """Every journal, oldest first."""
-    found = [path for path in _place(folder).glob(f"*{SUFFIX}") if path.name.partition("-")[0].isdecimal()]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[0]))
+    journals = [path for path in _place(folder).glob(f"*{SUFFIX}") if path.name.partition("-")[0].isdecimal()]
+    return sorted(journals, key=lambda path: int(path.name.partition("-")[0]))
 
 
 def logs(folder: Folder) -> list[Log]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
-from birdsearch.files import durable
+from birdsearch.files import durable, read_csv
 from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member, Photo, Plan, Step, shown
 
 WORDS = ("keep", "remove", "skip")
@@ -41,7 +41,7 @@ def make_plan(
 
 
 def _steps(group: Sequence[Member], applied: bool) -> Iterator[Step]:
-    """The lines of one group, the kept photo first; of a group that is only to look at nothing is kept or removed."""
+    """The lines of one group, the kept photo first; in a group that is only listed every photo is skipped."""
     fallback = group[0].reason
     for member in group:
         photo, first = member.photo, member is group[0]
@@ -151,41 +151,22 @@ def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 def read_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a plan that people may have edited. Raises InputFileError, with the line, for what cannot be used."""
     name = shown(os.fspath(path))
-    try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputFileError(
-            f"cannot read {name}: {error.strerror}. Name a plan that `birdsearch dedupe --plan` wrote."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InputFileError(f"{name} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8.") from error
-    first = text.partition("\n")[0]
-    marks = {mark: first.count(mark) for mark in ",;\t"}
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(marks, key=lambda mark: marks[mark]))
-    rows.fieldnames = [column.strip().lower() for column in rows.fieldnames or ()]
-    if lacking := [column for column in COLUMNS if column not in rows.fieldnames]:
-        raise InputFileError(
-            f"{name}, line 1: no column {' and no column '.join(lacking)}. "
-            f"The first line must name the columns: {','.join(COLUMNS)}"
-        )
     steps: list[Step] = []
     lines: list[int] = []
-    try:
-        for row in rows:
-            if any(isinstance(value, str) and value.strip() for value in row.values()):
-                steps.append(_step(row))
-                lines.append(rows.line_num)
-    except (ValueError, csv.Error) as error:
-        raise InputFileError(f"{name}, line {rows.line_num}: {error}.") from error
+    for line, values in read_csv(path, COLUMNS):
+        try:
+            steps.append(_step(values))
+        except ValueError as error:
+            raise InputFileError(f"{name}, line {line}: {error}.") from error
+        lines.append(line)
     plan = Plan(tuple(steps))
     for n, why in problems(plan):
         raise InputFileError(f"{name}, line {lines[n]}: {why}.")
     return plan
 
 
-def _step(row: Mapping[str, str | None]) -> Step:
+def _step(values: Mapping[str, str]) -> Step:
     """One line of the file; ValueError says in words what is wrong with it."""
-    values = {name: row.get(name) or "" for name in COLUMNS}
     numbers = {name: values[name].strip() for name in ("group", "size")}
     for name, value in numbers.items():
         if not value.isascii() or not value.isdecimal():

@@ -3,12 +3,10 @@
 import os
 from collections.abc import Sequence
 
-from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES
+from birdsearch.photos.filetype import SIDECAR_OWNERS
 
 _SIDECARS = (".xmp", ".aae")
 _MOVIE = ".mov"  # beside a HEIC or a JPEG: the moving part of a live photo
-# What may own a sidecar: every photo and RAW that is known, and what edits of them are saved as.
-_PICTURES = IMAGE_SUFFIXES | RAW_SUFFIXES | {".jxl", ".psb", ".psd"}
 
 
 class FolderListing:
@@ -27,16 +25,16 @@ class FolderListing:
         """Each sidecar of a photo -> the files that it belongs to: it may go when none of them is left."""
         whole, stem = photo.casefold(), os.path.splitext(photo)[0].casefold()
         alone = [name for name in self._names.get(stem, []) if name.casefold() == whole]
-        found = {name: alone for name in self._names.get(whole, []) if _suffix(name) in _SIDECARS}
+        own = {name: alone for name in self._names.get(whole, []) if _suffix(name) in _SIDECARS}
         same = self._names.get(stem, [])
-        owners = [name for name in same if name == photo or _suffix(name) in _PICTURES]
+        owners = [name for name in same if name == photo or _suffix(name) in SIDECAR_OWNERS]
         shared = [name for name in same if _suffix(name) in (*_SIDECARS, _MOVIE) and name != photo]
-        return found | dict.fromkeys(shared, owners)
+        return own | dict.fromkeys(shared, owners)
 
     def same_stem_images(self, photo: str) -> list[str]:
         """The other pictures of a photo's stem: the RAW of a JPEG, the JPEG of a RAW."""
         same = self._names.get(os.path.splitext(photo)[0].casefold(), [])
-        return [name for name in same if name != photo and _suffix(name) in _PICTURES]
+        return [name for name in same if name != photo and _suffix(name) in SIDECAR_OWNERS]
 
 
 def _suffix(name: str) -> str:

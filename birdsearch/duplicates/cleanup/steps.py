@@ -1,4 +1,4 @@
-"""What each step of a plan comes to, and what travels along: looks at the files, moves none."""
+"""What each step of a plan does, and what travels along: reads the files, moves none."""
 
 import os
 import stat
@@ -52,7 +52,7 @@ class Planner:
         self.owners: dict[int, list[str]] = {}  # intent of a companion -> files that must have gone before it
 
     def intended(self, step: Step) -> Intent:
-        """What a step comes to; SkipFile where it may not be done."""
+        """The intent of a step; SkipFile where it may not be done."""
         if step.path in self._safe:
             raise SkipFile("protected")
         info = os.lstat(step.path)

@@ -108,7 +108,7 @@ def _bring_back(intent: Intent, log: Log) -> bool:
     elif done or not here:
         raise SkipFile(f"it is no longer where it was put: {shown(intent.to)}")
     else:
-        return False  # somebody has changed it since
+        return False  # it was changed since
     restore_stat(intent.path, intent)
     return True
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from birdsearch.records import AuditReport, ClusterReport, Filter, Photo, SpeciesReport, Vectors
+from birdsearch.records import AuditReport, ClusterReport, DuplicateReport, Filter, Photo, SpeciesReport, Vectors
 
 MAPPED = 3_000  # photos on one map; more hide each other (a guess)
 
@@ -14,8 +14,8 @@ MAPPED = 3_000  # photos on one map; more hide each other (a guess)
 class Source(Protocol):
     """What a page needs of an index."""
 
-    def photos(self, where: Filter | None = None) -> list[Photo]:
-        """The photos that satisfy the filter."""
+    def photos(self, where: Filter | None = None, *, ids: Iterable[int] | None = None) -> list[Photo]:
+        """The photos that satisfy the filter, or those with these ids."""
 
     def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
         """Coordinates (n, 2) of these photos on a map of those that satisfy the filter."""
@@ -48,6 +48,14 @@ def of_audit(index: Source, report: AuditReport, where: Filter | None = None) ->
     """The photos for a page of doubtful labels; on its map are the labelled ones, suspects and evidence first."""
     first = [number for suspect in report.suspects for number in (suspect.photo.id or 0, *suspect.evidence)]
     return _album(index, where, lambda photo: photo.label is not None, first)
+
+
+def of_duplicates(index: Source, report: DuplicateReport) -> dict[int, Photo]:
+    """Every photo of the groups by its id; those with ids below 0 are in the report itself."""
+    ids = {number for group in report.groups for number in (group.keep, *group.others)}
+    outside = {photo.id: photo for photo in report.against if photo.id is not None}
+    inside = index.photos(ids=sorted(ids - set(outside)))
+    return {**outside, **{photo.id: photo for photo in inside if photo.id is not None}}
 
 
 def _album(index: Source, where: Filter | None, on_map: Callable[[Photo], bool], first: Sequence[int]) -> Album:

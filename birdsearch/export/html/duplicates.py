@@ -10,11 +10,11 @@ from birdsearch.records import RELATIONS, DuplicateReport, Member, Pair, Photo
 
 __all__ = ["duplicates_page", "evidence", "members"]
 
-_GROUPS = 300  # on one page; more than anybody looks through
+MAX_GROUPS = 300  # on one page; a guess of what a person reads
 _MEMBERS = 12  # with a picture, of one group
 _NAMES = 200  # of members without a picture, of one group
 _THUMBNAIL = 320  # pixels, the longest side
-_BYTES = 12_000_000  # of one page: browsers stay quick, and it can be sent by mail
+MAX_BYTES = 12_000_000  # of one page: browsers stay quick, and it can be sent by mail
 _TEXTS = 1_500  # bytes of one card beside its picture
 _AT_ONCE = 20  # groups whose thumbnails are made together
 
@@ -76,12 +76,12 @@ def duplicates_page(report: DuplicateReport, photos: Mapping[int, Photo], title:
     It shows at most 300 groups, 12 pictures of each, and 12 MB in all, and says what it leaves out.
     """
     groups = members(report, photos)
-    found = {member.photo.id for group in groups for member in group}
-    new = [text(photo.path) for photo in report.against if photo.id not in found]
+    known = {member.photo.id for group in groups for member in group}
+    new = [text(photo.path) for photo in report.against if photo.id not in known]
     sections: list[_Section] = []
-    room = _BYTES
-    for first in range(0, min(len(groups), _GROUPS), _AT_ONCE):
-        for section, weight in _sections(groups[first : min(first + _AT_ONCE, _GROUPS)]):
+    room = MAX_BYTES
+    for first in range(0, min(len(groups), MAX_GROUPS), _AT_ONCE):
+        for section, weight in _sections(groups[first : min(first + _AT_ONCE, MAX_GROUPS)]):
             room -= weight
             if room >= 0 or not sections:
                 sections.append(section)

@@ -27,14 +27,14 @@ class _Card:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """One question with its answers."""
+    """One query with its matches."""
 
     query: Picture | None
     cards: tuple[_Card, ...]
 
 
 def search_page(results: Sequence[tuple[str | None, Sequence[Match]]], title: str) -> str:
-    """A page of questions and answers; a question is the path of a photo, or None where it was no single photo."""
+    """A page of queries with their matches; a query is the path of a photo, or None where it was not a single photo."""
     paths = [path for path, _ in results if path is not None]
     uris = thumbnails([*paths, *(match.photo.path for _, matches in results for match in matches)])
     sections = [

@@ -345,6 +345,17 @@ class Catalog(Database):
             found = connection.execute(query.where(*conditions(where, connection)).order_by(regions.c.id))
             return [About(*row) for row in found]
 
+    def predicted_species(self, ids: Iterable[int]) -> dict[int, list[tuple[str, float]]]:
+        """Photo id -> species and probabilities of its stored predictions, the most probable first."""
+        query = sa.select(predictions.c.photo_id, predictions.c.species, predictions.c.probability)
+        query = query.where(predictions.c.species.is_not(None)).order_by(predictions.c.photo_id, predictions.c.position)
+        found: dict[int, list[tuple[str, float]]] = {}
+        with self.transaction() as connection:
+            some = chunked(connection, lambda ids: query.where(predictions.c.photo_id.in_(ids)), [int(i) for i in ids])
+            for photo_id, species, probability in some:
+                found.setdefault(photo_id, []).append((species, probability))
+        return found
+
     # Duplicates
 
     def same_bytes(self, where: Filter | None = None) -> list[list[int]]:

@@ -151,7 +151,7 @@ def test_duplicates_page_says_what_is_kept_and_what_shows_it(bird: Path) -> None
     evidence = {"hash_distance": 3, "overlap": 0.81, "transform": "mirrored, 0.5x"}
     page = duplicates.duplicates_page(found(two(), pairs=(Pair(1, 2, "variant", 0.9531, evidence),)), photos)
     assert "resolution: 24 MP; the other has 2.0 MP" in page
-    assert "1 photo (500 kB) could go" in page
+    assert "1 photo (500 kB) can be removed" in page
     for words in ("score 0.953", "hashes 3 of 64 bits apart", "overlap 81 %", "mirrored, 0.5x", "★★★★", "id 2"):
         assert words in page
     assert page.index(">keep<") < page.index(">can go<")
@@ -164,7 +164,7 @@ def test_duplicates_page_says_what_is_kept_and_what_shows_it(bird: Path) -> None
 def test_bursts_and_protected_photos_stay(bird: Path) -> None:
     photos = {1: photo_at(bird, 1), 2: photo_at(bird, 2, size=10**6)}
     burst = duplicates.duplicates_page(found(two("burst")), photos)
-    assert "0 photos (0 kB) could go" in burst
+    assert "0 photos (0 kB) can be removed" in burst
     assert ">proposed<" in burst
     assert ">to choose from<" in burst
     safe = duplicates.duplicates_page(found(replace(two(), protected=(2,))), photos)
@@ -195,11 +195,11 @@ def test_large_groups_and_reports_say_what_they_leave_out(bird: Path, monkeypatc
     assert "388 more without a picture" in page
     assert "and 188 more" in page
     pairs = [DuplicateGroup("identical", n, (n + 1,), "path") for n in range(1, 400, 2)]
-    monkeypatch.setattr(duplicates, "_GROUPS", 30)
+    monkeypatch.setattr(duplicates, "MAX_GROUPS", 30)
     cut = duplicates.duplicates_page(found(*pairs), photos)
     assert cut.count("<section") == 30
     assert "first 30 groups of 200" in cut
-    monkeypatch.setattr(duplicates, "_BYTES", 50_000)
+    monkeypatch.setattr(duplicates, "MAX_BYTES", 50_000)
     assert len(duplicates.duplicates_page(found(*pairs), photos)) < 70_000
     assert "No duplicates" in duplicates.duplicates_page(found(), {})
 

@@ -1,13 +1,18 @@
-"""Draws the sample photos of the demo: six birds in many poses and places, no two pictures alike."""
+"""Paints the sample photos: six birds in many poses and places, no two pictures alike.
 
-import struct
+`python -m tests.support.painting.samples` made birdsearch/samples, 8 photos of each species.
+"""
+
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IFDRational
 
-from birdsearch.brush import (
+from birdsearch.records import Pixels
+from tests.support.painting.brush import (
     Brush,
     Canvas,
     Colour,
@@ -23,24 +28,16 @@ from birdsearch.brush import (
     snow_at_dusk,
     water,
 )
-from birdsearch.records import Pixels
 
 
 def draw(folder: Path, *, species: Sequence[str] | None = None, per_species: int = 8) -> list[Path]:
-    """Draw sample photos as `folder`/SPECIES/SPECIES NUMBER.jpg and name them; those that exist stay untouched."""
-    from birdsearch.photos.decode import encode
-
+    """Paint sample photos as `folder`/SPECIES/SPECIES NUMBER.jpg and name them."""
     paths = []
     for name in SPECIES if species is None else species:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for variant in range(per_species):
-            path = folder / name / f"{name} {variant + 1}.jpg"
-            if not path.exists():
-                # A hidden name until it is whole: an interrupted demo leaves no half photo behind.
-                unfinished = path.with_name(f".{path.name}")
-                unfinished.write_bytes(_with_exif(encode(picture(name, variant), "JPEG"), name, variant))
-                unfinished.replace(path)
-            paths.append(path)
+            paths.append(folder / name / f"{name} {variant + 1}.jpg")
+            Image.fromarray(picture(name, variant)).save(paths[-1], quality=85, exif=_exif(name, variant))
     return paths
 
 
@@ -62,46 +59,23 @@ def picture(species: str, variant: int = 0) -> Pixels:
 # When and where
 
 
-def _with_exif(jpeg: bytes, species: str, variant: int) -> bytes:
-    """The photo with a capture time and a place, as a camera would have written them."""
+def _exif(species: str, variant: int) -> Image.Exif:
+    """A capture time, a camera and a place."""
     rng = np.random.default_rng([variant, SPECIES.index(species)])
-    latitude, longitude = _PLACES[species] + rng.uniform(-0.05, 0.05, 2)
+    latitude, longitude = PLACES[species] + rng.uniform(-0.05, 0.05, 2)
     moment = datetime(2024, 1 + int(rng.integers(12)), 1 + int(rng.integers(28)), 6 + int(rng.integers(13)))
     moment += timedelta(seconds=int(rng.integers(3600)))
-    taken = _directory([(0x9003, *_text(f"{moment:%Y:%m:%d %H:%M:%S}"))], 8)
-    corners = [(1, *_text("N")), (2, *_degrees(latitude)), (3, *_text("E")), (4, *_degrees(longitude))]
-    place = _directory(corners, 8 + len(taken))
-    pointers = [(0x8769, 4, 1, struct.pack("<I", 8)), (0x8825, 4, 1, struct.pack("<I", 8 + len(taken)))]
-    camera = [(0x010F, *_text("birdsearch")), (0x0110, *_text("paintbrush"))]
-    first = 8 + len(taken) + len(place)
-    tiff = struct.pack("<2sHI", b"II", 42, first) + taken + place + _directory([*camera, *pointers], first)
-    segment = b"Exif\0\0" + tiff
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Model] = "birdsearch", "paintbrush"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = f"{moment:%Y:%m:%d %H:%M:%S}"
+    exif.get_ifd(ExifTags.IFD.GPSInfo).update({1: "N", 2: _degrees(latitude), 3: "E", 4: _degrees(longitude)})
+    return exif
 
 
-_Entry = tuple[int, int, int, bytes]  # tag, type, count, value: EXIF 2.3, section 4.6.2
-
-
-def _directory(entries: list[_Entry], offset: int) -> bytes:
-    """An EXIF directory that will lie `offset` bytes into the segment; values over four bytes follow its table."""
-    table, values = struct.pack("<H", len(entries)), b""
-    for tag, kind, count, value in entries:
-        if len(value) > 4:
-            pointer = offset + 2 + 12 * len(entries) + 4 + len(values)
-            values += value + b"\0" * (len(value) % 2)
-            value = struct.pack("<I", pointer)
-        table += struct.pack("<HHI", tag, kind, count) + value.ljust(4, b"\0")
-    return table + bytes(4) + values
-
-
-def _text(text: str) -> tuple[int, int, bytes]:
-    return 2, len(text) + 1, text.encode("ascii") + b"\0"
-
-
-def _degrees(angle: float) -> tuple[int, int, bytes]:
-    """Degrees, minutes and seconds, each as a fraction."""
-    minutes, seconds = divmod(round(angle * 360_000), 6000)
-    return 5, 3, struct.pack("<6I", minutes // 60, 1, minutes % 60, 1, seconds, 100)
+def _degrees(angle: float) -> tuple[IFDRational, IFDRational, IFDRational]:
+    """Degrees, minutes and seconds to a hundredth, as EXIF has them."""
+    minutes, hundredths = divmod(round(angle * 360_000), 6000)
+    return IFDRational(minutes // 60), IFDRational(minutes % 60), IFDRational(hundredths, 100)
 
 
 # Perches
@@ -294,7 +268,7 @@ _BIRDS: dict[str, tuple[Callable[[Brush], None], tuple[_Backdrop, ...]]] = {
     "Snowy Owl": (_snowy_owl, (snow, snow_at_dusk)),
 }
 SPECIES = tuple(_BIRDS)
-_PLACES = {  # degrees north and east
+PLACES = {  # degrees north and east
     "European Robin": (52.52, 13.38),
     "Blue Tit": (52.52, 13.38),
     "Common Kingfisher": (48.14, 11.59),
@@ -302,3 +276,6 @@ _PLACES = {  # degrees north and east
     "Mallard": (48.14, 11.59),
     "Snowy Owl": (70.37, 31.10),
 }
+
+if __name__ == "__main__":
+    draw(Path(__file__).parents[3] / "birdsearch" / "samples")
