@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdsearch.records import RELATIONS, Photo, Pixels
+from birdsearch.records import POLICY, RELATIONS, Photo, Pixels
 
-POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size", "oldest")
 SHARPNESS_LONGEST = 2048  # pixels of the longest side at which `sharpness` compares
 _CAMERA_FORMATS = frozenset(("JPEG", "TIFF", "HEIF"))  # what cameras write
 _ENLARGED = 2.5**2  # times the pixels: no edited copy is larger than that, so a "copy" that is must be the original
