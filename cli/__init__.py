@@ -1,4 +1,4 @@
-"""The command line: open an index, call one method, show what it says."""
+"""The command line: each command opens an index, calls one method and prints the result."""
 
 import gc
 import os
@@ -23,8 +23,8 @@ app = typer.Typer(
 _backbones = typer.Typer(no_args_is_help=False)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(value: bool) -> None:
+    if value:
         from importlib.metadata import version
 
         typer.echo(f"birdsearch {version('birdsearch')}")
@@ -37,7 +37,7 @@ def birdsearch(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Find the bird photos that look like another, and what they show."""
+    """Search, classify and compare bird photos by what they show."""
 
 
 def _add(name: str, command: Callable[..., None], panel: str, example: str) -> None:
@@ -52,13 +52,13 @@ _add(
     "query",
     query.query,
     "Ask",
-    "birdsearch query mystery.jpg -k 5 --index garden --after 2024-05-01 --html found.html",
+    "birdsearch query mystery.jpg -k 5 --index garden --after 2024-05-01 --html similar.html",
 )
 _add("classify", classify.classify, "Ask", "birdsearch classify mystery.jpg -k 3")
 _add("photos", query.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
-_add("features", query.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture energy.png")
-_add("dedupe", duplicates.dedupe, "Tidy up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
-_add("undo", duplicates.undo, "Tidy up", "birdsearch undo --index garden")
+_add("features", query.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture heatmap.png")
+_add("dedupe", duplicates.dedupe, "Clean up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
+_add("undo", duplicates.undo, "Clean up", "birdsearch undo --index garden")
 _add("clusters", species.clusters, "Compare species", "birdsearch clusters --index garden --html clusters.html")
 _add("species", species.species, "Compare species", "birdsearch species --index garden --html species.html")
 _add(
@@ -71,12 +71,12 @@ _add("label", labels.label, "Compare species", "birdsearch label --index garden 
 _add("names", names.names, "Compare species", "birdsearch names --index garden --guessed")
 _add("evaluate", labels.evaluate, "Compare species", "birdsearch evaluate --index garden --csv")
 _add("split", labels.split, "Compare species", "birdsearch split lists --index garden --fractions 0.7,0.15,0.15")
-_add("info", maintenance.info, "Look after", "birdsearch info --index garden")
-_add("failures", maintenance.failures, "Look after", "birdsearch failures --index garden --csv")
-_add("remove", maintenance.remove, "Look after", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
+_add("info", maintenance.info, "Maintenance", "birdsearch info --index garden")
+_add("failures", maintenance.failures, "Maintenance", "birdsearch failures --index garden --csv")
+_add("remove", maintenance.remove, "Maintenance", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
 _add("optimize", maintenance.optimize, "Build", "birdsearch optimize --index garden --recall 0.99 --whiten")
-_add("verify", maintenance.verify, "Look after", "birdsearch verify --index garden")
-_add("repair", maintenance.repair, "Look after", "birdsearch repair --index garden")
+_add("verify", maintenance.verify, "Maintenance", "birdsearch verify --index garden")
+_add("repair", maintenance.repair, "Maintenance", "birdsearch repair --index garden")
 
 _PULL = "birdsearch backbones pull rope_vit_reg4_b14_capi-inat21"
 _backbones.callback(invoke_without_command=True)(backbones.backbones)
@@ -88,9 +88,9 @@ app.add_typer(_backbones, name="backbones", rich_help_panel="Start", epilog="Exa
 def main() -> None:
     """Run the command line."""
     code: object = 0
-    # Importing makes much that stays: to look through it for garbage, as often as by default, is a tenth of a question.
+    # Imports create many objects that stay: looking for garbage as often as by default takes a tenth of a query.
     gc.set_threshold(50_000)
-    # The importer of other formats, half of the time that importing OpenVINO takes: no command needs it.
+    # OpenVINO's converter of other formats takes half of its import, and no command needs it.
     sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: not to be found
     try:
         app(prog_name="birdsearch")
@@ -98,7 +98,7 @@ def main() -> None:
         code = done.code
     if "openvino" not in sys.modules or not isinstance(code, int | None):
         raise SystemExit(code)
-    # All is said and closed; taking OpenVINO apart would only keep people waiting for a fifth of a second.
+    # Everything is printed and closed; OpenVINO's teardown would only take another fifth of a second.
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""Commands about backbones."""
+"""The commands backbones, backbones list and backbones pull."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,23 +9,23 @@ from .options import Json
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.backbones import BackboneInfo
+    from birdsearch import BackboneInfo
 
-All = Annotated[bool, typer.Option("--all", help="Every name that birder can load, too.")]
+All = Annotated[bool, typer.Option("--all", help="Also list every other backbone that birder can load.")]
 
 
 def backbones(context: typer.Context, all_: All = False, json: Json = False) -> None:
-    """List the networks that can make an index, or download one."""
+    """List the networks that an index can be made with, or download one."""
     if context.invoked_subcommand is None:
         list_(all_, json)
 
 
 def list_(all_: All = False, json: Json = False) -> None:
-    """List the networks that can make an index."""
-    import birdsearch.backbones as library
+    """List the networks that an index can be made with."""
+    import birdsearch
 
-    known = library.list_backbones()
-    main = (library.DEFAULT, *library.BIRD_BACKBONES)
+    known = birdsearch.list_backbones()
+    main = (birdsearch.DEFAULT_BACKBONE, *birdsearch.BIRD_BACKBONES)
     listed = known if all_ else [info for info in known if info.name in main]
     if json:
         output.print_json(listed)
@@ -46,8 +46,8 @@ def _row(info: "BackboneInfo") -> list[str]:
 
 def pull(name: Annotated[str, typer.Argument(metavar="NAME", help="The backbone to download.")]) -> None:
     """Download the weights of a backbone and check their sha256."""
-    import birdsearch.backbones as library
+    import birdsearch
 
-    with progress() as tell:
-        path = library.pull(name, progress=tell)
+    with progress() as callback:
+        path = birdsearch.pull_backbone(name, progress=callback)
     output.say(str(path))

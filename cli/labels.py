@@ -1,26 +1,23 @@
-"""Commands about labels: which are doubtful, how to correct them, how well they are learnt, how to divide them."""
+"""The commands audit, label, evaluate and split: labels are checked, corrected, measured and divided."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birdsearch.errors import PhotoUnknownError
 from birdsearch.records import counted
 
 from . import options, output
-from .options import OUTPUT, Csv, Html, IndexName, Json
+from .options import Seed, Shared
+from .output import LISTED
 from .progress import progress
-from .species import LISTED, Seed, _more, _share
 
 if TYPE_CHECKING:
-    from birdsearch.index import Index
-    from birdsearch.records import AuditReport, Evaluation, Filter, SplitReport
+    from birdsearch import Index
+    from birdsearch.records import AuditReport, Evaluation, SplitReport
 
-PROOF = ("must stay together", "groups", "pairs", "parted")
-
+LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations")
 
 Checklist = Annotated[
     list[Path] | None,
@@ -28,50 +25,58 @@ Checklist = Annotated[
         metavar="FILE",
         exists=True,
         dir_okay=False,
-        help="Species to be expected, one a line, scientific or English (repeatable).",
+        help="A regional checklist, one species a line, scientific or English (repeatable).",
     ),
 ]
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A CSV with the columns species and id or path, such as an edited one of audit --csv.",
+    ),
+]
+As = Annotated[str | None, typer.Option("--as", metavar="SPECIES", help="The species that these photos show.")]
+Clear = Annotated[bool, typer.Option("--clear", help="Remove the labels that were set by hand.")]
+Author = Annotated[str | None, typer.Option(metavar="NAME", help="Name recorded with the label.")]
+Fractions = Annotated[str, typer.Option(metavar="A,B,C", help="Shares of train, validation and test.")]
 
 
-Author = Annotated[str | None, typer.Option(metavar="NAME", help="Who says so; kept with the label.")]
+# Audit and label
 
 
-@options.takes_filter
-def audit(
-    index: IndexName = None,
-    checklist: Checklist = None,
-    json: Json = False,
-    csv: Csv = False,
-    html: Html = None,
-    where: "Filter | None" = None,
-) -> None:
-    """List the labels that may be wrong, worst first, each with reasons. Changes nothing; label --from does."""
-    options.only_one(json, csv)
-    with options.open_index(index) as opened, progress() as tell:
-        report = opened.audit(where, checklist=checklist or None, progress=tell)
-        if html is not None:
+@options.command(where=True, formats=("json", "csv", "html"))
+def audit(checklist: Checklist = None, *, shared: Shared) -> None:
+    """List labels that may be wrong, worst first, with reasons. Changes nothing; label --from corrects labels."""
+    with shared.open() as index, progress() as callback:
+        report = index.audit(shared.where, checklist=checklist or None, progress=callback)
+        if shared.html is not None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import audit_page
 
-            output.write_page(html, audit_page(report, album.of_audit(opened, report, where)))
-    if json:
+            output.write_page(shared.html, audit_page(report, album.of_audit(index, report, shared.where)))
+    if shared.json:
         output.print_json(report)
-    elif csv:
+    elif shared.csv:
         columns = ("path", "id", "label", "proposed", "doubt", "reasons", "species")
         output.print_csv(columns, (
             (s.photo.path, s.photo.id, s.label, s.proposed, round(s.doubt, 4), "; ".join(s.reasons), None)
             for s in report.suspects
         ))  # fmt: skip
-        output.note("Write what a photo shows into the column species, then: birdsearch label --from FILE"
-                  f"{options.index_option(index)}. Lines left empty change nothing.")  # fmt: skip
+        output.note(
+            "Write the right species into the column species, then: birdsearch label --from FILE"
+            f"{shared.index_option}. Lines where it is empty change nothing."
+        )
     else:
-        _print_audit(report, index)
+        _print_audit(report, shared)
 
 
-def _print_audit(report: "AuditReport", index: str | None) -> None:
+def _print_audit(report: "AuditReport", shared: Shared) -> None:
     if not report.photos:
-        output.say("no photo has a label that could be judged")
-        output.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
+        output.say("no photo has a label that can be checked")
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
         return
     if report.suspects:
         rows = [
@@ -81,99 +86,80 @@ def _print_audit(report: "AuditReport", index: str | None) -> None:
         columns = ("doubt", "id", "label", "proposed", "path", "reason")
         output.print_table(columns, rows, numbers=("doubt", "id"))
         output.say("")
-        _more(len(report.suspects), "labels")
-    count = counted(len(report.suspects), "doubtful label")
-    output.say(
-        f"{count} among {counted(report.photos, 'labelled photo')}, in {report.seconds:.1f} s; nothing was changed"
-    )
+        output.note_cut(len(report.suspects), "labels")
+    doubtful, labelled = counted(len(report.suspects), "doubtful label"), counted(report.photos, "labelled photo")
+    output.say(f"{doubtful} among {labelled}, in {report.seconds:.1f} s; nothing was changed")
 
 
+@options.command()
 def label(
     photos: Annotated[list[str] | None, typer.Argument(metavar="[PHOTO...]", help="Paths or ids.")] = None,
-    from_: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="A CSV with the columns species and id or path, such as a corrected one of audit --csv.",
-        ),
-    ] = None,
-    as_: Annotated[str | None, typer.Option("--as", metavar="SPECIES", help="What these photos show.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Remove the corrected labels of these photos.")] = False,
+    from_: From = None,
+    as_: As = None,
+    clear: Clear = False,
     author: Author = None,
-    index: IndexName = None,
+    *,
+    shared: Shared,
 ) -> None:
-    """Say what photos show; this counts above the names of folders and CSV files, and stays when they change."""
-    said = [
-        name for name, given in (("--from", from_), ("--as", as_), ("--clear", clear)) if given not in (None, False)
-    ]
-    if len(said) != 1:
+    """Set the labels of photos by hand. They override folder and CSV labels, also when those change."""
+    if sum((from_ is not None, as_ is not None, clear)) != 1:
         raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --clear")
     if (from_ is None) == (not photos):
-        raise typer.BadParameter("name photos with --as and --clear, and none with --from")
+        raise typer.BadParameter("name photos with --as and --clear, but not with --from")
     if as_ is not None and not as_.strip():
-        raise typer.BadParameter("is empty: name a species, or take a label back with --clear", param_hint="'--as'")
-    with options.open_index(index) as opened:
+        raise typer.BadParameter("is empty: name a species, or remove a label with --clear", param_hint="'--as'")
+    with shared.open() as index:
         if from_ is not None:
-            changed = opened.label_from(from_, author=author)
+            changed = index.label_from(from_, author=author)
         else:
-            changed = opened.label(dict.fromkeys(_ids(opened, photos or []), as_), author=author)
+            changed = index.label(dict.fromkeys(_ids(index, photos or []), as_), author=author)
     output.say(f"{counted(changed, 'photo')} changed")
 
 
-def _ids(opened: "Index", named: Sequence[str]) -> list[int]:
+def _ids(index: "Index", named: Sequence[str]) -> Iterator[int]:
     """The ids of photos that are named by id or path."""
-    ids = [int(name) for name in named if name.isascii() and name.isdigit()]
-    paths = [os.path.abspath(name) for name in named if not (name.isascii() and name.isdigit())]
-    if paths:
-        held = {photo.path: photo.id for photo in opened.photos() if photo.id is not None}
-        for path in paths:
-            if path not in held:
-                raise PhotoUnknownError(
-                    f"the index holds no photo {path}. birdsearch photos lists them, with their ids"
-                )
-            ids.append(held[path])
-    return ids
+    for name in named:
+        yield int(name) if name.isascii() and name.isdigit() else index.find(name).id or 0
 
 
-@options.takes_filter
-def evaluate(index: IndexName = None, json: Json = False, csv: Csv = False, where: "Filter | None" = None) -> None:
-    """Measure how well the labelled photos know each other, each asked as if it were not there."""
-    options.only_one(json, csv)
-    with options.open_index(index) as opened:
-        result = opened.evaluate(where)
-    if json:
+# Evaluate and split
+
+
+@options.command(where=True, formats=("json", "csv"))
+def evaluate(*, shared: Shared) -> None:
+    """Measure how accurate retrieval and classification are on your labelled photos, leave-one-out."""
+    with shared.open() as index:
+        result = index.evaluate(shared.where)
+    if shared.json:
         output.print_json(result)
-    elif csv:
-        columns = list(dict.fromkeys(name for known in result.per_species.values() for name in known))
-        rows = ([name, *(known.get(column) for column in columns)] for name, known in result.per_species.items())
+    elif shared.csv:
+        columns = list(dict.fromkeys(name for figures in result.per_species.values() for name in figures))
+        rows = ([name, *(figures.get(column) for column in columns)] for name, figures in result.per_species.items())
         output.print_csv(("species", *columns), rows)
     else:
-        _print_evaluation(result, index)
+        _print_evaluation(result, shared)
 
 
-def _print_evaluation(result: "Evaluation", index: str | None) -> None:
-    output.say(f"photos asked          {result.photos:,}")
+def _print_evaluation(result: "Evaluation", shared: Shared) -> None:
+    output.say(f"{'queries':<21} {result.photos:,}")
     if not result.photos:
-        output.note("Two photos of one species must have a label, or nobody can be asked.")
-        output.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
+        output.note("Evaluation needs at least two labelled photos of one species.")
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
     else:
         _print_figures(
-            ("nearest is right", result.recall_at_1),
-            ("one of 5 is right", result.recall_at_5),
+            ("recall@1", result.recall_at_1),
+            ("recall@5", result.recall_at_5),
             ("mean avg. precision", result.mean_average_precision),
-            ("classified right", result.knn_accuracy),
-            ("among first five", result.knn_accuracy_top5),
+            ("accuracy", result.knn_accuracy),
+            ("top-5 accuracy", result.knn_accuracy_top5),
             ("calibration error", result.calibration_error),
         )
     if result.backbone_photos:
-        output.say(f"backbone asked about  {result.backbone_photos:,} (photos whose label is one of its classes)")
+        output.say(f"{'backbone queries':<21} {result.backbone_photos:,} (photos whose label is one of its classes)")
         _print_figures(
-            ("its first is right", result.backbone_accuracy),
+            ("backbone accuracy", result.backbone_accuracy),
             ("its calibration error", result.backbone_calibration_error),
-            ("same, --calibrate", result.backbone_calibration_error_scaled),
+            ("after calibration", result.backbone_calibration_error_scaled),
             ("its temperature", result.temperature),
         )
     if result.photos:
@@ -185,58 +171,58 @@ def _print_figures(*figures: tuple[str, float | None]) -> None:
         output.say(f"{words:<21} {'not known' if value is None else f'{value:.3f}'}")
 
 
-@options.takes_filter
+@options.command(where=True, formats=("json",))
 def split(
-    out: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="Where the lists go.")],
-    fractions: Annotated[str, typer.Option(metavar="A,B,C", help="Of train, validation and test.")] = "0.8,0.1,0.1",
+    out: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder to write the lists to.")],
+    fractions: Fractions = "0.8,0.1,0.1",
     seed: Seed = 0,
-    index: IndexName = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)] = False,
-    where: "Filter | None" = None,
+    *,
+    shared: Shared,
 ) -> None:
-    """Write train.csv, validation.csv and test.csv; no duplicate, burst or outing of one observer lies on two sides."""
-    wanted = _fractions(fractions)
-    with options.open_index(index) as opened, progress() as tell:
-        report = opened.split(where, fractions=wanted, seed=seed, progress=tell)
-        photos = {photo.id: photo for photo in opened.photos(where)}
+    """Split photos into train.csv, validation.csv and test.csv.
+
+    Duplicates, bursts and one photographer's photos of one day stay in the same file.
+    """
+    shares = _parse_fractions(fractions)
+    with shared.open() as index, progress() as callback:
+        report = index.split(shared.where, fractions=shares, seed=seed, progress=callback)
+        photos = {photo.id: photo for photo in index.photos(ids=list(report.splits))}
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise typer.BadParameter(f"cannot be made: {error.strerror}", param_hint="'DIR'") from error
-    for side in report.counts:
-        chosen = [photos[number] for number, where_to in report.splits.items() if where_to == side and number in photos]
-        output.write_csv(out / f"{side}.csv", ("path", "species"), [(photo.path, photo.label) for photo in chosen])
-    rules = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
-    output.write_csv(out / "proof.csv", PROOF, rules)
-    if json:
+        raise typer.BadParameter(f"cannot be created: {error.strerror}", param_hint="'DIR'") from error
+    for name in report.counts:
+        rows = [(photos[number].path, photos[number].label) for number, part in report.splits.items() if part == name]
+        output.write_csv(out / f"{name}.csv", ("path", "species"), rows)
+    checks = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
+    output.write_csv(out / "proof.csv", LEAKAGE_COLUMNS, checks)
+    if shared.json:
         output.print_json(report)
-        return
-    _print_split(report, out)
+    else:
+        _print_split(report, out)
 
 
-def _fractions(given: str) -> tuple[float, float, float]:
+def _parse_fractions(text: str) -> tuple[float, float, float]:
+    def wrong(why: str) -> typer.BadParameter:
+        return typer.BadParameter(f"{text!r} {why}: give three, for example 0.8,0.1,0.1", param_hint="'--fractions'")
+
     try:
-        first, second, third = (float(piece) for piece in given.split(","))
+        first, second, third = (float(piece) for piece in text.split(","))
     except ValueError:
-        raise typer.BadParameter(
-            f"{given!r} is not three numbers: such as 0.8,0.1,0.1", param_hint="'--fractions'"
-        ) from None
+        raise wrong("is not three numbers") from None
     if not (min(first, second, third) >= 0 and 0 < first + second + third < float("inf")):
-        raise typer.BadParameter(f"{given!r} are not fractions: such as 0.8,0.1,0.1", param_hint="'--fractions'")
+        raise wrong("are not fractions")
     return first, second, third
 
 
 def _print_split(report: "SplitReport", out: Path) -> None:
-    everyone = max(sum(report.counts.values()), 1)
-    rows = [
-        (side, f"{count:,}", _share(count / everyone), f"{_species_on(report, side):,}", str(out / f"{side}.csv"))
-        for side, count in report.counts.items()
-    ]
-    output.print_table(("side", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))
+    photos = max(sum(report.counts.values()), 1)
+    rows: list[tuple[str, ...]] = []
+    for name, count in report.counts.items():
+        species = sum(counts.get(name, 0) > 0 for counts in report.per_species.values())
+        path = str(out / f"{name}.csv")
+        rows.append((name, f"{count:,}", output.percent(count / photos), f"{species:,}", path))
+    output.print_table(("split", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))
     output.say("")
-    rules = [(p.rule, f"{p.groups:,}", f"{p.pairs:,}", f"{p.violations:,}") for p in report.leakage]
-    output.print_table(PROOF, rules, numbers=PROOF[1:])
-
-
-def _species_on(report: "SplitReport", side: str) -> int:
-    return sum(counts.get(side, 0) > 0 for counts in report.per_species.values())
+    checks = [(c.rule, f"{c.groups:,}", f"{c.pairs:,}", f"{c.violations:,}") for c in report.leakage]
+    output.print_table(LEAKAGE_COLUMNS, checks, numbers=LEAKAGE_COLUMNS[1:])

@@ -4,19 +4,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from birdsearch.records import counted
+
 from . import options, output
-from .options import Csv, IndexName, Json
+from .options import Shared
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.records import Filter
+    from birdsearch.records import OptimizeReport
 
 
-def info(index: IndexName = None, json: Json = False) -> None:
-    """What an index holds and which backbone made it."""
-    with options.open_index(index) as opened:
-        facts = opened.info()
-    if json:
+@options.command(formats=("json",))
+def info(*, shared: Shared) -> None:
+    """Show what an index holds and which backbone made it."""
+    with shared.open() as index:
+        facts = index.info()
+    if shared.json:
         output.print_json(facts)
         return
     lines = _flat(facts)
@@ -39,15 +42,15 @@ def _flat(facts: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
     return lines
 
 
-def failures(index: IndexName = None, json: Json = False, csv: Csv = False) -> None:
+@options.command(formats=("json", "csv"))
+def failures(*, shared: Shared) -> None:
     """List the files that could not be indexed, and why."""
-    options.only_one(json, csv)
-    with options.open_index(index) as opened:
-        failed = opened.failures()
+    with shared.open() as index:
+        failed = index.failures()
     columns, rows = ("stage", "reason", "path"), [(f.stage, f.reason, f.path) for f in failed]
-    if json:
+    if shared.json:
         output.print_json(failed)
-    elif csv:
+    elif shared.csv:
         output.print_csv(columns, rows)
     elif rows:
         output.print_table(columns, rows)
@@ -55,92 +58,97 @@ def failures(index: IndexName = None, json: Json = False, csv: Csv = False) -> N
         output.say("no failures")
 
 
-@options.takes_filter
+@options.command(where=True)
 def remove(
-    index: IndexName = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    where: "Filter | None" = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False, *, shared: Shared
 ) -> None:
-    """Take photos out of an index. Their files stay where they are."""
-    if where is None:
-        raise typer.BadParameter("say which photos: give at least one of the options under “Which photos”")
-    with options.open_index(index) as opened:
-        count = len(opened.photos(where))
+    """Remove photos from an index. Their files stay where they are."""
+    if shared.where is None:
+        raise typer.BadParameter(f"which photos? Give at least one of the options under “{options.WHICH}”")
+    with shared.open() as index:
+        count = index.count(shared.where)
         if count == 0:
-            output.say("no photo fits: nothing removed")
+            output.say("no photo fits the filter: nothing removed")
             return
-        question = f"Take {count:,} of {len(opened):,} photos out of the index? (The files stay.)"
+        question = f"Remove {count:,} of {counted(len(index), 'photo')} from the index? (The files stay.)"
         if not yes and not typer.confirm(question, err=True):
             output.note("nothing removed")
             return
-        output.say(f"removed {opened.remove(where):,}")
+        output.say(f"removed {counted(index.remove(shared.where), 'photo')}")
 
 
+@options.command(formats=("json",))
 def optimize(
-    index: IndexName = None,
-    recall: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the true ten nearest to be found.")] = 0.95,
+    recall: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Share of the ten nearest photos that a search has to find.")
+    ] = 0.95,
     engine: Annotated[
-        Literal["auto", "flat", "flat-fp16", "ivf", "hnsw"], typer.Option(help="Which engine; auto measures them.")
+        Literal["auto", "flat", "flat-fp16", "ivf", "hnsw"], typer.Option(help="Search engine; auto measures them all.")
     ] = "auto",
     whiten: Annotated[
         bool | None,
-        typer.Option("--whiten/--no-whiten", help="Whiten the vectors (fitted on this index's photos), or stop it."),
+        typer.Option(
+            "--whiten/--no-whiten", help="Whiten the vectors (fitted on the photos of this index), or stop whitening."
+        ),
     ] = None,
-    json: Json = False,
+    *,
+    shared: Shared,
 ) -> None:
     """Measure which engine answers fastest on your photos, and improve ranking with --whiten."""
-    with options.open_index(index) as opened, progress() as tell:
-        report = opened.optimize(recall=recall, engine=engine, whiten=whiten, progress=tell)
-    if json:
+    with shared.open() as index, progress() as callback:
+        report = index.optimize(recall=recall, engine=engine, whiten=whiten, progress=callback)
+    if shared.json:
         output.print_json(report)
-        return
-    columns = ("engine", "recall@10", "questions/s", "build", "size", "tried on")
-    output.print_table(
-        columns,
-        [
-            (
-                trial.engine,
-                f"{trial.recall:.4f}",
-                f"{trial.queries_per_second:,.0f}",
-                f"{trial.build_seconds:.1f} s",
-                f"{trial.bytes / 1e6:,.0f} MB",
-                f"{trial.rows:,}",
-            )
-            for trial in report.trials
-        ],
+    else:
+        _print_optimized(report)
+
+
+def _print_optimized(report: "OptimizeReport") -> None:
+    columns = ("engine", "recall@10", "queries/s", "build", "size", "tried on")
+    rows = (
+        (
+            trial.engine,
+            f"{trial.recall:.4f}",
+            f"{trial.queries_per_second:,.0f}",
+            f"{trial.build_seconds:.1f} s",
+            output.file_size(trial.bytes),
+            counted(trial.rows, "vector"),
+        )
+        for trial in report.trials
     )
+    output.print_table(columns, rows)
     output.say(f"engine: {report.engine}")
     if report.whitening:
         output.say(f"whitening: {report.whitening}")
     if report.recall_at_1_before is not None and report.recall_at_1_after is not None:
-        before, after = report.recall_at_1_before, report.recall_at_1_after
-        output.say(f"the nearest photo has the same label: {before:.1%} before, {after:.1%} now")
+        before, after = (output.percent(value, 1) for value in (report.recall_at_1_before, report.recall_at_1_after))
+        output.say(f"the nearest photo has the same label: {before} before, {after} now")
 
 
-def verify(index: IndexName = None, json: Json = False) -> None:
-    """Check every promise of an index; exit with 1 if one is broken."""
-    with options.open_index(index) as opened:
-        report = opened.verify()
-    if json:
+@options.command(formats=("json",))
+def verify(*, shared: Shared) -> None:
+    """Check an index for damage. Exits with 1 if there is any."""
+    with shared.open() as index:
+        report = index.verify()
+    if shared.json:
         output.print_json(report)
     else:
-        for problem in report.problems:
-            output.say(problem)
-        if report.ok:
-            output.say("ok")
+        for line in report.problems or ["ok"]:
+            output.say(line)
     if not report.ok:
-        output.note(f"Next: birdsearch repair{options.index_option(index)}")
+        output.note(f"Next: birdsearch repair{shared.index_option}")
         raise typer.Exit(1)
 
 
-def repair(index: IndexName = None, json: Json = False) -> None:
-    """Put right what verify finds; only what cannot be rebuilt is embedded again."""
+@options.command(formats=("json",))
+def repair(*, shared: Shared) -> None:
+    """Repair what verify finds. Only photos whose vectors cannot be rebuilt are embedded again."""
     import birdsearch
 
-    done = birdsearch.restore(options.index_path(index))
-    with options.open_index(index) as opened, progress() as tell:
-        done += opened.repair(tell)
-    if json:
+    done = birdsearch.restore(options.index_path(shared.index))
+    with shared.open() as index, progress() as callback:
+        done += index.repair(callback)
+    if shared.json:
         output.print_json(done)
         return
     for line in done or ["nothing to repair"]:

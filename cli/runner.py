@@ -55,7 +55,7 @@ class Guarded(TyperGroup):
 
     @staticmethod
     def _end(message: str, code: int) -> None:
-        """Say what happened and leave."""
+        """Print what happened and leave."""
         if os.environ.get("BIRDSEARCH_DEBUG"):
             import traceback
 

@@ -1,4 +1,4 @@
-"""Commands about species: how photos sit together, which labels are doubtful, how well the index knows its own."""
+"""The commands clusters and species: which photos and which species look alike."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -8,169 +8,148 @@ import typer
 from birdsearch.records import counted
 
 from . import options, output
-from .options import Csv, Html, IndexName, Json
+from .options import Seed, Shared
+from .output import LISTED
 
 if TYPE_CHECKING:
-    from birdsearch.records import ClusterReport, Filter, SpeciesReport
+    from birdsearch.records import ClusterReport, Photo, SpeciesReport
 
-LISTED = 30  # rows that are enough to look at in a table
 METRICS = {"ami": "AMI", "ari": "ARI"}
+SPECIES_COLUMNS = ("species", "photos", "cohesion", "nearest", "nearest_score", "overlap", "medoids", "boundary")
 
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Another seed, another choice among equals.")]
+Method = Annotated[
+    Literal["leiden", "kmeans"], typer.Option(help="Communities of the neighbour graph, or spherical k-means.")
+]
+Resolution = Annotated[
+    float | None,
+    typer.Option(
+        metavar="R",
+        help="For leiden, 0 to 1: higher gives smaller clusters. The default is chosen without using your labels.",
+        callback=options.number_within("--resolution", 1e-9, 1),
+    ),
+]
+Count = Annotated[int | None, typer.Option(metavar="N", min=1, help="For kmeans: the number of clusters.")]
+OnlySpecies = Annotated[
+    str | None, typer.Option(metavar="SPECIES", help="Cluster the photos of one species: plumages, ages, scenes.")
+]
 
 
-# Clusters
-
-
-@options.takes_filter
+@options.command(where=True, formats=("json", "csv", "html"))
 def clusters(
-    index: IndexName = None,
-    method: Annotated[
-        Literal["leiden", "kmeans"], typer.Option(help="Communities of the neighbour graph, or spherical k-means.")
-    ] = "leiden",
-    resolution: Annotated[
-        float | None,
-        typer.Option(
-            metavar="R",
-            help="Of leiden, 0 to 1: higher gives smaller clusters. Without it: chosen, with no look at labels.",
-            callback=options.number_within("--resolution", 1e-9, 1),
-        ),
-    ] = None,
-    clusters: Annotated[int | None, typer.Option(metavar="N", min=1, help="Of kmeans: how many clusters.")] = None,
-    only_species: Annotated[
-        str | None, typer.Option(metavar="SPECIES", help="Sort the photos of one species: plumages, ages, scenes.")
-    ] = None,
+    method: Method = "leiden",
+    resolution: Resolution = None,
+    clusters: Count = None,
+    only_species: OnlySpecies = None,
     seed: Seed = 0,
-    json: Json = False,
-    csv: Csv = False,
-    html: Html = None,
-    where: "Filter | None" = None,
+    *,
+    shared: Shared,
 ) -> None:
-    """Sort photos into clusters of those that look alike, and say what each mixes."""
-    options.only_one(json, csv)
+    """Cluster photos that look alike and list the labels in each cluster."""
     if clusters is not None and method != "kmeans":
         raise typer.BadParameter("needs --method kmeans", param_hint="'--clusters'")
     if resolution is not None and method != "leiden":
         raise typer.BadParameter("needs --method leiden", param_hint="'--resolution'")
-    with options.open_index(index) as opened:
-        report = opened.clusters(
-            where, method=method, resolution=resolution, clusters=clusters, only_species=only_species, seed=seed
-        )
-        if html is not None:
-            from birdsearch.export.html import album, species
+    how: dict[str, Any] = {"method": method, "resolution": resolution, "clusters": clusters}
+    with shared.open() as index:
+        report = index.clusters(shared.where, **how, only_species=only_species, seed=seed)
+        if shared.html is not None:
+            from birdsearch.export.html import album
+            from birdsearch.export.html.species import clusters_page
 
             title = f"Clusters of {only_species}" if only_species else "Clusters"
-            page = species.clusters_page(report, album.of_clusters(opened, report, where), title)
-            output.write_page(html, page)
-        paths = {photo.id or 0: (photo.path, photo.label) for photo in opened.photos(where)} if csv else {}
-    if json:
+            page = clusters_page(report, album.of_clusters(index, report, shared.where), title)
+            output.write_page(shared.html, page)
+        ids = [number for cluster in report.clusters for number in cluster.photos]
+        photos = {photo.id or 0: photo for photo in index.photos(ids=ids)} if shared.csv else {}
+    if shared.json:
         output.print_json(report)
-    elif csv:
-        rows = _cluster_rows(report, paths)
-        output.print_csv(("cluster", "id", "path", "label", "medoid", "outlier"), rows)
+    elif shared.csv:
+        columns = ("cluster", "id", "path", "label", "medoid", "outlier")
+        output.print_csv(columns, _cluster_rows(report, photos))
     else:
         _print_clusters(report)
 
 
-def _cluster_rows(report: "ClusterReport", paths: Mapping[int, tuple[str, str | None]]) -> Iterable[Sequence[Any]]:
+def _cluster_rows(report: "ClusterReport", photos: "Mapping[int, Photo]") -> Iterable[Sequence[Any]]:
     outliers = set(report.outliers)
     for cluster in report.clusters:
         for number in cluster.photos:
-            path, label = paths[number]
-            yield cluster.id, number, path, label, int(number in cluster.medoids), int(number in outliers)
+            photo = photos[number]
+            yield cluster.id, number, photo.path, photo.label, int(number in cluster.medoids), int(number in outliers)
 
 
 def _print_clusters(report: "ClusterReport") -> None:
     if not report.clusters:
-        output.say("no photos to sort")
+        output.say("no photos to cluster")
         return
     rows = []
     for cluster in report.clusters[:LISTED]:
         mixed = ", ".join(f"{name} {count}" for name, count in list(cluster.mixed.items())[:3])
         more = f" and {len(cluster.mixed) - 3} more" if len(cluster.mixed) > 3 else ""
-        rows.append((str(cluster.id), f"{len(cluster.photos):,}", _share(cluster.purity), (mixed + more) or "no label"))
+        labels = (mixed + more) or "no label"
+        rows.append((str(cluster.id), f"{len(cluster.photos):,}", output.percent(cluster.purity), labels))
     output.print_table(("cluster", "photos", "purity", "species"), rows, numbers=("cluster", "photos", "purity"))
     output.say("")
-    _more(len(report.clusters), "clusters")
+    output.note_cut(len(report.clusters), "clusters")
     photos = sum(len(cluster.photos) for cluster in report.clusters)
-    output.say(
-        f"{counted(photos, 'photo')} in {counted(len(report.clusters), 'cluster')}, "
-        f"{counted(len(report.outliers), 'photo')} like no other, in {report.seconds:.1f} s"
-    )
+    sums = [counted(photos, "photo") + f" in {counted(len(report.clusters), 'cluster')}"]
+    sums += [counted(len(report.outliers), "outlier"), f"in {report.seconds:.1f} s"]
+    output.say(", ".join(sums))
     if report.method:
         output.say(report.method)
     if report.agreement:
-        said = ", ".join(f"{METRICS.get(name, name)} {value:.3f}" for name, value in report.agreement.items())
-        output.say(f"against the labels: {said}")
+        figures = ", ".join(f"{METRICS.get(name, name)} {value:.3f}" for name, value in report.agreement.items())
+        output.say(f"agreement with labels: {figures}")
 
 
-# Species
-
-
-@options.takes_filter
-def species(
-    index: IndexName = None,
-    json: Json = False,
-    csv: Csv = False,
-    html: Html = None,
-    where: "Filter | None" = None,
-) -> None:
-    """Show how the species sit next to each other: how tight each is, what lies closest, what is taken for what."""
-    options.only_one(json, csv)
-    with options.open_index(index) as opened:
-        report = opened.species_report(where)
-        if html is not None:
+@options.command(where=True, formats=("json", "csv", "html"))
+def species(*, shared: Shared) -> None:
+    """Show which species look alike and which get confused."""
+    with shared.open() as index:
+        report = index.species_report(shared.where)
+        if shared.html is not None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import species_page
 
-            output.write_page(html, species_page(report, album.of_species(opened, report, where)))
-    if json:
+            output.write_page(shared.html, species_page(report, album.of_species(index, report, shared.where)))
+    if shared.json:
         output.print_json(report)
-    elif csv:
-        columns = ("species", "photos", "cohesion", "nearest", "nearest_score", "overlap", "medoids", "boundary")
-        output.print_csv(columns, ([_joined(getattr(entry, name)) for name in columns] for entry in report.species))
+    elif shared.csv:
+        rows = ([_joined(getattr(entry, name)) for name in SPECIES_COLUMNS] for entry in report.species)
+        output.print_csv(SPECIES_COLUMNS, rows)
     else:
-        _print_species(report, index)
+        _print_species(report, shared)
 
 
 def _joined(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
-def _print_species(report: "SpeciesReport", index: str | None) -> None:
+def _print_species(report: "SpeciesReport", shared: Shared) -> None:
     if not report.species:
-        output.say("no species: no photo has a label, and no prediction names a species")
-        output.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
+        output.say("no species: no photo has a label or a predicted species")
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
         return
     worst = sorted(report.species, key=lambda entry: (-(entry.overlap or 0), entry.species))[:LISTED]
     rows = [
-        (e.species, f"{e.photos:,}", _score(e.cohesion), _share(e.overlap), e.nearest or "", _score(e.nearest_score))
-        for e in worst
+        (
+            entry.species,
+            f"{entry.photos:,}",
+            output.score(entry.cohesion),
+            output.percent(entry.overlap),
+            entry.nearest or "",
+            output.score(entry.nearest_score),
+        )
+        for entry in worst
     ]
     columns = ("species", "photos", "cohesion", "overlap", "nearest", "score")
     output.print_table(columns, rows, numbers=("photos", "cohesion", "overlap", "score"))
     output.say("")
-    _more(len(report.species), "species, those that overlap most,")
+    output.note_cut(len(report.species), "species, those with most overlap,")
     if report.confusions:
-        pairs = [(c.first, c.second, f"{c.photos:,}", _share(c.share)) for c in report.confusions[:LISTED]]
-        output.print_table(("species", "is taken for", "photos", "share"), pairs, numbers=("photos", "share"))
+        pairs = [(c.first, c.second, f"{c.photos:,}", output.percent(c.share)) for c in report.confusions[:LISTED]]
+        output.print_table(("species", "confused with", "photos", "share"), pairs, numbers=("photos", "share"))
         output.say("")
-    count = sum(entry.photos for entry in report.species)
-    pairs_said = counted(len(report.confusions), "confusable pair")
-    output.say(f"{counted(count, 'photo')} of {len(report.species):,} species, {pairs_said}, in {report.seconds:.1f} s")
-
-
-# What they share
-
-
-def _more(count: int, things: str) -> None:
-    if count > LISTED:
-        output.note(f"Only the first {LISTED} of {count:,} {things} are shown: --csv lists all, --html shows them.")
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.0%}".replace("%", " %")
-
-
-def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    photos = counted(sum(entry.photos for entry in report.species), "photo")
+    pairs_found = counted(len(report.confusions), "confusable pair")
+    output.say(f"{photos} of {len(report.species):,} species, {pairs_found}, in {report.seconds:.1f} s")

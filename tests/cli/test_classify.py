@@ -66,4 +66,4 @@ def test_classify_options_that_cannot_go_together(garden: Garden, stub: IndexStu
     assert "already" in command(garden, "classify", "a.jpg", "--calibrate", "--source", "neighbours", code=2).err
     command(garden, "classify", "a.jpg", "--roll-up", 2, code=2)
     stub.answers["classify_many"] = [[]]
-    assert "no photo of the index has a label" in command(garden, "classify", "a.jpg", "--roll-up", 0.9).out
+    assert "no labelled photos in the index" in command(garden, "classify", "a.jpg", "--roll-up", 0.9).out

@@ -11,4 +11,4 @@ def test_demo_on_own_photos_prints_the_page_last(garden: Garden, tmp_path: Path)
     page = Path(answer.out.strip().splitlines()[-1])
     assert page == tmp_path / "shown" / "index.html"
     assert page.read_text().count("data:image/jpeg") > 6
-    assert "no folder" in run("demo", "--photos", "nowhere", code=1).err
+    assert "no such folder" in run("demo", "--photos", "nowhere", code=1).err

@@ -92,7 +92,7 @@ def test_label_takes_ids_and_paths(garden: Garden, stub: IndexStub) -> None:
     assert stub.last("label") == (({3: "Dunnock", 5: "Dunnock"},), {"author": None})
     command(garden, "label", 3, "--clear")
     assert stub.last("label")[0] == ({3: None},)
-    assert "holds no photo" in command(garden, "label", "gone.jpg", "--as", "Wren", code=1).err
+    assert "no photo " in command(garden, "label", "gone.jpg", "--as", "Wren", code=1).err
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def test_labels_said_by_a_person_are_kept(garden: Garden, tmp_path: Path) -> Non
 
 
 def test_evaluation_is_shown_in_words(garden: Garden, stub: IndexStub) -> None:
-    assert "must have a label" in command(garden, "evaluate").err
+    assert "two labelled photos of one species" in command(garden, "evaluate").err
     stub.answers["evaluate"] = Evaluation(6, 0.5, 1.0, 0.61, 0.83, None, 0.04, {"Wren": {"photos": 3, "knn": 1.0}})
     out = command(garden, "evaluate").out
-    assert "classified right      0.830" in out
-    assert "among first five      not known" in out
+    assert "accuracy              0.830" in out
+    assert "top-5 accuracy        not known" in out
     assert command(garden, "evaluate", "--csv").rows == [{"species": "Wren", "photos": "3", "knn": "1.0"}]
     assert command(garden, "evaluate", "--json").json["calibration_error"] == 0.04
     assert "backbone" not in out
@@ -129,11 +129,11 @@ def test_evaluation_of_the_backbone_is_shown_where_it_is_known(garden: Garden, s
     known = {"backbone_photos": 1500, "backbone_accuracy": 0.913, "backbone_calibration_error": 0.12}
     stub.answers["evaluate"] = Evaluation(**known)  # type: ignore[arg-type]
     lines = command(garden, "evaluate").out.splitlines()
-    assert lines[1].startswith("backbone asked about  1,500")
+    assert lines[1].startswith("backbone queries      1,500")
     assert lines[2:] == [
-        "its first is right    0.913",
+        "backbone accuracy     0.913",
         "its calibration error 0.120",
-        "same, --calibrate     not known",
+        "after calibration     not known",
         "its temperature       not known",
     ]
     stub.answers["evaluate"] = Evaluation(photos=2, backbone_photos=0)
@@ -150,7 +150,7 @@ def test_split_writes_lists_and_the_proof(garden: Garden, stub: IndexStub) -> No
     assert lists["test"][0]["species"] == "Wren"
     assert Path(lists["test"][0]["path"]).is_file()
     assert Path("lists", "proof.csv").read_text(encoding="utf-8").splitlines()[1] == "duplicates,1,3,0"
-    assert "must stay together" in answer.out
+    assert "violations" in answer.out
     assert json.loads(command(garden, "split", "lists", "--json").out) == json.loads(json.dumps(as_json(parted())))
     for wrong in ("0.5,0.5", "a,b,c", "-1,1,1", "0,0,0", "nan,1,1"):
         command(garden, "split", "lists", "--fractions", wrong, code=2)
@@ -159,9 +159,9 @@ def test_split_writes_lists_and_the_proof(garden: Garden, stub: IndexStub) -> No
 def test_nothing_to_say_is_said(garden: Garden, stub: IndexStub) -> None:
     stub.answers |= {"clusters": ClusterReport(), "species_report": SpeciesReport(), "split": SplitReport()}
     for name, words in (
-        ("clusters", "no photos to sort"),
+        ("clusters", "no photos to cluster"),
         ("species", "no species: no photo has a label"),
-        ("audit", "no photo has a label that could be judged"),
+        ("audit", "no photo has a label that can be checked"),
     ):
         assert words in command(garden, name, "--html", "page.html").out
     command(garden, "split", "lists")

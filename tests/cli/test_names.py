@@ -37,7 +37,7 @@ def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path
     assert "; " in rows["OSTRICH"]["candidates"]
     assert f"birdsearch names --from FILE --index {index.path}" in answer.err
     table = said(tmp_path, answer.out)
-    assert "meaning of their own: 0" in run("names", "--from", table, "--index", index.path).err
+    assert "0 overrides saved" in run("names", "--from", table, "--index", index.path).err
     rows["MANDRIN DUCK"]["species"] = "Wood Duck"
     rows["TEAL DUCK"]["species"] = ""
     with table.open("w", encoding="utf-8", newline="") as file:
@@ -45,7 +45,7 @@ def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path
         writer.writeheader()
         writer.writerows(rows.values())
     answer = run("names", "--from", table, "--csv", "--guessed", "--index", index.path)
-    assert "meaning of their own: 2" in answer.err
+    assert "2 overrides saved" in answer.err
     rows = {row["name"]: row for row in answer.rows}
     assert rows["MANDRIN DUCK"]["method"] == rows["TEAL DUCK"]["method"] == "override"
     # What was taken in is part of the table, short as it may be, so that giving it back loses nothing.
@@ -72,19 +72,19 @@ def test_names_of_an_index_without_labels(tmp_path: Path) -> None:
     with birdsearch.create(tmp_path / "indexes" / "own", backbone=FakeBackbone()) as index:
         index.add(photos(tmp_path / "photos", {"Great Tit": 1}), labels="none")
     answer = run("names", "--index", "own")
-    assert "no photo has a label" in answer.out
+    assert "no labelled photos in the index" in answer.out
     assert "--labels folder" in answer.err
 
 
 def test_index_tells_of_labels_that_avilist_does_not_have(index: Index, tmp_path: Path) -> None:
-    words = "names that AviList does not have: 4 (MANDRIN DUCK, OSTRICH, TEAL DUCK, …)"
+    words = "labels that are not in AviList: 4 (MANDRIN DUCK, OSTRICH, TEAL DUCK, …)"
     told = run("index", "photos", "--labels", "folder", "--json", "--index", index.path)
     assert words in told.err
     assert told.json["unchanged"] == sum(LABELS.values())
     assert "AviList" not in run("index", "photos", "--index", index.path).err
     table = said(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
     index.set_names(table)
-    assert "does not have: 3 (MANDRIN" in run("index", "photos", "--labels", "folder", "--index", index.path).err
+    assert "not in AviList: 3 (MANDRIN" in run("index", "photos", "--labels", "folder", "--index", index.path).err
     index.set_names(said(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
     assert "AviList" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
     assert "AviList" not in run("index", "photos", "--labels", "none", "--index", index.path).err

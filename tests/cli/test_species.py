@@ -44,8 +44,8 @@ def test_clusters_are_listed_with_what_they_mix(garden: Garden, stub: IndexStub)
     lines = command(garden, "clusters").out.splitlines()
     assert lines[0].split() == ["cluster", "photos", "purity", "species"]
     assert lines[1].split() == ["0", "4", "75", "%", "Wren", "3,", "Robin", "1"]
-    assert "6 photos in 2 clusters, 1 photo like no other, in 0.5 s" in lines
-    assert "against the labels: AMI 0.613" in lines
+    assert "6 photos in 2 clusters, 1 outlier, in 0.5 s" in lines
+    assert "agreement with labels: AMI 0.613" in lines
 
 
 def test_clusters_as_json_csv_and_page(garden: Garden, stub: IndexStub) -> None:
@@ -81,7 +81,7 @@ def test_options_of_clusters_reach_the_index(garden: Garden, stub: IndexStub) ->
 
 def test_species_are_listed_and_drawn(garden: Garden, stub: IndexStub) -> None:
     out = command(garden, "species", "--html", "page.html").out
-    assert "is taken for" in out
+    assert "confused with" in out
     assert "6 photos of 2 species, 1 confusable pair" in out
     assert "Look-alikes" in Path("page.html").read_text(encoding="utf-8")
     assert command(garden, "species", "--json").json == as_json(compared())
