@@ -401,6 +401,16 @@ def blocks(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
+def percent(share: float | None, digits: int = 0) -> str:
+    """A share in percent: "83 %"; nothing for None."""
+    return "" if share is None else f"{100 * share:.{digits}f} %"
+
+
+def file_size(count: float) -> str:
+    """A number of bytes in words: "3.4 MB", "12 kB"."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
 def as_json(record: Any) -> Any:
     """A record (or a list of records) as the plain dicts, lists and texts that `json.dumps` takes."""
     if dataclasses.is_dataclass(record) and not isinstance(record, type):

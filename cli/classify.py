@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from birdsearch.errors import IndexMissingError
+from birdsearch.records import percent
 
 from . import options, output
 from .options import BackboneName, Images, Shared, TopK
@@ -125,7 +126,7 @@ def _print_predictions(predictions: "Sequence[Prediction]", evidence: Mapping[in
     for p in predictions:
         if p.note:
             changed_by = "checklist and calibration" if calibrated else "checklist"
-            before = "" if p.raw is None else f" ({output.percent(p.raw, 1)} without the {changed_by})"
+            before = "" if p.raw is None else f" ({percent(p.raw, 1)} without the {changed_by})"
             output.say(f"{p.name}: {p.note}{before}")
     for number in next((p.evidence for p in predictions if p.evidence), ())[:EVIDENCE]:
         output.note(f"like {evidence[number]}")

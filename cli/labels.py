@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birdsearch.records import counted
+from birdsearch.records import counted, percent
 
 from . import options, output
 from .options import Seed, Shared
@@ -101,7 +101,7 @@ def label(
     *,
     shared: Shared,
 ) -> None:
-    """Set the labels of photos by hand. They override folder and CSV labels, also when those change."""
+    """Set the labels of photos by hand. These labels override folder and CSV labels, and stay when those change."""
     if sum((from_ is not None, as_ is not None, clear)) != 1:
         raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --clear")
     if (from_ is None) == (not photos):
@@ -221,7 +221,7 @@ def _print_split(report: "SplitReport", out: Path) -> None:
     for name, count in report.counts.items():
         species = sum(counts.get(name, 0) > 0 for counts in report.per_species.values())
         path = str(out / f"{name}.csv")
-        rows.append((name, f"{count:,}", output.percent(count / photos), f"{species:,}", path))
+        rows.append((name, f"{count:,}", percent(count / photos), f"{species:,}", path))
     output.print_table(("split", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))
     output.say("")
     checks = [(c.rule, f"{c.groups:,}", f"{c.pairs:,}", f"{c.violations:,}") for c in report.leakage]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from birdsearch.records import counted
+from birdsearch.records import counted, file_size, percent
 
 from . import options, output
 from .options import Shared
@@ -111,7 +111,7 @@ def _print_optimized(report: "OptimizeReport") -> None:
             f"{trial.recall:.4f}",
             f"{trial.queries_per_second:,.0f}",
             f"{trial.build_seconds:.1f} s",
-            output.file_size(trial.bytes),
+            file_size(trial.bytes),
             counted(trial.rows, "vector"),
         )
         for trial in report.trials
@@ -121,7 +121,7 @@ def _print_optimized(report: "OptimizeReport") -> None:
     if report.whitening:
         output.say(f"whitening: {report.whitening}")
     if report.recall_at_1_before is not None and report.recall_at_1_after is not None:
-        before, after = (output.percent(value, 1) for value in (report.recall_at_1_before, report.recall_at_1_after))
+        before, after = (percent(value, 1) for value in (report.recall_at_1_before, report.recall_at_1_after))
         output.say(f"the nearest photo has the same label: {before} before, {after} now")
 
 

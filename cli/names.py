@@ -26,7 +26,7 @@ From = Annotated[
         exists=True,
         dir_okay=False,
         help="First read corrections from a CSV with the columns name and species, such as an edited one of names "
-        "--csv. They replace all earlier corrections; an empty species means that the name is not a bird.",
+        "--csv. They replace all earlier corrections; an empty species leaves the name unmatched.",
     ),
 ]
 Guessed = Annotated[bool, typer.Option("--guessed", help="Leave out names that are spelled as in AviList.")]
@@ -53,7 +53,7 @@ def names(from_: From = None, guessed: Guessed = False, *, shared: Shared) -> No
         output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
     elif from_ is None and not shared.json:
         what = "Correct the column species" if shared.csv else "To correct names, edit the column species of --csv"
-        output.note(f"{what} (empty: not a bird), then: birdsearch names --from FILE{shared.index_option}")
+        output.note(f"{what} (empty: unmatched), then: birdsearch names --from FILE{shared.index_option}")
 
 
 def _print_names(matches: "Sequence[TaxonMatch]", listed: "Sequence[TaxonMatch]") -> None:

@@ -182,7 +182,7 @@ FILTERS: dict[str, Any] = {
     "min_probability": _option(
         float | None,
         "P",
-        "Least probability of that prediction, or of the first one.",
+        "Minimum probability of that prediction, or of the first one.",
         callback=number_within("--min-probability", 0, 1),
     ),
     "after": _option(str | None, "DATE", "Taken on this date or later."),
@@ -190,7 +190,7 @@ FILTERS: dict[str, Any] = {
     "under": _option(str | None, "DIR", "In this folder or below it."),
     "near": _option(str | None, "LAT,LON,KM", "Taken within this many kilometres of a place."),
     "camera": _option(str | None, "TEXT", "Part of the camera's name."),
-    "min_width": _option(int | None, "PIXELS", "At least this wide.", min=1),
+    "min_width": _option(int | None, "PIXELS", "At least this many pixels wide.", min=1),
 }
 
 

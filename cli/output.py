@@ -13,7 +13,7 @@ import typer
 
 from birdsearch.errors import OutputFileError
 from birdsearch.export.tables import write_rows
-from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, shown
+from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, percent, shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -169,19 +169,9 @@ def note_cut(count: int, things: str) -> None:
 # Records and numbers in words
 
 
-def percent(value: float | None, digits: int = 0) -> str:
-    """A share in percent: "83 %"; nothing for None."""
-    return "" if value is None else f"{100 * value:.{digits}f} %"
-
-
 def score(value: float | None) -> str:
     """A score as it is printed: "0.953"; nothing for None."""
     return "" if value is None else f"{value:.3f}"
-
-
-def file_size(count: int) -> str:
-    """A number of bytes as it is printed: "3.4 MB"."""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
 def photo_species(photo: Photo) -> str:

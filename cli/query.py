@@ -33,7 +33,7 @@ Limit = Annotated[
     typer.Option(
         metavar="N",
         min=1,
-        help=f"List only the first N photos. A table or page has {LISTED} unless you say otherwise.",
+        help=f"List only the first N photos (a table or page: {LISTED} by default).",
         rich_help_panel=OUTPUT,
     ),
 ]

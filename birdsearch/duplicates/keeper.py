@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdsearch.records import POLICY, RELATIONS, Photo, Pixels
+from birdsearch.records import POLICY, RELATIONS, Photo, Pixels, file_size, percent
 
 SHARPNESS_LONGEST = 2048  # pixels of the longest side at which `sharpness` compares
 _CAMERA_FORMATS = frozenset(("JPEG", "TIFF", "HEIF"))  # what cameras write
@@ -343,7 +343,7 @@ def _explain_sharpness(kept: Photo, other: Photo, context: Context) -> Explanati
     why = "sharpness: the sharpest"
     if its < 0:
         return Explanation(why, "cannot be read", "cannot be read", "its picture cannot be read")
-    ratio = f"{its / mine:.0%}".replace("%", " %") if its < 0.995 * mine else "almost"
+    ratio = percent(its / mine) if its < 0.995 * mine else "almost"
     return Explanation(why, f"is {ratio} as sharp", "are less sharp", f"less sharp: {ratio} as sharp as the kept photo")
 
 
@@ -373,12 +373,8 @@ def _best_size(photos: Sequence[Photo], _context: Context) -> list[Photo]:
 
 
 def _explain_size(kept: Photo, other: Photo, _context: Context) -> Explanation:
-    mine, its = _first_apart(kept.size, other.size, (_bytes, "{:,.0f} bytes".format))
+    mine, its = _first_apart(kept.size, other.size, (file_size, "{:,.0f} bytes".format))
     return Explanation(f"size: {mine}", f"has {its}", "are smaller", f"smaller file: {its}, not {mine}")
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def _best_oldest(photos: Sequence[Photo], _context: Context) -> list[Photo]:

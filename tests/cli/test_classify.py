@@ -32,7 +32,7 @@ def test_classify_with_and_without_an_index(garden: Garden) -> None:
     run("classify", path, "--index", "gardn", code=1)
 
 
-def test_classify_asks_the_labelled_photos(garden: Garden, stub: IndexStub) -> None:
+def test_classify_by_the_labelled_photos(garden: Garden, stub: IndexStub) -> None:
     stub.answers["classify_many"] = [[
         Prediction(None, 0.7, 0, "abstain", "not like anything in this index", "neighbours"),
         Prediction("Wren", 0.6, 1, "species", "Wren", "neighbours", (1, 2)),
@@ -51,7 +51,7 @@ def test_classify_asks_the_labelled_photos(garden: Garden, stub: IndexStub) -> N
     assert (rows[2]["source"], rows[2]["note"]) == ("neighbours", "possible vagrant")
 
 
-def test_classify_says_what_was_before_calibration(garden: Garden, stub: IndexStub) -> None:
+def test_classify_shows_the_probability_before_calibration(garden: Garden, stub: IndexStub) -> None:
     stub.answers["classify_many"] = [[Prediction("Emu", 0.1, 1, "species", "Emu", note="possible vagrant", raw=0.4)]]
     answer = command(garden, "classify", "a.jpg", "--calibrate")
     assert stub.last("classify_many")[1]["calibrate"] is True

@@ -84,7 +84,7 @@ def test_report_shows_groups_sums_and_the_next_command(garden: Garden, stub: Ind
     assert f"birdsearch dedupe --index {garden.index} --burst-gap 5.0 --plan plan.csv" in answer.err
 
 
-def test_nothing_found_is_said(garden: Garden, stub: IndexStub) -> None:
+def test_a_report_without_duplicates_proposes_nothing(garden: Garden, stub: IndexStub) -> None:
     answer = dedupe(garden)
     assert answer.out == "no duplicates among 6 photos\n"
     assert "Next" not in answer.err
@@ -176,7 +176,7 @@ def test_strange_names_survive(garden: Garden, stub: IndexStub, tmp_path: Path) 
     assert "w\\xe4ren␊.jpg" in (tmp_path / "page.html").read_text()
 
 
-def test_against_says_what_the_index_has(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
+def test_against_lists_the_photos_that_are_indexed_already(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     new = (Photo(-1, "/new/a.jpg"), Photo(-2, "/new/b.jpg"))
     group = DuplicateGroup("variant", 3, (-1,), "in the index already", ("variant",), ("new",))
@@ -197,7 +197,7 @@ def test_against_says_what_the_index_has(garden: Garden, stub: IndexStub, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--relation", "same"], "identical, pixels, variant, burst"),
         (["--policy", "biggest"], "protected, original, resolution"),
@@ -221,10 +221,10 @@ def test_against_says_what_the_index_has(garden: Garden, stub: IndexStub, tmp_pa
     ],
 )
 def test_wrong_usage_ends_with_2_and_calls_nothing(
-    garden: Garden, stub: IndexStub, tmp_path: Path, arguments: list[str], said: str
+    garden: Garden, stub: IndexStub, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
-    assert said in " ".join(dedupe(garden, *arguments, code=2).err.replace("│", " ").split())
+    assert message in " ".join(dedupe(garden, *arguments, code=2).err.replace("│", " ").split())
     assert stub.calls == []
 
 
@@ -294,7 +294,7 @@ def test_a_plan_that_cannot_be_read_is_an_error(garden: Garden, stub: IndexStub,
     assert stub.calls == []
 
 
-def test_not_remembers_and_says_so(garden: Garden, stub: IndexStub) -> None:
+def test_not_remembers_that_two_photos_are_not_duplicates(garden: Garden, stub: IndexStub) -> None:
     answer = dedupe(garden, "--not", "3", "1")
     assert stub.calls == [("not_duplicates", (3, 1), {})]
     assert "are not duplicates" in answer.out
@@ -319,7 +319,7 @@ def test_undo_and_its_list(garden: Garden, stub: IndexStub) -> None:
 # All of it, with nothing stood in
 
 
-def test_a_copy_is_found_put_away_and_brought_back(tmp_path: Path, garden: Garden) -> None:
+def test_a_copy_is_found_moved_to_the_trash_and_restored(tmp_path: Path, garden: Garden) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(garden.photos, photos)
     copy = photos / "Wren" / "copy of 1.jpg"

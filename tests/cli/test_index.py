@@ -41,7 +41,9 @@ def summary_of(answer: Answer) -> dict[str, int]:
 
 
 def test_index_of_a_missing_folder_makes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
     assert "nowhere" in run("index", "nowhere", code=1).err
+    assert "Did you mean" in run("index", "pictures", "picture", code=1).err
     assert not (tmp_path / "indexes").exists()
 
 
@@ -59,8 +61,8 @@ def test_labels_come_from_the_folders_and_are_kept(own: Garden) -> None:
 
 @pytest.mark.network
 def test_another_backbone_is_refused(own: Garden) -> None:
-    said = run("index", own.photos, "--index", "own", "--backbone", "rope_vit_reg4_b14_capi-inat21", code=1).err
-    assert said.startswith("birdsearch: ")
+    message = run("index", own.photos, "--index", "own", "--backbone", "rope_vit_reg4_b14_capi-inat21", code=1).err
+    assert message.startswith("birdsearch: ")
 
 
 @pytest.mark.network

@@ -62,7 +62,7 @@ def doubted(garden: Garden) -> AuditReport:
     return AuditReport((Suspect(photo, "Robin", "Wren", 0.91234, reasons, (1, 2)),), 6, 0.5)
 
 
-def test_audit_goes_out_as_csv_and_comes_back(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
+def test_audit_csv_is_what_label_takes(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
     stub.answers["audit"] = doubted(garden)
     (tmp_path / "list.txt").write_text("Wren\n", encoding="utf-8")
     answer = command(garden, "audit", "--csv", "--checklist", "list.txt")
@@ -98,12 +98,12 @@ def test_label_takes_ids_and_paths(garden: Garden, stub: IndexStub) -> None:
 @pytest.mark.parametrize(
     "wrong", [(), ("3",), ("--as", "Wren"), ("3", "--as", " "), ("3", "--as", "Wren", "--clear")], ids=" ".join
 )
-def test_label_wants_one_job(garden: Garden, stub: IndexStub, wrong: tuple[str, ...]) -> None:
+def test_label_takes_exactly_one_of_from_as_and_clear(garden: Garden, stub: IndexStub, wrong: tuple[str, ...]) -> None:
     command(garden, "label", *wrong, code=2)
     assert not stub.calls
 
 
-def test_labels_said_by_a_person_are_kept(garden: Garden, tmp_path: Path) -> None:
+def test_labels_set_by_hand_are_kept(garden: Garden, tmp_path: Path) -> None:
     place = tmp_path / "indexes" / "own"
     with birdsearch.create(place, backbone=FakeBackbone()) as index:
         index.add(garden.photos, labels="folder")
@@ -114,7 +114,7 @@ def test_labels_said_by_a_person_are_kept(garden: Garden, tmp_path: Path) -> Non
     assert [row["label"] for row in rows[:3]] == ["Dunnock", "Wren", "Robin"]
 
 
-def test_evaluation_is_shown_in_words(garden: Garden, stub: IndexStub) -> None:
+def test_evaluation_of_the_labelled_photos(garden: Garden, stub: IndexStub) -> None:
     assert "two labelled photos of one species" in command(garden, "evaluate").err
     stub.answers["evaluate"] = Evaluation(6, 0.5, 1.0, 0.61, 0.83, None, 0.04, {"Wren": {"photos": 3, "knn": 1.0}})
     out = command(garden, "evaluate").out
@@ -125,7 +125,7 @@ def test_evaluation_is_shown_in_words(garden: Garden, stub: IndexStub) -> None:
     assert "backbone" not in out
 
 
-def test_evaluation_of_the_backbone_is_shown_where_it_is_known(garden: Garden, stub: IndexStub) -> None:
+def test_evaluation_of_the_backbone(garden: Garden, stub: IndexStub) -> None:
     known = {"backbone_photos": 1500, "backbone_accuracy": 0.913, "backbone_calibration_error": 0.12}
     stub.answers["evaluate"] = Evaluation(**known)  # type: ignore[arg-type]
     lines = command(garden, "evaluate").out.splitlines()
@@ -140,7 +140,7 @@ def test_evaluation_of_the_backbone_is_shown_where_it_is_known(garden: Garden, s
     assert "backbone" not in command(garden, "evaluate").out
 
 
-def test_split_writes_lists_and_the_proof(garden: Garden, stub: IndexStub) -> None:
+def test_split_writes_lists_and_the_leakage_check(garden: Garden, stub: IndexStub) -> None:
     answer = command(garden, "split", "lists", "--fractions", "0.6,0.2,0.2", "--seed", 4)
     assert stub.last("split")[1]["fractions"] == (0.6, 0.2, 0.2)
     assert stub.last("split")[1]["seed"] == 4
@@ -156,7 +156,7 @@ def test_split_writes_lists_and_the_proof(garden: Garden, stub: IndexStub) -> No
         command(garden, "split", "lists", "--fractions", wrong, code=2)
 
 
-def test_nothing_to_say_is_said(garden: Garden, stub: IndexStub) -> None:
+def test_empty_reports_say_why_they_are_empty(garden: Garden, stub: IndexStub) -> None:
     stub.answers |= {"clusters": ClusterReport(), "species_report": SpeciesReport(), "split": SplitReport()}
     for name, words in (
         ("clusters", "no photos to cluster"),

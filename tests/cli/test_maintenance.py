@@ -49,10 +49,10 @@ def test_verify_and_repair(own: Garden) -> None:
     assert run("verify", "--index", "own").out.strip() == "ok"
 
 
-def test_optimize_measures_and_says_what_it_chose(own: Garden) -> None:
-    said = run("optimize", "--index", "own", "--recall", "0.99")
-    assert "engine: flat" in said.out
-    assert "the nearest photo has the same label: 100.0 % before, 100.0 % now" in said.out
+def test_optimize_measures_engines_and_names_its_choice(own: Garden) -> None:
+    answer = run("optimize", "--index", "own", "--recall", "0.99")
+    assert "engine: flat" in answer.out
+    assert "the nearest photo has the same label: 100.0 % before, 100.0 % now" in answer.out
     declined = run("optimize", "--index", "own", "--whiten")
     assert "whitening: declined: 6 photos are too few" in declined.out
     report = run("optimize", "--index", "own", "--json").json

@@ -21,14 +21,14 @@ def index(tmp_path: Path) -> Iterator[Index]:
         yield made
 
 
-def said(place: Path, text: str) -> Path:
+def table(place: Path, text: str) -> Path:
     """A table with this text."""
-    path = place / "said.csv"
+    path = place / "names.csv"
     path.write_text(text, encoding="utf-8")
     return path
 
 
-def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path) -> None:
+def test_names_csv_is_what_names_from_takes(index: Index, tmp_path: Path) -> None:
     answer = run("names", "--csv", "--index", index.path)
     assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "method", "candidates"]
     rows = {row["name"]: row for row in answer.rows}
@@ -36,21 +36,21 @@ def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path
     assert rows["OSTRICH"]["species"] == "Struthio"
     assert "; " in rows["OSTRICH"]["candidates"]
     assert f"birdsearch names --from FILE --index {index.path}" in answer.err
-    table = said(tmp_path, answer.out)
-    assert "0 overrides saved" in run("names", "--from", table, "--index", index.path).err
+    corrected = table(tmp_path, answer.out)
+    assert "0 overrides saved" in run("names", "--from", corrected, "--index", index.path).err
     rows["MANDRIN DUCK"]["species"] = "Wood Duck"
     rows["TEAL DUCK"]["species"] = ""
-    with table.open("w", encoding="utf-8", newline="") as file:
+    with corrected.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(answer.rows[0]))
         writer.writeheader()
         writer.writerows(rows.values())
-    answer = run("names", "--from", table, "--csv", "--guessed", "--index", index.path)
+    answer = run("names", "--from", corrected, "--csv", "--guessed", "--index", index.path)
     assert "2 overrides saved" in answer.err
     rows = {row["name"]: row for row in answer.rows}
     assert rows["MANDRIN DUCK"]["method"] == rows["TEAL DUCK"]["method"] == "override"
-    # What was taken in is part of the table, short as it may be, so that giving it back loses nothing.
+    # The overrides are part of the shortened table too, so that reading it back loses nothing.
     before = index.names()
-    run("names", "--from", said(tmp_path, answer.out), "--index", index.path)
+    run("names", "--from", table(tmp_path, answer.out), "--index", index.path)
     assert index.names() == before
 
 
@@ -76,15 +76,15 @@ def test_names_of_an_index_without_labels(tmp_path: Path) -> None:
     assert "--labels folder" in answer.err
 
 
-def test_index_tells_of_labels_that_avilist_does_not_have(index: Index, tmp_path: Path) -> None:
+def test_index_notes_labels_that_are_not_in_avilist(index: Index, tmp_path: Path) -> None:
     words = "labels that are not in AviList: 4 (MANDRIN DUCK, OSTRICH, TEAL DUCK, …)"
-    told = run("index", "photos", "--labels", "folder", "--json", "--index", index.path)
-    assert words in told.err
-    assert told.json["unchanged"] == sum(LABELS.values())
+    answer = run("index", "photos", "--labels", "folder", "--json", "--index", index.path)
+    assert words in answer.err
+    assert answer.json["unchanged"] == sum(LABELS.values())
     assert "AviList" not in run("index", "photos", "--index", index.path).err
-    table = said(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
-    index.set_names(table)
+    corrected = table(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
+    index.set_names(corrected)
     assert "not in AviList: 3 (MANDRIN" in run("index", "photos", "--labels", "folder", "--index", index.path).err
-    index.set_names(said(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
+    index.set_names(table(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
     assert "AviList" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
     assert "AviList" not in run("index", "photos", "--labels", "none", "--index", index.path).err

@@ -9,7 +9,7 @@ from tests.support.command_line import run
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["nonsense"], "No such command"),
         (["query"], "Missing argument"),
@@ -33,8 +33,8 @@ from tests.support.command_line import run
         (["remove"], "at least one"),
     ],
 )
-def test_wrong_usage_ends_with_2(arguments: list[str], said: str) -> None:
-    assert said in " ".join(run(*arguments, code=2).err.replace("│", " ").split())
+def test_wrong_usage_ends_with_2(arguments: list[str], message: str) -> None:
+    assert message in " ".join(run(*arguments, code=2).err.replace("│", " ").split())
 
 
 def test_index_names_and_paths(monkeypatch: pytest.MonkeyPatch) -> None:

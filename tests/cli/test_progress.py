@@ -43,7 +43,7 @@ def test_progress_bars_show_rates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(7.4, "7 s"), (100, "2 min"), (12000, "3 h 20 min")])
-def test_durations(seconds: float, words: str) -> None:
-    from birdsearch.cli.progress import _duration
+def testdurations(seconds: float, words: str) -> None:
+    from birdsearch.cli.progress import duration
 
-    assert _duration(seconds) == words
+    assert duration(seconds) == words

@@ -75,7 +75,7 @@ def test_nothing_similar_is_an_answer_with_exit_0(garden: Garden) -> None:
     assert run("query", path, *where, "--min-width", "5000", "--json").json == [{"query": str(path), "matches": []}]
 
 
-def test_combine_asks_one_question(garden: Garden) -> None:
+def test_combine_makes_one_query_of_all_images(garden: Garden) -> None:
     paths = [garden.photos / "Wren" / "1.jpg", garden.photos / "Wren" / "2.jpg"]
     answer = run("query", *paths, "-k", "2", "--combine", "--index", garden.index, "--json").json
     assert len(answer) == 1

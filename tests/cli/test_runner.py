@@ -34,9 +34,9 @@ def test_version() -> None:
 
 
 def test_unknown_index_is_named(garden: Garden) -> None:
-    said = run("info", "--index", garden.index.with_name("gardn"), code=1).err
-    assert "gardn" in said
-    assert "garden" in said.replace("gardn", "")
+    message = run("info", "--index", garden.index.with_name("gardn"), code=1).err
+    assert "gardn" in message
+    assert "garden" in message.replace("gardn", "")
 
 
 def test_interrupts_end_with_their_codes(garden: Garden, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,9 +54,9 @@ def test_interrupts_end_with_their_codes(garden: Garden, monkeypatch: pytest.Mon
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(Index, "add", interrupted)
-    said = run("index", garden.photos, "--index", garden.index, code=130).err
-    assert "kept" in said
-    assert "same command" in said
+    message = run("index", garden.photos, "--index", garden.index, code=130).err
+    assert "kept" in message
+    assert "same command" in message
     monkeypatch.setattr(Index, "add", terminated)
     assert "kept" in run("index", garden.photos, "--index", garden.index, code=143).err
     assert signal.getsignal(signal.SIGTERM) is before
@@ -68,8 +68,10 @@ def test_unexpected_errors_are_one_line(garden: Garden, monkeypatch: pytest.Monk
         raise RuntimeError("two\nlines")
 
     monkeypatch.setattr(Index, "info", broken)
-    said = run("info", "--index", garden.index, code=1).err
-    assert said == ("birdsearch: internal error: RuntimeError: two lines; set BIRDSEARCH_DEBUG=1 for the traceback\n")
+    message = run("info", "--index", garden.index, code=1).err
+    assert message == (
+        "birdsearch: internal error: RuntimeError: two lines; set BIRDSEARCH_DEBUG=1 for the traceback\n"
+    )
     monkeypatch.setenv("BIRDSEARCH_DEBUG", "1")
     assert "Traceback" in invoke("info", "--index", garden.index)[0].err
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from birdsearch.duplicates.members import members
 from birdsearch.export.html.pictures import Picture, date, picture, place, shape, template, text, thumbnails
-from birdsearch.records import RELATIONS, DuplicateReport, Member, Pair, Photo
+from birdsearch.records import RELATIONS, DuplicateReport, Member, Pair, Photo, file_size, percent
 
 __all__ = ["duplicates_page", "evidence", "members"]
 
@@ -58,9 +58,7 @@ def evidence(pair: Pair | None) -> list[str]:
     if isinstance(known.get("hash_distance"), int):
         words.append(f"hashes {known['hash_distance']} of 64 bits apart")
     words += [
-        f"{name} {known[name]:.0%}".replace("%", " %")
-        for name in ("overlap", "agreement")
-        if isinstance(known.get(name), float)
+        f"{name} {percent(known[name])}" for name in ("overlap", "agreement") if isinstance(known.get(name), float)
     ]
     words += [str(known["transform"])] if known.get("transform") else []
     words += [f"through photo {known['through']}"] if known.get("through") is not None else []
@@ -151,7 +149,7 @@ def _facts(photo: Photo) -> dict[str, str]:
     """What helps to choose between two copies."""
     known = {
         "pixels": f"{photo.width:,} x {photo.height:,}" if photo.width and photo.height else None,
-        "file": f"{photo.format or 'file'}, {_size(photo.size)}",
+        "file": f"{photo.format or 'file'}, {file_size(photo.size)}",
         "date": date(photo),
         "camera": photo.camera,
         "place": place(photo),
@@ -161,11 +159,7 @@ def _facts(photo: Photo) -> dict[str, str]:
     return {name: value for name, value in known.items() if value}
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
-
-
 def _weight(removable: Iterable[Member]) -> tuple[int, str]:
     """How many photos could go, and how much that is."""
     sizes = [member.photo.size for member in removable]
-    return len(sizes), _size(sum(sizes))
+    return len(sizes), file_size(sum(sizes))

@@ -22,6 +22,7 @@ from birdsearch.records import (
     SpeciesReport,
     Suspect,
     counted,
+    percent,
 )
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _facts(entry: SpeciesEntry) -> Iterable[str]:
     if entry.cohesion is not None:
         yield f"cohesion {entry.cohesion:.2f}"
     if entry.overlap is not None:
-        yield f"overlap {entry.overlap:.0%}".replace("%", " %")
+        yield f"overlap {percent(entry.overlap)}"
     if entry.nearest is not None:
         score = "" if entry.nearest_score is None else f" {entry.nearest_score:.2f}"
         yield text(f"nearest: {entry.nearest}{score}")
@@ -216,7 +217,7 @@ def _confusion_matrix(pairs: Sequence[_Pair]) -> "StandaloneEmbedJson | None":
     most = max(pair.share for _, pair in within) or 1.0
     cells = []
     for number, pair in within:
-        words = f"{counted(pair.photos, 'photo')}, {pair.share:.0%} of both".replace("%", " %")
+        words = f"{counted(pair.photos, 'photo')}, {percent(pair.share)} of both"
         a, b = place[pair.first], place[pair.second]
         cells += [plots.Cell(*at, pair.share / most, words, f"p{number}") for at in ((a, b), (b, a))]
     return plots.matrix_plot(ordered, ordered, cells)
