@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from benchmarks import synthetic
 from benchmarks.common import note, publish, table, versions
-from birdsearch.records import Neighbours, Vectors
+from birdsearch.records import Vectors
 from birdsearch.search import tuning, whitening
+from birdsearch.search.exact import Neighbours
 from birdsearch.species import clusters
 
 LIST = clusters.NEIGHBOURS + 1  # the engine finds the photo itself too
@@ -126,7 +127,7 @@ def many(count: int) -> str:
         built = time.perf_counter() - started
         found = engine.search(np.asarray(made.vectors), LIST)
         lists_took = (
-            f"{engine.name}: tuned and built in {built:.0f} s, {time.perf_counter() - started - built:.0f} s more"
+            f"{engine.kind}: tuned and built in {built:.0f} s, {time.perf_counter() - started - built:.0f} s more"
         )
         lists_took += f" for the lists, peak {peak():.1f} GiB"
         np.savez(path, ids=found.ids, scores=found.scores)

@@ -89,7 +89,7 @@ def recall(found: Ids, truth: Ids) -> float:
 def compare(count: int, rounds: int) -> str:
     """The table for one number of photos."""
     data = planted(count)
-    if not (data / "engine.faiss").exists():
+    if not (data / "engine.json").exists():
         note("birdsearch builds its engine")
         worker(None, "pairs_birdsearch", "build", data)
     contestants: dict[str, Callable[[], Figures]] = {

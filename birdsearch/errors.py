@@ -14,7 +14,7 @@ BirdsearchError                 message = what + where + what next
 │  └─ PhotoUnknownError         no photo with this id (also a KeyError)
 ├─ BackboneError                the network
 │  ├─ BackboneUnknownError      no such name
-│  ├─ BackboneUnavailableError  weights or runtime that cannot be had
+│  ├─ BackboneUnavailableError  weights or a runtime that are not available
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ InstallationError            a package that birdsearch needs is incomplete
@@ -26,6 +26,7 @@ Programmer errors stay builtins (ValueError, TypeError).
 """
 
 import difflib
+import errno
 import os
 
 from birdsearch.records import shown
@@ -91,7 +92,7 @@ class BackboneUnknownError(BackboneError):
 
 
 class BackboneUnavailableError(BackboneError):
-    """The weights or the runtime of a backbone cannot be had."""
+    """The weights or the runtime of a backbone are not available."""
 
 
 class BackboneMismatchError(BackboneError):
@@ -127,3 +128,17 @@ def missing_file_error(path: str, kind: str) -> PhotoMissingError:
     except OSError:
         hint = f"The folder {shown(folder)} cannot be listed either: is the disk connected?"
     return PhotoMissingError(f"no such {kind}: {shown(path)}. {hint}")
+
+
+def os_error_text(error: OSError) -> str:
+    """An operating system's error in plain words: "no permission"."""
+    known = {
+        errno.EACCES: "no permission",
+        errno.EPERM: "no permission",
+        errno.ENOENT: "no longer there",
+        errno.ENOTDIR: "no longer there",
+        errno.ELOOP: "symlink that leads back to itself",
+        errno.ENAMETOOLONG: "path too long for this system",
+        errno.EIO: "read error on the disk",
+    }
+    return known.get(error.errno or 0) or (error.strerror or str(error)).lower()

@@ -1,11 +1,10 @@
 """Files of any kind: written whole or not at all, their sha256, paths under folders, and CSVs that people edit."""
 
 import csv
-import errno
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,23 +14,6 @@ from birdsearch.errors import InputFileError
 from birdsearch.records import shown
 
 UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
-
-
-# Finding ------------------------------------------------------------------------------------------------------------
-
-
-def why(error: OSError) -> str:
-    """An operating system's error in plain words."""
-    known = {
-        errno.EACCES: "no permission",
-        errno.EPERM: "no permission",
-        errno.ENOENT: "no longer there",
-        errno.ENOTDIR: "no longer there",
-        errno.ELOOP: "symlink that leads back to itself",
-        errno.ENAMETOOLONG: "path too long for this system",
-        errno.EIO: "read error on the disk",
-    }
-    return known.get(error.errno or 0) or (error.strerror or str(error)).lower()
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -81,7 +63,7 @@ def read_csv(
 # Paths --------------------------------------------------------------------------------------------------------------
 
 
-class Under:
+class PathSet:
     """The paths that are one of these or lie under one; as quick for ten thousand named files as for one folder."""
 
     def __init__(self, folders: Iterable[bytes]) -> None:
@@ -96,7 +78,7 @@ class Under:
         return True
 
 
-def slashed(folder: bytes) -> bytes:
+def with_trailing_slash(folder: bytes) -> bytes:
     """The folder with a slash at its end, so that what follows is a path under it."""
     return folder if folder.endswith(b"/") else folder + b"/"
 
@@ -105,7 +87,7 @@ def slashed(folder: bytes) -> bytes:
 
 
 @contextmanager
-def durable(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write to that is in place, whole and synced, when the block ends; on any error the old one stays."""
     unfinished = path.with_name(path.name + UNFINISHED)
     try:
@@ -118,6 +100,24 @@ def durable(path: Path) -> Iterator[BinaryIO]:
         unfinished.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def named_by_content(folder: Path, name: str, suffix: str, write: Callable[[BinaryIO], None]) -> tuple[Path, str]:
+    """Put a file in place, whole and synced, as NAME-<first 16 digits of its sha256>SUFFIX; its path and sha256."""
+    unfinished = folder / f"{name}{suffix}{UNFINISHED}"
+    try:
+        with unfinished.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        sha256 = sha256_of(unfinished)
+        path = folder / f"{name}-{sha256[:16]}{suffix}"
+        unfinished.replace(path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    sync_folder(folder)
+    return path, sha256
 
 
 @contextmanager

@@ -39,7 +39,7 @@ from birdsearch.records import (
     shown,
 )
 from birdsearch.storage import query
-from birdsearch.storage.store import Store
+from birdsearch.storage.store import Execution, Store
 from birdsearch.storage.vectors import RECALL
 
 # The other packages are imported by the methods that need them: a cold query pays for search alone.
@@ -66,7 +66,7 @@ def create(
 
     >>> index = birdsearch.create("indexes/garden")  # doctest: +SKIP
     """
-    return Index(Store.create(path, backbone, runtime=runtime, device=device, precision=precision))
+    return Index(Store.create(path, backbone, Execution(runtime, device, precision)))
 
 
 def open(
@@ -84,7 +84,7 @@ def open(
 
     >>> index = birdsearch.open("indexes/garden")  # doctest: +SKIP
     """
-    return Index(Store.open(path, backbone, runtime=runtime, device=device, precision=precision))
+    return Index(Store.open(path, backbone, Execution(runtime, device, precision)))
 
 
 def restore(path: str | os.PathLike[str]) -> list[str]:
@@ -207,7 +207,7 @@ class Index:
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
         """The raw unit vectors (n, dim) of these photos, in their order."""
-        return self._store.vectors.rows(ids)[0]
+        return self._store.vectors.fetch(ids)[0]
 
     def failures(self) -> list[Failure]:
         """The files that could not be indexed, and why."""
@@ -265,7 +265,7 @@ class Index:
 
     def probabilities(self, ids: Sequence[int]) -> Vectors:
         """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
-        return self._store.classes.probabilities(*self._store.vectors.rows(ids))
+        return self._store.classes.probabilities(*self._store.vectors.fetch(ids))
 
     def label(self, labels: Mapping[int, str | None], *, author: str | None = None) -> int:
         """Correct the labels of photos, above what folders and CSVs say; None removes a correction.
@@ -476,7 +476,7 @@ class Index:
             raise ValueError(f"a photo is a duplicate of itself: {a}")
         self._store.catalog.photos([a, b])  # raises for an unknown id
         with self._store.writing() as catalog:
-            catalog.say_different(a, b)
+            catalog.add_not_duplicates(a, b)
 
     # Changing the index
 
@@ -551,8 +551,8 @@ class Index:
         from birdsearch.storage import optimize
 
         with self._store.writing() as catalog:
-            wanted = optimize.Wanted(recall, engine, whiten)
-            return optimize.run(self._store.folder, catalog, self._store.vectors, wanted, progress)
+            options = optimize.OptimizeOptions(recall, engine, whiten)
+            return optimize.run(self._store.folder, catalog, self._store.vectors, options, progress)
 
     def verify(self) -> VerifyReport:
         """Check every promise of the format; reads all of the index and none of the photos."""

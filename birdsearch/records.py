@@ -137,11 +137,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class OptimizeReport:
-    """Which engine was chosen and why, and what became of the refined space."""
+    """Which engine was chosen and why, and what became of the whitening."""
 
     engine: str
     trials: tuple[Trial, ...]
-    whitened: bool  # whether searches use a refined space now
+    whitened: bool  # whether searches use whitened vectors now
     whitening: str  # what was done about it, in words; empty where it was not asked for
     recall_at_1_before: float | None  # of labelled photos, before and after this call; None where there are no labels
     recall_at_1_after: float | None
@@ -375,14 +375,7 @@ class Identity:
     created: str  # ISO 8601, UTC
     source: str | None = None  # what load_backbone takes to load the backbone again; None for a user's object
     classifier_sha256: str | None = None  # of classifier.npz, where there is one
-
-
-@dataclass(frozen=True, slots=True)
-class Neighbours:
-    """Answers of an engine: best first; id -1 and score -inf where there are fewer than k."""
-
-    ids: Ids  # (q, k)
-    scores: Vectors  # (q, k)
+    catalog: str = "sqlite"  # which kind of catalog holds its photos
 
 
 def shown(text: str) -> str:
@@ -401,14 +394,19 @@ def blocks(count: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, count))
 
 
-def percent(share: float | None, digits: int = 0) -> str:
-    """A share in percent: "83 %"; nothing for None."""
-    return "" if share is None else f"{100 * share:.{digits}f} %"
+def bytes_text(count: float) -> str:
+    """A size in bytes: "900 kB", "1,234.5 MB"."""
+    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
 
 
-def file_size(count: float) -> str:
-    """A number of bytes in words: "3.4 MB", "12 kB"."""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+def percent(share: float, digits: int = 0) -> str:
+    """A share of 1: "83 %"."""
+    return f"{share:.{digits}%}".replace("%", " %")
+
+
+def date_text(moment: str) -> str:
+    """A moment of Photo.taken_at as people read it: "2024-05-01 08:30:00"."""
+    return moment.replace("T", " ")
 
 
 def as_json(record: Any) -> Any:

@@ -14,8 +14,8 @@ from birdsearch.records import (
     Photo,
     RunSummary,
     as_json,
+    bytes_text,
     counted,
-    file_size,
 )
 
 from . import output
@@ -124,7 +124,7 @@ def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) 
     for relation, count in _counted(group[0].relation for group in groups):
         of_relation = [member for group in groups if group[0].relation == relation for member in group]
         removable = [member.photo.size for member in of_relation if member.do == "remove"]
-        what = f"{counted(len(removable), 'photo')} ({file_size(sum(removable))}) can be removed"
+        what = f"{counted(len(removable), 'photo')} ({bytes_text(sum(removable))}) can be removed"
         if not RELATIONS[relation].same_picture:
             what = f"{counted(len(of_relation), 'photo')} to choose from"
         output.say(f"{relation:<9}  {counted(count, 'group'):<12}  {what}; {RELATIONS[relation].meaning}")
@@ -143,7 +143,7 @@ def print_action(report: ActionReport, verb: str, where: str, shared: Shared) ->
     if shared.json:
         output.print_json(report)
         return
-    photos = f"{counted(report.done, 'photo')} ({file_size(report.bytes)})"
+    photos = f"{counted(report.done, 'photo')} ({bytes_text(report.bytes)})"
     output.say(f"{verb} {photos} {where} in {report.seconds:.1f} s")
     if report.skipped:
         output.say(f"skipped {counted(len(report.skipped), 'photo')}")

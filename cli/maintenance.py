@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from birdsearch.records import counted, file_size, percent
+from birdsearch.records import bytes_text, counted, percent
 
 from . import options, output
 from .options import Shared
@@ -111,7 +111,7 @@ def _print_optimized(report: "OptimizeReport") -> None:
             f"{trial.recall:.4f}",
             f"{trial.queries_per_second:,.0f}",
             f"{trial.build_seconds:.1f} s",
-            file_size(trial.bytes),
+            bytes_text(trial.bytes),
             counted(trial.rows, "vector"),
         )
         for trial in report.trials

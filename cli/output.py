@@ -13,7 +13,7 @@ import typer
 
 from birdsearch.errors import OutputFileError
 from birdsearch.export.tables import write_rows
-from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, percent, shown
+from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, date_text, percent, shown
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -169,6 +169,11 @@ def note_cut(count: int, things: str) -> None:
 # Records and numbers in words
 
 
+def share(value: float | None) -> str:
+    """A share as it is printed: "83 %"; nothing for None."""
+    return "" if value is None else percent(value)
+
+
 def score(value: float | None) -> str:
     """A score as it is printed: "0.953"; nothing for None."""
     return "" if value is None else f"{value:.3f}"
@@ -191,7 +196,7 @@ def prediction_text(prediction: Prediction) -> str:
 
 def photo_date(photo: Photo) -> str:
     """When a photo was taken, to the minute."""
-    return (photo.taken_at or "")[:16].replace("T", " ")
+    return date_text((photo.taken_at or "")[:16])
 
 
 def print_photos(photos: Sequence[Photo]) -> None:

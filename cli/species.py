@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from birdsearch.records import counted, percent
+from birdsearch.records import counted
 
 from . import options, output
 from .options import Seed, Shared
@@ -87,7 +87,7 @@ def _print_clusters(report: "ClusterReport") -> None:
         mixed = ", ".join(f"{name} {count}" for name, count in list(cluster.mixed.items())[:3])
         more = f" and {len(cluster.mixed) - 3} more" if len(cluster.mixed) > 3 else ""
         labels = (mixed + more) or "no label"
-        rows.append((str(cluster.id), f"{len(cluster.photos):,}", percent(cluster.purity), labels))
+        rows.append((str(cluster.id), f"{len(cluster.photos):,}", output.share(cluster.purity), labels))
     output.print_table(("cluster", "photos", "purity", "species"), rows, numbers=("cluster", "photos", "purity"))
     output.say("")
     output.note_cut(len(report.clusters), "clusters")
@@ -136,7 +136,7 @@ def _print_species(report: "SpeciesReport", shared: Shared) -> None:
             entry.species,
             f"{entry.photos:,}",
             output.score(entry.cohesion),
-            percent(entry.overlap),
+            output.share(entry.overlap),
             entry.nearest or "",
             output.score(entry.nearest_score),
         )
@@ -147,7 +147,7 @@ def _print_species(report: "SpeciesReport", shared: Shared) -> None:
     output.say("")
     output.note_cut(len(report.species), "species, those with most overlap,")
     if report.confusions:
-        pairs = [(c.first, c.second, f"{c.photos:,}", percent(c.share)) for c in report.confusions[:LISTED]]
+        pairs = [(c.first, c.second, f"{c.photos:,}", output.share(c.share)) for c in report.confusions[:LISTED]]
         output.print_table(("species", "confused with", "photos", "share"), pairs, numbers=("photos", "share"))
         output.say("")
     photos = counted(sum(entry.photos for entry in report.species), "photo")

@@ -28,6 +28,7 @@ from birdsearch.errors import (
 from birdsearch.storage.folder import FORMAT, Folder
 from tests.conftest import Garden
 from tests.support.drawing import bird, write
+from tests.support.engine_file import engine_of
 from tests.support.fake_backbone import FakeBackbone
 
 
@@ -142,7 +143,7 @@ def test_an_index_whose_catalog_is_no_database(index: Index, data: bytes) -> Non
 
 def test_an_index_with_a_lost_part(index: Index) -> None:
     (index.path / "vectors" / "00000001.parquet").unlink()
-    (index.path / "vectors.faiss").unlink()
+    engine_of(index.path).unlink()
     with birdsearch.open(index.path) as again:
         photo = again.photos()[0]
         for ask in (

@@ -15,19 +15,24 @@ from birdsearch.duplicates import hashes as hashes_module
 from birdsearch.records import Ids, Vectors
 from birdsearch.search import engine as engines
 from birdsearch.search import pairs, tuning
+from birdsearch.search.local import LocalEngine
 
 
 def build(data: Path) -> dict[str, Any]:
     """Build and save the engine."""
     started = time.perf_counter()
     made = tuning.build(np.load(data / "vectors.npy", mmap_mode="r"))
-    made.save(data / "engine.faiss", {})
-    return {"engine": made.name, "build_seconds": time.perf_counter() - started}
+    assert isinstance(made, LocalEngine)
+    with (data / "engine").open("wb") as file:
+        made.write(file)
+    (data / "engine.json").write_text(json.dumps([made.kind, made.settings.as_json()]), encoding="utf-8")
+    return {"engine": made.kind, "build_seconds": time.perf_counter() - started}
 
 
 def near(data: Path) -> dict[str, Any]:
     """Pairs of vectors through the engine, the rows read in blocks."""
-    engine = engines.load(data / "engine.faiss", mapped=False)
+    kind, settings = json.loads((data / "engine.json").read_text(encoding="utf-8"))
+    engine = engines.load(data / "engine", kind, settings, mapped=False)
     dim, before = engine.dim, peak_mb()
 
     def blocks() -> Iterator[tuple[Ids, Vectors]]:
@@ -42,7 +47,7 @@ def near(data: Path) -> dict[str, Any]:
     started = time.perf_counter()
     parts = list(pairs.near_blocks(blocks, engine, MIN_SCORE))
     seconds = time.perf_counter() - started
-    found = np.concatenate([part.ids for part in parts])
+    found = np.unique(np.concatenate([part.ids for part in parts]), axis=0)
     copies = np.load(data / "copies.npy")
     tied = np.unique(found[np.isin(found, copies).all(axis=1)])  # the copies are paired with the first of them
     return {

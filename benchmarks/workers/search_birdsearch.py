@@ -10,6 +10,7 @@ import numpy.typing as npt
 from benchmarks.workers.searching import Ids, Rows, main
 from birdsearch.search import engine as engines
 from birdsearch.search import tuning
+from birdsearch.search.local import LocalEngine
 
 
 class Birdsearch:
@@ -33,16 +34,20 @@ class Birdsearch:
         self.buckets = np.load(folder / "bucket.npy")
 
     def turn(self, value: int) -> None:
-        path = self.folder / f"{value}.faiss"
+        path, about_path = self.folder / f"{value}.engine", self.folder / f"{value}.json"
         if not path.exists():  # the recall came out lower than asked on these questions: one more is built
             rows = np.load((self.folder / "source").read_text(encoding="utf-8"), mmap_mode="r")
             started = time.perf_counter()
             made = tuning.build(np.asarray(rows), engine="auto", recall=value / 1000)
-            made.save(path, {"generation": 1})
+            assert isinstance(made, LocalEngine)
+            with path.open("wb") as file:
+                made.write(file)
             seconds = time.perf_counter() - started
-            about = {"engine": made.name, "build_seconds": seconds, "file_mb": path.stat().st_size / 2**20}
-            (self.folder / f"{value}.json").write_text(json.dumps(about), encoding="utf-8")
-        self.engine = engines.load(path, mapped=True)
+            about = {"engine": made.kind, "build_seconds": seconds, "file_mb": path.stat().st_size / 2**20}
+            about["settings"] = made.settings.as_json()
+            about_path.write_text(json.dumps(about), encoding="utf-8")
+        about = json.loads(about_path.read_text(encoding="utf-8"))
+        self.engine = engines.load(path, about["engine"], about["settings"])
 
     def search(self, queries: Rows, k: int, below: int | None) -> Ids:
         only = None if below is None else np.flatnonzero(self.buckets < below)

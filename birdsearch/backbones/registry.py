@@ -113,7 +113,7 @@ def birder_registry() -> Any:
 
         torch_extensions = logging.getLogger("torch.utils.cpp_extension")
         level = torch_extensions.level
-        # It warns of a missing CUDA toolkit, which nobody here asked for.
+        # It warns of a missing CUDA toolkit, which birdsearch does not use.
         torch_extensions.setLevel(logging.ERROR)
         try:
             from birder.model_registry import registry
@@ -124,7 +124,10 @@ def birder_registry() -> Any:
 
 @contextmanager
 def _logging_left_alone() -> Iterator[None]:
-    """birder calls dictConfig when imported, which closes every log handler of the program that imports it."""
+    """birder calls dictConfig when imported, which closes every log handler of the program that imports it.
+
+    birder 0.8.4, conf/settings.py, the last line (November 2026): no setting turns it off.
+    """
     import logging.config  # brings a socket server along
 
     original = logging.config.dictConfig

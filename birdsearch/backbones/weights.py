@@ -31,7 +31,7 @@ class Weights:
 
 
 def cache_folder() -> Path:
-    """The folder for everything that can be had again: BIRDSEARCH_CACHE, else the platform's own place for caches."""
+    """The folder of what can be made or downloaded again: BIRDSEARCH_CACHE, else the platform's place for caches."""
     chosen = os.environ.get("BIRDSEARCH_CACHE")
     if chosen:
         return Path(chosen).expanduser().absolute()
@@ -77,7 +77,7 @@ def _download_once(weights: Weights, advice: str, progress: Progress | None) -> 
                     part.unlink(missing_ok=True)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise BackboneUnavailableError(
-            f"the weights of {weights.name} cannot be had: {weights.file} from {weights.url}, "
+            f"the weights of {weights.name} are not available: {weights.file} from {weights.url}, "
             f"sha256 {weights.sha256} ({error}). Put the file at {weights.path} by hand and try again. {advice}"
         ) from error
 

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.errors import IndexUnwritableError
-from birdsearch.records import Filter, Ids, Neighbours, Vectors, shown
+from birdsearch.records import Filter, Ids, Vectors, shown
 from birdsearch.search import pairs
+from birdsearch.search.exact import Neighbours
 from birdsearch.storage.store import Store
 
 BLOCK = 65_536  # pairs that are read together
@@ -74,7 +75,7 @@ class LiveVectors:
     def __init__(self, store: Store, where: Filter | None) -> None:
         self._catalog, self._vectors = store.catalog, store.vectors
         self.ids, self.photos = self._catalog.regions_of_photos(where)  # (n,) of regions, ascending; (n,) their photos
-        self._only = None if len(self.ids) == len(self._vectors) else self.ids
+        self._only = None if where is None else self.ids  # the store answers with visible photos only
         self.done = 0  # vectors whose blocks were handed out
 
     def __len__(self) -> int:
@@ -82,7 +83,7 @@ class LiveVectors:
 
     def search(self, vectors: Vectors, k: int, *, only: Ids | None = None) -> Neighbours:
         """The k best vectors for each query (q, dim)."""
-        return self._vectors.nearest(vectors, k, self._only if only is None else only)
+        return self._vectors.search(vectors, k, self._only if only is None else only)
 
     def photos_of(self, regions: Ids) -> Ids:
         """The photos of regions, in the same shape."""
@@ -90,8 +91,7 @@ class LiveVectors:
 
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]:
         """Ids (b,) of regions and their raw unit vectors (b, dim)."""
-        for part in self._catalog.parts():
-            ids, vectors = self._vectors.living(part)
+        for ids, vectors in self._vectors.blocks():
             places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
             kept = np.flatnonzero(self.ids[places] == ids) if len(self.ids) else np.empty(0, dtype=np.int64)
             for start in range(0, len(kept), pairs.BLOCK):

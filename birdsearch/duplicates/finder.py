@@ -73,7 +73,7 @@ def choose_again(store: Store, report: DuplicateReport, options: KeeperOptions) 
         return report  # what the index holds stays, whatever the policy
     with store.catalog.snapshot():
         choose = Chooser(store.catalog.known_photos, options)
-        groups = grouping.grouped(report.pairs, choose, store.catalog.different())
+        groups = grouping.grouped(report.pairs, choose, store.catalog.not_duplicates())
         exposures = [group for group in report.groups if not RELATIONS[group.relation].same_picture]
         groups += [choose.group(sorted((group.keep, *group.others)), group.relation) for group in exposures]
     return replace(report, groups=tuple(groups))
@@ -116,7 +116,7 @@ class DuplicateFinder:
         self._store, self._catalog, self._options, self._progress = store, store.catalog, options, progress
         self._verifier = PairVerifier(self._catalog.known_photos, progress)
         self._choose = Chooser(self._catalog.known_photos, options.keeper)
-        self._different = self._catalog.different()
+        self._different = self._catalog.not_duplicates()
 
     def run(self) -> DuplicateReport:
         """All pairs and groups of the relations in question."""
@@ -138,7 +138,7 @@ class DuplicateFinder:
             related += [Pair(a, b, BURST.name, None) for ids in exposures for a, b in _pairs_of(ids)]
             groups += bursts
         related = sorted(related, key=lambda pair: (pair.a, pair.b))
-        scored = with_scores(related, self._catalog.known_photos, lambda ids: self._store.vectors.rows(ids)[0])
+        scored = with_scores(related, self._catalog.known_photos, lambda ids: self._store.vectors.fetch(ids)[0])
         counts = counts_of(self._catalog.count(self._options.where), self._verifier, self._options, scored)
         counts["groups"] = len(groups)
         return DuplicateReport(tuple(scored), tuple(groups), counts, time.monotonic() - started)
@@ -146,7 +146,7 @@ class DuplicateFinder:
     def _same_bytes(self) -> list[list[int]]:
         """Ids of the photos of each content that lies in more than one file; two names of one file are one."""
         same = []
-        for ids in self._catalog.same_bytes(self._options.where):
+        for ids in self._catalog.copies(self._options.where):
             known = self._catalog.known_photos(ids)
             present = [photo_id for photo_id in ids if os.path.exists(known[photo_id].path)]
             self._verifier.unreadable.update(set(ids) - set(present))
@@ -163,7 +163,7 @@ class DuplicateFinder:
         first = {copy: ids[0] for ids in copies for copy in ids[1:]}
         if len(live) > 1:
             # Whitening lowers scores, by how much depends on the photos: there the number of neighbours alone decides.
-            whitened = self._store.vectors.refinement() is not None
+            whitened = self._store.vectors.whitening() is not None
             lowest, wide = (-1.0, WHITENED_DEEPEN_SCORE) if whitened else (MIN_SCORE, DEEPEN_SCORE)
             for near in pairs.near_blocks(live.blocks, live, lowest, k=NEIGHBOURS, wide=wide):
                 proposals.add(_replaced(live.photos_of(near.ids), first))
@@ -194,8 +194,8 @@ class DuplicateFinder:
 
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
-        taken = [photo for photo in self._catalog.about(self._options.where) if photo.photo_id not in copies]
-        vectors: Callable[[Ids], Vectors] = lambda ids: self._store.vectors.rows(ids.tolist())[0]  # noqa: E731
+        taken = [photo for photo in self._catalog.summaries(self._options.where) if photo.photo_id not in copies]
+        vectors: Callable[[Ids], Vectors] = lambda ids: self._store.vectors.fetch(ids.tolist())[0]  # noqa: E731
         sequences = bursts_module.bursts(taken, self._options.burst_gap, vectors=vectors)
         return [self._choose.group(ids, BURST.name) for ids in map(self._exposures, sequences) if len(ids) > 1]
 

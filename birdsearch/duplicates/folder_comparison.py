@@ -98,7 +98,7 @@ class FolderComparison:
 
     def _vectors(self, ids: Sequence[int]) -> Vectors:
         """The raw vectors (n, dim) of photos whose ids ascend, so that the new ones come first."""
-        stored = self._store.vectors.rows([photo_id for photo_id in ids if photo_id > 0])[0]
+        stored = self._store.vectors.fetch([photo_id for photo_id in ids if photo_id > 0])[0]
         return np.concatenate([self._new.vectors_of(ids), stored]) if ids and ids[0] < 0 else stored
 
     def _paths(self, ids: Sequence[int]) -> dict[int, str]:

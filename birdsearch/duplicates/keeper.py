@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from birdsearch.records import POLICY, RELATIONS, Photo, Pixels, file_size, percent
+from birdsearch.records import POLICY, RELATIONS, Photo, Pixels, bytes_text, percent
 
 SHARPNESS_LONGEST = 2048  # pixels of the longest side at which `sharpness` compares
 _CAMERA_FORMATS = frozenset(("JPEG", "TIFF", "HEIF"))  # what cameras write
@@ -373,7 +373,7 @@ def _best_size(photos: Sequence[Photo], _context: Context) -> list[Photo]:
 
 
 def _explain_size(kept: Photo, other: Photo, _context: Context) -> Explanation:
-    mine, its = _first_apart(kept.size, other.size, (file_size, "{:,.0f} bytes".format))
+    mine, its = _first_apart(kept.size, other.size, (bytes_text, "{:,.0f} bytes".format))
     return Explanation(f"size: {mine}", f"has {its}", "are smaller", f"smaller file: {its}, not {mine}")
 
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from birdsearch.files import Under
+from birdsearch.files import PathSet
 from birdsearch.records import SAME_PICTURE, DuplicateGroup, DuplicateReport, Member, Pair, Photo
 
 
@@ -13,7 +13,7 @@ class Protected:
 
     def __init__(self, folders: Sequence[str]) -> None:
         named = [os.fsencode(folder) for folder in folders]
-        self._under = Under([*map(os.path.abspath, named), *map(os.path.realpath, named)])
+        self._under = PathSet([*map(os.path.abspath, named), *map(os.path.realpath, named)])
 
     def __contains__(self, path: str) -> bool:
         name = os.fsencode(path)

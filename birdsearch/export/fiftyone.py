@@ -7,7 +7,7 @@ from typing import Any
 from birdsearch.export.selection import NoOptions, Selection
 from birdsearch.export.tables import photo_row
 from birdsearch.export.target import new_folder
-from birdsearch.files import durable
+from birdsearch.files import atomic_write
 from birdsearch.records import ExportReport, Photo, as_json
 
 _ATTRIBUTES = (
@@ -28,9 +28,9 @@ class FiftyOne:
 
         with (
             new_folder(path) as folder,
-            durable(folder / "data.json") as paths,
-            durable(folder / "labels.json") as labels,
-            durable(folder / "embeddings.npy") as vectors,
+            atomic_write(folder / "data.json") as paths,
+            atomic_write(folder / "labels.json") as labels,
+            atomic_write(folder / "embeddings.npy") as vectors,
         ):
             shape = len(photos), photos.backbone.dim
             np.lib.format.write_array_header_1_0(vectors, {"descr": "<f4", "fortran_order": False, "shape": shape})

@@ -42,7 +42,7 @@ def import_photos(store: Store, path: Path) -> AddReport:
 def _import(catalog: Catalog, vectors_folder: Path, path: Path, folders: Iterable[str]) -> tuple[int, int]:
     """Commit the photos of an export; returns how many were new and how many paths were known."""
     for folder in folders:
-        catalog.settle_root(os.fsencode(folder))
+        catalog.ensure_root(os.fsencode(folder))
     added = unchanged = 0
     known = catalog.known_files([b"/"])  # once: asking for every batch would take the square of a million photos
     held = {name for name, file in known.items() if file.photo_id is not None}
@@ -66,7 +66,7 @@ def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int]
     next_photo, next_region = catalog.next_ids()
     commit = commits.Batch(recovered=failed)
     for folder in sorted({os.path.dirname(os.fsencode(batch.photos[n].path)) for n in new}):
-        catalog.settle_root(folder)
+        catalog.ensure_root(folder)
     for offset, n in enumerate(new):
         photo, source = batch.photos[n], batch.label_sources[n]
         label = (source, photo.label) if source and photo.label else None

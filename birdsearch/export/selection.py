@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from birdsearch.records import BackboneIdentity, Filter, Neighbours, Photo, Progress, Vectors
+from birdsearch.records import BackboneIdentity, Filter, Photo, Progress, Vectors
+from birdsearch.search.exact import Neighbours
 
 if TYPE_CHECKING:
     from birdsearch.storage.store import Store
@@ -79,7 +80,7 @@ class Selection(Iterator[Photo]):
         """The photos with vectors and the sources of their labels."""
         catalog = self._store.catalog
         for ids in self._blocks(self.ids, BATCH):
-            yield Batch(catalog.photos(ids), catalog.label_sources_of(ids), *self._store.vectors.rows(ids))
+            yield Batch(catalog.photos(ids), catalog.label_provenance(ids), *self._store.vectors.fetch(ids))
 
     def mapped(self, neighbours: int) -> Iterator[MappedBatch]:
         """The photos on a map, each with so many others that are most like it, in the space of the analyses."""

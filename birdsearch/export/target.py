@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from birdsearch.errors import OutputFileError
-from birdsearch.files import durable, durable_folder
+from birdsearch.files import atomic_write, durable_folder
 from birdsearch.records import shown
 
 
@@ -20,7 +20,7 @@ def new_file(path: Path, ending: str = "", why: str = "") -> Iterator[BinaryIO]:
     kind, taken = "file", "it is a folder" if path.is_dir() else ""
     if path.suffix.lower() != ending and ending:
         kind, taken = f"file that ends in {ending},", why
-    with _written(path, kind, taken), durable(path) as file:
+    with _written(path, kind, taken), atomic_write(path) as file:
         yield file
 
 

@@ -68,7 +68,7 @@ class Committer:
 
     def stored(self, sha256s: Sequence[str]) -> dict[str, EmbeddedPhoto]:
         """Content -> a committed photo that has it, with its vector; contents without one are left out."""
-        copies = [copy for sha256 in sha256s if (copy := self._catalog.stored_copy(sha256)) is not None]
+        copies = [copy for sha256 in sha256s if (copy := self._catalog.embedded_copy(sha256)) is not None]
         reader, held = parts.PartReader(self._folder), {}
         for copy in sorted(copies, key=lambda copy: (copy.part_id, copy.row)):  # so that each part is read once
             held[copy.photo.sha256 or ""] = EmbeddedPhoto(copy.photo, *reader.row(copy.part_id, copy.row))

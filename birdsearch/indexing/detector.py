@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from birdsearch.files import Under
+from birdsearch.files import PathSet
 from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo
-from birdsearch.storage.catalog.catalog import Catalog, KnownFile, fingerprint
+from birdsearch.storage.catalog.catalog import Catalog, KnownFile, sha256_prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +72,19 @@ class ChangeDetector:
 
     def read_contents(self) -> None:
         """Learn which contents the catalog knows; needed before `is_known`, and costly for a run without new files."""
-        self._sha256_prefixes = self.catalog.fingerprints()
+        self._sha256_prefixes = self.catalog.sha256_prefixes()
 
     def is_known(self, sha256: str) -> bool:
         """Whether a photo may have this content already; now and then a new content looks known."""
-        return fingerprint(sha256) in self._sha256_prefixes
+        return sha256_prefix(sha256) in self._sha256_prefixes
 
     def learn(self, sha256: str) -> None:
         """Count a content as known from now on."""
-        self._sha256_prefixes.add(fingerprint(sha256))
+        self._sha256_prefixes.add(sha256_prefix(sha256))
 
     def forget(self, sha256: str) -> None:
         """Count a content as new: the photo that had it could not be embedded, or shows something else now."""
-        self._sha256_prefixes.discard(fingerprint(sha256))
+        self._sha256_prefixes.discard(sha256_prefix(sha256))
 
     def by_content(self, photo: Photo) -> Unchanged | Moved | Copy:
         """Judge a file whose content is known: the same file touched, a file that moved, or a second copy."""
@@ -134,5 +134,5 @@ class ChangeDetector:
         ]
 
     def _reachable(self, unreachable: Sequence[bytes]) -> Iterator[tuple[bytes, KnownFile]]:
-        below = Under(unreachable)
+        below = PathSet(unreachable)
         return ((path, known) for path, known in self.known.items() if path not in below)

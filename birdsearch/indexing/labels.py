@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import read_csv, slashed
+from birdsearch.files import read_csv, with_trailing_slash
 from birdsearch.records import shown
-from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
 
@@ -65,7 +64,7 @@ class Labeller:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._choices = catalog.label_sources()
+        self._choices = catalog.label_choices()
         self._tables: dict[str, dict[bytes, str] | None] = {}
         self._given = False  # whether this run names where labels come from
 
@@ -82,12 +81,12 @@ class Labeller:
             above = self.source(folder)
             # Below a folder of the same choice nothing new is said, and its name stays that of a species.
             again = above is not None and above[1] == choice and above[0] != folder
-            self._catalog.set_label_sources({folder: None if again else choice})
-            self._choices = self._catalog.label_sources()
+            self._catalog.set_label_choices({folder: None if again else choice})
+            self._choices = self._catalog.label_choices()
 
     def source(self, path: bytes) -> tuple[bytes, str] | None:
         """The deepest folder above the path for which something was chosen, and what; None where nothing was."""
-        above = [f for f in self._choices if path == f or path.startswith(slashed(f))]
+        above = [f for f in self._choices if path == f or path.startswith(with_trailing_slash(f))]
         return max(((folder, self._choices[folder]) for folder in above), key=lambda c: len(c[0]), default=None)
 
     def of(self, path: bytes) -> Label | None:
@@ -112,15 +111,15 @@ class Labeller:
         if new.endswith(below):
             moved = new[: len(new) - len(below)]
             choice = os.fsencode(source[1])
-            if choice.startswith(slashed(source[0])):  # a CSV that lay in the folder
+            if choice.startswith(with_trailing_slash(source[0])):  # a CSV that lay in the folder
                 choice = moved + choice[len(source[0]) :]
-            self._catalog.set_label_sources({source[0]: None, moved: os.fsdecode(choice)})
-            self._choices = self._catalog.label_sources()
+            self._catalog.set_label_choices({source[0]: None, moved: os.fsdecode(choice)})
+            self._choices = self._catalog.label_choices()
 
     def refresh(self, folders: list[bytes]) -> dict[int, Label | None]:
         """Photo id -> new label for every photo under the folders whose label is not what the choice says now."""
         wrong: dict[int, Label | None] = {}
-        for photo_id, (path, label) in self._catalog.labels_of(folders).items():
+        for photo_id, (path, label) in self._catalog.folder_labels(folders).items():
             source = self.source(path)
             if source is None or (source[1] not in ("none", "folder") and self._table(source[1]) is None):
                 continue  # nothing was ever chosen, or the CSV is away: what is known stays
@@ -134,7 +133,7 @@ class Labeller:
     def unmatched(self, folders: list[bytes]) -> int:
         """How many lines of the CSVs chosen for these folders name a photo that the index does not hold."""
         chosen = {choice for folder, choice in self._choices.items() if folder in folders} - {"none", "folder"}
-        held = {path for path, _ in self._catalog.labels_of(folders).values()}
+        held = {path for path, _ in self._catalog.folder_labels(folders).values()}
         return sum(len(set(self._table(choice) or {}) - held) for choice in chosen)
 
     def _table(self, choice: str) -> dict[bytes, str] | None:
@@ -153,9 +152,8 @@ def correct(store: Store, labels: Mapping[int, str | None], author: str | None) 
     corrected = {int(photo_id): None if name is None else name.strip() for photo_id, name in labels.items()}
     if empty := [photo_id for photo_id, name in corrected.items() if name == ""]:
         raise ValueError(f"photo {empty[0]} would have an empty label: None removes a correction")
-    with store.writing() as catalog, catalog.transaction() as connection:
-        commits.correct(connection, corrected, author)
-        catalog.bump(connection)
+    with store.writing() as catalog:
+        catalog.correct_labels(corrected, author)
     return sum(photo.label != before[photo.id] for photo in store.catalog.photos(labels))
 
 

@@ -43,7 +43,7 @@ def add(
         labeller = Labeller(catalog)
         labeller.choose(paths, labels)
         for path in paths:
-            catalog.settle_root(path if os.path.isdir(path) else os.path.dirname(path))
+            catalog.ensure_root(path if os.path.isdir(path) else os.path.dirname(path))
         run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), progress)
         counts = run.run(paths, files, prune=prune)
     if (unmatched := labeller.unmatched(paths) if labels is not None else 0) > 0:
@@ -243,7 +243,7 @@ class AddRun:
     def _move(self, moved: Moved, path: bytes, state: dict[str, int | bool]) -> None:
         self._committer.wait()  # labels are written at once, and a catalog takes one writer at a time
         self._labels.follow(moved.old_path, path)
-        root_id, relative = self._store.catalog.split(path)
+        root_id, relative = self._store.catalog.split_path(path)
         batch = self._committer.batch
         batch.updates.append({"_id": moved.photo_id, "root_id": root_id, "relative": relative, **state})
         if (label := self._labels.of(path)) is not None:

@@ -8,12 +8,11 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from birdsearch.errors import PhotoMissingError, PhotoUnreadableError, missing_file_error
-from birdsearch.files import why
+from birdsearch.errors import PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
 from birdsearch.photos.filetype import HEAD, Kind, identify
 from birdsearch.records import Failure, Photo
 
-MAX_BYTES = 2**30  # of one file: larger ones are refused, as they are read whole
+MAX_BYTES = 2**30  # of one file, a guess: larger ones are refused, as they are read whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +139,7 @@ def _found(path: bytes, info: os.stat_result) -> FoundFile | Ignored:
 
 def _unreachable(path: bytes, error: OSError) -> Failure:
     broken = error.errno == errno.ENOENT and os.path.islink(path)
-    return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else why(error))
+    return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else os_error_text(error))
 
 
 def read(found: FoundFile) -> FileBytes:
@@ -158,7 +157,7 @@ def read(found: FoundFile) -> FileBytes:
     except FileNotFoundError as error:
         raise PhotoMissingError("no longer there") from error
     except OSError as error:
-        raise PhotoUnreadableError(why(error)) from error
+        raise PhotoUnreadableError(os_error_text(error)) from error
     raise PhotoUnreadableError("changed while it was read; index it again when it is complete")
 
 

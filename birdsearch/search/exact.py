@@ -1,57 +1,69 @@
-"""Answers by comparing a question with every row: by the processor, or by a GPU where faiss has one."""
+"""Nearest neighbours by comparing a query with every row: by the processor, or by a GPU where faiss has one."""
 
 import logging
 import threading
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.records import Ids, Neighbours, Vectors
+from birdsearch.records import Ids, Vectors
 
-BATCH = 8  # so many questions are worth a matrix product
-GPU_DEEPEST = 2_048  # answers that faiss finds on a GPU at most
+BATCH = 8  # so many queries are worth a matrix product
+GPU_MAX_K = 2_048  # neighbours that faiss finds on a GPU at most
 GPU_MEMORY = 256 << 20  # bytes there for what it works with; by itself it takes a sixth of the GPU
+DECIMALS = 6  # scores that agree to so many are a tie: more is rounding of float32
 
 logger = logging.getLogger("birdsearch")
 _one_at_a_time = threading.Lock()  # a GPU's resources serve one thread
 
 
-def near(vectors: Vectors, ids: Ids, queries: Vectors, k: int) -> Neighbours:
-    """The k best of rows (n, dim) that no engine holds, by comparing all of them; on a GPU where faiss has one."""
-    faiss, fetch = library(queries.shape[1]), min(k, len(vectors))
-    gpu = _gpu() if len(queries) >= BATCH and fetch <= GPU_DEEPEST else None
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """Neighbours of q queries, best first; id -1 and score -inf where there are fewer than k."""
+
+    ids: Ids  # (q, k)
+    scores: Vectors  # (q, k)
+
+
+def brute_force_knn(vectors: Vectors, ids: Ids, queries: Vectors, k: int) -> Neighbours:
+    """The k nearest of rows (n, dim) that no engine holds, by comparing all of them; on a GPU where faiss has one."""
+    faiss, fetch = load_faiss(queries.shape[1]), min(k, len(vectors))
+    gpu = _gpu() if len(queries) >= BATCH and fetch <= GPU_MAX_K else None
     if gpu is None:
-        scores, places = faiss.knn(queries, vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT)
+        scores, positions = faiss.knn(queries, vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT)
     else:
         with _one_at_a_time:
-            scores, places = faiss.knn_gpu(gpu, queries, vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT)
-    return best(ids[places], scores, k)
+            scores, positions = faiss.knn_gpu(gpu, queries, vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT)
+    return top_k(ids[positions], scores, k)
 
 
-def merge(first: Neighbours, second: Neighbours, k: int) -> Neighbours:
-    """The best k of two answers to the same queries, such as of an engine and of rows it does not hold yet."""
+def merge_top_k(first: Neighbours, second: Neighbours, k: int) -> Neighbours:
+    """The best k of two answers to the same queries, such as of an engine and of rows that it does not hold yet."""
     ids = np.concatenate([first.ids, second.ids], axis=1)
     scores = np.concatenate([first.scores, second.scores], axis=1)
-    return best(ids, scores, k)
+    return top_k(ids, scores, k)
 
 
-def nobody(queries: int, k: int) -> Neighbours:
-    """The answer to so many questions where there is no row."""
+def no_neighbours(queries: int, k: int) -> Neighbours:
+    """The answer to so many queries where there is no row."""
     return Neighbours(ids=np.full((queries, k), -1), scores=np.full((queries, k), -np.inf, dtype=np.float32))
 
 
-def best(ids: Ids, scores: Vectors, k: int) -> Neighbours:
-    """The k best of (q, m) candidates, padded with id -1 and score -inf where m < k."""
+def top_k(ids: Ids, scores: Vectors, k: int) -> Neighbours:
+    """The k best of (q, m) candidates, ties by lower id; padded with id -1 and score -inf where m < k."""
     missing = max(0, k - ids.shape[1])
     ids = np.pad(ids, ((0, 0), (0, missing)), constant_values=-1)
     scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
-    order = np.lexsort((ids, -scores), axis=-1)[:, :k]
-    return Neighbours(ids=np.take_along_axis(ids, order, 1), scores=np.take_along_axis(scores, order, 1))
+    order = np.lexsort((ids, -scores.round(DECIMALS)), axis=-1)[:, :k]
+    # Within a tie the scores may rise by rounding.
+    falling = np.minimum.accumulate(np.take_along_axis(scores, order, 1), axis=1)
+    return Neighbours(ids=np.take_along_axis(ids, order, 1), scores=falling)
 
 
-def floats(rows: npt.NDArray[Any]) -> Vectors:
+def to_float32(rows: npt.NDArray[Any]) -> Vectors:
     """Rows as float32; from fp16 by shifting bits, five times as fast as numpy's own conversion."""
     if rows.dtype != np.float16:
         return rows
@@ -78,7 +90,7 @@ def _gpu() -> Any | None:
     return resources
 
 
-def library(dim: int) -> Any:
+def load_faiss(dim: int) -> Any:
     """faiss, loaded at first use, and set up for rows (n, dim)."""
     import faiss
 

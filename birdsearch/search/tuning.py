@@ -3,29 +3,31 @@
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 
 from birdsearch.errors import RecallUnreachableError
-from birdsearch.records import Ids, Neighbours, Progress, Trial, Vectors
-from birdsearch.search import engine as engines
+from birdsearch.records import Ids, Progress, Trial, Vectors
 from birdsearch.search import exact
-from birdsearch.search.engine import FLAT_UP_TO, NAMES, checked, empty
+from birdsearch.search.coded import CodedEngine
+from birdsearch.search.engine import ENGINES, Engine, engine_class
+from birdsearch.search.local import CHUNK, FLAT_UP_TO, LocalEngine, Settings, checked, checked_ids
 
-QUESTIONS = 1000  # rows held out of the engine while it is tuned
-RACE = 50_000  # rows on which the candidates race each other
-PROMISE = {"hnsw": 0.6}  # what speed on a part is worth: a graph's deep answers among a million rows take far longer
+HELD_OUT = 1000  # rows that are queries while an engine is tuned, and not in it
+PRESELECTION_ROWS = 50_000  # on which the candidates are compared, before one is built over all
 DEPTHS = (10, 100)  # neighbours that count
-LEARN_FROM = 40  # rows for each cell that cells and directions are learned from, of which faiss would take no more
-LEARN_AT_MOST = 200_000  # rows
-ENERGY = 0.935  # share of the squared length that the short codes keep
-CHUNK = 16_384  # rows at a time
-EFFORTS: dict[str, tuple[float, ...]] = {  # what is tried: margins in cosine, and efSearch
-    "ivf": (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1, 0.11, 0.12, 0.135, 0.15, 0.18, 0.22, 0.3, 0.5),
-    "hnsw": (12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024),
-}
-FACTORS = (1, 2, 4, 8)  # rows scored exactly for one that is asked for
+TRAINING_ROWS_PER_CELL = 40  # that cells and projection are learned from: faiss takes no more
+MAX_TRAINING_ROWS = 200_000
+EXPLAINED_VARIANCE = 0.935  # share of the squared length that the short codes keep
+K_FACTORS = (1, 2, 4, 8)  # rows ranked exactly for one that is asked for
+SCORE_EPSILON = 1e-6  # scores closer than this may differ by rounding only
+
+
+class Measured(Protocol):
+    """What measures recall, and queries per second, of the k nearest."""
+
+    def measure(self, engine: CodedEngine, k: int) -> tuple[float, float]: ...
 
 
 def tune(
@@ -35,76 +37,110 @@ def tune(
     recall: float = 0.95,
     candidates: Sequence[str] | None = None,
     progress: Progress | None = None,
-) -> tuple[engines.Engine, list[Trial]]:
+) -> tuple[LocalEngine, list[Trial]]:
     """The fastest engine over unit rows (n, dim) that finds `recall` of the true neighbours, and what was tried.
 
     Raises RecallUnreachableError, with the best that was found, where no candidate reaches the recall.
     """
-    rows, names = engines.checked(vectors), np.arange(len(vectors))
-    if ids is not None:
-        names = engines.checked_ids(ids, len(rows))
+    rows = checked(vectors)
+    names = np.arange(len(rows)) if ids is None else checked_ids(ids, len(rows))
     if not 0 < recall <= 1:
         raise ValueError(f"recall must be above 0 and at most 1, got {recall}")
-    wanted = tuple(candidates or (("flat",) if len(rows) < engines.FLAT_UP_TO else ("flat", "ivf", "hnsw")))
-    if unknown := set(wanted) - set(engines.NAMES):
-        raise ValueError(f"candidates must be among {', '.join(engines.NAMES)}, got {', '.join(sorted(unknown))}")
-    contenders = [name for name in wanted if not name.startswith("flat")]
+    kinds = tuple(candidates or (("flat",) if len(rows) < FLAT_UP_TO else ("flat", "ivf", "hnsw")))
+    if unknown := set(kinds) - set(ENGINES):
+        raise ValueError(f"candidates must be among {', '.join(ENGINES)}, got {', '.join(sorted(unknown))}")
     trials: list[Trial] = []
-    if len(contenders) > 1:
-        # Who is faster shows on a part; building everyone over a million rows would cost minutes.
-        some = np.sort(np.random.default_rng(1).permutation(len(rows))[:RACE])
-        exam = _Exam(rows if len(some) == len(rows) else rows[some])
-        for name in contenders:
-            _tell(progress, trials, f"{name} on {len(exam.rows):,} rows")
-            trials.append(_try(name, exam, recall)[1])
-        order = {t.engine: (t.recall >= recall, t.queries_per_second * PROMISE.get(t.engine, 1.0)) for t in trials}
-        contenders.sort(key=order.__getitem__, reverse=True)
-        del exam  # a copy of many rows
-    _tell(progress, trials, f"{(contenders or wanted)[0]} on {len(rows):,} rows")
-    exam, engine, fastest = _Exam(rows), None, 0.0
-    for name in contenders:
-        tried, trial = _try(name, exam, recall)
+    approximate = _preselect([kind for kind in kinds if not ENGINES[kind].exact], rows, recall, trials, progress)
+    _tell(progress, trials, f"{(approximate or kinds)[0]} on {len(rows):,} rows")
+    queries, fastest = HeldOutQueries(rows), 0.0
+    engine: LocalEngine | None = None
+    for kind in approximate:
+        tuned, trial = build_and_tune(kind, queries, recall)
         trials.append(trial)
         if trial.recall >= recall:
-            engine, fastest = tried, trial.queries_per_second
+            tuned.add(rows[queries.own], queries.own)
+            tuned.rename(names[tuned.ids])
+            engine, fastest = tuned, trial.queries_per_second
             break
-    for name in [name for name in wanted if name.startswith("flat")]:
-        trials.append(Trial(name, "", 1.0, exam.exact_speed, 0.0, rows.nbytes >> ("16" in name), len(rows)))
-        if engine is None or exam.exact_speed > fastest:
-            engine, fastest = build(rows, ids=names, engine=name), exam.exact_speed
+    for kind in kinds:
+        if ENGINES[kind].exact:
+            size = len(rows) * ENGINES[kind].bytes_per_row(rows.shape[1])
+            trials.append(Trial(kind, "", 1.0, queries.exact_speed, 0.0, size, len(rows)))
+            if engine is None or queries.exact_speed > fastest:
+                engine, fastest = _exact(kind, rows, names), queries.exact_speed
     if engine is None:
         top = max(trials, key=lambda trial: trial.recall)
         raise RecallUnreachableError(
             f"no engine reached a recall of {recall}: the best was {top.engine} ({top.settings}) with {top.recall:.4f}."
             " Ask for less, or take the exact engine 'flat'."
         )
-    if not engine.name.startswith("flat"):
-        engine.add(rows[exam.own], exam.own)
-        engine.rename(names[engine.ids])
     return engine, trials
 
 
-class _Exam:
-    """Questions with their true answers; the questions are rows that the engine does not hold yet.
+def build(vectors: Vectors, *, ids: Ids | None = None, engine: str = "auto", recall: float = 0.95) -> Engine:
+    """An engine over unit rows (n, dim), tuned to the recall asked for; `ids` (n,) name the rows, else 0 to n - 1.
 
-    An engine that held them would look better than it is: a graph finds its own rows' neighbours by their own links.
+    >>> engine = build(vectors, engine="ivf", recall=0.99)
+    >>> engine.search(vectors[:3], k=10).ids.shape
+    (3, 10)
+    """
+    rows = checked(vectors)
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall must be above 0 and at most 1, got {recall}")
+    kind = "flat" if engine == "auto" and len(rows) < FLAT_UP_TO else engine
+    if kind == "auto" or (kind in ENGINES and not ENGINES[kind].exact):
+        return tune(rows, ids=ids, recall=recall, candidates=None if kind == "auto" else (kind,))[0]
+    made = engine_class(kind)(rows.shape[1])
+    made.add(rows, np.arange(len(rows)) if ids is None else ids)
+    return made
+
+
+def _exact(kind: str, rows: Vectors, ids: Ids) -> LocalEngine:
+    made = ENGINES[kind](rows.shape[1])
+    made.add(rows, ids)
+    return made
+
+
+def _preselect(
+    kinds: list[str], rows: Vectors, recall: float, trials: list[Trial], progress: Progress | None
+) -> list[str]:
+    """The kinds, the most promising first: building each over a million rows would cost minutes."""
+    if len(kinds) < 2:
+        return kinds
+    sample = np.sort(np.random.default_rng(1).permutation(len(rows))[:PRESELECTION_ROWS])
+    queries = HeldOutQueries(rows if len(sample) == len(rows) else rows[sample])
+    promise: dict[str, tuple[bool, float]] = {}
+    for kind in kinds:
+        _tell(progress, trials, f"{kind} on {len(queries.rows):,} rows")
+        trial = build_and_tune(kind, queries, recall)[1]
+        trials.append(trial)
+        speed = trial.queries_per_second * ENGINES[kind].preselection_discount
+        promise[kind] = trial.recall >= recall, speed
+    return sorted(kinds, key=promise.__getitem__, reverse=True)
+
+
+class HeldOutQueries:
+    """Queries with their true neighbours; the queries are rows that the engine does not hold yet.
+
+    An engine that held them would seem better than it is: a graph finds its own rows' neighbours by their own links.
     """
 
     def __init__(self, rows: Vectors) -> None:
-        count = min(QUESTIONS, len(rows) // 10)
+        count = min(HELD_OUT, len(rows) // 10)
         self.rows = rows
         self.own = np.sort(np.random.default_rng(0).permutation(len(rows))[:count])
         self.others = np.setdiff1d(np.arange(len(rows)), self.own)
         self.queries = rows[self.own]
         began = time.perf_counter()
-        best = exact.nobody(count, DEPTHS[1])
+        best = exact.no_neighbours(count, DEPTHS[1])
         for start in range(0, len(self.others), CHUNK):
             part = self.others[start : start + CHUNK]
-            best = exact.merge(best, exact.near(rows[part], part, self.queries, DEPTHS[1]), DEPTHS[1])
+            near = exact.brute_force_knn(rows[part], part, self.queries, DEPTHS[1])
+            best = exact.merge_top_k(best, near, DEPTHS[1])
         self.exact_speed = count / (time.perf_counter() - began)
-        self.best: Neighbours = best
+        self.best = best
 
-    def sit(self, engine: engines.Engine, k: int) -> tuple[float, float]:
+    def measure(self, engine: CodedEngine, k: int) -> tuple[float, float]:
         """Recall of the k nearest, and queries per second."""
         k = min(k, len(self.others))
         began = time.perf_counter()
@@ -113,114 +149,102 @@ class _Exam:
         hits = 0
         for query, ids, worst in zip(self.queries, found, self.best.scores[:, k - 1], strict=True):
             # By true score, not by id: of two equal photos either is right.
-            hits += int(np.sum(self.rows[ids[ids >= 0]] @ query >= worst - engines.TIE))
+            hits += int(np.sum(self.rows[ids[ids >= 0]] @ query >= worst - SCORE_EPSILON))
         return min(1.0, hits / (k * len(self.own))), speed
 
 
-def _try(name: str, exam: _Exam, recall: float) -> tuple[engines.Engine, Trial]:
-    """An engine of this kind without the questions, tuned to the recall or, failing that, to the best it can."""
+def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[CodedEngine, Trial]:
+    """An engine of this kind without the queries, tuned to the recall or, failing that, to the best it can."""
     began = time.perf_counter()
-    cells = int(4 * np.sqrt(len(exam.rows)))
-    many = min(LEARN_FROM * cells, LEARN_AT_MOST)
-    sample = exam.rows[exam.others[:: max(1, -(-len(exam.others) // many))]]
-    if len(sample) < 500:
-        raise RecallUnreachableError(f"the engine {name} needs at least 1,000 vectors to learn from: take 'flat'")
-    cells = min(cells, len(sample) // 25)
-    engine = engines.empty(name, sample.shape[1], turn=_main_directions(sample), cells=cells)
-    engine.settings = {"cells": max(16, cells // 8)} if name == "ivf" else {}
-    engine.learn(sample)
+    rows, others, engine_type = queries.rows, queries.others, ENGINES[kind]
+    assert issubclass(engine_type, CodedEngine)  # all that are not exact
+    if len(rows) < engine_type.minimum_rows:
+        raise RecallUnreachableError(
+            f"the engine {kind} needs at least {engine_type.minimum_rows:,} vectors to train on: take 'flat'"
+        )
+    nlist = int(4 * np.sqrt(len(rows)))
+    count = min(TRAINING_ROWS_PER_CELL * nlist, MAX_TRAINING_ROWS)
+    sample = rows[others[:: max(1, -(-len(others) // count))]]
+    engine = engine_type.untrained(pca_projection(sample), min(nlist, len(sample) // 25))
+    engine.train(sample)
     del sample  # as large as a good part of the rows
-    for start in range(0, len(exam.others), CHUNK):
-        part = exam.others[start : start + CHUNK]
-        engine.add(exam.rows[part], part)
+    for start in range(0, len(others), CHUNK):
+        part = others[start : start + CHUNK]
+        engine.add(rows[part], part)
     seconds = time.perf_counter() - began
-    # A little more than asked for: other questions than these thousand may fare worse.
+    # A little more than asked for: other queries than these thousand may fare worse.
     goal = recall + 0.15 * (1 - recall)
-    found = _climb(engine, exam, goal)
-    _deepen(engine, exam, goal)
-    speed = max(exam.sit(engine, DEPTHS[0])[1] for _ in range(3))
-    trial = Trial(name, json.dumps(engine.settings), found, speed, seconds, engine.bytes, len(exam.rows))
-    return engine, trial
+    found = tune_at_10(engine, queries, goal)
+    tune_at_100(engine, queries, goal)
+    speed = max(queries.measure(engine, DEPTHS[0])[1] for _ in range(3))
+    settings = json.dumps(engine.settings.as_json())
+    return engine, Trial(kind, settings, found, speed, seconds, engine.bytes, len(rows))
 
 
-def _climb(engine: engines.Engine, exam: _Exam, recall: float) -> float:
-    """Set the engine to the fastest settings that reach the recall at the first depth; the recall they have."""
-    start = dict(engine.settings)
-    tried: list[tuple[bool, float, float, dict[str, Any]]] = []  # reached; speed, or else recall; recall; settings
+def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
+    """Set the engine to the fastest settings that reach the recall of the 10 nearest; the recall they have."""
+    first = engine.settings
+    tried: list[tuple[bool, float, float, Settings]] = []  # reached; speed, or else recall; recall; settings
 
-    def sit(settings: dict[str, Any]) -> float:
+    def measure(settings: Settings) -> float:
         engine.settings = settings
-        found, speed = exam.sit(engine, DEPTHS[0])
+        found, speed = queries.measure(engine, DEPTHS[0])
         if found >= recall:
-            speed = max(speed, exam.sit(engine, DEPTHS[0])[1])  # other work on the machine only ever slows it
+            speed = max(speed, queries.measure(engine, DEPTHS[0])[1])  # other work on the machine only ever slows it
         tried.append((found >= recall, speed if found >= recall else found, found, settings))
         return found
 
-    for factor in FACTORS:
+    for k_factor in K_FACTORS:
         last = -1.0
-        for effort in EFFORTS[engine.name]:
-            if engine.name == "hnsw" and effort < DEPTHS[0] * factor + engines.SPARE:
-                continue  # a graph is walked at least as wide as the shortlist is long
-            found = sit({**start, "effort": [effort, effort], "factor": factor})
+        for effort in first.GRID:
+            settings = first.at((effort, effort), (k_factor, k_factor))
+            if not settings.useful:
+                continue
+            found = measure(settings)
             # Ever more effort for nothing: the shortlist is what loses them.
             if found >= recall or (found > 0.5 and found < last + 1e-3):
                 break
             last = found
     best = max(tried, key=lambda one: one[:2])
-    if engine.name == "ivf" and best[0]:
-        for share in (2, 4, 8):
-            sit({**best[3], "cells": max(1, start["cells"] // share)})
+    if best[0]:
+        for settings in best[3].cheaper():
+            measure(settings)
         best = max(tried, key=lambda one: one[:2])
     engine.settings = best[3]
     return best[2]
 
 
-def _deepen(engine: engines.Engine, exam: _Exam, recall: float) -> None:
-    """Set effort and factor for the second depth, from which search reckons those for any other."""
-    start = dict(engine.settings)
-    first, factor = start["effort"][0], start["factor"]
-    tried: list[tuple[bool, float, dict[str, Any]]] = []  # reached; speed, or else recall; settings
-    for deeper in [one for one in FACTORS if one >= factor]:
+def tune_at_100(engine: CodedEngine, queries: Measured, recall: float) -> None:
+    """Set effort and k_factor for the 100 nearest, from which a search reckons those for any other depth."""
+    first = engine.settings
+    effort_at_10, k_factor_at_10 = first.effort[0], first.rerank_factor[0]
+    tried: list[tuple[bool, float, Settings]] = []  # reached; speed, or else recall; settings
+    for k_factor in [one for one in K_FACTORS if one >= k_factor_at_10]:
         last = -1.0
-        for effort in [effort for effort in EFFORTS[engine.name] if effort >= first]:
-            engine.settings = {**start, "effort": [first, effort], "factor": [factor, deeper]}
-            found, speed = exam.sit(engine, DEPTHS[1])
+        for effort in [one for one in first.GRID if one >= effort_at_10]:
+            engine.settings = first.at((effort_at_10, effort), (k_factor_at_10, k_factor))
+            found, speed = queries.measure(engine, DEPTHS[1])
             tried.append((found >= recall, speed if found >= recall else found, engine.settings))
-            # As in `_climb`: the shortlist is what loses them.
+            # As in `tune_at_10`: the shortlist is what loses them.
             if found >= recall or found < last + 1e-3:
                 break
             last = found
     engine.settings = max(tried, key=lambda one: one[:2])[2]
 
 
-def _main_directions(sample: Vectors) -> Vectors:
-    """Turns rows (n, dim) to the (short, dim) directions that hold most of their length, scaled to bytes."""
+def pca_projection(sample: Vectors) -> Vectors:
+    """Projects rows (n, dim) on the (short, dim) directions that hold most of their length, scaled to bytes."""
     values, directions = np.linalg.eigh(sample.T @ sample)
-    energy = np.cumsum(values[::-1]) / max(values.sum(), 1e-6)
-    short = min(sample.shape[1], max(64, 32 * int(np.ceil((np.searchsorted(energy, ENERGY) + 1) / 32))))
-    # Mixed at random, so that every byte carries as much as the others.
-    mix = np.linalg.qr(np.random.default_rng(3).standard_normal((short, short)))[0]
-    turn = mix @ directions[:, ::-1][:, :short].T
-    widest = max(1e-6, np.abs(sample[:CHUNK] @ turn.T).max())
-    return np.ascontiguousarray(turn * (127 / (1.2 * widest)), dtype=np.float32)
+    explained = np.cumsum(values[::-1]) / max(values.sum(), 1e-6)
+    needed = np.searchsorted(explained, EXPLAINED_VARIANCE) + 1
+    short = min(sample.shape[1], max(64, 32 * int(np.ceil(needed / 32))))
+    # Rotated at random, so that every byte carries as much as the others.
+    rotation = np.linalg.qr(np.random.default_rng(3).standard_normal((short, short)))[0]
+    projection = rotation @ directions[:, ::-1][:, :short].T
+    widest = max(1e-6, np.abs(sample[:CHUNK] @ projection.T).max())
+    return np.ascontiguousarray(projection * (127 / (1.2 * widest)), dtype=np.float32)
 
 
 def _tell(progress: Progress | None, trials: list[Trial], what: str) -> None:
     if progress is not None:
         progress("tune", len(trials), None, what)
-
-
-def build(vectors: Vectors, *, ids: Ids | None = None, engine: str = "auto", recall: float = 0.95) -> engines.Engine:
-    """An engine over unit rows (n, dim), tuned to the recall asked for; `ids` (n,) name the rows, else 0 to n - 1."""
-    rows = checked(vectors)
-    if engine not in ("auto", *NAMES):
-        raise ValueError(f"engine must be 'auto' or one of {', '.join(NAMES)}, got {engine!r}")
-    if not 0 < recall <= 1:
-        raise ValueError(f"recall must be above 0 and at most 1, got {recall}")
-    if engine == "auto" and len(rows) < FLAT_UP_TO:
-        engine = "flat"
-    if not engine.startswith("flat"):
-        return tune(rows, ids=ids, recall=recall, candidates=None if engine == "auto" else (engine,))[0]
-    built = empty(engine, rows.shape[1])
-    built.add(rows, np.arange(len(rows)) if ids is None else ids)
-    return built

@@ -10,40 +10,40 @@ import numpy.typing as npt
 
 from birdsearch.records import Vectors
 
-LEAST = 500  # photos below which there is too little to fit on
-DIMS = 512  # of the refined space, at most
+LEAST = 500  # photos below which there is too little to fit on (a guess)
+DIMS = 512  # of the whitened space, at most
 _FITTED_ON = 50_000  # photos, drawn at random from more: the fit does not get better beyond
-_ROWS = 16_384  # worked on at a time, so that memory does not grow with the collection
-_ASKED = 2_000  # photos that ask when a space is judged
+_CHUNK = 16_384  # rows worked on at a time, so that memory does not grow with the collection
+_QUERIES = 2_000  # photos by which a space is evaluated
 
-Names = npt.NDArray[np.int64]  # (n,) a species' number for each photo, -1 for none
+LabelCodes = npt.NDArray[np.int64]  # (n,) a species' number for each photo, -1 for none
 
 
 @dataclass(frozen=True, slots=True)
-class Refinement:
-    """Signed square root, then a projection: what makes a vector of the backbone one of the refined space."""
+class Whitening:
+    """Signed square root, then a projection: what makes a vector of the backbone one of the whitened space."""
 
     mean: Vectors  # (dim,)
-    projection: Vectors  # (dim, refined)
+    projection: Vectors  # (dim, whitened)
 
     @property
     def dim(self) -> int:
-        """Length of a refined vector."""
+        """Length of a whitened vector."""
         return int(self.projection.shape[1])
 
     def apply(self, vectors: Vectors) -> Vectors:
-        """Unit vectors (n, dim) in the refined space: (n, refined), rows of length 1."""
-        refined = np.empty((len(vectors), self.dim), dtype=np.float32)
-        for start in range(0, len(vectors), _ROWS):
-            rows = (_rooted(vectors[start : start + _ROWS]) - self.mean) @ self.projection
+        """Unit vectors (n, dim) in the whitened space: (n, whitened), rows of length 1."""
+        whitened = np.empty((len(vectors), self.dim), dtype=np.float32)
+        for start in range(0, len(vectors), _CHUNK):
+            rows = (_rooted(vectors[start : start + _CHUNK]) - self.mean) @ self.projection
             lengths = np.linalg.norm(rows, axis=1, keepdims=True)
             # The mean itself has no direction; any fixed one will do.
             rows[lengths[:, 0] == 0, 0] = 1
-            refined[start : start + _ROWS] = rows / np.where(lengths == 0, 1, lengths)
-        return refined
+            whitened[start : start + _CHUNK] = rows / np.where(lengths == 0, 1, lengths)
+        return whitened
 
     def as_npz(self) -> bytes:
-        """The refinement as the bytes of an .npz file."""
+        """The whitening as the bytes of an .npz file."""
         buffer = io.BytesIO()
         np.savez(buffer, mean=self.mean, projection=self.projection)
         return buffer.getvalue()
@@ -55,8 +55,8 @@ class Refinement:
             return cls(stored["mean"], stored["projection"])
 
 
-def fit(vectors: Vectors, dims: int = DIMS) -> Refinement:
-    """Fit a refinement on unit vectors (n, dim), without labels.
+def fit(vectors: Vectors, dims: int = DIMS) -> Whitening:
+    """Fit a whitening on unit vectors (n, dim), without labels.
 
     Component-wise signed square root (Perronnin et al. 2010), principal components (at most `dims`), and half
     whitening: each is divided by the square root of its singular value, which tempers the few directions that all
@@ -73,57 +73,60 @@ def fit(vectors: Vectors, dims: int = DIMS) -> Refinement:
     kept = min(dims, int((singular > 1e-5 * singular[0]).sum()))
     if singular[0] == 0:
         raise ValueError("all vectors are equal: there is nothing to fit")
-    return Refinement(mean, np.asarray(directions[:, ::-1][:, :kept] / np.sqrt(singular[:kept]), dtype=np.float32))
+    return Whitening(mean, np.asarray(directions[:, ::-1][:, :kept] / np.sqrt(singular[:kept]), dtype=np.float32))
 
 
-def recall_at_1(vectors: Vectors, names: Names) -> float:
-    """How often the nearest other photo (of `vectors` (n, dim)) bears the same name; photos without one do not ask."""
-    counts = np.bincount(names[names >= 0]) if (names >= 0).any() else np.zeros(1, dtype=np.int64)
-    asking = np.flatnonzero((names >= 0) & (counts[np.maximum(names, 0)] > 1))
-    if len(asking) > _ASKED:
-        asking = np.sort(np.random.default_rng(0).permutation(asking)[:_ASKED])
-    if not len(asking):
+def recall_at_1(vectors: Vectors, labels: LabelCodes) -> float:
+    """How often the nearest other photo (of `vectors` (n, dim)) has the same label.
+
+    Photos without a label, or that are alone with theirs, are no queries; NaN where none is left.
+    """
+    counts = np.bincount(labels[labels >= 0]) if (labels >= 0).any() else np.zeros(1, dtype=np.int64)
+    queries = np.flatnonzero((labels >= 0) & (counts[np.maximum(labels, 0)] > 1))
+    if len(queries) > _QUERIES:
+        queries = np.sort(np.random.default_rng(0).permutation(queries)[:_QUERIES])
+    if not len(queries):
         return float("nan")
     right = 0
-    for start in range(0, len(asking), 256):
-        right += int(
-            (names[_nearest(vectors, asking[start : start + 256])] == names[asking[start : start + 256]]).sum()
-        )
-    return right / len(asking)
+    for start in range(0, len(queries), 256):
+        block = queries[start : start + 256]
+        right += int((labels[_nearest(vectors, block)] == labels[block]).sum())
+    return right / len(queries)
 
 
-def _nearest(vectors: Vectors, rows: Names) -> Names:
-    """For each of these rows the nearest other one, looking at some at a time."""
-    best, who = np.full(len(rows), -np.inf, dtype=np.float32), np.zeros(len(rows), dtype=np.int64)
-    for first in range(0, len(vectors), _ROWS):
-        scores = vectors[rows] @ vectors[first : first + _ROWS].T
-        here = np.flatnonzero((rows >= first) & (rows < first + _ROWS))
-        scores[here, rows[here] - first] = -np.inf
-        found = scores.argmax(axis=1)
-        values = scores[np.arange(len(rows)), found]
-        who, best = np.where(values > best, found + first, who), np.maximum(values, best)
-    return who
+def _nearest(vectors: Vectors, queries: LabelCodes) -> LabelCodes:
+    """For each of these rows the nearest other one, a chunk at a time."""
+    best, nearest = np.full(len(queries), -np.inf, dtype=np.float32), np.zeros(len(queries), dtype=np.int64)
+    for first in range(0, len(vectors), _CHUNK):
+        scores = vectors[queries] @ vectors[first : first + _CHUNK].T
+        here = np.flatnonzero((queries >= first) & (queries < first + _CHUNK))
+        scores[here, queries[here] - first] = -np.inf
+        top = scores.argmax(axis=1)
+        values = scores[np.arange(len(queries)), top]
+        nearest, best = np.where(values > best, top + first, nearest), np.maximum(values, best)
+    return nearest
 
 
-def cross_fitted(vectors: Vectors, names: Names) -> tuple[float, float] | None:
-    """Recall at 1 before and after; each half of the names is judged by a fit on the other half.
+def cross_fitted(vectors: Vectors, labels: LabelCodes) -> tuple[float, float] | None:
+    """Recall at 1 before and after; each half of the labels is evaluated by a fit on the other half.
 
-    None where nothing can be judged so: fewer than two names with siblings, or photos that are all alike.
+    None where that is impossible: fewer than two labels with two photos each, or photos that are all alike.
     """
-    named = np.flatnonzero(names >= 0)
-    if len(named) > 2 * _FITTED_ON:
-        named = np.sort(np.random.default_rng(0).permutation(named)[: 2 * _FITTED_ON])
-    vectors, names = vectors[named], names[named]
-    half = names % 2 == 0
-    judged: list[tuple[float, float]] = []
-    for asked in (half, ~half):
-        if asked.any() and not asked.all() and np.ptp(vectors[~asked], axis=0).any():
-            part, space = names[asked], fit(vectors[~asked])
-            judged.append((recall_at_1(vectors[asked], part), recall_at_1(space.apply(vectors[asked]), part)))
-    judged = [pair for pair in judged if not np.isnan(pair[0])]
-    if not judged:
+    labelled = np.flatnonzero(labels >= 0)
+    if len(labelled) > 2 * _FITTED_ON:
+        labelled = np.sort(np.random.default_rng(0).permutation(labelled)[: 2 * _FITTED_ON])
+    vectors, labels = vectors[labelled], labels[labelled]
+    half = labels % 2 == 0
+    recalls: list[tuple[float, float]] = []
+    for held_out in (half, ~half):
+        if held_out.any() and not held_out.all() and np.ptp(vectors[~held_out], axis=0).any():
+            part, space = labels[held_out], fit(vectors[~held_out])
+            before, after = vectors[held_out], space.apply(vectors[held_out])
+            recalls.append((recall_at_1(before, part), recall_at_1(after, part)))
+    recalls = [pair for pair in recalls if not np.isnan(pair[0])]
+    if not recalls:
         return None
-    return float(np.mean([before for before, _ in judged])), float(np.mean([after for _, after in judged]))
+    return float(np.mean([before for before, _ in recalls])), float(np.mean([after for _, after in recalls]))
 
 
 def _rooted(vectors: Vectors) -> Vectors:

@@ -94,13 +94,13 @@ class _Photos:
         labelled = np.ascontiguousarray(self.vectors[named], dtype=np.float32)
         k = min(NEAREST, len(named))
         for block in blocks(len(queries), _ROWS):
-            some = queries[block]
-            scores = self.vectors[some] @ labelled.T
-            scores[self.groups[some][:, None] == self.groups[named]] = -np.inf
+            rows = queries[block]
+            scores = self.vectors[rows] @ labelled.T
+            scores[self.groups[rows][:, None] == self.groups[named]] = -np.inf
             part = np.argpartition(-scores, k - 1, axis=1)[:, :k]
             close = np.take_along_axis(scores, part, 1)
             order = np.lexsort((named[part], -close.round(6)), axis=1)
-            for line in range(len(some)):
+            for line in range(len(rows)):
                 best = part[line, order[line]]
                 nearest.append(named[best[np.isfinite(scores[line, best])]])
         return nearest

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from birdsearch.backbones.classes import Classes, softmax
 from birdsearch.records import Ids, Vectors, blocks
 from birdsearch.species import names
-from birdsearch.storage.catalog.catalog import About
+from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
@@ -123,7 +123,7 @@ class LabelledOutputs:
 
 
 def labelled_outputs(
-    store: Store, classes: Classes, photos: Sequence[About], *, seed: int = 0
+    store: Store, classes: Classes, photos: Sequence[PhotoSummary], *, seed: int = 0
 ) -> LabelledOutputs | None:
     """The backbone's probabilities for labelled photos; None where stored vectors do not give them."""
     if classes.classifier is None:
@@ -135,7 +135,7 @@ def labelled_outputs(
     codes = np.array([code_of.get(label or "", -1) for label in labels], dtype=np.int64)
     # Drawn before anything is computed: the probabilities of all photos would not fit into memory.
     positions = np.sort(np.random.default_rng(seed).permutation(np.flatnonzero(codes >= 0))[:MAX_PHOTOS])
-    vectors, norms = store.vectors.rows([photos[position].photo_id for position in positions.tolist()])
+    vectors, norms = store.vectors.fetch([photos[position].photo_id for position in positions.tolist()])
     probabilities = np.empty((len(positions), len(classes.names)), dtype=np.float32)
     for block in blocks(len(positions), BLOCK):
         probabilities[block] = classes.probabilities(vectors[block], norms[block])
@@ -157,7 +157,7 @@ def classes_of_species(classes: Classes) -> dict[str, int]:
 def temperature(store: Store, classes: Classes) -> float | None:
     """The temperature fitted on the labels of an index; None, with a warning why, where they are too few."""
     with store.catalog.snapshot():
-        outputs = labelled_outputs(store, classes, store.catalog.about())
+        outputs = labelled_outputs(store, classes, store.catalog.summaries())
     if outputs is not None and outputs.enough:
         return fit_temperature(outputs.probabilities, outputs.own)
     if outputs is None:

@@ -122,9 +122,9 @@ def cross_validate(
         gallery, fusion = ClassGallery.of(space, vectors, codes, groups), folds.fusion(fold)
         inside = np.flatnonzero(folds.fold[gallery.positions] == fold)
         for block in blocks(len(inside), gallery.block_size):
-            some = inside[block]
-            photos = gallery.positions[some]
-            features = gallery.features(gallery.vectors[some], gallery.projected[some], gallery.groups[some])
+            members = inside[block]
+            photos = gallery.positions[members]
+            features = gallery.features(gallery.vectors[members], gallery.projected[members], gallery.groups[members])
             probabilities, result.novelty[photos] = fusion.predict(features)
             answered = np.asarray(probabilities.any(axis=1))
             best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
@@ -177,10 +177,10 @@ class FoldModels:
             gallery = ClassGallery.of(spaces[-1], vectors, codes, groups)
             inside = np.flatnonzero(drawn[gallery.positions] & (fold[gallery.positions] == number))
             for block in blocks(len(inside), gallery.block_size):
-                some = inside[block]
-                scored = gallery.features(gallery.vectors[some], gallery.projected[some], gallery.groups[some])
-                positions.append(gallery.positions[some])
-                features.append(_own_first(scored, gallery.codes[some]))
+                members = inside[block]
+                scored = gallery.features(gallery.vectors[members], gallery.projected[members], gallery.groups[members])
+                positions.append(gallery.positions[members])
+                features.append(_own_first(scored, gallery.codes[members]))
         return cls(fold, tuple(spaces), np.concatenate(positions), np.concatenate(features[1:] or features))
 
     def fusion(self, without: int | None) -> Fusion:

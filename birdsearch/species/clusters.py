@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.records import Cluster, ClusterReport, Ids, Neighbours, Vectors, blocks
+from birdsearch.records import Cluster, ClusterReport, Ids, Vectors, blocks
+from birdsearch.search.exact import Neighbours
 from birdsearch.species.gallery import Gallery
 from birdsearch.storage.store import Store
 

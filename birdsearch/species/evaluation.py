@@ -73,15 +73,15 @@ def _retrieval_metrics(vectors: Vectors, codes: Ids, groups: Ids, queries: Ids) 
     labelled, labelled_codes, labelled_groups = vectors[named], codes[named], groups[named]
     hits, precisions = [], []
     for block in blocks(len(queries), max(1, CELLS // len(named))):
-        some = queries[block]
-        scores = vectors[some] @ labelled.T
-        grouped = groups[some][:, None] == labelled_groups
+        rows = queries[block]
+        scores = vectors[rows] @ labelled.T
+        grouped = groups[rows][:, None] == labelled_groups
         scores[grouped] = -2  # less than any score: photos of the same group come last, and are wrong
-        same = (codes[some][:, None] == labelled_codes) & ~grouped
+        same = (codes[rows][:, None] == labelled_codes) & ~grouped
         # Searches return photos of any label; one without a label cannot be right or wrong, so it is not searched.
         best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
         hits.append(np.pad(np.take_along_axis(same, best, 1), ((0, 0), (0, 5 - best.shape[1]))))
-        precisions.append(len(some) * float(label_ranking_average_precision_score(same, scores)))
+        precisions.append(len(rows) * float(label_ranking_average_precision_score(same, scores)))
     return np.concatenate(hits), sum(precisions) / len(queries)
 
 

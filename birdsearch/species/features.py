@@ -28,7 +28,7 @@ BLOCK = 16_384  # photos in a block, at most
 class FeatureSpace:
     """The space in which photos are compared, and the model of species in it."""
 
-    space: whitening.Refinement | None  # None: vectors as the backbone made them
+    space: whitening.Whitening | None  # None: vectors as the backbone made them
     model: plda.Model | None  # None: too few labels to fit one
 
     @classmethod

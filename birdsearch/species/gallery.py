@@ -9,12 +9,13 @@ import numpy as np
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping
 from birdsearch.duplicates import hashes as hashes_module
-from birdsearch.records import Filter, Ids, Neighbours, Vectors, blocks
+from birdsearch.records import Filter, Ids, Vectors, blocks
 from birdsearch.search import exact as exact_module
 from birdsearch.search import tuning, whitening
+from birdsearch.search.exact import Neighbours
 from birdsearch.species import calibration
 from birdsearch.species.classifier import GalleryClassifier
-from birdsearch.storage.catalog.catalog import About
+from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
 
 NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
@@ -27,17 +28,17 @@ ROUNDING = 1e-4  # of the numbers of a vector
 class Gallery:
     """The photos of an index that take part; what is worked out from them is computed at first use and kept."""
 
-    photos: tuple[About, ...]  # in order of id
+    photos: tuple[PhotoSummary, ...]  # in order of id
     raw: Vectors  # (n, dim) as the backbone made them
-    space: whitening.Refinement | None  # the index's own whitening, where it has one
+    space: whitening.Whitening | None  # the index's own whitening, where it has one
 
     @classmethod
     def load(cls, store: Store, where: Filter | None = None) -> "Gallery":
         """The visible photos that satisfy the filter, with their vectors."""
         with store.catalog.snapshot():
-            about = store.catalog.about(where)
-            regions, raw = store.vectors.gathered(store.catalog.parts(), None)
-            space = store.vectors.refinement()
+            about = store.catalog.summaries(where)
+            regions, raw = store.vectors.gathered()
+            space = store.vectors.whitening()
         row_of = {region: row for row, region in enumerate(regions.tolist())}
         photos = tuple(photo for photo in about if photo.region_id in row_of)
         rows = np.array([row_of[photo.region_id] for photo in photos], dtype=np.int64)
@@ -124,7 +125,7 @@ class Gallery:
         ids, scores = near.ids, near.scores
         short = (ids < 0).any(axis=1)  # an approximate engine may find fewer
         if short.any():
-            exact = exact_module.near(self.vectors, np.arange(count), self.vectors[short], k + 1)
+            exact = exact_module.brute_force_knn(self.vectors, np.arange(count), self.vectors[short], k + 1)
             ids[short], scores[short] = exact.ids, exact.scores
         kept = ids != np.arange(count)[:, None]
         kept[kept.all(axis=1), -1] = False  # among many copies a photo may not have found itself

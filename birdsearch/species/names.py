@@ -71,9 +71,8 @@ def set_overrides(store: Store, path: Path) -> int:
     Raises InputFileError, with the line, for what is not a bird.
     """
     corrections = resolve.read_overrides(path)
-    with store.writing() as catalog, catalog.transaction() as connection:
-        catalog.set_state(connection, STATE, corrections)
-        catalog.bump(connection)
+    with store.writing() as catalog:
+        catalog.set_state(STATE, corrections, bump=True)
     if names := unused(store.catalog, corrections):
         examples = ", ".join(shown(name) for name in names[:3])
         logger.warning("names that are not labels in this index: %d (%s)", len(names), examples)

@@ -80,7 +80,7 @@ def _class_probabilities(store: Store, images: Sequence[ImageLike], own: Sequenc
     stored = [(row, photo_id) for row, photo_id in enumerate(own) if photo_id is not None and linear]
     if stored:
         rows, ids = zip(*stored, strict=True)
-        probabilities[list(rows)] = classes.probabilities(*store.vectors.rows(ids))
+        probabilities[list(rows)] = classes.probabilities(*store.vectors.fetch(ids))
     for row in sorted(set(range(len(images))) - {row for row, _ in stored}):
         backbone = store.backbone
         given = backbone.embed_pixels(decode.load(images[row], backbone.input_size)[None]).probabilities
@@ -307,13 +307,12 @@ def by_classes(
 ) -> list[list[Prediction]]:
     """Predictions of the backbone's classes (n, classes), weighed by a checklist, rolled up where no species is likely.
 
-    With a temperature they are scaled first. With a checklist species outside it are noted as possible vagrants with
-    their raw probability, and never hidden. With `roll_up` (0 to 1) the lowest rank that reaches it comes
-    first, at position 0, where that is not a species.
+    With a temperature they are scaled first. Species outside a checklist are noted as possible vagrants with their raw
+    probability, never hidden. The lowest rank that reaches `roll_up` comes at position 0 if it is not a species.
     """
-    weights = probabilities.astype(np.float64)
-    if temperature is not None:
-        weights = calibration.scaled(probabilities, temperature)
+    weights = (
+        probabilities.astype(np.float64) if temperature is None else calibration.scaled(probabilities, temperature)
+    )
     vagrant = np.zeros(len(classes.names), dtype=bool)
     if options.checklist is not None:
         weighed = reweighted(weights, resolve_many(classes.names), listed(options.checklist))
@@ -330,12 +329,13 @@ def by_classes(
         answer = [
             replace(
                 one,
-                probability=float(row[place[one.class_name]]),
+                probability=float(row[code]),
                 source=one.source if options.checklist is None else "checklist",
-                note=VAGRANT if vagrant[place[one.class_name]] else "",
-                raw=None if untouched else float(raw[place[one.class_name]]),
+                note=VAGRANT if vagrant[code] else "",
+                raw=None if untouched else float(raw[code]),
             )
             for one in (*best, *more)
+            for code in (place[one.class_name],)
         ]
         up = None if known is None or options.roll_up is None else rolled_up(row, known, options.roll_up)
         if up is not None and up.rank != "species":

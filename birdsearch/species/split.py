@@ -25,23 +25,22 @@ def split(
     ids: Ids,
     labels: Sequence[str | None],
     groups: Mapping[str, Numbers] | None = None,
-    observers: Sequence[str | None] | None = None,
-    dates: Sequence[str | None] | None = None,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     *,
     seed: int = 0,
 ) -> SplitReport:
     """Splits of photos `ids` (n,), the same for the same seed in whatever order the photos come.
 
-    `groups` are rules by name ("duplicates", "bursts"), each with numbers (n,). Of `dates` (n,), ISO 8601, the day
-    counts. `fractions` are of training, validation and test, and are scaled to sum to 1.
+    `groups` are rules by name ("duplicates", "bursts", VISITS), each with numbers (n,). `fractions` are of training,
+    validation and test, and are scaled to sum to 1.
+
+    >>> split(ids, labels, {"bursts": bursts}).splits[17]
+    'train'
     """
     targets = _fractions(fractions)
     ties = {rule: np.asarray(numbers, dtype=np.int64) for rule, numbers in (groups or {}).items()}
-    if observers is not None and dates is not None:
-        ties[VISITS] = _visits(observers, dates)
     if len(labels) != len(ids) or any(len(numbers) != len(ids) for numbers in ties.values()):
-        raise ValueError(f"labels, groups, observers and dates must have one value for each of {len(ids)} photos")
+        raise ValueError(f"labels and groups must have one value for each of {len(ids)} photos")
     order = np.argsort(np.asarray(ids), kind="stable")
     named = sorted({label for label in labels if label is not None})
     number = {label: code for code, label in enumerate(named)}
@@ -68,8 +67,8 @@ def _fractions(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
     return np.asarray(targets / targets.sum())
 
 
-def _visits(observers: Sequence[str | None], dates: Sequence[str | None]) -> Numbers:
-    """A number for each observer and day; -1 where one of them is unknown."""
+def visits(observers: Sequence[str | None], dates: Sequence[str | None]) -> Numbers:
+    """A number (n,) for each observer and day of `dates`, ISO 8601; -1 where one of them is unknown."""
     known: dict[tuple[str, str], int] = {}
     numbers = [
         -1 if not name or not date else known.setdefault((" ".join(name.split()).casefold(), date[:10]), len(known))
@@ -132,12 +131,10 @@ def of(
     """Training, validation and test photos; copies (`same`), bursts and visits stay together."""
     place = gallery.position_of
     edges = [(place[pair.a], place[pair.b]) for pair in same.pairs if pair.a in place and pair.b in place]
-    return split(
-        gallery.ids,
-        gallery.labels,
-        {"duplicates": nontrivial_groups(grouping.component_labels(len(place), edges)), "bursts": gallery.bursts},
-        [photo.photographer for photo in gallery.photos],
-        [photo.taken_at for photo in gallery.photos],
-        fractions,
-        seed=seed,
-    )
+    photos = gallery.photos
+    rules = {
+        "duplicates": nontrivial_groups(grouping.component_labels(len(place), edges)),
+        "bursts": gallery.bursts,
+        VISITS: visits([photo.photographer for photo in photos], [photo.taken_at for photo in photos]),
+    }
+    return split(gallery.ids, gallery.labels, rules, fractions, seed=seed)

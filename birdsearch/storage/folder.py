@@ -31,6 +31,10 @@ _OURS = {"lock", "writer.json", "catalog.sqlite", "catalog.sqlite-wal", "catalog
 _OURS |= {"classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
 
 
+def _is_ours(name: str) -> bool:
+    return name.removesuffix(UNFINISHED) in _OURS or name.startswith(("engine-", "engine."))
+
+
 @contextmanager
 def writable(path: Path) -> Iterator[None]:
     """What the disk refuses inside (no room, no permission) becomes an IndexUnwritableError."""
@@ -57,6 +61,7 @@ def identity_of(said: Mapping[str, Any]) -> Identity:
         created=str(said["created"]),
         source=said.get("source"),
         classifier_sha256=said.get("classifier_sha256"),
+        catalog=said.get("catalog", "sqlite"),
     )
 
 
@@ -69,7 +74,6 @@ class Folder:
         self.catalog = self.path / "catalog.sqlite"
         self.classifier = self.path / "classifier.npz"
         self.vectors = self.path / "vectors"
-        self.engine = self.path / "vectors.faiss"
 
     def whitening(self, sha256: str) -> Path:
         """The file of the whitening transform; a new one never overwrites one that readers may use."""
@@ -153,7 +157,7 @@ class Folder:
             return
         if self._holds_parts():
             raise self._damaged("is missing")  # a new index would mix its vectors with what lies here
-        foreign = sorted(p.name for p in self.path.iterdir() if p.name.removesuffix(UNFINISHED) not in _OURS)
+        foreign = sorted(p.name for p in self.path.iterdir() if not _is_ours(p.name))
         if foreign:
             raise IndexExistsError(
                 f"{shown(str(self.path))} holds other files ({shown(foreign[0])}): "

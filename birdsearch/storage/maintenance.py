@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +12,10 @@ from birdsearch.backbones.classes import Classes
 from birdsearch.errors import IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
 from birdsearch.records import AddReport, Identity, as_json, shown
-from birdsearch.search import engine as engine_module
-from birdsearch.search import enginefile
-from birdsearch.storage import optimize, parts
+from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import Folder, identity_of
 from birdsearch.storage.store import Store
 
@@ -37,7 +37,7 @@ def facts(store: Store) -> dict[str, Any]:
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
         "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
-        "labels": {os.fsdecode(f): choice for f, choice in catalog.label_sources().items()},
+        "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
         "bytes": folder.bytes(),
     }
 
@@ -53,7 +53,7 @@ def problems(store: Store) -> Iterator[str]:
         yield f"{shown(str(folder.identity))} is not what the catalog remembers of it"
     if (why := _classes_problem(folder, identity)) is not None:
         yield why
-    if (why := refinement_problem(folder, catalog)) is not None:
+    if (why := whitening_problem(folder, catalog)) is not None:
         yield why
     for part in catalog.parts():
         if (why := _part_problem(folder, catalog, part, identity.backbone.dim)) is not None:
@@ -61,9 +61,10 @@ def problems(store: Store) -> Iterator[str]:
     for photo in catalog.photos_without_region():
         yield f"photo {photo.id} ({shown(photo.path)}) has no vector"
     yield from (
-        f"photo {photo_id} shows a label or species that its records do not give" for photo_id in catalog.unsettled()
+        f"photo {photo_id} shows a label or species that its records do not give"
+        for photo_id in catalog.stale_species()
     )
-    yield from engine_problems(folder, catalog, identity)
+    yield from engine_problems(folder, catalog)
 
 
 def _remembered(catalog: Catalog) -> Identity | None:
@@ -84,11 +85,8 @@ def restore_identity(folder: Folder) -> list[str]:
         found = None
     if not folder.catalog.exists():
         return []
-    catalog = Catalog(folder.catalog)
-    try:
+    with closing(SQLiteCatalog(folder.catalog)) as catalog:
         identity = _remembered(catalog)
-    finally:
-        catalog.close()
     if identity is None or identity == found:
         return []
     with folder.writing():
@@ -102,16 +100,18 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
     done = restore_identity(folder)
     store.reopen(folder.read_identity())
     with store.writing():
-        damaged = any(engine_problems(folder, catalog, store.identity))
+        damaged = any(engine_problems(folder, catalog))
         done += drop_damaged_parts(folder, catalog, store.identity.backbone.dim)
         if _classes_problem(folder, store.identity) is not None:
             write_classes_again(store)
             done.append("wrote the classifier again from the backbone")
-        if refinement_problem(folder, catalog) is not None:
+        if whitening_problem(folder, catalog) is not None:
             done.append(optimize.refit(folder, catalog, store.vectors))
-        if count := catalog.settle():
+        if count := catalog.derive_species():
             done.append(f"worked out the species of {count} photos again")
-        if store.vectors.save_engine(rebuild=damaged):
+        if damaged:
+            store.vectors.forget_engine()
+        if store.vectors.refresh():
             done.append("built the engine anew")
     lost = [photo.path for photo in catalog.photos_without_region()]
     here = [path for path in lost if os.path.exists(path)]
@@ -139,14 +139,13 @@ def write_classes_again(store: Store) -> None:
     store.folder.write_classes(Classes.of(store.backbone))
     # Another numpy may lay the same numbers down otherwise.
     identity = replace(store.identity, classifier_sha256=sha256_of(store.folder.classifier))
-    with store.catalog.transaction() as connection:
-        store.catalog.set_state(connection, "identity", as_json(identity))
+    store.catalog.set_state("identity", as_json(identity))
     store.folder.write_identity(identity)
     store.reopen(identity)
 
 
-def refinement_problem(folder: Folder, catalog: Catalog) -> str | None:
-    """What is wrong with the transform into the refined space, where the index has one."""
+def whitening_problem(folder: Folder, catalog: Catalog) -> str | None:
+    """What is wrong with the whitening transform, where the index has one."""
     chosen = catalog.get_state("whitening")
     if chosen is None:
         return None
@@ -190,31 +189,22 @@ def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> 
     return None
 
 
-def engine_problems(folder: Folder, catalog: Catalog, identity: Identity) -> Iterator[str]:
-    """What is wrong with vectors.faiss, a cache that may also be absent or older than the catalog."""
-    if not folder.engine.exists():
-        return  # a cache: searches read the parts until the next writer builds it
-    name = shown(str(folder.engine))
-    why = enginefile.damage(folder.engine)
-    if why is not None:
-        yield why
-        return
-    engine = engine_module.load(folder.engine)
-    if engine.stamp.get("index") != identity.id:
-        yield f"{name} belongs to another index"
-        return
-    chosen = catalog.get_state("whitening")
-    if engine.stamp.get("whitening") != (chosen and chosen["sha256"]):
-        return  # of before or after `optimize`: searches read the parts until the next writer builds it
-    if int(engine.stamp["generation"]) > catalog.generation:
-        yield f"{name} is of a later commit than the catalog"
-        return
-    held = {
-        region_id
-        for part in catalog.parts()
-        if part.id <= int(engine.stamp["last_part"])
-        for region_id, _ in catalog.regions_of_part(part.id)
-    }
-    lacking = held - set(engine.ids.tolist())
-    if lacking:
-        yield f"{name} lacks {len(lacking)} of the regions it should hold"
+def engine_problems(folder: Folder, catalog: Catalog) -> Iterator[str]:
+    """What is wrong with the engine that the catalog names, a cache that may also be older than the catalog."""
+    named = vectors.engine_file(catalog)
+    if named is None:
+        return  # searches read the parts until the next writer builds one
+    path = folder.path / named.file
+    if not path.exists():
+        yield f"{shown(str(path))} is missing"
+    elif sha256_of(path) != named.sha256:
+        yield f"{shown(str(path))} does not have the checksum it was written with"
+    else:
+        regions = [
+            {"id": region_id, "part_id": part.id}
+            for part in catalog.parts()
+            if part.id <= named.last_part
+            for region_id, _ in catalog.regions_of_part(part.id)
+        ]
+        if vectors.engine_lacks(folder, catalog, regions):
+            yield f"{shown(str(path))} lacks regions that it should hold"

@@ -8,41 +8,40 @@ import numpy as np
 
 from birdsearch.records import Ids, OptimizeReport, Progress, Vectors
 from birdsearch.search import tuning, whitening
-from birdsearch.search.whitening import Refinement
+from birdsearch.search.whitening import LabelCodes, Whitening
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import VectorStore
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What `optimize` was asked for."""
+class OptimizeOptions:
+    """What `optimize` may choose."""
 
     recall: float
     engine: str  # "auto" or the name of one
-    refine: bool | None  # None: leave the space as it is
+    whiten: bool | None  # None: leave the space as it is
 
 
 def run(
-    folder: Folder, catalog: Catalog, retrieval: Retrieval, wanted: Wanted, progress: Progress | None
+    folder: Folder, catalog: Catalog, vectors: VectorStore, options: OptimizeOptions, progress: Progress | None
 ) -> OptimizeReport:
     """Measure, choose, commit, and save the engine. Needs the lock."""
     started = time.monotonic()
-    ids, raw = retrieval.gathered(catalog.parts(), None)
-    labels, classes = _names(catalog, ids)
-    before = retrieval.refinement()
+    ids, raw = vectors.gathered()
+    labels, classes = _label_codes(catalog, ids)
+    before = vectors.whitening()
     recall_before = _recall(raw if before is None else before.apply(raw), labels)
-    after, words = _space(raw, (labels, classes), before, wanted.refine)
+    after, words = _space(raw, (labels, classes), before, options.whiten)
     rows = raw if after is None else after.apply(raw)
-    names = None if wanted.engine == "auto" else [wanted.engine]
-    engine, trials = tuning.tune(rows, ids=ids, recall=wanted.recall, candidates=names, progress=progress)
+    names = None if options.engine == "auto" else [options.engine]
+    engine, trials = tuning.tune(rows, ids=ids, recall=options.recall, candidates=names, progress=progress)
     _commit_space(folder, catalog, after)
-    with catalog.transaction() as connection:
-        catalog.set_state(connection, "engine", {"name": wanted.engine, "recall": wanted.recall})
-    retrieval.keep(engine, len(ids))
+    catalog.set_state("engine", {"name": options.engine, "recall": options.recall})
+    vectors.keep(engine, len(ids))
     return OptimizeReport(
-        engine=engine.name,
+        engine=engine.kind,
         trials=tuple(trials),
         whitened=after is not None,
         whitening=words,
@@ -52,43 +51,43 @@ def run(
     )
 
 
-def refit(folder: Folder, catalog: Catalog, retrieval: Retrieval) -> str:
-    """Fit the refined space anew, where its file was lost; returns what was done. Needs the lock."""
-    _, raw = retrieval.gathered(catalog.parts(), None)
+def refit(folder: Folder, catalog: Catalog, vectors: VectorStore) -> str:
+    """Fit the whitening anew, where its file was lost; returns what was done. Needs the lock."""
+    _, raw = vectors.gathered()
     fits = len(raw) >= whitening.LEAST and bool(np.ptp(raw[: whitening.LEAST], axis=0).any())
     _commit_space(folder, catalog, whitening.fit(raw) if fits else None)
-    return "fitted the refined space again" if fits else "took back the refined space: too few photos to fit it again"
+    return "fitted the whitening again" if fits else "removed the whitening: too few photos to fit it again"
 
 
 def _space(
-    raw: Vectors, judges: Sequence[whitening.Names], before: Refinement | None, wanted: bool | None
-) -> tuple[Refinement | None, str]:
+    raw: Vectors, label_codes: Sequence[LabelCodes], before: Whitening | None, whiten: bool | None
+) -> tuple[Whitening | None, str]:
     """The space to use from now on, and what was decided in words."""
-    if wanted is None:
+    if whiten is None:
         return before, ""
-    if not wanted:
+    if not whiten:
         return None, "removed" if before is not None else "there was none to remove"
     if len(raw) < whitening.LEAST:
         return before, f"declined: {len(raw)} photos are too few to fit a space on, it takes {whitening.LEAST}"
     if not np.ptp(raw[: whitening.LEAST], axis=0).any():
         return before, "declined: the photos are all alike"
-    for names in judges:
-        judged = whitening.cross_fitted(raw, names)
-        if judged is None:
+    for codes in label_codes:
+        recalls = whitening.cross_fitted(raw, codes)
+        if recalls is None:
             continue
-        words = f"recall@1 {judged[0]:.3f} -> {judged[1]:.3f} cross-fitted"
-        if judged[1] < judged[0]:
+        words = f"recall@1 {recalls[0]:.3f} -> {recalls[1]:.3f} cross-fitted"
+        if recalls[1] < recalls[0]:
             return before, f"declined: neighbours would get worse, {words}"
         return whitening.fit(raw), f"fitted: {words}"
     return whitening.fit(raw), "fitted, with nothing to judge it by: no labels or predictions"
 
 
-def _names(catalog: Catalog, ids: Ids) -> tuple[whitening.Names, whitening.Names]:
+def _label_codes(catalog: Catalog, ids: Ids) -> tuple[LabelCodes, LabelCodes]:
     """For each region its photo's label and its first predicted class, as numbers; -1 where there is none."""
     labels, classes = np.full(len(ids), -1, dtype=np.int64), np.full(len(ids), -1, dtype=np.int64)
     row_of = {region_id: row for row, region_id in enumerate(ids.tolist())}
     numbers: dict[str, int] = {}
-    for region_id, label, class_name in catalog.names_of_regions():
+    for region_id, label, class_name in catalog.labels_and_classes():
         row = row_of.get(region_id)
         if row is not None:
             labels[row] = -1 if label is None else numbers.setdefault(label, len(numbers))
@@ -96,18 +95,16 @@ def _names(catalog: Catalog, ids: Ids) -> tuple[whitening.Names, whitening.Names
     return labels, classes
 
 
-def _recall(rows: Vectors, labels: whitening.Names) -> float | None:
+def _recall(rows: Vectors, labels: LabelCodes) -> float | None:
     recall = whitening.recall_at_1(rows, labels)
     return None if np.isnan(recall) else recall
 
 
-def _commit_space(folder: Folder, catalog: Catalog, refinement: Refinement | None) -> None:
+def _commit_space(folder: Folder, catalog: Catalog, space: Whitening | None) -> None:
     """First the file, then the commit that makes it count."""
     chosen = None
-    if refinement is not None:
-        data = refinement.as_npz()
+    if space is not None:
+        data = space.as_npz()
         chosen = {"sha256": parts.sha256(data)}
         parts.write_durably(folder.whitening(chosen["sha256"]), data)
-    with catalog.transaction() as connection:
-        catalog.set_state(connection, "whitening", chosen)
-        catalog.bump(connection)
+    catalog.set_state("whitening", chosen, bump=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from birdsearch.errors import IndexDamagedError
-from birdsearch.files import durable
+from birdsearch.files import atomic_write
 from birdsearch.records import Ids, Vectors
 
 SUFFIX = ".parquet"
@@ -30,7 +30,7 @@ def file_of(folder: Path, part_id: int) -> Path:
 
 def write_durably(path: Path, data: bytes | memoryview) -> None:
     """Put a file in place so that after a crash it is there whole or not at all."""
-    with durable(path) as file:
+    with atomic_write(path) as file:
         file.write(data)
 
 

@@ -8,8 +8,6 @@ from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Filter, Match, Photo, Vectors
 from birdsearch.storage.store import Store
 
-_DEEP = 1_000  # answers among which k visible ones should have been
-
 
 def by_images(
     store: Store, images: Sequence[ImageLike], k: int, where: Filter | None, min_score: float | None
@@ -42,7 +40,7 @@ def embed(store: Store, images: Sequence[ImageLike], own: Sequence[int | None]) 
     stored = [row for row, photo_id in enumerate(own) if photo_id is not None]
     other = [row for row, photo_id in enumerate(own) if photo_id is None]
     if stored:
-        vectors[stored] = store.vectors.rows([photo_id for photo_id in own if photo_id is not None])[0]
+        vectors[stored] = store.vectors.fetch([photo_id for photo_id in own if photo_id is not None])[0]
     if other:
         vectors[other] = store.backbone.embed([images[row] for row in other])
     return vectors
@@ -75,45 +73,15 @@ def _matches(
     own: Sequence[int | None],
 ) -> list[list[Match]]:
     """The k best visible photos for each query (q, dim); `own` are the photos that must not find themselves."""
-    # Where a writer has just saved its engine, a newer snapshot fits it: better than building one from the parts.
-    for _ in range(3):
-        with store.catalog.snapshot():
-            if not store.vectors.is_ahead():
-                return _matches_now(store, queries, k, where, min_score, own)
     with store.catalog.snapshot():
-        return _matches_now(store, queries, k, where, min_score, own)
-
-
-def _matches_now(
-    store: Store,
-    queries: Vectors,
-    k: int,
-    where: Filter | None,
-    min_score: float | None,
-    own: Sequence[int | None],
-) -> list[list[Match]]:
-    catalog, vectors = store.catalog, store.vectors
-    only = None if where is None else catalog.region_ids(where)
-    held = len(vectors) if only is None else len(only)
-    # Removed and missing photos take places in the engine: fetch more until k visible ones are there.
-    fetch = k + any(photo_id is not None for photo_id in own)
-    while True:
-        fetch = min(fetch, held)
-        found = vectors.nearest(queries, fetch, only) if fetch else None
-        ids = found.ids if found is not None else np.empty((len(queries), 0), dtype=np.int64)
-        photo_of = catalog.visible(sorted({*ids[ids >= 0].tolist()}))
+        only = None if where is None else store.catalog.region_ids(where)
+        found = store.vectors.search(queries, k + any(photo_id is not None for photo_id in own), only)
+        photo_of = store.catalog.visible(np.unique(found.ids[found.ids >= 0]).tolist())
         rows = [
             [(n, photo_of[i]) for n, i in enumerate(row.tolist()) if i in photo_of and photo_of[i] != own[q]]
-            for q, row in enumerate(ids)
+            for q, row in enumerate(found.ids)
         ]
-        if fetch >= held or all(len(row) >= k for row in rows):
-            break
-        fetch *= 4
-        if only is None and fetch > _DEEP:  # most photos are missing, as on a disk that is away
-            only = catalog.region_ids(Filter())
-            held = len(only)
-    wanted = sorted({photo_id for row in rows for _, photo_id in row[:k]})
-    records = dict(zip(wanted, catalog.photos(wanted), strict=True))
-    scores = found.scores if found is not None else ids
-    matches = [[Match(records[p], float(scores[q, n])) for n, p in row[:k]] for q, row in enumerate(rows)]
+        photo_ids = sorted({photo_id for row in rows for _, photo_id in row[:k]})
+        photos = dict(zip(photo_ids, store.catalog.photos(photo_ids), strict=True))
+    matches = [[Match(photos[p], float(found.scores[q, n])) for n, p in row[:k]] for q, row in enumerate(rows)]
     return [[m for m in row if min_score is None or m.score >= min_score] for row in matches]

@@ -3,25 +3,56 @@
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from birdsearch.backbones.classes import Classes
-from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError
+from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
 from birdsearch.records import Identity, as_json, shown
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.database import NEWEST
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import FORMAT, Folder
-from birdsearch.storage.vectors import Retrieval
+from birdsearch.storage.vectors import PartVectors, VectorStore
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What executes a backbone, where, and with which numbers; see `load_backbone`."""
+
+    runtime: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+
+
+AUTOMATIC = Execution()
+CATALOGS: dict[str, Callable[[Folder], Catalog]] = {"sqlite": lambda folder: SQLiteCatalog(folder.catalog)}
+
+
+def open_catalog(folder: Folder, identity: Identity) -> Catalog:
+    """The catalog that an index names: of this package, or of another one under the entry points birdsearch.catalogs.
+
+    Raises IndexVersionError where no installed package offers it.
+    """
+    if identity.catalog in CATALOGS:
+        return CATALOGS[identity.catalog](folder)
+    from importlib import metadata  # slow to load, for few
+
+    for offered in metadata.entry_points(group="birdsearch.catalogs", name=identity.catalog):
+        catalog: Catalog = offered.load()(folder)
+        return catalog
+    raise IndexVersionError(
+        f"the index {shown(str(folder.path))} keeps its catalog in {identity.catalog!r}, which no installed package "
+        "offers: install the one that it was made with."
+    )
 
 
 class Store:
@@ -32,35 +63,27 @@ class Store:
         folder: Folder,
         identity: Identity,
         backbone: "Backbone | None" = None,
+        execution: Execution = AUTOMATIC,
         *,
-        runtime: str = "auto",
-        device: str = "auto",
-        precision: str = "auto",
+        catalog: Catalog | None = None,
+        vectors: VectorStore | None = None,
     ) -> None:
         self.folder = folder
         self.identity = identity
-        self.catalog = Catalog(folder.catalog)
-        self.vectors = Retrieval(folder, self.catalog, identity)
+        self.catalog = open_catalog(folder, identity) if catalog is None else catalog
+        self.vectors = PartVectors(folder, self.catalog, identity) if vectors is None else vectors
         self._backbone = backbone
-        self._runtime, self._device, self._precision = runtime, device, precision
+        self._execution = execution
         self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
 
     @classmethod
-    def create(
-        cls,
-        path: str | os.PathLike[str],
-        backbone: Any = None,
-        *,
-        runtime: str = "auto",
-        device: str = "auto",
-        precision: str = "auto",
-    ) -> Self:
+    def create(cls, path: str | os.PathLike[str], backbone: Any = None, execution: Execution = AUTOMATIC) -> Self:
         """A new, empty index in a folder that does not exist or is empty; see `birdsearch.create`."""
         from birdsearch.backbones import DEFAULT, load_backbone
 
         folder = Folder(path)
         folder.check_free()
-        loaded = load_backbone(backbone or DEFAULT, runtime=runtime, device=device, precision=precision)
+        loaded = load_backbone(backbone or DEFAULT, **asdict(execution))
         identity = Identity(
             format=FORMAT,
             id=uuid.uuid4().hex,
@@ -75,24 +98,15 @@ class Store:
             if loaded.class_names:
                 folder.write_classes(Classes.of(loaded))
                 identity = replace(identity, classifier_sha256=sha256_of(folder.classifier))
-            with closing(Catalog(folder.catalog)) as catalog:
+            with closing(open_catalog(folder, identity)) as catalog:
                 catalog.upgrade()
-                with catalog.transaction() as connection:
-                    catalog.set_state(connection, "identity", as_json(identity))
+                catalog.set_state("identity", as_json(identity))
             # Last, because its presence is what makes the folder an index.
             folder.write_identity(identity)
-        return cls(folder, identity, loaded, runtime=runtime, device=device, precision=precision)
+        return cls(folder, identity, loaded, execution)
 
     @classmethod
-    def open(
-        cls,
-        path: str | os.PathLike[str],
-        backbone: Any = None,
-        *,
-        runtime: str = "auto",
-        device: str = "auto",
-        precision: str = "auto",
-    ) -> Self:
+    def open(cls, path: str | os.PathLike[str], backbone: Any = None, execution: Execution = AUTOMATIC) -> Self:
         """An index that exists; see `birdsearch.open`. An index of an older birdsearch is migrated."""
         folder = Folder(path)
         identity = folder.read_identity()
@@ -111,7 +125,7 @@ class Store:
                 f"{shown(str(folder.catalog))} is missing: restore it from a backup, "
                 f"or move {shown(str(folder.path))} away and index again."
             )
-        store = cls(folder, identity, loaded, runtime=runtime, device=device, precision=precision)
+        store = cls(folder, identity, loaded, execution)
         try:
             store._migrate()
         except BaseException:
@@ -121,10 +135,9 @@ class Store:
 
     def _migrate(self) -> None:
         """Bring the tables of an older birdsearch up to date."""
-        version = self.catalog.version()
-        if version == NEWEST:
+        if self.catalog.is_current():
             return
-        if version is None:
+        if self.catalog.version() is None:
             where = shown(str(self.folder.path))
             raise IndexDamagedError(f"the catalog of {where} is empty: restore it from a backup, or index again.")
         with self.folder.writing():
@@ -158,7 +171,7 @@ class Store:
                 f"the index {where} was made with your own backbone {self.identity.backbone.name}: "
                 "open it with birdsearch.open(path, backbone=that_object)."
             )
-        loaded = load_backbone(source, runtime=self._runtime, device=self._device, precision=self._precision)
+        loaded = load_backbone(source, **asdict(self._execution))
         if loaded.identity != self.identity.backbone:
             raise BackboneMismatchError(
                 f"{source} is not what the index {where} was made with "
@@ -192,11 +205,11 @@ class Store:
         with self.folder.writing():
             self._remove_leftovers()
             yield self.catalog
-            self.vectors.save_engine()
+            self.vectors.refresh()
 
     def _remove_leftovers(self) -> None:
         """Remove files that the catalog does not list: no commit made them count."""
-        self.vectors.drop_later_engine()
+        self.vectors.remove_leftovers()
         self.folder.drop_whitenings(keep=self.catalog.get_state("whitening"))
         for path in self.folder.unlisted({part.id for part in self.catalog.parts()}):
             path.unlink()
@@ -205,7 +218,7 @@ class Store:
         """Forget what was read from files that have been written anew."""
         self.identity = identity
         self.__dict__.pop("stored_classes", None)
-        self.vectors = Retrieval(self.folder, self.catalog, identity)
+        self.vectors = PartVectors(self.folder, self.catalog, identity)
 
 
 def _mismatch(folder: Folder, identity: Identity, asked: str) -> BackboneMismatchError:

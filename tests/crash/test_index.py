@@ -24,7 +24,7 @@ import sqlalchemy as sa
 import birdsearch
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from tests.support import ROOT, drawing
 from tests.support.disks import call_where_disks_mount
 from tests.support.index_worker import REFUSED, Line, Plan, backbone, open_or_create, work
@@ -43,13 +43,14 @@ WRITING = [
     "writing",
     "_sign",
     "_tidy",
-    "durable",
+    "atomic_write",
     "write_durably",
     "write",
     "transaction",
 ]
-WRITING += ["upgrade", "save", "save_engine", "remove", "settle_root", "set_label_sources", "commit", "drop_part"]
-WRITING += ["import_rows", "sync_folder", "transaction"]
+WRITING += ["upgrade", "keep", "named_by_content", "remove_leftovers", "refresh", "forget_engine"]
+WRITING += ["remove", "settle_root", "set_label_sources", "commit", "drop_part"]
+WRITING += ["_import", "sync_folder", "transaction"]
 # Where the state in memory changes: an interrupt is tried in every line of these.
 RUNNING = [
     "run",
@@ -64,7 +65,7 @@ RUNNING = [
     "_ignore",
 ]
 RUNNING += ["_hide_missing", "_flush", "_resolved_copies", "_part", "_entry", "commit", "wait", "follow", "refresh"]
-RUNNING += ["by_state", "by_content", "missing", "save_engine", "_ignore"]
+RUNNING += ["by_state", "by_content", "missing", "keep", "_ignore"]
 
 
 def test_every_function_that_is_stopped_in_exists() -> None:
@@ -154,11 +155,11 @@ def held(path: Path) -> Held:
         found = index.search_vectors(vectors[:1], k=len(photos) + 5)[0] if photos else []
         assert sorted(m.photo.path for m in found) == sorted(p.path for p in photos)
         failures = tuple(index.failures())
-    with closing(Catalog(path / "catalog.sqlite")) as catalog:
+    with closing(SQLiteCatalog(path / "catalog.sqlite")) as catalog:
         listed = {f"{part.id:08d}.parquet" for part in catalog.parts()}
     assert {p.name for p in (path / "vectors").iterdir()} == listed
     left = {p.name for p in path.iterdir()} - {"index.json", "catalog.sqlite", "classifier.npz", "lock", "vectors"}
-    assert left <= {"vectors.faiss"}, left
+    assert all(name.startswith("engine-") for name in left), left
     names = ("photos", "missing", "labelled", "species", "failures", "regions", "folders", "labels")
     paths = [p.path for p in photos]
     assert len(set(paths)) == len(paths)
@@ -431,7 +432,7 @@ def test_sigterm_at_the_command_line(tmp_path: Path) -> None:
         assert (report.unchanged, report.added, len(report.failed)) == (kept, 14 - kept, 1)
         assert index.info()["labels"] == {str(tmp_path / "photos"): "folder"}
         assert index.verify().ok
-    assert not {"writer.json", "vectors.faiss.unfinished"} & {p.name for p in path.iterdir()}
+    assert not {"writer.json", "engine.npy.unfinished"} & {p.name for p in path.iterdir()}
 
 
 # A disk that is full

@@ -68,7 +68,7 @@ def test_a_new_relation_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     report = DuplicateReport(groups=(group("stack", 1, 2),))
     assert done(group("stack", 1, 2))[0][1] == ("skip", "stack: choose by hand")
     page = duplicates_page(report, PHOTOS)
-    for words in ("one scene, focus bracketed", ">proposed<", ">to choose from<"):
+    for words in ("one scene, focus bracketed", ">proposed<", ">your choice<"):
         assert words in page
     assert make_plan(report, PHOTOS, relations=["stack"]).steps[1].do == "remove"
     assert list(problems(make_plan(report, PHOTOS))) == []

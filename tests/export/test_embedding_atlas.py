@@ -11,7 +11,7 @@ from birdsearch import Index, Photo
 from birdsearch.export import embedding_atlas
 from birdsearch.export.selection import MappedBatch
 from birdsearch.photos import decode
-from birdsearch.records import Neighbours
+from birdsearch.search.exact import Neighbours
 from tests.export.reading import atlas_rows, vectors
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone

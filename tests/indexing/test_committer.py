@@ -12,13 +12,14 @@ from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Photo
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
-    made = Catalog(tmp_path / "catalog.sqlite")
+    made = SQLiteCatalog(tmp_path / "catalog.sqlite")
     made.upgrade()
-    made.settle_root(b"/photos")
+    made.ensure_root(b"/photos")
     return made
 
 

@@ -10,10 +10,13 @@ import pytest
 
 from birdsearch.errors import RecallUnreachableError
 from birdsearch.records import Ids, Trial, Vectors
+from birdsearch.search import coded, tuning
 from birdsearch.search import engine as engine_module
-from birdsearch.search import enginefile, tuning
 from birdsearch.search import exact as exact_module
-from tests.search.test_engine import brute_force
+from birdsearch.search.coded import IvfSettings
+from birdsearch.search.engine import Engine
+from birdsearch.search.local import LocalEngine
+from tests.search.test_engine import brute_force, build, save
 
 COUNT = 6000
 
@@ -28,7 +31,7 @@ def species_rows(count: int, dim: int = 48, seed: int = 0) -> Vectors:
     return rows.astype(np.float32)
 
 
-def recall(engine: engine_module.Engine, rows: Vectors, ids: Ids, k: int = 10, only: Ids | None = None) -> float:
+def recall(engine: Engine, rows: Vectors, ids: Ids, k: int = 10, only: Ids | None = None) -> float:
     """Share of the true k nearest that the engine finds for 200 new questions."""
     asked = species_rows(200, seed=7)
     true, found = brute_force(rows, ids, asked, k, only).ids, engine.search(asked, k, only=only).ids
@@ -46,39 +49,29 @@ def ids() -> Ids:
 
 
 @pytest.fixture(scope="module", params=["ivf", "hnsw"])
-def engine(request: pytest.FixtureRequest, rows: Vectors, ids: Ids) -> engine_module.Engine:
-    return tuning.build(rows, ids=ids, engine=request.param, recall=0.95)
+def engine(request: pytest.FixtureRequest, rows: Vectors, ids: Ids) -> LocalEngine:
+    return build(rows, ids, request.param)
 
 
-def test_the_recall_asked_for_is_reached_on_new_questions(
-    engine: engine_module.Engine, rows: Vectors, ids: Ids
-) -> None:
+def test_the_recall_asked_for_is_reached_on_new_questions(engine: LocalEngine, rows: Vectors, ids: Ids) -> None:
     np.testing.assert_array_equal(np.sort(engine.ids), np.sort(ids))
     assert recall(engine, rows, ids) >= 0.93
     assert recall(engine, rows, ids, k=100) >= 0.93
 
 
-def test_engines_of_an_older_birdsearch_have_one_factor_for_all_depths(
-    engine: engine_module.Engine, rows: Vectors, ids: Ids, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "settings", {**engine.settings, "factor": 2})
-    assert recall(engine, rows, ids) >= 0.94
-    assert recall(engine, rows, ids, k=100) >= 0.94
-
-
-def test_what_a_short_list_loses_no_effort_brings_back() -> None:
-    class Exam:
-        def sit(self, engine: Any, k: int) -> tuple[float, float]:
+def test_a_longer_shortlist_finds_what_no_effort_does() -> None:
+    class Queries:
+        def measure(self, engine: Any, k: int) -> tuple[float, float]:
             """Without a longer shortlist all effort finds 93 of 100."""
-            effort, factor = engine.settings["effort"][1], engine.settings["factor"][1]
-            return min(0.93 if factor == 1 else 0.97, 14 * effort), 100 / effort / factor
+            effort, k_factor = engine.settings.margin[1], engine.settings.k_factor[1]
+            return min(0.93 if k_factor == 1 else 0.97, 14 * effort), 100 / effort / k_factor
 
-    engine: Any = SimpleNamespace(name="ivf", settings={"effort": [0.05, 0.05], "factor": 1, "cells": 9})
-    tuning._deepen(engine, Exam(), 0.95)  # type: ignore[arg-type]
-    assert engine.settings == {"effort": [0.05, 0.07], "factor": [1, 2], "cells": 9}
+    engine: Any = SimpleNamespace(settings=IvfSettings(max_nprobe=9, margin=(0.05, 0.05), k_factor=(1, 1)))
+    tuning.tune_at_100(engine, Queries(), 0.95)
+    assert engine.settings == IvfSettings(max_nprobe=9, margin=(0.05, 0.07), k_factor=(1, 2))
 
 
-def test_scores_are_cosines_and_best_first(engine: engine_module.Engine, rows: Vectors, ids: Ids) -> None:
+def test_scores_are_cosines_and_best_first(engine: LocalEngine, rows: Vectors, ids: Ids) -> None:
     asked = species_rows(20, seed=8)
     found = engine.search(asked, 10)
     by_id = dict(zip(ids.tolist(), rows, strict=True))
@@ -90,10 +83,10 @@ def test_scores_are_cosines_and_best_first(engine: engine_module.Engine, rows: V
 @pytest.mark.parametrize("share", [0.0005, 0.01, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("exact", [True, False])
 def test_a_filter_costs_no_recall(
-    engine: engine_module.Engine, rows: Vectors, ids: Ids, share: float, exact: bool, monkeypatch: pytest.MonkeyPatch
+    engine: LocalEngine, rows: Vectors, ids: Ids, share: float, exact: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not exact:  # so small an engine would compare them all: make it search as a large one does
-        monkeypatch.setattr(engine_module, "EXACT_UP_TO", 0)
+        monkeypatch.setattr(coded, "EXACT_UP_TO", 0)
     only = np.random.default_rng(3).choice(ids, round(share * COUNT), replace=False)
     assert recall(engine, rows, ids, only=only) >= 0.93
     found = engine.search(species_rows(50, seed=9), 10, only=only)
@@ -102,9 +95,9 @@ def test_a_filter_costs_no_recall(
 
 
 def test_a_filter_that_lies_far_from_the_question_still_fills_k(
-    engine: engine_module.Engine, rows: Vectors, ids: Ids, monkeypatch: pytest.MonkeyPatch
+    engine: LocalEngine, rows: Vectors, ids: Ids, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "EXACT_UP_TO", 0)
+    monkeypatch.setattr(coded, "EXACT_UP_TO", 0)
     asked = species_rows(5, seed=10)
     for query in asked:
         farthest = ids[np.argsort(rows @ query)[:700]]
@@ -112,32 +105,40 @@ def test_a_filter_that_lies_far_from_the_question_still_fills_k(
         assert (found.ids >= 0).all()
 
 
-def test_more_answers_than_rows(engine: engine_module.Engine, ids: Ids) -> None:
+def test_more_answers_than_rows(engine: LocalEngine, ids: Ids) -> None:
     found = engine.search(species_rows(3, seed=11), COUNT + 5)
     assert (np.sort(found.ids[:, :COUNT], axis=1) == np.sort(ids)).all()
     assert (found.ids[:, COUNT:] == -1).all()
 
 
 @pytest.mark.parametrize("mapped", [True, False])
-def test_it_comes_back_from_disk_as_it_was(engine: engine_module.Engine, tmp_path: Path, mapped: bool) -> None:
-    path = tmp_path / "e.faiss"
-    engine.save(path, {"generation": 3})
-    assert enginefile.damage(path) is None
-    again = engine_module.load(path, mapped=mapped)
-    assert (again.name, again.settings, again.stamp) == (engine.name, engine.settings, {"generation": 3})
+def test_it_comes_back_from_disk_as_it_was(engine: LocalEngine, tmp_path: Path, mapped: bool) -> None:
+    save(engine, tmp_path / "e.faiss")
+    settings = json.loads(json.dumps(engine.settings.as_json()))
+    again = engine_module.load(tmp_path / "e.faiss", engine.kind, settings, mapped=mapped)
+    assert (again.kind, again.settings) == (engine.kind, engine.settings)
     asked = species_rows(30, seed=12)
     np.testing.assert_array_equal(again.search(asked, 10).ids, engine.search(asked, 10).ids)
 
 
-def test_it_grows_and_keeps_its_recall(engine: engine_module.Engine, rows: Vectors, ids: Ids, tmp_path: Path) -> None:
-    engine.save(tmp_path / "e.faiss", {})
-    grown = engine_module.load(tmp_path / "e.faiss", mapped=False)
+def test_it_grows_and_keeps_its_recall(engine: LocalEngine, rows: Vectors, ids: Ids, tmp_path: Path) -> None:
+    save(engine, tmp_path / "e.faiss")
+    grown = engine_module.load(tmp_path / "e.faiss", engine.kind, engine.settings.as_json(), mapped=False)
     more, names = species_rows(1500, seed=13), np.arange(1500) + 100_000
     grown.add(more, names)
     assert len(grown) == COUNT + 1500
     assert recall(grown, np.concatenate([rows, more]), np.concatenate([ids, names])) >= 0.92
-    with pytest.raises(RuntimeError, match="mapped=False"):
-        engine_module.load(tmp_path / "e.faiss").add(more, names)
+
+
+def test_removed_rows_cost_no_recall(engine: LocalEngine, rows: Vectors, ids: Ids, tmp_path: Path) -> None:
+    save(engine, tmp_path / "e.faiss")
+    less = engine_module.load(tmp_path / "e.faiss", engine.kind, engine.settings.as_json())
+    gone = np.random.default_rng(5).choice(COUNT, COUNT // 5, replace=False)
+    less.remove(ids[gone])
+    left = np.setdiff1d(np.arange(COUNT), gone)
+    assert recall(less, rows[left], ids[left]) >= 0.93
+    assert recall(less, rows[left], ids[left], k=100) >= 0.93
+    assert (less.search(species_rows(50, seed=9), 10).ids >= 0).all()
 
 
 def test_equal_rows_come_by_id(rows: Vectors) -> None:
@@ -150,7 +151,7 @@ def test_equal_rows_come_by_id(rows: Vectors) -> None:
 
 
 def test_flat_fp16_is_nearly_exact_in_half_the_memory(rows: Vectors, ids: Ids) -> None:
-    engine = tuning.build(rows, ids=ids, engine="flat-fp16")
+    engine = build(rows, ids, "flat-fp16")
     assert engine.bytes == rows.nbytes // 2
     assert recall(engine, rows, ids) >= 0.99
     assert recall(engine, rows, ids, only=ids[:3000]) >= 0.99
@@ -161,7 +162,7 @@ def test_flat_fp16_is_nearly_exact_in_half_the_memory(rows: Vectors, ids: Ids) -
 def test_fp16_rows_are_read_as_numpy_reads_them() -> None:
     values = np.random.default_rng(15).uniform(-1, 1, (40, 9)).astype(np.float16)
     values[0] = [0, -0.0, 1, -1, 6e-8, -6e-8, 1e-5, 65504, -65504]
-    np.testing.assert_array_equal(exact_module.floats(values), values.astype(np.float32))
+    np.testing.assert_array_equal(exact_module.to_float32(values), values.astype(np.float32))
 
 
 def test_tuning_tells_what_it_tried(rows: Vectors) -> None:
@@ -173,19 +174,19 @@ def test_tuning_tells_what_it_tried(rows: Vectors) -> None:
     assert seen
     assert set(seen) == {"tune"}
     assert all(trial.queries_per_second > 0 and 0 <= trial.recall <= 1 and trial.bytes > 0 for trial in trials)
-    if engine.name != "flat":
-        assert json.loads(trials[-2].settings) == engine.settings
+    if not engine.exact:
+        assert json.loads(trials[-2].settings) == json.loads(json.dumps(engine.settings.as_json()))
 
 
 def test_a_recall_out_of_reach_is_an_error_with_the_best(rows: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tuning.EFFORTS, "ivf", (1e-6,))
+    monkeypatch.setattr(IvfSettings, "GRID", (1e-6,))
     with pytest.raises(RecallUnreachableError, match=r"no engine reached a recall of 0\.999.*ivf .*with 0\.\d+"):
         tuning.tune(rows, recall=0.999, candidates=("ivf",))
 
 
 def test_small_sets_are_flat_and_large_ones_are_measured() -> None:
-    assert tuning.build(species_rows(500)).name == "flat"
-    assert tuning.tune(species_rows(500))[0].name == "flat"
+    assert tuning.build(species_rows(500)).kind == "flat"
+    assert tuning.tune(species_rows(500))[0].kind == "flat"
     with pytest.raises(RecallUnreachableError, match="at least 1,000"):
         tuning.build(species_rows(300), engine="hnsw")
     with pytest.raises(ValueError, match="candidates"):
@@ -203,12 +204,12 @@ def test_photos_that_are_all_alike_do_no_harm() -> None:
 def test_a_graph_must_be_much_faster_on_a_part(
     graph: float, chosen: str, rows: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def tried(name: str, exam: Any, _: float) -> tuple[Any, Trial]:
-        speed = graph if name == "hnsw" else 1000.0
-        engine = SimpleNamespace(name=name, ids=exam.own, add=lambda rows, ids: None, rename=lambda ids: None)
-        return engine, Trial(name, "", 1.0, speed, 0.0, 0, len(exam.rows))
+    def tuned(kind: str, queries: Any, _: float) -> tuple[Any, Trial]:
+        speed = graph if kind == "hnsw" else 1000.0
+        engine = SimpleNamespace(kind=kind, ids=queries.own, add=lambda rows, ids: None, rename=lambda ids: None)
+        return engine, Trial(kind, "", 1.0, speed, 0.0, 0, len(queries.rows))
 
-    monkeypatch.setattr(tuning, "_try", tried)
+    monkeypatch.setattr(tuning, "build_and_tune", tuned)
     engine, trials = tuning.tune(rows, candidates=("ivf", "hnsw"))
-    assert engine.name == chosen
+    assert engine.kind == chosen
     assert len(trials) == 3

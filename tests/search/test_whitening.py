@@ -1,4 +1,4 @@
-"""The refined space: fitted without labels, better for the photos that it was fitted on, and for others."""
+"""The whitened space: fitted without labels, better for the photos that it was fitted on, and for others."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from birdsearch.records import Vectors
-from birdsearch.search.whitening import Names, Refinement, cross_fitted, fit, recall_at_1
+from birdsearch.search.whitening import LabelCodes, Whitening, cross_fitted, fit, recall_at_1
 
 
-def shared_direction(species: int = 60, photos: int = 10, dim: int = 64) -> tuple[Vectors, Names]:
+def shared_direction(species: int = 60, photos: int = 10, dim: int = 64) -> tuple[Vectors, LabelCodes]:
     """Vectors (n, dim) of photos whose species hides behind a few directions in which all photos vary much."""
     draw = np.random.default_rng(3)
     centres = draw.normal(size=(species, dim))
@@ -20,12 +20,12 @@ def shared_direction(species: int = 60, photos: int = 10, dim: int = 64) -> tupl
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32), names
 
 
-def test_refined_rows_are_unit_rows_of_the_new_dimension() -> None:
+def test_whitened_rows_are_unit_rows_of_the_new_dimension() -> None:
     vectors, _ = shared_direction()
-    refined = fit(vectors, dims=32).apply(vectors)
-    assert refined.shape == (600, 32)
-    assert refined.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1, atol=1e-5)
+    whitened = fit(vectors, dims=32).apply(vectors)
+    assert whitened.shape == (600, 32)
+    assert whitened.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(whitened, axis=1), 1, atol=1e-5)
 
 
 def test_the_fit_tempers_what_all_photos_share() -> None:
@@ -44,15 +44,15 @@ def test_the_fit_is_the_same_every_time() -> None:
 
 def test_fewer_photos_than_dimensions() -> None:
     vectors, _ = shared_direction(dim=64)
-    refined = fit(vectors[:20])
-    assert refined.dim < 20
-    assert np.isfinite(refined.apply(vectors)).all()
+    whitened = fit(vectors[:20])
+    assert whitened.dim < 20
+    assert np.isfinite(whitened.apply(vectors)).all()
 
 
 def test_the_mean_photo_has_a_direction_too() -> None:
-    still = Refinement(np.full(4, 0.5, np.float32), np.eye(4, dtype=np.float32))
-    refined = still.apply(np.full((1, 4), 0.5, np.float32))
-    np.testing.assert_allclose(np.linalg.norm(refined, axis=1), 1)
+    still = Whitening(np.full(4, 0.5, np.float32), np.eye(4, dtype=np.float32))
+    whitened = still.apply(np.full((1, 4), 0.5, np.float32))
+    np.testing.assert_allclose(np.linalg.norm(whitened, axis=1), 1)
 
 
 def test_photos_that_are_all_alike_cannot_be_fitted() -> None:
@@ -60,11 +60,11 @@ def test_photos_that_are_all_alike_cannot_be_fitted() -> None:
         fit(np.tile(np.eye(8, dtype=np.float32)[:1], (600, 1)))
 
 
-def test_a_refinement_survives_its_file(tmp_path: Path) -> None:
+def test_a_whitening_survives_its_file(tmp_path: Path) -> None:
     vectors, _ = shared_direction()
     fitted = fit(vectors)
-    (tmp_path / "refinement.npz").write_bytes(fitted.as_npz())
-    np.testing.assert_array_equal(Refinement.read(tmp_path / "refinement.npz").apply(vectors), fitted.apply(vectors))
+    (tmp_path / "whitening.npz").write_bytes(fitted.as_npz())
+    np.testing.assert_array_equal(Whitening.read(tmp_path / "whitening.npz").apply(vectors), fitted.apply(vectors))
 
 
 def test_recall_counts_only_photos_that_have_a_sibling() -> None:

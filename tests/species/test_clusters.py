@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdsearch.records import Ids, Neighbours, Vectors
+from birdsearch.records import Ids, Vectors
 from birdsearch.search import whitening
+from birdsearch.search.exact import Neighbours
 from birdsearch.species.clusters import Partition, agreement, communities, outliers, report, spherical_kmeans
 from tests.support import REAL_PHOTOS
 

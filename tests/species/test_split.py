@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from birdsearch.records import Ids, SplitReport
-from birdsearch.species.split import SPLITS, VISITS, leakage_check, split
+from birdsearch.species.split import SPLITS, VISITS, leakage_check, split, visits
 
 
 def numbers(count: int) -> Ids:
@@ -22,12 +22,12 @@ def tangled(seed: int) -> tuple[SplitReport, list[list[tuple[int, int]]]]:
     observers = [None if number > 8 else f"observer {number}" for number in draw.integers(0, 12, count)]
     dates = [None if day > 27 else f"2024-05-{day:02d}T06:00:00" for day in draw.integers(1, 31, count)]
     labels = [None if number > 9 else f"species {number}" for number in draw.integers(0, 11, count)]
-    report = split(ids, labels, {"duplicates": copies, "bursts": bursts}, observers, dates, seed=seed)
-    visits = [
+    report = split(ids, labels, {"duplicates": copies, "bursts": bursts, VISITS: visits(observers, dates)}, seed=seed)
+    named_days = [
         None if name is None or day is None else (name, day[:10]) for name, day in zip(observers, dates, strict=True)
     ]
     pairs_of_rules: list[list[tuple[int, int]]] = []
-    for column in ([n if n >= 0 else None for n in copies], [n if n >= 0 else None for n in bursts], visits):
+    for column in ([n if n >= 0 else None for n in copies], [n if n >= 0 else None for n in bursts], named_days):
         rows = combinations(range(count), 2)
         pairs_of_rules.append(
             [(int(ids[a]), int(ids[b])) for a, b in rows if column[a] is not None and column[a] == column[b]]
@@ -49,7 +49,12 @@ def test_chains_hold_together() -> None:
     copies = np.array([1, 1, -1, -1, -1])
     bursts = np.array([-1, 7, 7, -1, -1])
     names, dates = [None, None, "Ada", "ada ", "Ada"], [None, None, "2024-05-01", "2024-05-01T09:00", "2024-05-02"]
-    report = split(numbers(5), ["a"] * 5, {"duplicates": copies, "bursts": bursts}, names, dates, (1, 1, 1))
+    report = split(
+        numbers(5),
+        ["a"] * 5,
+        {"duplicates": copies, "bursts": bursts, VISITS: visits(names, dates)},
+        (1, 1, 1),
+    )
     assert len({report.splits[photo] for photo in (100, 103, 106, 109)}) == 1
     assert report.groups == 2
 

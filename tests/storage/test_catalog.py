@@ -16,12 +16,12 @@ from alembic.migration import MigrationContext
 import birdsearch
 from birdsearch import Filter, Photo
 from birdsearch.errors import IndexUnwritableError
-from birdsearch.files import Under
+from birdsearch.files import PathSet
 from birdsearch.records import Prediction
 from birdsearch.storage.catalog import migrations
-from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
 from birdsearch.storage.catalog.database import NEWEST
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import metadata
 from birdsearch.storage.folder import FORMAT
 from tests.support import DATA, frozen_index
@@ -31,9 +31,9 @@ FORMATS = sorted(DATA.glob("format-*.zip"))
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> "Catalog":
+def catalog(tmp_path: Path) -> SQLiteCatalog:
     """An empty catalog."""
-    made = Catalog(tmp_path / "catalog.sqlite")
+    made = SQLiteCatalog(tmp_path / "catalog.sqlite")
     made.upgrade()
     return made
 
@@ -44,12 +44,12 @@ def entry(photo_id: int, path: str, **values: object) -> Entry:
     return Entry(photo, known=False, region_id=photo_id)
 
 
-def commit(catalog: Catalog, *entries: Entry, part: int = 1) -> None:
+def commit(catalog: SQLiteCatalog, *entries: Entry, part: int = 1) -> None:
     """Commit photos whose roots are settled."""
     catalog.commit(Batch(entries=list(entries), part=PartRow(part, len(entries), "", "torch fp32 on cpu")))
 
 
-def paths(catalog: Catalog) -> dict[int | None, str]:
+def paths(catalog: SQLiteCatalog) -> dict[int | None, str]:
     """Id -> path."""
     return {photo.id: photo.path for photo in catalog.photos(catalog.photo_ids())}
 
@@ -57,13 +57,13 @@ def paths(catalog: Catalog) -> dict[int | None, str]:
 # Tables
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_code(catalog: Catalog) -> None:
+def test_the_migrations_make_exactly_the_tables_of_the_code(catalog: SQLiteCatalog) -> None:
     with catalog.transaction() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_constraints_that_a_comparison_does_not_see_are_there_too(catalog: Catalog) -> None:
+def test_constraints_that_a_comparison_does_not_see_are_there_too(catalog: SQLiteCatalog) -> None:
     with catalog.transaction() as connection:
         made: dict[str, str] = dict(
             connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
@@ -89,14 +89,14 @@ def test_newest_is_the_last_migration_and_they_form_one_line() -> None:
     assert steps[-1][0] == NEWEST
 
 
-def test_upgrade_twice_changes_nothing(catalog: Catalog) -> None:
+def test_upgrade_twice_changes_nothing(catalog: SQLiteCatalog) -> None:
     assert catalog.version() == NEWEST
     catalog.upgrade()
     assert catalog.version() == NEWEST
     assert catalog.integrity_problems() == []
 
 
-def test_a_catalog_is_a_wal_database_that_syncs(catalog: Catalog) -> None:
+def test_a_catalog_is_a_wal_database_that_syncs(catalog: SQLiteCatalog) -> None:
     with catalog.transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
@@ -106,9 +106,9 @@ def test_a_catalog_is_a_wal_database_that_syncs(catalog: Catalog) -> None:
 # Folders
 
 
-def test_a_folder_above_takes_over_those_below(catalog: Catalog) -> None:
+def test_a_folder_above_takes_over_those_below(catalog: SQLiteCatalog) -> None:
     for folder in (b"/photos/2024", b"/photos/2023/may", b"/photos2"):
-        catalog.settle_root(folder)
+        catalog.ensure_root(folder)
     commit(
         catalog,
         entry(1, "/photos/2024/a.jpg"),
@@ -117,40 +117,40 @@ def test_a_folder_above_takes_over_those_below(catalog: Catalog) -> None:
         entry(4, "/photos/2024/deep/b \udcff.jpg"),
     )
     before = paths(catalog)
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     assert sorted(catalog.roots().values()) == [b"/photos", b"/photos2"]
     assert paths(catalog) == before
-    catalog.settle_root(b"/photos/2024")
+    catalog.ensure_root(b"/photos/2024")
     assert sorted(catalog.roots().values()) == [b"/photos", b"/photos2"]
     assert catalog.photo_ids(Filter(under="/photos/2024")) == [1, 4]
-    catalog.settle_root(b"/")
+    catalog.ensure_root(b"/")
     assert list(catalog.roots().values()) == [b"/"]
     assert paths(catalog) == before
     assert catalog.photo_ids(Filter(under="/photos")) == [1, 2, 4]
     assert catalog.integrity_problems() == []
 
 
-def test_roots_in_use_are_those_with_photos(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
-    catalog.settle_root(b"/empty")
+def test_roots_in_use_are_those_with_photos(catalog: SQLiteCatalog) -> None:
+    catalog.ensure_root(b"/photos")
+    catalog.ensure_root(b"/empty")
     commit(catalog, entry(1, "/photos/a.jpg"))
     assert catalog.roots_in_use() == [b"/photos"]
 
 
 def test_under_knows_folders_files_and_the_root() -> None:
-    under = Under([b"/photos", b"/a/b.jpg"])
+    under = PathSet([b"/photos", b"/a/b.jpg"])
     for path in (b"/photos", b"/photos/x/y.jpg", b"/a/b.jpg"):
         assert path in under
     for path in (b"/photos2/x.jpg", b"/a", b"/", b"/a/b.jpg2"):
         assert path not in under
-    assert b"/anything" in Under([b"/"])
+    assert b"/anything" in PathSet([b"/"])
 
 
 # Photos
 
 
-def test_a_photo_comes_back_as_it_was(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+def test_a_photo_comes_back_as_it_was(catalog: SQLiteCatalog) -> None:
+    catalog.ensure_root(b"/photos")
     guesses = (Prediction("Wren", 0.75, 1, "species", "01_wren"), Prediction(None, 0.25, 2, "ImageNet", "kite"))
     wanted = Photo(
         1,
@@ -183,14 +183,14 @@ def test_a_photo_comes_back_as_it_was(catalog: Catalog) -> None:
 @pytest.mark.parametrize(
     "phash", ["0000000000000000", "7fffffffffffffff", "8000000000000000", "ffffffffffffffff", None]
 )
-def test_hashes_of_64_bits_fit(catalog: Catalog, phash: str | None) -> None:
-    catalog.settle_root(b"/photos")
+def test_hashes_of_64_bits_fit(catalog: SQLiteCatalog, phash: str | None) -> None:
+    catalog.ensure_root(b"/photos")
     commit(catalog, entry(1, "/photos/a.jpg", phash=phash))
     assert catalog.photos([1])[0].phash == phash
 
 
-def test_ids_are_never_used_twice(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+def test_ids_are_never_used_twice(catalog: SQLiteCatalog) -> None:
+    catalog.ensure_root(b"/photos")
     commit(catalog, entry(1, "/photos/a.jpg"), entry(2, "/photos/b.jpg"))
     catalog.remove([1, 2])
     catalog.drop_part(1)
@@ -198,8 +198,8 @@ def test_ids_are_never_used_twice(catalog: Catalog) -> None:
     assert catalog.next_part() == 2
 
 
-def test_removal_takes_everything_of_a_photo_along(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+def test_removal_takes_everything_of_a_photo_along(catalog: SQLiteCatalog) -> None:
+    catalog.ensure_root(b"/photos")
     guess = Prediction("Wren", 0.75, 1, "species", "01_wren")
     commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)), entry(2, "/photos/b.jpg"))
     catalog.commit(Batch(labels={1: ("csv", "Wren")}))
@@ -210,8 +210,8 @@ def test_removal_takes_everything_of_a_photo_along(catalog: Catalog) -> None:
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {name} WHERE {key} = 1").scalar() == 0
 
 
-def test_labels_count_in_order_of_authority(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+def test_labels_count_in_order_of_authority(catalog: SQLiteCatalog) -> None:
+    catalog.ensure_root(b"/photos")
     guess = Prediction("Kite", 0.75, 1, "species", "kite")
     commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)))
 
@@ -227,15 +227,15 @@ def test_labels_count_in_order_of_authority(catalog: Catalog) -> None:
     database.close()
     catalog.commit(Batch(labels={1: ("csv", "Marsh Wren")}))
     assert species() == ("Robin", "Robin", "label")
-    assert catalog.label_sources_of([1]) == ["correction"]
+    assert catalog.label_provenance([1]) == ["correction"]
     catalog.commit(Batch(labels={1: None}))
     assert species() == ("Robin", "Robin", "label")
-    assert catalog.unsettled() == []
+    assert catalog.stale_species() == []
 
 
-def test_many_ids_at_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_ids_at_once(catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("birdsearch.storage.catalog.database._CHUNK", 7)
-    catalog.settle_root(b"/photos")
+    catalog.ensure_root(b"/photos")
     commit(catalog, *(entry(n, f"/photos/{n}.jpg") for n in range(1, 31)))
     wanted = [30, 1, 15, 15, 2]
     assert [photo.id for photo in catalog.photos(wanted)] == wanted
@@ -244,8 +244,8 @@ def test_many_ids_at_once(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> 
     assert catalog.count() == 10
 
 
-def test_a_commit_is_all_or_nothing(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+def test_a_commit_is_all_or_nothing(catalog: SQLiteCatalog) -> None:
+    catalog.ensure_root(b"/photos")
     commit(catalog, entry(1, "/photos/a.jpg"))
     generation = catalog.get_state("generation")
     with pytest.raises(Exception, match="UNIQUE"):
@@ -253,8 +253,8 @@ def test_a_commit_is_all_or_nothing(catalog: Catalog) -> None:
     assert (catalog.photo_ids(), len(catalog.parts()), catalog.get_state("generation")) == ([1], 1, generation)
 
 
-def test_a_full_disk_is_told_as_such(catalog: Catalog) -> None:
-    catalog.settle_root(b"/photos")
+def test_a_full_disk_is_told_as_such(catalog: SQLiteCatalog) -> None:
+    catalog.ensure_root(b"/photos")
     with catalog.transaction() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")

@@ -15,6 +15,7 @@ from birdsearch.errors import IndexDamagedError, IndexMissingError, IndexVersion
 from birdsearch.index import restore
 from tests.support import frozen_index
 from tests.support.drawing import bird, write
+from tests.support.engine_file import engine_of
 from tests.support.fake_backbone import FakeBackbone
 
 
@@ -148,13 +149,13 @@ def test_photos_whose_vectors_are_lost_while_their_files_are_away(
 
 @pytest.mark.parametrize("damage", ["flipped", "half", "empty", "text"])
 def test_a_damaged_engine_costs_nothing_but_itself(index: Index, photos: Path, fake: FakeBackbone, damage: str) -> None:
-    engine = index.path / "vectors.faiss"
+    engine = engine_of(index.path)
     data = engine.read_bytes()
     if damage == "flipped":
         flip(engine, 300)
     else:
         engine.write_bytes({"half": data[: len(data) // 2], "empty": b"", "text": b"nothing"}[damage])
-    assert any("vectors.faiss" in problem for problem in index.verify().problems)
+    assert any(engine.name in problem for problem in index.verify().problems)
     if damage != "flipped":
         with birdsearch.open(index.path) as reader:
             assert len(reader.search(reader.photos()[0], 20)) == 11
@@ -164,31 +165,45 @@ def test_a_damaged_engine_costs_nothing_but_itself(index: Index, photos: Path, f
     found_by_all(index)
 
 
-def test_an_engine_that_is_missing_is_no_breach(index: Index, photos: Path, fake: FakeBackbone) -> None:
-    (index.path / "vectors.faiss").unlink()
+def test_a_missing_engine_is_named_and_built_anew(index: Index, photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    engine_of(index.path).unlink()
+    assert [problem.endswith("is missing") for problem in index.verify().problems] == [True]
+    with birdsearch.open(index.path) as reader:
+        for photo in reader.photos():
+            assert len(reader.search(photo, 20)) == 11
+    assert caplog.text.count("Searching the stored vectors meanwhile") == 1
+    assert index.repair() == ["built the engine anew"]
+    assert engine_of(index.path).exists()
     assert index.verify().ok
     found_by_all(index)
-    index.repair()
-    assert (index.path / "vectors.faiss").exists()
 
 
 def test_an_engine_of_another_index(index: Index, photos: Path, tmp_path: Path) -> None:
     with birdsearch.create(tmp_path / "other", backbone=FakeBackbone()) as other:
         other.add(photos / "b")
-    shutil.copy(tmp_path / "other" / "vectors.faiss", index.path)
-    assert any("belongs to another index" in problem for problem in index.verify().problems)
+    shutil.copy(engine_of(tmp_path / "other"), engine_of(index.path))
+    assert any("does not have the checksum" in problem for problem in index.verify().problems)
     with birdsearch.open(index.path) as reader:
         assert len(reader.search(reader.photos()[0], 20)) == 11
     index.repair()
     assert index.verify().ok
 
 
-def test_an_older_engine_put_back_is_no_breach(index: Index, photos: Path, fake: FakeBackbone) -> None:
-    old = (index.path / "vectors.faiss").read_bytes()
-    write(photos / "b" / "20.jpg", bird(20, 80, 60))
-    index.add(photos)
-    (index.path / "vectors.faiss").write_bytes(old)
-    assert index.verify().ok
+def test_engines_that_the_catalog_does_not_name_go_with_the_next_writer(
+    index: Index, photos: Path, fake: FakeBackbone
+) -> None:
+    old = engine_of(index.path)
+    with birdsearch.open(index.path, backbone=index.backbone) as reader:
+        assert len(reader.search(reader.photos()[0], 20)) == 11
+        write(photos / "b" / "20.jpg", bird(20, 80, 60))
+        index.add(photos)
+        assert {p.name for p in index.path.glob("engine-*")} == {old.name, engine_of(index.path).name}
+        assert index.verify().ok
+        (index.path / "vectors.faiss").write_bytes(b"of an older birdsearch")
+        index.add([])
+        assert list(index.path.glob("engine-*")) == [engine_of(index.path)]
+        assert not (index.path / "vectors.faiss").exists()
+        assert len(reader.search(reader.photos()[0], 20)) == 12
     with birdsearch.open(index.path, backbone=index.backbone) as reader:
         assert reader.search(photos / "b" / "20.jpg", 1)[0].score == pytest.approx(1, abs=1e-5)
 
@@ -286,7 +301,7 @@ def test_leftovers_of_a_killed_writer_go_with_the_next(index: Index, photos: Pat
     shutil.copy(part(index, 1), part(index, 3))
     (index.path / "vectors" / "00000004.parquet.unfinished").write_bytes(b"half")
     (index.path / "index.json.unfinished").write_bytes(b"half")
-    (index.path / "vectors.faiss.unfinished").write_bytes(b"half")
+    (index.path / "engine.npy.unfinished").write_bytes(b"half")
     assert index.verify().ok
     assert index.add(photos).unchanged == 12
     assert sorted(p.name for p in (index.path / "vectors").iterdir()) == [part(index, 1).name, part(index, 2).name]
@@ -294,9 +309,9 @@ def test_leftovers_of_a_killed_writer_go_with_the_next(index: Index, photos: Pat
 
 
 def test_a_mostly_removed_engine_is_built_anew(index: Index, photos: Path) -> None:
-    before = (index.path / "vectors.faiss").stat().st_size
+    before = engine_of(index.path).stat().st_size
     index.remove(birdsearch.Filter(under=str(photos / "a")))
-    assert (index.path / "vectors.faiss").stat().st_size < before
+    assert engine_of(index.path).stat().st_size < before
     assert len(index.search(index.photos()[0], 20)) == 2
     assert index.verify().ok
 

@@ -9,7 +9,7 @@ import pytest
 import birdsearch
 from birdsearch import Index
 from birdsearch.errors import IndexDamagedError
-from birdsearch.search import whitening as refine_module
+from birdsearch.search import whitening as whitening_module
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
 
@@ -24,9 +24,9 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, photos: Path, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
-    """An index that may be refined although it is small, and whose neighbours are never judged worse."""
-    monkeypatch.setattr(refine_module, "LEAST", 10)
-    monkeypatch.setattr(refine_module, "cross_fitted", lambda *_: (0.5, 0.6))
+    """An index that may be whitened although it is small, and whose neighbours are never judged worse."""
+    monkeypatch.setattr(whitening_module, "LEAST", 10)
+    monkeypatch.setattr(whitening_module, "cross_fitted", lambda *_: (0.5, 0.6))
     with birdsearch.create(tmp_path / "index", backbone=fake) as made:
         made.add(photos, labels="folder")
         yield made
@@ -45,7 +45,7 @@ def test_few_photos_keep_the_exact_engine(index: Index) -> None:
     assert report.recall_at_1_before == report.recall_at_1_after
 
 
-def test_refine_changes_scores_and_nothing_else_and_can_be_undone(index: Index, fake: FakeBackbone) -> None:
+def test_whitening_changes_scores_and_nothing_else_and_can_be_undone(index: Index, fake: FakeBackbone) -> None:
     ids = [photo.id for photo in index.photos() if photo.id]
     raw, before, embedded = index.vectors(ids), scores(index), fake.embedded
     report = index.optimize(whiten=True)
@@ -62,7 +62,7 @@ def test_refine_changes_scores_and_nothing_else_and_can_be_undone(index: Index, 
     assert fake.embedded == embedded
 
 
-def test_photos_that_come_later_enter_the_refined_space(index: Index, photos: Path, fake: FakeBackbone) -> None:
+def test_photos_that_come_later_are_whitened_too(index: Index, photos: Path, fake: FakeBackbone) -> None:
     index.optimize(whiten=True)
     later = photos / "species 1" / "later.jpg"
     write(later, bird(99, 80, 60))
@@ -76,14 +76,14 @@ def test_photos_that_come_later_enter_the_refined_space(index: Index, photos: Pa
 
 
 def test_too_few_photos_are_declined(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refine_module, "LEAST", 500)
+    monkeypatch.setattr(whitening_module, "LEAST", 500)
     report = index.optimize(whiten=True)
     assert not report.whitened
     assert "24 photos are too few" in report.whitening
 
 
 def test_a_space_that_makes_neighbours_worse_is_declined(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refine_module, "cross_fitted", lambda *_: (0.7, 0.6))
+    monkeypatch.setattr(whitening_module, "cross_fitted", lambda *_: (0.7, 0.6))
     before = scores(index)
     report = index.optimize(whiten=True)
     assert not report.whitened
@@ -91,13 +91,13 @@ def test_a_space_that_makes_neighbours_worse_is_declined(index: Index, monkeypat
     assert scores(index) == before
 
 
-def test_a_damaged_refinement_is_named_and_repaired(index: Index) -> None:
+def test_a_damaged_whitening_is_named_and_repaired(index: Index) -> None:
     index.optimize(whiten=True)
     wanted = scores(index)
     file = next(index.path.glob("whitening-*.npz"))
     file.write_bytes(file.read_bytes()[:100])
     with birdsearch.open(index.path) as reader:
-        assert any("whitening" in problem for problem in reader.verify().problems)
+        assert any("whitening-" in problem for problem in reader.verify().problems)
         with pytest.raises(IndexDamagedError, match="birdsearch repair"):
             reader.search_vectors(reader.vectors([1]), k=1)
         assert reader.repair()
@@ -126,11 +126,11 @@ def test_an_index_without_photos_can_be_optimized(tmp_path: Path, fake: FakeBack
         assert not empty.optimize(whiten=True).whitened
 
 
-def test_a_lost_refinement_of_a_lost_part_is_taken_back(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_whitening_of_a_lost_part_is_removed(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     index.optimize(whiten=True)
     next(index.path.glob("whitening-*.npz")).unlink()
     next((index.path / "vectors").glob("*.parquet")).unlink()
     done = index.repair()
-    assert any("took back the refined space" in line for line in done)
+    assert any("removed the whitening" in line for line in done)
     assert index.verify().problems == ()
     assert index.repair() == []

@@ -17,7 +17,7 @@ from birdsearch.duplicates.cleanup.apply import ApplyOptions, apply
 from birdsearch.duplicates.cleanup.plan import make_plan
 from birdsearch.duplicates.cleanup.undo import undo
 from birdsearch.records import ActionReport, DuplicateGroup, DuplicateReport, Plan
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import metadata
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store
@@ -54,8 +54,8 @@ class Library:
         with self._catalog() as catalog, folder.writing():
             return undo(folder, catalog, run)
 
-    def _catalog(self) -> AbstractContextManager[Catalog]:
-        return closing(Catalog(self.index / "catalog.sqlite"))
+    def _catalog(self) -> AbstractContextManager[SQLiteCatalog]:
+        return closing(SQLiteCatalog(self.index / "catalog.sqlite"))
 
     def plan(self, *groups: Sequence[str], relation: str = "identical") -> Plan:
         """A plan of groups of names, the first of each kept."""

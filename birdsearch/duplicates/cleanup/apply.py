@@ -38,8 +38,8 @@ from birdsearch.duplicates.cleanup.filesystem import (
 from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Line, Log
 from birdsearch.duplicates.cleanup.plan import problems
 from birdsearch.duplicates.cleanup.steps import Planner, Target
-from birdsearch.errors import PlanError
-from birdsearch.files import sha256_of, why
+from birdsearch.errors import PlanError, os_error_text
+from birdsearch.files import sha256_of
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
     RELATIONS,
@@ -51,9 +51,8 @@ from birdsearch.records import (
     Step,
     shown,
 )
-from birdsearch.storage.catalog import removal
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.removal import Gone
+from birdsearch.storage.catalog.removal import DeletedPhoto
 from birdsearch.storage.folder import Folder
 
 
@@ -100,12 +99,8 @@ def apply(
         if not log.ended and not log.undone:
             _finish(catalog, log)
 
-    def known(paths: Sequence[bytes]) -> dict[bytes, int]:
-        with catalog.transaction() as connection:
-            return removal.photo_ids(connection, paths)
-
     target = Target(journal.next_run(folder), *check_action(options.action), tuple(catalog.roots().values()))
-    planner = Planner(plan, target, relations=options.relations, protect=options.protect, known=known)
+    planner = Planner(plan, target, relations=options.relations, protect=options.protect, known=catalog.ids_at)
     run = _Apply(folder, catalog, planner, {"action": options.action, "relations": [*options.relations]})
     return run.run([step for step in plan.steps if step.do == "remove"], progress, started)
 
@@ -146,7 +141,7 @@ class _Apply:
             except SkipFile as skip:
                 self._skipped.append((step.path, str(skip)))
             except OSError as error:
-                self._skipped.append((step.path, why(error)))
+                self._skipped.append((step.path, os_error_text(error)))
         moves = [intent for intent in intents if intent.kind == "move"]
         intents = self._with_rows(moves + [intent for intent in intents if intent.kind == "link"])
         intents += self._planner.companions(moves)
@@ -168,9 +163,8 @@ class _Apply:
         """The intents with every row of the catalog about the photos that go."""
         moves = [intent for intent in intents if intent.kind == "move"]  # behind a hard link the photo stays
         names = [os.fsencode(name) for intent in moves for name in (intent.path, intent.kept)]
-        with self._catalog.transaction() as connection:
-            ids = removal.photo_ids(connection, names)
-            rows = removal.remembered(connection, sorted({ids[p] for p in names[::2] if p in ids}))
+        ids = self._catalog.ids_at(names)
+        rows = self._catalog.snapshot_rows(sorted({ids[p] for p in names[::2] if p in ids}))
         full = []
         for intent in intents:
             photo_id = ids.get(os.fsencode(intent.path))
@@ -207,7 +201,7 @@ class _Apply:
                 info = os.stat(intent.kept)
                 same = sha256_of(intent.kept) == intent.kept_sha256
             except OSError as error:
-                raise SkipFile(f"the kept photo {shown(intent.kept)}: {why(error)}") from error
+                raise SkipFile(f"the kept photo {shown(intent.kept)}: {os_error_text(error)}") from error
             if not same:
                 raise SkipFile(f"the kept photo {shown(intent.kept)} has changed since the plan was made")
             if os.path.samestat(info, os.lstat(intent.path)):
@@ -220,17 +214,13 @@ class _Apply:
 
 def _follow(catalog: Catalog, lines: Journal, done: Iterable[Intent]) -> None:
     """The catalog follows the files; what kept photos take over is in the journal before it is in the catalog."""
-    gone = [
-        Gone(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in SAME_PICTURE, i.rows)
+    deleted = [
+        DeletedPhoto(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in SAME_PICTURE, i.rows)
         for i in done
         if i.photo_id is not None
     ]
-    if not gone:
-        return
-    with catalog.transaction() as connection:
-        catalog.bump(connection)
-        if taken := removal.let_go(connection, gone):
-            lines.write([{"merged": taken}])
+    if deleted:
+        catalog.delete_and_merge(deleted, before_commit=lambda merges: lines.write([{"merged": merges}]))
 
 
 def _finish(catalog: Catalog, log: Log) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from birdsearch.duplicates.cleanup.journal import Intent
-from birdsearch.files import sha256_of, sync_folder, why
+from birdsearch.errors import os_error_text
+from birdsearch.files import sha256_of, sync_folder
 from birdsearch.records import shown
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
@@ -224,4 +225,4 @@ def os_reason(error: OSError) -> str:
     """Why a file could not be moved, in words."""
     if error.errno == errno.EEXIST:
         return "the name where it should go is taken"
-    return why(error)
+    return os_error_text(error)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
-from birdsearch.files import durable, read_csv
+from birdsearch.files import atomic_write, read_csv
 from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member, Photo, Plan, Step, shown
 
 WORDS = ("keep", "remove", "skip")
@@ -143,7 +143,7 @@ def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
         values = [getattr(step, name) for name in COLUMNS]
         rows.writerow([escaped(value) if isinstance(value, str) else value for value in values])
     data = text.getvalue()
-    with durable(Path(path)) as file:
+    with atomic_write(Path(path)) as file:
         # Without this mark spreadsheets take UTF-8 for something else, and would spoil the names.
         file.write(data.encode("utf-8" if data.isascii() else "utf-8-sig"))
 

@@ -10,7 +10,7 @@ from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile, inode
 from birdsearch.duplicates.cleanup.journal import Intent
 from birdsearch.duplicates.cleanup.sidecars import FolderListing
 from birdsearch.duplicates.members import Protected
-from birdsearch.files import sha256_of, slashed
+from birdsearch.files import sha256_of, with_trailing_slash
 from birdsearch.records import IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
 
 
@@ -135,8 +135,10 @@ class Planner:
 
     def _root(self, folder: str) -> str:
         """The deepest root of the index above a folder; the folder itself where there is none."""
-        name = slashed(os.fsencode(folder))
-        return os.fsdecode(max((r for r in self._roots if name.startswith(slashed(r))), key=len, default=name))
+        name = with_trailing_slash(os.fsencode(folder))
+        return os.fsdecode(
+            max((r for r in self._roots if name.startswith(with_trailing_slash(r))), key=len, default=name)
+        )
 
     def _trash_root(self, folder: str) -> str:
         """The highest folder from its root down to this one, on the same file system, where a trash may be made."""

@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from birdsearch.duplicates.cleanup import journal
 from birdsearch.duplicates.cleanup.filesystem import (
@@ -25,8 +24,7 @@ from birdsearch.duplicates.cleanup.filesystem import (
 from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Log
 from birdsearch.errors import PlanError
 from birdsearch.records import ActionReport, Progress, shown
-from birdsearch.search.enginefile import read_footer
-from birdsearch.storage.catalog import removal
+from birdsearch.storage import vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
 
@@ -140,21 +138,8 @@ def _restore(folder: Folder, catalog: Catalog, log: Log, back: Sequence[Intent])
     rows = {os.fsencode(i.path): (i.photo_id, i.rows) for i in [*paired, *back] if i.photo_id is not None}
     if not any(intent.photo_id is not None for intent in back):
         return []
-    _drop_engine_without(folder, [region for _, tables in rows.values() for region in tables.get("regions", [])])
-    with catalog.transaction() as connection:
-        catalog.bump(connection)
-        removal.give_back(connection, [log.merges[i.number] for i in back if i.number in log.merges])
-        notes = removal.put_back(connection, rows)
+    regions = [region for _, tables in rows.values() for region in tables.get("regions", [])]
+    if vectors.engine_lacks(folder, catalog, regions):  # it was built without them, and would never find them
+        catalog.set_state(vectors.STATE, None)
+    notes = catalog.restore_rows(rows, [log.merges[i.number] for i in back if i.number in log.merges])
     return [(os.fsdecode(path), note) for path, note in notes.items()]
-
-
-def _drop_engine_without(folder: Folder, regions: Iterable[Mapping[str, Any]]) -> None:
-    """Remove an engine that was built without regions which come back: searches would never find them."""
-    try:
-        with folder.engine.open("rb") as file:
-            footer, ids = read_footer(file)
-    except (OSError, ValueError):
-        return  # no engine: it is made anew
-    last, held = int(footer["stamp"].get("last_part", 0)), set(ids.tolist())
-    if any(region["part_id"] <= last and region["id"] not in held for region in regions):
-        folder.engine.unlink()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from birdsearch.duplicates.members import members
 from birdsearch.export.html.pictures import Picture, date, picture, place, shape, template, text, thumbnails
-from birdsearch.records import RELATIONS, DuplicateReport, Member, Pair, Photo, file_size, percent
+from birdsearch.records import RELATIONS, DuplicateReport, Member, Pair, Photo, bytes_text, percent
 
 __all__ = ["duplicates_page", "evidence", "members"]
 
@@ -141,15 +141,15 @@ def _badge(member: Member, against: bool) -> str:
     if member.do == "keep":
         return "keep" if RELATIONS[member.relation].same_picture else "proposed"
     if member.do == "remove":
-        return "can go"
-    return "protected" if member.protected else "to choose from"
+        return "can be removed"
+    return "protected" if member.protected else "your choice"
 
 
 def _facts(photo: Photo) -> dict[str, str]:
     """What helps to choose between two copies."""
     known = {
         "pixels": f"{photo.width:,} x {photo.height:,}" if photo.width and photo.height else None,
-        "file": f"{photo.format or 'file'}, {file_size(photo.size)}",
+        "file": f"{photo.format or 'file'}, {bytes_text(photo.size)}",
         "date": date(photo),
         "camera": photo.camera,
         "place": place(photo),
@@ -160,6 +160,6 @@ def _facts(photo: Photo) -> dict[str, str]:
 
 
 def _weight(removable: Iterable[Member]) -> tuple[int, str]:
-    """How many photos could go, and how much that is."""
+    """How many photos can be removed, and how many bytes that is."""
     sizes = [member.photo.size for member in removable]
-    return len(sizes), file_size(sum(sizes))
+    return len(sizes), bytes_text(sum(sizes))

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from birdsearch.records import Photo, shown
+from birdsearch.records import Photo, date_text, shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -55,7 +55,7 @@ def shape(photos: Iterable[Photo]) -> str:
 
 def date(photo: Photo) -> str | None:
     """When it was taken, to the minute."""
-    return photo.taken_at[:16].replace("T", " ") if photo.taken_at else None
+    return date_text(photo.taken_at[:16]) if photo.taken_at else None
 
 
 def place(photo: Photo) -> str | None:

@@ -1,32 +1,16 @@
-"""The catalog: photos, regions, labels, predictions, failures and parts in one SQLite file."""
+"""Catalog: what an index needs of a database, as a protocol; `sqlite.py` is the one that comes with birdsearch."""
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 
-from birdsearch.errors import PhotoUnknownError
-from birdsearch.files import Under, slashed
-from birdsearch.records import Failure, Filter, Ids, Photo, Prediction, shown
-from birdsearch.storage.catalog import commits, removal
-from birdsearch.storage.catalog.commits import AUTHORITY, STORED, Batch, PartRow, roots_of, split_path, update_each
-from birdsearch.storage.catalog.database import Database, chunked
-from birdsearch.storage.catalog.filters import conditions, inside
-from birdsearch.storage.catalog.tables import (
-    failures,
-    label_sources,
-    labels,
-    not_duplicates,
-    parts,
-    photos,
-    predictions,
-    regions,
-    roots,
-)
+from birdsearch.records import Failure, Filter, Ids, Photo
+from birdsearch.storage.catalog.commits import Batch, PartRow
+from birdsearch.storage.catalog.removal import DeletedPhoto, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +25,7 @@ class KnownFile:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCopy:
+class EmbeddedCopy:
     """A photo and where its vector lies."""
 
     photo: Photo
@@ -50,8 +34,8 @@ class StoredCopy:
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """What a look at many photos asks of each."""
+class PhotoSummary:
+    """What an analysis of many photos needs to know of each."""
 
     photo_id: int
     region_id: int
@@ -66,385 +50,79 @@ class About:
     phash: int | None  # signed
 
 
-class Catalog(Database):
-    """One catalog.sqlite. Any number of readers in any process; the caller holds the index's lock while writing."""
+class Catalog(Protocol):
+    """Photos, regions, labels, predictions, failures and parts of one index; `SQLiteCatalog` documents each method.
 
-    def next_ids(self) -> tuple[int, int]:
-        """The next free photo id and region id; ids are never used twice."""
-        with self.transaction() as connection:
-            used: dict[str, int] = dict(connection.execute(sa.text("SELECT name, seq FROM sqlite_sequence")).all())
-        return used.get("photos", 0) + 1, used.get("regions", 0) + 1
+    Its commit is the only commit point of an index. Any number of readers in any process; the caller holds the index's
+    lock while writing. Another package offers its own under the entry point group `birdsearch.catalogs`.
+    """
 
-    def next_part(self) -> int:
-        """The next free part id; never used twice either: an engine may still know a part that was dropped."""
-        with self.transaction() as connection:
-            used = connection.scalar(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'parts'"))
-        return int(used or 0) + 1
+    # The database
+    @property
+    def generation(self) -> int: ...
+    def close(self) -> None: ...
+    def snapshot(self) -> AbstractContextManager[None]: ...
+    def version(self) -> str | None: ...
+    def is_current(self) -> bool: ...
+    def upgrade(self) -> None: ...
+    def integrity_problems(self) -> list[str]: ...
+    def get_state(self, key: str, default: Any = None) -> Any: ...
+    def set_state(self, key: str, value: Any, *, bump: bool = False) -> None: ...
 
-    # Folders and files
-
-    def roots(self) -> dict[int, bytes]:
-        """Root id -> folder."""
-        with self.transaction() as connection:
-            return roots_of(connection)
-
-    def roots_in_use(self) -> list[bytes]:
-        """The folders that hold photos."""
-        with self.transaction() as connection:
-            used = sa.select(photos.c.root_id)
-            return list(connection.scalars(sa.select(roots.c.path).where(roots.c.id.in_(used)).order_by(roots.c.path)))
-
-    def settle_root(self, folder: bytes) -> None:
-        """Make sure that a root covers this folder: one above it, or a new one that takes over those below."""
-        have = self.roots()
-        if any(folder == path or folder.startswith(slashed(path)) for path in have.values()):
-            return
-        with self.transaction() as connection:
-            new = connection.scalar(sa.insert(roots).values(path=folder).returning(roots.c.id))
-            for old, path in have.items():
-                if not path.startswith(slashed(folder)):
-                    continue
-                prefix = path[len(slashed(folder)) :] + b"/"
-                inner = connection.execute(
-                    sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == old)
-                ).all()
-                update_each(connection, [{"_id": i, "root_id": new, "relative": prefix + rest} for i, rest in inner])
-                connection.execute(sa.delete(roots).where(roots.c.id == old))
-
-    def split(self, path: bytes) -> tuple[int, bytes]:
-        """A path as (root id, path under it); its root must be settled."""
-        return split_path(path, self.roots())
-
-    def known_files(self, folders: Sequence[bytes]) -> dict[bytes, KnownFile]:
-        """Every file under the folders that the catalog knows: path -> what it was."""
-        named = Under(folders)
-        known: dict[bytes, KnownFile] = {}
-        with self.transaction() as connection:
-            for row in connection.execute(sa.select(failures)).mappings():
-                if row["path"] not in named:
-                    continue
-                failure = Failure(os.fsdecode(row["path"]), row["stage"], row["reason"])
-                known[row["path"]] = KnownFile(None, row["size"], row["mtime_ns"], failure=failure)
-            query = sa.select(
-                photos.c.id, roots.c.path, photos.c.relative, photos.c.size, photos.c.mtime_ns, photos.c.missing
-            ).join(roots)
-            for photo_id, root, relative, size, mtime_ns, missing in connection.execute(query):
-                path = slashed(root) + relative
-                if path in named:
-                    failed = known.get(path)
-                    # A photo whose file is broken now is hidden, and the file is judged by its failure.
-                    if failed is not None:
-                        known[path] = KnownFile(photo_id, failed.size, failed.mtime_ns, True, failed.failure)
-                    else:
-                        known[path] = KnownFile(photo_id, size, mtime_ns, missing)
-        return known
-
-    def paths_with_bytes(self, sha256: str) -> dict[int, bytes]:
-        """Id -> path of the photos of exactly these bytes, missing ones included."""
-        query = sa.select(photos.c.id, roots.c.path, photos.c.relative).join(roots).where(photos.c.sha256 == sha256)
-        with self.transaction() as connection:
-            found = connection.execute(query.order_by(photos.c.id))
-            return {photo_id: slashed(root) + relative for photo_id, root, relative in found}
-
-    def stored_copy(self, sha256: str) -> StoredCopy | None:
-        """A photo of exactly these bytes that has a vector."""
-        query = sa.select(photos.c.id, regions.c.part_id, regions.c.row).join(regions)
-        with self.transaction() as connection:
-            found = connection.execute(query.where(photos.c.sha256 == sha256).limit(1)).first()
-            return found and StoredCopy(self._records(connection, [found.id])[0], found.part_id, found.row)
-
-    def fingerprints(self) -> set[int]:
-        """The first 60 bits of every photo's sha256: enough to know that most new files are new."""
-        with self.transaction() as connection:
-            return {
-                fingerprint(sha) for sha in connection.scalars(sa.select(photos.c.sha256).where(photos.c.sha256 != ""))
-            }
-
-    # Writing
-
-    def commit(self, batch: Batch) -> None:
-        """Everything that a batch brought, in one transaction: the only commit point of an index."""
-        with self.transaction() as connection:
-            commits.write(connection, batch, self.bump(connection))
-
-    def unsettled(self) -> list[int]:
-        """Photos whose label, species or source is not what their labels and predictions give."""
-        differs = sa.or_(*(photos.c[name].is_distinct_from(value) for name, value in commits.settled().items()))
-        with self.transaction() as connection:
-            return list(connection.scalars(sa.select(photos.c.id).where(differs).order_by(photos.c.id)))
-
-    def settle(self) -> int:
-        """Put right whatever `unsettled` finds; returns how many photos that were."""
-        wrong = self.unsettled()
-        if wrong:
-            with self.transaction() as connection:
-                self.bump(connection)
-                commits.settle(connection, wrong)
-        return len(wrong)
-
-    def remove(self, photo_ids: Sequence[int]) -> None:
-        """Forget these photos, with their regions, labels and predictions."""
-        with self.transaction() as connection:
-            self.bump(connection)
-            chunked(connection, lambda ids: sa.delete(photos).where(photos.c.id.in_(ids)), photo_ids)
-
-    def drop_part(self, part_id: int) -> None:
-        """Forget a part and the regions it held; their photos look changed to the next run, which embeds them again."""
-        with self.transaction() as connection:
-            self.bump(connection)
-            lost = photos.c.id.in_(sa.select(regions.c.photo_id).where(regions.c.part_id == part_id))
-            connection.execute(sa.update(photos).where(lost).values(sha256="", size=-1))
-            connection.execute(sa.delete(regions).where(regions.c.part_id == part_id))
-            connection.execute(sa.delete(parts).where(parts.c.id == part_id))
-
-    # Labels
-
-    def label_sources(self) -> dict[bytes, str]:
-        """Folder -> "none", "folder" or the path of a CSV."""
-        with self.transaction() as connection:
-            rows = connection.execute(sa.select(label_sources.c.folder, label_sources.c.choice)).all()
-        return {folder: os.fsdecode(choice) for folder, choice in rows}
-
-    def set_label_sources(self, chosen: "dict[bytes, str | None]") -> None:
-        """Remember what each folder's labels come from; None forgets. What folders below said before is forgotten."""
-        with self.transaction() as connection:
-            for folder, choice in chosen.items():
-                connection.execute(sa.delete(label_sources).where(inside(label_sources.c.folder, [folder])))
-                if choice is not None:
-                    connection.execute(sa.insert(label_sources).values(folder=folder, choice=os.fsencode(choice)))
-
-    def labels_of(self, folders: Sequence[bytes]) -> "dict[int, tuple[bytes, tuple[str, str] | None]]":
-        """Photo id -> (path, what a folder or a CSV says of it) for every photo under the folders."""
-        query = (
-            sa.select(photos.c.id, roots.c.path, photos.c.relative, labels.c.source, labels.c.species)
-            .join(roots)
-            .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(("csv", "folder"))))
-        )
-        named = Under(folders)
-        found: dict[int, tuple[bytes, tuple[str, str] | None]] = {}
-        with self.transaction() as connection:
-            for photo_id, root, relative, source, species in connection.execute(query):
-                path = slashed(root) + relative
-                if path in named:
-                    found[photo_id] = (path, (source, species) if source else None)
-        return found
-
-    def label_sources_of(self, photo_ids: Sequence[int]) -> list[str | None]:
-        """Who says the label of each of these photos: "correction", "csv", "folder" or nobody."""
-        query = sa.select(labels.c.photo_id, labels.c.source)
-        with self.transaction() as connection:
-            said = chunked(connection, lambda ids: query.where(labels.c.photo_id.in_(ids)), photo_ids)
-        best: dict[int, str] = {}
-        for photo_id, source in said:
-            best[photo_id] = min(source, best.get(photo_id, source), key=AUTHORITY.index)
-        return [best.get(photo_id) for photo_id in photo_ids]
-
-    def label_counts(self, where: Filter | None = None) -> dict[str, int]:
-        """Label -> how many visible photos bear it, of those that satisfy the filter."""
-        query = sa.select(photos.c.label, sa.func.count()).where(photos.c.label.is_not(None)).group_by(photos.c.label)
-        with self.transaction() as connection:
-            return dict(connection.execute(query.where(*conditions(where, connection))).all())
-
-    # Reading
-
-    def count(self, where: Filter | None = None) -> int:
-        """How many visible photos satisfy the filter."""
-        with self.transaction() as connection:
-            query = sa.select(sa.func.count(photos.c.id)).where(*conditions(where, connection))
-            return int(connection.scalar(query) or 0)
-
-    def counts(self) -> dict[str, int]:
-        """How many photos, missing ones, labelled ones, failures, parts and stored vectors there are."""
-        queries = {
-            "photos": sa.select(sa.func.count(photos.c.id)).where(sa.not_(photos.c.missing)),
-            "missing": sa.select(sa.func.count(photos.c.id)).where(photos.c.missing),
-            "labelled": sa.select(sa.func.count(photos.c.label)).where(sa.not_(photos.c.missing)),
-            "species": sa.select(sa.func.count(photos.c.species.distinct())).where(sa.not_(photos.c.missing)),
-            "failures": sa.select(sa.func.count(failures.c.path)),
-            "parts": sa.select(sa.func.count(parts.c.id)),
-            "vectors": sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows), 0)),
-            "regions": sa.select(sa.func.count(regions.c.id)),
-        }
-        with self.transaction() as connection:
-            return {name: int(connection.scalar(query) or 0) for name, query in queries.items()}
-
-    def photos(self, ids: Iterable[int]) -> list[Photo]:
-        """These photos in this order, missing ones included. Raises PhotoUnknownError for an unknown id."""
-        wanted = [int(photo_id) for photo_id in ids]
-        found = self.known_photos(wanted)
-        unknown = [photo_id for photo_id in wanted if photo_id not in found]
-        if unknown:
-            raise PhotoUnknownError(
-                f"no photo with id {unknown[0]} in {self.path.parent}: `birdsearch photos` lists the ids."
-            )
-        return [found[photo_id] for photo_id in wanted]
-
-    def known_photos(self, ids: Iterable[int]) -> dict[int, Photo]:
-        """Id -> photo for those ids that the catalog knows."""
-        wanted = sorted({int(photo_id) for photo_id in ids})
-        with self.transaction() as connection:
-            return {photo.id: photo for photo in self._records(connection, wanted) if photo.id is not None}
-
-    def photo_at(self, path: bytes) -> Photo:
-        """The photo at a path, missing or not. Raises PhotoUnknownError where the catalog has none."""
-        with self.transaction() as connection:
-            found = removal.photo_ids(connection, [path])
-            if path in found:
-                return self._records(connection, [found[path]])[0]
-        name, index = shown(os.fsdecode(path)), shown(str(self.path.parent))
-        raise PhotoUnknownError(f"no photo {name} in {index}: `birdsearch photos` lists the paths, with their ids.")
-
-    def photo_ids(self, where: Filter | None = None, limit: int | None = None) -> list[int]:
-        """Ids of the visible photos that satisfy the filter, in order of id."""
-        with self.transaction() as connection:
-            query = sa.select(photos.c.id).where(*conditions(where, connection)).order_by(photos.c.id).limit(limit)
-            return list(connection.scalars(query))
-
-    def region_ids(self, where: Filter) -> Ids:
-        """Ids (n,) of the regions whose photos satisfy the filter, ascending."""
-        with self.transaction() as connection:
-            query = sa.select(regions.c.id).join(photos).where(*conditions(where, connection)).order_by(regions.c.id)
-            return np.fromiter(connection.scalars(query), dtype=np.int64)
-
-    def visible(self, region_ids: Iterable[int]) -> dict[int, int]:
-        """Region id -> photo id, for those regions whose photo exists and is not missing."""
-        query = sa.select(regions.c.id, regions.c.photo_id).join(photos).where(sa.not_(photos.c.missing))
-        with self.transaction() as connection:
-            found = chunked(connection, lambda ids: query.where(regions.c.id.in_(ids)), [int(i) for i in region_ids])
-        return dict(found)
-
-    def places(self, photo_ids: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """Photo id -> (part id, row) of its vector."""
-        query = sa.select(regions.c.photo_id, regions.c.part_id, regions.c.row)
-        with self.transaction() as connection:
-            found = chunked(
-                connection, lambda ids: query.where(regions.c.photo_id.in_(ids)), [int(i) for i in photo_ids]
-            )
-        return {photo: (part, row) for photo, part, row in found}
-
-    def regions_of_part(self, part_id: int) -> list[tuple[int, int]]:
-        """(region id, row) of every region that the part holds and the catalog still wants."""
-        with self.transaction() as connection:
-            query = sa.select(regions.c.id, regions.c.row).where(regions.c.part_id == part_id).order_by(regions.c.row)
-            return list(connection.execute(query))
-
-    def names_of_regions(self) -> Iterator[tuple[int, str | None, str | None]]:
-        """(region id, label, first predicted class) of every visible photo."""
-        first = sa.and_(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
-        query = sa.select(regions.c.id, photos.c.label, predictions.c.class_name)
-        query = query.join(photos, regions.c.photo_id == photos.c.id).outerjoin(predictions, first)
-        with self.transaction() as connection:
-            for row in connection.execute(query.where(sa.not_(photos.c.missing))):
-                yield row[0], row[1], row[2]
-
-    def about(self, where: Filter | None = None) -> list[About]:
-        """What is known of the visible photos that satisfy the filter, in order of region id."""
-        names = About.__slots__[2:]  # those of columns
-        query = sa.select(photos.c.id, regions.c.id, *(photos.c[name] for name in names)).join(regions)
-        with self.transaction() as connection:
-            found = connection.execute(query.where(*conditions(where, connection)).order_by(regions.c.id))
-            return [About(*row) for row in found]
-
-    def predicted_species(self, ids: Iterable[int]) -> dict[int, list[tuple[str, float]]]:
-        """Photo id -> species and probabilities of its stored predictions, the most probable first."""
-        query = sa.select(predictions.c.photo_id, predictions.c.species, predictions.c.probability)
-        query = query.where(predictions.c.species.is_not(None)).order_by(predictions.c.photo_id, predictions.c.position)
-        found: dict[int, list[tuple[str, float]]] = {}
-        with self.transaction() as connection:
-            some = chunked(connection, lambda ids: query.where(predictions.c.photo_id.in_(ids)), [int(i) for i in ids])
-            for photo_id, species, probability in some:
-                found.setdefault(photo_id, []).append((species, probability))
-        return found
-
-    # Duplicates
-
-    def same_bytes(self, where: Filter | None = None) -> list[list[int]]:
-        """Ids of the visible photos of each content that comes more than once."""
-        with self.transaction() as connection:
-            visible = conditions(where, connection)
-            # A photo that has lost its vector has no sha256 until it is indexed again.
-            more = sa.select(photos.c.sha256).where(*visible, photos.c.sha256 != "").group_by(photos.c.sha256)
-            more = more.having(sa.func.count() > 1)
-            query = sa.select(photos.c.sha256, photos.c.id).where(photos.c.sha256.in_(more), *visible)
-            sets: dict[str, list[int]] = {}
-            for sha256, photo_id in connection.execute(query.order_by(photos.c.id)):
-                sets.setdefault(sha256, []).append(photo_id)
-        return list(sets.values())
-
-    def hashes(self, where: Filter | None = None) -> tuple[Ids, npt.NDArray[np.uint64]]:
-        """Ids (n,) of the visible photos that have a perceptual hash, and their hashes (n,)."""
-        with self.transaction() as connection:
-            query = sa.select(photos.c.id, photos.c.phash).join(regions).where(photos.c.phash.is_not(None))
-            rows = connection.execute(query.where(*conditions(where, connection)).order_by(photos.c.id))
-            both = np.fromiter(map(tuple, rows), dtype=[("id", np.int64), ("phash", np.int64)])
-        return both["id"].copy(), both["phash"].view(np.uint64).copy()
-
-    def regions_of_photos(self, where: Filter | None = None) -> tuple[Ids, Ids]:
-        """Ids (n,) of the regions of the visible photos, ascending, and of those photos (n,)."""
-        with self.transaction() as connection:
-            query = sa.select(regions.c.id, regions.c.photo_id).join(photos).where(*conditions(where, connection))
-            both = np.fromiter(
-                map(tuple, connection.execute(query.order_by(regions.c.id))), dtype=[("r", np.int64), ("p", np.int64)]
-            )
-        return both["r"].copy(), both["p"].copy()
-
-    def different(self) -> set[tuple[int, int]]:
-        """Pairs of ids (lower, higher) that somebody said are not the same picture."""
-        with self.transaction() as connection:
-            return {(a, b) for a, b in connection.execute(sa.select(not_duplicates.c.a, not_duplicates.c.b))}
-
-    def say_different(self, a: int, b: int) -> None:
-        """Remember that two photos are not the same picture."""
-        said = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        with self.transaction() as connection:
-            connection.execute(sa.insert(not_duplicates).prefix_with("OR REPLACE").values(**said))
-
-    def photos_without_region(self) -> list[Photo]:
-        """Photos that have lost their vector."""
-        with self.transaction() as connection:
-            query = sa.select(photos.c.id).where(photos.c.id.not_in(sa.select(regions.c.photo_id)))
-            return self._records(connection, list(connection.scalars(query)))
-
-    def parts(self) -> list[PartRow]:
-        """Every listed part, oldest first."""
-        with self.transaction() as connection:
-            rows = connection.execute(sa.select(parts).order_by(parts.c.id)).mappings()
-            return [PartRow(**row) for row in rows]
-
-    def runtimes(self) -> dict[str, int]:
-        """What made the stored vectors -> how many of them."""
-        query = (
-            sa.select(parts.c.runtime, sa.func.sum(parts.c.rows)).group_by(parts.c.runtime).order_by(parts.c.runtime)
-        )
-        with self.transaction() as connection:
-            return dict(connection.execute(query).all())
-
-    def failures(self) -> list[Failure]:
-        """Every file that could not be indexed, by path."""
-        with self.transaction() as connection:
-            rows = connection.execute(sa.select(failures).order_by(failures.c.path)).mappings()
-            return [Failure(os.fsdecode(row["path"]), row["stage"], row["reason"]) for row in rows]
-
-    def _records(self, connection: sa.Connection, ids: Sequence[int]) -> list[Photo]:
-        folders = roots_of(connection)
-        said: dict[int, list[Prediction]] = {}
-        query = sa.select(predictions).order_by(predictions.c.photo_id, predictions.c.position)
-        for row in chunked(connection, lambda some: query.where(predictions.c.photo_id.in_(some)), ids):
-            guess = Prediction(row.species, row.probability, row.position, row.rank, row.class_name)
-            said.setdefault(row.photo_id, []).append(guess)
-        wanted = sa.select(photos).order_by(photos.c.id)
-        rows = chunked(connection, lambda some: wanted.where(photos.c.id.in_(some)), ids)
-        return [
-            Photo(
-                **{name: getattr(row, name) for name in STORED},
-                path=os.fsdecode(slashed(folders[row.root_id]) + row.relative),
-                phash=None if row.phash is None else f"{row.phash & 0xFFFFFFFFFFFFFFFF:016x}",
-                predictions=tuple(said.get(row.id, ())),
-            )
-            for row in rows
-        ]
+    # What it holds
+    def next_ids(self) -> tuple[int, int]: ...
+    def next_part(self) -> int: ...
+    def roots(self) -> dict[int, bytes]: ...
+    def roots_in_use(self) -> list[bytes]: ...
+    def ensure_root(self, folder: bytes) -> None: ...
+    def split_path(self, path: bytes) -> tuple[int, bytes]: ...
+    def known_files(self, folders: Sequence[bytes]) -> dict[bytes, KnownFile]: ...
+    def paths_with_bytes(self, sha256: str) -> dict[int, bytes]: ...
+    def embedded_copy(self, sha256: str) -> EmbeddedCopy | None: ...
+    def sha256_prefixes(self) -> set[int]: ...
+    def commit(self, batch: Batch) -> None: ...
+    def stale_species(self) -> list[int]: ...
+    def derive_species(self) -> int: ...
+    def remove(self, photo_ids: Sequence[int]) -> None: ...
+    def drop_part(self, part_id: int) -> None: ...
+    def label_choices(self) -> dict[bytes, str]: ...
+    def set_label_choices(self, chosen: "dict[bytes, str | None]") -> None: ...
+    def folder_labels(self, folders: Sequence[bytes]) -> "dict[int, tuple[bytes, tuple[str, str] | None]]": ...
+    def label_provenance(self, photo_ids: Sequence[int]) -> list[str | None]: ...
+    def label_counts(self, where: Filter | None = None) -> dict[str, int]: ...
+    def correct_labels(self, labels: Mapping[int, str | None], author: str | None) -> None: ...
+    def ids_at(self, paths: Sequence[bytes]) -> dict[bytes, int]: ...
+    def snapshot_rows(self, ids: Sequence[int]) -> dict[int, Rows]: ...
+    def delete_and_merge(
+        self, deleted: Sequence[DeletedPhoto], before_commit: Callable[[list[dict[str, Any]]], None]
+    ) -> None: ...
+    def restore_rows(
+        self, rows: Mapping[bytes, tuple[int, Rows]], merges: Iterable[Mapping[str, Any]]
+    ) -> dict[bytes, str]: ...
+    def count(self, where: Filter | None = None) -> int: ...
+    def counts(self) -> dict[str, int]: ...
+    def photos(self, ids: Iterable[int]) -> list[Photo]: ...
+    def known_photos(self, ids: Iterable[int]) -> dict[int, Photo]: ...
+    def photo_at(self, path: bytes) -> Photo: ...
+    def photo_ids(self, where: Filter | None = None, limit: int | None = None) -> list[int]: ...
+    def region_ids(self, where: Filter) -> Ids: ...
+    def visible(self, region_ids: Iterable[int]) -> dict[int, int]: ...
+    def locations(self, photo_ids: Iterable[int]) -> dict[int, tuple[int, int]]: ...
+    def regions_of_part(self, part_id: int) -> list[tuple[int, int]]: ...
+    def labels_and_classes(self) -> Iterator[tuple[int, str | None, str | None]]: ...
+    def summaries(self, where: Filter | None = None) -> list[PhotoSummary]: ...
+    def predicted_species(self, ids: Iterable[int]) -> dict[int, list[tuple[str, float]]]: ...
+    def copies(self, where: Filter | None = None) -> list[list[int]]: ...
+    def hashes(self, where: Filter | None = None) -> tuple[Ids, npt.NDArray[np.uint64]]: ...
+    def regions_of_photos(self, where: Filter | None = None) -> tuple[Ids, Ids]: ...
+    def not_duplicates(self) -> set[tuple[int, int]]: ...
+    def add_not_duplicates(self, a: int, b: int) -> None: ...
+    def photos_without_region(self) -> list[Photo]: ...
+    def parts(self) -> list[PartRow]: ...
+    def runtimes(self) -> dict[str, int]: ...
+    def failures(self) -> list[Failure]: ...
 
 
-def fingerprint(sha256: str) -> int:
+def sha256_prefix(sha256: str) -> int:
     """The first 60 bits of a sha256."""
     return int(sha256[:15], 16)

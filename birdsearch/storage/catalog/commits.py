@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from birdsearch.files import slashed
+from birdsearch.files import with_trailing_slash
 from birdsearch.records import Failure, Photo
 from birdsearch.storage.catalog.database import chunked
 from birdsearch.storage.catalog.tables import failures, labels, parts, photos, predictions, regions, roots
@@ -66,7 +66,7 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
         connection.execute(sa.delete(failures).where(failures.c.path == path))
         values = {"path": path, "size": size, "mtime_ns": mtime_ns, "stage": failure.stage, "reason": failure.reason}
         connection.execute(sa.insert(failures).values(**values))
-    settle(connection, [entry.photo.id for entry in batch.entries if entry.photo.id] + list(batch.labels))
+    derive_species(connection, [entry.photo.id for entry in batch.entries if entry.photo.id] + list(batch.labels))
 
 
 def _write_entries(connection: sa.Connection, batch: Batch) -> None:
@@ -112,7 +112,7 @@ def _write_labels(connection: sa.Connection, wanted: dict[int, tuple[str, str] |
         connection.execute(sa.insert(labels).prefix_with("OR REPLACE"), rows)
 
 
-def correct(connection: sa.Connection, said: dict[int, str | None], author: str | None) -> None:
+def correct_labels(connection: sa.Connection, said: dict[int, str | None], author: str | None) -> None:
     """Say what these photos show, above what folders and CSVs say; None takes a correction back."""
     chunked(
         connection,
@@ -127,16 +127,16 @@ def correct(connection: sa.Connection, said: dict[int, str | None], author: str 
     ]
     if rows:
         connection.execute(sa.insert(labels), rows)
-    settle(connection, list(said))
+    derive_species(connection, list(said))
 
 
-def settle(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
+def derive_species(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
     """Work out label, species and species_source of these photos anew."""
-    statement = sa.update(photos).values(settled())
+    statement = sa.update(photos).values(derived_species())
     chunked(connection, lambda ids: statement.where(photos.c.id.in_(ids)), photo_ids)
 
 
-def settled() -> dict[str, sa.ColumnElement[Any]]:
+def derived_species() -> dict[str, sa.ColumnElement[Any]]:
     """What label, species and species_source of a photo should be, as SQL."""
     order = sa.case({source: n for n, source in enumerate(AUTHORITY)}, value=labels.c.source)
     said = sa.select(labels.c.species).where(labels.c.photo_id == photos.c.id).order_by(order).limit(1)
@@ -154,8 +154,8 @@ def roots_of(connection: sa.Connection) -> dict[int, bytes]:
 def split_path(path: bytes, folders: dict[int, bytes]) -> tuple[int, bytes]:
     """A path as (root id, path under it)."""
     for root_id, root in folders.items():
-        if path.startswith(slashed(root)):
-            return root_id, path[len(slashed(root)) :]
+        if path.startswith(with_trailing_slash(root)):
+            return root_id, path[len(with_trailing_slash(root)) :]
     raise ValueError(f"no root holds {os.fsdecode(path)}")
 
 

@@ -121,6 +121,10 @@ class Database:
         with self.transaction() as connection:
             upgrade(connection)
 
+    def is_current(self) -> bool:
+        """Whether the tables are those of this birdsearch."""
+        return self.version() == NEWEST
+
     def version(self) -> str | None:
         """The migration that the tables stand at; None where there are no tables yet."""
         with self.transaction() as connection:
@@ -145,10 +149,12 @@ class Database:
             found = connection.scalar(sa.select(state.c.value).where(state.c.key == key))
         return default if found is None else found
 
-    def set_state(self, connection: sa.Connection, key: str, value: Any) -> None:
-        """Remember one value as part of a transaction."""
-        connection.execute(sa.delete(state).where(state.c.key == key))
-        connection.execute(sa.insert(state).values(key=key, value=value))
+    def set_state(self, key: str, value: Any, *, bump: bool = False) -> None:
+        """Remember one value, in a transaction of its own; `bump` counts it as a commit that readers must see."""
+        with self.transaction() as connection:
+            _put_state(connection, key, value)
+            if bump:
+                self.bump(connection)
 
     @property
     def generation(self) -> int:
@@ -158,8 +164,13 @@ class Database:
     def bump(self, connection: sa.Connection) -> int:
         """Count a commit: readers see that something changed."""
         generation = int(connection.scalar(sa.select(state.c.value).where(state.c.key == "generation")) or 0) + 1
-        self.set_state(connection, "generation", generation)
+        _put_state(connection, "generation", generation)
         return generation
+
+
+def _put_state(connection: sa.Connection, key: str, value: Any) -> None:
+    connection.execute(sa.delete(state).where(state.c.key == key))
+    connection.execute(sa.insert(state).values(key=key, value=value))
 
 
 def chunked(connection: sa.Connection, statement: Callable[[Sequence[Any]], Any], values: Sequence[Any]) -> list[Any]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from birdsearch.files import slashed
+from birdsearch.files import with_trailing_slash
 from birdsearch.records import shown
-from birdsearch.storage.catalog.commits import roots_of, settle, split_path
+from birdsearch.storage.catalog.commits import derive_species, roots_of, split_path
 from birdsearch.storage.catalog.database import chunked
 from birdsearch.storage.catalog.tables import labels, metadata, parts, photos
 
@@ -28,7 +28,7 @@ _TOGETHER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class DeletedPhoto:
     """A photo that goes, and the photo that stays for it."""
 
     number: int  # of the caller's own
@@ -45,17 +45,17 @@ def photo_ids(connection: sa.Connection, paths: Sequence[bytes]) -> dict[bytes, 
     wanted: dict[int, list[bytes]] = {}
     for path in paths:
         for root_id, root in folders.items():
-            if path.startswith(slashed(root)):
-                wanted.setdefault(root_id, []).append(path[len(slashed(root)) :])
+            if path.startswith(with_trailing_slash(root)):
+                wanted.setdefault(root_id, []).append(path[len(with_trailing_slash(root)) :])
     found: dict[bytes, int] = {}
     for root_id, names in wanted.items():
         query = sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == root_id)
         for photo_id, relative in _where(connection, query, photos.c.relative, names):
-            found[slashed(folders[root_id]) + relative] = photo_id
+            found[with_trailing_slash(folders[root_id]) + relative] = photo_id
     return found
 
 
-def remembered(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Rows]:
+def snapshot_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Rows]:
     """Photo id -> every row that says something of the photo, in any table."""
     kept: dict[int, Rows] = {photo_id: {} for photo_id in ids}
     for table in metadata.sorted_tables:
@@ -85,78 +85,78 @@ def _from_json(value: Any) -> Any:
 # A photo goes -------------------------------------------------------------------------------------------------------
 
 
-def let_go(connection: sa.Connection, gone: Sequence[Gone]) -> list[dict[str, Any]]:
+def delete_and_merge(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[dict[str, Any]]:
     """Take these photos out of the catalog, after the photos that stay took over what they lack.
 
-    Returns what was taken over, as JSON takes it, for `give_back`. A photo that the catalog no longer holds is passed.
+    Returns what was taken over, as JSON takes it, for `revert_merges`. A photo that the catalog lost is passed over.
     """
-    held = photo_ids(connection, [one.path for one in gone])
-    gone = [one for one in gone if held.get(one.path) == one.photo_id]
-    taken = _taken_over(connection, [one for one in gone if one.merge and one.kept_id is not None])
-    for merge in taken:
+    held = photo_ids(connection, [one.path for one in deleted])
+    deleted = [one for one in deleted if held.get(one.path) == one.photo_id]
+    merges = _merges(connection, [one for one in deleted if one.merge and one.kept_id is not None])
+    for merge in merges:
         values = {name: new for name, (_, new) in merge["columns"].items()}
         if values:
             connection.execute(sa.update(photos).where(photos.c.id == merge["kept"]).values(values))
         if merge["label"]:
             connection.execute(sa.insert(labels).values(merge["label"]))
-    ids = [one.photo_id for one in gone]
+    ids = [one.photo_id for one in deleted]
     chunked(connection, lambda some: sa.delete(photos).where(photos.c.id.in_(some)), ids)
-    settle(connection, [merge["kept"] for merge in taken])
-    return taken
+    derive_species(connection, [merge["kept"] for merge in merges])
+    return merges
 
 
-def _taken_over(connection: sa.Connection, gone: Sequence[Gone]) -> list[dict[str, Any]]:
+def _merges(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[dict[str, Any]]:
     """What each photo that stays takes over, one after the other."""
-    kept = remembered(connection, sorted({one.kept_id for one in gone if one.kept_id is not None}))
-    taken: list[dict[str, Any]] = []
-    for one in gone:
+    kept = snapshot_rows(connection, sorted({one.kept_id for one in deleted if one.kept_id is not None}))
+    merges: list[dict[str, Any]] = []
+    for one in deleted:
         rows = kept[one.kept_id or 0]
         if "photos" not in rows:
             continue  # the photo that stays is not in the index
-        columns = lacking(rows["photos"][0], one.rows["photos"][0])
+        columns = missing_metadata(rows["photos"][0], one.rows["photos"][0])
         label = _label(rows.get("labels", []), one)
         if columns or label:
             rows["photos"][0] |= {name: new for name, (_, new) in columns.items()}
             rows.setdefault("labels", []).extend([label] if label else [])
-            taken.append({"number": one.number, "kept": one.kept_id, "columns": columns, "label": label})
-    return taken
+            merges.append({"number": one.number, "kept": one.kept_id, "columns": columns, "label": label})
+    return merges
 
 
-def lacking(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def missing_metadata(kept: Mapping[str, Any], deleted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Column -> (what the photo that stays has, what it takes over), of time, camera, place, notes and so on."""
     found: dict[str, tuple[Any, Any]] = {}
     for names in _TOGETHER:
         have = kept[names[0]]
         if have is not None and not (names[0] == "rating" and have == 0):
             continue  # no stars are no rating
-        if gone[names[0]] is not None:
-            found |= {name: (kept[name], gone[name]) for name in names if kept[name] != gone[name]}
+        if deleted[names[0]] is not None:
+            found |= {name: (kept[name], deleted[name]) for name in names if kept[name] != deleted[name]}
     return found
 
 
-def _label(have: Sequence[Mapping[str, Any]], gone: Gone) -> dict[str, Any] | None:
+def _label(have: Sequence[Mapping[str, Any]], deleted: DeletedPhoto) -> dict[str, Any] | None:
     """The label to take over: a correction where there is none yet, anything where there is no label at all.
 
-    What a folder or a CSV said becomes a correction: the folder of the photo that stays says nothing, and would take
+    The label of a folder or a CSV becomes a correction: the folder of the photo that stays has none, and would take
     it away again at the next run of `index`.
     """
-    assert gone.kept_id is not None
-    said = {row["source"]: row for row in gone.rows.get("labels", [])}
-    best = said.get("correction") or (None if have else said.get("csv") or said.get("folder"))
+    assert deleted.kept_id is not None
+    by_source = {row["source"]: row for row in deleted.rows.get("labels", [])}
+    best = by_source.get("correction") or (None if have else by_source.get("csv") or by_source.get("folder"))
     if best is None or any(row["source"] == "correction" for row in have):
         return None
     if best["source"] == "correction":
-        return {**best, "photo_id": gone.kept_id}
-    origin = f"{best['source']} label of {shown(os.fsdecode(gone.path))}"
+        return {**best, "photo_id": deleted.kept_id}
+    origin = f"{best['source']} label of {shown(os.fsdecode(deleted.path))}"
     author = best["author"] or origin
     when = best["created_at"] or time.strftime("%Y-%m-%dT%H:%M:%S")
-    return {**best, "photo_id": gone.kept_id, "source": "correction", "author": author, "created_at": when}
+    return {**best, "photo_id": deleted.kept_id, "source": "correction", "author": author, "created_at": when}
 
 
 # A photo comes back -------------------------------------------------------------------------------------------------
 
 
-def give_back(connection: sa.Connection, merges: Iterable[Mapping[str, Any]]) -> None:
+def revert_merges(connection: sa.Connection, merges: Iterable[Mapping[str, Any]]) -> None:
     """Take from the photos that stayed what they took over; what was changed since then stays."""
     touched = []
     for merge in merges:
@@ -167,11 +167,11 @@ def give_back(connection: sa.Connection, merges: Iterable[Mapping[str, Any]]) ->
         if merge["label"]:
             same = sa.and_(*(labels.c[name].is_not_distinct_from(value) for name, value in merge["label"].items()))
             connection.execute(sa.delete(labels).where(same))
-    settle(connection, touched)
+    derive_species(connection, touched)
 
 
-def put_back(connection: sa.Connection, wanted: Mapping[bytes, tuple[int, Rows]]) -> dict[bytes, str]:
-    """Put the remembered rows of photos back: path -> (id, rows). Returns what could not be, in words, by path."""
+def restore_rows(connection: sa.Connection, wanted: Mapping[bytes, tuple[int, Rows]]) -> dict[bytes, str]:
+    """Put the rows of photos back: path -> (id, rows). Returns what could not be, in words, by path."""
     notes: dict[bytes, str] = {}
     ids = [photo_id for photo_id, _ in wanted.values()]
     there = set(_known(connection, photos, ids))
@@ -207,21 +207,23 @@ def _insert_photo(connection: sa.Connection, path: bytes, row: Mapping[str, Any]
 def _insert_rest(connection: sa.Connection, back: Mapping[bytes, Rows], fresh: set[bytes]) -> set[bytes]:
     """The rows of other tables whose partners are there; returns the photos whose region has lost its part.
 
-    Of a photo that was in the catalog all the time only what ties it to another photo can have gone.
+    Of a photo that was in the catalog all the time only what ties it to another photo can be lost.
     """
     lost: set[bytes] = set()
     for table in metadata.sorted_tables:
         if table is photos:
             continue
         tied = len(_photo_columns(table)) > 1
-        said = [(path, row) for path, rows in back.items() if tied or path in fresh for row in rows.get(table.name, [])]
+        restored = [
+            (path, row) for path, rows in back.items() if tied or path in fresh for row in rows.get(table.name, [])
+        ]
         for key in table.foreign_keys:
             column, owner = key.parent.name, key.column.table
-            there = set(_known(connection, owner, sorted({row[column] for _, row in said})))
+            there = set(_known(connection, owner, sorted({row[column] for _, row in restored})))
             if owner is parts:
-                lost |= {path for path, row in said if row[column] not in there}
-            said = [(path, row) for path, row in said if row[column] in there]
-        values = [{name: _from_json(value) for name, value in row.items() if name in table.c} for _, row in said]
+                lost |= {path for path, row in restored if row[column] not in there}
+            restored = [(path, row) for path, row in restored if row[column] in there]
+        values = [{name: _from_json(value) for name, value in row.items() if name in table.c} for _, row in restored]
         if values:
             connection.execute(sa.insert(table).prefix_with("OR IGNORE"), values)
     return lost

@@ -18,11 +18,12 @@ from birdsearch.duplicates.cleanup.sidecars import FolderListing
 from birdsearch.errors import IndexLockedError, InputFileError, PlanError
 from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES
 from birdsearch.records import Plan, Step
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
 from birdsearch.storage.folder import Folder
 from tests.support.disks import call_where_disks_mount
 from tests.support.drawing import bird, write
+from tests.support.engine_file import engine_of
 from tests.support.photo_library import SMALL, Library, contents, copy, files, indexed, small
 
 STRANGE = 'Wren/new\nline, "quoted" \\x41 \x1b \udcff ü \u202e.jpg'
@@ -260,8 +261,8 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
     library.execute(sa.insert(labels).values(said))
     pair = sorted((int(gone or 0), int(third or 0)))
     library.execute(sa.insert(not_duplicates).values(a=pair[0], b=pair[1], created_at="then"))
-    with closing(Catalog(library.index / "catalog.sqlite")) as catalog:
-        catalog.settle()
+    with closing(SQLiteCatalog(library.index / "catalog.sqlite")) as catalog:
+        catalog.derive_species()
     before = library.rows()
     assert library.apply(library.plan(*SMALL)).done == 3
     with library.open() as index:
@@ -274,7 +275,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
         assert index.photo(int(kept or 0)).label == "Robin"
         assert len(index) == 3, "the trash was indexed"
         index.repair()
-    (library.index / "vectors.faiss").unlink()
+    engine_of(library.index).unlink()
     with closing(library.store()) as store, store.writing():
         pass  # builds the engine without the photos that went
     library.undo()
@@ -287,8 +288,8 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
 def test_a_label_of_a_folder_survives_the_next_run(library: Library) -> None:
     names = [(b, a) for a, b in SMALL]
     library.execute(sa.delete(labels).where(labels.c.species == "copies"))
-    with closing(Catalog(library.index / "catalog.sqlite")) as catalog:
-        catalog.settle()
+    with closing(SQLiteCatalog(library.index / "catalog.sqlite")) as catalog:
+        catalog.derive_species()
     before = library.rows()
     library.apply(library.plan(*names))
     with library.open() as index:

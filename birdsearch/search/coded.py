@@ -1,0 +1,388 @@
+"""Engines around a faiss index: all rows in fp16, and short codes of them in cells or a graph.
+
+A search by codes (rows projected to their principal components, a byte each) finds a shortlist near the query, which is
+ranked again by whole rows: faiss calls that IndexRefine.
+"""
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from birdsearch.records import Ids, Vectors
+from birdsearch.search.exact import BATCH, Neighbours, load_faiss, to_float32, top_k
+from birdsearch.search.local import CHUNK, OVERFETCH, AtDepth, LocalEngine, Positions, Settings, checked
+
+EXACT_UP_TO = 10_000  # so few rows are compared one by one, whatever the engine (a guess)
+MAX_DEPTH = 1_000  # a neighbour that lies deeper among all rows is found by comparing all (a guess)
+
+
+@dataclass(frozen=True, slots=True)
+class IvfSettings(Settings):
+    """Which cells of an inverted file are searched."""
+
+    GRID: ClassVar[tuple[float, ...]] = (
+        *(0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09),
+        *(0.1, 0.11, 0.12, 0.135, 0.15, 0.18, 0.22, 0.3, 0.5),
+    )
+    max_nprobe: int = 16  # cells, for the neighbours 10 deep
+    margin: AtDepth = (0.1, 0.1)  # cosine below the nearest centroid, within which a cell is searched
+    k_factor: AtDepth = (1, 1)
+
+    @property
+    def effort(self) -> AtDepth:
+        return self.margin
+
+    @property
+    def rerank_factor(self) -> AtDepth:
+        return self.k_factor
+
+    def at(self, effort: AtDepth, k_factor: AtDepth) -> Self:
+        return replace(self, margin=effort, k_factor=k_factor)
+
+    def cheaper(self) -> Sequence[Self]:
+        return [replace(self, max_nprobe=max(1, self.max_nprobe // share)) for share in (2, 4, 8)]
+
+
+@dataclass(frozen=True, slots=True)
+class HnswSettings(Settings):
+    """How wide a graph is searched."""
+
+    GRID: ClassVar[tuple[float, ...]] = (12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+    ef_search: AtDepth = (64, 64)
+    k_factor: AtDepth = (1, 1)
+
+    @property
+    def effort(self) -> AtDepth:
+        return self.ef_search
+
+    @property
+    def rerank_factor(self) -> AtDepth:
+        return self.k_factor
+
+    def at(self, effort: AtDepth, k_factor: AtDepth) -> Self:
+        return replace(self, ef_search=effort, k_factor=k_factor)
+
+    @property
+    def useful(self) -> bool:
+        # A graph is walked at least as wide as the shortlist is long.
+        return self.ef_search[0] >= 10 * self.k_factor[0] + OVERFETCH
+
+
+def at_depth(setting: AtDepth, depth: float) -> float:
+    """A setting that was tuned for neighbours 10 and 100 deep, for another depth; straight on a log-log plot."""
+    first, second = setting
+    return float(first * (second / first) ** max(0.0, np.log10(depth / 10)))
+
+
+class FaissEngine(LocalEngine):
+    """An engine around a faiss index; `rows` of it are the whole rows, fp16."""
+
+    suffix = ".faiss"
+
+    def __init__(
+        self, index: Any, ids: Ids | None = None, settings: Settings | None = None, mapped: bool = False
+    ) -> None:
+        super().__init__(index.d, ids, settings, mapped)
+        self._index = index
+        self._rows = self._open(index)
+
+    def _open(self, index: Any) -> Any:
+        """The index of the whole rows, inside this one. Raises ValueError where it is of another kind."""
+        faiss = load_faiss(index.d)
+        if not isinstance(index, faiss.IndexScalarQuantizer):
+            raise ValueError(f"it is a {type(index).__name__}")
+        return index
+
+    @classmethod
+    def read(cls, path: Path, settings: Settings, mapped: bool) -> Self:
+        faiss: Any = load_faiss(1)  # set up for the dimension when the index is known
+        try:
+            os.fspath(path).encode()
+            held = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+        except UnicodeEncodeError:  # faiss takes no name that is not UTF-8
+            with path.open("rb") as file:
+                held = faiss.read_index(faiss.BufferedIOReader(faiss.PyCallbackIOReader(file.read)))
+        if not isinstance(held, faiss.IndexIDMap):
+            raise ValueError(f"it is a {type(held).__name__}")
+        ids, index = faiss.vector_to_array(held.id_map), faiss.downcast_index(held.index)
+        if index.ntotal != len(ids):
+            raise ValueError(f"it holds {index.ntotal} rows and {len(ids)} ids")
+        engine = cls(index, ids, settings, mapped)
+        engine._owner = held
+        return engine
+
+    _owner: Any = None  # of the index, where that was read from a file
+
+    def write(self, file: BinaryIO) -> None:
+        """An IndexIDMap around the index; the id -1 stands for a row that was removed."""
+        faiss = load_faiss(self.dim)
+        mapping = faiss.IndexIDMap(faiss.IndexFlatIP(self.dim))
+        mapping.index, mapping.ntotal = self._index, len(self._ids)
+        faiss.copy_array_to_vector(self._ids, mapping.id_map)
+        with _errors_of(file) as take:
+            faiss.write_index(mapping, faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(take)))
+
+    def _append(self, rows: Vectors) -> None:
+        self._index.add(rows)
+
+    def _stored(self) -> npt.NDArray[Any]:
+        return _view(self._rows)
+
+    def _compare(self, queries: Vectors, k: int, allowed: Positions | None) -> tuple[Positions, Vectors]:
+        if len(queries) >= BATCH or (allowed is not None and 100 * len(allowed) <= len(self._ids)):
+            return super()._compare(queries, k, allowed)
+        params = load_faiss(self.dim).SearchParameters(sel=self._selector(allowed))
+        scores, positions = self._rows.search(queries, k, params=params)
+        return positions, scores
+
+    def _selector(self, allowed: Positions | None) -> Any:
+        mask = self._mask(allowed)
+        if mask is None:
+            return None
+        return load_faiss(self.dim).IDSelectorBitmap(np.packbits(mask, bitorder="little"))
+
+
+class FlatFp16(FaissEngine):
+    """Compares every row, in half the memory."""
+
+    kind, exact = "flat-fp16", True
+
+    def __init__(
+        self, index: Any, ids: Ids | None = None, settings: Settings | None = None, mapped: bool = False
+    ) -> None:
+        super().__init__(_fp16_rows(index) if isinstance(index, int) else index, ids, settings, mapped)
+
+    @staticmethod
+    def bytes_per_row(dim: int) -> int:
+        return 2 * dim
+
+
+class CodedEngine(FaissEngine):
+    """Finds a shortlist by short codes, and ranks it again by whole rows: what faiss calls IndexRefine."""
+
+    exact = False
+    minimum_rows = 1_000
+
+    codes_type: ClassVar[str]  # the faiss class of the codes
+
+    @classmethod
+    @abstractmethod
+    def _codes(cls, dim: int, nlist: int) -> Any:
+        """An empty faiss index of codes (n, dim)."""
+
+    @classmethod
+    def untrained(cls, projection: Vectors, nlist: int) -> Self:
+        """An engine without rows, for codes that a projection (short, dim) makes; `train` it before `add`."""
+        short, dim = projection.shape
+        faiss = load_faiss(dim)
+        transform = faiss.LinearTransform(dim, short, False)
+        faiss.copy_array_to_vector(projection.ravel(), transform.A)
+        transform.is_trained = True
+        codes = faiss.IndexPreTransform(transform, cls._codes(short, nlist))
+        return cls(faiss.IndexRefine(codes, _fp16_rows(dim)), settings=cls._first_settings(nlist))
+
+    @classmethod
+    def _first_settings(cls, nlist: int) -> Settings:
+        return cls.settings_type()
+
+    def train(self, sample: Vectors) -> None:
+        """Train on some (m, dim) of the rows that will come."""
+        self._index.train(checked(sample, self.dim))
+
+    @staticmethod
+    def bytes_per_row(dim: int) -> int:
+        return 2 * dim
+
+    @property
+    def bytes(self) -> int:
+        return len(self._ids) * (int(self._rows.code_size) + int(self._inner.d) + 8)
+
+    def _open(self, index: Any) -> Any:
+        faiss = load_faiss(index.d)
+        if not isinstance(index, faiss.IndexRefine):
+            raise ValueError(f"it is a {type(index).__name__}")
+        codes = faiss.downcast_index(index.base_index)
+        self._inner = faiss.downcast_index(codes.index)
+        if type(self._inner).__name__ != self.codes_type:
+            raise ValueError(f"its codes are a {type(self._inner).__name__}")
+        projection = faiss.downcast_VectorTransform(codes.chain.at(0))
+        self._projection = faiss.vector_to_array(projection.A).reshape(-1, index.d)  # (short, dim)
+        return faiss.downcast_index(index.refine_index)
+
+    def _search(self, queries: Vectors, k: int, allowed: Positions | None, available: int) -> Neighbours:
+        depth = min(k, available) * len(self._ids) / available  # where the last neighbour lies among all rows
+        depth *= 1 if allowed is None else 4  # a filter must not cost recall, and may go with what the vectors show
+        if (allowed is not None and available <= EXACT_UP_TO) or depth > MAX_DEPTH:
+            return super()._search(queries, k, allowed, available)
+        # In batches: what a search looks at on the way takes far more memory than its answer.
+        parts = [self._search_codes(queries[i : i + 4096], k, allowed, depth) for i in range(0, len(queries), 4096)]
+        found = Neighbours(*(np.concatenate([getattr(part, f) for part in parts]) for f in ("ids", "scores")))
+        lacking = np.flatnonzero(found.ids[:, min(k, available) - 1] < 0)
+        if len(lacking):
+            exact = super()._search(queries[lacking], k, allowed, available)
+            found.ids[lacking], found.scores[lacking] = exact.ids, exact.scores
+        return found
+
+    def _search_codes(self, queries: Vectors, k: int, allowed: Positions | None, depth: float) -> Neighbours:
+        projected = np.ascontiguousarray(queries @ self._projection.T)
+        count = min(len(self._ids), int(np.ceil(k * at_depth(self.settings.rerank_factor, k))) + OVERFETCH)
+        positions = self._shortlist(projected, count, self._selector(allowed), depth)
+        ids = np.where(positions < 0, -1, self._ids[positions])
+        return top_k(ids, self._rerank(queries, positions), k)
+
+    @abstractmethod
+    def _shortlist(self, projected: Vectors, count: int, selector: Any, depth: float) -> Positions:
+        """Positions (q, count) of the best rows by their codes, for neighbours so deep; -1 where there are fewer."""
+
+    def _rerank(self, queries: Vectors, positions: Positions) -> Vectors:
+        """Exact scores (q, m) of rows at the positions (q, m), -inf where the position is -1."""
+        stored = self._stored()
+        step = max(1, CHUNK // 8 // positions.shape[1])  # a few megabytes at a time: they stay in the processor's cache
+
+        def scored(start: int) -> Vectors:
+            rows = to_float32(stored[positions[start : start + step]])
+            part: Vectors = np.einsum("qmd,qd->qm", rows, queries[start : start + step])
+            return part
+
+        # Threads, because numpy uses one and lets go of the interpreter while it works.
+        with ThreadPoolExecutor(load_faiss(self.dim).omp_get_max_threads()) as pool:
+            parts = pool.map(scored, range(step, len(queries), step))
+            scores: Vectors = np.concatenate([scored(0), *parts])
+        scores[positions < 0] = -np.inf
+        return scores
+
+
+class Ivf(CodedEngine):
+    """Searches the cells of an inverted file whose centroids lie near the query."""
+
+    kind, settings_type, codes_type = "ivf", IvfSettings, "IndexIVFScalarQuantizer"
+    settings: IvfSettings
+
+    @classmethod
+    def _codes(cls, dim: int, nlist: int) -> Any:
+        faiss = load_faiss(dim)
+        coding, ip = faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
+        codes = faiss.IndexIVFScalarQuantizer(faiss.IndexFlatIP(dim), dim, nlist, coding, ip, False)
+        codes.cp.niter, codes.cp.spherical = 8, True
+        codes.cp.min_points_per_centroid, codes.cp.max_points_per_centroid = 1, 40
+        return codes
+
+    @classmethod
+    def _first_settings(cls, nlist: int) -> Settings:
+        return IvfSettings(max_nprobe=max(16, nlist // 8))
+
+    @property
+    def centroids(self) -> Vectors:
+        """(nlist, short) of the cells, in the space of the codes."""
+        centroids: Vectors = _view(load_faiss(self._inner.d).downcast_index(self._inner.quantizer))
+        return centroids
+
+    def _shortlist(self, projected: Vectors, count: int, selector: Any, depth: float) -> Positions:
+        max_nprobe = int(self.settings.max_nprobe * max(1.0, depth / 10))
+        margin = at_depth(self.settings.margin, depth)
+        coarse_scores, cell_ids = self.coarse_quantize(projected, margin, max_nprobe)
+        shape = (len(projected), count)
+        scores, positions = np.empty(shape, np.float32), np.empty(shape, np.int64)
+        faiss = load_faiss(self.dim)
+        params = faiss.SearchParametersIVF(sel=selector, nprobe=cell_ids.shape[1])
+        # The Python wrapper takes no parameters here, and a filter is one.
+        arrays = [faiss.swig_ptr(array) for array in (projected, cell_ids, coarse_scores, scores, positions)]
+        self._inner.search_preassigned_c(len(projected), arrays[0], count, *arrays[1:], False, params)
+        return positions
+
+    def coarse_quantize(self, projected: Vectors, margin: float, max_nprobe: int) -> tuple[Vectors, Positions]:
+        """Scores and numbers (q, m) of the cells within a margin of the nearest, nearest first, filled up with -1.
+
+        faiss would sort the nearest `max_nprobe` for every query, of which the margin leaves a few: five times the time
+        of this.
+        """
+        centroids = self.centroids
+        limits = margin * np.linalg.norm(projected, axis=1)
+        step = max(1, 16 * CHUNK // len(centroids))  # a megabyte of scores at a time: they stay in the cache
+        parts = []
+        for start in range(0, len(projected), step):
+            near = projected[start : start + step] @ centroids.T
+            rows, cells = np.nonzero(near >= (near.max(axis=1) - limits[start : start + step])[:, None])
+            scores = near[rows, cells]
+            order = np.lexsort((-scores, rows))
+            # Rows ascend, and stay as they are in this order.
+            places = np.arange(len(rows)) - np.searchsorted(rows, rows)
+            kept = places < max_nprobe
+            parts.append((rows[kept] + start, places[kept], scores[order][kept], cells[order][kept]))
+        rows, places, scores, cells = (np.concatenate(part) for part in zip(*parts, strict=True))
+        shape = (len(projected), int(places.max()) + 1)
+        coarse_scores, cell_ids = np.zeros(shape, np.float32), np.full(shape, -1, np.int64)
+        coarse_scores[rows, places], cell_ids[rows, places] = scores, cells
+        return coarse_scores, cell_ids
+
+
+class Hnsw(CodedEngine):
+    """Walks a graph of near rows."""
+
+    kind, settings_type, codes_type = "hnsw", HnswSettings, "IndexHNSWSQ"
+    settings: HnswSettings
+    preselection_discount = 0.6  # deep neighbours among a million rows take far longer (a guess)
+
+    @classmethod
+    def _codes(cls, dim: int, nlist: int) -> Any:
+        faiss = load_faiss(dim)
+        codes = faiss.IndexHNSWSQ(dim, faiss.ScalarQuantizer.QT_8bit_direct_signed, 16, faiss.METRIC_INNER_PRODUCT)
+        codes.hnsw.efConstruction = 128
+        return codes
+
+    @property
+    def bytes(self) -> int:
+        return super().bytes + int(4 * self._inner.hnsw.neighbors.size())
+
+    def _shortlist(self, projected: Vectors, count: int, selector: Any, depth: float) -> Positions:
+        # The filter only drops neighbours on the way: the walk must be as wide as the last of them lies deep.
+        reached = round(depth * at_depth(self.settings.k_factor, 10)) + OVERFETCH
+        ef_search = max(count, round(at_depth(self.settings.ef_search, depth)), reached)
+        params = load_faiss(self.dim).SearchParametersHNSW(sel=selector, efSearch=ef_search)
+        positions: Positions = self._inner.search(projected, count, params=params)[1]
+        return positions
+
+
+@contextmanager
+def _errors_of(file: BinaryIO) -> Iterator[Callable[[bytes], int]]:
+    """What writes to a file for faiss, which hides an error of the file ("no space left") behind one of its own."""
+    failures: list[BaseException] = []
+
+    def take(data: bytes) -> int:
+        try:
+            return file.write(data)
+        except BaseException as error:
+            failures.append(error)
+            return 0
+
+    try:
+        yield take
+    except RuntimeError:
+        if not failures:
+            raise
+    if failures:
+        raise failures[0]
+
+
+def _fp16_rows(dim: int) -> Any:
+    faiss = load_faiss(dim)
+    rows = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    rows.is_trained = True
+    return rows
+
+
+def _view(flat: Any) -> npt.NDArray[Any]:
+    """The rows (n, dim) of a faiss index that holds them whole, float32 or float16: a view, even of a mapped file."""
+    if not flat.ntotal:
+        return np.empty((0, flat.d), dtype=np.float32)
+    codes = load_faiss(flat.d).rev_swig_ptr(flat.codes.data(), flat.ntotal * flat.code_size)
+    kind = np.float32 if flat.code_size == 4 * flat.d else np.float16
+    return np.asarray(codes).view(kind).reshape(flat.ntotal, flat.d)

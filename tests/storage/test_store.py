@@ -1,0 +1,102 @@
+"""Store: what is handed to it is used, whoever made it; the one write path cleans up first and refreshes last."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from birdsearch import Index
+from birdsearch.errors import IndexLockedError, IndexVersionError
+from birdsearch.records import Ids, Vectors
+from birdsearch.search.exact import Neighbours
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.folder import Folder
+from birdsearch.storage.store import Store
+from birdsearch.storage.vectors import PartVectors
+from tests.conftest import write_garden_photos
+from tests.support.fake_backbone import FakeBackbone
+
+
+class CountingVectors(PartVectors):
+    """A vector store of another package: counts what it is asked."""
+
+    searched = 0
+
+    def search(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours:
+        self.searched += 1
+        return super().search(queries, k, only)
+
+
+class CountingCatalog(SQLiteCatalog):
+    """A catalog of another package."""
+
+    looked_up = 0
+
+    def known_photos(self, ids: Sequence[int]) -> dict[int, object]:  # type: ignore[override]
+        CountingCatalog.looked_up += 1
+        return super().known_photos(ids)  # type: ignore[return-value]
+
+
+@pytest.fixture
+def garden(index: Index, tmp_path: Path) -> Path:
+    """The folder of an index of six photos."""
+    write_garden_photos(tmp_path / "photos")
+    index.add(tmp_path / "photos", labels="folder")
+    return index.path
+
+
+def test_a_store_uses_the_catalog_and_the_vectors_it_is_given(garden: Path) -> None:
+    folder = Folder(garden)
+    identity = folder.read_identity()
+    catalog: Catalog = SQLiteCatalog(folder.catalog)
+    vectors = CountingVectors(folder, catalog, identity)
+    with Index(Store(folder, identity, catalog=catalog, vectors=vectors)) as opened:
+        matches = opened.search_vectors(np.ones((1, FakeBackbone.dim), dtype=np.float32), k=3)
+    assert vectors.searched == 1
+    assert len(matches[0]) == 3
+
+
+def test_another_package_offers_a_catalog_by_an_entry_point(garden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Offered:
+        def load(self) -> object:
+            return lambda folder: CountingCatalog(folder.catalog)
+
+    def offered(*, group: str, name: str) -> list[Offered]:
+        return [Offered()] if (group, name) == ("birdsearch.catalogs", "counting") else []
+
+    monkeypatch.setattr(metadata, "entry_points", offered)
+    folder = Folder(garden)
+    with Index(Store(folder, replace(folder.read_identity(), catalog="counting"))) as opened:
+        assert opened.photo(1).id == 1
+    assert CountingCatalog.looked_up
+    with pytest.raises(IndexVersionError, match="'elsewhere', which no installed package offers"):
+        Store(folder, replace(folder.read_identity(), catalog="elsewhere"))
+
+
+def test_writing_removes_what_a_killed_writer_left_and_refreshes_the_engine(garden: Path) -> None:
+    with closing(Store.open(garden)) as store:
+        part = garden / "vectors" / "00000099.parquet"
+        part.write_bytes(b"half")
+        (garden / "engine-0123456789abcdef.npy").write_bytes(b"of no commit")
+        with store.writing() as catalog:
+            assert not part.exists()
+            catalog.remove([1])
+        assert [path.name for path in garden.glob("engine-*")] == [path.name for path in garden.glob("engine-*.npy")]
+        assert not (garden / "engine-0123456789abcdef.npy").exists()
+        assert len(store.catalog.photo_ids()) == 5
+
+
+def test_one_store_writes_at_a_time(garden: Path) -> None:
+    with (
+        closing(Store.open(garden)) as one,
+        closing(Store.open(garden)) as other,
+        one.writing(),
+        pytest.raises(IndexLockedError),
+        other.writing(),
+    ):
+        pytest.fail("two writers at once")
