@@ -12,7 +12,7 @@ from birdsearch.errors import IndexMissingError
 from birdsearch.records import percent
 
 from . import options, output
-from .options import BackboneName, Images, Shared, TopK
+from .options import BackboneName, Checklist, Images, Shared, TopK
 
 if TYPE_CHECKING:
     from birdsearch.records import Prediction
@@ -22,15 +22,6 @@ EVIDENCE = 3  # photos that are named as reasons
 Source = Annotated[
     Literal["backbone", "neighbours"],
     typer.Option(help="Classify by the network's classes, or by the labelled photos of the index."),
-]
-Checklist = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="A regional checklist, one species a line; other species are noted as possible vagrants (repeatable).",
-    ),
 ]
 RollUp = Annotated[
     float | None,

@@ -9,7 +9,7 @@ import typer
 from birdsearch.records import counted, percent
 
 from . import options, output
-from .options import Seed, Shared
+from .options import Checklist, Seed, Shared
 from .output import LISTED
 from .progress import progress
 
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 
 LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations")
 
-Checklist = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="A regional checklist, one species a line, scientific or English (repeatable).",
-    ),
-]
 From = Annotated[
     Path | None,
     typer.Option(
@@ -113,7 +104,7 @@ def label(
             changed = index.label_from(from_, author=author)
         else:
             changed = index.label(dict.fromkeys(_ids(index, photos or []), as_), author=author)
-    output.say(f"{counted(changed, 'photo')} changed")
+    output.say(f"{counted(changed, 'label')} changed")
 
 
 def _ids(index: "Index", named: Sequence[str]) -> Iterator[int]:

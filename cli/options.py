@@ -26,8 +26,8 @@ IndexName = Annotated[
         "--index",
         metavar="NAME|PATH",
         show_default=False,
-        help="A name (garden is the folder indexes/garden) or a path with a slash in it. "
-        "Without it: BIRDSEARCH_INDEX, then indexes/default.",
+        help="The index: a name (garden means indexes/garden) or a path with a slash in it. "
+        "Default: BIRDSEARCH_INDEX, then indexes/default.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
@@ -45,6 +45,16 @@ BackboneName = Annotated[
 ]
 FORMATS: dict[str, Any] = {"json": Json, "csv": Csv, "html": Html}
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Photo files.")]
+Checklist = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A regional checklist, one species a line, scientific or English (repeatable). Species that are not on it "
+        "are reported as unlikely.",
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]
 TopK = Annotated[int, typer.Option("-k", metavar="K", min=1, help="Number of answers.")]
 

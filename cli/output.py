@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LISTED = 30  # rows of a table that may be cut
 FAILURES_SHOWN = 5
 SHORTEST_PATH = 24  # terminal cells
-SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that give room where it is short
+SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that are shortened first
 
 
 def printable(text: str) -> str:

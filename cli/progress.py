@@ -20,7 +20,7 @@ BYTES_STAGES = ("download",)
 
 @contextmanager
 def progress() -> "Iterator[Progress]":
-    """A callback for the library that shows how far a job is."""
+    """A callback for the library that shows the progress of a job."""
     if not sys.stderr.isatty():
         yield _PlainLines()
         return
@@ -54,7 +54,7 @@ class _Bars:
         self.bars = bars
         self.stage = ""
         self.task: TaskID | None = None
-        self.first = (0, 0.0)  # done and time when the first results were there: loading a network is no pace
+        self.first = (0, 0.0)  # done and time when the first results were there: loading a network does not count
 
     def __call__(self, stage: str, done: int, total: int | None, path: str) -> None:
         now = time.monotonic()

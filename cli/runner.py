@@ -39,7 +39,7 @@ class Guarded(TyperGroup):
         except BirdsearchError as error:
             self._end(f"birdsearch: {error}", 1)
         except KeyboardInterrupt as error:
-            kept = ": what was finished is kept, and the same command continues" if _writes(ctx) else ""
+            kept = ": finished work is kept, run the same command to continue" if _writes(ctx) else ""
             self._end(f"birdsearch: stopped{kept}", 143 if isinstance(error, Terminated) else 130)
         except BrokenPipeError:
             # `| head` has seen enough. Nothing may try that pipe again, Python's exit included.

@@ -234,8 +234,7 @@ def test_wrong_usage_ends_with_2_and_calls_nothing(
 def test_plan_is_written_and_the_command_that_applies_it_is_named(
     garden: Garden, stub: IndexStub, tmp_path: Path
 ) -> None:
-    from birdsearch.duplicates.cleanup.plan import read_plan
-    from birdsearch.records import Plan, Step
+    from birdsearch import Plan, Step, read_plan
 
     (tmp_path / "safe").mkdir()
     steps = (Step(1, "keep", "", "/a.jpg", "0" * 64, 1, "old"), Step(1, "remove", "variant", "/b.jpg", "1" * 64, 1, ""))
@@ -249,6 +248,7 @@ def test_plan_is_written_and_the_command_that_applies_it_is_named(
     )
     assert command in answer.err
     assert "plan written to my plan.csv" in answer.err
+    assert "cannot write no/plan.csv" in dedupe(garden, "--plan", "no/plan.csv", code=1).err
 
 
 @pytest.mark.parametrize(

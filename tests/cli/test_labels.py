@@ -88,7 +88,7 @@ def test_audit_as_table_json_and_page(garden: Garden, stub: IndexStub) -> None:
 def test_label_takes_ids_and_paths(garden: Garden, stub: IndexStub) -> None:
     with birdsearch.open(garden.index, backbone=FakeBackbone()) as index:
         path = index.photo(5).path
-    assert command(garden, "label", 3, path, "--as", "Dunnock").out == "2 photos changed\n"
+    assert command(garden, "label", 3, path, "--as", "Dunnock").out == "2 labels changed\n"
     assert stub.last("label") == (({3: "Dunnock", 5: "Dunnock"},), {"author": None})
     command(garden, "label", 3, "--clear")
     assert stub.last("label")[0] == ({3: None},)
@@ -109,7 +109,7 @@ def test_labels_set_by_hand_are_kept(garden: Garden, tmp_path: Path) -> None:
         index.add(garden.photos, labels="folder")
     run("label", 1, "--as", "Dunnock", "--index", place)
     Path("corrections.csv").write_text("id,species\n2,Wren\n3,\n", encoding="utf-8")
-    assert run("label", "--from", "corrections.csv", "--index", place).out == "1 photo changed\n"
+    assert run("label", "--from", "corrections.csv", "--index", place).out == "1 label changed\n"
     rows = run("photos", "--csv", "--index", place).rows
     assert [row["label"] for row in rows[:3]] == ["Dunnock", "Wren", "Robin"]
 
