@@ -330,7 +330,7 @@ class Evaluation:
 class LeakageCheck:
     """One rule of a split, and whether it holds for every pair of photos that it ties."""
 
-    rule: str  # "duplicates", "bursts", "one observer's photos of one day"
+    rule: str  # "duplicates", "bursts", "one photographer's photos of one day"
     groups: int  # of two photos and more
     pairs: int  # that were checked: all pairs within those groups
     violations: int  # pairs that lie in two splits; 0
