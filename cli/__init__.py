@@ -91,7 +91,7 @@ def main() -> None:
     # Imports create many objects that stay: looking for garbage as often as by default takes a tenth of a query.
     gc.set_threshold(50_000)
     # OpenVINO's converter of other formats takes half of its import, and no command needs it.
-    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: not to be found
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: an import of it fails at once
     try:
         app(prog_name="birdsearch")
     except SystemExit as done:

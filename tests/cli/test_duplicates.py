@@ -49,7 +49,7 @@ def dedupe(garden: Garden, *arguments: object, code: int = 0) -> Answer:
     return run("dedupe", "--index", garden.index, *arguments, code=code)
 
 
-def found() -> DuplicateReport:
+def duplicate_report() -> DuplicateReport:
     """A variant group of three (one protected), an identical one and a burst; ids are those of the garden."""
     groups = (
         DuplicateGroup(
@@ -68,7 +68,7 @@ def found() -> DuplicateReport:
 
 
 def test_report_shows_groups_sums_and_the_next_command(garden: Garden, stub: IndexStub) -> None:
-    stub.answers["duplicates"] = found()
+    stub.answers["duplicates"] = duplicate_report()
     answer = dedupe(garden, "--burst-gap", "5")
     lines = answer.out.splitlines()
     assert lines[0].split() == ["group", "id", "do", "relation", "path", "reason"]
@@ -116,7 +116,7 @@ def test_options_reach_the_index(garden: Garden, stub: IndexStub, tmp_path: Path
 
 
 def test_json_is_the_report_and_csv_has_a_row_for_each_photo(garden: Garden, stub: IndexStub) -> None:
-    stub.answers["duplicates"] = found()
+    stub.answers["duplicates"] = duplicate_report()
     answer = dedupe(garden, "--json")
     assert answer.json == json.loads(json.dumps(as_json(stub.answers["duplicates"])))
     rows = dedupe(garden, "--csv").rows
@@ -131,7 +131,7 @@ def test_json_is_the_report_and_csv_has_a_row_for_each_photo(garden: Garden, stu
 
 
 def test_page_is_written(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
-    stub.answers["duplicates"] = found()
+    stub.answers["duplicates"] = duplicate_report()
     answer = dedupe(garden, "--html", "groups.html", "--json")
     assert "page written to groups.html" in answer.err
     assert (tmp_path / "groups.html").read_text().count("<section") == 3
@@ -159,7 +159,7 @@ def test_the_photos_of_a_report_are_fetched_in_one_call(
         return photos(self, where, ids=ids)
 
     monkeypatch.setattr(Index, "photos", counted)
-    stub.answers["duplicates"] = found()
+    stub.answers["duplicates"] = duplicate_report()
     assert len(dedupe(garden, "--csv").rows) == 7
     assert fetched == [[1, 2, 3, 4, 5, 6]]
 
@@ -238,7 +238,7 @@ def test_plan_is_written_and_the_command_that_applies_it_is_named(
 
     (tmp_path / "safe").mkdir()
     steps = (Step(1, "keep", "", "/a.jpg", "0" * 64, 1, "old"), Step(1, "remove", "variant", "/b.jpg", "1" * 64, 1, ""))
-    stub.answers |= {"duplicates": found(), "plan": Plan(steps)}
+    stub.answers |= {"duplicates": duplicate_report(), "plan": Plan(steps)}
     answer = dedupe(garden, "--plan", "my plan.csv", "--protect", "safe", "--policy", "oldest", "--species", "Wren")
     assert read_plan(tmp_path / "my plan.csv") == stub.answers["plan"]
     assert stub.last("plan")[1]["protect"] == (str(tmp_path / "safe"),)

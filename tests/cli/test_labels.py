@@ -39,7 +39,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
             "evaluate": Evaluation(),
             "label": 2,
             "label_from": 1,
-            "split": parted(),
+            "split": split_report(),
         },
     )
 
@@ -48,14 +48,14 @@ def command(garden: Garden, name: str, *arguments: object, code: int = 0) -> Ans
     return run(name, *arguments, "--index", garden.index, code=code)
 
 
-def parted() -> SplitReport:
+def split_report() -> SplitReport:
     sides = {1: "train", 2: "train", 3: "validation", 4: "test", 5: "train", 6: "train"}
     per_species = {"Wren": {"train": 2, "validation": 1, "test": 0}, "Robin": {"train": 2, "validation": 0, "test": 1}}
     proof = (LeakageCheck("duplicates", 1, 3, 0), LeakageCheck("bursts", 0, 0, 0))
     return SplitReport(sides, {"train": 4, "validation": 1, "test": 1}, per_species, proof, 5)
 
 
-def doubted(garden: Garden) -> AuditReport:
+def audit_report(garden: Garden) -> AuditReport:
     with birdsearch.open(garden.index, backbone=FakeBackbone()) as index:
         photo = index.photo(4)
     reasons = ("neighbours disagree: 3 of 3 show Wren", "outside the checklist")
@@ -63,7 +63,7 @@ def doubted(garden: Garden) -> AuditReport:
 
 
 def test_audit_csv_is_what_label_takes(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
-    stub.answers["audit"] = doubted(garden)
+    stub.answers["audit"] = audit_report(garden)
     (tmp_path / "list.txt").write_text("Wren\n", encoding="utf-8")
     answer = command(garden, "audit", "--csv", "--checklist", "list.txt")
     (row,) = answer.rows
@@ -77,7 +77,7 @@ def test_audit_csv_is_what_label_takes(garden: Garden, stub: IndexStub, tmp_path
 
 
 def test_audit_as_table_json_and_page(garden: Garden, stub: IndexStub) -> None:
-    stub.answers["audit"] = report = doubted(garden)
+    stub.answers["audit"] = report = audit_report(garden)
     answer = command(garden, "audit", "--html", "page.html")
     assert "neighbours disagree: 3 of 3 show Wren; outside the checklist" in answer.out
     assert "1 doubtful label among 6 labelled photos" in answer.out
@@ -144,14 +144,16 @@ def test_split_writes_lists_and_the_leakage_check(garden: Garden, stub: IndexStu
     answer = command(garden, "split", "lists", "--fractions", "0.6,0.2,0.2", "--seed", 4)
     assert stub.last("split")[1]["fractions"] == (0.6, 0.2, 0.2)
     assert stub.last("split")[1]["seed"] == 4
-    texts = {side: Path("lists", f"{side}.csv").read_text(encoding="utf-8") for side in parted().counts}
+    texts = {side: Path("lists", f"{side}.csv").read_text(encoding="utf-8") for side in split_report().counts}
     lists = {side: list(csv.DictReader(text.splitlines())) for side, text in texts.items()}
     assert [len(rows) for rows in lists.values()] == [4, 1, 1]
     assert lists["test"][0]["species"] == "Wren"
     assert Path(lists["test"][0]["path"]).is_file()
     assert Path("lists", "proof.csv").read_text(encoding="utf-8").splitlines()[1] == "duplicates,1,3,0"
     assert "violations" in answer.out
-    assert json.loads(command(garden, "split", "lists", "--json").out) == json.loads(json.dumps(as_json(parted())))
+    assert json.loads(command(garden, "split", "lists", "--json").out) == json.loads(
+        json.dumps(as_json(split_report()))
+    )
     for wrong in ("0.5,0.5", "a,b,c", "-1,1,1", "0,0,0", "nan,1,1"):
         command(garden, "split", "lists", "--fractions", wrong, code=2)
 

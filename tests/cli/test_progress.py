@@ -10,9 +10,9 @@ import pytest
 def test_progress_is_silent_off_a_terminal_for_short_jobs(capsys: pytest.CaptureFixture[str]) -> None:
     from birdsearch.cli.progress import progress
 
-    with progress() as tell:
-        tell("embed", 1, 10, "a.jpg")
-        tell("embed", 10, 10, "b.jpg")
+    with progress() as callback:
+        callback("embed", 1, 10, "a.jpg")
+        callback("embed", 10, 10, "b.jpg")
     assert capsys.readouterr().err == ""
 
 
@@ -31,9 +31,9 @@ def test_progress_bars_show_rates(monkeypatch: pytest.MonkeyPatch) -> None:
         [("scan", 3, None), ("embed", 0, 2000), ("embed", 1000, 2000), ("embed", 2000, 2000)],
         [("download", 1_000_000, 10_000_000), ("download", 5_000_000, 10_000_000)],
     ):
-        with progress.progress() as tell:
+        with progress.progress() as callback:
             for stage, done, total in calls:
-                tell(stage, done, total, "")
+                callback(stage, done, total, "")
                 time.sleep(0.01)  # a rate needs some time to have passed
     text = terminal.getvalue()
     assert "2,000 of 2,000" in text

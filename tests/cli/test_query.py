@@ -52,19 +52,19 @@ def test_query_table_csv_and_page(garden: Garden, tmp_path: Path) -> None:
 
 
 def test_query_filters(garden: Garden) -> None:
-    def found(*arguments: str) -> set[str]:
+    def species_found(*arguments: str) -> set[str]:
         path = garden.photos / "Wren" / "1.jpg"
         answer = run("query", path, "--index", garden.index, "--json", *arguments).json
         return {Path(match["photo"]["path"]).parent.name for match in answer[0]["matches"]}
 
-    assert found() == {"Wren", "Robin"}
-    assert found("--species", "ROBIN") == {"Robin"}
-    assert found("--after", "2024") == {"Wren"}
-    assert found("--before", "2024-01") == {"Robin"}
-    assert found("--near", "52.5,13.4,10") == {"Wren"}
-    assert found("--camera", "nikon") == {"Robin"}
-    assert found("--under", str(garden.photos / "Robin")) == {"Robin"}
-    assert found("--min-width", "5000") == set()
+    assert species_found() == {"Wren", "Robin"}
+    assert species_found("--species", "ROBIN") == {"Robin"}
+    assert species_found("--after", "2024") == {"Wren"}
+    assert species_found("--before", "2024-01") == {"Robin"}
+    assert species_found("--near", "52.5,13.4,10") == {"Wren"}
+    assert species_found("--camera", "nikon") == {"Robin"}
+    assert species_found("--under", str(garden.photos / "Robin")) == {"Robin"}
+    assert species_found("--min-width", "5000") == set()
 
 
 def test_nothing_similar_is_an_answer_with_exit_0(garden: Garden) -> None:

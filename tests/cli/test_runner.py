@@ -46,7 +46,7 @@ def test_interrupts_end_with_their_codes(garden: Garden, monkeypatch: pytest.Mon
 
     def terminated(*_: Any, **__: Any) -> AddReport:
         # What the signal does, without sending one: beside a network's threads, delivering it here was seen to crash
-        # pytest, for a reason not found yet. tests/test_crash.py sends a real one to a process of its own.
+        # pytest, for a reason not found yet. tests/crash sends a real one to a process of its own.
         handler = signal.getsignal(signal.SIGTERM)
         assert callable(handler)
         handler(signal.SIGTERM, None)

@@ -17,14 +17,14 @@ __all__ = ["garden"]  # a fixture
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
     monkeypatch.setattr(Index, "map", lambda _, ids, _where=None: np.zeros((len(ids), 2), np.float32))
-    return IndexStub(monkeypatch, {"clusters": clustered(), "species_report": compared()})
+    return IndexStub(monkeypatch, {"clusters": cluster_report(), "species_report": species_report()})
 
 
 def command(garden: Garden, name: str, *arguments: object, code: int = 0) -> Answer:
     return run(name, *arguments, "--index", garden.index, code=code)
 
 
-def clustered() -> ClusterReport:
+def cluster_report() -> ClusterReport:
     clusters = (
         Cluster(0, (1, 2, 3, 4), (2, 1), "Wren", 0.75, {"Wren": 3, "Robin": 1}),
         Cluster(1, (5, 6), (5,), "Robin", 1.0, {"Robin": 2}),
@@ -32,7 +32,7 @@ def clustered() -> ClusterReport:
     return ClusterReport(clusters, (6,), {"ami": 0.613}, "Leiden communities", 0.5)
 
 
-def compared() -> SpeciesReport:
+def species_report() -> SpeciesReport:
     entries = (
         SpeciesEntry("Robin", 3, 0.8, "Wren", 0.7, 0.5, (4, 5), (4,)),
         SpeciesEntry("Wren", 3, None, None, None, None, (1,), ()),
@@ -49,7 +49,7 @@ def test_clusters_are_listed_with_what_they_mix(garden: Garden, stub: IndexStub)
 
 
 def test_clusters_as_json_csv_and_page(garden: Garden, stub: IndexStub) -> None:
-    assert command(garden, "clusters", "--json").json == as_json(clustered())
+    assert command(garden, "clusters", "--json").json == as_json(cluster_report())
     answer = command(garden, "clusters", "--csv", "--html", "page.html")
     assert len(answer.rows) == 6
     second = answer.rows[1]
@@ -84,7 +84,7 @@ def test_species_are_listed_and_drawn(garden: Garden, stub: IndexStub) -> None:
     assert "confused with" in out
     assert "6 photos of 2 species, 1 confusable pair" in out
     assert "Look-alikes" in Path("page.html").read_text(encoding="utf-8")
-    assert command(garden, "species", "--json").json == as_json(compared())
+    assert command(garden, "species", "--json").json == as_json(species_report())
     rows = command(garden, "species", "--csv").rows
     assert rows[0]["medoids"] == "4 5"
     assert rows[1]["cohesion"] == ""
