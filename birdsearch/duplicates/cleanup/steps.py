@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile, inode
 from birdsearch.duplicates.cleanup.journal import Intent
 from birdsearch.duplicates.cleanup.sidecars import FolderListing
-from birdsearch.duplicates.members import Protected
+from birdsearch.duplicates.members import FolderSet
 from birdsearch.files import sha256_of, with_trailing_slash
 from birdsearch.records import IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
 
@@ -38,7 +38,7 @@ class Planner:
     ) -> None:
         self.run, self._word, self._target, self._roots = target.run, target.word, target.folder, target.roots
         self._relations, self._known = relations, known
-        self._safe = Protected(protect)
+        self._safe = FolderSet(protect)
         self._number = 0
         self._named = {step.path for step in plan.steps}
         self._keeps: dict[int, list[Step]] = {}
