@@ -35,7 +35,8 @@ def bursts(
     cameras: dict[tuple[str, str | None], list[_Moment]] = defaultdict(list)
     bodies: dict[str | None, set[str]] = defaultdict(set)  # camera -> serial numbers
     for one in exposures:
-        bodies[one.camera] |= {one.camera_serial} if one.camera_serial else set()
+        if one.camera_serial:
+            bodies[one.camera].add(one.camera_serial)
     for one in exposures:
         moment = one.taken_at and _moment(one.taken_at, one.taken_offset, one.photo_id)
         if moment and one.camera is not None:

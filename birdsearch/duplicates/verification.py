@@ -88,7 +88,8 @@ class PairVerifier:
         extracted = pool.map(_features_of, [known[photo_id].path for photo_id in missing])
         for photo_id, features in zip(missing, extracted, strict=True):
             self._features[photo_id] = features
-            self.unreadable |= {photo_id} if features is None else set()
+            if features is None:
+                self.unreadable.add(photo_id)
         for photo_id in ids:
             self._features.move_to_end(photo_id)
         while len(self._features) > max(FEATURE_CACHE_SIZE, len(ids)):

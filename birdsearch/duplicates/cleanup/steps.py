@@ -5,6 +5,8 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import count
 
 from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile, inode
 from birdsearch.duplicates.cleanup.journal import Intent
@@ -42,7 +44,7 @@ class Planner:
         self.run, self._target, self._relations = run, os.path.abspath(target), options.relations
         self._catalog, self._roots = catalog, tuple(catalog.roots().values())
         self._safe = FolderSet(options.protect)
-        self._number = 0
+        self._numbers = count()
         self._named = {step.path for step in plan.steps}
         self._keeps: dict[int, list[Step]] = {}
         for step in plan.steps:
@@ -51,7 +53,7 @@ class Planner:
         kept = (inode(step.path) for keeps in self._keeps.values() for step in keeps)
         self._kept_inodes = {there for there in kept if there is not None}
         self._places: set[str] = set()  # names that files of this run go to
-        self._trash_roots: dict[str, str] = {}  # folder -> where its trash lies
+        self._trash_root = cache(self._find_trash_root)
         self.owners: dict[int, list[str]] = {}  # intent of a companion -> files that must have gone before it
 
     def intended(self, step: Step) -> Intent:
@@ -91,9 +93,8 @@ class Planner:
         return keep, _tie(step, keep).name
 
     def _intent(self, path: str, info: os.stat_result, sha256: str, relation: str) -> Intent:
-        number, self._number = self._number, self._number + 1
         return Intent(
-            number=number,
+            number=next(self._numbers),
             kind="move",
             path=path,
             sha256=sha256,
@@ -119,44 +120,37 @@ class Planner:
         if to is None:
             raise SkipFile("no free name where it should go")
         self._places.add(to)
-        made: list[str] = []
+        made: tuple[str, ...] = ()
         above = os.path.dirname(to)
         while not os.path.lexists(above):
-            made.insert(0, above)
-            above = os.path.dirname(above)
-        return replace(intent, to=to, made=tuple(made))
+            made, above = (above, *made), os.path.dirname(above)
+        return replace(intent, to=to, made=made)
 
     def _root(self, folder: str) -> str:
         """The deepest root of the index above a folder; the folder itself where there is none."""
         name = with_trailing_slash(os.fsencode(folder))
-        return os.fsdecode(
-            max((r for r in self._roots if name.startswith(with_trailing_slash(r))), key=len, default=name)
-        )
+        above = [root for root in self._roots if name.startswith(with_trailing_slash(root))]
+        return os.fsdecode(max(above, key=len, default=name))
 
-    def _trash_root(self, folder: str) -> str:
+    def _find_trash_root(self, folder: str) -> str:
         """The highest folder from its root down to this one, on the same file system, where a trash may be made."""
-        if folder not in self._trash_roots:
-            device = os.stat(folder).st_dev
-            home, root = folder, self._root(folder).rstrip(os.sep)
-            above = folder
-            while above.rstrip(os.sep) != root and above != os.path.dirname(above):
-                above = os.path.dirname(above)
-                there = os.path.join(above, TRASH) if os.path.isdir(os.path.join(above, TRASH)) else above
-                if os.stat(above).st_dev == device and os.access(there, os.W_OK | os.X_OK):
-                    home = above
-            self._trash_roots[folder] = home
-        return self._trash_roots[folder]
+        device, root = os.stat(folder).st_dev, self._root(folder).rstrip(os.sep)
+        home = above = folder
+        while above.rstrip(os.sep) != root and above != os.path.dirname(above):
+            above = os.path.dirname(above)
+            there = os.path.join(above, TRASH) if os.path.isdir(os.path.join(above, TRASH)) else above
+            if os.stat(above).st_dev == device and os.access(there, os.W_OK | os.X_OK):
+                home = above
+        return home
 
     def companions(self, intents: Sequence[Intent]) -> list[Intent]:
         """What travels with these photos: pictures of their stem where the rule allows it, then sidecars."""
-        listings: dict[str, FolderListing] = {}
 
+        @cache
         def listing(folder: str) -> FolderListing:
-            if folder not in listings:
-                listings[folder] = FolderListing([])
-                with suppress(OSError):  # a folder that may not be listed
-                    listings[folder] = FolderListing(os.listdir(folder))
-            return listings[folder]
+            with suppress(OSError):  # a folder that may not be listed
+                return FolderListing(os.listdir(folder))
+            return FolderListing([])
 
         going = {intent.path for intent in intents}
         made: dict[str, Intent] = {}
