@@ -451,7 +451,8 @@ class Index:
         before it; what does not fit the plan any more is skipped, each with its reason. The catalog follows. Raises
         PlanError for a plan that could lose something.
         """
-        from birdsearch.duplicates.cleanup.apply import ApplyOptions, apply
+        from birdsearch.duplicates.cleanup.apply import apply
+        from birdsearch.duplicates.cleanup.steps import ApplyOptions
 
         options = ApplyOptions(action, tuple(relations), tuple(protect))
         with self._store.writing() as catalog:
