@@ -63,7 +63,7 @@ def demo(
 
 def copy_samples(folder: Path) -> None:
     """The sample photos as `folder`/SPECIES/SPECIES NUMBER.jpg; those that exist stay untouched."""
-    for species in (resources.files("birdsearch") / "samples").iterdir():
+    for species in (resources.files("birdsearch.cli") / "samples").iterdir():
         (folder / species.name).mkdir(parents=True, exist_ok=True)
         for photo in species.iterdir():
             path = folder / species.name / photo.name
