@@ -163,7 +163,7 @@ def _follow(catalog: Catalog, lines: Journal, done: Iterable[Intent]) -> None:
         if i.photo_id is not None
     ]
     if deleted:
-        catalog.delete_and_merge(deleted, before_commit=lambda merges: lines.write([{"merged": merges}]))
+        catalog.delete_and_merge(deleted, lambda merges: lines.write([{"merged": [m.as_json() for m in merges]}]))
 
 
 def _finish(catalog: Catalog, log: Log) -> None:
