@@ -1,9 +1,8 @@
 """A better space for the vectors of one index, fitted without labels on its own photos; and whether it is better."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,15 +41,13 @@ class Whitening:
             whitened[start : start + _CHUNK] = rows / np.where(lengths == 0, 1, lengths)
         return whitened
 
-    def as_npz(self) -> bytes:
-        """The whitening as the bytes of an .npz file."""
-        buffer = io.BytesIO()
-        np.savez(buffer, mean=self.mean, projection=self.projection)
-        return buffer.getvalue()
+    def write(self, file: BinaryIO) -> None:
+        """Write the whitening as an .npz file."""
+        np.savez(file, mean=self.mean, projection=self.projection)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What `as_npz` wrote. Raises what numpy raises for a damaged file."""
+        """What `write` wrote. Raises what numpy raises for a damaged file."""
         with np.load(path, allow_pickle=False) as stored:
             return cls(stored["mean"], stored["projection"])
 

@@ -80,9 +80,9 @@ class Folder:
         """The file of the whitening transform; a new one never overwrites one that readers may use."""
         return self.path / f"whitening-{sha256[:16]}.npz"
 
-    def drop_whitenings(self, keep: dict[str, str] | None) -> None:
-        """Remove the transforms that are not in use."""
-        used = None if keep is None else self.whitening(keep["sha256"])
+    def drop_whitenings(self, keep: str | None) -> None:
+        """Remove the transforms but the one in use, of this sha256."""
+        used = None if keep is None else self.whitening(keep)
         for path in self.path.glob("whitening-*.npz"):
             if path != used:
                 path.unlink()

@@ -34,7 +34,7 @@ def facts(store: Store) -> dict[str, Any]:
         "dim": identity.backbone.dim,
         "weights_sha256": identity.backbone.weights_sha256,
         "engine": store.vectors.engine_name(),
-        "whitened": catalog.get_state("whitening") is not None,
+        "whitened": vectors.whitening_sha256(catalog) is not None,
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
         "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
@@ -139,8 +139,8 @@ def write_classes_again(store: Store) -> None:
 
 def whitening_problem(folder: Folder, catalog: Catalog) -> str | None:
     """What is wrong with the whitening transform, where the index has one."""
-    chosen = catalog.get_state("whitening")
-    return None if chosen is None else _file_problem(folder.whitening(chosen["sha256"]), chosen["sha256"])
+    sha256 = vectors.whitening_sha256(catalog)
+    return None if sha256 is None else _file_problem(folder.whitening(sha256), sha256)
 
 
 def _file_problem(path: Path, sha256: str) -> str | None:

@@ -49,10 +49,15 @@ class EngineFile:
 def engine_file(catalog: Catalog) -> EngineFile | None:
     """The engine in force; None before the first run has ended, and where it no longer fits."""
     stored = catalog.get_state(STATE)
-    chosen = catalog.get_state("whitening")
-    if stored is None or stored["whitening"] != (chosen and chosen["sha256"]):
+    if stored is None or stored["whitening"] != whitening_sha256(catalog):
         return None  # of before or after `optimize`
     return EngineFile(**stored)
+
+
+def whitening_sha256(catalog: Catalog) -> str | None:
+    """The checksum of the whitening transform in force; None where there is none."""
+    stored = catalog.get_state("whitening")
+    return None if stored is None else str(stored["sha256"])
 
 
 def load_engine(folder: Folder, named: EngineFile, *, mapped: bool = True) -> LocalEngine:
@@ -182,12 +187,12 @@ class PartVectors:
 
     def whitening(self) -> Whitening | None:
         """The transform into the whitened space, where the index has one."""
-        chosen = self._catalog.get_state("whitening")
-        if chosen is None:
+        sha256 = whitening_sha256(self._catalog)
+        if sha256 is None:
             return None
-        path = self._folder.whitening(chosen["sha256"])
+        path = self._folder.whitening(sha256)
         try:
-            if sha256_of(path) == chosen["sha256"]:
+            if sha256_of(path) == sha256:
                 return Whitening.read(path)
             why = "it does not have the checksum it was written with"
         except OSError as error:
@@ -283,14 +288,13 @@ class PartVectors:
         if not isinstance(engine, LocalEngine):
             raise ValueError(f"an engine of the kind {engine.kind} cannot be kept in a file")
         path, sha256 = named_by_content(self._folder.path, "engine", engine.suffix, engine.write)
-        chosen = self._catalog.get_state("whitening")
         named = EngineFile(
             file=path.name,
             sha256=sha256,
             kind=engine.kind,
             settings=engine.settings.as_json(),
             last_part=max((part.id for part in self._catalog.parts()), default=0),
-            whitening=None if chosen is None else str(chosen["sha256"]),
+            whitening=whitening_sha256(self._catalog),
             built_with=built_with,
             rows=len(engine),
         )
