@@ -61,10 +61,6 @@ class Embedder:
         waiting, self._waiting = self._waiting, []
         return list(self._embed(waiting)) if waiting else []
 
-    def clear(self) -> None:
-        """Drop the photos that wait."""
-        self._waiting.clear()
-
     def _embed(self, batch: list[Decoded]) -> Iterator[EmbeddedPhoto | NotEmbedded]:
         began = time.monotonic()
         try:

@@ -143,8 +143,7 @@ class AddRun:
 
     def _keep_what_is_embedded(self) -> None:
         """An orderly stop commits what the network has seen already."""
-        if self._embedder is not None:
-            self._embedder.clear()
+        self._embedder = None  # with the photos that wait for the network
         self._copies.clear()
         self._flush()
         self._committer.wait()

@@ -67,13 +67,6 @@ class Database:
             yield connection
 
     @contextmanager
-    def _translating(self) -> Iterator[None]:
-        try:
-            yield
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:  # the latter from _on_connect
-            raise self._translated(error) from error
-
-    @contextmanager
     def snapshot(self) -> Iterator[None]:
         """One state for everything that this thread reads inside, whatever a writer commits meanwhile. No writing."""
         if getattr(self._shared, "connection", None) is not None:
@@ -86,19 +79,23 @@ class Database:
             finally:
                 self._shared.connection = None
 
-    def _translated(self, error: sa.exc.DBAPIError | sqlite3.Error) -> Exception:
-        reason = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
-        if any(word in reason for word in ("full", "readonly", "unable to open", "disk I/O", "locked")):
-            return IndexUnwritableError(
-                f"cannot use {self.path}: {reason}. "
-                "What was committed is safe: make room or permission, then run the same command again."
-            )
-        if any(word in reason for word in ("malformed", "not a database", "no such table", "no such column")):
-            return IndexDamagedError(
-                f"the catalog {self.path} is damaged ({reason}). "
-                "Restore it from a backup, or move the index away and index again."
-            )
-        return error
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:  # the latter from _on_connect
+            reason = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
+            if any(word in reason for word in ("full", "readonly", "unable to open", "disk I/O", "locked")):
+                raise IndexUnwritableError(
+                    f"cannot use {self.path}: {reason}. "
+                    "What was committed is safe: make room or permission, then run the same command again."
+                ) from error
+            if any(word in reason for word in ("malformed", "not a database", "no such table", "no such column")):
+                raise IndexDamagedError(
+                    f"the catalog {self.path} is damaged ({reason}). "
+                    "Restore it from a backup, or move the index away and index again."
+                ) from error
+            raise
 
     # Schema
 

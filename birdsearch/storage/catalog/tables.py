@@ -2,145 +2,133 @@
 
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    CheckConstraint,
-    Column,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+import sqlalchemy as sa
 
-metadata = MetaData()
+metadata = sa.MetaData()
 Row = dict[str, Any]  # column -> value, of one of the tables below
 
-# key -> JSON: "generation" (int, +1 with every commit), "identity" (a copy of index.json)
-state = Table("state", metadata, Column("key", Text, primary_key=True), Column("value", JSON, nullable=False))
+# key -> JSON: "generation" (int, +1 with every commit that readers must see), "identity" (a copy of index.json),
+# "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile)
+state = sa.Table(
+    "state", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.JSON, nullable=False)
+)
 
 # A photo's path is root + "/" + relative, both as os.fsencode gives them: file names need not be text.
-roots = Table(
+roots = sa.Table(
     "roots",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("path", LargeBinary, nullable=False, unique=True),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("path", sa.LargeBinary, nullable=False, unique=True),
 )
 
 # folder -> "none", "folder" or the absolute path of a CSV; the deepest folder above a photo decides
-label_sources = Table(
+label_sources = sa.Table(
     "label_sources",
     metadata,
-    Column("folder", LargeBinary, primary_key=True),
-    Column("choice", LargeBinary, nullable=False),
+    sa.Column("folder", sa.LargeBinary, primary_key=True),
+    sa.Column("choice", sa.LargeBinary, nullable=False),
 )
 
-photos = Table(
+photos = sa.Table(
     "photos",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("root_id", Integer, ForeignKey("roots.id"), nullable=False),
-    Column("relative", LargeBinary, nullable=False),
-    Column("missing", Boolean, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("phash", BigInteger),  # signed: SQLite has no unsigned 64-bit integers
-    Column("size", BigInteger, nullable=False),
-    Column("mtime_ns", BigInteger, nullable=False),
-    Column("width", Integer),
-    Column("height", Integer),
-    Column("format", Text),
-    Column("taken_at", Text),
-    Column("taken_offset", Text),
-    Column("camera", Text),
-    Column("camera_serial", Text),
-    Column("lens", Text),
-    Column("latitude", Float),
-    Column("longitude", Float),
-    Column("photographer", Text),
-    Column("notes", Text),
-    Column("rating", Integer),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("root_id", sa.Integer, sa.ForeignKey("roots.id"), nullable=False),
+    sa.Column("relative", sa.LargeBinary, nullable=False),
+    sa.Column("missing", sa.Boolean, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("phash", sa.BigInteger),  # signed: SQLite has no unsigned 64-bit integers
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("width", sa.Integer),
+    sa.Column("height", sa.Integer),
+    sa.Column("format", sa.Text),
+    sa.Column("taken_at", sa.Text),
+    sa.Column("taken_offset", sa.Text),
+    sa.Column("camera", sa.Text),
+    sa.Column("camera_serial", sa.Text),
+    sa.Column("lens", sa.Text),
+    sa.Column("latitude", sa.Float),
+    sa.Column("longitude", sa.Float),
+    sa.Column("photographer", sa.Text),
+    sa.Column("notes", sa.Text),
+    sa.Column("rating", sa.Integer),
     # settled from `labels` and `predictions` whenever one of them changes, so that filters stay simple
-    Column("label", Text),
-    Column("species", Text),
-    Column("species_source", Text),
-    UniqueConstraint("root_id", "relative", name="photos_path"),
-    Index("photos_sha256", "sha256"),
-    Index("photos_species", "species"),
+    sa.Column("label", sa.Text),
+    sa.Column("species", sa.Text),
+    sa.Column("species_source", sa.Text),
+    sa.UniqueConstraint("root_id", "relative", name="photos_path"),
+    sa.Index("photos_sha256", "sha256"),
+    sa.Index("photos_species", "species"),
     sqlite_autoincrement=True,
 )
 
-parts = Table(
+parts = sa.Table(
     "parts",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("rows", Integer, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("runtime", Text, nullable=False),  # what made the vectors: "torch fp32 on cpu"
-    Column("generation", Integer, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("runtime", sa.Text, nullable=False),  # what made the vectors: "torch fp32 on cpu"
+    sa.Column("generation", sa.Integer, nullable=False),
     sqlite_autoincrement=True,
 )
 
-regions = Table(
+regions = sa.Table(
     "regions",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), nullable=False),
-    Column("part_id", Integer, ForeignKey("parts.id"), nullable=False),
-    Column("row", Integer, nullable=False),
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("photo_id", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("part_id", sa.Integer, sa.ForeignKey("parts.id"), nullable=False),
+    sa.Column("row", sa.Integer, nullable=False),
     # fractions of the photo's width and height
-    Column("x", Float, nullable=False),
-    Column("y", Float, nullable=False),
-    Column("width", Float, nullable=False),
-    Column("height", Float, nullable=False),
-    Index("regions_photo", "photo_id"),
-    Index("regions_part", "part_id"),
+    sa.Column("x", sa.Float, nullable=False),
+    sa.Column("y", sa.Float, nullable=False),
+    sa.Column("width", sa.Float, nullable=False),
+    sa.Column("height", sa.Float, nullable=False),
+    sa.Index("regions_photo", "photo_id"),
+    sa.Index("regions_part", "part_id"),
     sqlite_autoincrement=True,  # ids are never used twice: an engine may still know a removed one
 )
 
-labels = Table(
+labels = sa.Table(
     "labels",
     metadata,
-    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
-    Column("source", Text, primary_key=True),  # "correction", "csv" or "folder"
-    Column("species", Text, nullable=False),
-    Column("author", Text),
-    Column("created_at", Text),
+    sa.Column("photo_id", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),  # "correction", "csv" or "folder"
+    sa.Column("species", sa.Text, nullable=False),
+    sa.Column("author", sa.Text),
+    sa.Column("created_at", sa.Text),
 )
 
-predictions = Table(
+predictions = sa.Table(
     "predictions",
     metadata,
-    Column("photo_id", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("species", Text),
-    Column("probability", Float, nullable=False),
-    Column("rank", Text, nullable=False),
-    Column("class_name", Text, nullable=False),
+    sa.Column("photo_id", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("species", sa.Text),
+    sa.Column("probability", sa.Float, nullable=False),
+    sa.Column("rank", sa.Text, nullable=False),
+    sa.Column("class_name", sa.Text, nullable=False),
 )
 
-failures = Table(
+failures = sa.Table(
     "failures",
     metadata,
-    Column("path", LargeBinary, primary_key=True),
-    Column("size", BigInteger),
-    Column("mtime_ns", BigInteger),
-    Column("stage", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    sa.Column("path", sa.LargeBinary, primary_key=True),
+    sa.Column("size", sa.BigInteger),
+    sa.Column("mtime_ns", sa.BigInteger),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
 )
 
 # Pairs that somebody said are not the same picture.
-not_duplicates = Table(
+not_duplicates = sa.Table(
     "not_duplicates",
     metadata,
-    Column("a", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),  # the lower id
-    Column("b", Integer, ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
-    Column("created_at", Text),
-    CheckConstraint("a < b", name="not_duplicates_order"),
-    Index("not_duplicates_b", "b"),
+    sa.Column("a", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),  # the lower id
+    sa.Column("b", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("created_at", sa.Text),
+    sa.CheckConstraint("a < b", name="not_duplicates_order"),
+    sa.Index("not_duplicates_b", "b"),
 )
