@@ -151,24 +151,26 @@ class PartVectors:
             queries = state.whitening.apply(queries)
         for _ in range(_ROUNDS):
             nearest = state.search(queries, k, only)
-            if only is not None or state.checked > len(state):
+            if only is not None or state.removed_are_out:
                 return nearest
+            if state.checked > len(state):
+                break  # so many answers were looked up that looking up every row costs no more
             ids = np.unique(nearest.ids[nearest.ids >= 0])
             visible = self._catalog.visible(ids.tolist())
             gone = ids[[region_id not in visible for region_id in ids.tolist()]] if len(visible) < len(ids) else ids[:0]
-            state = self._without(state, gone, len(ids))
+            state = self._without(state, gone, checked=state.checked + len(ids))
             if not len(gone):
                 return nearest
         everything = np.unique(np.concatenate([engine.ids for engine in state.engines]))
         gone = np.setdiff1d(everything, self._catalog.region_ids(Filter()), assume_unique=True)
-        return self._without(state, gone, 1 + len(everything)).search(queries, k, only)
+        return self._without(state, gone, removed_are_out=True).search(queries, k, only)
 
-    def _without(self, state: "_State", gone: Ids, checked: int) -> "_State":
+    def _without(self, state: "_State", gone: Ids, checked: int = 0, removed_are_out: bool = False) -> "_State":
         """The state whose engines answer no more with these rows, for this search and later ones."""
         engines = [copy(engine) for engine in state.engines] if len(gone) else state.engines
         for engine in engines if len(gone) else ():
             engine.remove(gone)
-        smaller = replace(state, engines=engines, checked=state.checked + checked)
+        smaller = replace(state, engines=engines, checked=checked, removed_are_out=removed_are_out)
         if self._state is state:
             self._state = smaller
         return smaller
@@ -320,7 +322,8 @@ class _State:
     generation: int
     engines: Sequence[engine_module.Engine] = ()
     whitening: Whitening | None = None
-    checked: int = 0  # answers looked up in the catalog: more than there are rows when all removed ones are out
+    checked: int = 0  # answers that were looked up in the catalog
+    removed_are_out: bool = False  # whether no engine holds a row that the catalog does not show
 
     def __len__(self) -> int:
         return sum(len(engine) for engine in self.engines)

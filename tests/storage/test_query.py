@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from birdsearch.errors import BackboneUnavailableError, PhotoMissingError, Photo
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Vectors
 from birdsearch.storage.catalog.filters import distance_km
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from tests.conftest import Garden
 from tests.support.drawing import bird, exif, write
 from tests.support.fake_backbone import FakeBackbone
@@ -396,6 +398,21 @@ def test_photos_may_be_limited(world: Index) -> None:
 
 
 # Two objects, one index
+
+
+def test_photos_removed_by_a_killed_writer_never_shorten_an_answer(tmp_path: Path, fake: FakeBackbone) -> None:
+    for seed in range(12):
+        write(tmp_path / "photos" / f"{seed:02}.jpg", bird(seed, 80, 60))
+    with birdsearch.create(tmp_path / "index", backbone=fake) as index:
+        index.add(tmp_path / "photos")
+        ids = [photo.id for photo in index.photos() if photo.id is not None]
+        vectors = index.vectors(ids)
+        with closing(SQLiteCatalog(index.path / "catalog.sqlite")) as catalog:
+            catalog.remove(ids[:4])  # it was killed before the engine followed
+        for _ in range(20):
+            assert len(index.search_vectors(vectors[4:5], k=1)[0]) == 1
+        assert [len(matches) for matches in index.search_vectors(vectors[:4], k=1)] == [1] * 4
+        assert [len(matches) for matches in index.search_vectors(vectors, k=12)] == [8] * 12
 
 
 def test_a_reader_sees_what_a_writer_adds_at_its_next_question(tmp_path: Path, fake: FakeBackbone) -> None:
