@@ -20,7 +20,7 @@ from tests.support.painting import samples
 
 def photo(path: Path, number: int, taken: str | None = None, camera: str = "Kestrel") -> Path:
     """A drawn photo as a camera would have stored it."""
-    image = Image.fromarray(samples.picture(samples.SPECIES[number % 6], number // 6))
+    image = Image.fromarray(samples.cached_picture(samples.SPECIES[number % 6], number // 6))
     exif = Image.Exif()
     if taken is not None:
         exif[0x010F], exif[0x0110] = camera, "One"
@@ -33,10 +33,10 @@ def photo(path: Path, number: int, taken: str | None = None, camera: str = "Kest
     return path
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight photos; one of them again with other metadata, copied, edited in three ways, and two of a burst."""
-    folder = tmp_path / "photos"
+    folder = tmp_path_factory.mktemp("painted") / "photos"
     for number in range(8):
         photo(folder / f"{number}.jpg", number, f"2024:05:0{number + 1} 08:00:00")
     original = Image.open(folder / "1.jpg")
@@ -48,6 +48,12 @@ def place(tmp_path: Path) -> Path:
     photo(folder / "burst a.jpg", 14, "2024:06:01 09:00:00.20")
     photo(folder / "burst b.jpg", 20, "2024:06:01 09:00:01.90")
     return folder
+
+
+@pytest.fixture
+def place(painted: Path, tmp_path: Path) -> Path:
+    """The same photos in a folder of the test's own."""
+    return shutil.copytree(painted, tmp_path / "photos")
 
 
 @pytest.fixture
