@@ -186,13 +186,11 @@ class DuplicateFinder:
         sequences = bursts_module.bursts(
             taken, self._options.burst_gap, vectors=lambda ids: self._store.vectors.fetch(ids.tolist())[0]
         )
-        return [self._choose.group(ids, records.BURST.name) for ids in map(self._exposures, sequences) if len(ids) > 1]
-
-    def _exposures(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """Of photos of the same bytes the first one: two copies are not a burst."""
-        known = self._catalog.known_photos(ids)
-        first = {known[photo_id].sha256: photo_id for photo_id in reversed(ids)}
-        return tuple(photo_id for photo_id in ids if first[known[photo_id].sha256] == photo_id)
+        content = {photo.photo_id: photo.sha256 for photo in taken}
+        # Two copies are not a burst: of photos of the same bytes the first one stands for all.
+        first = ({content[photo_id]: photo_id for photo_id in reversed(ids)} for ids in sequences)
+        exposures = [[i for i in ids if one[content[i]] == i] for ids, one in zip(sequences, first, strict=True)]
+        return [self._choose.group(ids, records.BURST.name) for ids in exposures if len(ids) > 1]
 
 
 def counts_of(
@@ -232,15 +230,8 @@ def _with_copies(verified: list[Pair], same: list[list[int]]) -> list[Pair]:
         both: Iterable[tuple[int, int]] = product(ones, others)
         if len(ones) * len(others) > ALL_WITH_ALL:
             both = [(pair.a, other) for other in others] + [(one, pair.b) for one in ones[1:]]
-        every += [_of_copies(pair, a, b) for a, b in both]
+        turned = dict(pair.evidence)
+        if "matrix" in turned:
+            turned["matrix"] = implied.inverted(turned["matrix"])
+        every += [replace(pair, a=a, b=b) if a < b else replace(pair, a=b, b=a, evidence=turned) for a, b in both]
     return every
-
-
-def _of_copies(pair: Pair, a: int, b: int) -> Pair:
-    """The pair of two other photos that show the same, the lower id first."""
-    if a < b:
-        return replace(pair, a=a, b=b)
-    evidence = dict(pair.evidence)
-    if "matrix" in evidence:
-        evidence["matrix"] = implied.inverted(evidence["matrix"])
-    return replace(pair, a=b, b=a, evidence=evidence)

@@ -144,14 +144,20 @@ def _place(folder: Folder) -> Path:
 
 def next_run(folder: Folder) -> str:
     """A name for a new run: the next number, and the time."""
-    used = [int(path.name.partition("-")[0]) for path in _files(folder)]
+    used = [_number(path.name) for path in _files(folder)]
     return f"{max(used, default=0) + 1:04d}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _number(run: str) -> int:
+    """The number of a run by its name; -1 of what is not a run."""
+    digits = run.partition("-")[0]
+    return int(digits) if digits.isdecimal() else -1
 
 
 def _files(folder: Folder) -> list[Path]:
     """Every journal, oldest first."""
-    journals = [path for path in _place(folder).glob(f"*{SUFFIX}") if path.name.partition("-")[0].isdecimal()]
-    return sorted(journals, key=lambda path: int(path.name.partition("-")[0]))
+    journals = [path for path in _place(folder).glob(f"*{SUFFIX}") if _number(path.name) >= 0]
+    return sorted(journals, key=lambda path: _number(path.name))
 
 
 def logs(folder: Folder) -> list[Log]:
@@ -169,7 +175,7 @@ def select_run(folder: Folder, run: str | None) -> Log:
             raise PlanError(f"nothing to undo in {shown(str(folder.path))}: every run is undone, or there was none.")
         return rest[-1]
     number = int(run) if run.isascii() and run.isdecimal() else None
-    named = [log for log in every if log.run == run or int(log.run.partition("-")[0]) == number]
+    named = [log for log in every if log.run == run or _number(log.run) == number]
     if not named:
         raise PlanError(f"no run {shown(run)} in {shown(str(folder.path))}: `birdsearch undo --list` lists them.")
     if named[0].undone:
