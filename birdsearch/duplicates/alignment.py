@@ -225,7 +225,7 @@ def _correlation(one: Grey, other: Grey, matrix: Matrix) -> tuple[float, float]:
     return (agreed / total if total > 0 else 0.0), float(min(1.0, float(inside.sum()) / smaller))
 
 
-def _smoothed(grey: Grey) -> Grey:
+def _smoothed(grey: npt.NDArray[np.number]) -> Grey:
     return np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32)
 
 

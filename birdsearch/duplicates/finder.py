@@ -215,8 +215,7 @@ def _replaced(ids: Ids, first: dict[int, int]) -> Ids:
     """The ids (m, 2) with every copy replaced by the photo that stands for it."""
     if not first:
         return ids
-    copies = np.array(sorted(first), dtype=np.int64)
-    originals = np.array([first[copy] for copy in copies.tolist()], dtype=np.int64)
+    copies, originals = np.array(sorted(first.items()), dtype=np.int64).T
     places = np.minimum(np.searchsorted(copies, ids), len(copies) - 1)
     return np.where(copies[places] == ids, originals[places], ids)
 
@@ -226,6 +225,9 @@ def _with_copies(verified: list[Pair], same: list[list[int]]) -> list[Pair]:
     copies = {ids[0]: ids for ids in same}
     every = []
     for pair in verified:
+        if pair.a not in copies and pair.b not in copies:
+            every.append(pair)
+            continue
         ones, others = copies.get(pair.a, [pair.a]), copies.get(pair.b, [pair.b])
         both: Iterable[tuple[int, int]] = product(ones, others)
         if len(ones) * len(others) > ALL_WITH_ALL:

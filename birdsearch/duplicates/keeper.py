@@ -323,21 +323,15 @@ def _first_apart(a: float, b: float, forms: Sequence[Callable[[float], str]]) ->
 
 def _sizes(kept: Photo, other: Photo) -> tuple[str, str]:
     """24 MP and 2.1 MP; width and height where that says too little."""
-    size, other_size = _first_apart(_pixels(kept), _pixels(other), (_megapixels, "{:,.0f} pixels".format))
-    if "pixels" in size + other_size:
+    sizes = [_pixels(photo) / 1e6 for photo in (kept, other)]
+    size, other_size = (f"{each:.0f} MP" if each >= 9.95 else f"{each:.1f} MP" for each in sizes)
+    if min(sizes) < 0.1 or size == other_size:
         return f"{kept.width} x {kept.height}", f"{other.width} x {other.height}"
     return size, other_size
 
 
-def _megapixels(count: float) -> str:
-    millions = count / 1e6
-    if millions < 0.1:
-        return f"{count:,.0f} pixels"
-    return f"{millions:.0f} MP" if millions >= 9.95 else f"{millions:.1f} MP"
-
-
-def _bytes(count: float) -> str:
-    return bytes_text(count).replace(",", "")
+def _bytes(size: float) -> str:
+    return bytes_text(size).replace(",", "")
 
 
 def _format_name(photo: Photo) -> str:

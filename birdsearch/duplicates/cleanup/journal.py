@@ -98,44 +98,34 @@ class Log:
         return RunSummary(self.run, str(self.header["at"]), str(self.header["action"]), photos, total, state)
 
 
-class Journal:
-    """An open journal: lines are appended, and are on the disk when `write` returns."""
+def create(folder: Folder, run: str, header: Line) -> BinaryIO:
+    """A new journal, open to be written; it and its folder are synced before anything is done."""
+    place = _place(folder)
+    if not place.exists():
+        place.mkdir()
+        sync_folder(place.parent)
+    file = (place / (run + SUFFIX)).open("xb")
+    now = time.strftime("%Y-%m-%dT%H:%M:%S")
+    write(file, [{"birdsearch": "actions", "format": _FORMAT, "at": now, **header}])
+    sync_folder(place)
+    return file
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
 
-    @classmethod
-    def create(cls, folder: Folder, run: str, header: Line) -> "Journal":
-        """A new journal; it and its folder are synced before anything is done."""
-        place = _place(folder)
-        if not place.exists():
-            place.mkdir()
-            sync_folder(place.parent)
-        journal = cls((place / (run + SUFFIX)).open("xb"))
-        now = time.strftime("%Y-%m-%dT%H:%M:%S")
-        journal.write([{"birdsearch": "actions", "format": _FORMAT, "at": now, **header}])
-        sync_folder(place)
-        return journal
+def append(log: Log) -> BinaryIO:
+    """Go on with a journal; half a line that a killed process left is cut off."""
+    file = log.path.open("r+b")
+    file.truncate(log.length)
+    file.seek(log.length)
+    return file
 
-    @classmethod
-    def append(cls, log: Log) -> "Journal":
-        """Go on with a journal; half a line that a killed process left is cut off."""
-        file = log.path.open("r+b")
-        file.truncate(log.length)
-        file.seek(log.length)
-        return cls(file)
 
-    def write(self, lines: Iterable[Intent | Line]) -> None:
-        """Append and sync."""
-        plain = [{"intent": asdict(line)} if isinstance(line, Intent) else line for line in lines]
-        # Names that are not UTF-8 are lone surrogates, which ASCII escapes carry and UTF-8 does not.
-        self._file.write("".join(json.dumps(line) + "\n" for line in plain).encode("ascii"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+def write(file: BinaryIO, lines: Iterable[Intent | Line]) -> None:
+    """Append lines to a journal; they are on the disk when this returns."""
+    plain = [{"intent": asdict(line)} if isinstance(line, Intent) else line for line in lines]
+    # Names that are not UTF-8 are lone surrogates, which ASCII escapes carry and UTF-8 does not.
+    file.write("".join(json.dumps(line) + "\n" for line in plain).encode("ascii"))
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _place(folder: Folder) -> Path:
