@@ -143,8 +143,6 @@ class DuplicateFinder:
                 same.append(sorted(files.values()))
         return same
 
-    # The same picture
-
     def _propose(self, proposals: Proposals, copies: list[list[int]]) -> None:
         """Take in the pairs that are worth verifying, one photo of the same bytes standing for all."""
         live = LiveVectors(self._store, self._options.where)
@@ -177,8 +175,6 @@ class DuplicateFinder:
                 return verified
             tested.update((a, b) for a, b in left.tolist())
             verified += self._verifier.verify(left[~proposals.holds(left)])
-
-    # Bursts
 
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""

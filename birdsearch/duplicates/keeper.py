@@ -35,37 +35,25 @@ _METADATA: dict[str, tuple[str, ...]] = {  # what metadata is made of -> fields 
 
 # What decided -> why the photo is kept; what goes on after "the other" and after "3 others"; why not the other photo.
 _SENTENCES = {
-    "protected": (
-        "protected: it lies in {mine}", "does not", "do not", "not in a protected folder, unlike the kept photo",
-    ),
-    "preferred": (
-        "preferred: it lies in {mine}", "does not", "do not", "not in the preferred folder of the kept photo",
-    ),
-    "copy": (
-        "original: has camera EXIF{camera}, {mine}",
-        "is a {its} copy without camera EXIF", "are copies without camera EXIF", "a {its} copy without camera EXIF",
-    ),
-    "reduced": (
-        "original: has camera EXIF{camera}, {mine}",
-        "is a reduced copy, {its}", "are reduced copies", "a reduced copy, {its}",
-    ),
-    "format": (
-        "original: {mine} with camera EXIF{camera}",
-        "is a {its}", "are other formats", "a {its}, the kept photo is the {mine}",
-    ),
+    "protected": ("protected: it lies in {mine}", "does not", "do not",
+                  "not in a protected folder, unlike the kept photo"),
+    "preferred": ("preferred: it lies in {mine}", "does not", "do not",
+                  "not in the preferred folder of the kept photo"),
+    "copy": ("original: has camera EXIF{camera}, {mine}", "is a {its} copy without camera EXIF",
+             "are copies without camera EXIF", "a {its} copy without camera EXIF"),
+    "reduced": ("original: has camera EXIF{camera}, {mine}", "is a reduced copy, {its}",
+                "are reduced copies", "a reduced copy, {its}"),
+    "format": ("original: {mine} with camera EXIF{camera}", "is a {its}", "are other formats",
+               "a {its}, the kept photo is the {mine}"),
     "resolution": ("resolution: {mine}", "has {its}", "have less", "lower resolution: {its}, not {mine}"),
     "unreadable": ("sharpness: the sharpest", "cannot be read", "cannot be read", "its picture cannot be read"),
-    "sharpness": (
-        "sharpness: the sharpest",
-        "is {its} as sharp", "are less sharp", "less sharp: {its} as sharp as the kept photo",
-    ),
+    "sharpness": ("sharpness: the sharpest", "is {its} as sharp", "are less sharp",
+                  "less sharp: {its} as sharp as the kept photo"),
     "metadata": ("metadata: knows {mine}", "does not", "know less", "poorer metadata: lacks {mine}"),
     "size": ("size: {mine}", "has {its}", "are smaller", "smaller file: {its}, not {mine}"),
     "taken": ("oldest: taken {mine}", "was taken {its}", "were taken later", "taken later: {its}, not {mine}"),
     "oldest": ("oldest: file of {mine}", "is of {its}", "are newer", "newer file: of {its}, not of {mine}"),
-    "path": (
-        "path: {mine}, nothing else differs", "is as good", "are as good", "{its}, nothing else differs",
-    ),
+    "path": ("path: {mine}, nothing else differs", "is as good", "are as good", "{its}, nothing else differs"),
 }  # fmt: skip
 
 
@@ -257,10 +245,9 @@ class _Comparison:
                 earlier, later = kept.taken_at or "", other.taken_at or ""
                 if kept.taken_offset == other.taken_offset and "" < earlier < later:
                     name, mine, its = "taken", date_text(earlier), date_text(later)
-            case "path" if len(os.fsencode(kept.path)) < len(os.fsencode(other.path)):
-                mine, its = "the shorter one", "longer path"
             case "path":
-                mine, its = "first in order", "later path in order"
+                shorter = len(os.fsencode(kept.path)) < len(os.fsencode(other.path))
+                mine, its = ("the shorter one", "longer path") if shorter else ("first in order", "later path in order")
         return tuple(sentence.format(mine=mine, its=its, camera=camera) for sentence in _SENTENCES[name])
 
     def _preference(self, photo: Photo) -> int:

@@ -195,7 +195,7 @@ def test_pixels_lose_no_depth_no_transparency_and_no_frame(place: Path, index: I
     clear.save(place / "clear.png")
     index.add(place)
     pixels = names(index, index.duplicates(), "pixels")
-    assert {frozenset(("deep.tif", "deep.png")), frozenset(("6.jpg", "opaque.png"))} <= pixels
+    assert frozenset(("deep.tif", "deep.png")) in pixels
     for strange in ("deep.tif", "deep.png", "moving.gif", "clear.png"):
         assert not any(strange in pair and pair != frozenset(("deep.tif", "deep.png")) for pair in pixels), strange
 

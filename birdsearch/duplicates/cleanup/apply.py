@@ -112,14 +112,13 @@ class _Apply:
         names = [os.fsencode(name) for intent in moves for name in (intent.path, intent.kept)]
         ids = self._catalog.ids_at(names)
         rows = self._catalog.snapshot_rows(sorted({ids[p] for p in names[::2] if p in ids}))
-
-        def with_rows(intent: Intent) -> Intent:
+        full = []
+        for intent in intents:
             photo_id, kept_id = (ids.get(os.fsencode(name)) for name in (intent.path, intent.kept))
-            return (
-                intent if photo_id is None else replace(intent, photo_id=photo_id, kept_id=kept_id, rows=rows[photo_id])
-            )
-
-        return [with_rows(intent) for intent in intents]
+            if photo_id is not None:
+                intent = replace(intent, photo_id=photo_id, kept_id=kept_id, rows=rows[photo_id])
+            full.append(intent)
+        return full
 
     def _carried_out(self, intent: Intent) -> bool:
         """Check once more, then move or link; False where it was left, for a reason that is reported."""

@@ -26,6 +26,7 @@ from birdsearch.storage.folder import Folder
 
 BATCH = 100  # files between two syncs of the journal
 SUFFIX = ".jsonl"
+_FOLDER = "actions"  # of an index
 _FORMAT = 2
 _RENAMED = {  # table -> column in a journal of format 1 -> its name since tables 0003
     "photos": {"observer": "photographer"},
@@ -100,7 +101,7 @@ class Log:
 
 def create(folder: Folder, run: str, header: Line) -> BinaryIO:
     """A new journal, open to be written; it and its folder are synced before anything is done."""
-    place = _place(folder)
+    place = folder.path / _FOLDER
     if not place.exists():
         place.mkdir()
         sync_folder(place.parent)
@@ -128,10 +129,6 @@ def write(file: BinaryIO, lines: Iterable[Intent | Line]) -> None:
     os.fsync(file.fileno())
 
 
-def _place(folder: Folder) -> Path:
-    return folder.path / "actions"
-
-
 def next_run(folder: Folder) -> str:
     """A name for a new run: the next number, and the time."""
     used = [_number(path.name) for path in _files(folder)]
@@ -146,7 +143,7 @@ def _number(run: str) -> int:
 
 def _files(folder: Folder) -> list[Path]:
     """Every journal, oldest first."""
-    journals = [path for path in _place(folder).glob(f"*{SUFFIX}") if _number(path.name) >= 0]
+    journals = [path for path in (folder.path / _FOLDER).glob(f"*{SUFFIX}") if _number(path.name) >= 0]
     return sorted(journals, key=lambda path: _number(path.name))
 
 
