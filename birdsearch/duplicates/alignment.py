@@ -125,16 +125,15 @@ def _whole_on_whole(a: LocalFeatures, b: LocalFeatures) -> list[Matrix]:
 def _estimate_transform(a: LocalFeatures, b: LocalFeatures) -> list[tuple[Matrix, int]]:
     """The transform on which most features agree, and how many; none where too few do."""
     theirs = _unit_rows(b.features)
-    best = _ransac_affine(a.points, b.points, _matches(_unit_rows(a.features), theirs))
-    if best is None or best[1] < ENOUGH_INLIERS:
+    found = _ransac_affine(a.points, b.points, _matches(_unit_rows(a.features), theirs))
+    if not found or found[0][1] < ENOUGH_INLIERS:
         # A mirrored patch has the same histograms of gradients in mirrored order.
         turned = a.features.reshape(-1, 4, 4, 8)[:, ::-1][..., [0, 7, 6, 5, 4, 3, 2, 1]].reshape(-1, 128)
         flip = np.array([[-1, 0, a.grey.shape[1] - 1], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
         points = a.points * np.array([-1, 1], np.float32) + flip[:2, 2].astype(np.float32)
-        other = _ransac_affine(points, b.points, _matches(_unit_rows(turned), theirs))
-        if other is not None and (best is None or other[1] > best[1]):
-            best = other[0] @ flip, other[1]
-    return [] if best is None else [best]
+        mirrored = _ransac_affine(points, b.points, _matches(_unit_rows(turned), theirs))
+        found += [(matrix @ flip, inliers) for matrix, inliers in mirrored]
+    return sorted(found, key=lambda each: -each[1])[:1]
 
 
 def _unit_rows(features: npt.NDArray[np.uint8]) -> Features:
@@ -156,24 +155,24 @@ def _matches(ours: Features, theirs: Features) -> npt.NDArray[np.int64]:
     return np.stack([row[good], first[good]], axis=1)
 
 
-def _ransac_affine(ours: Features, theirs: Features, pairs: npt.NDArray[np.int64]) -> tuple[Matrix, int] | None:
+def _ransac_affine(ours: Features, theirs: Features, pairs: npt.NDArray[np.int64]) -> list[tuple[Matrix, int]]:
     """The similarity on which most of these pairs of points agree, refined to an affine one, and how many do."""
     if len(pairs) < MIN_INLIERS:
-        return None
+        return []
     one, other = ours[pairs[:, 0]], theirs[pairs[:, 1]]
     affine, inside = cv2.estimateAffinePartial2D(one, other, ransacReprojThreshold=REPROJECTION_ERROR, maxIters=2000)
     if affine is None or inside.sum() < MIN_INLIERS:
-        return None
+        return []
     kept = inside.ravel() > 0
     scale = math.sqrt(abs(np.linalg.det(affine[:, :2])))
     if not SCALES[0] < scale < SCALES[1]:
-        return None
+        return []
     if kept.sum() >= 3 * MIN_INLIERS:  # enough to distinguish a stretch from noise
         finer = cv2.estimateAffine2D(one[kept], other[kept], ransacReprojThreshold=REPROJECTION_ERROR)[0]
         stretch = None if finer is None else np.linalg.svd(finer[:, :2], compute_uv=False)
         if stretch is not None and stretch[0] < 1.3 * stretch[1]:
             affine = finer
-    return np.vstack([affine, [0, 0, 1]]).astype(np.float64), int(kept.sum())
+    return [(np.vstack([affine, [0, 0, 1]]).astype(np.float64), int(kept.sum()))]
 
 
 def _matching_fraction(a: LocalFeatures, b: LocalFeatures, matrix: Matrix) -> tuple[float, float, Matrix]:
@@ -225,7 +224,7 @@ def _correlation(one: Grey, other: Grey, matrix: Matrix) -> tuple[float, float]:
     return (agreed / total if total > 0 else 0.0), float(min(1.0, float(inside.sum()) / smaller))
 
 
-def _smoothed(grey: npt.NDArray[np.number]) -> Grey:
+def _smoothed(grey: "cv2.typing.MatLike") -> Grey:
     return np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32)
 
 
