@@ -40,7 +40,7 @@ def implied_pairs(
         matrix = _matrix(pair.evidence.get("matrix", [np.nan] * 6))
         if np.isfinite(matrix).all() and abs(np.linalg.det(matrix)) > 1e-6:
             around[picture[pair.b]].setdefault(pair.a, (pair.b, matrix))
-            around[picture[pair.a]].setdefault(pair.b, (pair.a, np.linalg.inv(matrix)))
+            around[picture[pair.a]].setdefault(pair.b, (pair.a, np.asarray(np.linalg.inv(matrix), dtype=np.float64)))
     best: dict[tuple[int, int], tuple[float, int, Matrix]] = {}
     for near in around.values():
         for a, b in combinations(sorted(near)[:MOST_BY_ONE], 2):

@@ -12,9 +12,8 @@ from functools import partial
 import numpy as np
 
 from birdsearch.duplicates.members import FolderSet
-from birdsearch.records import RELATIONS, Photo, Pixels, bytes_text, date_text, percent
+from birdsearch.records import POLICY, RELATIONS, Photo, Pixels, bytes_text, date_text, percent
 
-POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size", "oldest")
 SHARPNESS_LONGEST = 2048  # pixels of the longest side at which `sharpness` compares
 _CAMERA_FORMATS = frozenset(("JPEG", "TIFF", "HEIF"))  # what cameras write
 _ENLARGED = 2.5**2  # times the pixels: no edited copy is larger than that, so a "copy" that is must be the original

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError
+from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
 from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import HEAD, identify
@@ -25,7 +25,6 @@ from birdsearch.photos.scan import (
     FoundFile,
     Ignored,
     NotAPhotoError,
-    missing_file_error,
     read,
     require_photo,
     scan,

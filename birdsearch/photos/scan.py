@@ -1,6 +1,5 @@
 """Files under the named folders, and the bytes of those that are photos."""
 
-import difflib
 import errno
 import hashlib
 import io
@@ -9,9 +8,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from birdsearch.errors import PhotoMissingError, PhotoUnreadableError, os_error_text
+from birdsearch.errors import PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
 from birdsearch.photos.filetype import HEAD, Kind, identify
-from birdsearch.records import Failure, Photo, shown
+from birdsearch.records import Failure, Photo
 
 MAX_BYTES = 2**30  # of one file, a guess: larger ones are refused, as they are read whole
 
@@ -98,24 +97,24 @@ class _Scan:
             folder = waiting.pop()
             try:
                 info = os.stat(folder)
-                here = (info.st_dev, info.st_ino)
-                if here in self.folders:
+                identity = info.st_dev, info.st_ino
+                if identity in self.folders:
                     continue
-                self.folders.add(here)
+                self.folders.add(identity)
                 with os.scandir(folder) as listing:
                     entries = sorted(listing, key=lambda entry: entry.name)
             except OSError as error:
                 yield _unreachable(folder, error)
                 continue
             below: list[bytes] = []
-            yield from self._entries(entries, here, below)
+            yield from self._entries(entries, identity, below)
             waiting += reversed(below)
 
     def _entries(
-        self, entries: list[os.DirEntry[bytes]], here: tuple[int, int], below: list[bytes]
+        self, entries: list[os.DirEntry[bytes]], identity: tuple[int, int], below: list[bytes]
     ) -> Iterator[FoundFile | Failure | Ignored]:
         for entry in entries:
-            if entry.name.startswith(b".") or (self.files and (*here, entry.name) in self.files):
+            if entry.name.startswith(b".") or (self.files and (*identity, entry.name) in self.files):
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):
@@ -143,29 +142,18 @@ def _unreachable(path: bytes, error: OSError) -> Failure:
     return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else os_error_text(error))
 
 
-def missing_file_error(path: str, kind: str) -> PhotoMissingError:
-    """The error for a path that leads nowhere, with the name that may have been meant."""
-    folder, name = os.path.split(os.path.abspath(path))
-    try:
-        close = difflib.get_close_matches(name, os.listdir(folder), n=1)
-        hint = f"Did you mean {shown(os.path.join(folder, close[0]))}?" if close else f"Look in {shown(folder)}."
-    except OSError:
-        hint = f"The folder {shown(folder)} cannot be listed either: is the disk connected?"
-    return PhotoMissingError(f"no such {kind}: {shown(path)}. {hint}")
-
-
-def read(found: FoundFile) -> FileBytes:
-    """A found file's bytes with their sha256.
+def read(file: FoundFile) -> FileBytes:
+    """A file's bytes with their sha256.
 
     Raises NotAPhotoError after the first 4 KiB where they show something else, PhotoMissingError where the file has
     gone, PhotoUnreadableError where it cannot be read or changes twice while it is read. The last two have the bare
     reason as their text.
     """
-    path = os.fsdecode(found.path)
+    path = os.fsdecode(file.path)
     try:
         for _ in range(2):
-            if (file := _read_once(path)) is not None:
-                return file
+            if (whole := _read_once(path)) is not None:
+                return whole
     except FileNotFoundError as error:
         raise PhotoMissingError("no longer there") from error
     except OSError as error:
@@ -184,11 +172,10 @@ def _read_once(path: str) -> FileBytes | None:
         head = file.read(HEAD) or b""
         format = require_photo(identify(head, path))
         if before.st_size > MAX_BYTES:
-            raise PhotoUnreadableError(
-                f"{before.st_size / 2**30:.1f} GiB, more than the {MAX_BYTES / 2**30:.0f} GiB read"
-            )
+            most = f"more than the {MAX_BYTES / 2**30:.0f} GiB read"
+            raise PhotoUnreadableError(f"{before.st_size / 2**30:.1f} GiB, {most}")
         file.seek(0)
-        data = _exactly(file, before.st_size + 1)
+        data = read_up_to(file, before.st_size + 1)
         after = os.fstat(handle)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != before.st_size:
         return None
@@ -197,7 +184,7 @@ def _read_once(path: str) -> FileBytes | None:
     return FileBytes(photo, data, format)
 
 
-def _exactly(file: io.FileIO, count: int) -> bytes:
+def read_up_to(file: io.FileIO, count: int) -> bytes:
     """Up to `count` bytes: one system call may return fewer, as over a network."""
     data = file.read(count) or b""
     while len(data) < count and (more := file.read(count - len(data))):

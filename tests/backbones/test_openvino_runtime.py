@@ -38,7 +38,7 @@ def test_vectors_of_both_runtimes_lie_in_one_space() -> None:
 
 def test_a_warm_cache_needs_no_torch_and_no_birder() -> None:
     load_backbone(DEFAULT, runtime="openvino")
-    picture = ROOT / "birdsearch/samples/European Robin/European Robin 1.jpg"
+    picture = ROOT / "cli/samples/European Robin/European Robin 1.jpg"
     script = (
         "import sys, birdsearch\n"
         f"backbone = birdsearch.load_backbone({DEFAULT!r})\n"

@@ -12,7 +12,7 @@ from birdsearch.records import Photo
 from tests.support import ROOT
 from tests.support.painting import samples
 
-SHIPPED = ROOT / "birdsearch" / "samples"
+SHIPPED = ROOT / "cli" / "samples"
 
 
 def test_a_picture_is_the_same_every_time() -> None:
@@ -44,6 +44,16 @@ def test_the_shipped_photos_are_the_painted_ones(tmp_path: Path) -> None:
             difference = np.abs(np.asarray(image).astype(float) - np.asarray(shipped))
             # 0 where they were made; another processor or JPEG library rounds a few pixels otherwise.
             assert difference.mean() < 0.05
+
+
+def test_the_pictures_that_exports_are_checked_on_are_the_painted_ones() -> None:
+    pictures = ROOT / "birdsearch" / "backbones" / "pictures"
+    names = {f"{species} {variant + 1}.webp" for species in samples.SPECIES for variant in range(3)}
+    assert {path.name for path in pictures.iterdir()} == names
+    for species in samples.SPECIES:
+        with Image.open(pictures / f"{species} 1.webp") as shipped:
+            difference = np.abs(samples.picture(species).astype(float) - np.asarray(shipped))
+            assert difference.mean() < 0.05  # 0 where they were made
 
 
 def test_the_demo_copies_a_folder_for_each_species(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from birdsearch.duplicates import keeper
 from birdsearch.duplicates.keeper import Choice, KeeperOptions, policy_order
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.photos import decode
-from birdsearch.records import Photo
+from birdsearch.records import POLICY, Photo
 from tests.support.drawing import bird, write
 
 
@@ -179,10 +179,10 @@ def test_links_do_not_lead_around_protection(tmp_path: Path) -> None:
 
 
 def test_policy_names_what_counts_first() -> None:
-    assert policy_order(keeper.POLICY) == ("protected", "preferred", *keeper.POLICY[1:])
+    assert policy_order(POLICY) == ("protected", "preferred", *POLICY[1:])
     assert policy_order(["resolution", "oldest"])[:4] == ("resolution", "oldest", "protected", "preferred")
-    assert sorted(policy_order(["oldest", "oldest"])) == sorted(("preferred", *keeper.POLICY))
-    assert policy_order(keeper.POLICY, "burst")[:3] == ("protected", "preferred", "sharpness")
+    assert sorted(policy_order(["oldest", "oldest"])) == sorted(("preferred", *POLICY))
+    assert policy_order(POLICY, "burst")[:3] == ("protected", "preferred", "sharpness")
     assert policy_order(["oldest"], "burst")[:4] == ("oldest", "protected", "preferred", "sharpness")
     with pytest.raises(ValueError, match=r"'biggest'.*protected, original, resolution"):
         policy_order(["biggest"])

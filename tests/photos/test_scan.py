@@ -140,7 +140,7 @@ def test_read_gives_the_bytes_and_their_hash(tmp_path: Path) -> None:
 def test_read_tries_again_when_the_file_changes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path / "1.jpg")
     changes = [b"more", b""]
-    real = scan_module._exactly
+    real = scan_module.read_up_to
 
     def growing(file: object, count: int) -> bytes:
         data = real(file, count)  # type: ignore[arg-type]
@@ -148,7 +148,7 @@ def test_read_tries_again_when_the_file_changes_meanwhile(tmp_path: Path, monkey
             other.write(changes.pop(0))
         return data
 
-    monkeypatch.setattr(scan_module, "_exactly", growing)
+    monkeypatch.setattr(scan_module, "read_up_to", growing)
     file = read(FoundFile(os.fsencode(path), 0, 0))
     assert file.data == JPEG + b"more"
     assert file.photo.size == len(JPEG) + 4
@@ -186,7 +186,7 @@ def test_read_fails_a_file_that_is_called_a_picture_and_is_none(tmp_path: Path, 
 
 def test_read_of_something_else_stops_after_its_first_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path / "film.mp4", b"\0\0\0\x18ftypisom" + bytes(100))
-    monkeypatch.setattr(scan_module, "_exactly", lambda *_: pytest.fail("read whole"))
+    monkeypatch.setattr(scan_module, "read_up_to", lambda *_: pytest.fail("read whole"))
     with pytest.raises(NotAPhotoError) as caught:
         read(FoundFile(os.fsencode(path), 0, 0))
     assert caught.value.reason == "video"

@@ -71,7 +71,7 @@ def random_network(network: str, classes: int, size: int, config: dict[str, Any]
                 parameter.normal_(0, 0.05, generator=generator)
             elif "scale" in name:  # layer scales start near zero, which would make every photo alike
                 parameter.normal_(0.5, 0.1, generator=generator)
-        norms = [module for module in net.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)]
+        norms = [module for module in net.modules() if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d)]
         for norm in norms:
             norm.momentum = 1.0
         if norms:  # batch norms must have seen something, or the signal dies out on its way
@@ -126,10 +126,12 @@ def write_card(folder: Path, card: Architecture) -> Path:
 def register(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, sha256: str | None = None) -> None:
     """Points the registry entry of `name` at `folder`/`name`.pt, with that file's sha256 unless told another."""
     registry = birder_registry()
+    from birder.model_registry.manifest import REGISTRY_MANIFEST
+
     entry = dict(registry.get_pretrained_metadata(name))
     form = {"file_size": 1.0, "sha256": sha256 or sha256_of(folder / f"{name}.pt")}
     entry.update(url=folder.as_uri(), formats={"pt": form})
-    monkeypatch.setitem(registry._pretrained_nets, name, entry)
+    monkeypatch.setitem(REGISTRY_MANIFEST, name, entry)
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def _follow(catalog: Catalog, file: BinaryIO, done: Iterable[Intent]) -> None:
         if i.photo_id is not None
     ]
     if deleted:
-        catalog.delete_and_merge(deleted, before_commit=lambda merges: journal.write(file, [{"merged": merges}]))
+        catalog.delete_and_merge(deleted, lambda new: journal.write(file, [{"merged": [m.as_json() for m in new]}]))
 
 
 def _finish(catalog: Catalog, log: Log) -> None:

@@ -22,6 +22,7 @@ from typing import Any, BinaryIO
 from birdsearch.errors import IndexDamagedError, PlanError
 from birdsearch.files import sync_folder
 from birdsearch.records import RunSummary, shown
+from birdsearch.storage.catalog.removal import Merge
 from birdsearch.storage.folder import Folder
 
 BATCH = 100  # files between two syncs of the journal
@@ -77,7 +78,7 @@ class Log:
     done: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)  # intents that were not carried out
     back: set[int] = field(default_factory=set)
-    merges: dict[int, Line] = field(default_factory=dict)  # intent -> what the kept photo took over
+    merges: dict[int, Merge] = field(default_factory=dict)  # intent -> what the kept photo took over
     ended: bool = False
     undone: bool = False
 
@@ -217,7 +218,7 @@ def _take(log: Log, entry: Line) -> None:
         pairs = {name: tuple(values[name]) for name in ("kept_inode", "owner", "made")}
         log.intents.append(Intent(**{**values, **pairs}))
     elif "merged" in entry:
-        log.merges |= {merge["number"]: merge for merge in entry["merged"]}
+        log.merges |= {merge["number"]: Merge.from_json(merge) for merge in entry["merged"]}
     else:
         log.done.update(entry.get("done", ()))
         log.left.update(entry.get("left", ()))

@@ -1,6 +1,7 @@
 """Paints the sample photos: six birds in many poses and places, no two pictures alike.
 
-`python -m tests.support.painting.samples` made birdsearch/samples, 8 photos of each species.
+`python -m tests.support.painting.samples` made cli/samples, 8 photos of each species, and
+birdsearch/backbones/pictures, the first 3 of each species without loss.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,6 +40,14 @@ def draw(folder: Path, *, species: Sequence[str] | None = None, per_species: int
             paths.append(folder / name / f"{name} {variant + 1}.jpg")
             Image.fromarray(picture(name, variant)).save(paths[-1], quality=85, exif=_exif(name, variant))
     return paths
+
+
+def draw_check_pictures(folder: Path) -> None:
+    """Paint the first three photos of each species as `folder`/SPECIES NUMBER.webp, without loss."""
+    for name in SPECIES:
+        for variant in range(3):
+            path = folder / f"{name} {variant + 1}.webp"
+            Image.fromarray(picture(name, variant)).save(path, lossless=True, quality=100, method=6)
 
 
 def picture(species: str, variant: int = 0) -> Pixels:
@@ -278,4 +287,6 @@ PLACES = {  # degrees north and east
 }
 
 if __name__ == "__main__":
-    draw(Path(__file__).parents[3] / "birdsearch" / "samples")
+    root = Path(__file__).parents[3]
+    draw(root / "cli" / "samples")
+    draw_check_pictures(root / "birdsearch" / "backbones" / "pictures")
