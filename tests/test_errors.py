@@ -170,7 +170,7 @@ def test_an_index_that_cannot_be_written(index: Index, photos: Path, monkeypatch
     def refuse(self: Path, *_: object, **__: object) -> object:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr("birdsearch.storage.folder.Folder._sign", lambda self: refuse(self.path / "writer.json"))
+    monkeypatch.setattr("birdsearch.storage.folder.Folder.sign", lambda self: refuse(self.writer))
     with pytest.raises(
         IndexUnwritableError, match=r"cannot write .*writer.json: Permission denied.*run the same command"
     ):

@@ -1,5 +1,6 @@
 """Committer: embedded photos and changes in, one Parquet part and one transaction out, in a thread of its own."""
 
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -30,7 +31,9 @@ class Committer:
         self._catalog = catalog
         self._folder = vectors_folder
         self._labels = labeller
-        self._ids = _Ids(catalog)
+        photo_id, region_id = catalog.next_ids()
+        self._photo_ids, self._region_ids = itertools.count(photo_id), itertools.count(region_id)
+        self._next_part = catalog.next_part()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="birdsearch-write")
         self._commit: Future[None] | None = None
         self._last_commit = time.monotonic()
@@ -38,7 +41,7 @@ class Committer:
     @property
     def first_part(self) -> bool:
         """Whether the index has no part yet."""
-        return self._ids.part == 1
+        return self._next_part == 1
 
     def is_due(self, photos: int) -> bool:
         """Whether it is time to commit, with so many photos on their way."""
@@ -69,10 +72,9 @@ class Committer:
     def stored(self, sha256s: Sequence[str]) -> dict[str, EmbeddedPhoto]:
         """Content -> a committed photo that has it, with its vector; contents without one are left out."""
         copies = [copy for sha256 in sha256s if (copy := self._catalog.embedded_copy(sha256)) is not None]
-        reader, held = parts.PartReader(self._folder), {}
-        for copy in sorted(copies, key=lambda copy: (copy.part_id, copy.row)):  # so that each part is read once
-            held[copy.photo.sha256 or ""] = EmbeddedPhoto(copy.photo, *reader.row(copy.part_id, copy.row))
-        return held
+        copies.sort(key=lambda copy: (copy.part_id, copy.row))  # so that each part is read once
+        row = parts.PartReader(self._folder).row
+        return {c.photo.sha256 or "": EmbeddedPhoto(c.photo, *row(c.part_id, c.row)) for c in copies}
 
     def _part(self, batch: Batch, photos: Sequence[EmbeddedPhoto]) -> parts.Part:
         """Give ids to the photos of a batch and lay their vectors into a part."""
@@ -85,34 +87,14 @@ class Committer:
 
     def _entry(self, photo: Photo) -> Entry:
         known = photo.id is not None
-        photo_id = photo.id if photo.id is not None else self._ids.next_photo()
+        photo_id = photo.id if known else next(self._photo_ids)
         photo = replace(photo, id=photo_id, label=None, species=None, species_source=None)
-        return Entry(photo, known, self._ids.next_region(), self._labels.of(os.fsencode(photo.path)))
+        return Entry(photo, known, next(self._region_ids), self._labels.of(os.fsencode(photo.path)))
 
     def _write(self, batch: Batch, part: parts.Part | None) -> None:
         """Runs in the writing thread: first the part, then the commit that makes it count."""
         if part is not None:
-            number = self._ids.next_part()
-            sha256 = parts.write(parts.file_of(self._folder, number), part)
-            batch.part = PartRow(number, len(part.norms), sha256, self.provenance)
+            part_id, self._next_part = self._next_part, self._next_part + 1
+            sha256 = parts.write(parts.file_of(self._folder, part_id), part)
+            batch.part = PartRow(part_id, len(part.norms), sha256, self.provenance)
         self._catalog.commit(batch)
-
-
-class _Ids:
-    """The next free ids; none is ever used twice."""
-
-    def __init__(self, catalog: Catalog) -> None:
-        self.photo, self.region = catalog.next_ids()
-        self.part = catalog.next_part()
-
-    def next_photo(self) -> int:
-        self.photo += 1
-        return self.photo - 1
-
-    def next_region(self) -> int:
-        self.region += 1
-        return self.region - 1
-
-    def next_part(self) -> int:
-        self.part += 1
-        return self.part - 1

@@ -27,13 +27,6 @@ class Moved:
     old_path: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Another file with the content of a photo that is known: it is neither decoded nor embedded."""
-
-    photo: Photo  # path, size, mtime_ns, sha256
-
-
 @dataclass(slots=True)
 class _Holders:
     """The photos of one content that the index holds."""
@@ -59,11 +52,11 @@ class ChangeDetector:
         return cls(catalog, catalog.known_files(folders))
 
     def by_state(self, file: FoundFile) -> Unchanged | Failure | None:
-        """Judge a file by size and time alone; None where it has to be read. A failure is that of an earlier run."""
+        """What a file is by size and time alone: a photo, the failure of an earlier run, or (None) to be read."""
         known = self.known.get(file.path)
         if known is None or (known.size, known.mtime_ns) != (file.size, file.mtime_ns):
             return None
-        self.met(file.path)
+        self.mark_found(file.path)
         if known.failure is not None:
             self._failed_again.add(file.path)
             return known.failure
@@ -71,39 +64,39 @@ class ChangeDetector:
         return Unchanged(known.photo_id, known.missing)
 
     def read_contents(self) -> None:
-        """Learn which contents the catalog knows; needed before `is_known`, and costly for a run without new files."""
+        """Read which contents the catalog knows; needed before `is_known`, and costly for a run without new files."""
         self._sha256_prefixes = self.catalog.sha256_prefixes()
 
     def is_known(self, sha256: str) -> bool:
         """Whether a photo may have this content already; now and then a new content looks known."""
         return sha256_prefix(sha256) in self._sha256_prefixes
 
-    def learn(self, sha256: str) -> None:
+    def add_content(self, sha256: str) -> None:
         """Count a content as known from now on."""
         self._sha256_prefixes.add(sha256_prefix(sha256))
 
-    def forget(self, sha256: str) -> None:
+    def drop_content(self, sha256: str) -> None:
         """Count a content as new: the photo that had it could not be embedded, or shows something else now."""
         self._sha256_prefixes.discard(sha256_prefix(sha256))
 
-    def by_content(self, photo: Photo) -> Unchanged | Moved | Copy:
-        """Judge a file whose content is known: the same file touched, a file that moved, or a second copy."""
+    def by_content(self, photo: Photo) -> Unchanged | Moved | None:
+        """What a file of known content is: the same file touched, a file that moved, or (None) another copy."""
         assert photo.sha256 is not None  # set by scan.read
         holders = self._holders.get(photo.sha256)
         if holders is None:
             same = self.catalog.paths_with_bytes(photo.sha256)
             gone = deque((photo_id, path) for photo_id, path in same.items() if not os.path.lexists(path))
             holders = self._holders[photo.sha256] = _Holders(set(same), gone)
-        here = self.photo_id(os.fsencode(photo.path))
-        if here is not None and here in holders.ids:
-            return Unchanged(here)
-        if here is None and holders.gone:
-            photo_id, old_path = holders.gone.popleft()
-            self._found_ids.add(photo_id)
-            return Moved(photo_id, old_path)
-        return Copy(photo)
+        photo_id = self.photo_id(os.fsencode(photo.path))
+        if photo_id is not None:
+            return Unchanged(photo_id) if photo_id in holders.ids else None
+        if not holders.gone:
+            return None
+        moved = Moved(*holders.gone.popleft())
+        self._found_ids.add(moved.photo_id)
+        return moved
 
-    def met(self, path: bytes, *, failed: bool = False) -> None:
+    def mark_found(self, path: bytes, *, failed: bool = False) -> None:
         """Remember that the file of a path was found, so that its photo is not missing."""
         if (photo_id := self.photo_id(path)) is not None:
             self._found_ids.add(photo_id)
@@ -127,11 +120,8 @@ class ChangeDetector:
 
     def resolved_failures(self, unreachable: Sequence[bytes]) -> list[str]:
         """Paths of failures whose file is not there any more."""
-        return [
-            os.fsdecode(path)
-            for path, known in self._reachable(unreachable)
-            if known.failure and path not in self._failed_again
-        ]
+        failed = [path for path, known in self._reachable(unreachable) if known.failure]
+        return [os.fsdecode(path) for path in failed if path not in self._failed_again]
 
     def _reachable(self, unreachable: Sequence[bytes]) -> Iterator[tuple[bytes, KnownFile]]:
         below = PathSet(unreachable)

@@ -31,15 +31,15 @@ def read_labels(path: Path) -> dict[bytes, str]:
     return labels
 
 
-def read_corrections(path: Path, held: Mapping[bytes, int]) -> dict[int, str]:
+def read_corrections(path: Path, ids_by_path: Mapping[bytes, int]) -> dict[int, str]:
     """Photo id -> species, from a CSV with the columns id or path, and species; empty species are left out.
 
-    `held` are the ids of the photos by path. Raises InputFileError, with the line, for a photo that is not among them.
+    Raises InputFileError, with the line, for a photo that is not among `ids_by_path`.
     """
-    ids, labels = set(held.values()), dict[int, str]()
+    ids, labels = set(ids_by_path.values()), dict[int, str]()
     for line, values in read_csv(path, ["species"], any_of=["id", "path"]):
         number, photo = values.get("id", "").strip(), values.get("path", "")
-        known = held.get(_absolute(path, photo)) if photo else None
+        known = ids_by_path.get(_absolute(path, photo)) if photo else None
         if number.isascii() and number.isdigit():
             if known not in (None, int(number)):
                 raise InputFileError(
@@ -90,7 +90,7 @@ class Labeller:
         return max(((folder, self._choices[folder]) for folder in above), key=lambda c: len(c[0]), default=None)
 
     def of(self, path: bytes) -> Label | None:
-        """The label of a photo."""
+        """The label of the photo at a path."""
         source = self.source(path)
         if source is None or source[1] == "none":
             return None
@@ -118,23 +118,23 @@ class Labeller:
 
     def refresh(self, folders: list[bytes]) -> dict[int, Label | None]:
         """Photo id -> new label for every photo under the folders whose label is not what the choice says now."""
-        wrong: dict[int, Label | None] = {}
+        changed: dict[int, Label | None] = {}
         for photo_id, (path, label) in self._catalog.folder_labels(folders).items():
             source = self.source(path)
             if source is None or (source[1] not in ("none", "folder") and self._table(source[1]) is None):
                 continue  # nothing was ever chosen, or the CSV is away: what is known stays
-            wanted = self.of(path)
-            if wanted is None and source[1] not in ("none", "folder") and not self._given:
+            new = self.of(path)
+            if new is None and source[1] not in ("none", "folder") and not self._given:
                 continue  # a renamed photo keeps what the CSV said of it until a CSV is named again
-            if wanted != label:
-                wrong[photo_id] = wanted
-        return wrong
+            if new != label:
+                changed[photo_id] = new
+        return changed
 
     def unmatched(self, folders: list[bytes]) -> int:
         """How many lines of the CSVs chosen for these folders name a photo that the index does not hold."""
         chosen = {choice for folder, choice in self._choices.items() if folder in folders} - {"none", "folder"}
-        held = {path for path, _ in self._catalog.folder_labels(folders).values()}
-        return sum(len(set(self._table(choice) or {}) - held) for choice in chosen)
+        indexed = {path for path, _ in self._catalog.folder_labels(folders).values()}
+        return sum(len(set(self._table(choice) or {}) - indexed) for choice in chosen)
 
     def _table(self, choice: str) -> dict[bytes, str] | None:
         if choice not in self._tables:
@@ -160,5 +160,5 @@ def correct(store: Store, labels: Mapping[int, str | None], author: str | None) 
 def correct_from(store: Store, path: Path, author: str | None) -> int:
     """The corrections of a CSV; returns how many labels changed."""
     known = store.catalog.known_files([b"/"])  # with missing photos: their labels count when the file is back
-    held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
-    return correct(store, read_corrections(path, held), author)
+    ids_by_path = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
+    return correct(store, read_corrections(path, ids_by_path), author)

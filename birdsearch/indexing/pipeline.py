@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from birdsearch.errors import PhotoError
 from birdsearch.indexing.committer import Committer
-from birdsearch.indexing.detector import ChangeDetector, Copy, Moved, Unchanged
+from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.labels import Labeller
 from birdsearch.photos import decode, scan
@@ -37,8 +37,8 @@ def add(
 ) -> AddReport:
     """Index every photo under one or more folders; see `Index.add`."""
     started = time.monotonic()
-    named = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
-    paths = [os.path.abspath(os.fsencode(folder)) for folder in named]
+    several = [folders] if isinstance(folders, str | os.PathLike) else folders
+    paths = [os.path.abspath(os.fsencode(folder)) for folder in several]
     files = scan.scan(paths)  # raises here for a folder that does not exist
     with store.writing() as catalog:
         labeller = Labeller(catalog)
@@ -189,23 +189,23 @@ class AddRun:
             if self._committer.is_due(len(self._committer.photos) + waiting + len(self._copies)):
                 self._flush()
 
-    def _prepare(self, found: scan.FoundFile) -> decode.Decoded | KnownContent | Rejected:
+    def _prepare(self, entry: scan.FoundFile) -> decode.Decoded | KnownContent | Rejected:
         """Runs in a thread: the file's bytes, and its pixels where its content is new."""
         try:
-            file = scan.read(found)
+            file = scan.read(entry)
         except scan.NotAPhotoError as error:
-            return Rejected(found, "ignored", error.reason)
+            return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
-            return Rejected(found, "read", str(error))
+            return Rejected(entry, "read", str(error))
         assert file.photo.sha256 is not None  # read has just computed it
         if self._detector.is_known(file.photo.sha256):
             return KnownContent(file.photo)
         try:
             return decode.decode(file.data, file.photo, self._store.backbone.input_size, file.format)
         except scan.NotAPhotoError as error:
-            return Rejected(found, "ignored", error.reason)
+            return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
-            return Rejected(found, "decode", str(error))
+            return Rejected(entry, "decode", str(error))
 
     def _take(self, outcome: decode.Decoded | KnownContent | Rejected) -> None:
         path = os.fsencode(outcome.photo.path)
@@ -217,14 +217,14 @@ class AddRun:
             state = (outcome.file.size, outcome.file.mtime_ns) if outcome.stage == "decode" else (None, None)
             self._fail(Failure(outcome.photo.path, outcome.stage, outcome.reason), *state)
             return
-        self._detector.met(path)
+        self._detector.mark_found(path)
         if self._detector.had_failed(path):
             self._committer.batch.recovered.append(outcome.photo.path)
         assert outcome.photo.sha256 is not None  # read and decode fill it
         if isinstance(outcome, KnownContent) or self._detector.is_known(outcome.photo.sha256):
             self._take_known(outcome.photo)
             return
-        self._detector.learn(outcome.photo.sha256)
+        self._detector.add_content(outcome.photo.sha256)
         if self._embedder is None:
             proven = not self._committer.first_part
             self._embedder = Embedder(self._store.backbone, self._store.stored_classes, proven)
@@ -232,13 +232,13 @@ class AddRun:
 
     def _take_known(self, photo: Photo) -> None:
         state = {"size": photo.size, "mtime_ns": photo.mtime_ns, "missing": False}
-        what = self._detector.by_content(photo)
-        if isinstance(what, Unchanged):
-            self._committer.batch.updates.append(PhotoUpdate(what.photo_id, state))
+        known = self._detector.by_content(photo)
+        if isinstance(known, Unchanged):
+            self._committer.batch.updates.append(PhotoUpdate(known.photo_id, state))
             self._counts.unchanged += 1
-        elif isinstance(what, Moved):
-            self._move(what, os.fsencode(photo.path), state)
-        elif isinstance(what, Copy):
+        elif isinstance(known, Moved):
+            self._move(known, os.fsencode(photo.path), state)
+        else:
             self._copies.append(photo)
 
     def _move(self, moved: Moved, path: bytes, state: Mapping[str, object]) -> None:
@@ -272,7 +272,7 @@ class AddRun:
         """Count a failure; with the file's size and time it is not tried again before they change."""
         path = os.fsencode(failure.path)
         self._counts.failed.append(failure)
-        self._detector.met(path, failed=True)
+        self._detector.mark_found(path, failed=True)
         if (photo_id := self._detector.photo_id(path)) is not None:
             # The photo that was here is no longer what the file shows: hidden, and counted as this failure.
             self._committer.batch.updates.append(PhotoUpdate(photo_id, {"missing": True}))
@@ -310,14 +310,14 @@ class AddRun:
     def _resolved_copies(self) -> list[EmbeddedPhoto]:
         """Give every copy the vector of a photo with the same content, in this batch or in the catalog."""
         copies, self._copies = self._copies, []
-        here = {embedded.photo.sha256 or "": embedded for embedded in self._committer.photos}
-        here |= self._committer.stored(list({photo.sha256 for photo in copies if photo.sha256} - set(here)))
+        originals = {embedded.photo.sha256 or "": embedded for embedded in self._committer.photos}
+        originals |= self._committer.stored(list({photo.sha256 for photo in copies if photo.sha256} - set(originals)))
         resolved: list[EmbeddedPhoto] = []
         for photo in copies:
             assert photo.sha256 is not None  # set by read
-            if (original := here.get(photo.sha256)) is None:
+            if (original := originals.get(photo.sha256)) is None:
                 # It could not be embedded, or has shown something else since an earlier commit of this run.
-                self._detector.forget(photo.sha256)
+                self._detector.drop_content(photo.sha256)
                 self._take(self._prepare(scan.FoundFile(os.fsencode(photo.path), photo.size, photo.mtime_ns)))
                 continue
             own_id = self._detector.photo_id(os.fsencode(photo.path))

@@ -17,17 +17,47 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.records import Ids, Vectors
-from birdsearch.search.exact import BATCH, Neighbours, load_faiss, to_float32, top_k
-from birdsearch.search.local import CHUNK, OVERFETCH, AtDepth, LocalEngine, Positions, Settings, checked
+from birdsearch.search.exact import Neighbours, load_faiss, to_float32, top_k
+from birdsearch.search.local import CHUNK, OVERFETCH, LocalEngine, Positions, Settings, checked
 
+AtDepth = tuple[float, float]  # a setting for the neighbours 10 and 100 deep, as tuning found it
 EXACT_UP_TO = 10_000  # so few rows are compared one by one, whatever the engine (a guess)
 MAX_DEPTH = 1_000  # a neighbour that lies deeper among all rows is found by comparing all (a guess)
 
 
+class CodedSettings(Settings):
+    """How hard an engine of codes searches, found by tuning."""
+
+    __slots__ = ()
+    GRID: ClassVar[tuple[float, ...]]  # efforts to try, ascending
+    EFFORT: ClassVar[str]  # the setting that recall is bought with
+    k_factor: AtDepth  # rows ranked exactly for each one that is asked for
+
+    @property
+    def effort(self) -> AtDepth:
+        """What recall is bought with."""
+        effort: AtDepth = getattr(self, self.EFFORT)
+        return effort
+
+    def at(self, effort: AtDepth, k_factor: AtDepth) -> Self:
+        """The same with another effort."""
+        return replace(self, **{self.EFFORT: effort, "k_factor": k_factor})
+
+    @property
+    def useful(self) -> bool:
+        """Whether these settings do what they say."""
+        return True
+
+    def cheaper(self) -> Sequence[Self]:
+        """Variants that may be faster at the same recall."""
+        return ()
+
+
 @dataclass(frozen=True, slots=True)
-class IvfSettings(Settings):
+class IvfSettings(CodedSettings):
     """Which cells of an inverted file are searched."""
 
+    EFFORT = "margin"
     GRID: ClassVar[tuple[float, ...]] = (
         *(0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09),
         *(0.1, 0.11, 0.12, 0.135, 0.15, 0.18, 0.22, 0.3, 0.5),
@@ -36,39 +66,18 @@ class IvfSettings(Settings):
     margin: AtDepth = (0.1, 0.1)  # cosine below the nearest centroid, within which a cell is searched
     k_factor: AtDepth = (1, 1)
 
-    @property
-    def effort(self) -> AtDepth:
-        return self.margin
-
-    @property
-    def rerank_factor(self) -> AtDepth:
-        return self.k_factor
-
-    def at(self, effort: AtDepth, k_factor: AtDepth) -> Self:
-        return replace(self, margin=effort, k_factor=k_factor)
-
     def cheaper(self) -> Sequence[Self]:
         return [replace(self, max_nprobe=max(1, self.max_nprobe // share)) for share in (2, 4, 8)]
 
 
 @dataclass(frozen=True, slots=True)
-class HnswSettings(Settings):
+class HnswSettings(CodedSettings):
     """How wide a graph is searched."""
 
+    EFFORT = "ef_search"
     GRID: ClassVar[tuple[float, ...]] = (12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
     ef_search: AtDepth = (64, 64)
     k_factor: AtDepth = (1, 1)
-
-    @property
-    def effort(self) -> AtDepth:
-        return self.ef_search
-
-    @property
-    def rerank_factor(self) -> AtDepth:
-        return self.k_factor
-
-    def at(self, effort: AtDepth, k_factor: AtDepth) -> Self:
-        return replace(self, ef_search=effort, k_factor=k_factor)
 
     @property
     def useful(self) -> bool:
@@ -83,13 +92,14 @@ def at_depth(setting: AtDepth, depth: float) -> float:
 
 
 class FaissEngine(LocalEngine):
-    """An engine around a faiss index; `rows` of it are the whole rows, fp16."""
+    """An engine around a faiss index (or, empty, of so many dimensions), inside which lie the whole rows, fp16."""
 
     suffix = ".faiss"
 
     def __init__(
         self, index: Any, ids: Ids | None = None, settings: Settings | None = None, mapped: bool = False
     ) -> None:
+        index = _fp16_rows(index) if isinstance(index, int) else index
         super().__init__(index.d, ids, settings, mapped)
         self._index = index
         self._rows = self._open(index)
@@ -106,17 +116,17 @@ class FaissEngine(LocalEngine):
         faiss: Any = load_faiss(1)  # set up for the dimension when the index is known
         try:
             os.fspath(path).encode()
-            held = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
+            stored = faiss.read_index(os.fspath(path), faiss.IO_FLAG_MMAP_IFC if mapped else 0)
         except UnicodeEncodeError:  # faiss takes no name that is not UTF-8
             with path.open("rb") as file:
-                held = faiss.read_index(faiss.BufferedIOReader(faiss.PyCallbackIOReader(file.read)))
-        if not isinstance(held, faiss.IndexIDMap):
-            raise ValueError(f"it is a {type(held).__name__}")
-        ids, index = faiss.vector_to_array(held.id_map), faiss.downcast_index(held.index)
+                stored = faiss.read_index(faiss.BufferedIOReader(faiss.PyCallbackIOReader(file.read)))
+        if not isinstance(stored, faiss.IndexIDMap):
+            raise ValueError(f"it is a {type(stored).__name__}")
+        ids, index = faiss.vector_to_array(stored.id_map), faiss.downcast_index(stored.index)
         if index.ntotal != len(ids):
             raise ValueError(f"it holds {index.ntotal} rows and {len(ids)} ids")
         engine = cls(index, ids, settings, mapped)
-        engine._owner = held
+        engine._owner = stored
         return engine
 
     _owner: Any = None  # of the index, where that was read from a file
@@ -130,23 +140,31 @@ class FaissEngine(LocalEngine):
         with _errors_of(file) as take:
             faiss.write_index(mapping, faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(take)))
 
+    @staticmethod
+    def bytes_per_row(dim: int) -> int:
+        return 2 * dim
+
     def _append(self, rows: Vectors) -> None:
         self._index.add(rows)
+
+    def _set_ids(self, ids: Ids) -> None:
+        super()._set_ids(ids)
+        self._selector_of_live = None if self._live is None else self._bitmap(self._live)
 
     def _stored(self) -> npt.NDArray[Any]:
         return _view(self._rows)
 
     def _compare(self, queries: Vectors, k: int, allowed: Positions | None) -> tuple[Positions, Vectors]:
-        if len(queries) >= BATCH or (allowed is not None and 100 * len(allowed) <= len(self._ids)):
+        if not self._few(queries, allowed):
             return super()._compare(queries, k, allowed)
         params = load_faiss(self.dim).SearchParameters(sel=self._selector(allowed))
         scores, positions = self._rows.search(queries, k, params=params)
         return positions, scores
 
     def _selector(self, allowed: Positions | None) -> Any:
-        mask = self._mask(allowed)
-        if mask is None:
-            return None
+        return self._selector_of_live if allowed is None else self._bitmap(self._mask(allowed))
+
+    def _bitmap(self, mask: npt.NDArray[np.bool_]) -> Any:
         return load_faiss(self.dim).IDSelectorBitmap(np.packbits(mask, bitorder="little"))
 
 
@@ -155,22 +173,13 @@ class FlatFp16(FaissEngine):
 
     kind, exact = "flat-fp16", True
 
-    def __init__(
-        self, index: Any, ids: Ids | None = None, settings: Settings | None = None, mapped: bool = False
-    ) -> None:
-        super().__init__(_fp16_rows(index) if isinstance(index, int) else index, ids, settings, mapped)
-
-    @staticmethod
-    def bytes_per_row(dim: int) -> int:
-        return 2 * dim
-
 
 class CodedEngine(FaissEngine):
     """Finds a shortlist by short codes, and ranks it again by whole rows: what faiss calls IndexRefine."""
 
     exact = False
     minimum_rows = 1_000
-
+    settings: CodedSettings
     codes_type: ClassVar[str]  # the faiss class of the codes
 
     @classmethod
@@ -197,10 +206,6 @@ class CodedEngine(FaissEngine):
         """Train on some (m, dim) of the rows that will come."""
         self._index.train(checked(sample, self.dim))
 
-    @staticmethod
-    def bytes_per_row(dim: int) -> int:
-        return 2 * dim
-
     @property
     def bytes(self) -> int:
         return len(self._ids) * (int(self._rows.code_size) + int(self._inner.d) + 8)
@@ -224,16 +229,16 @@ class CodedEngine(FaissEngine):
             return super()._search(queries, k, allowed, available)
         # In batches: what a search looks at on the way takes far more memory than its answer.
         parts = [self._search_codes(queries[i : i + 4096], k, allowed, depth) for i in range(0, len(queries), 4096)]
-        found = Neighbours(*(np.concatenate([getattr(part, f) for part in parts]) for f in ("ids", "scores")))
-        lacking = np.flatnonzero(found.ids[:, min(k, available) - 1] < 0)
+        best = Neighbours(*(np.concatenate([getattr(part, f) for part in parts]) for f in ("ids", "scores")))
+        lacking = np.flatnonzero(best.ids[:, min(k, available) - 1] < 0)
         if len(lacking):
             exact = super()._search(queries[lacking], k, allowed, available)
-            found.ids[lacking], found.scores[lacking] = exact.ids, exact.scores
-        return found
+            best.ids[lacking], best.scores[lacking] = exact.ids, exact.scores
+        return best
 
     def _search_codes(self, queries: Vectors, k: int, allowed: Positions | None, depth: float) -> Neighbours:
         projected = np.ascontiguousarray(queries @ self._projection.T)
-        count = min(len(self._ids), int(np.ceil(k * at_depth(self.settings.rerank_factor, k))) + OVERFETCH)
+        count = min(len(self._ids), int(np.ceil(k * at_depth(self.settings.k_factor, k))) + OVERFETCH)
         positions = self._shortlist(projected, count, self._selector(allowed), depth)
         ids = np.where(positions < 0, -1, self._ids[positions])
         return top_k(ids, self._rerank(queries, positions), k)

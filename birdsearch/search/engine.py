@@ -8,7 +8,7 @@ from birdsearch.errors import IndexDamagedError
 from birdsearch.records import Filter, Ids, Vectors
 from birdsearch.search.coded import FlatFp16, Hnsw, Ivf
 from birdsearch.search.exact import Neighbours
-from birdsearch.search.local import Flat, LocalEngine
+from birdsearch.search.local import Flat, LocalEngine, StoredSettings
 
 REBUILD = "Run `birdsearch repair`: the engine is a cache and is rebuilt from the stored vectors."
 
@@ -47,20 +47,20 @@ def engine_class(kind: str) -> Callable[[int], Engine]:
         return ENGINES[kind]
     from importlib import metadata  # slow to load, for few
 
-    for found in metadata.entry_points(group=ENTRY_POINTS, name=kind):
-        made: Callable[[int], Engine] = found.load()
+    for offered in metadata.entry_points(group=ENTRY_POINTS, name=kind):
+        made: Callable[[int], Engine] = offered.load()
         return made
-    others = sorted(found.name for found in metadata.entry_points(group=ENTRY_POINTS))
+    others = sorted(offered.name for offered in metadata.entry_points(group=ENTRY_POINTS))
     raise ValueError(f"engine must be 'auto' or one of {', '.join([*ENGINES, *others])}, got {kind!r}")
 
 
-def load(path: Path, kind: str, settings: Mapping[str, Any] | None = None, *, mapped: bool = True) -> LocalEngine:
+def load(path: Path, kind: str, settings: StoredSettings | None = None, *, mapped: bool = True) -> LocalEngine:
     """Open a saved engine: mapped for readers (instant, shared between processes), in memory for a writer.
 
     Raises IndexDamagedError where the file cannot be read.
     """
     try:
-        found = ENGINES[kind]
-        return found.read(path, found.settings_type.read(settings or {}), mapped)
+        engine = ENGINES[kind]
+        return engine.read(path, engine.settings_type.read(settings or {}), mapped)
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
         raise IndexDamagedError(f"the engine {path} cannot be read ({error}). {REBUILD}") from error

@@ -31,7 +31,7 @@ class Neighbours:
 def brute_force_knn(vectors: Vectors, ids: Ids, queries: Vectors, k: int) -> Neighbours:
     """The k nearest of rows (n, dim) that no engine holds, by comparing all of them; on a GPU where faiss has one."""
     faiss, fetch = load_faiss(queries.shape[1]), min(k, len(vectors))
-    gpu = _gpu() if len(queries) >= BATCH and fetch <= GPU_MAX_K else None
+    gpu = gpu_resources() if len(queries) >= BATCH and fetch <= GPU_MAX_K else None
     if gpu is None:
         scores, positions = faiss.knn(queries, vectors, fetch, metric=faiss.METRIC_INNER_PRODUCT)
     else:
@@ -75,7 +75,7 @@ def to_float32(rows: npt.NDArray[Any]) -> Vectors:
 
 
 @lru_cache
-def _gpu() -> Any | None:
+def gpu_resources() -> Any | None:
     """What faiss works with on a GPU; None without one, or where faiss is not built for it."""
     import faiss
 

@@ -18,44 +18,19 @@ CHUNK = 16_384  # rows worked on at a time
 BATCH_REMOVED = 64  # removed rows in a chunk up to which more neighbours are fetched, not the others copied (a guess)
 
 Positions = npt.NDArray[np.int64]  # rows inside an engine, 0 to n - 1; not the caller's ids
-AtDepth = tuple[float, float]  # a setting for the neighbours 10 and 100 deep, as tuning found it
+StoredSettings = Mapping[str, Any]  # JSON: the fields of a Settings -> a number, or one for 10 and one for 100 deep
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How hard an engine searches, found by tuning; exact engines have nothing to set."""
-
-    GRID: ClassVar[tuple[float, ...]] = ()  # efforts to try, ascending
-
-    @property
-    def effort(self) -> AtDepth:
-        """What recall is bought with."""
-        return 0.0, 0.0
-
-    @property
-    def rerank_factor(self) -> AtDepth:
-        """Rows ranked exactly for each one that is asked for."""
-        return 1.0, 1.0
-
-    def at(self, effort: AtDepth, k_factor: AtDepth) -> Self:
-        """The same with another effort."""
-        raise NotImplementedError
-
-    @property
-    def useful(self) -> bool:
-        """Whether these settings do what they say."""
-        return True
-
-    def cheaper(self) -> Sequence[Self]:
-        """Variants that may be faster at the same recall."""
-        return ()
+    """How hard an engine searches; exact engines have nothing to set."""
 
     @classmethod
-    def read(cls, stored: Mapping[str, Any]) -> Self:
+    def read(cls, stored: StoredSettings) -> Self:
         """Settings that were kept as JSON. Raises TypeError for what is not a setting of this kind."""
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> StoredSettings:
         """The settings as JSON takes them."""
         return asdict(self)
 
@@ -162,6 +137,7 @@ class LocalEngine(ABC):
         live = ids >= 0
         self._count = int(np.count_nonzero(live))
         self._live: npt.NDArray[np.bool_] | None = None if self._count == len(ids) else live
+        self._removed: Positions = np.flatnonzero(~live)
         ascending = bool(np.all(ids[1:] > ids[:-1]))
         # Positions in ascending order of id.
         self._by_id: Positions | None = None if ascending else np.argsort(ids, kind="stable")
@@ -172,37 +148,41 @@ class LocalEngine(ABC):
         if not np.all(queried[1:] > queried[:-1]):
             queried = np.unique(queried)
         queried = queried[np.searchsorted(queried, 0) :]
-        held = self._ids if self._by_id is None else self._ids[self._by_id]
-        places = np.searchsorted(held, queried)
-        inside = places < len(held)
+        ascending = self._ids if self._by_id is None else self._ids[self._by_id]
+        places = np.searchsorted(ascending, queried)
+        inside = places < len(ascending)
         places = places[inside]
-        places = places[held[places] == queried[inside]]
+        places = places[ascending[places] == queried[inside]]
         return places if self._by_id is None else np.sort(self._by_id[places])
 
-    def _mask(self, allowed: Positions | None) -> npt.NDArray[np.bool_] | None:
-        """Which rows (n,) may answer; None where all may."""
-        if allowed is None:
-            return self._live
+    def _mask(self, allowed: Positions) -> npt.NDArray[np.bool_]:
+        """Which rows (n,) are allowed."""
         mask = np.zeros(len(self._ids), dtype=bool)
         mask[allowed] = True
         return mask
 
+    def _few(self, queries: Vectors, allowed: Positions | None) -> bool:
+        """Whether so few queries search so many rows that a pass over all of them beats copying those allowed."""
+        return len(queries) < BATCH and (allowed is None or 100 * len(allowed) > len(self._ids))
+
     def _compare(self, queries: Vectors, k: int, allowed: Positions | None) -> tuple[Positions, Vectors]:
         """Positions and scores (q, k) of the best rows by comparing all that are allowed; k is at most their number."""
-        found, stored = no_neighbours(len(queries), k), self._stored()
+        best, stored = no_neighbours(len(queries), k), self._stored()
         count = len(self._ids) if allowed is None else len(allowed)
         for start in range(0, count, CHUNK):
             part = np.arange(start, min(start + CHUNK, count)) if allowed is None else allowed[start : start + CHUNK]
-            removed = part[:0] if allowed is not None or self._live is None else part[~self._live[part]]
+            first, end = np.searchsorted(self._removed, (start, start + CHUNK)) if allowed is None else (0, 0)
+            removed = self._removed[first:end]
             if len(removed) > BATCH_REMOVED:
                 part, removed = np.setdiff1d(part, removed, assume_unique=True), part[:0]
             if len(part):
                 whole = len(part) == part[-1] - part[0] + 1
                 block = to_float32(stored[part[0] : part[-1] + 1] if whole else stored[part])
                 near = brute_force_knn(block, part, queries, k + len(removed))
-                near.scores[np.isin(near.ids, removed)] = -np.inf
-                found = merge_top_k(found, near, k)
-        return found.ids, found.scores
+                if len(removed):
+                    near.scores[np.isin(near.ids, removed)] = -np.inf
+                best = merge_top_k(best, near, k)
+        return best.ids, best.scores
 
 
 class Flat(LocalEngine):
@@ -242,20 +222,21 @@ class Flat(LocalEngine):
         return self._rows
 
     def _compare(self, queries: Vectors, k: int, allowed: Positions | None) -> tuple[Positions, Vectors]:
-        few = len(self._ids) < FLAT_UP_TO
-        if not few and (len(queries) >= BATCH or (allowed is not None and 100 * len(allowed) <= len(self._ids))):
+        small = len(self._ids) < FLAT_UP_TO
+        if not small and not self._few(queries, allowed):
             return super()._compare(queries, k, allowed)
-        gathered = allowed is not None and few
-        rows = self._rows[allowed] if gathered else self._rows
-        mask = None if gathered else self._mask(allowed)
+        gathered = allowed if small else None
+        rows = self._rows if gathered is None else self._rows[gathered]
+        hidden = self._removed if allowed is None else allowed[:0]
+        if allowed is not None and gathered is None:
+            hidden = np.flatnonzero(~self._mask(allowed))
         positions, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         for start in range(0, len(queries), 256):
             block = queries[start : start + 256] @ rows.T
-            if mask is not None:
-                block[:, ~mask] = -np.inf
+            block[:, hidden] = -np.inf
             top = np.argpartition(-block, k - 1, axis=1)[:, :k]
             positions[start : start + 256], scores[start : start + 256] = top, np.take_along_axis(block, top, 1)
-        return allowed[positions] if gathered and allowed is not None else positions, scores
+        return positions if gathered is None else gathered[positions], scores
 
 
 def checked(vectors: Vectors, dim: int | None = None) -> Vectors:

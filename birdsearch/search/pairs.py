@@ -50,8 +50,8 @@ def near_pairs(vectors: Vectors, min_score: float = 0.9, *, ids: Ids | None = No
     Of more than eight equal rows only the first is compared with others, and all are paired with it: 10,000 copies are
     9,999 pairs.
 
-    >>> found = near_pairs(vectors, 0.95)
-    >>> closest = found.ids[found.scores.argmax()]
+    >>> pairs = near_pairs(vectors, 0.95)
+    >>> closest = pairs.ids[pairs.scores.argmax()]
     """
     rows = checked(vectors)
     names = checked_ids(np.arange(len(rows)) if ids is None else ids, len(rows))
@@ -106,15 +106,15 @@ def _near(
     values: list[Vectors] = []
     depth, rows = min(k + 1, available), np.arange(len(ids))  # one more: a row finds itself
     while True:
-        found = engine.search(vectors[rows], depth, only=only)
+        nearest = engine.search(vectors[rows], depth, only=only)
         # A row whose last neighbour is that good has more of them; it is searched again, and deeper.
-        full = found.scores[:, -1] >= max(wide, lowest)
+        full = nearest.scores[:, -1] >= max(wide, lowest)
         ends = depth >= min(MAX_NEIGHBOURS, available)
         done = np.ones(len(rows), dtype=bool) if ends else ~full
-        queries = np.broadcast_to(ids[rows][:, None], found.ids.shape)
-        good = (found.ids >= 0) & (found.ids != queries) & (found.scores >= lowest) & done[:, None]
-        pairs.append(np.stack([queries[good], found.ids[good]], axis=1))
-        values.append(found.scores[good])
+        queries = np.broadcast_to(ids[rows][:, None], nearest.ids.shape)
+        good = (nearest.ids >= 0) & (nearest.ids != queries) & (nearest.scores >= lowest) & done[:, None]
+        pairs.append(np.stack([queries[good], nearest.ids[good]], axis=1))
+        values.append(nearest.scores[good])
         if done.all():
             return _distinct(pairs, values, int(full.sum()) if depth < available else 0)
         rows, depth = rows[~done], min(2 * depth, MAX_NEIGHBOURS, available)

@@ -10,9 +10,9 @@ import numpy as np
 from birdsearch.errors import RecallUnreachableError
 from birdsearch.records import Ids, Progress, Trial, Vectors
 from birdsearch.search import exact
-from birdsearch.search.coded import CodedEngine
+from birdsearch.search.coded import CodedEngine, CodedSettings
 from birdsearch.search.engine import ENGINES, Engine, engine_class
-from birdsearch.search.local import CHUNK, FLAT_UP_TO, LocalEngine, Settings, checked, checked_ids
+from birdsearch.search.local import CHUNK, FLAT_UP_TO, LocalEngine, checked, checked_ids
 
 HELD_OUT = 1000  # rows that are queries while an engine is tuned, and not in it
 PRESELECTION_ROWS = 50_000  # on which the candidates are compared, before one is built over all
@@ -67,7 +67,8 @@ def tune(
             size = len(rows) * ENGINES[kind].bytes_per_row(rows.shape[1])
             trials.append(Trial(kind, "", 1.0, queries.exact_speed, 0.0, size, len(rows)))
             if engine is None or queries.exact_speed > fastest:
-                engine, fastest = _exact(kind, rows, names), queries.exact_speed
+                engine, fastest = ENGINES[kind](rows.shape[1]), queries.exact_speed
+                engine.add(rows, names)
     if engine is None:
         top = max(trials, key=lambda trial: trial.recall)
         raise RecallUnreachableError(
@@ -92,12 +93,6 @@ def build(vectors: Vectors, *, ids: Ids | None = None, engine: str = "auto", rec
         return tune(rows, ids=ids, recall=recall, candidates=None if kind == "auto" else (kind,))[0]
     made = engine_class(kind)(rows.shape[1])
     made.add(rows, np.arange(len(rows)) if ids is None else ids)
-    return made
-
-
-def _exact(kind: str, rows: Vectors, ids: Ids) -> LocalEngine:
-    made = ENGINES[kind](rows.shape[1])
-    made.add(rows, ids)
     return made
 
 
@@ -144,10 +139,10 @@ class HeldOutQueries:
         """Recall of the k nearest, and queries per second."""
         k = min(k, len(self.others))
         began = time.perf_counter()
-        found = engine.search(self.queries, k).ids
+        neighbours = engine.search(self.queries, k).ids
         speed = len(self.own) / (time.perf_counter() - began)
         hits = 0
-        for query, ids, worst in zip(self.queries, found, self.best.scores[:, k - 1], strict=True):
+        for query, ids, worst in zip(self.queries, neighbours, self.best.scores[:, k - 1], strict=True):
             # By true score, not by id: of two equal photos either is right.
             hits += int(np.sum(self.rows[ids[ids >= 0]] @ query >= worst - SCORE_EPSILON))
         return min(1.0, hits / (k * len(self.own))), speed
@@ -174,25 +169,25 @@ def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[C
     seconds = time.perf_counter() - began
     # A little more than asked for: other queries than these thousand may fare worse.
     goal = recall + 0.15 * (1 - recall)
-    found = tune_at_10(engine, queries, goal)
+    reached = tune_at_10(engine, queries, goal)
     tune_at_100(engine, queries, goal)
     speed = max(queries.measure(engine, DEPTHS[0])[1] for _ in range(3))
     settings = json.dumps(engine.settings.as_json())
-    return engine, Trial(kind, settings, found, speed, seconds, engine.bytes, len(rows))
+    return engine, Trial(kind, settings, reached, speed, seconds, engine.bytes, len(rows))
 
 
 def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
     """Set the engine to the fastest settings that reach the recall of the 10 nearest; the recall they have."""
     first = engine.settings
-    tried: list[tuple[bool, float, float, Settings]] = []  # reached; speed, or else recall; recall; settings
+    tried: list[tuple[bool, float, float, CodedSettings]] = []  # reached; speed, or else recall; recall; settings
 
-    def measure(settings: Settings) -> float:
+    def measure(settings: CodedSettings) -> float:
         engine.settings = settings
-        found, speed = queries.measure(engine, DEPTHS[0])
-        if found >= recall:
+        measured, speed = queries.measure(engine, DEPTHS[0])
+        if measured >= recall:
             speed = max(speed, queries.measure(engine, DEPTHS[0])[1])  # other work on the machine only ever slows it
-        tried.append((found >= recall, speed if found >= recall else found, found, settings))
-        return found
+        tried.append((measured >= recall, speed if measured >= recall else measured, measured, settings))
+        return measured
 
     for k_factor in K_FACTORS:
         last = -1.0
@@ -200,11 +195,11 @@ def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
             settings = first.at((effort, effort), (k_factor, k_factor))
             if not settings.useful:
                 continue
-            found = measure(settings)
+            measured = measure(settings)
             # Ever more effort for nothing: the shortlist is what loses them.
-            if found >= recall or (found > 0.5 and found < last + 1e-3):
+            if measured >= recall or (measured > 0.5 and measured < last + 1e-3):
                 break
-            last = found
+            last = measured
     best = max(tried, key=lambda one: one[:2])
     if best[0]:
         for settings in best[3].cheaper():
@@ -217,18 +212,18 @@ def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
 def tune_at_100(engine: CodedEngine, queries: Measured, recall: float) -> None:
     """Set effort and k_factor for the 100 nearest, from which a search reckons those for any other depth."""
     first = engine.settings
-    effort_at_10, k_factor_at_10 = first.effort[0], first.rerank_factor[0]
-    tried: list[tuple[bool, float, Settings]] = []  # reached; speed, or else recall; settings
+    effort_at_10, k_factor_at_10 = first.effort[0], first.k_factor[0]
+    tried: list[tuple[bool, float, CodedSettings]] = []  # reached; speed, or else recall; settings
     for k_factor in [one for one in K_FACTORS if one >= k_factor_at_10]:
         last = -1.0
         for effort in [one for one in first.GRID if one >= effort_at_10]:
             engine.settings = first.at((effort_at_10, effort), (k_factor_at_10, k_factor))
-            found, speed = queries.measure(engine, DEPTHS[1])
-            tried.append((found >= recall, speed if found >= recall else found, engine.settings))
+            measured, speed = queries.measure(engine, DEPTHS[1])
+            tried.append((measured >= recall, speed if measured >= recall else measured, engine.settings))
             # As in `tune_at_10`: the shortlist is what loses them.
-            if found >= recall or found < last + 1e-3:
+            if measured >= recall or measured < last + 1e-3:
                 break
-            last = found
+            last = measured
     engine.settings = max(tried, key=lambda one: one[:2])[2]
 
 

@@ -1,9 +1,8 @@
 """A better space for the vectors of one index, fitted without labels on its own photos; and whether it is better."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -42,15 +41,13 @@ class Whitening:
             whitened[start : start + _CHUNK] = rows / np.where(lengths == 0, 1, lengths)
         return whitened
 
-    def as_npz(self) -> bytes:
-        """The whitening as the bytes of an .npz file."""
-        buffer = io.BytesIO()
-        np.savez(buffer, mean=self.mean, projection=self.projection)
-        return buffer.getvalue()
+    def write(self, file: BinaryIO) -> None:
+        """Write the whitening as an .npz file."""
+        np.savez(file, mean=self.mean, projection=self.projection)
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What `as_npz` wrote. Raises what numpy raises for a damaged file."""
+        """What `write` wrote. Raises what numpy raises for a damaged file."""
         with np.load(path, allow_pickle=False) as stored:
             return cls(stored["mean"], stored["projection"])
 
@@ -99,8 +96,8 @@ def _nearest(vectors: Vectors, queries: LabelCodes) -> LabelCodes:
     best, nearest = np.full(len(queries), -np.inf, dtype=np.float32), np.zeros(len(queries), dtype=np.int64)
     for first in range(0, len(vectors), _CHUNK):
         scores = vectors[queries] @ vectors[first : first + _CHUNK].T
-        here = np.flatnonzero((queries >= first) & (queries < first + _CHUNK))
-        scores[here, queries[here] - first] = -np.inf
+        own = np.flatnonzero((queries >= first) & (queries < first + _CHUNK))
+        scores[own, queries[own] - first] = -np.inf
         top = scores.argmax(axis=1)
         values = scores[np.arange(len(queries)), top]
         nearest, best = np.where(values > best, top + first, nearest), np.maximum(values, best)

@@ -50,18 +50,18 @@ def writable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def identity_of(said: Mapping[str, Any]) -> Identity:
+def identity_of(stored: Mapping[str, Any]) -> Identity:
     """The identity in JSON; entries that this birdsearch does not know are passed over."""
-    backbone = said["backbone"]
-    known = {name: backbone.get(name) for name in ("weights_sha256", "preprocessing")}
+    backbone = stored["backbone"]
+    optional = {name: backbone.get(name) for name in ("weights_sha256", "preprocessing")}
     return Identity(
-        format=int(said["format"]),
-        id=str(said["id"]),
-        backbone=BackboneIdentity(str(backbone["name"]), int(backbone["dim"]), **known),
-        created=str(said["created"]),
-        source=said.get("source"),
-        classifier_sha256=said.get("classifier_sha256"),
-        catalog=said.get("catalog", "sqlite"),
+        format=int(stored["format"]),
+        id=str(stored["id"]),
+        backbone=BackboneIdentity(str(backbone["name"]), int(backbone["dim"]), **optional),
+        created=str(stored["created"]),
+        source=stored.get("source"),
+        classifier_sha256=stored.get("classifier_sha256"),
+        catalog=stored.get("catalog", "sqlite"),
     )
 
 
@@ -74,14 +74,15 @@ class Folder:
         self.catalog = self.path / "catalog.sqlite"
         self.classifier = self.path / "classifier.npz"
         self.vectors = self.path / "vectors"
+        self.writer = self.path / "writer.json"
 
     def whitening(self, sha256: str) -> Path:
         """The file of the whitening transform; a new one never overwrites one that readers may use."""
         return self.path / f"whitening-{sha256[:16]}.npz"
 
-    def drop_whitenings(self, keep: dict[str, str] | None) -> None:
-        """Remove the transforms that are not in use."""
-        used = None if keep is None else self.whitening(keep["sha256"])
+    def drop_whitenings(self, keep: str | None) -> None:
+        """Remove the transforms but the one in use, of this sha256."""
+        used = None if keep is None else self.whitening(keep)
         for path in self.path.glob("whitening-*.npz"):
             if path != used:
                 path.unlink()
@@ -99,8 +100,8 @@ class Folder:
         except UnicodeDecodeError as error:
             raise self._damaged("is not text") from error
         try:
-            said = json.loads(text)
-            version = said["format"]
+            stored = json.loads(text)
+            version = stored["format"]
         except (ValueError, TypeError, KeyError) as error:
             raise self._damaged("is not what birdsearch wrote") from error
         if not isinstance(version, int) or version > FORMAT:
@@ -109,7 +110,7 @@ class Folder:
                 "upgrade birdsearch (`pip install --upgrade birdsearch`)."
             )
         try:
-            return identity_of(said)
+            return identity_of(stored)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._damaged("lacks entries") from error
 
@@ -150,10 +151,10 @@ class Folder:
             raise IndexExistsError(
                 f"there is an index at {shown(str(self.path))} already: open it, or choose another name."
             )
-        there = next(p for p in (self.path, *self.path.parents) if p.exists())
-        if not there.is_dir():
-            raise IndexExistsError(f"{shown(str(there))} is a file: choose another place for the index.")
-        if there != self.path:
+        deepest = next(p for p in (self.path, *self.path.parents) if p.exists())
+        if not deepest.is_dir():
+            raise IndexExistsError(f"{shown(str(deepest))} is a file: choose another place for the index.")
+        if deepest != self.path:
             return
         if self._holds_parts():
             raise self._damaged("is missing")  # a new index would mix its vectors with what lies here
@@ -197,38 +198,37 @@ class Folder:
             except filelock.Timeout as error:
                 name = shown(str(self.path))
                 raise IndexLockedError(
-                    f"{name} is being written by {self._holder()}: wait until it is done."
+                    f"{name} is being written by {self._writer_text()}: wait until it is done."
                 ) from error
             with lock:
-                self._sign()
+                self.sign()
                 try:
                     self._tidy()
                     yield
                 finally:
                     with suppress(OSError):
-                        (self.path / "writer.json").unlink()
+                        self.writer.unlink()
 
-    def _sign(self) -> None:
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        (self.path / "writer.json").write_text(json.dumps(who), encoding="utf-8")
+    def sign(self) -> None:
+        """Write into writer.json who writes, for those that find the index locked. Needs the lock."""
+        writer = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        self.writer.write_text(json.dumps(writer), encoding="utf-8")
 
-    def _holder(self) -> str:
+    def _writer_text(self) -> str:
         try:
-            who = json.loads((self.path / "writer.json").read_text(encoding="utf-8"))
-            return f"process {who['pid']} on {who['host']} since {who['since']}"
+            writer = json.loads(self.writer.read_text(encoding="utf-8"))
+            return f"process {writer['pid']} on {writer['host']} since {writer['since']}"
         except (OSError, ValueError, KeyError):
             return "another process"
 
     def _tidy(self) -> None:
         """Remove what a killed writer left half done."""
-        for folder in (self.path, self.vectors):
-            if folder.is_dir():
-                for path in folder.iterdir():
-                    if path.name.endswith(UNFINISHED) and path.is_file():
-                        path.unlink()
+        for path in [*self.path.glob(f"*{UNFINISHED}"), *self.vectors.glob(f"*{UNFINISHED}")]:
+            if path.is_file():
+                path.unlink()
 
     def unlisted(self, listed: set[int]) -> list[Path]:
         """Parts that the catalog does not list; what else lies among the parts is not ours."""
-        wanted = {parts.file_of(self.vectors, part_id) for part_id in listed}
-        found = self.vectors.glob(f"*{parts.SUFFIX}")
-        return sorted(p for p in found if p not in wanted and p.stem.isdecimal())
+        files = {parts.file_of(self.vectors, part_id) for part_id in listed}
+        present = self.vectors.glob(f"*{parts.SUFFIX}")
+        return sorted(p for p in present if p not in files and p.stem.isdecimal())

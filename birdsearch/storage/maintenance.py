@@ -4,12 +4,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from birdsearch.backbones.classes import Classes
-from birdsearch.errors import IndexDamagedError, IndexVersionError
+from birdsearch.errors import IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.records import AddReport, Identity, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
@@ -23,41 +24,37 @@ _UNIT = 1e-3  # how far the length of a stored vector may be from 1
 
 
 def facts(store: Store) -> dict[str, Any]:
-    """What an index is and holds, as plain values: the keys are those below and those of `Catalog.counts`."""
-    folder, catalog, identity = store.folder, store.catalog, store.identity
+    """What an index is and holds, as JSON takes it: the keys are those below and those of `Catalog.counts`."""
+    catalog, identity = store.catalog, store.identity
     return {
-        "path": str(folder.path),
+        "path": str(store.folder.path),
         "format": identity.format,
         "created": identity.created,
         "backbone": identity.backbone.name,
         "dim": identity.backbone.dim,
         "weights_sha256": identity.backbone.weights_sha256,
         "engine": store.vectors.engine_name(),
-        "whitened": catalog.get_state("whitening") is not None,
+        "whitened": vectors.whitening_sha256(catalog) is not None,
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
         "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
         "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
-        "bytes": folder.bytes(),
+        "bytes": store.folder.bytes(),
     }
 
 
 def problems(store: Store) -> Iterator[str]:
     """Each breach of the format in words; nothing where all is well. A part the catalog does not list is no breach."""
-    folder, catalog, identity = store.folder, store.catalog, store.identity
+    folder, catalog = store.folder, store.catalog
     broken = catalog.integrity_problems()
     yield from (f"{shown(str(folder.catalog))}: {line}" for line in broken)
     if broken:
         return  # what a broken catalog says of the rest is worth nothing
-    if _remembered(catalog) != identity:
+    if _stored_identity(catalog) != store.identity:
         yield f"{shown(str(folder.identity))} is not what the catalog remembers of it"
-    if (why := _classes_problem(folder, identity)) is not None:
-        yield why
-    if (why := whitening_problem(folder, catalog)) is not None:
-        yield why
-    for part in catalog.parts():
-        if (why := _part_problem(folder, catalog, part, identity.backbone.dim)) is not None:
-            yield why
+    checks = [_classes_problem(folder, store.identity), whitening_problem(folder, catalog)]
+    checks += [_part_problem(folder, catalog, part, store.identity.backbone.dim) for part in catalog.parts()]
+    yield from (problem for problem in checks if problem is not None)
     for photo in catalog.photos_without_region():
         yield f"photo {photo.id} ({shown(photo.path)}) has no vector"
     yield from (
@@ -67,27 +64,25 @@ def problems(store: Store) -> Iterator[str]:
     yield from engine_problems(folder, catalog)
 
 
-def _remembered(catalog: Catalog) -> Identity | None:
+def _stored_identity(catalog: Catalog) -> Identity | None:
     """The catalog's copy of index.json."""
-    said = catalog.get_state("identity")
-    return None if said is None else identity_of(said)
+    stored = catalog.get_state("identity")
+    return None if stored is None else identity_of(stored)
 
 
 def restore_identity(folder: Folder) -> list[str]:
     """Write a missing, broken or altered index.json again from the catalog's copy; returns what was done."""
     try:
-        found = folder.read_identity()
-    except IndexVersionError:
-        raise
+        current = folder.read_identity()
     except IndexDamagedError:
         if not folder.catalog.exists():
             raise
-        found = None
+        current = None
     if not folder.catalog.exists():
         return []
     with closing(SQLiteCatalog(folder.catalog)) as catalog:
-        identity = _remembered(catalog)
-    if identity is None or identity == found:
+        identity = _stored_identity(catalog)
+    if identity in (None, current):
         return []
     with folder.writing():
         folder.write_identity(identity)
@@ -114,10 +109,9 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
         if store.vectors.refresh():
             done.append("built the engine anew")
     lost = [photo.path for photo in catalog.photos_without_region()]
-    here = [path for path in lost if os.path.exists(path)]
-    if here:
-        done.append(f"embedded {embed(here).changed} photos again")
-    if away := len(lost) - len(here):
+    if present := [path for path in lost if os.path.exists(path)]:
+        done.append(f"embedded {embed(present).changed} photos again")
+    if away := len(lost) - len(present):
         done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
     return done
 
@@ -126,11 +120,10 @@ def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> list[str]:
     """Forget every part that cannot be trusted; its photos are then without a vector. Returns what was done."""
     done = []
     for part in catalog.parts():
-        why = _part_problem(folder, catalog, part, dim)
-        if why is not None:
+        if (problem := _part_problem(folder, catalog, part, dim)) is not None:
             catalog.drop_part(part.id)
             parts.file_of(folder.vectors, part.id).unlink(missing_ok=True)
-            done.append(f"dropped a part: {why}")
+            done.append(f"dropped a part: {problem}")
     return done
 
 
@@ -146,35 +139,27 @@ def write_classes_again(store: Store) -> None:
 
 def whitening_problem(folder: Folder, catalog: Catalog) -> str | None:
     """What is wrong with the whitening transform, where the index has one."""
-    chosen = catalog.get_state("whitening")
-    if chosen is None:
-        return None
-    path = folder.whitening(chosen["sha256"])
+    sha256 = vectors.whitening_sha256(catalog)
+    return None if sha256 is None else _file_problem(folder.whitening(sha256), sha256)
+
+
+def _file_problem(path: Path, sha256: str) -> str | None:
+    """What is wrong with a file that should have this checksum."""
     if not path.exists():
         return f"{shown(str(path))} is missing"
-    if sha256_of(path) != chosen["sha256"]:
-        return f"{shown(str(path))} does not have the checksum it was written with"
-    return None
+    return None if sha256_of(path) == sha256 else f"{shown(str(path))} does not have the checksum it was written with"
 
 
 def _classes_problem(folder: Folder, identity: Identity) -> str | None:
-    wanted = identity.classifier_sha256
-    if wanted is None:
-        return None
-    if not folder.classifier.exists():
-        return f"{shown(str(folder.classifier))} is missing"
-    if sha256_of(folder.classifier) != wanted:
-        return f"{shown(str(folder.classifier))} does not have the checksum it was written with"
-    return None
+    sha256 = identity.classifier_sha256
+    return None if sha256 is None else _file_problem(folder.classifier, sha256)
 
 
 def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> str | None:
     path = parts.file_of(folder.vectors, part.id)
     name = shown(str(path))
-    if not path.exists():
-        return f"{name} is missing"
-    if sha256_of(path) != part.sha256:
-        return f"{name} does not have the checksum it was written with"
+    if (problem := _file_problem(path, part.sha256)) is not None:
+        return problem
     try:
         stored = parts.read(path)
     except IndexDamagedError as error:
@@ -195,16 +180,9 @@ def engine_problems(folder: Folder, catalog: Catalog) -> Iterator[str]:
     if named is None:
         return  # searches read the parts until the next writer builds one
     path = folder.path / named.file
-    if not path.exists():
-        yield f"{shown(str(path))} is missing"
-    elif sha256_of(path) != named.sha256:
-        yield f"{shown(str(path))} does not have the checksum it was written with"
-    else:
-        regions = [
-            {"id": region_id, "part_id": part.id}
-            for part in catalog.parts()
-            if part.id <= named.last_part
-            for region_id, _ in catalog.regions_of_part(part.id)
-        ]
-        if vectors.engine_lacks(folder, catalog, regions):
-            yield f"{shown(str(path))} lacks regions that it should hold"
+    if (problem := _file_problem(path, named.sha256)) is not None:
+        yield problem
+        return
+    part_of = {region_id: part.id for part in catalog.parts() for region_id, _ in catalog.regions_of_part(part.id)}
+    if vectors.engine_lacks(folder, catalog, part_of):
+        yield f"{shown(str(path))} lacks regions that it should hold"

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from birdsearch.files import named_by_content
 from birdsearch.records import Ids, OptimizeReport, Progress, Vectors
 from birdsearch.search import tuning, whitening
 from birdsearch.search.whitening import LabelCodes, Whitening
-from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.vectors import VectorStore
@@ -102,9 +102,5 @@ def _recall(rows: Vectors, labels: LabelCodes) -> float | None:
 
 def _commit_space(folder: Folder, catalog: Catalog, space: Whitening | None) -> None:
     """First the file, then the commit that makes it count."""
-    chosen = None
-    if space is not None:
-        data = space.as_npz()
-        chosen = {"sha256": parts.sha256(data)}
-        parts.write_durably(folder.whitening(chosen["sha256"]), data)
-    catalog.set_state("whitening", chosen, bump=True)
+    named = None if space is None else named_by_content(folder.path, "whitening", ".npz", space.write)
+    catalog.set_state("whitening", named and {"sha256": named[1]}, bump=True)

@@ -53,7 +53,7 @@ def write(path: Path, part: Part) -> str:
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
     data = memoryview(sink.getvalue())
     write_durably(path, data)
-    return sha256(data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def read(path: Path) -> Part:
@@ -89,11 +89,6 @@ class PartReader:
         if row >= len(part.norms):
             raise IndexDamagedError(f"{file_of(self._folder, part_id)} has no row {row}: run `birdsearch repair`.")
         return part.vectors[row], float(part.norms[row])
-
-
-def sha256(data: bytes | memoryview) -> str:
-    """The sha256 of some bytes, 64 hex digits."""
-    return hashlib.sha256(data).hexdigest()
 
 
 def vector_column(vectors: Vectors) -> Any:

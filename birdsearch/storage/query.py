@@ -52,9 +52,10 @@ def own_ids(store: Store, images: Sequence[ImageLike]) -> list[int | None]:
     known = store.catalog.known_photos(ids) if ids else {}
 
     def own_id(image: ImageLike) -> int | None:
-        here = known.get(image.id) if isinstance(image, Photo) and image.id is not None else None
-        same = here and isinstance(image, Photo) and (here.sha256 == image.sha256 or here.path == image.path)
-        return here.id if here and same else None
+        if not isinstance(image, Photo) or image.id not in known:
+            return None
+        stored = known[image.id]
+        return image.id if stored.sha256 == image.sha256 or stored.path == image.path else None
 
     return [own_id(image) for image in images]
 
@@ -65,23 +66,18 @@ def _check_k(k: int) -> None:
 
 
 def _matches(
-    store: Store,
-    queries: Vectors,
-    k: int,
-    where: Filter | None,
-    min_score: float | None,
-    own: Sequence[int | None],
+    store: Store, queries: Vectors, k: int, where: Filter | None, min_score: float | None, own: Sequence[int | None]
 ) -> list[list[Match]]:
     """The k best visible photos for each query (q, dim); `own` are the photos that must not find themselves."""
     with store.catalog.snapshot():
         only = None if where is None else store.catalog.region_ids(where)
-        found = store.vectors.search(queries, k + any(photo_id is not None for photo_id in own), only)
-        photo_of = store.catalog.visible(np.unique(found.ids[found.ids >= 0]).tolist())
+        nearest = store.vectors.search(queries, k + any(photo_id is not None for photo_id in own), only)
+        photo_of = store.catalog.visible(np.unique(nearest.ids[nearest.ids >= 0]).tolist())
         rows = [
             [(n, photo_of[i]) for n, i in enumerate(row.tolist()) if i in photo_of and photo_of[i] != own[q]]
-            for q, row in enumerate(found.ids)
+            for q, row in enumerate(nearest.ids)
         ]
         photo_ids = sorted({photo_id for row in rows for _, photo_id in row[:k]})
         photos = dict(zip(photo_ids, store.catalog.photos(photo_ids), strict=True))
-    matches = [[Match(photos[p], float(found.scores[q, n])) for n, p in row[:k]] for q, row in enumerate(rows)]
+    matches = [[Match(photos[p], float(nearest.scores[q, n])) for n, p in row[:k]] for q, row in enumerate(rows)]
     return [[m for m in row if min_score is None or m.score >= min_score] for row in matches]

@@ -20,7 +20,7 @@ from birdsearch.search.local import FLAT_UP_TO
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import FORMAT, Folder
-from birdsearch.storage.vectors import PartVectors, VectorStore
+from birdsearch.storage.vectors import PartVectors, VectorStore, whitening_sha256
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -222,7 +222,7 @@ class Store:
     def _remove_leftovers(self) -> None:
         """Remove files that the catalog does not list: no commit made them count."""
         self.vectors.remove_leftovers()
-        self.folder.drop_whitenings(keep=self.catalog.get_state("whitening"))
+        self.folder.drop_whitenings(keep=whitening_sha256(self.catalog))
         for path in self.folder.unlisted({part.id for part in self.catalog.parts()}):
             path.unlink()
 

@@ -1,10 +1,10 @@
 """Nearest vectors of an index: the saved engine, and the rows that are newer than it."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
 from birdsearch.search.engine import ENGINES
 from birdsearch.search.exact import Neighbours
-from birdsearch.search.local import FLAT_UP_TO, LocalEngine
+from birdsearch.search.local import FLAT_UP_TO, LocalEngine, StoredSettings
 from birdsearch.search.whitening import Whitening
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
@@ -39,7 +39,7 @@ class EngineFile:
     file: str  # engine-<first 16 digits of its sha256>.npy or .faiss, in the folder of the index
     sha256: str
     kind: str
-    settings: dict[str, Any]  # of that kind
+    settings: StoredSettings  # of that kind
     last_part: int  # it holds the live rows of the parts up to this one
     whitening: str | None  # sha256 of the transform that its rows went through
     built_with: int  # rows that its kind and settings were chosen on
@@ -49,10 +49,15 @@ class EngineFile:
 def engine_file(catalog: Catalog) -> EngineFile | None:
     """The engine in force; None before the first run has ended, and where it no longer fits."""
     stored = catalog.get_state(STATE)
-    chosen = catalog.get_state("whitening")
-    if stored is None or stored["whitening"] != (chosen and chosen["sha256"]):
+    if stored is None or stored["whitening"] != whitening_sha256(catalog):
         return None  # of before or after `optimize`
     return EngineFile(**stored)
+
+
+def whitening_sha256(catalog: Catalog) -> str | None:
+    """The checksum of the whitening transform in force; None where there is none."""
+    stored = catalog.get_state("whitening")
+    return None if stored is None else str(stored["sha256"])
 
 
 def load_engine(folder: Folder, named: EngineFile, *, mapped: bool = True) -> LocalEngine:
@@ -66,17 +71,15 @@ def load_engine(folder: Folder, named: EngineFile, *, mapped: bool = True) -> Lo
     return engine
 
 
-def engine_lacks(folder: Folder, catalog: Catalog, regions: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether the engine in force was built without some of these regions, whose parts it should hold."""
-    named = engine_file(catalog)
-    if named is None:
+def engine_lacks(folder: Folder, catalog: Catalog, part_of: Mapping[int, int]) -> bool:
+    """Whether the engine in force lacks one of these regions (id -> part id) though it should hold that part."""
+    if (named := engine_file(catalog)) is None:
         return False
+    region_ids = [region_id for region_id, part_id in part_of.items() if part_id <= named.last_part]
     try:
-        held = load_engine(folder, named).ids
+        return not np.isin(region_ids, load_engine(folder, named).ids).all()
     except IndexDamagedError:
         return True
-    ids = np.array([region["id"] for region in regions if region["part_id"] <= named.last_part], dtype=np.int64)
-    return not np.isin(ids, held).all()
 
 
 class VectorStore(Protocol):
@@ -117,19 +120,18 @@ class PartVectors:
 
     def fetch(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
         """The raw unit vectors of these photos, in their order, and their norms."""
-        wanted = [int(photo_id) for photo_id in ids]
+        photo_ids = [int(photo_id) for photo_id in ids]
         with self._catalog.snapshot():
-            places = self._catalog.locations(wanted)
-            if len(places) < len(set(wanted)):
-                self._catalog.photos(wanted)  # raises for an unknown id
-        if len(places) < len(set(wanted)):
-            where = shown(str(self._folder.path))
-            raise IndexDamagedError(f"a photo of {where} has lost its vector: run `birdsearch repair`.")
-        vectors = np.empty((len(wanted), self._identity.backbone.dim), dtype=np.float32)
-        norms = np.empty(len(wanted), dtype=np.float32)
+            locations = self._catalog.locations(photo_ids)
+            if len(locations) < len(set(photo_ids)):
+                self._catalog.photos(photo_ids)  # raises for an unknown id
+                where = shown(str(self._folder.path))
+                raise IndexDamagedError(f"a photo of {where} has lost its vector: run `birdsearch repair`.")
+        vectors = np.empty((len(photo_ids), self._identity.backbone.dim), dtype=np.float32)
+        norms = np.empty(len(photo_ids), dtype=np.float32)
         reader = parts.PartReader(self._folder.vectors)
-        for row in sorted(range(len(wanted)), key=lambda n: places[wanted[n]]):
-            vectors[row], norms[row] = reader.row(*places[wanted[row]])
+        for row in sorted(range(len(photo_ids)), key=lambda n: locations[photo_ids[n]]):
+            vectors[row], norms[row] = reader.row(*locations[photo_ids[row]])
         return vectors, norms
 
     def engine_name(self) -> str:
@@ -148,15 +150,15 @@ class PartVectors:
         if state.whitening is not None:
             queries = state.whitening.apply(queries)
         for _ in range(_ROUNDS):
-            found = state.search(queries, k, only)
+            nearest = state.search(queries, k, only)
             if only is not None or state.checked > len(state):
-                return found
-            ids = np.unique(found.ids[found.ids >= 0])
+                return nearest
+            ids = np.unique(nearest.ids[nearest.ids >= 0])
             visible = self._catalog.visible(ids.tolist())
             gone = ids[[region_id not in visible for region_id in ids.tolist()]] if len(visible) < len(ids) else ids[:0]
             state = self._without(state, gone, len(ids))
             if not len(gone):
-                return found
+                return nearest
         everything = np.unique(np.concatenate([engine.ids for engine in state.engines]))
         gone = np.setdiff1d(everything, self._catalog.region_ids(Filter()), assume_unique=True)
         return self._without(state, gone, 1 + len(everything)).search(queries, k, only)
@@ -176,31 +178,26 @@ class PartVectors:
         state = self._state
         if generation != state.generation:
             whitening = self.whitening()
-            engine, newer = self._load()
-            both = (engine, self._flat(newer, whitening) if newer else None)
-            engines = [one for one in both if one is not None and len(one)]
+            named, saved = self._saved()
+            ids, rows = self._rows_of(self._newer(named, saved), whitening)
+            flat = tuning.build(rows, ids=ids, engine="flat")
+            engines = [engine for engine in (saved, flat) if engine is not None and len(engine)]
             self._state = state = _State(generation, engines, whitening)
         return state
 
     def whitening(self) -> Whitening | None:
         """The transform into the whitened space, where the index has one."""
-        chosen = self._catalog.get_state("whitening")
-        if chosen is None:
+        sha256 = whitening_sha256(self._catalog)
+        if sha256 is None:
             return None
-        path = self._folder.whitening(chosen["sha256"])
+        path = self._folder.whitening(sha256)
         try:
-            if sha256_of(path) == chosen["sha256"]:
+            if sha256_of(path) == sha256:
                 return Whitening.read(path)
             why = "it does not have the checksum it was written with"
         except OSError as error:
             why = str(error)
         raise IndexDamagedError(f"{shown(str(path))} cannot be used ({why}): run `birdsearch repair`.")
-
-    def _load(self) -> tuple[LocalEngine | None, list[PartRow]]:
-        """The saved engine where it can be used, and the parts that it does not hold."""
-        named, engine = self._saved()
-        last = named.last_part if named and engine else 0
-        return engine, [part for part in self._catalog.parts() if part.id > last]
 
     def _saved(self) -> tuple[EngineFile | None, LocalEngine | None]:
         """The engine that the catalog names, and what could be read of it."""
@@ -213,10 +210,10 @@ class PartVectors:
                 self._warned = named.file
             return named, None
 
-    def _flat(self, listed: list[PartRow], whitening: Whitening | None) -> engine_module.Engine:
-        """An exact engine over the live rows of these parts."""
-        ids, rows = self._rows_of(listed, whitening)
-        return tuning.build(rows, ids=ids, engine="flat")
+    def _newer(self, named: EngineFile | None, saved: LocalEngine | None) -> list[PartRow]:
+        """The parts that the saved engine does not hold."""
+        last = 0 if named is None or saved is None else named.last_part
+        return [part for part in self._catalog.parts() if part.id > last]
 
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]:
         """Region ids (n,) and raw vectors (n, dim) of every live row, one part after the other."""
@@ -233,14 +230,14 @@ class PartVectors:
         rows = np.empty((len(ids), dim), dtype=np.float32)
         count = 0
         for part in listed:
-            some, living = self.live_rows(part)
-            ids[count : count + len(some)] = some
-            rows[count : count + len(some)] = living if whitening is None else whitening.apply(living)
-            count += len(some)
+            live_ids, live = self.live_rows(part)
+            end = count + len(live_ids)
+            ids[count:end], rows[count:end] = live_ids, live if whitening is None else whitening.apply(live)
+            count = end
         return ids[:count], rows[:count]
 
     def live_rows(self, part: PartRow) -> tuple[Ids, Vectors]:
-        """Region ids (n,) and vectors (n, dim) of those rows of a part that the catalog still wants."""
+        """Region ids (n,) and vectors (n, dim) of those rows of a part that the catalog still lists."""
         path = parts.file_of(self._folder.vectors, part.id)
         stored = parts.read(path)
         places = np.array(self._catalog.regions_of_part(part.id), dtype=np.int64).reshape(-1, 2)
@@ -256,11 +253,11 @@ class PartVectors:
         regions = self._catalog.counts()["regions"]
         choice = self._catalog.get_state("engine", {"name": "auto", "recall": RECALL})
         named, saved = self._saved()
-        newer = [part for part in listed if named is None or saved is None or part.id > named.last_part]
+        newer = self._newer(named, saved)
         if named is not None and saved is not None:
-            held = named.rows + sum(part.rows for part in newer)
+            count = named.rows + sum(part.rows for part in newer)
             # What was fastest among few rows is not among many.
-            if held - regions > MAX_DELETED_FRACTION * held or _needs_retuning(named, choice["name"], regions):
+            if count - regions > MAX_DELETED_FRACTION * count or _needs_retuning(named, choice["name"], regions):
                 named = saved = None
             elif not newer:
                 return False
@@ -291,14 +288,13 @@ class PartVectors:
         if not isinstance(engine, LocalEngine):
             raise ValueError(f"an engine of the kind {engine.kind} cannot be kept in a file")
         path, sha256 = named_by_content(self._folder.path, "engine", engine.suffix, engine.write)
-        chosen = self._catalog.get_state("whitening")
         named = EngineFile(
             file=path.name,
             sha256=sha256,
             kind=engine.kind,
             settings=engine.settings.as_json(),
             last_part=max((part.id for part in self._catalog.parts()), default=0),
-            whitening=None if chosen is None else str(chosen["sha256"]),
+            whitening=whitening_sha256(self._catalog),
             built_with=built_with,
             rows=len(engine),
         )
@@ -324,9 +320,7 @@ class _State:
     generation: int
     engines: Sequence[engine_module.Engine] = ()
     whitening: Whitening | None = None
-    checked: int = (
-        0  # answers that were looked up in the catalog: more than there are rows when all removed ones are out
-    )
+    checked: int = 0  # answers looked up in the catalog: more than there are rows when all removed ones are out
 
     def __len__(self) -> int:
         return sum(len(engine) for engine in self.engines)
@@ -334,12 +328,10 @@ class _State:
     def search(self, queries: Vectors, k: int, only: Ids | None) -> Neighbours:
         """The best of all engines; fewer than k columns where there are fewer rows."""
         k = min(k, len(self) if only is None else len(only))
-        found = Neighbours(
-            np.full((len(queries), 0), -1, dtype=np.int64), np.empty((len(queries), 0), dtype=np.float32)
-        )
+        best = exact.no_neighbours(len(queries), 0)
         for engine in self.engines if k else ():
-            found = exact.merge_top_k(found, engine.search(queries, k, only=only), k)
-        return found
+            best = exact.merge_top_k(best, engine.search(queries, k, only=only), k)
+        return best
 
 
 def _needs_retuning(named: EngineFile, choice: str, rows: int) -> bool:

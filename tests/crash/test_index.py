@@ -41,7 +41,7 @@ WRITING = [
     "create",
     "_remove_leftovers",
     "writing",
-    "_sign",
+    "sign",
     "_tidy",
     "atomic_write",
     "write_durably",
@@ -49,7 +49,7 @@ WRITING = [
     "transaction",
 ]
 WRITING += ["upgrade", "keep", "named_by_content", "remove_leftovers", "refresh", "forget_engine"]
-WRITING += ["remove", "settle_root", "set_label_sources", "commit", "drop_part"]
+WRITING += ["remove", "ensure_root", "set_label_choices", "commit", "drop_part"]
 WRITING += ["_import", "sync_folder", "transaction"]
 # Where the state in memory changes: an interrupt is tried in every line of these.
 RUNNING = [

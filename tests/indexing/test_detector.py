@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from birdsearch.indexing.detector import ChangeDetector, Copy, Moved, Unchanged
+from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo
 from birdsearch.storage.catalog.catalog import Catalog
@@ -53,7 +53,7 @@ def test_content_tells_a_touched_file_from_a_copy(detector: ChangeDetector, tmp_
     touched = Photo(None, str(tmp_path / "wren.jpg"), sha256=SHA)
     copy = Photo(None, str(tmp_path / "copy.jpg"), sha256=SHA)
     assert detector.by_content(touched) == Unchanged(1)
-    assert detector.by_content(copy) == Copy(copy)
+    assert detector.by_content(copy) is None
 
 
 def test_a_file_that_is_gone_has_moved_once(detector: ChangeDetector, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_file_that_is_gone_has_moved_once(detector: ChangeDetector, tmp_path: 
     first = Photo(None, str(tmp_path / "elsewhere.jpg"), sha256=SHA)
     second = Photo(None, str(tmp_path / "copy.jpg"), sha256=SHA)
     assert detector.by_content(first) == Moved(1, os.fsencode(old))
-    assert detector.by_content(second) == Copy(second)
+    assert detector.by_content(second) is None
     assert detector.missing([]) == []
 
 
@@ -73,14 +73,14 @@ def test_what_was_not_met_is_missing_unless_its_folder_could_not_be_read(
     assert detector.resolved_failures([]) == [str(tmp_path / "broken.jpg")]
     assert detector.missing([os.fsencode(tmp_path)]) == []
     assert detector.resolved_failures([os.fsencode(tmp_path)]) == []
-    detector.met(os.fsencode(tmp_path / "wren.jpg"))
-    detector.met(os.fsencode(tmp_path / "broken.jpg"), failed=True)
+    detector.mark_found(os.fsencode(tmp_path / "wren.jpg"))
+    detector.mark_found(os.fsencode(tmp_path / "broken.jpg"), failed=True)
     assert detector.missing([]) == []
     assert detector.resolved_failures([]) == []
 
 
 def test_a_content_that_could_not_be_embedded_is_new_again(detector: ChangeDetector) -> None:
-    detector.learn("cd" * 32)
+    detector.add_content("cd" * 32)
     assert detector.is_known("cd" * 32)
-    detector.forget("cd" * 32)
+    detector.drop_content("cd" * 32)
     assert not detector.is_known("cd" * 32)

@@ -410,7 +410,7 @@ def test_a_gpu_compares_many_questions_at_once(monkeypatch: pytest.MonkeyPatch) 
         engine = tuning.build(rows, engine=name)
         plain = engine.search(queries, 10)
         # Stands in for a GPU, which no machine of these tests has.
-        monkeypatch.setattr(exact, "_gpu", lambda: "gpu")
+        monkeypatch.setattr(exact, "gpu_resources", lambda: "gpu")
         assert_same(engine.search(queries, 10), plain)
     assert {(gpu, count) for gpu, count, _ in asked} == {("gpu", 9)}
     before = len(asked)

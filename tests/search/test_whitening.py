@@ -63,7 +63,8 @@ def test_photos_that_are_all_alike_cannot_be_fitted() -> None:
 def test_a_whitening_survives_its_file(tmp_path: Path) -> None:
     vectors, _ = shared_direction()
     fitted = fit(vectors)
-    (tmp_path / "whitening.npz").write_bytes(fitted.as_npz())
+    with (tmp_path / "whitening.npz").open("wb") as file:
+        fitted.write(file)
     np.testing.assert_array_equal(Whitening.read(tmp_path / "whitening.npz").apply(vectors), fitted.apply(vectors))
 
 

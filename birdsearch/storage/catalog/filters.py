@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from birdsearch.files import with_trailing_slash
 from birdsearch.records import Filter
 from birdsearch.storage.catalog.tables import photos, predictions, roots
 
@@ -33,30 +34,29 @@ def distance_km(
 
 def conditions(where: Filter | None, connection: sa.Connection) -> list[Condition]:
     """What a visible photo must satisfy. Raises ValueError for a date or a place that cannot be read."""
-    wanted: list[Condition] = [sa.not_(photos.c.missing)]
+    terms: list[Condition] = [sa.not_(photos.c.missing)]
     if where is None:
-        return wanted
-    wanted += [
-        _named(column, value, connection)
-        for column, value in ((photos.c.species, where.species), (photos.c.label, where.label))
-        if value is not None
-    ]
+        return terms
+    if where.species is not None:
+        terms.append(_named(photos.c.species, where.species, connection))
+    if where.label is not None:
+        terms.append(_named(photos.c.label, where.label, connection))
     if where.predicted is not None or where.min_probability is not None:
-        wanted.append(_predicted(where, connection))
+        terms.append(_predicted(where, connection))
     if where.taken_after is not None:
-        wanted.append(photos.c.taken_at >= _moment(where.taken_after))
+        terms.append(photos.c.taken_at >= _moment(where.taken_after))
     if where.taken_before is not None:
-        wanted.append(photos.c.taken_at < _moment(where.taken_before))
+        terms.append(photos.c.taken_at < _moment(where.taken_before))
     if where.under is not None:
-        wanted.append(_under(where.under, connection))
+        terms.append(_under(where.under, connection))
     if where.near is not None:
-        wanted.append(_near(where.near))
+        terms.append(_near(where.near))
     if where.camera is not None:
         part = where.camera.casefold()
-        wanted.append(photos.c.camera.in_([c for c in _distinct(photos.c.camera, connection) if part in c.casefold()]))
+        terms.append(photos.c.camera.in_([c for c in _distinct(photos.c.camera, connection) if part in c.casefold()]))
     if where.min_width is not None:
-        wanted.append(photos.c.width >= where.min_width)
-    return wanted
+        terms.append(photos.c.width >= where.min_width)
+    return terms
 
 
 def inside(column: sa.ColumnElement[Any], folders: Iterable[bytes]) -> Condition:
@@ -77,14 +77,11 @@ def _named(column: sa.Column[Any], value: str | tuple[str, ...], connection: sa.
 
 def _predicted(where: Filter, connection: sa.Connection) -> Condition:
     least = predictions.c.probability >= (where.min_probability or 0.0)
-    if where.predicted is None:
-        says = predictions.c.position == 1
-    else:
-        says = sa.or_(
-            _named(predictions.c.species, where.predicted, connection),
-            _named(predictions.c.class_name, where.predicted, connection),
-        )
-    return photos.c.id.in_(sa.select(predictions.c.photo_id).where(says, least))
+    which: Condition = predictions.c.position == 1
+    if where.predicted is not None:
+        columns = (predictions.c.species, predictions.c.class_name)
+        which = sa.or_(*(_named(column, where.predicted, connection) for column in columns))
+    return photos.c.id.in_(sa.select(predictions.c.photo_id).where(which, least))
 
 
 def _moment(text: str) -> str:
@@ -102,10 +99,10 @@ def _under(folder: str, connection: sa.Connection) -> Condition:
     path = os.path.abspath(os.fsencode(folder))
     choices: list[Condition] = [sa.false()]
     for root_id, root in connection.execute(sa.select(roots.c.id, roots.c.path)):
-        if root == path or root.startswith(os.path.join(path, b"")):
+        if root == path or root.startswith(with_trailing_slash(path)):
             choices.append(photos.c.root_id == root_id)
-        elif path.startswith(os.path.join(root, b"")):
-            below = path[len(os.path.join(root, b"")) :]
+        elif path.startswith(with_trailing_slash(root)):
+            below = path.removeprefix(with_trailing_slash(root))
             choices.append(sa.and_(photos.c.root_id == root_id, inside(photos.c.relative, [below])))
     return sa.or_(*choices)
 
