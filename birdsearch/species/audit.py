@@ -66,11 +66,6 @@ class _LabelEvidence:
     rows: tuple[int, ...] = ()  # of the photos that speak against it
     related: tuple[tuple[tuple[int, ...], float], ...] = ()  # rows of the same moment, chance of one species in them
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether it changes nothing."""
-        return not self.reasons and self.odds == 1
-
 
 @dataclass(frozen=True, slots=True)
 class _Photos:
@@ -169,7 +164,7 @@ def _copies(ids: Ids, pairs: Collection[tuple[int, int]]) -> dict[int, set[int]]
 
 def _leakage_groups(bursts: Ids, copies: dict[int, set[int]]) -> Ids:
     """Numbers (n,) of groups of photos that must not be compared; a single photo is a group of its own."""
-    pairs = [(one, other) for one, others in copies.items() for other in others]
+    pairs = [(row, other) for row, others in copies.items() for other in others]
     edges = np.concatenate([grouping.edges_from_groups(bursts), np.array(pairs, dtype=np.int64).reshape(-1, 2)])
     return grouping.component_labels(len(bursts), edges)
 
@@ -198,7 +193,7 @@ def _label_evidence(
         if label in outside:
             parts.append(_LabelEvidence(_OUTSIDE, ("outside the checklist",)))
         combined = _combined(parts)
-        if not combined.is_empty:
+        if combined.reasons or combined.odds != 1:
             against[row] = combined
     return against
 

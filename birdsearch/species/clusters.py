@@ -25,6 +25,7 @@ import numpy.typing as npt
 from birdsearch.records import Cluster, ClusterReport, Ids, Vectors, blocks
 from birdsearch.search.exact import Neighbours
 from birdsearch.species.gallery import Gallery
+from birdsearch.species.plda import class_sums
 from birdsearch.storage.store import Store
 
 if TYPE_CHECKING:
@@ -153,15 +154,15 @@ def agreement(names: Sequence[str | None], labels: Labels) -> dict[str, float]:
         return {}
     from sklearn import metrics
 
-    found = labels[named]
+    clusters = labels[named]
     with warnings.catch_warnings():
         # Nearly as many species as photos is no mistake here.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
-        counts = metrics.cluster.contingency_matrix(truth, found, sparse=True)
+        counts = metrics.cluster.contingency_matrix(truth, clusters, sparse=True)
         return {
-            "ami": float(metrics.adjusted_mutual_info_score(truth, found)),
-            "ari": float(metrics.adjusted_rand_score(truth, found)),
-            "homogeneity": float(metrics.homogeneity_score(truth, found)),
+            "ami": float(metrics.adjusted_mutual_info_score(truth, clusters)),
+            "ari": float(metrics.adjusted_rand_score(truth, clusters)),
+            "homogeneity": float(metrics.homogeneity_score(truth, clusters)),
             "purity": float(counts.max(axis=0).sum() / len(named)),
         }
 
@@ -234,7 +235,7 @@ def _leiden(graph: "csr_matrix", resolution: float, seed: int) -> Labels:
     count = graph.shape[0]
     labels = np.arange(count, dtype=np.int64) + count
     if graph.nnz:
-        _, found = graspologic_native.leiden_csr(
+        _, community_of = graspologic_native.leiden_csr(
             graph.indptr.astype(np.int64),
             graph.indices.astype(np.int32),
             graph.data.astype(np.float64),
@@ -243,8 +244,7 @@ def _leiden(graph: "csr_matrix", resolution: float, seed: int) -> Labels:
             use_modularity=False,
             seed=seed,
         )
-        nodes = np.fromiter(found.keys(), dtype=np.int64, count=len(found))
-        labels[nodes] = np.fromiter(found.values(), dtype=np.int64, count=len(found))
+        labels[list(community_of)] = list(community_of.values())
     return _largest_first(labels)
 
 
@@ -293,9 +293,7 @@ def _whole_communities(graph: "csr_matrix", seed: int) -> Labels:
     sizes = np.bincount(coarse)
     drawn = np.random.default_rng(seed).permutation(len(sizes))
     taken = drawn[np.cumsum(sizes[drawn]) <= TRIED_ON]
-    if not len(taken):
-        taken = drawn[:1]
-    return np.flatnonzero(np.isin(coarse, taken))
+    return np.flatnonzero(np.isin(coarse, taken if len(taken) else drawn[:1]))
 
 
 def _likelihood(vectors: Vectors, labels: Labels) -> float:
@@ -331,13 +329,9 @@ def _likelihood(vectors: Vectors, labels: Labels) -> float:
 
 def _sums(vectors: Vectors, labels: Labels, count: int) -> tuple[Vectors, Labels]:
     """The sum of the rows of each cluster (count, dim), and how many they are (count,)."""
-    from scipy.sparse import csr_matrix
-
     sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
     for block in blocks(len(vectors), _ROWS):
-        here = labels[block]
-        members = csr_matrix((np.ones(len(here), dtype=np.float32), (here, np.arange(len(here)))), (count, len(here)))
-        sums += members @ np.asarray(vectors[block])
+        sums += class_sums(vectors[block], labels[block], count)
     return sums, np.bincount(labels, minlength=count)
 
 
@@ -391,10 +385,8 @@ def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
         return np.zeros((len(rows), 2), dtype=np.float32)
     centred = rows - rows.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
-    places = np.zeros((len(rows), 2), dtype=np.float32)
-    first = centred @ directions[:, :-3:-1]
-    places[:, : first.shape[1]] = first
-    return places
+    first = np.asarray(centred @ directions[:, :-3:-1], dtype=np.float32)
+    return np.pad(first, ((0, 0), (0, 2 - first.shape[1])))
 
 
 def coordinates_of(gallery: Gallery, store: Store, ids: Sequence[int]) -> Vectors:

@@ -25,19 +25,9 @@ def taxa(catalog: Catalog, where: Filter | None = None) -> list[TaxonMatch]:
         photos, corrections = catalog.label_counts(where), overrides(catalog)
     matches = []
     for meant in resolve.resolve_many(photos, overrides=corrections):
-        scientific, english = (meant.taxon.scientific, meant.taxon.english) if meant.taxon else ("", "")
-        matches.append(
-            TaxonMatch(
-                label=meant.name,
-                photos=photos[meant.name],
-                rank=meant.rank,
-                scientific=scientific or None,
-                english=english or None,
-                candidates=meant.candidates,
-                method=meant.method,
-                confidence=meant.confidence,
-            )
-        )
+        scientific, english = (meant.taxon.scientific, meant.taxon.english) if meant.taxon else (None, None)
+        taxon = meant.rank, scientific or None, english or None, meant.candidates
+        matches.append(TaxonMatch(meant.name, photos[meant.name], *taxon, meant.method, meant.confidence))
     return sorted(matches, key=lambda match: (match.confidence, match.label))
 
 

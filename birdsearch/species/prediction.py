@@ -167,9 +167,8 @@ def _neighbour_predictions(
 
 @dataclass(frozen=True, slots=True)
 class Reweighted:
-    """Probabilities before and after a checklist; nothing is hidden."""
+    """Probabilities after a checklist; no class is hidden."""
 
-    raw: Probabilities  # (n, classes)
     weighted: npt.NDArray[np.float64]  # (n, classes), each row with the sum that it had
     vagrant: npt.NDArray[np.bool_]  # (classes,) True: a bird that is not on the list, a possible vagrant
 
@@ -222,7 +221,7 @@ def reweighted(
     total = weighted.sum(axis=1, keepdims=True)
     weighted *= np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
     _restore_sums(weighted, sums[:, 0])
-    return Reweighted(raw, weighted, vagrant)
+    return Reweighted(weighted, vagrant)
 
 
 def _restore_sums(rows: npt.NDArray[np.float64], sums: npt.NDArray[np.float64]) -> None:

@@ -39,13 +39,13 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
             text = line.split("#")[0].strip()
             if not text:
                 continue
-            found = _of_line(text)
-            if found is None:
+            meaning = _of_line(text)
+            if meaning is None:
                 unresolved.append(f"{path}, line {number}: {text}")
                 continue
-            species.update(found.candidates)
-            if found.guessed:
-                guesses.append(found)
+            species.update(meaning.candidates)
+            if meaning.guessed:
+                guesses.append(meaning)
     return Checklist(frozenset(species), tuple(unresolved), tuple(guesses))
 
 
@@ -53,9 +53,8 @@ def _of_line(text: str) -> Resolution | None:
     """The species, the parts of a split one or the genus that a line names; None for wider or unknown names."""
     cells = [cell.strip() for cell in text.replace("\t", ";").replace(",", ";").split(";")]
     for cell in dict.fromkeys([text, *cells]):
-        found = resolve(cell)
-        single = found.rank == "species"
+        meaning = resolve(cell)
         # A guessed group is too wide: one misread line would let in a whole family.
-        if single or (found.rank is not None and found.candidates and not found.guessed):
-            return found
+        if meaning.rank == "species" or (meaning.rank and meaning.candidates and not meaning.guessed):
+            return meaning
     return None
