@@ -32,14 +32,20 @@ from birdsearch.records import (
 )
 
 if TYPE_CHECKING:
-    from birdsearch.backbones import load_backbone
+    from birdsearch.backbones import BIRD_BACKBONES, BackboneInfo, list_backbones, load_backbone
+    from birdsearch.backbones import DEFAULT as DEFAULT_BACKBONE
+    from birdsearch.backbones import pull as pull_backbone
+    from birdsearch.duplicates.cleanup.plan import read_plan, write_plan
     from birdsearch.index import Index, create, open, restore
     from birdsearch.search.pairs import near_pairs
 
 __all__ = [
+    "BIRD_BACKBONES",
+    "DEFAULT_BACKBONE",
     "ActionReport",
     "AddReport",
     "AuditReport",
+    "BackboneInfo",
     "BirdsearchError",
     "Cluster",
     "ClusterReport",
@@ -65,20 +71,31 @@ __all__ = [
     "TaxonMatch",
     "VerifyReport",
     "create",
+    "list_backbones",
     "load_backbone",
     "near_pairs",
     "open",
+    "pull_backbone",
+    "read_plan",
     "restore",
+    "write_plan",
 ]
 
-# Loaded at first use, so that `import birdsearch` stays instant.
+# Loaded at first use, so that `import birdsearch` stays instant: public name -> where it is defined.
 _LAZY = {
-    "Index": "index",
-    "create": "index",
-    "load_backbone": "backbones",
-    "near_pairs": "search.pairs",
-    "open": "index",
-    "restore": "index",
+    "BIRD_BACKBONES": "backbones.BIRD_BACKBONES",
+    "BackboneInfo": "backbones.BackboneInfo",
+    "DEFAULT_BACKBONE": "backbones.DEFAULT",
+    "Index": "index.Index",
+    "create": "index.create",
+    "list_backbones": "backbones.list_backbones",
+    "load_backbone": "backbones.load_backbone",
+    "near_pairs": "search.pairs.near_pairs",
+    "open": "index.open",
+    "pull_backbone": "backbones.pull",
+    "read_plan": "duplicates.cleanup.plan.read_plan",
+    "restore": "index.restore",
+    "write_plan": "duplicates.cleanup.plan.write_plan",
 }
 
 
@@ -87,7 +104,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'birdsearch' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f"birdsearch.{_LAZY[name]}"), name)
+    module, _, attribute = _LAZY[name].rpartition(".")
+    return getattr(import_module(f"birdsearch.{module}"), attribute)
 
 
 def __dir__() -> list[str]:

@@ -25,7 +25,11 @@ BirdsearchError                 message = what + where + what next
 Programmer errors stay builtins (ValueError, TypeError).
 """
 
+import difflib
 import errno
+import os
+
+from birdsearch.records import shown
 
 
 class BirdsearchError(Exception):
@@ -113,6 +117,17 @@ class OutputFileError(BirdsearchError):
 
 class PlanError(BirdsearchError):
     """A plan cannot be carried out, or a run of one cannot be taken back."""
+
+
+def missing_file_error(path: str, kind: str) -> PhotoMissingError:
+    """The error for a path that leads nowhere, with the name that may have been meant."""
+    folder, name = os.path.split(os.path.abspath(path))
+    try:
+        close = difflib.get_close_matches(name, os.listdir(folder), n=1)
+        hint = f"Did you mean {shown(os.path.join(folder, close[0]))}?" if close else f"Look in {shown(folder)}."
+    except OSError:
+        hint = f"The folder {shown(folder)} cannot be listed either: is the disk connected?"
+    return PhotoMissingError(f"no such {kind}: {shown(path)}. {hint}")
 
 
 def os_error_text(error: OSError) -> str:

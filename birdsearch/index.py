@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
+    POLICY,
     RELATIONS,
     SAME_PICTURE,
     ActionReport,
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     from birdsearch.species.gallery import GalleryCache
 
 logger = logging.getLogger("birdsearch")
-
-# `keeper.POLICY`, written down here so that a cold start does not load that module; a test compares the two.
-POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size", "oldest")
 
 
 def create(
@@ -402,7 +400,7 @@ class Index:
         """Which photos are the same picture, in which way (of `RELATIONS`), and which one to keep. Changes nothing.
 
         `burst_gap` is the pause in seconds that ends a burst. `prefer` and `protect` are folders, `policy` the
-        criteria by which the photo to keep is chosen (`birdsearch.duplicates.keeper.POLICY`). `against` names a folder
+        criteria by which the photo to keep is chosen (`birdsearch.records.POLICY`). `against` names a folder
         of photos that stay outside: the report then tells which of them the index holds already. Raises ValueError for
         an unknown relation or criterion.
 
@@ -453,7 +451,8 @@ class Index:
         before it; what does not fit the plan any more is skipped, each with its reason. The catalog follows. Raises
         PlanError for a plan that could lose something.
         """
-        from birdsearch.duplicates.cleanup.apply import ApplyOptions, apply
+        from birdsearch.duplicates.cleanup.apply import apply
+        from birdsearch.duplicates.cleanup.steps import ApplyOptions
 
         options = ApplyOptions(action, tuple(relations), tuple(protect))
         with self._store.writing() as catalog:

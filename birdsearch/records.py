@@ -169,6 +169,8 @@ BURST = Relation("burst", "one moment, several exposures", 10, False, False, Fal
 RELATIONS = {relation.name: relation for relation in (IDENTICAL, PIXELS, VARIANT, BURST)}
 SAME_PICTURE = tuple(name for name, relation in RELATIONS.items() if relation.same_picture)
 APPLIED_BY_DEFAULT = tuple(name for name, relation in RELATIONS.items() if relation.applied_by_default)
+# The criteria by which the photo to keep is chosen, in the usual order; "preferred" folders come after "protected".
+POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size", "oldest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +330,7 @@ class Evaluation:
 class LeakageCheck:
     """One rule of a split, and whether it holds for every pair of photos that it ties."""
 
-    rule: str  # "duplicates", "bursts", "one observer's photos of one day"
+    rule: str  # "duplicates", "bursts", "one photographer's photos of one day"
     groups: int  # of two photos and more
     pairs: int  # that were checked: all pairs within those groups
     violations: int  # pairs that lie in two splits; 0

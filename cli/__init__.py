@@ -1,4 +1,4 @@
-"""The command line: open an index, call one method, show what it says."""
+"""The command line: each command opens an index, calls one method and prints the result."""
 
 import gc
 import os
@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from . import asking, demo, duplicates, indexing, names, networks, species
-from .running import Guarded
+from . import backbones, classify, demo, duplicates, export, index, labels, maintenance, names, query, species
+from .runner import Guarded
 
 app = typer.Typer(
     cls=Guarded,
@@ -20,11 +20,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: birdsearch demo",
 )
-backbones = typer.Typer(no_args_is_help=False)
+_backbones = typer.Typer(no_args_is_help=False)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(value: bool) -> None:
+    if value:
         from importlib.metadata import version
 
         typer.echo(f"birdsearch {version('birdsearch')}")
@@ -37,7 +37,7 @@ def birdsearch(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Find the bird photos that look like another, and what they show."""
+    """Search, classify and compare bird photos by what they show."""
 
 
 def _add(name: str, command: Callable[..., None], panel: str, example: str) -> None:
@@ -45,60 +45,60 @@ def _add(name: str, command: Callable[..., None], panel: str, example: str) -> N
 
 
 _add("demo", demo.demo, "Start", "birdsearch demo --photos ~/Pictures/birds")
-_add("index", indexing.index, "Build", "birdsearch index ~/Pictures/birds --index garden --labels folder")
-_add("import", indexing.import_, "Build", "birdsearch import garden.parquet --index copy")
-_add("export", indexing.export, "Build", "birdsearch export wrens.csv --format csv --index garden --species Wren")
+_add("index", index.index, "Build", "birdsearch index ~/Pictures/birds --index garden --labels folder")
+_add("import", export.import_, "Build", "birdsearch import garden.parquet --index copy")
+_add("export", export.export, "Build", "birdsearch export wrens.csv --format csv --index garden --species Wren")
 _add(
     "query",
-    asking.query,
+    query.query,
     "Ask",
-    "birdsearch query mystery.jpg -k 5 --index garden --after 2024-05-01 --html found.html",
+    "birdsearch query mystery.jpg -k 5 --index garden --after 2024-05-01 --html similar.html",
 )
-_add("classify", asking.classify, "Ask", "birdsearch classify mystery.jpg -k 3")
-_add("photos", asking.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
-_add("features", asking.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture energy.png")
-_add("dedupe", duplicates.dedupe, "Tidy up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
-_add("undo", duplicates.undo, "Tidy up", "birdsearch undo --index garden")
+_add("classify", classify.classify, "Ask", "birdsearch classify mystery.jpg -k 3")
+_add("photos", query.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
+_add("features", query.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture heatmap.png")
+_add("dedupe", duplicates.dedupe, "Clean up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
+_add("undo", duplicates.undo, "Clean up", "birdsearch undo --index garden")
 _add("clusters", species.clusters, "Compare species", "birdsearch clusters --index garden --html clusters.html")
 _add("species", species.species, "Compare species", "birdsearch species --index garden --html species.html")
 _add(
     "audit",
-    species.audit,
+    labels.audit,
     "Compare species",
     "birdsearch audit --index garden --checklist berlin.txt --html audit.html",
 )
-_add("label", species.label, "Compare species", "birdsearch label --index garden --from corrections.csv --author Ana")
+_add("label", labels.label, "Compare species", "birdsearch label --index garden --from corrections.csv --author Ana")
 _add("names", names.names, "Compare species", "birdsearch names --index garden --guessed")
-_add("evaluate", species.evaluate, "Compare species", "birdsearch evaluate --index garden --csv")
-_add("split", species.split, "Compare species", "birdsearch split lists --index garden --fractions 0.7,0.15,0.15")
-_add("info", indexing.info, "Look after", "birdsearch info --index garden")
-_add("failures", indexing.failures, "Look after", "birdsearch failures --index garden --csv")
-_add("remove", indexing.remove, "Look after", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
-_add("optimize", indexing.optimize, "Build", "birdsearch optimize --index garden --recall 0.99 --whiten")
-_add("verify", indexing.verify, "Look after", "birdsearch verify --index garden")
-_add("repair", indexing.repair, "Look after", "birdsearch repair --index garden")
+_add("evaluate", labels.evaluate, "Compare species", "birdsearch evaluate --index garden --csv")
+_add("split", labels.split, "Compare species", "birdsearch split lists --index garden --fractions 0.7,0.15,0.15")
+_add("info", maintenance.info, "Maintenance", "birdsearch info --index garden")
+_add("failures", maintenance.failures, "Maintenance", "birdsearch failures --index garden --csv")
+_add("remove", maintenance.remove, "Maintenance", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
+_add("optimize", maintenance.optimize, "Build", "birdsearch optimize --index garden --recall 0.99 --whiten")
+_add("verify", maintenance.verify, "Maintenance", "birdsearch verify --index garden")
+_add("repair", maintenance.repair, "Maintenance", "birdsearch repair --index garden")
 
 _PULL = "birdsearch backbones pull rope_vit_reg4_b14_capi-inat21"
-backbones.callback(invoke_without_command=True)(networks.backbones)
-backbones.command("list", epilog="Example: birdsearch backbones list --all --json")(networks.list_)
-backbones.command("pull", epilog=f"Example: {_PULL}")(networks.pull)
-app.add_typer(backbones, name="backbones", rich_help_panel="Start", epilog="Example: birdsearch backbones --all")
+_backbones.callback(invoke_without_command=True)(backbones.backbones)
+_backbones.command("list", epilog="Example: birdsearch backbones list --all --json")(backbones.list_)
+_backbones.command("pull", epilog=f"Example: {_PULL}")(backbones.pull)
+app.add_typer(_backbones, name="backbones", rich_help_panel="Start", epilog="Example: birdsearch backbones --all")
 
 
 def main() -> None:
     """Run the command line."""
     code: object = 0
-    # Importing makes much that stays: to look through it for garbage, as often as by default, is a tenth of a question.
+    # Imports create many objects that stay: looking for garbage as often as by default takes a tenth of a query.
     gc.set_threshold(50_000)
-    # The importer of other formats, half of the time that importing OpenVINO takes: no command needs it.
-    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: not to be found
+    # OpenVINO's converter of other formats takes half of its import, and no command needs it.
+    sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: an import of it fails at once
     try:
         app(prog_name="birdsearch")
     except SystemExit as done:
         code = done.code
     if "openvino" not in sys.modules or not isinstance(code, int | None):
         raise SystemExit(code)
-    # All is said and closed; taking OpenVINO apart would only keep people waiting for a fifth of a second.
+    # Everything is printed and closed; OpenVINO's teardown would only take another fifth of a second.
     with suppress(OSError, ValueError):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,24 +1,26 @@
-"""Commands about duplicates: report them, carry out a plan, take it back."""
+"""The commands dedupe and undo: report duplicates, carry out a plan, undo it."""
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birdsearch.records import APPLIED_BY_DEFAULT, RELATIONS
+from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS
 
-from . import groups, options, show
-from .options import OUTPUT, Csv, Html, IndexName, Json
+from . import duplicates_output, options, output
+from .duplicates_output import Findings
+from .options import Shared
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.records import DuplicateReport, Filter, Photo
+    from birdsearch.records import Plan
 
-KEEPING = "What is kept"
-CHANGING = "Doing it"
+KEEPING = "Which photo is kept"
+CHANGING = "Apply"
 
 
 def _folders(option: str, help: str) -> Any:
@@ -31,16 +33,16 @@ Relation = Annotated[
     list[str] | None,
     typer.Option(
         metavar="|".join(RELATIONS),
-        help="In which way photos are the same; several with commas or repeated. Without it: all. "
-        f"With --apply: {' and '.join(name for name in RELATIONS if name not in APPLIED_BY_DEFAULT)} are carried out "
-        "only where they are named here.",
+        help="Kinds of duplicate, separated by commas or repeated; all unless you name some. "
+        f"--apply removes {' and '.join(name for name in RELATIONS if name not in APPLIED_BY_DEFAULT)} photos only if "
+        "you name them here.",
     ),
 ]
 Gap = Annotated[
     float,
     typer.Option(
         metavar="SECONDS",
-        help="Between two exposures of a burst.",
+        help="Longest pause between two exposures of a burst.",
         callback=options.number_within("--burst-gap", 0, 86_400),
     ),
 ]
@@ -49,31 +51,39 @@ Against = Annotated[
     typer.Option(
         metavar="DIR",
         file_okay=False,
-        help="Which photos of this folder the index has already; they are not added.",
+        help="Report which photos of this folder are in the index already. Adds nothing.",
         exists=True,
     ),
 ]
-Prefer = Annotated[list[Path] | None, _folders("--prefer", "Rather keep what lies here (repeatable, first one first).")]
-Protect = Annotated[list[Path] | None, _folders("--protect", "Never touch anything that lies here (repeatable).")]
+Prefer = Annotated[
+    list[Path] | None,
+    _folders("--prefer", "Prefer keeping files in this folder (repeatable; the first one counts most)."),
+]
+Protect = Annotated[list[Path] | None, _folders("--protect", "Never touch files in this folder (repeatable).")]
 Policy = Annotated[
     str | None,
     typer.Option(
         metavar="LIST",
-        help="What counts first when choosing, such as resolution,oldest; the rest follows in the usual order: "
-        "protected, original, resolution, sharpness, metadata, size, oldest.",
+        help="The criteria that decide first, such as resolution,oldest; the others follow in the usual order: "
+        f"{', '.join(POLICY)}.",
         rich_help_panel=KEEPING,
     ),
 ]
 PlanFile = Annotated[
     Path | None,
-    typer.Option("--plan", metavar="FILE", help="Write what could go as a CSV to edit.", rich_help_panel=CHANGING),
+    typer.Option(
+        "--plan",
+        metavar="FILE",
+        help="Write the photos that can be removed to a CSV that you can edit.",
+        rich_help_panel=CHANGING,
+    ),
 ]
 ApplyFile = Annotated[
     Path | None,
     typer.Option(
         "--apply",
         metavar="FILE",
-        help="Carry out such a plan. birdsearch undo takes it back.",
+        help="Carry out such a plan. birdsearch undo restores the files.",
         exists=True,
         dir_okay=False,
         rich_help_panel=CHANGING,
@@ -83,23 +93,22 @@ Action = Annotated[
     str | None,
     typer.Option(
         metavar="trash|move:DIR|hardlink",
-        help="What to do with photos that go: into a hidden folder beside the photos (the default), into a folder of "
-        "yours, or (identical ones) one file under both names.",
+        help="How to remove photos: move them to a hidden folder beside the photos (trash, the default), move them to "
+        "a folder, or replace identical ones by hard links.",
         rich_help_panel=CHANGING,
     ),
 ]
 Not = Annotated[
     tuple[int, int] | None,
     typer.Option(
-        "--not", metavar="ID ID", help="Remember that these two photos are not the same.", rich_help_panel=CHANGING
+        "--not", metavar="ID ID", help="Remember that these two photos are not duplicates.", rich_help_panel=CHANGING
     ),
 ]
 
 
-@options.takes_filter
+@options.command(where=True, formats=("json", "csv", "html"))
 def dedupe(
     context: typer.Context,
-    index: IndexName = None,
     relation: Relation = None,
     burst_gap: Gap = 3.0,
     against: Against = None,
@@ -110,48 +119,25 @@ def dedupe(
     apply: ApplyFile = None,
     action: Action = None,
     not_: Not = None,
-    json: Json = False,
-    csv: Csv = False,
-    html: Html = None,
-    where: "Filter | None" = None,
+    *,
+    shared: Shared,
 ) -> None:
-    """Find photos that are the same picture, and say which to keep and why. Moves nothing unless told to --apply."""
-    options.only_one(json, csv)
+    """Find photos that are the same picture, and show which to keep and why. Changes no file without --apply."""
     _check_usage(context, apply, not_, action, plan, against)
+    protected = _absolute(protect)
     relations = _relations(relation)
     if apply is not None:
-        _apply(index, apply, _action(action), _applied(relations), _absolute(protect), json)
-        return
-    if not_ is not None:
-        _not_same(index, not_)
-        return
-    with options.open_index(index) as opened:
-        with progress() as tell:
-            report = opened.duplicates(
-                relations=relations or tuple(RELATIONS),
-                where=where,
-                against=None if against is None else os.path.abspath(against),
-                burst_gap=burst_gap,
-                prefer=_absolute(prefer),
-                protect=_absolute(protect),
-                policy=_policy(policy),
-                progress=tell,
-            )
-        if plan is not None:
-            from birdsearch.duplicates.cleanup.plan import write_plan
-
-            write_plan(opened.plan(report, protect=_absolute(protect)), plan)
-        from birdsearch.export.html import album
-
-        photos = album.of_duplicates(opened, report) if csv or html is not None or not json else {}
-    groups.print_report(report, photos, against, json=json, csv=csv, html=html)
-    if plan is not None:
-        show.note(f"plan written to {plan}")
-    if not (json or csv):
-        _next(context, report, photos, plan)
+        _apply(apply, _action(action), _applied(relations), protected, shared)
+    elif not_ is not None:
+        _not_duplicates(not_, shared)
+    else:
+        folder = None if against is None else os.path.abspath(against)
+        kinds = relations or tuple(RELATIONS)
+        question = Question(kinds, folder, burst_gap, _absolute(prefer), protected, _policy(policy))
+        _report(context, question, plan, against, shared)
 
 
-# What was asked for
+# Usage
 
 
 def _check_usage(
@@ -186,33 +172,31 @@ def _given(context: typer.Context) -> list[Any]:
 
 
 def _relations(values: Sequence[str] | None) -> tuple[str, ...]:
-    """The relations that were named, strongest first; none where none was."""
+    """The relations that were named, strongest first."""
     named = [name.strip() for value in values or () for name in value.split(",")]
     for name in named:
         if name not in RELATIONS:
-            message = f"{name!r} is no relation: there are {', '.join(RELATIONS)}"
+            message = f"{name!r} is not one of {', '.join(RELATIONS)}"
             raise typer.BadParameter(message, param_hint="'--relation'")
     return tuple(name for name in RELATIONS if name in named)
 
 
 def _applied(named: tuple[str, ...]) -> tuple[str, ...]:
-    """What a plan may do: the default relations, and what else was named; where only defaults are named, just those."""
+    """What a plan may do: the default relations and those named; where only defaults are named, just those."""
     if named and set(named) <= set(APPLIED_BY_DEFAULT):
         return named
     return tuple(name for name in RELATIONS if name in APPLIED_BY_DEFAULT or name in named)
 
 
 def _policy(value: str | None) -> tuple[str, ...]:
-    """What counts first when choosing."""
-    from birdsearch.duplicates.keeper import POLICY, policy_order
-
+    """The criteria that decide first which photo is kept."""
     if value is None:
         return POLICY
     named = tuple(name.strip() for name in value.split(","))
-    try:
-        policy_order(named)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="'--policy'") from error
+    for name in named:
+        if name not in (*POLICY, "preferred"):
+            message = f"{name!r} is not one of {', '.join(POLICY)}"
+            raise typer.BadParameter(message, param_hint="'--policy'")
     return named
 
 
@@ -229,37 +213,73 @@ def _absolute(folders: Sequence[Path] | None) -> tuple[str, ...]:
     return tuple(os.path.abspath(folder) for folder in folders or ())
 
 
-# Reporting
+# Report
 
 
-def _next(context: typer.Context, report: "DuplicateReport", photos: "Mapping[int, Photo]", plan: Path | None) -> None:
-    """The command to type now."""
-    from birdsearch.export.html.duplicates import members
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `Index.duplicates` takes."""
 
-    if report.against:
+    relations: tuple[str, ...]
+    against: str | None  # an absolute path
+    burst_gap: float  # seconds
+    prefer: tuple[str, ...]  # absolute paths
+    protect: tuple[str, ...]
+    policy: tuple[str, ...]
+
+
+def _report(
+    context: typer.Context, question: Question, plan: Path | None, against: Path | None, shared: Shared
+) -> None:
+    """Find duplicates, write the plan and the page, print the rest."""
+    with shared.open() as index:
+        with progress() as callback:
+            report = index.duplicates(where=shared.where, **asdict(question), progress=callback)
+        if plan is not None:
+            _write_plan(index.plan(report, protect=question.protect), plan)
+        if shared.json and shared.html is None:
+            findings = Findings(report, {}, against)
+        else:
+            from birdsearch.export.html import album
+
+            findings = Findings(report, album.of_duplicates(index, report), against)
+    duplicates_output.print_report(findings, shared)
+    if plan is not None:
+        output.note(f"plan written to {plan}")
+    if not (shared.json or shared.csv or report.against):
+        _note_next(context, findings, plan)
+
+
+def _write_plan(plan: "Plan", path: Path) -> None:
+    from birdsearch import write_plan
+
+    with output.writing(path):
+        write_plan(plan, path)
+
+
+def _note_next(context: typer.Context, findings: Findings, plan: Path | None) -> None:
+    """The command to type next."""
+    removable = {member.relation for group in findings.groups for member in group if member.do == "remove"}
+    if not removable:
         return
-    going = {member.relation for group in members(report, photos) for member in group if member.do == "remove"}
-    if plan is None and going:
-        show.note(f"Next: {_again(context, ('plan', 'html'))} --plan plan.csv")
-    elif plan is not None and going:
-        named = [name for name in RELATIONS if name in going and name not in APPLIED_BY_DEFAULT]
-        which = f" --relation {','.join(named)}" if named else ""
-        also = f" (leave --relation out to touch only {' and '.join(APPLIED_BY_DEFAULT)})" if named else ""
-        command = _again(context, tuple(_REPORTING)) + f" --apply {shlex.quote(str(plan))} --action trash{which}"
-        show.note(f"Next: read {plan}, change what you like, then: {command}{also}")
+    if plan is None:
+        output.note(f"Next: {_command_without(context, ('plan', 'html'))} --plan plan.csv")
+        return
+    named = [name for name in RELATIONS if name in removable and name not in APPLIED_BY_DEFAULT]
+    which = f" --relation {','.join(named)}" if named else ""
+    also = f" (without --relation only {' and '.join(APPLIED_BY_DEFAULT)} ones are removed)" if named else ""
+    command = _command_without(context, _REPORTING) + f" --apply {shlex.quote(str(plan))} --action trash{which}"
+    output.note(f"Next: read {plan}, change what you like, then: {command}{also}")
 
 
-_REPORTING = (
-    "relation", "burst_gap", "prefer", "policy", "plan", "html", "species", "label", "predicted", "min_probability",
-    "after", "before", "under", "near", "camera", "min_width",
-)  # fmt: skip
+_REPORTING = ("relation", "burst_gap", "prefer", "policy", "plan", "html", *options.FILTERS)
 
 
-def _again(context: typer.Context, without: Sequence[str]) -> str:
+def _command_without(context: typer.Context, left_out: Sequence[str]) -> str:
     """This command once more, without some of its options."""
     words = ["birdsearch", "dedupe"]
-    for parameter in _given(context):
-        if parameter.name in without:
+    for parameter in sorted(_given(context), key=lambda parameter: parameter.name != "index"):
+        if parameter.name in left_out:
             continue
         value = context.params[parameter.name]
         for each in value if isinstance(value, list | tuple) else [value]:
@@ -267,45 +287,48 @@ def _again(context: typer.Context, without: Sequence[str]) -> str:
     return " ".join(words)
 
 
-# Changing
+# Apply and undo
 
 
-def _apply(
-    index: str | None, plan: Path, action: str, relations: tuple[str, ...], protect: tuple[str, ...], json: bool
-) -> None:
-    from birdsearch.duplicates.cleanup.plan import read_plan
+def _apply(plan: Path, action: str, relations: tuple[str, ...], protect: tuple[str, ...], shared: Shared) -> None:
+    from birdsearch import read_plan
 
     steps = read_plan(plan)
-    with options.open_index(index) as opened, progress() as tell:
-        report = opened.apply(steps, action=action, relations=relations, protect=protect, progress=tell)
-    groups.print_done(report, "put away" if action != "hardlink" else "linked", json)
+    with shared.open() as index, progress() as callback:
+        report = index.apply(steps, action=action, relations=relations, protect=protect, progress=callback)
+    known = {"trash": ("moved", "to the trash"), "hardlink": ("replaced", "by hard links")}
+    verb, where = known.get(action) or ("moved", f"to {action.removeprefix('move:')}")
+    duplicates_output.print_action(report, verb, where, shared)
     if report.done:
-        show.note(f"To take it back: birdsearch undo {report.run}{options.index_option(index)}")
+        output.note(f"To restore the files: birdsearch undo {report.run}{shared.index_option}")
 
 
-def _not_same(index: str | None, ids: tuple[int, int]) -> None:
+def _not_duplicates(ids: tuple[int, int], shared: Shared) -> None:
     first, second = ids
     if first == second:
         raise typer.BadParameter("names one photo twice: give the ids of two", param_hint="'--not'")
-    with options.open_index(index) as opened:
-        paths = [opened.photo(number).path for number in ids]
-        opened.not_duplicates(first, second)
-    show.say(f"remembered: {first} ({paths[0]}) and {second} ({paths[1]}) are not the same")
+    with shared.open() as index:
+        a, b = index.photos(ids=ids)
+        index.not_duplicates(first, second)
+    output.say(f"remembered: {first} ({a.path}) and {second} ({b.path}) are not duplicates")
 
 
+@options.command(formats=("json",))
 def undo(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Which run; without it the last one.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="The run to undo; the last one by default.")
+    ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Only list the runs.")] = False,
-    index: IndexName = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)] = False,
+    *,
+    shared: Shared,
 ) -> None:
-    """Take back what dedupe --apply did: every file where it was, bit by bit."""
+    """Undo dedupe --apply exactly: every file is restored to its place, byte for byte."""
     if list_ and run is not None:
         raise typer.BadParameter("cannot be combined with the name of a run", param_hint="'--list'")
-    with options.open_index(index) as opened:
+    with shared.open() as index:
         if list_:
-            groups.print_runs(opened.runs(), json)
+            duplicates_output.print_runs(index.runs(), shared)
             return
-        with progress() as tell:
-            report = opened.undo(run, progress=tell)
-    groups.print_done(report, f"run {report.run}: put back", json)
+        with progress() as callback:
+            report = index.undo(run, progress=callback)
+    duplicates_output.print_action(report, f"run {report.run}: restored", "to their places", shared)

@@ -12,6 +12,8 @@ import typer
 
 from birdsearch.export.exporter import Exporter
 
+from . import options
+
 PANEL = "Options of one format"
 
 
@@ -30,31 +32,25 @@ def takes_format(exporters: Mapping[str, Exporter]) -> Callable[[Callable[..., N
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = [p for p in inspect.signature(command).parameters.values() if p.name != "chosen"]
-        names, added = _options(exporters), [_format(exporters)]
-        added += [inspect.Parameter(name, _KEYWORD, default=None, annotation=kind) for name, kind in names.items()]
+        kinds = _options(exporters)
 
         @functools.wraps(command)
         def wrapper(format: str, **values: Any) -> None:
-            given = {name: value for name in names if (value := values.pop(name)) is not None}
+            given = {name: value for name in kinds if (value := values.pop(name)) is not None}
             command(**values, chosen=Chosen(exporters[format], _chosen(exporters[format], given)))
 
-        # typer reads the options of a command from its signature.
-        wrapper.__signature__ = inspect.Signature([p.replace(kind=_KEYWORD) for p in (*own, *added)])  # type: ignore[attr-defined]
-        wrapper.__annotations__ = {p.name: p.annotation for p in (*own, *added)}
-        return wrapper
+        own = [p for p in inspect.signature(command).parameters.values() if p.name != "chosen"]
+        added = [_format(exporters), *(options.parameter(name, kind) for name, kind in kinds.items())]
+        return options.with_parameters(wrapper, [*own, *added])
 
     return decorate
-
-
-_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 def _format(exporters: Mapping[str, Exporter]) -> inspect.Parameter:
     words = ". ".join(f"{exporter.name}: {exporter.help}" for exporter in exporters.values()) + "."
     choices: Any = enum.StrEnum("Format", {name: name for name in exporters})  # type: ignore[misc]
     annotation = Annotated[choices, typer.Option("--format", help=words)]
-    return inspect.Parameter("format", _KEYWORD, default=next(iter(choices)), annotation=annotation)
+    return options.parameter("format", annotation, next(iter(choices)))
 
 
 def _options(exporters: Mapping[str, Exporter]) -> dict[str, Any]:

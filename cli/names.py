@@ -1,4 +1,4 @@
-"""The command about names: what the labels of an index are taken for, and corrections of that."""
+"""The command names: which AviList taxon each label of an index is matched to, and corrections of that."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,80 +7,77 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import options, show
-from .options import Csv, IndexName, Json
+from birdsearch.records import counted
+
+from . import options, output
+from .options import Shared
 
 if TYPE_CHECKING:
     from birdsearch.records import TaxonMatch
 
-LISTED = 100  # names that are enough to look at in a table
-TOLD = 3  # that are named as examples
+LISTED = 100  # names in a table
+EXAMPLES = 3  # names in a note
+
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="First read corrections from a CSV with the columns name and species, such as an edited one of names "
+        "--csv. They replace all earlier corrections; an empty species leaves the name unmatched.",
+    ),
+]
+Guessed = Annotated[bool, typer.Option("--guessed", help="Leave out names that are spelled as in AviList.")]
 
 
-def names(
-    from_: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="First take in what names mean, from a CSV with the columns name and species, such as a corrected one "
-            "of names --csv. It replaces what was taken in before; an empty species keeps a name unresolved.",
-        ),
-    ] = None,
-    guessed: Annotated[
-        bool, typer.Option("--guessed", help="Leave out the names that are spelled as AviList spells them.")
-    ] = False,
-    index: IndexName = None,
-    json: Json = False,
-    csv: Csv = False,
-) -> None:
-    """Show which birds the labels of an index are taken for, the least sure first; --from corrects that."""
-    options.only_one(json, csv)
-    with options.open_index(index) as opened:
+@options.command(formats=("json", "csv"))
+def names(from_: From = None, guessed: Guessed = False, *, shared: Shared) -> None:
+    """Show which AviList taxon each label is matched to, the least certain first; --from corrects matches."""
+    with shared.open() as index:
         if from_ is not None:
-            show.note(f"names with a meaning of their own: {opened.set_names(from_):,}")
-        found = opened.names()
-    listed = [name for name in found if name.method != "exact" or not guessed]
-    if json:
-        show.print_json(listed)
-    elif csv:
+            output.note(f"{counted(index.set_names(from_), 'override')} saved")
+        matches = index.names()
+    listed = [match for match in matches if match.method != "exact" or not guessed]
+    if shared.json:
+        output.print_json(listed)
+    elif shared.csv:
         columns = ("name", "photos", "rank", "species", "english", "method", "candidates")
-        show.print_csv(columns, (
-            (n.label, n.photos, n.rank, n.scientific, n.english, n.method, "; ".join(n.candidates)) for n in listed
+        output.print_csv(columns, (
+            (m.label, m.photos, m.rank, m.scientific, m.english, m.method, "; ".join(m.candidates)) for m in listed
         ))  # fmt: skip
     else:
-        _print(found, listed)
-    if not found:
-        show.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
-    elif from_ is None and not json:
-        what = "Correct the column species" if csv else "To correct names, correct the column species of --csv"
-        show.note(f"{what} (empty: no bird), then: birdsearch names --from FILE{options.index_option(index)}")
+        _print_names(matches, listed)
+    if not matches:
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
+    elif from_ is None and not shared.json:
+        what = "Correct the column species" if shared.csv else "To correct names, edit the column species of --csv"
+        output.note(f"{what} (empty: unmatched), then: birdsearch names --from FILE{shared.index_option}")
 
 
-def _print(found: "Sequence[TaxonMatch]", listed: "Sequence[TaxonMatch]") -> None:
-    if not found:
-        show.say("no photo has a label")
+def _print_names(matches: "Sequence[TaxonMatch]", listed: "Sequence[TaxonMatch]") -> None:
+    if not matches:
+        output.say("no labelled photos in the index")
         return
     if listed:
         rows = [
-            (name.label, f"{name.photos:,}", name.rank or "", name.scientific or "", name.english or "", name.method)
-            for name in listed[:LISTED]
+            (m.label, f"{m.photos:,}", m.rank or "", m.scientific or "", m.english or "", m.method)
+            for m in listed[:LISTED]
         ]
-        show.print_table(("name", "photos", "rank", "species", "english", "method"), rows, numbers=("photos",))
-        show.say("")
+        output.print_table(("name", "photos", "rank", "species", "english", "method"), rows, numbers=("photos",))
+        output.say("")
     if len(listed) > LISTED:
-        show.note(f"Only the first {LISTED} of {len(listed):,} names are shown, the least sure: --csv lists all.")
-    ways = ", ".join(f"{count:,} {how}" for how, count in Counter(name.method for name in found).most_common())
-    show.say(f"{len(found):,} {'name' if len(found) == 1 else 'names'}: {ways}")
+        output.note(f"Only the {LISTED} least certain of {len(listed):,} names are shown: --csv lists all.")
+    methods = Counter(match.method for match in matches).most_common()
+    output.say(f"{counted(len(matches), 'name')}: {', '.join(f'{count:,} {method}' for method, count in methods)}")
 
 
-def note_unlisted(unlisted: Sequence[str], index: str | None) -> None:
+def note_unlisted(unlisted: Sequence[str], shared: Shared) -> None:
     """One line about labels that AviList does not have, where there are any."""
     if unlisted:
-        some = ", ".join(unlisted[:TOLD]) + (", …" if len(unlisted) > TOLD else "")
-        show.note(
-            f"names that AviList does not have: {len(unlisted):,} ({some}). "
-            f"birdsearch names --guessed{options.index_option(index)} shows what they are taken for"
+        examples = ", ".join(unlisted[:EXAMPLES]) + (", …" if len(unlisted) > EXAMPLES else "")
+        output.note(
+            f"labels that are not in AviList: {len(unlisted):,} ({examples}). "
+            f"birdsearch names --guessed{shared.index_option} shows what they are matched to"
         )

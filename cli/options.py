@@ -5,7 +5,8 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from birdsearch.index import Index
+    from birdsearch import Index
     from birdsearch.records import Filter
 
-FILTERS = "Which photos"
+WHICH = "Which photos"
 OUTPUT = "Output"
 
 IndexName = Annotated[
@@ -25,8 +26,8 @@ IndexName = Annotated[
         "--index",
         metavar="NAME|PATH",
         show_default=False,
-        help="A name (garden is the folder indexes/garden) or a path with a slash in it. "
-        "Without it: BIRDSEARCH_INDEX, then indexes/default.",
+        help="The index: a name (garden means indexes/garden) or a path with a slash in it. "
+        "Default: BIRDSEARCH_INDEX, then indexes/default.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
@@ -35,13 +36,27 @@ Html = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write one HTML page with pictures.", rich_help_panel=OUTPUT),
 ]
-Runtime = Annotated[Literal["auto", "openvino", "torch"], typer.Option(help="What executes the backbone.")]
-Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where it runs.")]
-Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="The numbers it computes with.")]
+Runtime = Annotated[Literal["auto", "openvino", "torch"], typer.Option(help="The software that runs the backbone.")]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="The processor it runs on.")]
+Precision = Annotated[Literal["auto", "fp32", "bf16", "fp16"], typer.Option(help="Numeric precision.")]
 BackboneName = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE", help="A backbone (birdsearch backbones) or a birder checkpoint file."),
 ]
+FORMATS: dict[str, Any] = {"json": Json, "csv": Csv, "html": Html}
+Images = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Photo files.")]
+Checklist = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A regional checklist, one species a line, scientific or English (repeatable). Species that are not on it "
+        "are reported as unlikely.",
+    ),
+]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]
+TopK = Annotated[int, typer.Option("-k", metavar="K", min=1, help="Number of answers.")]
 
 
 def index_path(name: str | None) -> Path:
@@ -55,22 +70,65 @@ def index_path(name: str | None) -> Path:
     return Path("indexes") / value
 
 
-def index_option(name: str | None) -> str:
-    """The words that name the same index in a command we propose."""
-    return "" if name is None else f" --index {name}"
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The options that many commands have, as they were given."""
+
+    index: str | None = None
+    json: bool = False
+    csv: bool = False
+    html: Path | None = None
+    where: "Filter | None" = None
+
+    def open(self) -> "Index":
+        """The index that the options name, which must exist."""
+        import birdsearch
+
+        return birdsearch.open(index_path(self.index))
+
+    @property
+    def index_option(self) -> str:
+        """The words that name the same index in a proposed command."""
+        return "" if self.index is None else f" --index {self.index}"
 
 
-def open_index(name: str | None) -> "Index":
-    """The index that the options name, which must exist."""
-    import birdsearch
+def command(
+    *, where: bool = False, formats: Iterable[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command --index, the formats (json, csv, html) it can print and, with `where`, every filter option.
 
-    return birdsearch.open(index_path(name))
+    The command receives them as one `shared`.
+    """
+    added = {"index": IndexName} | {name: FORMATS[name] for name in formats} | (FILTERS if where else {})
+    flags = ("json", "csv")
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def wrapper(**values: Any) -> None:
+            given = {name: values.pop(name) for name in added}
+            chosen = {name: value for name, value in given.items() if name not in FILTERS}
+            if chosen.get("json") and chosen.get("csv"):
+                raise typer.BadParameter("cannot be combined with --csv", param_hint="'--json'")
+            function(**values, shared=Shared(**chosen, where=_filter(given) if where else None))
+
+        parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "shared"]
+        parameters += [parameter(name, kind, False if name in flags else None) for name, kind in added.items()]
+        return with_parameters(wrapper, parameters)
+
+    return decorate
 
 
-def only_one(json: bool, csv: bool) -> None:
-    """Standard output carries one format."""
-    if json and csv:
-        raise typer.BadParameter("cannot be combined with --csv", param_hint="'--json'")
+def parameter(name: str, kind: Any, default: Any = None) -> inspect.Parameter:
+    """A keyword of a command that was made at run time."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+
+def with_parameters(wrapper: Callable[..., None], parameters: Iterable[inspect.Parameter]) -> Callable[..., None]:
+    """The wrapper of a command, with the signature from which typer reads its options."""
+    keywords = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+    wrapper.__signature__ = inspect.Signature(keywords)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {p.name: p.annotation for p in keywords}
+    return wrapper
 
 
 def parse_near(text: str) -> tuple[float, float, float]:
@@ -89,7 +147,7 @@ def parse_near(text: str) -> tuple[float, float, float]:
     if not -180 <= longitude <= 180:
         raise wrong("has a longitude outside -180 to 180")
     if not 0 <= radius < math.inf:
-        raise wrong("has a radius that is no distance")
+        raise wrong("has a radius that is not a distance")
     return latitude, longitude, radius
 
 
@@ -103,7 +161,7 @@ def parse_date(text: str, option: str) -> str:
             return date.fromisoformat(value).isoformat()
         moment = datetime.fromisoformat(value)
     except ValueError:
-        message = f"{text!r} is no date: write 2024, 2024-05, 2024-05-01 or 2024-05-01T18:30"
+        message = f"{text!r} is not a date: write 2024, 2024-05, 2024-05-01 or 2024-05-01T18:30"
         raise typer.BadParameter(message, param_hint=f"'{option}'") from None
     if moment.tzinfo is not None:
         message = f"{text!r} names a time zone, but photos are dated by their camera's clock: leave it out"
@@ -122,66 +180,46 @@ def number_within(option: str, low: float, high: float) -> Callable[[float | Non
     return check
 
 
-# An option that --help lists among the filters.
-_option = functools.partial(typer.Option, rich_help_panel=FILTERS)
+def _option(kind: Any, metavar: str, help: str, **more: Any) -> Any:
+    """An option that --help lists among the filters."""
+    return Annotated[kind, typer.Option(metavar=metavar, help=help, rich_help_panel=WHICH, **more)]
 
 
-def _filter(
-    species: Annotated[
-        list[str] | None, _option(metavar="NAME", help="Of this species (repeat for any of several).")
-    ] = None,
-    label: Annotated[list[str] | None, _option(metavar="NAME", help="Labelled so by a person (repeatable).")] = None,
-    predicted: Annotated[
-        list[str] | None, _option(metavar="NAME", help="With this among the stored predictions (repeatable).")
-    ] = None,
-    min_probability: Annotated[
+FILTERS: dict[str, Any] = {
+    "species": _option(list[str] | None, "NAME", "Photos of this species (repeatable: any of these)."),
+    "label": _option(list[str] | None, "NAME", "Photos with this label (repeatable)."),
+    "predicted": _option(list[str] | None, "NAME", "Photos with this among the stored predictions (repeatable)."),
+    "min_probability": _option(
         float | None,
-        _option(
-            metavar="P", help="Of that prediction, or of the first.", callback=number_within("--min-probability", 0, 1)
-        ),
-    ] = None,
-    after: Annotated[str | None, _option(metavar="DATE", help="Taken on this date or later.")] = None,
-    before: Annotated[str | None, _option(metavar="DATE", help="Taken before this date.")] = None,
-    under: Annotated[str | None, _option(metavar="DIR", help="In this folder or below it.")] = None,
-    near: Annotated[str | None, _option(metavar="LAT,LON,KM", help="Taken within so many kilometres.")] = None,
-    camera: Annotated[str | None, _option(metavar="TEXT", help="Part of the camera's name.")] = None,
-    min_width: Annotated[int | None, _option(metavar="PIXELS", help="At least so wide.", min=1)] = None,
-) -> "Filter | None":
-    """The filter that the options ask for, None where none is given."""
+        "P",
+        "Minimum probability of that prediction, or of the first one.",
+        callback=number_within("--min-probability", 0, 1),
+    ),
+    "after": _option(str | None, "DATE", "Taken on this date or later."),
+    "before": _option(str | None, "DATE", "Taken before this date."),
+    "under": _option(str | None, "DIR", "In this folder or below it."),
+    "near": _option(str | None, "LAT,LON,KM", "Taken within this many kilometres of a place."),
+    "camera": _option(str | None, "TEXT", "Part of the camera's name."),
+    "min_width": _option(int | None, "PIXELS", "At least this many pixels wide.", min=1),
+}
+
+
+def _filter(given: Mapping[str, Any]) -> "Filter | None":
+    """The filter that the options of FILTERS describe, None where none is given."""
     from birdsearch.records import Filter
 
+    after, before = given["after"], given["before"]
     taken_after = parse_date(after, "--after") if after is not None else None
     taken_before = parse_date(before, "--before") if before is not None else None
     if taken_after and taken_before and taken_before <= taken_after:
         message = f"{before!r} leaves nothing after --after {after!r}"
         raise typer.BadParameter(message, param_hint="'--before'")
+    names: dict[str, Any] = {n: tuple(given[n]) if given[n] else None for n in ("species", "label", "predicted")}
     where = Filter(
-        species=tuple(species) if species else None,
-        label=tuple(label) if label else None,
-        predicted=tuple(predicted) if predicted else None,
-        min_probability=min_probability,
+        **names,
         taken_after=taken_after,
         taken_before=taken_before,
-        under=under,
-        near=parse_near(near) if near is not None else None,
-        camera=camera,
-        min_width=min_width,
+        near=parse_near(given["near"]) if given["near"] is not None else None,
+        **{name: given[name] for name in ("min_probability", "under", "camera", "min_width")},
     )
     return None if where == Filter() else where
-
-
-def takes_filter(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command every filter option; it receives them as one `where`."""
-    offered = inspect.signature(_filter).parameters
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "where"]
-    added = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in offered.values()]
-
-    @functools.wraps(command)
-    def wrapper(**values: Any) -> None:
-        where = _filter(**{name: values.pop(name) for name in offered})
-        command(**values, where=where)
-
-    # typer reads the options of a command from its signature.
-    wrapper.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {p.name: p.annotation for p in own + added}
-    return wrapper

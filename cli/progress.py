@@ -20,7 +20,7 @@ BYTES_STAGES = ("download",)
 
 @contextmanager
 def progress() -> "Iterator[Progress]":
-    """A callback for the library that shows how far a job is."""
+    """A callback for the library that shows the progress of a job."""
     if not sys.stderr.isatty():
         yield _PlainLines()
         return
@@ -43,7 +43,7 @@ class _PlainLines:
             return
         self.spoke = now
         rate = done / max(now - self.began, 1e-9)
-        left = f", {_duration((total - done) / rate)} left" if total and rate else ""
+        left = f", {duration((total - done) / rate)} left" if total and rate else ""
         typer.echo(f"{stage}: {done:,}{f' of {total:,}' if total else ''}, {rate:.0f}/s{left}", err=True)
 
 
@@ -54,7 +54,7 @@ class _Bars:
         self.bars = bars
         self.stage = ""
         self.task: TaskID | None = None
-        self.first = (0, 0.0)  # done and time when the first results were there: loading a network is no pace
+        self.first = (0, 0.0)  # done and time when the first results were there: loading a network does not count
 
     def __call__(self, stage: str, done: int, total: int | None, path: str) -> None:
         now = time.monotonic()
@@ -92,7 +92,7 @@ def _bars() -> "Bars":
             if not pace:
                 return Text("")
             words = f"{pace / 1e6:.1f} MB/s" if task.fields["in_bytes"] else f"{pace:,.0f} photos/s"
-            return Text(words + (f", {_duration(((task.total or 0) - task.completed) / pace)} left" if known else ""))
+            return Text(words + (f", {duration(((task.total or 0) - task.completed) / pace)} left" if known else ""))
 
     console = Console(file=sys.stderr, markup=False, highlight=False)
     return Bars(
@@ -100,7 +100,7 @@ def _bars() -> "Bars":
     )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A time in a few letters: 45 s, 12 min, 3 h 20 min."""
     minutes = round(seconds / 60)
     if seconds < 90:

@@ -1,404 +1,155 @@
-"""Commands about species: how photos sit together, which labels are doubtful, how well the index knows its own."""
+"""The commands clusters and species: which photos and which species look alike."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from birdsearch.errors import PhotoUnknownError
-from birdsearch.records import counted, percent
+from birdsearch.records import counted
 
-from . import options, show
-from .options import OUTPUT, Csv, Html, IndexName, Json
-from .progress import progress
+from . import options, output
+from .options import Seed, Shared
+from .output import LISTED
 
 if TYPE_CHECKING:
-    from birdsearch.index import Index
-    from birdsearch.records import AuditReport, ClusterReport, Evaluation, Filter, SpeciesReport, SplitReport
+    from birdsearch.records import ClusterReport, Photo, SpeciesReport
 
-LISTED = 30  # rows that are enough to look at in a table
 METRICS = {"ami": "AMI", "ari": "ARI"}
-PROOF = ("must stay together", "groups", "pairs", "parted")
+SPECIES_COLUMNS = ("species", "photos", "cohesion", "nearest", "nearest_score", "overlap", "medoids", "boundary")
 
-Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Another seed, another choice among equals.")]
-Checklist = Annotated[
-    list[Path] | None,
+Method = Annotated[
+    Literal["leiden", "kmeans"], typer.Option(help="Communities of the neighbour graph, or spherical k-means.")
+]
+Resolution = Annotated[
+    float | None,
     typer.Option(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="Species to be expected, one a line, scientific or English (repeatable).",
+        metavar="R",
+        help="For leiden, 0 to 1: higher gives smaller clusters. The default is chosen without using your labels.",
+        callback=options.number_within("--resolution", 1e-9, 1),
     ),
 ]
-Author = Annotated[str | None, typer.Option(metavar="NAME", help="Who says so; kept with the label.")]
+Count = Annotated[int | None, typer.Option(metavar="N", min=1, help="For kmeans: the number of clusters.")]
+OnlySpecies = Annotated[
+    str | None, typer.Option(metavar="SPECIES", help="Cluster the photos of one species: plumages, ages, scenes.")
+]
 
 
-# Clusters
-
-
-@options.takes_filter
+@options.command(where=True, formats=("json", "csv", "html"))
 def clusters(
-    index: IndexName = None,
-    method: Annotated[
-        Literal["leiden", "kmeans"], typer.Option(help="Communities of the neighbour graph, or spherical k-means.")
-    ] = "leiden",
-    resolution: Annotated[
-        float | None,
-        typer.Option(
-            metavar="R",
-            help="Of leiden, 0 to 1: higher gives smaller clusters. Without it: chosen, with no look at labels.",
-            callback=options.number_within("--resolution", 1e-9, 1),
-        ),
-    ] = None,
-    clusters: Annotated[int | None, typer.Option(metavar="N", min=1, help="Of kmeans: how many clusters.")] = None,
-    only_species: Annotated[
-        str | None, typer.Option(metavar="SPECIES", help="Sort the photos of one species: plumages, ages, scenes.")
-    ] = None,
+    method: Method = "leiden",
+    resolution: Resolution = None,
+    clusters: Count = None,
+    only_species: OnlySpecies = None,
     seed: Seed = 0,
-    json: Json = False,
-    csv: Csv = False,
-    html: Html = None,
-    where: "Filter | None" = None,
+    *,
+    shared: Shared,
 ) -> None:
-    """Sort photos into clusters of those that look alike, and say what each mixes."""
-    options.only_one(json, csv)
+    """Cluster photos that look alike and list the labels in each cluster."""
     if clusters is not None and method != "kmeans":
         raise typer.BadParameter("needs --method kmeans", param_hint="'--clusters'")
     if resolution is not None and method != "leiden":
         raise typer.BadParameter("needs --method leiden", param_hint="'--resolution'")
-    with options.open_index(index) as opened:
-        report = opened.clusters(
-            where, method=method, resolution=resolution, clusters=clusters, only_species=only_species, seed=seed
-        )
-        if html is not None:
-            from birdsearch.export.html import album, species
+    how: dict[str, Any] = {"method": method, "resolution": resolution, "clusters": clusters}
+    with shared.open() as index:
+        report = index.clusters(shared.where, **how, only_species=only_species, seed=seed)
+        if shared.html is not None:
+            from birdsearch.export.html import album
+            from birdsearch.export.html.species import clusters_page
 
             title = f"Clusters of {only_species}" if only_species else "Clusters"
-            page = species.clusters_page(report, album.of_clusters(opened, report, where), title)
-            show.write_page(html, page)
-        paths = {photo.id or 0: (photo.path, photo.label) for photo in opened.photos(where)} if csv else {}
-    if json:
-        show.print_json(report)
-    elif csv:
-        rows = _cluster_rows(report, paths)
-        show.print_csv(("cluster", "id", "path", "label", "medoid", "outlier"), rows)
+            page = clusters_page(report, album.of_clusters(index, report, shared.where), title)
+            output.write_page(shared.html, page)
+        ids = [number for cluster in report.clusters for number in cluster.photos]
+        photos = {photo.id or 0: photo for photo in index.photos(ids=ids)} if shared.csv else {}
+    if shared.json:
+        output.print_json(report)
+    elif shared.csv:
+        columns = ("cluster", "id", "path", "label", "medoid", "outlier")
+        output.print_csv(columns, _cluster_rows(report, photos))
     else:
         _print_clusters(report)
 
 
-def _cluster_rows(report: "ClusterReport", paths: Mapping[int, tuple[str, str | None]]) -> Iterable[Sequence[Any]]:
+def _cluster_rows(report: "ClusterReport", photos: "Mapping[int, Photo]") -> Iterable[Sequence[Any]]:
     outliers = set(report.outliers)
     for cluster in report.clusters:
         for number in cluster.photos:
-            path, label = paths[number]
-            yield cluster.id, number, path, label, int(number in cluster.medoids), int(number in outliers)
+            photo = photos[number]
+            yield cluster.id, number, photo.path, photo.label, int(number in cluster.medoids), int(number in outliers)
 
 
 def _print_clusters(report: "ClusterReport") -> None:
     if not report.clusters:
-        show.say("no photos to sort")
+        output.say("no photos to cluster")
         return
     rows = []
     for cluster in report.clusters[:LISTED]:
         mixed = ", ".join(f"{name} {count}" for name, count in list(cluster.mixed.items())[:3])
         more = f" and {len(cluster.mixed) - 3} more" if len(cluster.mixed) > 3 else ""
-        rows.append((str(cluster.id), f"{len(cluster.photos):,}", _share(cluster.purity), (mixed + more) or "no label"))
-    show.print_table(("cluster", "photos", "purity", "species"), rows, numbers=("cluster", "photos", "purity"))
-    show.say("")
-    _more(len(report.clusters), "clusters")
+        labels = (mixed + more) or "no label"
+        rows.append((str(cluster.id), f"{len(cluster.photos):,}", output.share(cluster.purity), labels))
+    output.print_table(("cluster", "photos", "purity", "species"), rows, numbers=("cluster", "photos", "purity"))
+    output.say("")
+    output.note_cut(len(report.clusters), "clusters")
     photos = sum(len(cluster.photos) for cluster in report.clusters)
-    show.say(
-        f"{counted(photos, 'photo')} in {counted(len(report.clusters), 'cluster')}, "
-        f"{counted(len(report.outliers), 'photo')} like no other, in {report.seconds:.1f} s"
-    )
+    sums = [counted(photos, "photo") + f" in {counted(len(report.clusters), 'cluster')}"]
+    sums += [counted(len(report.outliers), "outlier"), f"in {report.seconds:.1f} s"]
+    output.say(", ".join(sums))
     if report.method:
-        show.say(report.method)
+        output.say(report.method)
     if report.agreement:
-        said = ", ".join(f"{METRICS.get(name, name)} {value:.3f}" for name, value in report.agreement.items())
-        show.say(f"against the labels: {said}")
+        figures = ", ".join(f"{METRICS.get(name, name)} {value:.3f}" for name, value in report.agreement.items())
+        output.say(f"agreement with labels: {figures}")
 
 
-# Species
-
-
-@options.takes_filter
-def species(
-    index: IndexName = None,
-    json: Json = False,
-    csv: Csv = False,
-    html: Html = None,
-    where: "Filter | None" = None,
-) -> None:
-    """Show how the species sit next to each other: how tight each is, what lies closest, what is taken for what."""
-    options.only_one(json, csv)
-    with options.open_index(index) as opened:
-        report = opened.species_report(where)
-        if html is not None:
+@options.command(where=True, formats=("json", "csv", "html"))
+def species(*, shared: Shared) -> None:
+    """Show which species look alike and which get confused."""
+    with shared.open() as index:
+        report = index.species_report(shared.where)
+        if shared.html is not None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import species_page
 
-            show.write_page(html, species_page(report, album.of_species(opened, report, where)))
-    if json:
-        show.print_json(report)
-    elif csv:
-        columns = ("species", "photos", "cohesion", "nearest", "nearest_score", "overlap", "medoids", "boundary")
-        show.print_csv(columns, ([_joined(getattr(entry, name)) for name in columns] for entry in report.species))
+            output.write_page(shared.html, species_page(report, album.of_species(index, report, shared.where)))
+    if shared.json:
+        output.print_json(report)
+    elif shared.csv:
+        rows = ([_joined(getattr(entry, name)) for name in SPECIES_COLUMNS] for entry in report.species)
+        output.print_csv(SPECIES_COLUMNS, rows)
     else:
-        _print_species(report, index)
+        _print_species(report, shared)
 
 
 def _joined(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, tuple) else value
 
 
-def _print_species(report: "SpeciesReport", index: str | None) -> None:
+def _print_species(report: "SpeciesReport", shared: Shared) -> None:
     if not report.species:
-        show.say("no species: no photo has a label, and no prediction names a species")
-        show.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
+        output.say("no species: no photo has a label or a predicted species")
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
         return
     worst = sorted(report.species, key=lambda entry: (-(entry.overlap or 0), entry.species))[:LISTED]
     rows = [
-        (e.species, f"{e.photos:,}", _score(e.cohesion), _share(e.overlap), e.nearest or "", _score(e.nearest_score))
-        for e in worst
+        (
+            entry.species,
+            f"{entry.photos:,}",
+            output.score(entry.cohesion),
+            output.share(entry.overlap),
+            entry.nearest or "",
+            output.score(entry.nearest_score),
+        )
+        for entry in worst
     ]
     columns = ("species", "photos", "cohesion", "overlap", "nearest", "score")
-    show.print_table(columns, rows, numbers=("photos", "cohesion", "overlap", "score"))
-    show.say("")
-    _more(len(report.species), "species, those that overlap most,")
+    output.print_table(columns, rows, numbers=("photos", "cohesion", "overlap", "score"))
+    output.say("")
+    output.note_cut(len(report.species), "species, those with most overlap,")
     if report.confusions:
-        pairs = [(c.first, c.second, f"{c.photos:,}", _share(c.share)) for c in report.confusions[:LISTED]]
-        show.print_table(("species", "is taken for", "photos", "share"), pairs, numbers=("photos", "share"))
-        show.say("")
-    count = sum(entry.photos for entry in report.species)
-    pairs_said = counted(len(report.confusions), "confusable pair")
-    show.say(f"{counted(count, 'photo')} of {len(report.species):,} species, {pairs_said}, in {report.seconds:.1f} s")
-
-
-# Audit and labels
-
-
-@options.takes_filter
-def audit(
-    index: IndexName = None,
-    checklist: Checklist = None,
-    json: Json = False,
-    csv: Csv = False,
-    html: Html = None,
-    where: "Filter | None" = None,
-) -> None:
-    """List the labels that may be wrong, worst first, each with reasons. Changes nothing; label --from does."""
-    options.only_one(json, csv)
-    with options.open_index(index) as opened, progress() as tell:
-        report = opened.audit(where, checklist=checklist or None, progress=tell)
-        if html is not None:
-            from birdsearch.export.html import album
-            from birdsearch.export.html.species import audit_page
-
-            show.write_page(html, audit_page(report, album.of_audit(opened, report, where)))
-    if json:
-        show.print_json(report)
-    elif csv:
-        columns = ("path", "id", "label", "proposed", "doubt", "reasons", "species")
-        show.print_csv(columns, (
-            (s.photo.path, s.photo.id, s.label, s.proposed, round(s.doubt, 4), "; ".join(s.reasons), None)
-            for s in report.suspects
-        ))  # fmt: skip
-        show.note("Write what a photo shows into the column species, then: birdsearch label --from FILE"
-                  f"{options.index_option(index)}. Lines left empty change nothing.")  # fmt: skip
-    else:
-        _print_audit(report, index)
-
-
-def _print_audit(report: "AuditReport", index: str | None) -> None:
-    if not report.photos:
-        show.say("no photo has a label that could be judged")
-        show.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
-        return
-    if report.suspects:
-        rows = [
-            (f"{s.doubt:.2f}", str(s.photo.id), s.label, s.proposed or "", s.photo.path, "; ".join(s.reasons))
-            for s in report.suspects[:LISTED]
-        ]
-        columns = ("doubt", "id", "label", "proposed", "path", "reason")
-        show.print_table(columns, rows, numbers=("doubt", "id"))
-        show.say("")
-        _more(len(report.suspects), "labels")
-    count = counted(len(report.suspects), "doubtful label")
-    show.say(
-        f"{count} among {counted(report.photos, 'labelled photo')}, in {report.seconds:.1f} s; nothing was changed"
-    )
-
-
-def label(
-    photos: Annotated[list[str] | None, typer.Argument(metavar="[PHOTO...]", help="Paths or ids.")] = None,
-    from_: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="A CSV with the columns species and id or path, such as a corrected one of audit --csv.",
-        ),
-    ] = None,
-    as_: Annotated[str | None, typer.Option("--as", metavar="SPECIES", help="What these photos show.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Remove the corrected labels of these photos.")] = False,
-    author: Author = None,
-    index: IndexName = None,
-) -> None:
-    """Say what photos show; this counts above the names of folders and CSV files, and stays when they change."""
-    said = [
-        name for name, given in (("--from", from_), ("--as", as_), ("--clear", clear)) if given not in (None, False)
-    ]
-    if len(said) != 1:
-        raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --clear")
-    if (from_ is None) == (not photos):
-        raise typer.BadParameter("name photos with --as and --clear, and none with --from")
-    if as_ is not None and not as_.strip():
-        raise typer.BadParameter("is empty: name a species, or take a label back with --clear", param_hint="'--as'")
-    with options.open_index(index) as opened:
-        if from_ is not None:
-            changed = opened.label_from(from_, author=author)
-        else:
-            changed = opened.label(dict.fromkeys(_ids(opened, photos or []), as_), author=author)
-    show.say(f"{counted(changed, 'photo')} changed")
-
-
-def _ids(opened: "Index", named: Sequence[str]) -> list[int]:
-    """The ids of photos that are named by id or path."""
-    ids = [int(name) for name in named if name.isascii() and name.isdigit()]
-    paths = [os.path.abspath(name) for name in named if not (name.isascii() and name.isdigit())]
-    if paths:
-        held = {photo.path: photo.id for photo in opened.photos() if photo.id is not None}
-        for path in paths:
-            if path not in held:
-                raise PhotoUnknownError(
-                    f"the index holds no photo {path}. birdsearch photos lists them, with their ids"
-                )
-            ids.append(held[path])
-    return ids
-
-
-# Evaluate and split
-
-
-@options.takes_filter
-def evaluate(index: IndexName = None, json: Json = False, csv: Csv = False, where: "Filter | None" = None) -> None:
-    """Measure how well the labelled photos know each other, each asked as if it were not there."""
-    options.only_one(json, csv)
-    with options.open_index(index) as opened:
-        result = opened.evaluate(where)
-    if json:
-        show.print_json(result)
-    elif csv:
-        columns = list(dict.fromkeys(name for known in result.per_species.values() for name in known))
-        rows = ([name, *(known.get(column) for column in columns)] for name, known in result.per_species.items())
-        show.print_csv(("species", *columns), rows)
-    else:
-        _print_evaluation(result, index)
-
-
-def _print_evaluation(result: "Evaluation", index: str | None) -> None:
-    show.say(f"photos asked          {result.photos:,}")
-    if not result.photos:
-        show.note("Two photos of one species must have a label, or nobody can be asked.")
-        show.note(f"Next: birdsearch index DIR --labels folder{options.index_option(index)}")
-    else:
-        _print_figures(
-            ("nearest is right", result.recall_at_1),
-            ("one of 5 is right", result.recall_at_5),
-            ("mean avg. precision", result.mean_average_precision),
-            ("classified right", result.knn_accuracy),
-            ("among first five", result.knn_accuracy_top5),
-            ("calibration error", result.calibration_error),
-        )
-    if result.backbone_photos:
-        show.say(f"backbone asked about  {result.backbone_photos:,} (photos whose label is one of its classes)")
-        _print_figures(
-            ("its first is right", result.backbone_accuracy),
-            ("its calibration error", result.backbone_calibration_error),
-            ("same, --calibrate", result.backbone_calibration_error_scaled),
-            ("its temperature", result.temperature),
-        )
-    if result.photos:
-        show.say(f"in {result.seconds:.1f} s")
-
-
-def _print_figures(*figures: tuple[str, float | None]) -> None:
-    for words, value in figures:
-        show.say(f"{words:<21} {'not known' if value is None else f'{value:.3f}'}")
-
-
-@options.takes_filter
-def split(
-    out: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="Where the lists go.")],
-    fractions: Annotated[str, typer.Option(metavar="A,B,C", help="Of train, validation and test.")] = "0.8,0.1,0.1",
-    seed: Seed = 0,
-    index: IndexName = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)] = False,
-    where: "Filter | None" = None,
-) -> None:
-    """Write train.csv, validation.csv and test.csv; no duplicate, burst or outing of one observer lies on two sides."""
-    wanted = _fractions(fractions)
-    with options.open_index(index) as opened, progress() as tell:
-        report = opened.split(where, fractions=wanted, seed=seed, progress=tell)
-        photos = {photo.id: photo for photo in opened.photos(where)}
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise typer.BadParameter(f"cannot be made: {error.strerror}", param_hint="'DIR'") from error
-    for side in report.counts:
-        chosen = [photos[number] for number, where_to in report.splits.items() if where_to == side and number in photos]
-        show.write_csv(out / f"{side}.csv", ("path", "species"), [(photo.path, photo.label) for photo in chosen])
-    rules = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
-    show.write_csv(out / "proof.csv", PROOF, rules)
-    if json:
-        show.print_json(report)
-        return
-    _print_split(report, out)
-
-
-def _fractions(given: str) -> tuple[float, float, float]:
-    try:
-        first, second, third = (float(piece) for piece in given.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{given!r} is not three numbers: such as 0.8,0.1,0.1", param_hint="'--fractions'"
-        ) from None
-    if not (min(first, second, third) >= 0 and 0 < first + second + third < float("inf")):
-        raise typer.BadParameter(f"{given!r} are not fractions: such as 0.8,0.1,0.1", param_hint="'--fractions'")
-    return first, second, third
-
-
-def _print_split(report: "SplitReport", out: Path) -> None:
-    everyone = max(sum(report.counts.values()), 1)
-    rows = [
-        (side, f"{count:,}", _share(count / everyone), f"{_species_on(report, side):,}", str(out / f"{side}.csv"))
-        for side, count in report.counts.items()
-    ]
-    show.print_table(("side", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))
-    show.say("")
-    rules = [(p.rule, f"{p.groups:,}", f"{p.pairs:,}", f"{p.violations:,}") for p in report.leakage]
-    show.print_table(PROOF, rules, numbers=PROOF[1:])
-
-
-def _species_on(report: "SplitReport", side: str) -> int:
-    return sum(counts.get(side, 0) > 0 for counts in report.per_species.values())
-
-
-# What they share
-
-
-def _more(count: int, things: str) -> None:
-    if count > LISTED:
-        show.note(f"Only the first {LISTED} of {count:,} {things} are shown: --csv lists all, --html shows them.")
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else percent(value)
-
-
-def _score(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+        pairs = [(c.first, c.second, f"{c.photos:,}", output.share(c.share)) for c in report.confusions[:LISTED]]
+        output.print_table(("species", "confused with", "photos", "share"), pairs, numbers=("photos", "share"))
+        output.say("")
+    photos = counted(sum(entry.photos for entry in report.species), "photo")
+    pairs_found = counted(len(report.confusions), "confusable pair")
+    output.say(f"{photos} of {len(report.species):,} species, {pairs_found}, in {report.seconds:.1f} s")

@@ -90,7 +90,8 @@ def register(a: LocalFeatures, b: LocalFeatures) -> Alignment | None:
     if _changed_fraction(a, b, matrix) > MAX_CHANGED:
         return None
     unit = np.linalg.inv(_to_pixels(b)) @ matrix @ _to_pixels(a)
-    return Alignment(overlap, agreement, inliers, _describe_transform(matrix, unit), tuple(unit[:2].ravel().tolist()))
+    words, numbers = _describe_transform(matrix, unit), tuple(unit[:2].ravel().tolist())
+    return Alignment(round(overlap, 3), round(agreement, 3), inliers, words, numbers)
 
 
 def _resized(grey: npt.NDArray[np.uint8], longest: int) -> npt.NDArray[np.uint8]:

@@ -1,37 +1,24 @@
 """Exposures of one moment."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 
 from birdsearch.duplicates.grouping import components
-from birdsearch.records import Ids, Vectors
+from birdsearch.records import Ids, Vectors, blocks
+from birdsearch.storage.catalog.catalog import PhotoSummary
 
 GAP = 3.0  # seconds of a pause that ends a burst
 BURST_SCORE = 0.5  # below it two photos in a row show something else
-
-
-class Exposure(Protocol):
-    """What a burst is known by."""
-
-    @property
-    def photo_id(self) -> int: ...
-    @property
-    def taken_at(self) -> str | None: ...
-    @property
-    def taken_offset(self) -> str | None: ...
-    @property
-    def camera(self) -> str | None: ...
-    @property
-    def camera_serial(self) -> str | None: ...
+_CUT_AT_ONCE = 1024  # sequences whose vectors are in memory together
 
 
 def bursts(
-    exposures: Sequence[Exposure],
+    exposures: Sequence[PhotoSummary],
     gap: float = GAP,
     *,
     vectors: Callable[[Ids], Vectors] | None = None,
@@ -46,14 +33,15 @@ def bursts(
     if gap < 0:
         raise ValueError(f"gap must not be negative, got {gap}")
     cameras: dict[tuple[str, str | None], list[_Moment]] = defaultdict(list)
-    bodies = _bodies(exposures)
+    bodies: dict[str | None, set[str]] = defaultdict(set)  # camera -> serial numbers
     for one in exposures:
-        if one.taken_at is None or one.camera is None:
-            continue
-        moment = _moment(one.taken_at, one.taken_offset, one.photo_id)
-        if moment is not None:
-            known = bodies[one.camera]
+        if one.camera_serial:
+            bodies[one.camera].add(one.camera_serial)
+    for one in exposures:
+        moment = one.taken_at and _moment(one.taken_at, one.taken_offset, one.photo_id)
+        if moment and one.camera is not None:
             # A copy may have lost the serial number: where there is one body only, it is that one.
+            known = bodies[one.camera]
             body = one.camera_serial or (next(iter(known)) if len(known) == 1 else None)
             cameras[one.camera, body].append(moment)
     limit = round(gap * 1_000_000)
@@ -63,20 +51,20 @@ def bursts(
     return sorted((tuple(moment.photo for moment in sequence) for sequence in sequences), key=min)
 
 
+@dataclass(frozen=True, slots=True)
 class _Moment:
     """When a photo was taken, in microseconds."""
 
-    __slots__ = ("exact", "local", "photo", "utc")
-
-    def __init__(self, local: int, utc: int | None, exact: bool, photo: int) -> None:
-        self.local, self.utc, self.exact, self.photo = local, utc, exact, photo
+    local: int
+    utc: int | None
+    exact: bool  # to parts of a second
+    photo: int
 
     def after(self, other: "_Moment") -> int:
         """Microseconds since another photo, on the clock and in the precision that both have."""
+        mine, theirs = self.local, other.local
         if self.utc is not None and other.utc is not None:
             mine, theirs = self.utc, other.utc
-        else:
-            mine, theirs = self.local, other.local
         if not (self.exact and other.exact):
             mine, theirs = mine - mine % 1_000_000, theirs - theirs % 1_000_000
         return mine - theirs
@@ -97,15 +85,6 @@ def _moment(text: str, offset: str | None, photo: int) -> _Moment | None:
     return _Moment(local, utc, "." in text, photo)
 
 
-def _bodies(exposures: Iterable[Exposure]) -> dict[str, set[str]]:
-    """The serial numbers known of each camera."""
-    known: dict[str, set[str]] = defaultdict(set)
-    for one in exposures:
-        if one.camera is not None and one.camera_serial:
-            known[one.camera].add(one.camera_serial)
-    return known
-
-
 def _sequences(moments: list[_Moment], limit: int) -> Iterator[list[_Moment]]:
     """Photos of one camera in runs of two and more without a longer pause."""
     by_utc = sorted((moment for moment in moments if moment.utc is not None), key=lambda m: (m.utc, m.photo))
@@ -124,19 +103,14 @@ def _sequences(moments: list[_Moment], limit: int) -> Iterator[list[_Moment]]:
 
 
 def _cut(
-    sequences: list[list[_Moment]], vectors: Callable[[Ids], Vectors], min_score: float, block: int = 4096
+    sequences: list[list[_Moment]], vectors: Callable[[Ids], Vectors], min_score: float
 ) -> Iterator[list[_Moment]]:
     """The sequences cut where one photo is not like the next."""
-    waiting: list[list[_Moment]] = []
-    for number, sequence in enumerate(sequences, 1):
-        waiting.append(sequence)
-        if sum(map(len, waiting)) < block and number < len(sequences):
-            continue
-        units = vectors(np.array([moment.photo for each in waiting for moment in each], dtype=np.int64))
+    for block in blocks(len(sequences), _CUT_AT_ONCE):
+        units = vectors(np.array([moment.photo for each in sequences[block] for moment in each], dtype=np.int64))
         scores = np.einsum("nd,nd->n", units[:-1], units[1:])
         start = 0
-        for each in waiting:
+        for each in sequences[block]:
             cuts = np.flatnonzero(scores[start : start + len(each) - 1] < min_score) + 1
             yield from (each[a:b] for a, b in pairwise([0, *cuts.tolist(), len(each)]) if b - a > 1)
             start += len(each)
-        waiting = []

@@ -3,14 +3,13 @@
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from birdsearch.errors import IndexUnwritableError
-from birdsearch.records import Filter, Ids, Vectors, shown
+from birdsearch.records import Filter, Ids, Vectors, blocks, shown
 from birdsearch.search import pairs
 from birdsearch.search.exact import Neighbours
 from birdsearch.storage.store import Store
@@ -36,9 +35,7 @@ class Proposals:
         self._table.execute("CREATE TABLE pairs (a INTEGER, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._table.close()
 
     def __len__(self) -> int:
@@ -94,7 +91,6 @@ class LiveVectors:
         for ids, vectors in self._vectors.blocks():
             places = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
             kept = np.flatnonzero(self.ids[places] == ids) if len(self.ids) else np.empty(0, dtype=np.int64)
-            for start in range(0, len(kept), pairs.BLOCK):
-                block = kept[start : start + pairs.BLOCK]
+            for block in (kept[each] for each in blocks(len(kept), pairs.BLOCK)):
                 self.done = self.done % len(self) + len(block)
                 yield ids[block], vectors[block]

@@ -1,14 +1,18 @@
 """Duplicates of one index: what is stored proposes pairs, pixels decide, and of each group one photo is kept."""
 
+import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import combinations, product
 
 import numpy as np
 
+from birdsearch import records
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping, hashes, implied, keeper
 from birdsearch.duplicates.candidates import LiveVectors, Proposals
@@ -16,20 +20,7 @@ from birdsearch.duplicates.keeper import KeeperOptions
 from birdsearch.duplicates.verification import PairVerifier, Photos, file_identity, with_scores
 from birdsearch.errors import PhotoError
 from birdsearch.photos import decode
-from birdsearch.records import (
-    BURST,
-    IDENTICAL,
-    PIXELS,
-    RELATIONS,
-    VARIANT,
-    DuplicateGroup,
-    DuplicateReport,
-    Filter,
-    Ids,
-    Pair,
-    Progress,
-    Vectors,
-)
+from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Ids, Pair, Progress
 from birdsearch.search import pairs
 from birdsearch.storage.store import Store
 
@@ -58,7 +49,7 @@ class DuplicateOptions:
     @property
     def compares_pixels(self) -> bool:
         """Whether pictures must be read."""
-        return VARIANT.name in self.relations or PIXELS.name in self.relations
+        return records.VARIANT.name in self.relations or records.PIXELS.name in self.relations
 
 
 def find(store: Store, options: DuplicateOptions, progress: Progress | None = None) -> DuplicateReport:
@@ -84,22 +75,19 @@ class Chooser:
 
     def __init__(self, photos: Photos, options: KeeperOptions) -> None:
         self._photos, self._options = photos, options
-        self._sharpness: dict[int, float] = {}
+        self._sharpness = cache(self._measured)
 
     def __call__(self, ids: Sequence[int], relation: str | None = None) -> keeper.Choice:
         """Which of these photos to keep, and why."""
         known = self._photos(ids)
+        photos = [known[photo_id] for photo_id in ids]
+        return keeper.best(photos, self._options, sharpness=self._sharpness, relation=relation)
 
-        def sharpness(photo_id: int) -> float:
-            if photo_id not in self._sharpness:
-                try:
-                    picture = decode.picture(known[photo_id].path, keeper.SHARPNESS_LONGEST)
-                    self._sharpness[photo_id] = keeper.sharpness(picture)
-                except PhotoError:
-                    self._sharpness[photo_id] = float("nan")
-            return self._sharpness[photo_id]
-
-        return keeper.best([known[photo_id] for photo_id in ids], self._options, sharpness=sharpness, relation=relation)
+    def _measured(self, photo_id: int) -> float:
+        with suppress(PhotoError):
+            photo = self._photos((photo_id,))[photo_id]
+            return keeper.sharpness(decode.picture(photo.path, keeper.SHARPNESS_LONGEST))
+        return math.nan
 
     def group(self, ids: Sequence[int], relation: str) -> DuplicateGroup:
         """The group of these photos, which all have this relation to each other."""
@@ -123,19 +111,19 @@ class DuplicateFinder:
         started = time.monotonic()
         relations = self._options.relations
         copies = self._same_bytes()
-        related = [Pair(a, b, IDENTICAL.name, 1.0) for ids in copies for a, b in _pairs_of(ids)]
+        related = [Pair(a, b, records.IDENTICAL.name, 1.0) for ids in copies for a, b in _pairs_of(ids)]
         if self._options.compares_pixels:
             with Proposals() as proposals:
                 self._propose(proposals, copies)
                 related += _with_copies(self._verified(proposals), copies)
         related = [pair for pair in related if pair.relation in relations and (pair.a, pair.b) not in self._different]
-        if VARIANT.name in relations:
+        if records.VARIANT.name in relations:
             related += implied.implied_pairs(related, refused=self._different)
         groups = grouping.grouped(related, self._choose, self._different)
-        if BURST.name in relations:
+        if records.BURST.name in relations:
             bursts = self._bursts({other for group in groups for other in group.others})
             exposures = (sorted((burst.keep, *burst.others)) for burst in bursts)
-            related += [Pair(a, b, BURST.name, None) for ids in exposures for a, b in _pairs_of(ids)]
+            related += [Pair(a, b, records.BURST.name, None) for ids in exposures for a, b in _pairs_of(ids)]
             groups += bursts
         related = sorted(related, key=lambda pair: (pair.a, pair.b))
         scored = with_scores(related, self._catalog.known_photos, lambda ids: self._store.vectors.fetch(ids)[0])
@@ -195,9 +183,10 @@ class DuplicateFinder:
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
         taken = [photo for photo in self._catalog.summaries(self._options.where) if photo.photo_id not in copies]
-        vectors: Callable[[Ids], Vectors] = lambda ids: self._store.vectors.fetch(ids.tolist())[0]  # noqa: E731
-        sequences = bursts_module.bursts(taken, self._options.burst_gap, vectors=vectors)
-        return [self._choose.group(ids, BURST.name) for ids in map(self._exposures, sequences) if len(ids) > 1]
+        sequences = bursts_module.bursts(
+            taken, self._options.burst_gap, vectors=lambda ids: self._store.vectors.fetch(ids.tolist())[0]
+        )
+        return [self._choose.group(ids, records.BURST.name) for ids in map(self._exposures, sequences) if len(ids) > 1]
 
     def _exposures(self, ids: tuple[int, ...]) -> tuple[int, ...]:
         """Of photos of the same bytes the first one: two copies are not a burst."""
@@ -240,9 +229,8 @@ def _with_copies(verified: list[Pair], same: list[list[int]]) -> list[Pair]:
     every = []
     for pair in verified:
         ones, others = copies.get(pair.a, [pair.a]), copies.get(pair.b, [pair.b])
-        if len(ones) * len(others) <= ALL_WITH_ALL:
-            both = list(product(ones, others))
-        else:
+        both: Iterable[tuple[int, int]] = product(ones, others)
+        if len(ones) * len(others) > ALL_WITH_ALL:
             both = [(pair.a, other) for other in others] + [(one, pair.b) for one in ones[1:]]
         every += [_of_copies(pair, a, b) for a, b in both]
     return every

@@ -9,24 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from birdsearch import records
 from birdsearch.duplicates.candidates import LiveVectors
 from birdsearch.duplicates.finder import NEIGHBOURS, DuplicateOptions, counts_of
 from birdsearch.duplicates.hashes import NEAREST, orientations, reach
 from birdsearch.duplicates.verification import PairVerifier, file_identity, with_scores
 from birdsearch.errors import PhotoError
 from birdsearch.photos import decode, scan
-from birdsearch.records import (
-    IDENTICAL,
-    RELATIONS,
-    DuplicateGroup,
-    DuplicateReport,
-    Failure,
-    Ids,
-    Pair,
-    Photo,
-    Progress,
-    Vectors,
-)
+from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Ids, Pair, Photo, Progress, Vectors
 from birdsearch.storage.store import Store
 
 if TYPE_CHECKING:
@@ -65,23 +55,25 @@ class FolderComparison:
 
     def __init__(self, store: Store, new: NewPhotos, options: DuplicateOptions, progress: Progress | None) -> None:
         self._store, self._catalog, self._new, self._options = store, store.catalog, new, options
+        self._visible = set(self._catalog.photo_ids(options.where))
         self._verifier = PairVerifier(self._photos, progress)
 
     def run(self) -> DuplicateReport:
         """The pairs, and a group for each new photo that the index holds."""
         started = time.monotonic()
-        held = self._same_bytes()
-        related = [
-            Pair(n, i, IDENTICAL.name, 1.0)
-            for n, ids in held.items()
-            for i, path in self._paths(ids).items()
-            if file_identity(self._new.of([n])[n].path) != file_identity(path)
-        ]
+        related: list[Pair] = []
+        unknown: list[int] = []
+        for photo_id, photo in self._new.of(range(-1, -len(self._new.photos) - 1, -1)).items():
+            copies = self._same_bytes(photo)
+            files = {copy: file_identity(path) for copy, path in copies.items()}
+            others = [copy for copy, file in files.items() if file != file_identity(photo.path)]
+            related += [Pair(photo_id, copy, records.IDENTICAL.name, 1.0) for copy in others]
+            if not copies:
+                unknown.append(photo_id)
         if self._options.compares_pixels:
-            related += self._verifier.verify(self._candidates([n for n, ids in held.items() if not ids]))
-        related = sorted(
-            (pair for pair in related if pair.relation in self._options.relations), key=lambda pair: (pair.a, pair.b)
-        )
+            related += self._verifier.verify(self._candidates(unknown))
+        related = [pair for pair in related if pair.relation in self._options.relations]
+        related.sort(key=lambda pair: (pair.a, pair.b))
         scored = with_scores(related, self._photos, self._vectors)
         groups = _groups(scored)
         counts = {
@@ -101,21 +93,10 @@ class FolderComparison:
         stored = self._store.vectors.fetch([photo_id for photo_id in ids if photo_id > 0])[0]
         return np.concatenate([self._new.vectors_of(ids), stored]) if ids and ids[0] < 0 else stored
 
-    def _paths(self, ids: Sequence[int]) -> dict[int, str]:
-        return {photo_id: photo.path for photo_id, photo in self._catalog.known_photos(ids).items()}
-
-    def _same_bytes(self) -> dict[int, list[int]]:
-        """For each new photo those of the index that have the same bytes; one whose file is gone does not count."""
-        visible = set(self._catalog.photo_ids(self._options.where))
-        return {
-            photo.id: [
-                i
-                for i, path in self._catalog.paths_with_bytes(photo.sha256 or "").items()
-                if i in visible and os.path.exists(path)
-            ]
-            for photo in self._new.photos
-            if photo.id is not None
-        }
+    def _same_bytes(self, photo: Photo) -> dict[int, str]:
+        """Paths by id of what the index holds of the same bytes; a photo whose file is gone does not count."""
+        paths = self._catalog.paths_with_bytes(photo.sha256 or "")
+        return {i: os.fsdecode(path) for i, path in paths.items() if i in self._visible and os.path.exists(path)}
 
     def _candidates(self, new: list[int]) -> Ids:
         """Pairs (m, 2) of new photos and photos of the index that are worth verifying."""
@@ -127,9 +108,8 @@ class FolderComparison:
         query, place = np.nonzero(near.ids >= 0)
         parts = [np.stack([numbers[query], live.photos_of(near.ids[query, place])], axis=1)]
         ids, stored = self._catalog.hashes(self._options.where)
-        own = {n: int(photo.phash or "0", 16) for n, photo in self._new.of(new).items()}
-        self._verifier.hashes = dict(zip(ids.tolist(), stored.tolist(), strict=True))
-        self._verifier.hashes |= {n: own[n] for n, photo in self._new.of(new).items() if photo.phash is not None}
+        own = {n: int(photo.phash, 16) for n, photo in self._new.of(new).items() if photo.phash is not None}
+        self._verifier.hashes = {**dict(zip(ids.tolist(), stored.tolist(), strict=True)), **own}
         for number, value in own.items():
             turned = orientations(np.array([value], dtype=np.uint64))
             bits = np.bitwise_count(turned ^ stored).min(axis=0, initial=64)
@@ -164,7 +144,7 @@ def read_new(folder: str, backbone: "Backbone", progress: Progress | None) -> Ne
 
     for file in scan.scan([folder]):
         if not isinstance(file, scan.FoundFile):
-            left_out["failed" if isinstance(file, Failure) else "ignored"] += 1
+            left_out["failed" if isinstance(file, records.Failure) else "ignored"] += 1
             continue
         try:
             read = scan.read(file)

@@ -40,13 +40,11 @@ def grouped(
         kept = rows[int(np.searchsorted(ties.ids[rows], choice.keep))]
         picture = int(ties.pictures[kept])
         near = {picture, *(ties.neighbours[picture].keys() & pictures)}
-        others = [
-            row
-            for row in rows
-            if row != kept and int(ties.pictures[row]) in near and _ascending(ties.ids[row], choice.keep) not in refused
-        ]
+        others = [row for row in rows if row != kept and int(ties.pictures[row]) in near]
+        ends = [sorted((int(ties.ids[row]), choice.keep)) for row in others]
+        others = [row for row, (a, b) in zip(others, ends, strict=True) if (a, b) not in refused]
         if others:
-            groups.append(_group(ties, kept, others, (rows, choice), choose))
+            groups.append(_group(ties, (kept, *others), rows, choice, choose))
         waiting += _connected(pictures - near, ties.neighbours)
     return sorted(groups, key=lambda group: min(group.keep, *group.others))
 
@@ -57,10 +55,8 @@ class _Ties:
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self.ids, ends = ends_of(pairs)  # (n,), ascending; (m, 2) rows of `ids`
         strength = np.array([RELATIONS[pair.relation].strength for pair in pairs], dtype=np.int64)
-        transitive = sorted(
-            (relation for relation in RELATIONS.values() if relation.same_pixels),
-            key=lambda relation: -relation.strength,
-        )
+        transitive = [relation for relation in RELATIONS.values() if relation.same_pixels]
+        transitive.sort(key=lambda relation: -relation.strength)
         # Name of a transitive relation -> the component of each row (n,) under it and all stronger ones.
         self._components = {
             relation.name: component_labels(len(self.ids), ends[strength >= relation.strength])
@@ -85,10 +81,6 @@ class _Ties:
         return self.neighbours[int(self.pictures[row])][int(self.pictures[other])]
 
 
-def _ascending(a: np.int64, b: int) -> tuple[int, int]:
-    return (int(a), b) if a < b else (b, int(a))
-
-
 def connected(pairs: Iterable[Pair]) -> list[list[int]]:
     """Ids of the photos that pairs connect, ascending; chains count."""
     ids, ends = ends_of(pairs)
@@ -102,28 +94,20 @@ def ends_of(pairs: Iterable[Pair]) -> tuple[Ids, Ids]:
     return ids, np.searchsorted(ids, ends)
 
 
-def _group(
-    ties: _Ties, kept: int, others: list[int], chosen: tuple[list[int], "Choice"], choose: Choose
-) -> DuplicateGroup:
-    """The record, with reasons that speak of its own photos; `chosen` is the choice and the rows it was made from."""
-    rows, choice = chosen
-    if len(others) + 1 < len(rows):
-        # The choice was made from more photos: what it says of those left out must not be shown.
-        again = choose(ties.ids[sorted([kept, *others])].tolist())
+def _group(ties: _Ties, members: Sequence[int], rows: list[int], choice: "Choice", choose: Choose) -> DuplicateGroup:
+    """The record of these rows, the kept one first, with reasons that speak of them alone; `rows` were chosen from."""
+    kept, *others = members
+    if len(members) < len(rows):
+        again = choose(ties.ids[sorted(members)].tolist())
         if again.keep == choice.keep:
-            choice, rows = again, sorted([kept, *others])
+            choice, rows = again, sorted(members)
     reasons = dict(zip((row for row in rows if row != kept), choice.reasons, strict=True))
     relations = tuple(ties.relation(row, kept) for row in others)
+    weakest = min(relations, key=lambda name: RELATIONS[name].strength)
     ids = tuple(ties.ids[others].tolist())
-    return DuplicateGroup(
-        relation=min(relations, key=lambda name: RELATIONS[name].strength),
-        keep=choice.keep,
-        others=ids,
-        reason=choice.reason,
-        relations=relations,
-        reasons=tuple(reasons[row] for row in others),
-        protected=tuple(photo_id for photo_id in ids if photo_id in choice.protected),
-    )
+    protected = tuple(photo_id for photo_id in ids if photo_id in choice.protected)
+    of_others = tuple(reasons[row] for row in others)
+    return DuplicateGroup(weakest, choice.keep, ids, choice.reason, relations, of_others, protected)
 
 
 def _connected(left: set[int], neighbours: Mapping[int, Mapping[int, str]]) -> Iterator[set[int]]:

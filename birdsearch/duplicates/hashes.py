@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.records import Ids
+from birdsearch.records import Ids, blocks
 from birdsearch.search.hamming import near_hashes
 from birdsearch.search.pairs import Hashes, Rows
 
@@ -14,6 +14,7 @@ _BLOCK = 256  # hashes whose pairs are in memory together, in eight orientations
 NEAREST = 32  # pairs per hash: of pictures that all look alike (sky, fog) thousands are close
 _BANDS = 96  # how often more hashes are sorted into buckets; each finds a part of the pairs
 _BUCKET = 64  # hashes of one bucket that a hash is compared with
+_QUERIES = 2**15  # hashes that are compared with their buckets together
 _ODD_COLUMNS = np.uint64(0x5555555555555555)
 _ODD_ROWS = np.uint64(0x00FF00FF00FF00FF)
 
@@ -65,12 +66,12 @@ def hash_pairs(hashes: Hashes, ids: Ids, within: int | None = None) -> Ids:
 def _compared(unique: Hashes, within: int) -> Hashes:
     """All pairs of different hashes, packed."""
     parts = []
-    for start in range(0, len(unique), _BLOCK):
-        turned = orientations(unique[start : start + _BLOCK])
-        row, other, distance = near_hashes(turned.ravel(), unique[start:], within)
+    for block in blocks(len(unique), _BLOCK):
+        turned = orientations(unique[block])
+        row, other, distance = near_hashes(turned.ravel(), unique[block.start :], within)
         row %= turned.shape[1]
         later = other > row
-        parts.append(_distinct([_packed(row[later] + start, other[later] + start, distance[later])]))
+        parts.append(_distinct([_packed(row[later] + block.start, other[later] + block.start, distance[later])]))
     return _distinct(parts)
 
 
@@ -95,31 +96,26 @@ def _bucketed(unique: Hashes, within: int) -> Hashes:
             low, count = starts[own], starts[own + 1] - starts[own]
             # Where a bucket is too full each choice of bits looks at another part of it.
             low = low + (np.maximum(0, count - _BUCKET) * random.random()).astype(np.int64)
-            parts += _near_in(queries, unique, order, (low, np.minimum(count, _BUCKET)), within, both=number >= 4)
+            buckets = order, low, np.minimum(count, _BUCKET)
+            parts += _near_in(queries, unique, buckets, within, both=number >= 4)
         if sum(map(len, parts)) > 2 * len(parts[0]) + 1_000_000:
             parts = [_distinct(parts)]
     return _distinct(parts)
 
 
 def _near_in(
-    queries: Hashes,
-    unique: Hashes,
-    order: npt.NDArray[np.int32],
-    bucket: tuple[Rows, Rows],
-    within: int,
-    *,
-    both: bool,
+    queries: Hashes, unique: Hashes, buckets: tuple[npt.NDArray[np.int32], Rows, Rows], within: int, *, both: bool
 ) -> Iterator[Hashes]:
-    """Packed pairs of each query (n,) with the hashes of its bucket: where in `order` it begins (n,), how many (n,)."""
-    low, count = bucket
-    ends = np.cumsum(count)
-    start = 0
-    while start < len(queries):
-        stop = max(start + 1, int(np.searchsorted(ends, (ends[start - 1] if start else 0) + 2_000_000)))
-        sizes = count[start:stop]
-        row = np.repeat(np.arange(start, stop, dtype=np.int32), sizes)
-        inside = np.arange(len(row)) - np.repeat(ends[start:stop] - sizes, sizes) + (ends[start - 1] if start else 0)
-        other = order[np.repeat(low[start:stop], sizes) + inside]
+    """Packed pairs of each query (n,) with the hashes of its bucket.
+
+    `buckets` are the rows of `unique` by bucket, where among them that of each query begins (n,), and its length (n,).
+    """
+    order, low, count = buckets
+    for block in blocks(len(queries), _QUERIES):
+        sizes = count[block]
+        row = np.repeat(np.arange(block.start, block.stop, dtype=np.int32), sizes)
+        inside = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        other = order[np.repeat(low[block], sizes) + inside]
         # A mirrored hash agrees with another one in the same bits as that one, mirrored, with it: once is enough.
         kept = np.flatnonzero(row != other if both else row < other)
         row, other = row[kept], other[kept]
@@ -127,7 +123,6 @@ def _near_in(
         near = distance <= within
         row, other = row[near], other[near]
         yield _packed(np.minimum(row, other), np.maximum(row, other), distance[near])
-        start = stop
 
 
 def _packed(a: npt.NDArray[np.integer], b: npt.NDArray[np.integer], distance: npt.NDArray[np.uint8]) -> Hashes:

@@ -5,19 +5,24 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from birdsearch.files import PathSet
-from birdsearch.records import SAME_PICTURE, DuplicateGroup, DuplicateReport, Member, Pair, Photo
+from birdsearch.records import SAME_PICTURE, DuplicateGroup, DuplicateReport, Member, Photo
 
 
-class Protected:
-    """The paths that must not be touched: those under a protected folder, by their name or by where links lead."""
+class FolderSet:
+    """Folders, and what lies in them or below: by its name, or by where links lead."""
 
     def __init__(self, folders: Sequence[str]) -> None:
         named = [os.fsencode(folder) for folder in folders]
         self._under = PathSet([*map(os.path.abspath, named), *map(os.path.realpath, named)])
+        self._empty = not named
 
     def __contains__(self, path: str) -> bool:
-        name = os.fsencode(path)
-        return name in self._under or os.path.realpath(name) in self._under
+        if self._empty:
+            return False
+        parent, name = os.path.split(os.path.abspath(os.fsencode(path)))
+        folder = os.path.realpath(parent)
+        places = (os.path.join(parent, name), os.path.join(folder, name), os.path.realpath(os.path.join(folder, name)))
+        return any(place in self._under for place in places)
 
 
 def members(
@@ -34,59 +39,46 @@ def members(
     """
     known = {**photos, **{photo.id: photo for photo in report.against if photo.id is not None}}
     pairs = {(pair.a, pair.b): pair for pair in report.pairs}
-    safe = Protected(protect)
-    groups = [
-        _members(number, group, known, pairs, relations, safe) for number, group in enumerate(report.groups, start=1)
-    ]
-    kept = {
-        member.photo.id: member.group
-        for group in groups
-        if is_applied(group, relations)
-        for member in group
-        if member.do == "keep" or member.protected
-    }
+    safe = FolderSet(protect)
+
+    def stays(group: DuplicateGroup, other: int, relation: str) -> str:
+        """Why a photo stays, without regard to other groups; empty where it does not."""
+        if other in group.protected or known[other].path in safe:
+            return "protected"
+        if other < 0:
+            return "not in the index"
+        if relation not in relations:
+            return f"{relation}: choose by hand"
+        hashed = known[other].sha256 and known[group.keep].sha256
+        return "" if hashed else "the index does not know its bytes: index it again"
+
+    groups = []
+    for number, group in enumerate(report.groups, start=1):
+        groups.append([Member(number, known[group.keep], group.relation, "keep", group.reason)])
+        ties = group.relations or (group.relation,) * len(group.others)
+        reasons = group.reasons or ("",) * len(group.others)
+        for other, tie, reason in zip(group.others, ties, reasons, strict=True):
+            why = stays(group, other, tie)
+            pair = pairs.get((min(group.keep, other), max(group.keep, other)))
+            do, protected = "skip" if why else "remove", why == "protected"
+            groups[-1].append(Member(number, known[other], tie, do, reason, why, protected, pair))
+    _settle(groups, relations)
+    return groups
+
+
+def _settle(groups: Sequence[list[Member]], relations: Collection[str]) -> None:
+    """Skip what another group keeps, or removes already."""
+    applied = [member for group in groups if is_applied(group, relations) for member in group]
+    kept = {member.photo.id: member.group for member in applied if member.do == "keep" or member.protected}
     removed: dict[int | None, int] = {}
     for group in groups:
         for n, member in enumerate(group):
-            if member.do != "remove":
-                continue
-            if member.photo.id in kept:
+            if member.do == "remove" and member.photo.id in kept:
                 group[n] = replace(member, do="skip", stays=f"kept in group {kept[member.photo.id]}")
-            elif removed.setdefault(member.photo.id, member.group) != member.group:
+            elif member.do == "remove" and removed.setdefault(member.photo.id, member.group) != member.group:
                 group[n] = replace(member, do="skip", stays=f"removed in group {removed[member.photo.id]}")
-    return groups
 
 
 def is_applied(group: Sequence[Member], relations: Collection[str]) -> bool:
     """Whether the relations say anything of a group; a group of other relations is only listed."""
     return bool(group[0].photo.sha256) and any(member.relation in relations for member in group[1:])
-
-
-def _members(
-    number: int,
-    group: DuplicateGroup,
-    photos: Mapping[int, Photo],
-    pairs: Mapping[tuple[int, int], Pair],
-    relations: Collection[str],
-    safe: Protected,
-) -> list[Member]:
-    """The members of one group, without regard to the other groups."""
-    keep = photos[group.keep]
-    ties = group.relations or (group.relation,) * len(group.others)
-    reasons = group.reasons or ("",) * len(group.others)
-    made = [Member(number, keep, group.relation, "keep", group.reason)]
-    for other, tie, reason in zip(group.others, ties, reasons, strict=True):
-        photo = photos[other]
-        protected = other in group.protected or photo.path in safe
-        stays = ""
-        if protected:
-            stays = "protected"
-        elif other < 0:
-            stays = "not in the index"
-        elif tie not in relations:
-            stays = f"{tie}: choose by hand"
-        elif not photo.sha256 or not keep.sha256:
-            stays = "the index does not know its bytes: index it again"
-        pair = pairs.get((min(group.keep, other), max(group.keep, other)))
-        made.append(Member(number, photo, tie, "skip" if stays else "remove", reason, stays, protected, pair))
-    return made

@@ -4,8 +4,9 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import Any
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import cache
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -17,7 +18,7 @@ from birdsearch.duplicates.hashes import orientations
 from birdsearch.duplicates.implied import is_plain
 from birdsearch.errors import PhotoError
 from birdsearch.photos import decode
-from birdsearch.records import PIXELS, VARIANT, Ids, Pair, Photo, Progress, Vectors
+from birdsearch.records import PIXELS, VARIANT, Ids, Pair, Photo, Progress, Vectors, blocks
 
 FEATURE_CACHE_SIZE = 6_000  # photos whose features are kept in memory, of about 60 kB each
 PAIRS_AT_ONCE = 256  # whose photos are in memory together
@@ -33,7 +34,7 @@ class PairVerifier:
     def __init__(self, photos: Photos, progress: Progress | None = None) -> None:
         self._photos, self._progress = photos, progress
         self._features: OrderedDict[int, LocalFeatures | None] = OrderedDict()
-        self._pixels: dict[int, str | None] = {}
+        self._pixels_of = cache(_pixels_sha256)
         self.hashes: dict[int, int] = {}  # photo -> its pHash, where the caller knows them
         self.unreadable: set[int] = set()
         self.candidates = 0  # pairs that were compared
@@ -45,35 +46,25 @@ class PairVerifier:
         for done, (a, b, alignment) in enumerate(self._alignments(candidates), 1):
             # Most pairs end here, and a question to the catalog costs as much as a comparison.
             if alignment is not None or (a in self.hashes and self.hashes[a] == self.hashes.get(b)):
-                verified += [pair for pair in (self._pair(a, b, alignment),) if pair is not None]
+                verified += self._related(a, b, alignment)
             if self._progress is not None and (done % REPORT_EVERY == 0 or done == len(candidates)):
                 self._progress("compare", before + done, total or len(candidates), "")
         return verified
 
-    def _pair(self, a: int, b: int, alignment: Alignment | None) -> Pair | None:
-        """The relation of two photos whose pixels were compared; None where they are different pictures."""
+    def _related(self, a: int, b: int, alignment: Alignment | None) -> list[Pair]:
+        """The pair of two photos whose pixels were compared; none where they are different pictures, or one file."""
         known = self._photos((a, b))
         one, other = known[a], known[b]
         if file_identity(one.path) == file_identity(other.path):
-            return None
+            return []
         plain = alignment is None or is_plain(alignment.matrix)
         if plain and (one.width, one.height) == (other.width, other.height):
-            pixels = self._pixels_of(one)
-            if pixels is not None and pixels == self._pixels_of(other):
-                return Pair(a, b, PIXELS.name, None)
+            pixels = self._pixels_of(one.path)
+            if pixels is not None and pixels == self._pixels_of(other.path):
+                return [Pair(a, b, PIXELS.name, None)]
         if alignment is None or _separate_exposures(one, other):
-            return None
-        return Pair(a, b, VARIANT.name, None, _evidence(alignment))
-
-    def _pixels_of(self, photo: Photo) -> str | None:
-        """The sha256 of every pixel of a photo; None where it cannot be read."""
-        assert photo.id is not None  # of the index, or below 0
-        if photo.id not in self._pixels:
-            try:
-                self._pixels[photo.id] = decode.pixels_sha256(photo.path)
-            except PhotoError:
-                self._pixels[photo.id] = None
-        return self._pixels[photo.id]
+            return []
+        return [Pair(a, b, VARIANT.name, None, asdict(alignment))]
 
     def _alignments(self, candidates: Ids) -> Iterator[tuple[int, int, Alignment | None]]:
         """How the pictures of each pair (m, 2) lie on each other; pairs that share photos come together."""
@@ -85,17 +76,17 @@ class PairVerifier:
         ordered = by_shared_photos(candidates)
         # A pair is so little work that threads inside it cost more than they bring: pairs run side by side instead.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-            for start in range(0, len(ordered), PAIRS_AT_ONCE):
-                block = ordered[start : start + PAIRS_AT_ONCE]
-                self._extract(np.unique(block).tolist(), pool)
-                for (a, b), alignment in zip(block.tolist(), pool.map(align, block.tolist()), strict=True):
-                    yield a, b, alignment
+            for block in blocks(len(ordered), PAIRS_AT_ONCE):
+                self._extract(np.unique(ordered[block]).tolist(), pool)
+                both = ordered[block].tolist()
+                yield from ((a, b, alignment) for (a, b), alignment in zip(both, pool.map(align, both), strict=True))
 
     def _extract(self, ids: list[int], pool: ThreadPoolExecutor) -> None:
         """Have the features of these photos in memory."""
         missing = [photo_id for photo_id in ids if photo_id not in self._features]
         known = self._photos(missing)
-        for photo_id, features in zip(missing, pool.map(lambda i: _features_of(known[i]), missing), strict=True):
+        extracted = pool.map(_features_of, [known[photo_id].path for photo_id in missing])
+        for photo_id, features in zip(missing, extracted, strict=True):
             self._features[photo_id] = features
             if features is None:
                 self.unreadable.add(photo_id)
@@ -105,9 +96,16 @@ class PairVerifier:
             self._features.popitem(last=False)
 
 
-def _features_of(photo: Photo) -> LocalFeatures | None:
+def _features_of(path: str) -> LocalFeatures | None:
     try:
-        return extract_features(decode.picture(photo.path, LONGEST))
+        return extract_features(decode.picture(path, LONGEST))
+    except PhotoError:
+        return None
+
+
+def _pixels_sha256(path: str) -> str | None:
+    try:
+        return decode.pixels_sha256(path)
     except PhotoError:
         return None
 
@@ -121,24 +119,13 @@ def _separate_exposures(one: Photo, other: Photo) -> bool:
     return one.camera != other.camera or one.taken_at[:length] != other.taken_at[:length]
 
 
-def _evidence(alignment: Alignment) -> dict[str, Any]:
-    return {
-        "overlap": round(alignment.overlap, 3),
-        "agreement": round(alignment.agreement, 3),
-        "inliers": alignment.inliers,
-        "transform": alignment.transform,
-        "matrix": alignment.matrix,
-    }
-
-
 def with_scores(pairs: Sequence[Pair], photos: Photos, vectors: Callable[[Sequence[int]], Vectors]) -> list[Pair]:
     """The pairs with the scores of their vectors and the distances of their hashes.
 
     `vectors` gives the unit vectors (n, dim) of photos whose ids ascend.
     """
     scored: list[Pair] = []
-    for start in range(0, len(pairs), SCORED_AT_ONCE):
-        block = pairs[start : start + SCORED_AT_ONCE]
+    for block in (pairs[each] for each in blocks(len(pairs), SCORED_AT_ONCE)):
         ids = sorted({photo_id for pair in block for photo_id in (pair.a, pair.b)})
         known, units = photos(ids), vectors(ids)
         hashes = np.array([int(known[photo_id].phash or "0", 16) for photo_id in ids], dtype=np.uint64)
@@ -153,11 +140,11 @@ def with_scores(pairs: Sequence[Pair], photos: Photos, vectors: Callable[[Sequen
 
 def file_identity(path: str) -> object:
     """What two names of one file have in common; the real path where there is no file."""
-    try:
+    with suppress(OSError):
         info = os.stat(path)
-    except OSError:
-        return os.path.realpath(path)
-    return (info.st_dev, info.st_ino) if info.st_ino else os.path.realpath(path)
+        if info.st_ino:
+            return info.st_dev, info.st_ino
+    return os.path.realpath(path)
 
 
 def by_shared_photos(pairs: Ids) -> Ids:

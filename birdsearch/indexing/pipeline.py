@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -16,6 +16,7 @@ from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder,
 from birdsearch.indexing.labels import Labeller
 from birdsearch.photos import decode, scan
 from birdsearch.records import AddReport, Failure, Photo, Progress
+from birdsearch.storage.catalog.commits import PhotoUpdate
 from birdsearch.storage.store import Store
 
 AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
@@ -173,7 +174,7 @@ class AddRun:
         elif before is not None:
             self._counts.unchanged += 1
             if before.was_missing:
-                self._committer.batch.updates.append({"_id": before.photo_id, "missing": False})
+                self._committer.batch.updates.append(PhotoUpdate(before.photo_id, {"missing": False}))
         return before is not None
 
     # Read, decode, embed
@@ -230,22 +231,22 @@ class AddRun:
         self._take_embedded(self._embedder.add(outcome))
 
     def _take_known(self, photo: Photo) -> None:
-        state: dict[str, int | bool] = {"size": photo.size, "mtime_ns": photo.mtime_ns, "missing": False}
+        state = {"size": photo.size, "mtime_ns": photo.mtime_ns, "missing": False}
         what = self._detector.by_content(photo)
         if isinstance(what, Unchanged):
-            self._committer.batch.updates.append({"_id": what.photo_id, **state})
+            self._committer.batch.updates.append(PhotoUpdate(what.photo_id, state))
             self._counts.unchanged += 1
         elif isinstance(what, Moved):
             self._move(what, os.fsencode(photo.path), state)
         elif isinstance(what, Copy):
             self._copies.append(photo)
 
-    def _move(self, moved: Moved, path: bytes, state: dict[str, int | bool]) -> None:
+    def _move(self, moved: Moved, path: bytes, state: Mapping[str, object]) -> None:
         self._committer.wait()  # labels are written at once, and a catalog takes one writer at a time
         self._labels.follow(moved.old_path, path)
         root_id, relative = self._store.catalog.split_path(path)
         batch = self._committer.batch
-        batch.updates.append({"_id": moved.photo_id, "root_id": root_id, "relative": relative, **state})
+        batch.updates.append(PhotoUpdate(moved.photo_id, {"root_id": root_id, "relative": relative, **state}))
         if (label := self._labels.of(path)) is not None:
             batch.labels[moved.photo_id] = label
         self._counts.moved += 1
@@ -274,7 +275,7 @@ class AddRun:
         self._detector.met(path, failed=True)
         if (photo_id := self._detector.photo_id(path)) is not None:
             # The photo that was here is no longer what the file shows: hidden, and counted as this failure.
-            self._committer.batch.updates.append({"_id": photo_id, "missing": True})
+            self._committer.batch.updates.append(PhotoUpdate(photo_id, {"missing": True}))
         # Last: once the failure is committed the file is not read again, so Ctrl-C must not come in between.
         self._committer.batch.failed.append(((size, mtime_ns), failure))
 
@@ -287,7 +288,7 @@ class AddRun:
             self._committer.wait()
             self._store.catalog.remove(missing)
         else:
-            self._committer.batch.updates += [{"_id": photo_id, "missing": True} for photo_id in missing]
+            self._committer.batch.updates += [PhotoUpdate(photo_id, {"missing": True}) for photo_id in missing]
 
     # Commit
 

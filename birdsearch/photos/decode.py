@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError
+from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
 from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import HEAD, identify
-from birdsearch.photos.scan import FileBytes, FoundFile, NotAPhotoError, missing_file_error, read, require_photo
+from birdsearch.photos.scan import FileBytes, FoundFile, NotAPhotoError, read, require_photo
 from birdsearch.records import Photo, Pixels, shown
 
 MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels pass, decompression bombs do not

@@ -1,6 +1,5 @@
 """Files under the named folders, and the bytes of those that are photos."""
 
-import difflib
 import errno
 import hashlib
 import io
@@ -9,9 +8,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from birdsearch.errors import PhotoMissingError, PhotoUnreadableError, os_error_text
+from birdsearch.errors import PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
 from birdsearch.photos.filetype import HEAD, Kind, identify
-from birdsearch.records import Failure, Photo, shown
+from birdsearch.records import Failure, Photo
 
 MAX_BYTES = 2**30  # of one file, a guess: larger ones are refused, as they are read whole
 
@@ -141,17 +140,6 @@ def _found(path: bytes, info: os.stat_result) -> FoundFile | Ignored:
 def _unreachable(path: bytes, error: OSError) -> Failure:
     broken = error.errno == errno.ENOENT and os.path.islink(path)
     return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else os_error_text(error))
-
-
-def missing_file_error(path: str, kind: str) -> PhotoMissingError:
-    """The error for a path that leads nowhere, with the name that may have been meant."""
-    folder, name = os.path.split(os.path.abspath(path))
-    try:
-        close = difflib.get_close_matches(name, os.listdir(folder), n=1)
-        hint = f"Did you mean {shown(os.path.join(folder, close[0]))}?" if close else f"Look in {shown(folder)}."
-    except OSError:
-        hint = f"The folder {shown(folder)} cannot be listed either: is the disk connected?"
-    return PhotoMissingError(f"no such {kind}: {shown(path)}. {hint}")
 
 
 def read(file: FoundFile) -> FileBytes:

@@ -16,7 +16,7 @@ from birdsearch.records import DuplicateReport, Ids, LeakageCheck, SplitReport
 from birdsearch.species.gallery import Gallery, nontrivial_groups
 
 SPLITS = ("train", "validation", "test")
-VISITS = "one observer's photos of one day"
+VISITS = "one photographer's photos of one day"
 
 Numbers = npt.NDArray[np.int64]  # (n,) photos with the same number belong together; below 0: a photo of no group
 
@@ -67,12 +67,12 @@ def _fractions(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
     return np.asarray(targets / targets.sum())
 
 
-def visits(observers: Sequence[str | None], dates: Sequence[str | None]) -> Numbers:
-    """A number (n,) for each observer and day of `dates`, ISO 8601; -1 where one of them is unknown."""
+def visits(photographers: Sequence[str | None], dates: Sequence[str | None]) -> Numbers:
+    """A number (n,) for each photographer and day of `dates`, ISO 8601; -1 where one of them is unknown."""
     known: dict[tuple[str, str], int] = {}
     numbers = [
         -1 if not name or not date else known.setdefault((" ".join(name.split()).casefold(), date[:10]), len(known))
-        for name, date in zip(observers, dates, strict=True)
+        for name, date in zip(photographers, dates, strict=True)
     ]
     return np.array(numbers, dtype=np.int64)
 

@@ -1,5 +1,6 @@
 """Store: what an open index holds. Every question reads through it, every change goes through `writing`."""
 
+import logging
 import os
 import threading
 import uuid
@@ -15,6 +16,7 @@ from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
 from birdsearch.records import Identity, as_json, shown
+from birdsearch.search.local import FLAT_UP_TO
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import FORMAT, Folder
@@ -22,6 +24,9 @@ from birdsearch.storage.vectors import PartVectors, VectorStore
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
+
+
+logger = logging.getLogger("birdsearch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,13 @@ class Store:
             for path in self.folder.path.glob("refinement-*.npz"):  # as it was called before tables 0003
                 path.rename(path.with_name(path.name.replace("refinement-", "whitening-")))
             self.catalog.upgrade()
+        if self.catalog.counts()["regions"] >= FLAT_UP_TO:
+            # Before tables 0003 the engine had a stamp of its own; today's catalog names none of those.
+            logger.warning(
+                "%s was made by an older birdsearch, whose engine is not used any more: every photo is compared until "
+                "`birdsearch index` or `birdsearch optimize` builds a new one.",
+                shown(str(self.folder.path)),
+            )
 
     def close(self) -> None:
         """Give back the files; the index on disk stays as it is."""

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ from typing import Any
 import pytest
 
 import birdsearch
+from birdsearch.index import Index
 from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Pair, Photo, as_json
-from tests.cli.test_commands import Answer, quiet_place, run
 from tests.conftest import Garden
+from tests.support.command_line import Answer, run
 from tests.support.fake_backbone import FakeBackbone
-from tests.support.index_stub import Asked, garden
+from tests.support.index_stub import IndexStub, garden
 
-__all__ = ["garden", "quiet_place"]  # fixtures
+__all__ = ["garden"]  # a fixture
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Done:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
     answers: dict[str, Any] = {
         "duplicates": DuplicateReport(counts={"photos": 6}),
         "plan": None,
@@ -40,14 +42,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
         "runs": [],
         "not_duplicates": None,
     }
-    return Asked(monkeypatch, answers)
+    return IndexStub(monkeypatch, answers)
 
 
 def dedupe(garden: Garden, *arguments: object, code: int = 0) -> Answer:
     return run("dedupe", "--index", garden.index, *arguments, code=code)
 
 
-def found() -> DuplicateReport:
+def duplicate_report() -> DuplicateReport:
     """A variant group of three (one protected), an identical one and a burst; ids are those of the garden."""
     groups = (
         DuplicateGroup(
@@ -65,8 +67,8 @@ def found() -> DuplicateReport:
 # Reporting
 
 
-def test_report_shows_groups_sums_and_the_next_command(garden: Garden, asked: Asked) -> None:
-    asked.answers["duplicates"] = found()
+def test_report_shows_groups_sums_and_the_next_command(garden: Garden, stub: IndexStub) -> None:
+    stub.answers["duplicates"] = duplicate_report()
     answer = dedupe(garden, "--burst-gap", "5")
     lines = answer.out.splitlines()
     assert lines[0].split() == ["group", "id", "do", "relation", "path", "reason"]
@@ -82,17 +84,17 @@ def test_report_shows_groups_sums_and_the_next_command(garden: Garden, asked: As
     assert f"birdsearch dedupe --index {garden.index} --burst-gap 5.0 --plan plan.csv" in answer.err
 
 
-def test_nothing_found_is_said(garden: Garden, asked: Asked) -> None:
+def test_a_report_without_duplicates_proposes_nothing(garden: Garden, stub: IndexStub) -> None:
     answer = dedupe(garden)
     assert answer.out == "no duplicates among 6 photos\n"
     assert "Next" not in answer.err
 
 
-def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+def test_options_reach_the_index(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
     for name in ("a", "b", "new"):
         (tmp_path / name).mkdir()
     dedupe(garden)
-    usual = asked.last("duplicates")[1]
+    usual = stub.last("duplicates")[1]
     assert usual["relations"] == tuple(RELATIONS)
     assert (usual["where"], usual["against"], usual["burst_gap"], usual["prefer"], usual["protect"]) == (
         None,
@@ -105,7 +107,7 @@ def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -
         garden, "--relation", "burst,identical", "--relation", "pixels", "--burst-gap", 1.5, "--prefer", "a",
         "--prefer", "b", "--protect", "b", "--policy", "resolution, oldest", "--against", "new", "--species", "Wren",
     )  # fmt: skip
-    given = asked.last("duplicates")[1]
+    given = stub.last("duplicates")[1]
     assert given["relations"] == ("identical", "pixels", "burst")
     assert (given["burst_gap"], given["policy"]) == (1.5, ("resolution", "oldest"))
     assert (given["prefer"], given["protect"]) == ((str(tmp_path / "a"), str(tmp_path / "b")), (str(tmp_path / "b"),))
@@ -113,10 +115,10 @@ def test_options_reach_the_index(garden: Garden, asked: Asked, tmp_path: Path) -
     assert given["where"] == Filter(species=("Wren",))
 
 
-def test_json_is_the_report_and_csv_has_a_row_for_each_photo(garden: Garden, asked: Asked) -> None:
-    asked.answers["duplicates"] = found()
+def test_json_is_the_report_and_csv_has_a_row_for_each_photo(garden: Garden, stub: IndexStub) -> None:
+    stub.answers["duplicates"] = duplicate_report()
     answer = dedupe(garden, "--json")
-    assert answer.json == json.loads(json.dumps(as_json(asked.answers["duplicates"])))
+    assert answer.json == json.loads(json.dumps(as_json(stub.answers["duplicates"])))
     rows = dedupe(garden, "--csv").rows
     assert [(row["group"], row["do"], row["id"]) for row in rows] == [
         ("1", "keep", "1"), ("1", "remove", "2"), ("1", "skip", "3"), ("2", "keep", "4"), ("2", "remove", "5"),
@@ -128,17 +130,17 @@ def test_json_is_the_report_and_csv_has_a_row_for_each_photo(garden: Garden, ask
     assert Path(rows[0]["path"]).is_file()
 
 
-def test_page_is_written(garden: Garden, asked: Asked, tmp_path: Path) -> None:
-    asked.answers["duplicates"] = found()
+def test_page_is_written(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
+    stub.answers["duplicates"] = duplicate_report()
     answer = dedupe(garden, "--html", "groups.html", "--json")
     assert "page written to groups.html" in answer.err
     assert (tmp_path / "groups.html").read_text().count("<section") == 3
     assert answer.json["seconds"] == 2.25
 
 
-def test_many_groups_are_cut_in_the_table_and_nowhere_else(garden: Garden, asked: Asked) -> None:
+def test_many_groups_are_cut_in_the_table_and_nowhere_else(garden: Garden, stub: IndexStub) -> None:
     group = DuplicateGroup("identical", 1, (2,), "older", ("identical",), ("newer",))
-    asked.answers["duplicates"] = DuplicateReport((), (group,) * 60, {"photos": 6})
+    stub.answers["duplicates"] = DuplicateReport((), (group,) * 60, {"photos": 6})
     answer = dedupe(garden)
     assert "Only the first 50 groups" in answer.err
     assert len([line for line in answer.out.splitlines() if " keep " in line]) == 50
@@ -146,19 +148,27 @@ def test_many_groups_are_cut_in_the_table_and_nowhere_else(garden: Garden, asked
     assert len(dedupe(garden, "--csv").rows) == 120
 
 
-def test_many_photos_are_fetched_at_once(garden: Garden, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
-    from birdsearch.cli import duplicates
+def test_the_photos_of_a_report_are_fetched_in_one_call(
+    garden: Garden, stub: IndexStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[list[int]] = []
+    photos = Index.photos
 
-    monkeypatch.setattr(duplicates, "ONE_BY_ONE", 2)
-    asked.answers["duplicates"] = found()
+    def counted(self: Index, where: Filter | None = None, *, ids: Iterable[int] | None = None) -> list[Photo]:
+        fetched.append(list(ids or ()))
+        return photos(self, where, ids=ids)
+
+    monkeypatch.setattr(Index, "photos", counted)
+    stub.answers["duplicates"] = duplicate_report()
     assert len(dedupe(garden, "--csv").rows) == 7
+    assert fetched == [[1, 2, 3, 4, 5, 6]]
 
 
-def test_strange_names_survive(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+def test_strange_names_survive(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
     path = str(tmp_path / os.fsdecode(b"w\xe4ren\n.jpg"))
     new = Photo(-1, path, size=5)
     group = DuplicateGroup("identical", 1, (-1,), "in the index already", ("identical",), ("new",))
-    asked.answers["duplicates"] = DuplicateReport((Pair(-1, 1, "identical", 1.0),), (group,), against=(new,))
+    stub.answers["duplicates"] = DuplicateReport((Pair(-1, 1, "identical", 1.0),), (group,), against=(new,))
     (tmp_path / "new").mkdir()
     assert "w\\xe4ren\\n.jpg" in dedupe(garden, "--against", "new").out
     assert dedupe(garden, "--against", "new", "--csv").rows[1]["path"].endswith("w\\xe4ren\n.jpg")
@@ -166,20 +176,20 @@ def test_strange_names_survive(garden: Garden, asked: Asked, tmp_path: Path) -> 
     assert "w\\xe4ren␊.jpg" in (tmp_path / "page.html").read_text()
 
 
-def test_against_says_what_the_index_has(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+def test_against_lists_the_photos_that_are_indexed_already(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir()
     new = (Photo(-1, "/new/a.jpg"), Photo(-2, "/new/b.jpg"))
     group = DuplicateGroup("variant", 3, (-1,), "in the index already", ("variant",), ("new",))
-    asked.answers["duplicates"] = DuplicateReport((Pair(-1, 3, "variant", 0.9),), (group,), {"failed": 2}, against=new)
+    stub.answers["duplicates"] = DuplicateReport((Pair(-1, 3, "variant", 0.9),), (group,), {"failed": 2}, against=new)
     answer = dedupe(garden, "--against", "new")
     line = answer.out.splitlines()[1]
     assert line.split()[:4] == ["variant", "0.900", "/new/a.jpg", "3"]
     assert line.endswith(".jpg")
-    assert "1 of 2 new photos in the index already: 1 variant" in answer.out
-    assert "1 not in the index" in answer.out
+    assert "in the index already: 1 of 2 photos (1 variant)" in answer.out
+    assert "not in the index: 1" in answer.out
     assert "2 files could not be read" in answer.err
     assert [row["do"] for row in dedupe(garden, "--against", "new", "--csv").rows] == ["keep", "skip"]
-    asked.answers["duplicates"] = DuplicateReport()
+    stub.answers["duplicates"] = DuplicateReport()
     assert "no photos in new" in dedupe(garden, "--against", "new").out
 
 
@@ -187,7 +197,7 @@ def test_against_says_what_the_index_has(garden: Garden, asked: Asked, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--relation", "same"], "identical, pixels, variant, burst"),
         (["--policy", "biggest"], "protected, original, resolution"),
@@ -211,32 +221,34 @@ def test_against_says_what_the_index_has(garden: Garden, asked: Asked, tmp_path:
     ],
 )
 def test_wrong_usage_ends_with_2_and_calls_nothing(
-    garden: Garden, asked: Asked, tmp_path: Path, arguments: list[str], said: str
+    garden: Garden, stub: IndexStub, tmp_path: Path, arguments: list[str], message: str
 ) -> None:
     (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
-    assert said in " ".join(dedupe(garden, *arguments, code=2).err.replace("│", " ").split())
-    assert asked.calls == []
+    assert message in " ".join(dedupe(garden, *arguments, code=2).err.replace("│", " ").split())
+    assert stub.calls == []
 
 
 # Doing it
 
 
-def test_plan_is_written_and_the_command_that_applies_it_is_named(garden: Garden, asked: Asked, tmp_path: Path) -> None:
-    from birdsearch.duplicates.cleanup.plan import read_plan
-    from birdsearch.records import Plan, Step
+def test_plan_is_written_and_the_command_that_applies_it_is_named(
+    garden: Garden, stub: IndexStub, tmp_path: Path
+) -> None:
+    from birdsearch import Plan, Step, read_plan
 
     (tmp_path / "safe").mkdir()
     steps = (Step(1, "keep", "", "/a.jpg", "0" * 64, 1, "old"), Step(1, "remove", "variant", "/b.jpg", "1" * 64, 1, ""))
-    asked.answers |= {"duplicates": found(), "plan": Plan(steps)}
+    stub.answers |= {"duplicates": duplicate_report(), "plan": Plan(steps)}
     answer = dedupe(garden, "--plan", "my plan.csv", "--protect", "safe", "--policy", "oldest", "--species", "Wren")
-    assert read_plan(tmp_path / "my plan.csv") == asked.answers["plan"]
-    assert asked.last("plan")[1]["protect"] == (str(tmp_path / "safe"),)
+    assert read_plan(tmp_path / "my plan.csv") == stub.answers["plan"]
+    assert stub.last("plan")[1]["protect"] == (str(tmp_path / "safe"),)
     command = (
         f"birdsearch dedupe --index {garden.index} --protect safe --apply 'my plan.csv' --action trash"
         " --relation variant"
     )
     assert command in answer.err
     assert "plan written to my plan.csv" in answer.err
+    assert "cannot write no/plan.csv" in dedupe(garden, "--plan", "no/plan.csv", code=1).err
 
 
 @pytest.mark.parametrize(
@@ -250,55 +262,55 @@ def test_plan_is_written_and_the_command_that_applies_it_is_named(garden: Garden
     ],
 )
 def test_apply_carries_out_a_plan(
-    garden: Garden, asked: Asked, tmp_path: Path, arguments: list[str], action: str, relations: tuple[str, ...]
+    garden: Garden, stub: IndexStub, tmp_path: Path, arguments: list[str], action: str, relations: tuple[str, ...]
 ) -> None:
     (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
     answer = dedupe(garden, "--apply", "plan.csv", *arguments)
-    given = asked.last("apply")[1]
+    given = stub.last("apply")[1]
     assert (given["action"], given["relations"], given["protect"]) == (action, relations, ())
-    assert "2 photos (3.4 MB) in 0.4 s" in answer.out
+    assert "2 photos (3.4 MB)" in answer.out
     assert f"birdsearch undo 20260501-083000 --index {garden.index}" in answer.err
 
 
 def test_apply_moves_to_an_absolute_folder_and_names_what_it_skipped(
-    garden: Garden, asked: Asked, tmp_path: Path
+    garden: Garden, stub: IndexStub, tmp_path: Path
 ) -> None:
     (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
-    asked.answers["apply"] = Done(skipped=tuple((f"/p/{n}\n.jpg", "changed") for n in range(25)))
+    stub.answers["apply"] = Done(skipped=tuple((f"/p/{n}\n.jpg", "changed") for n in range(25)))
     answer = dedupe(garden, "--apply", "plan.csv", "--action", "move:out", "--protect", ".")
-    assert asked.last("apply")[1]["action"] == f"move:{tmp_path / 'out'}"
-    assert asked.last("apply")[1]["protect"] == (str(tmp_path),)
+    assert stub.last("apply")[1]["action"] == f"move:{tmp_path / 'out'}"
+    assert stub.last("apply")[1]["protect"] == (str(tmp_path),)
     assert "skipped 25 photos" in answer.out
     assert "skipped: /p/0\\n.jpg: changed" in answer.err
     assert "and 5 more" in answer.err
     assert dedupe(garden, "--apply", "plan.csv", "--json").json["done"] == 2
-    asked.answers["apply"] = Done(run=None, done=0, bytes=0)
+    stub.answers["apply"] = Done(run=None, done=0, bytes=0)
     assert "undo" not in dedupe(garden, "--apply", "plan.csv").err
 
 
-def test_a_plan_that_cannot_be_read_is_an_error(garden: Garden, asked: Asked, tmp_path: Path) -> None:
+def test_a_plan_that_cannot_be_read_is_an_error(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
     (tmp_path / "plan.csv").write_text("group,do\n1,keep\n")
     assert "plan.csv" in dedupe(garden, "--apply", "plan.csv", code=1).err
-    assert asked.calls == []
+    assert stub.calls == []
 
 
-def test_not_remembers_and_says_so(garden: Garden, asked: Asked) -> None:
+def test_not_remembers_that_two_photos_are_not_duplicates(garden: Garden, stub: IndexStub) -> None:
     answer = dedupe(garden, "--not", "3", "1")
-    assert asked.calls == [("not_duplicates", (3, 1), {})]
-    assert "are not the same" in answer.out
+    assert stub.calls == [("not_duplicates", (3, 1), {})]
+    assert "are not duplicates" in answer.out
     assert str(garden.photos) in answer.out
     assert "999" in dedupe(garden, "--not", "999", "1", code=1).err
 
 
-def test_undo_and_its_list(garden: Garden, asked: Asked) -> None:
+def test_undo_and_its_list(garden: Garden, stub: IndexStub) -> None:
     where = ("--index", garden.index)
-    assert "run 20260501-083000: put back 2 photos" in run("undo", *where).out
-    assert asked.last("undo")[0] == (None,)
+    assert "run 20260501-083000: restored 2 photos" in run("undo", *where).out
+    assert stub.last("undo")[0] == (None,)
     run("undo", "abc", *where)
-    assert asked.last("undo")[0] == ("abc",)
+    assert stub.last("undo")[0] == ("abc",)
     assert run("undo", *where, "--json").json["run"] == "20260501-083000"
     assert "no runs" in run("undo", "--list", *where).out
-    asked.answers["runs"] = [Done()]
+    stub.answers["runs"] = [Done()]
     assert run("undo", "--list", *where).out.splitlines()[1].startswith("20260501-083000")
     assert run("undo", "--list", "--json", *where).json[0]["done"] == 2
     assert "--list" in run("undo", "abc", "--list", *where, code=2).err
@@ -307,7 +319,7 @@ def test_undo_and_its_list(garden: Garden, asked: Asked) -> None:
 # All of it, with nothing stood in
 
 
-def test_a_copy_is_found_put_away_and_brought_back(tmp_path: Path, garden: Garden) -> None:
+def test_a_copy_is_found_moved_to_the_trash_and_restored(tmp_path: Path, garden: Garden) -> None:
     photos = tmp_path / "photos"
     shutil.copytree(garden.photos, photos)
     copy = photos / "Wren" / "copy of 1.jpg"

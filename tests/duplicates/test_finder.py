@@ -12,9 +12,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import birdsearch
 from birdsearch import Filter, Index
-from birdsearch.duplicates import keeper
 from birdsearch.duplicates.candidates import Proposals
-from birdsearch.records import DuplicateReport, Plan
+from birdsearch.records import POLICY, DuplicateReport, Plan
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.painting import samples
 
@@ -251,7 +250,7 @@ def test_a_plan_by_another_policy_keeps_other_photos(place: Path, index: Index) 
     def kept(plan: Plan) -> str:
         return next(Path(step.path).name for step in plan.steps if not step.relation)
 
-    assert index.plan(report, policy=keeper.POLICY) == index.plan(report)
+    assert index.plan(report, policy=POLICY) == index.plan(report)
     assert kept(index.plan(report)) == "1.jpg"
     largest = index.plan(report, policy=["resolution"])
     assert kept(largest) == "large 1.jpg"

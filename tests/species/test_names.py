@@ -1,45 +1,19 @@
 """What the labels of an index are taken for, and how somebody corrects that."""
 
-import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import birdsearch
 from birdsearch import Index
-from birdsearch.backbones.backbone import Backbone
 from birdsearch.errors import InputFileError
-from birdsearch.records import Filter, TaxonMatch, as_json
+from birdsearch.records import Filter, TaxonMatch
 from birdsearch.taxonomy import resolve as resolve_module
 from birdsearch.taxonomy.resolve import is_listed, read_overrides, resolve
-from tests.cli.test_commands import quiet_place, run
 from tests.support.fake_backbone import FakeBackbone, classifying
-
-__all__ = ["quiet_place"]  # a fixture
-
-FOX = "00004_Animalia_Chordata_Mammalia_Carnivora_Canidae_Vulpes_vulpes"
-LABELS = {"Great Tit": 3, "MANDRIN DUCK": 2, "OSTRICH": 1, "TEAL DUCK": 1, "garden, misc": 1, FOX: 1}
-
-
-def photos(folder: Path, labels: dict[str, int]) -> Path:
-    """So many photos in a folder of each name, all of them different."""
-    draw = np.random.default_rng(0)
-    for label, count in labels.items():
-        (folder / label).mkdir(parents=True)
-        for number in range(count):
-            pixels = draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)
-            Image.fromarray(pixels).resize((64, 64)).save(folder / label / f"{number}.png")
-    return folder
-
-
-def labelled(place: Path, labels: dict[str, int], backbone: FakeBackbone | Backbone | None = None) -> Index:
-    made = birdsearch.create(place / "indexes" / "own", backbone=backbone or FakeBackbone())
-    made.add(photos(place / "photos", labels), labels="folder")
-    return made
+from tests.support.named_photos import FOX, LABELS, labelled, photos
 
 
 @pytest.fixture
@@ -189,68 +163,3 @@ def test_is_listed_is_what_resolve_calls_exact() -> None:
     spelled = ("parus major", "001.Great_Tit", "Great Tit (adult)", "Anatidae", "Great Tits", "n01530575", "")
     for name in (*LABELS, *spelled):
         assert is_listed(name) == (resolve(name).method == "exact"), name
-
-
-# The command
-
-
-def test_the_table_of_names_goes_out_and_comes_back(index: Index, tmp_path: Path) -> None:
-    answer = run("names", "--csv", "--index", index.path)
-    assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "method", "candidates"]
-    rows = {row["name"]: row for row in answer.rows}
-    assert set(rows) == set(LABELS)
-    assert rows["OSTRICH"]["species"] == "Struthio"
-    assert "; " in rows["OSTRICH"]["candidates"]
-    assert f"birdsearch names --from FILE --index {index.path}" in answer.err
-    table = said(tmp_path, answer.out)
-    assert "meaning of their own: 0" in run("names", "--from", table, "--index", index.path).err
-    rows["MANDRIN DUCK"]["species"] = "Wood Duck"
-    rows["TEAL DUCK"]["species"] = ""
-    with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(answer.rows[0]))
-        writer.writeheader()
-        writer.writerows(rows.values())
-    answer = run("names", "--from", table, "--csv", "--guessed", "--index", index.path)
-    assert "meaning of their own: 2" in answer.err
-    rows = {row["name"]: row for row in answer.rows}
-    assert rows["MANDRIN DUCK"]["method"] == rows["TEAL DUCK"]["method"] == "override"
-    # What was taken in is part of the table, short as it may be, so that giving it back loses nothing.
-    before = index.names()
-    run("names", "--from", said(tmp_path, answer.out), "--index", index.path)
-    assert index.names() == before
-
-
-def test_names_as_a_table_and_as_json(index: Index) -> None:
-    out = run("names", "--index", index.path).out
-    lines = out.splitlines()
-    assert lines[0].split() == ["name", "photos", "rank", "species", "english", "method"]
-    assert lines[1].split() == ["garden,", "misc", "1", "unresolved"]
-    assert lines[-1] == "6 names: 3 guess, 2 exact, 1 unresolved"
-    assert "Parus major" in out
-    guessed = run("names", "--guessed", "--index", index.path).out
-    assert "Parus major" not in guessed
-    assert "Aix galericulata" in guessed
-    assert run("names", "--json", "--index", index.path).json == json.loads(json.dumps(as_json(index.names())))
-    run("names", "--json", "--csv", "--index", index.path, code=2)
-
-
-def test_names_of_an_index_without_labels(tmp_path: Path) -> None:
-    with birdsearch.create(tmp_path / "indexes" / "own", backbone=FakeBackbone()) as index:
-        index.add(photos(tmp_path / "photos", {"Great Tit": 1}), labels="none")
-    answer = run("names", "--index", "own")
-    assert "no photo has a label" in answer.out
-    assert "--labels folder" in answer.err
-
-
-def test_index_tells_of_labels_that_avilist_does_not_have(index: Index, tmp_path: Path) -> None:
-    words = "names that AviList does not have: 4 (MANDRIN DUCK, OSTRICH, TEAL DUCK, …)"
-    told = run("index", "photos", "--labels", "folder", "--json", "--index", index.path)
-    assert words in told.err
-    assert told.json["unchanged"] == sum(LABELS.values())
-    assert "AviList" not in run("index", "photos", "--index", index.path).err
-    table = said(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
-    index.set_names(table)
-    assert "does not have: 3 (MANDRIN" in run("index", "photos", "--labels", "folder", "--index", index.path).err
-    index.set_names(said(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
-    assert "AviList" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
-    assert "AviList" not in run("index", "photos", "--labels", "none", "--index", index.path).err

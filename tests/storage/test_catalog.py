@@ -234,7 +234,7 @@ def test_labels_count_in_order_of_authority(catalog: SQLiteCatalog) -> None:
 
 
 def test_many_ids_at_once(catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("birdsearch.storage.catalog.database._CHUNK", 7)
+    monkeypatch.setattr("birdsearch.storage.catalog.database.MAX_IN", 7)
     catalog.ensure_root(b"/photos")
     commit(catalog, *(entry(n, f"/photos/{n}.jpg") for n in range(1, 31)))
     wanted = [30, 1, 15, 15, 2]

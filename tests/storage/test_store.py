@@ -13,6 +13,7 @@ from birdsearch import Index
 from birdsearch.errors import IndexLockedError, IndexVersionError
 from birdsearch.records import Ids, Vectors
 from birdsearch.search.exact import Neighbours
+from birdsearch.storage import store as store_module
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import Folder
@@ -100,3 +101,20 @@ def test_one_store_writes_at_a_time(garden: Path) -> None:
         other.writing(),
     ):
         pytest.fail("two writers at once")
+
+
+def test_a_large_index_of_before_content_named_engines_says_what_is_slow_now(
+    garden: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_module, "FLAT_UP_TO", 6)
+    with closing(SQLiteCatalog(garden / "catalog.sqlite")) as catalog, catalog.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE photos RENAME COLUMN photographer TO observer")
+        connection.exec_driver_sql("ALTER TABLE predictions RENAME COLUMN rank TO level")
+        connection.exec_driver_sql("ALTER TABLE predictions RENAME COLUMN position TO rank")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
+    with closing(Store.open(garden)) as store:
+        assert store.catalog.is_current()
+    assert "every photo is compared until `birdsearch index`" in caplog.text
+    caplog.clear()
+    Store.open(garden).close()
+    assert not caplog.text

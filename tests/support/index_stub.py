@@ -15,7 +15,7 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
     return make_garden(tmp_path_factory.mktemp("garden"), FakeBackbone())
 
 
-class Asked:
+class IndexStub:
     """Stands in for methods of an index: remembers every call, answers with what it was given."""
 
     def __init__(self, patch: pytest.MonkeyPatch, answers: dict[str, Any]) -> None:

@@ -18,39 +18,17 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 
-from birdsearch.duplicates.cleanup import journal
-from birdsearch.duplicates.cleanup.filesystem import (
-    SkipFile,
-    drop_links,
-    has_content,
-    is_linked,
-    link,
-    move,
-    os_reason,
-    remove_made,
-    remove_second_name,
-    sync,
-    temporary,
-    unlink_if_exists,
-)
-from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Line, Log
+from birdsearch.duplicates.cleanup import filesystem, journal
+from birdsearch.duplicates.cleanup.filesystem import SkipFile
+from birdsearch.duplicates.cleanup.journal import Intent, Journal, Line, Log
 from birdsearch.duplicates.cleanup.plan import problems
-from birdsearch.duplicates.cleanup.steps import Planner, Target
+from birdsearch.duplicates.cleanup.steps import ApplyOptions, Planner
 from birdsearch.errors import PlanError, os_error_text
 from birdsearch.files import sha256_of
-from birdsearch.records import (
-    APPLIED_BY_DEFAULT,
-    RELATIONS,
-    SAME_PICTURE,
-    ActionReport,
-    Plan,
-    Progress,
-    RunSummary,
-    Step,
-    shown,
-)
+from birdsearch.records import SAME_PICTURE, ActionReport, Plan, Progress, RunSummary, Step, blocks, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.removal import DeletedPhoto
 from birdsearch.storage.folder import Folder
@@ -59,30 +37,6 @@ from birdsearch.storage.folder import Folder
 def runs(folder: Folder) -> list[RunSummary]:
     """Every run of `apply`, oldest first."""
     return [log.summary() for log in journal.logs(folder)]
-
-
-def check_action(action: str) -> tuple[str, str]:
-    """An action as (word, folder). Raises PlanError for one that does not exist."""
-    word, _, target = action.partition(":")
-    if word not in ("trash", "move", "hardlink") or (word == "move") != bool(target):
-        raise PlanError(f'no action "{shown(action)}": it is trash, move:FOLDER or hardlink.')
-    if target and os.path.lexists(target) and not os.path.isdir(target):
-        raise PlanError(f"{shown(target)} is not a folder: name one to move the files to.")
-    return word, os.path.abspath(target) if target else ""
-
-
-@dataclass(frozen=True, slots=True)
-class ApplyOptions:
-    """How a plan is carried out. Raises PlanError for an action or a relation that does not exist."""
-
-    action: str  # "trash", "move:FOLDER" or "hardlink"
-    relations: Sequence[str] = APPLIED_BY_DEFAULT  # only photos of these go
-    protect: Sequence[str] = ()  # folders in which nothing is touched
-
-    def __post_init__(self) -> None:
-        check_action(self.action)
-        if unknown := [relation for relation in self.relations if relation not in RELATIONS]:
-            raise PlanError(f'no relation "{shown(unknown[0])}": they are {", ".join(RELATIONS)}.')
 
 
 def apply(
@@ -98,64 +52,57 @@ def apply(
     for log in journal.logs(folder):
         if not log.ended and not log.undone:
             _finish(catalog, log)
-
-    target = Target(journal.next_run(folder), *check_action(options.action), tuple(catalog.roots().values()))
-    planner = Planner(plan, target, relations=options.relations, protect=options.protect, known=catalog.ids_at)
-    run = _Apply(folder, catalog, planner, {"action": options.action, "relations": [*options.relations]})
-    return run.run([step for step in plan.steps if step.do == "remove"], progress, started)
+    run = _Apply(folder, catalog, Planner(plan, options, journal.next_run(folder), catalog))
+    header = {"action": options.action, "relations": [*options.relations]}
+    return run.run([step for step in plan.steps if step.do == "remove"], header, progress, started)
 
 
 class _Apply:
     """One run of `apply`."""
 
-    def __init__(self, folder: Folder, catalog: Catalog, planner: Planner, header: Line) -> None:
+    def __init__(self, folder: Folder, catalog: Catalog, planner: Planner) -> None:
         self._folder, self._catalog, self._planner = folder, catalog, planner
-        self._name, self._header = planner.run, header
         self._journal: Journal | None = None  # made when there is something to do
         self._skipped: list[tuple[str, str]] = []
         self._done = 0  # photos
         self._freed = 0  # bytes
 
-    def run(self, steps: Sequence[Step], progress: Progress | None, started: float) -> ActionReport:
+    def run(self, steps: Sequence[Step], header: Line, progress: Progress | None, started: float) -> ActionReport:
         """Everything, in batches."""
-        count = 0
         try:
-            for batch in journal.batches(steps, BATCH):
-                self._batch(batch)
-                count += len(batch)
+            for batch in blocks(len(steps), journal.BATCH):
+                self._batch(steps[batch], header)
                 if progress:
-                    progress("apply", count, len(steps), batch[-1].path)
+                    progress("apply", batch.stop, len(steps), steps[batch.stop - 1].path)
             if self._journal:
                 self._journal.write([{"end": True}])
         finally:
             if self._journal:
                 self._journal.close()
-        name = self._name if self._journal else None
+        name = self._planner.run if self._journal else None
         return ActionReport(name, self._done, tuple(self._skipped), self._freed, time.monotonic() - started)
 
-    def _batch(self, steps: Sequence[Step]) -> None:
+    def _batch(self, steps: Sequence[Step], header: Line) -> None:
         intents: list[Intent] = []
         for step in steps:
             try:
                 intents.append(self._planner.intended(step))
-            except SkipFile as skip:
-                self._skipped.append((step.path, str(skip)))
-            except OSError as error:
-                self._skipped.append((step.path, os_error_text(error)))
+            except (SkipFile, OSError) as error:
+                self._skipped.append((step.path, filesystem.reason(error)))
         moves = [intent for intent in intents if intent.kind == "move"]
         intents = self._with_rows(moves + [intent for intent in intents if intent.kind == "link"])
         intents += self._planner.companions(moves)
         if not intents:
             return
         if self._journal is None:
-            self._journal = Journal.create(self._folder, self._name, self._header)
+            self._journal = Journal.create(self._folder, self._planner.run, header)
         self._journal.write(intents)
         done = [intent for intent in intents if self._carried_out(intent)]
-        sync(done)
+        filesystem.sync(done)
         numbers = {intent.number for intent in done}
         rest = [intent for intent in intents if intent.number not in numbers]
         self._journal.write([{"done": sorted(numbers), "left": [intent.number for intent in rest]}])
-        remove_made(rest)
+        filesystem.remove_made(rest)
         self._done += sum(intent.photo for intent in done)
         _follow(self._catalog, self._journal, done)
 
@@ -181,16 +128,12 @@ class _Apply:
                 return False  # its photo was skipped: that is reported
             self._check(intent)
             if intent.kind == "link":
-                self._freed += link(intent, self._name)
+                self._freed += filesystem.link(intent, self._planner.run)
             else:
-                os.makedirs(os.path.dirname(intent.to), exist_ok=True)
-                move(intent.path, intent.to, temporary(intent.to, self._name, intent), intent.sha256)
+                filesystem.move(intent.path, intent.to, self._planner.run, intent)
                 self._freed += intent.size
-        except SkipFile as skip:
-            self._skipped.append((intent.path, str(skip)))
-            return False
-        except OSError as error:
-            self._skipped.append((intent.path, os_reason(error)))
+        except (SkipFile, OSError) as error:
+            self._skipped.append((intent.path, filesystem.reason(error)))
             return False
         return True
 
@@ -220,7 +163,7 @@ def _follow(catalog: Catalog, lines: Journal, done: Iterable[Intent]) -> None:
         if i.photo_id is not None
     ]
     if deleted:
-        catalog.delete_and_merge(deleted, before_commit=lambda merges: lines.write([{"merged": merges}]))
+        catalog.delete_and_merge(deleted, lambda merges: lines.write([{"merged": [m.as_json() for m in merges]}]))
 
 
 def _finish(catalog: Catalog, log: Log) -> None:
@@ -235,24 +178,21 @@ def _finish(catalog: Catalog, log: Log) -> None:
             (new if _has_gone(intent, log.run) else stay).append(intent)
         except (SkipFile, OSError):
             continue  # for `undo` to say what stands in the way
-    sync(new)
-    lines = Journal.append(log)
-    try:
+    filesystem.sync(new)
+    with closing(Journal.append(log)) as lines:
         lines.write([{"done": [intent.number for intent in new], "left": [intent.number for intent in stay]}])
         _follow(catalog, lines, [i for i in done + new if i.number not in log.back])
         lines.write([{"end": True}])
-    finally:
-        lines.close()
-    remove_made(log.intents)
+    filesystem.remove_made(log.intents)
 
 
 def _has_gone(intent: Intent, run: str) -> bool:
     """Whether a killed run had moved or linked a file; what it had only begun is put right."""
     if intent.kind == "link":
-        drop_links(intent, run)
-        return is_linked(intent)
-    unlink_if_exists(temporary(intent.to, run, intent))
+        filesystem.drop_links(intent, run)
+        return filesystem.is_linked(intent)
+    filesystem.unlink_if_exists(filesystem.temporary(intent.to, run, intent))
     if not os.path.lexists(intent.path):
-        return has_content(intent.to, intent.sha256)
-    remove_second_name(intent)
+        return filesystem.has_content(intent.to, intent.sha256)
+    filesystem.remove_second_name(intent)
     return False

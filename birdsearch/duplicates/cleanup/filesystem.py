@@ -24,26 +24,35 @@ class SkipFile(Exception):  # noqa: N818 - not an error
     """A file stays as it is; the text says why."""
 
 
-def move(source: str, target: str, temporary: str, sha256: str) -> None:
-    """Give a file another name, which must be free; on another disk it is a copy, checked before the old one goes."""
+def move(source: str, target: str, run: str, intent: Intent) -> None:
+    """Give a file another name, which must be free; on another disk it is a copy, checked before the old one goes.
+
+    Folders are made for it. Raises SkipFile for a file that changes meanwhile, and OSError.
+    """
+    os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
         _rename(source, target)
         return
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-    before = os.lstat(source)
-    copy(source, temporary, sha256)
+    before, hidden = os.lstat(source), temporary(target, run, intent)
+    copy(source, hidden, intent.sha256)
     try:
-        _rename(temporary, target)
+        _rename(hidden, target)
         sync_folder(os.path.dirname(target))
     except OSError:
-        unlink_if_exists(temporary)
+        unlink_if_exists(hidden)
         raise
     after = os.lstat(source)
     if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
         os.unlink(target)
         raise SkipFile("changed while it was copied")
+    _unlink_or_take_back(source, target)
+
+
+def _unlink_or_take_back(source: str, target: str) -> None:
+    """Remove the old name; where that cannot be, remove the new one."""
     try:
         os.unlink(source)
     except OSError:
@@ -62,11 +71,7 @@ def _rename(source: str, target: str) -> None:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target) from error
         os.rename(source, target)  # a file system without links, such as that of a memory card
         return
-    try:
-        os.unlink(source)
-    except OSError:
-        os.unlink(target)
-        raise
+    _unlink_or_take_back(source, target)
 
 
 def remove_second_name(intent: Intent) -> None:
@@ -151,9 +156,8 @@ def drop_links(intent: Intent, run: str) -> None:
     if not os.path.lexists(old):
         return
     if inode(intent.path) not in (None, inode(old)) and not is_linked(intent):
-        raise SkipFile(
-            f"another file stands in its place, its own is {shown(old)}: move that one away, then undo again"
-        )
+        text = f"another file stands in its place, its own is {shown(old)}: move that one away, then undo again"
+        raise SkipFile(text)
     os.replace(old, intent.path)
     unlink_if_exists(old)  # a rename between two names of one file does nothing
 
@@ -178,10 +182,9 @@ def restore_stat(path: str, intent: Intent) -> None:
 
 def has_content(path: str, sha256: str) -> bool:
     """Whether there is a regular file of these bytes."""
-    try:
+    with suppress(FileNotFoundError):
         return stat.S_ISREG(os.lstat(path).st_mode) and sha256_of(path) == sha256
-    except FileNotFoundError:
-        return False
+    return False
 
 
 def unlink_if_exists(name: str) -> None:
@@ -205,11 +208,10 @@ def sync(intents: Iterable[Intent]) -> None:
 
 def inode(path: str) -> tuple[int, int] | None:
     """Device and inode of what a name leads to; None where there is nothing."""
-    try:
+    with suppress(OSError):
         info = os.stat(path)
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino
+        return info.st_dev, info.st_ino
+    return None
 
 
 def remove_made(intents: Iterable[Intent]) -> None:
@@ -221,8 +223,8 @@ def remove_made(intents: Iterable[Intent]) -> None:
             os.rmdir(folder)
 
 
-def os_reason(error: OSError) -> str:
-    """Why a file could not be moved, in words."""
-    if error.errno == errno.EEXIST:
-        return "the name where it should go is taken"
-    return os_error_text(error)
+def reason(error: SkipFile | OSError) -> str:
+    """Why a file was left, in words."""
+    if isinstance(error, SkipFile):
+        return str(error)
+    return "the name where it should go is taken" if error.errno == errno.EEXIST else os_error_text(error)

@@ -12,16 +12,20 @@ One file a run, one JSON object a line (`Line`):
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from birdsearch.errors import IndexDamagedError, PlanError
 from birdsearch.files import sync_folder
 from birdsearch.records import RunSummary, shown
+from birdsearch.storage.catalog.removal import Merge
 from birdsearch.storage.folder import Folder
 
+BATCH = 100  # files between two syncs of the journal
 SUFFIX = ".jsonl"
 _FORMAT = 2
 _RENAMED = {  # table -> column in a journal of format 1 -> its name since tables 0003
@@ -29,21 +33,20 @@ _RENAMED = {  # table -> column in a journal of format 1 -> its name since table
     "predictions": {"rank": "position", "level": "rank"},
 }
 
-
 Line = dict[str, Any]  # one line of a journal, as JSON has it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
     """One file that is about to be moved, or to be replaced by a hard link, and all that brings it back."""
 
     number: int  # in its run, from 0
     kind: str  # "move" or "link"
     path: str  # absolute
-    to: str  # where it goes; empty for a link
-    kept: str  # the file that makes it superfluous; empty for a sidecar
-    kept_sha256: str
-    kept_inode: tuple[int, int]  # device, inode; of a link
+    to: str = ""  # where it goes; empty for a link
+    kept: str = ""  # the file that makes it superfluous; empty for a sidecar
+    kept_sha256: str = ""
+    kept_inode: tuple[int, int] = (0, 0)  # device, inode; of a link
     sha256: str
     size: int  # bytes
     mode: int
@@ -74,7 +77,7 @@ class Log:
     done: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)  # intents that were not carried out
     back: set[int] = field(default_factory=set)
-    merges: dict[int, Line] = field(default_factory=dict)  # intent -> what the kept photo took over
+    merges: dict[int, Merge] = field(default_factory=dict)  # intent -> what the kept photo took over
     ended: bool = False
     undone: bool = False
 
@@ -99,8 +102,7 @@ class Log:
 class Journal:
     """An open journal: lines are appended, and are on the disk when `write` returns."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path = path
+    def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     @classmethod
@@ -110,11 +112,9 @@ class Journal:
         if not place.exists():
             place.mkdir()
             sync_folder(place.parent)
-        path = place / (run + SUFFIX)
-        journal = cls(path, path.open("xb"))
-        journal.write(
-            [{"birdsearch": "actions", "format": _FORMAT, "at": time.strftime("%Y-%m-%dT%H:%M:%S"), **header}]
-        )
+        journal = cls((place / (run + SUFFIX)).open("xb"))
+        now = time.strftime("%Y-%m-%dT%H:%M:%S")
+        journal.write([{"birdsearch": "actions", "format": _FORMAT, "at": now, **header}])
         sync_folder(place)
         return journal
 
@@ -124,7 +124,7 @@ class Journal:
         file = log.path.open("r+b")
         file.truncate(log.length)
         file.seek(log.length)
-        return cls(log.path, file)
+        return cls(file)
 
     def write(self, lines: Iterable[Intent | Line]) -> None:
         """Append and sync."""
@@ -182,23 +182,18 @@ def read(path: Path) -> Log | None:
     """What a journal says up to its last whole line; None where not even its header is whole."""
     data = path.read_bytes()
     lines = data.split(b"\n")[:-1]
-    parsed: list[Line] = []
-    for n, line in enumerate(lines):
-        try:
-            parsed.append(json.loads(line))
-        except ValueError as error:
-            if any(_is_whole(later) for later in lines[n + 1 :]):
-                raise IndexDamagedError(
-                    f"{shown(str(path))}, line {n + 1} is not what birdsearch wrote: restore it from a backup. "
-                    "The files it speaks of lie where its other lines say."
-                ) from error
-            lines = lines[:n]
-            break
+    parsed: list[Line] = [*takewhile(bool, map(_parsed, lines))]
+    whole = len(parsed)
+    if any(map(_parsed, lines[whole + 1 :])):
+        raise IndexDamagedError(
+            f"{shown(str(path))}, line {whole + 1} is not what birdsearch wrote: restore it from a backup. "
+            "The files it speaks of lie where its other lines say."
+        )
     if not parsed or parsed[0].get("birdsearch") != "actions":
         return None
     if parsed[0].get("format") not in (1, _FORMAT):
         raise PlanError(f"{shown(str(path))} was written by a newer birdsearch: upgrade birdsearch, then undo.")
-    log = Log(path, parsed[0], length=sum(len(line) + 1 for line in lines))
+    log = Log(path, parsed[0], length=sum(len(line) + 1 for line in lines[:whole]))
     for entry in parsed[1:]:
         _take(log, entry if parsed[0]["format"] == _FORMAT else _renamed(entry))
     return log
@@ -215,11 +210,12 @@ def _renamed(entry: Line) -> Line:
     return entry
 
 
-def _is_whole(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+def _parsed(line: bytes) -> Line:
+    """A line as it was written; empty where it is damaged."""
+    with suppress(ValueError):
+        parsed = json.loads(line)
+        return parsed if isinstance(parsed, dict) else {}
+    return {}
 
 
 def _take(log: Log, entry: Line) -> None:
@@ -229,18 +225,10 @@ def _take(log: Log, entry: Line) -> None:
         pairs = {name: tuple(values[name]) for name in ("kept_inode", "owner", "made")}
         log.intents.append(Intent(**{**values, **pairs}))
     elif "merged" in entry:
-        log.merges |= {merge["number"]: merge for merge in entry["merged"]}
+        log.merges |= {merge["number"]: Merge.from_json(merge) for merge in entry["merged"]}
     else:
         log.done.update(entry.get("done", ()))
         log.left.update(entry.get("left", ()))
         log.back.update(entry.get("back", ()))
         log.ended |= bool(entry.get("end"))
         log.undone |= bool(entry.get("undone"))
-
-
-def batches(intents: Sequence[Any], size: int) -> list[Sequence[Any]]:
-    """The same in pieces, in order."""
-    return [intents[start : start + size] for start in range(0, len(intents), size)]
-
-
-BATCH = 100  # files between two syncs of the journal

@@ -5,7 +5,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 
 from birdsearch.duplicates.members import is_applied, members
@@ -15,13 +15,9 @@ from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member,
 
 WORDS = ("keep", "remove", "skip")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_LONG = {short[1]: sign for sign, short in _SHORT.items()}
 _ESCAPE = re.compile(r"\\(?:([\\nrt])|x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.?))", re.DOTALL)
-
-
 COLUMNS = tuple(field.name for field in fields(Step))
-
-
-# Making -------------------------------------------------------------------------------------------------------------
 
 
 def make_plan(
@@ -42,27 +38,14 @@ def make_plan(
 
 def _steps(group: Sequence[Member], applied: bool) -> Iterator[Step]:
     """The lines of one group, the kept photo first; in a group that is only listed every photo is skipped."""
-    fallback = group[0].reason
     for member in group:
-        photo, first = member.photo, member is group[0]
+        photo = member.photo
         do = "keep" if member.protected and photo.sha256 else member.do
-        reason = member.reason or fallback
-        if member.protected:
-            reason = member.stays
-        elif member.stays:
-            reason = f"{member.stays}; {reason}" if reason else member.stays
-        yield Step(
-            member.group,
-            do if applied or do == "remove" else "skip",
-            "" if first else member.relation,
-            photo.path,
-            photo.sha256 or "",
-            photo.size,
-            reason,
-        )
-
-
-# Checking -----------------------------------------------------------------------------------------------------------
+        do = do if applied or do == "remove" else "skip"
+        reason = "" if member.protected else member.reason or group[0].reason
+        relation = "" if member is group[0] else member.relation
+        words = "; ".join(filter(None, (member.stays, reason)))
+        yield Step(member.group, do, relation, photo.path, photo.sha256 or "", photo.size, words)
 
 
 def problems(plan: Plan) -> Iterator[tuple[int, str]]:
@@ -100,9 +83,6 @@ def _problems_of_group(steps: list[tuple[int, Step]]) -> Iterator[tuple[int, str
         seen.add(step.path)
 
 
-# The file -----------------------------------------------------------------------------------------------------------
-
-
 def escaped(text: str) -> str:
     """A text in one printable line, from which `unescaped` gives exactly the same text again."""
     return "".join(_SHORT.get(sign) or (sign if sign.isprintable() else _code(sign)) for sign in text)
@@ -110,10 +90,8 @@ def escaped(text: str) -> str:
 
 def _code(sign: str) -> str:
     number = ord(sign)
-    if 0xDC80 <= number <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode gives it
-        return f"\\x{number - 0xDC00:02x}"
-    if number < 0x80:
-        return f"\\x{number:02x}"
+    if number < 0x80 or 0xDC80 <= number <= 0xDCFF:  # a byte that is not UTF-8, as os.fsdecode gives it
+        return f"\\x{number & 0xFF:02x}"
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
@@ -125,11 +103,9 @@ def unescaped(text: str) -> str:
         if other is not None:
             raise ValueError(f"\\{other} means nothing: a backslash in a name is written \\\\")
         if short:
-            return {"\\": "\\", "n": "\n", "r": "\r", "t": "\t"}[short]
-        if byte:
-            number = int(byte, 16)
-            return chr(number if number < 0x80 else 0xDC00 + number)
-        return chr(int(four or eight, 16))
+            return _LONG[short]
+        number = int(byte or four or eight, 16)
+        return chr(number + 0xDC00 if byte and number >= 0x80 else number)
 
     return _ESCAPE.sub(sign, text)
 
@@ -140,8 +116,7 @@ def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for step in plan.steps:
-        values = [getattr(step, name) for name in COLUMNS]
-        rows.writerow([escaped(value) if isinstance(value, str) else value for value in values])
+        rows.writerow([escaped(value) if isinstance(value, str) else value for value in astuple(step)])
     data = text.getvalue()
     with atomic_write(Path(path)) as file:
         # Without this mark spreadsheets take UTF-8 for something else, and would spoil the names.
@@ -151,17 +126,15 @@ def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
 def read_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a plan that people may have edited. Raises InputFileError, with the line, for what cannot be used."""
     name = shown(os.fspath(path))
-    steps: list[Step] = []
-    lines: list[int] = []
+    steps: dict[int, Step] = {}  # by line
     for line, values in read_csv(path, COLUMNS):
         try:
-            steps.append(_step(values))
+            steps[line] = _step(values)
         except ValueError as error:
             raise InputFileError(f"{name}, line {line}: {error}.") from error
-        lines.append(line)
-    plan = Plan(tuple(steps))
+    plan = Plan(tuple(steps.values()))
     for n, why in problems(plan):
-        raise InputFileError(f"{name}, line {lines[n]}: {why}.")
+        raise InputFileError(f"{name}, line {[*steps][n]}: {why}.")
     return plan
 
 

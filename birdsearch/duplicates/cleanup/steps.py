@@ -2,44 +2,49 @@
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import count
 
 from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile, inode
 from birdsearch.duplicates.cleanup.journal import Intent
 from birdsearch.duplicates.cleanup.sidecars import FolderListing
-from birdsearch.duplicates.members import Protected
+from birdsearch.duplicates.members import FolderSet
+from birdsearch.errors import PlanError
 from birdsearch.files import sha256_of, with_trailing_slash
-from birdsearch.records import IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
+from birdsearch.records import APPLIED_BY_DEFAULT, IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
+from birdsearch.storage.catalog.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where the files of one run go."""
+class ApplyOptions:
+    """How a plan is carried out. Raises PlanError for an action or a relation that does not exist."""
 
-    run: str  # its name
-    word: str  # "trash", "move" or "hardlink"
-    folder: str  # of "move", else empty
-    roots: tuple[bytes, ...]  # of the index
+    action: str  # "trash", "move:FOLDER" or "hardlink"
+    relations: Sequence[str] = APPLIED_BY_DEFAULT  # only photos of these go
+    protect: Sequence[str] = ()  # folders in which nothing is touched
+
+    def __post_init__(self) -> None:
+        word, _, target = self.action.partition(":")
+        if word not in ("trash", "move", "hardlink") or (word == "move") != bool(target):
+            raise PlanError(f'no action "{shown(self.action)}": it is trash, move:FOLDER or hardlink.')
+        if target and os.path.lexists(target) and not os.path.isdir(target):
+            raise PlanError(f"{shown(target)} is not a folder: name one to move the files to.")
+        if unknown := [relation for relation in self.relations if relation not in RELATIONS]:
+            raise PlanError(f'no relation "{shown(unknown[0])}": they are {", ".join(RELATIONS)}.')
 
 
 class Planner:
     """What one run of `apply` intends to do."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        target: Target,
-        *,
-        relations: Sequence[str],
-        protect: Sequence[str],
-        known: Callable[[Sequence[bytes]], dict[bytes, int]],  # ids of those of these paths that the index holds
-    ) -> None:
-        self.run, self._word, self._target, self._roots = target.run, target.word, target.folder, target.roots
-        self._relations, self._known = relations, known
-        self._safe = Protected(protect)
-        self._number = 0
+    def __init__(self, plan: Plan, options: ApplyOptions, run: str, catalog: Catalog) -> None:
+        self._word, _, target = options.action.partition(":")
+        self.run, self._target, self._relations = run, os.path.abspath(target), options.relations
+        self._catalog, self._roots = catalog, tuple(catalog.roots().values())
+        self._safe = FolderSet(options.protect)
+        self._numbers = count()
         self._named = {step.path for step in plan.steps}
         self._keeps: dict[int, list[Step]] = {}
         for step in plan.steps:
@@ -48,7 +53,7 @@ class Planner:
         kept = (inode(step.path) for keeps in self._keeps.values() for step in keeps)
         self._kept_inodes = {there for there in kept if there is not None}
         self._places: set[str] = set()  # names that files of this run go to
-        self._trash_roots: dict[str, str] = {}  # folder -> where its trash lies
+        self._trash_root = cache(self._find_trash_root)
         self.owners: dict[int, list[str]] = {}  # intent of a companion -> files that must have gone before it
 
     def intended(self, step: Step) -> Intent:
@@ -79,7 +84,6 @@ class Planner:
         Relations in a plan are those to the photo that was proposed: where a person keeps another one, two photos are
         related as the weaker of the two ties says. Equal bytes are equal whatever it says.
         """
-
         there = [keep for keep in self._keeps[step.group] if os.path.lexists(keep.path)]
         if not there:
             raise SkipFile(f"the kept photo {shown(self._keeps[step.group][0].path)} is no longer there")
@@ -89,15 +93,10 @@ class Planner:
         return keep, _tie(step, keep).name
 
     def _intent(self, path: str, info: os.stat_result, sha256: str, relation: str) -> Intent:
-        number, self._number = self._number, self._number + 1
         return Intent(
-            number=number,
+            number=next(self._numbers),
             kind="move",
             path=path,
-            to="",
-            kept="",
-            kept_sha256="",
-            kept_inode=(0, 0),
             sha256=sha256,
             size=info.st_size,
             mode=stat.S_IMODE(info.st_mode),
@@ -110,60 +109,48 @@ class Planner:
     def _placed(self, intent: Intent) -> Intent:
         """The intent with a free name to go to."""
         parent = os.path.dirname(intent.path)
-        if self._word == "trash":
-            home = self._trash_root(parent)
-            base = os.path.join(home, TRASH, self.run)
-            bases = [base, *(f"{base}-{n}" for n in range(2, 1000))]
-        else:
-            home = self._root(parent)
-            if (parent + os.sep).startswith(self._target.rstrip(os.sep) + os.sep):
-                raise SkipFile(f"lies in {shown(self._target)} already")
-            base = os.path.join(self._target, self.run)
-            bases = [self._target, base, *(f"{base}-{n}" for n in range(2, 1000))]
-        below = os.path.relpath(intent.path, home)
-        places = (os.path.join(base, below) for base in bases)
+        trash = self._word == "trash"
+        if not trash and (parent + os.sep).startswith(self._target.rstrip(os.sep) + os.sep):
+            raise SkipFile(f"lies in {shown(self._target)} already")
+        home = self._trash_root(parent) if trash else self._root(parent)
+        base = os.path.join(home, TRASH, self.run) if trash else os.path.join(self._target, self.run)
+        bases = [*([] if trash else [self._target]), base, *(f"{base}-{n}" for n in range(2, 1000))]
+        places = (os.path.join(each, os.path.relpath(intent.path, home)) for each in bases)
         to = next((name for name in places if name not in self._places and not os.path.lexists(name)), None)
         if to is None:
             raise SkipFile("no free name where it should go")
         self._places.add(to)
-        made: list[str] = []
+        made: tuple[str, ...] = ()
         above = os.path.dirname(to)
         while not os.path.lexists(above):
-            made.insert(0, above)
-            above = os.path.dirname(above)
-        return replace(intent, to=to, made=tuple(made))
+            made, above = (above, *made), os.path.dirname(above)
+        return replace(intent, to=to, made=made)
 
     def _root(self, folder: str) -> str:
         """The deepest root of the index above a folder; the folder itself where there is none."""
         name = with_trailing_slash(os.fsencode(folder))
-        return os.fsdecode(
-            max((r for r in self._roots if name.startswith(with_trailing_slash(r))), key=len, default=name)
-        )
+        above = [root for root in self._roots if name.startswith(with_trailing_slash(root))]
+        return os.fsdecode(max(above, key=len, default=name))
 
-    def _trash_root(self, folder: str) -> str:
+    def _find_trash_root(self, folder: str) -> str:
         """The highest folder from its root down to this one, on the same file system, where a trash may be made."""
-        if folder not in self._trash_roots:
-            device = os.stat(folder).st_dev
-            home, root = folder, self._root(folder).rstrip(os.sep)
-            above = folder
-            while above.rstrip(os.sep) != root and above != os.path.dirname(above):
-                above = os.path.dirname(above)
-                there = os.path.join(above, TRASH) if os.path.isdir(os.path.join(above, TRASH)) else above
-                if os.stat(above).st_dev == device and os.access(there, os.W_OK | os.X_OK):
-                    home = above
-            self._trash_roots[folder] = home
-        return self._trash_roots[folder]
+        device, root = os.stat(folder).st_dev, self._root(folder).rstrip(os.sep)
+        home = above = folder
+        while above.rstrip(os.sep) != root and above != os.path.dirname(above):
+            above = os.path.dirname(above)
+            there = os.path.join(above, TRASH) if os.path.isdir(os.path.join(above, TRASH)) else above
+            if os.stat(above).st_dev == device and os.access(there, os.W_OK | os.X_OK):
+                home = above
+        return home
 
     def companions(self, intents: Sequence[Intent]) -> list[Intent]:
         """What travels with these photos: pictures of their stem where the rule allows it, then sidecars."""
-        listings: dict[str, FolderListing] = {}
 
+        @cache
         def listing(folder: str) -> FolderListing:
-            if folder not in listings:
-                listings[folder] = FolderListing([])
-                with suppress(OSError):  # a folder that may not be listed
-                    listings[folder] = FolderListing(os.listdir(folder))
-            return listings[folder]
+            with suppress(OSError):  # a folder that may not be listed
+                return FolderListing(os.listdir(folder))
+            return FolderListing([])
 
         going = {intent.path for intent in intents}
         made: dict[str, Intent] = {}
@@ -171,16 +158,13 @@ class Planner:
             folder, name = os.path.split(intent.path)
             kept_folder, kept_name = os.path.split(intent.kept)
             others = [os.path.join(folder, other) for other in listing(folder).same_stem_images(name)]
-            candidates = [
-                os.path.join(kept_folder, other) for other in listing(kept_folder).same_stem_images(kept_name)
-            ]
-            # A RAW goes when nothing that stays has its stem.
-            equal = [
-                self._equal_companion(path, candidates) for path in others if path not in going and path not in made
-            ]
-            for one in [one for one in equal if one] if all(equal) else []:
-                made[one.path] = one
-                self.owners[one.number] = [intent.path, *(path for path in others if path in going)]
+            near_kept = [os.path.join(kept_folder, n) for n in listing(kept_folder).same_stem_images(kept_name)]
+            left = [path for path in others if path not in going and path not in made]
+            equal = [one for path in left if (one := self._equal_companion(path, near_kept))]
+            if len(equal) == len(left):  # a RAW goes when nothing that stays has its stem
+                made |= {one.path: one for one in equal}
+                goes_first = [intent.path, *(path for path in others if path in going)]
+                self.owners |= {one.number: goes_first for one in equal}
         going |= set(made)
         for intent in intents:
             folder, name = os.path.split(intent.path)
@@ -199,7 +183,7 @@ class Planner:
         """The intent for a picture of the same stem, where the kept photo has an equal one beside it."""
         with suppress(OSError, SkipFile):
             info = os.lstat(path)
-            mine = path in self._named or path in self._safe or self._known([os.fsencode(path)])
+            mine = path in self._named or path in self._safe or self._catalog.ids_at([os.fsencode(path)])
             if mine or not stat.S_ISREG(info.st_mode):
                 return None
             for candidate in candidates:

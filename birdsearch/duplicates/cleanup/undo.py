@@ -3,27 +3,13 @@
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 
-from birdsearch.duplicates.cleanup import journal
-from birdsearch.duplicates.cleanup.filesystem import (
-    SkipFile,
-    drop_links,
-    has_content,
-    inode,
-    is_linked,
-    move,
-    os_reason,
-    remove_made,
-    remove_second_name,
-    restore_stat,
-    sync,
-    temporary,
-    unlink_from_kept,
-    unlink_if_exists,
-)
-from birdsearch.duplicates.cleanup.journal import BATCH, Intent, Journal, Log
+from birdsearch.duplicates.cleanup import filesystem, journal
+from birdsearch.duplicates.cleanup.filesystem import SkipFile, has_content
+from birdsearch.duplicates.cleanup.journal import Intent, Journal, Log
 from birdsearch.errors import PlanError
-from birdsearch.records import ActionReport, Progress, shown
+from birdsearch.records import ActionReport, Progress, blocks, shown
 from birdsearch.storage import vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
@@ -41,31 +27,25 @@ def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: 
     _check_order(folder, log)
     skipped: list[tuple[str, str]] = []
     waiting = log.open()[::-1]
-    photos = size = count = 0
-    lines = Journal.append(log)
-    try:
-        for batch in journal.batches(waiting, BATCH):
+    photos = size = 0
+    with closing(Journal.append(log)) as lines:
+        for batch in blocks(len(waiting), journal.BATCH):
             back: list[Intent] = []
-            for intent in batch:
+            for intent in waiting[batch]:
                 try:
                     if _bring_back(intent, log):
                         photos, size = photos + intent.photo, size + intent.size
                     back.append(intent)
-                except SkipFile as skip:
-                    skipped.append((intent.path, str(skip)))
-                except OSError as error:
-                    skipped.append((intent.path, os_reason(error)))
-            sync(back)
+                except (SkipFile, OSError) as error:
+                    skipped.append((intent.path, filesystem.reason(error)))
+            filesystem.sync(back)
             skipped += _restore(folder, catalog, log, back)
             lines.write([{"back": [intent.number for intent in back]}])
-            count += len(batch)
             if progress:
-                progress("undo", count, len(waiting), batch[-1].path)
-        remove_made(log.intents)
+                progress("undo", batch.stop, len(waiting), waiting[batch.stop - 1].path)
+        filesystem.remove_made(log.intents)
         if not log.open():
             lines.write([{"end": True, "undone": True}])
-    finally:
-        lines.close()
     return ActionReport(log.run, photos, tuple(skipped), size, time.monotonic() - started)
 
 
@@ -89,11 +69,11 @@ def _bring_back(intent: Intent, log: Log) -> bool:
     if intent.kind == "link":
         return _bring_back_link(intent, log.run, done)
     for place in (intent.to, intent.path):
-        unlink_if_exists(temporary(place, log.run, intent))
+        filesystem.unlink_if_exists(filesystem.temporary(place, log.run, intent))
     here, there = os.path.lexists(intent.path), os.path.lexists(intent.to)
     if here and has_content(intent.path, intent.sha256):
         if there and has_content(intent.to, intent.sha256):
-            remove_second_name(intent)  # the run was killed between the two names of a move
+            filesystem.remove_second_name(intent)  # the run was killed between the two names of a move
         elif not done:
             return False
     elif there and here:
@@ -101,32 +81,31 @@ def _bring_back(intent: Intent, log: Log) -> bool:
     elif there:
         if not has_content(intent.to, intent.sha256):
             raise SkipFile(f"its copy {shown(intent.to)} has been changed: look at it and put it back by hand")
-        os.makedirs(os.path.dirname(intent.path), exist_ok=True)
-        move(intent.to, intent.path, temporary(intent.path, log.run, intent), intent.sha256)
+        filesystem.move(intent.to, intent.path, log.run, intent)
     elif done or not here:
         raise SkipFile(f"it is no longer where it was put: {shown(intent.to)}")
     else:
         return False  # it was changed since
-    restore_stat(intent.path, intent)
+    filesystem.restore_stat(intent.path, intent)
     return True
 
 
 def _bring_back_link(intent: Intent, run: str, done: bool) -> bool:
-    drop_links(intent, run)
-    here = inode(intent.path)
-    if here is not None and not is_linked(intent):
+    filesystem.drop_links(intent, run)
+    here = filesystem.inode(intent.path)
+    if here is not None and not filesystem.is_linked(intent):
         if not done:
             return False
         if not has_content(intent.path, intent.sha256):
             raise SkipFile("another file stands in its place: move that one away, then undo again")
-        restore_stat(intent.path, intent)
+        filesystem.restore_stat(intent.path, intent)
         return True
     if here is None and not done:
         raise SkipFile("it is no longer there")
     source = intent.path if here else intent.kept
     if not has_content(source, intent.sha256):
         raise SkipFile(f"the bytes that it shared with {shown(intent.kept)} were changed in place: its own are gone")
-    unlink_from_kept(source, intent, run)
+    filesystem.unlink_from_kept(source, intent, run)
     return True
 
 

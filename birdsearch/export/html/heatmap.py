@@ -3,10 +3,21 @@
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.photos import decode
+from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Pixels, Vectors
 
 # Dark blue over magenta and orange to pale yellow: lighter is always more, also in grey print.
 _COLOURS = np.array([(12, 7, 60), (93, 18, 110), (187, 55, 84), (249, 142, 9), (252, 255, 164)], np.float32)
+
+
+def heatmap_file(image: ImageLike, feature_map: Vectors, format: str = "PNG") -> bytes:
+    """The activation heatmap of an image as the bytes of a picture file, PNG or JPEG.
+
+    >>> maps = backbone.feature_map("wren.jpg")  # doctest: +SKIP
+    >>> Path("heat.png").write_bytes(heatmap_file("wren.jpg", maps["stage4"]))  # doctest: +SKIP
+    """
+    return decode.encode(activation_heatmap(decode.picture(image), feature_map), format)
 
 
 def activation_heatmap(photo: Pixels, feature_map: Vectors) -> Pixels:

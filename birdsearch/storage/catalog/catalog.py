@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from birdsearch.records import Failure, Filter, Ids, Photo
 from birdsearch.storage.catalog.commits import Batch, PartRow
-from birdsearch.storage.catalog.removal import DeletedPhoto, Rows
+from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +94,10 @@ class Catalog(Protocol):
     def ids_at(self, paths: Sequence[bytes]) -> dict[bytes, int]: ...
     def snapshot_rows(self, ids: Sequence[int]) -> dict[int, Rows]: ...
     def delete_and_merge(
-        self, deleted: Sequence[DeletedPhoto], before_commit: Callable[[list[dict[str, Any]]], None]
+        self, deleted: Sequence[DeletedPhoto], before_commit: Callable[[list[Merge]], None]
     ) -> None: ...
     def restore_rows(
-        self, rows: Mapping[bytes, tuple[int, Rows]], merges: Iterable[Mapping[str, Any]]
+        self, snapshots: Mapping[bytes, tuple[int, Rows]], merges: Sequence[Merge]
     ) -> dict[bytes, str]: ...
     def count(self, where: Filter | None = None) -> int: ...
     def counts(self) -> dict[str, int]: ...

@@ -1,8 +1,8 @@
 """What one commit brings, and how it is laid into the tables."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
 from birdsearch.records import Failure, Photo
-from birdsearch.storage.catalog.database import chunked
-from birdsearch.storage.catalog.tables import failures, labels, parts, photos, predictions, regions, roots
+from birdsearch.storage.catalog.database import where_in
+from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
 
 AUTHORITY = ("correction", "csv", "folder")  # whose label counts, first one first
+PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
 STORED = [c.name for c in photos.c if c.name not in ("root_id", "relative", "missing", "phash")]
 
 
@@ -38,13 +39,21 @@ class PartRow:
     generation: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class PhotoUpdate:
+    """New values for a photo that the catalog has."""
+
+    photo_id: int
+    values: Mapping[str, object]  # column of `photos` -> value
+
+
 @dataclass(slots=True)
 class Batch:
     """What one commit brings. Grows while photos come in, then is written once."""
 
     entries: list[Entry] = field(default_factory=list)
     part: PartRow | None = None  # holds the vector of entries[i] in row i
-    updates: list[dict[str, Any]] = field(default_factory=list)  # {"_id": photo id, column: value}
+    updates: list[PhotoUpdate] = field(default_factory=list)
     labels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # of photos that are not among the entries
     failed: list[tuple[tuple[int | None, int | None], Failure]] = field(default_factory=list)  # (size, mtime_ns), why
     recovered: list[str] = field(default_factory=list)  # paths that failed before and do no longer
@@ -53,95 +62,82 @@ class Batch:
 def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     """Everything that a batch brought, into the tables, inside the caller's transaction."""
     if batch.part is not None:
-        row = {name: getattr(batch.part, name) for name in ("id", "rows", "sha256", "runtime")}
-        connection.execute(sa.insert(parts).values(**row, generation=generation))
+        connection.execute(sa.insert(parts).values({**asdict(batch.part), "generation": generation}))
     _write_entries(connection, batch)
     update_each(connection, batch.updates)
-    said = {entry.photo.id: entry.label for entry in batch.entries if entry.photo.id and entry.label}
-    _write_labels(connection, {**said, **batch.labels})
-    gone = [os.fsencode(path) for path in batch.recovered]
-    chunked(connection, lambda paths: sa.delete(failures).where(failures.c.path.in_(paths)), gone)
+    new_labels = {entry.photo.id: entry.label for entry in batch.entries if entry.photo.id and entry.label}
+    _write_labels(connection, {**new_labels, **batch.labels})
+    where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
     for (size, mtime_ns), failure in batch.failed:
-        path = os.fsencode(failure.path)
-        connection.execute(sa.delete(failures).where(failures.c.path == path))
-        values = {"path": path, "size": size, "mtime_ns": mtime_ns, "stage": failure.stage, "reason": failure.reason}
-        connection.execute(sa.insert(failures).values(**values))
+        values = {"path": os.fsencode(failure.path), "stage": failure.stage, "reason": failure.reason}
+        connection.execute(sa.insert(failures).prefix_with("OR REPLACE").values(**values, size=size, mtime_ns=mtime_ns))
     derive_species(connection, [entry.photo.id for entry in batch.entries if entry.photo.id] + list(batch.labels))
 
 
 def _write_entries(connection: sa.Connection, batch: Batch) -> None:
     folders = roots_of(connection)
-    new: list[dict[str, Any]] = []
-    changed: list[dict[str, Any]] = []
-    where: list[dict[str, Any]] = []
+    new: list[Row] = []
+    changed: list[PhotoUpdate] = []
+    new_regions: list[Row] = []
+    new_predictions: list[Row] = []
     for row, entry in enumerate(batch.entries):
-        values = {name: getattr(entry.photo, name) for name in STORED}
-        root_id, relative = split_path(os.fsencode(entry.photo.path), folders)
-        values |= {"root_id": root_id, "relative": relative, "missing": False, "phash": _signed(entry.photo.phash)}
-        (changed if entry.known else new).append(values)
+        photo = entry.photo
         assert batch.part is not None
-        region = {"id": entry.region_id, "photo_id": entry.photo.id, "part_id": batch.part.id, "row": row}
-        where.append({**region, "x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0})
-    ids = [values["id"] for values in changed]
-    chunked(connection, lambda some: sa.delete(regions).where(regions.c.photo_id.in_(some)), ids)
-    chunked(connection, lambda some: sa.delete(predictions).where(predictions.c.photo_id.in_(some)), ids)
-    update_each(connection, [{"_id": values.pop("id"), **values} for values in changed])
-    guesses = [
-        {
-            "photo_id": e.photo.id,
-            **{c: getattr(p, c) for c in ("position", "species", "probability", "rank", "class_name")},
-        }
-        for e in batch.entries
-        for p in e.photo.predictions
-    ]
-    for table, rows in ((photos, new), (regions, where), (predictions, guesses)):
+        root_id, relative = split_path(os.fsencode(photo.path), folders)
+        values = {name: getattr(photo, name) for name in STORED}
+        values |= {"root_id": root_id, "relative": relative, "missing": False, "phash": _signed(photo.phash)}
+        if entry.known:
+            changed.append(PhotoUpdate(values.pop("id"), values))
+        else:
+            new.append(values)
+        region = {"id": entry.region_id, "photo_id": photo.id, "part_id": batch.part.id, "row": row}
+        new_regions.append({**region, "x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0})
+        new_predictions += [
+            {"photo_id": photo.id, **{name: getattr(guess, name) for name in PREDICTION}} for guess in photo.predictions
+        ]
+    ids = [update.photo_id for update in changed]
+    where_in(connection, sa.delete(regions), regions.c.photo_id, ids)
+    where_in(connection, sa.delete(predictions), predictions.c.photo_id, ids)
+    update_each(connection, changed)
+    for table, rows in ((photos, new), (regions, new_regions), (predictions, new_predictions)):
         if rows:
             connection.execute(sa.insert(table), rows)
 
 
-def _write_labels(connection: sa.Connection, wanted: dict[int, tuple[str, str] | None]) -> None:
+def _write_labels(connection: sa.Connection, new: Mapping[int, tuple[str, str] | None]) -> None:
     """Replace what folders and CSVs said of these photos; a correction stays."""
-    chunked(
-        connection,
-        lambda ids: sa.delete(labels).where(labels.c.photo_id.in_(ids), labels.c.source.in_(("csv", "folder"))),
-        list(wanted),
-    )
-    rows = [{"photo_id": i, "source": said[0], "species": said[1]} for i, said in wanted.items() if said]
+    rows = [{"photo_id": i, "source": label[0], "species": label[1]} for i, label in new.items() if label]
+    _replace_labels(connection, list(new), ("csv", "folder"), rows)
+
+
+def correct_labels(connection: sa.Connection, corrections: Mapping[int, str | None], author: str | None) -> None:
+    """Set the corrections of these photos, which count above folders and CSVs; None removes one."""
+    row = {"source": "correction", "author": author, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+    rows = [{"photo_id": photo_id, "species": name, **row} for photo_id, name in corrections.items() if name]
+    _replace_labels(connection, list(corrections), ("correction",), rows)
+    derive_species(connection, list(corrections))
+
+
+def _replace_labels(
+    connection: sa.Connection, photo_ids: Sequence[int], sources: Sequence[str], rows: Sequence[Row]
+) -> None:
+    where_in(connection, sa.delete(labels).where(labels.c.source.in_(sources)), labels.c.photo_id, photo_ids)
     if rows:
         # An imported correction may name the photo already.
         connection.execute(sa.insert(labels).prefix_with("OR REPLACE"), rows)
 
 
-def correct_labels(connection: sa.Connection, said: dict[int, str | None], author: str | None) -> None:
-    """Say what these photos show, above what folders and CSVs say; None takes a correction back."""
-    chunked(
-        connection,
-        lambda ids: sa.delete(labels).where(labels.c.photo_id.in_(ids), labels.c.source == "correction"),
-        list(said),
-    )
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    rows = [
-        {"photo_id": photo_id, "source": "correction", "species": name, "author": author, "created_at": now}
-        for photo_id, name in said.items()
-        if name
-    ]
-    if rows:
-        connection.execute(sa.insert(labels), rows)
-    derive_species(connection, list(said))
-
-
 def derive_species(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
     """Work out label, species and species_source of these photos anew."""
-    statement = sa.update(photos).values(derived_species())
-    chunked(connection, lambda ids: statement.where(photos.c.id.in_(ids)), photo_ids)
+    where_in(connection, sa.update(photos).values(derived_species()), photos.c.id, photo_ids)
 
 
 def derived_species() -> dict[str, sa.ColumnElement[Any]]:
     """What label, species and species_source of a photo should be, as SQL."""
     order = sa.case({source: n for n, source in enumerate(AUTHORITY)}, value=labels.c.source)
-    said = sa.select(labels.c.species).where(labels.c.photo_id == photos.c.id).order_by(order).limit(1)
+    best = sa.select(labels.c.species).where(labels.c.photo_id == photos.c.id).order_by(order).limit(1)
     top = sa.select(predictions.c.species).where(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
-    label, guess = said.scalar_subquery(), top.scalar_subquery()
+    label, guess = best.scalar_subquery(), top.scalar_subquery()
     source = sa.case((label.is_not(None), "label"), (guess.is_not(None), "prediction"))
     return {"label": label, "species": sa.func.coalesce(label, guess), "species_source": source}
 
@@ -164,11 +160,12 @@ def _signed(phash: str | None) -> int | None:
     return None if phash is None else (int(phash, 16) ^ (1 << 63)) - (1 << 63)
 
 
-def update_each(connection: sa.Connection, rows: list[dict[str, Any]]) -> None:
-    """Give each photo its own new values; rows of the same columns go together."""
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(tuple(sorted(row)), []).append(row)
+def update_each(connection: sa.Connection, updates: Iterable[PhotoUpdate]) -> None:
+    """Give each photo its own new values; updates of the same columns go together."""
+    groups: dict[tuple[str, ...], list[PhotoUpdate]] = {}
+    for update in updates:
+        groups.setdefault(tuple(sorted(update.values)), []).append(update)
     for names, group in groups.items():
-        values: dict[str, Any] = {name: sa.bindparam(name) for name in names if name != "_id"}
-        connection.execute(sa.update(photos).where(photos.c.id == sa.bindparam("_id")).values(values), group)
+        statement = sa.update(photos).where(photos.c.id == sa.bindparam("_id"))
+        statement = statement.values({name: sa.bindparam(name) for name in names})
+        connection.execute(statement, [{"_id": update.photo_id, **update.values} for update in group])

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from birdsearch.storage.catalog.tables import state
 
 NEWEST = "0003"  # the last file in migrations/versions; a test compares
 
-_CHUNK = 10_000  # values in one IN (...): SQLite takes at most 32,766
+MAX_IN = 10_000  # values in one IN (...): SQLite takes at most 32,766
 
 
 def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -135,19 +135,18 @@ class Database:
     def integrity_problems(self) -> list[str]:
         """What SQLite itself finds wrong with the file."""
         with self.transaction() as connection:
-            found = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
-            found += [
-                f"dangling reference in {row[0]}" for row in connection.exec_driver_sql("PRAGMA foreign_key_check")
-            ]
-        return [line for line in found if line != "ok"]
+            problems = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
+            dangling = connection.exec_driver_sql("PRAGMA foreign_key_check")
+            problems += [f"dangling reference in {row[0]}" for row in dangling]
+        return [line for line in problems if line != "ok"]
 
     # State
 
     def get_state(self, key: str, default: Any = None) -> Any:
         """One remembered value."""
         with self.transaction() as connection:
-            found = connection.scalar(sa.select(state.c.value).where(state.c.key == key))
-        return default if found is None else found
+            value = connection.scalar(sa.select(state.c.value).where(state.c.key == key))
+        return default if value is None else value
 
     def set_state(self, key: str, value: Any, *, bump: bool = False) -> None:
         """Remember one value, in a transaction of its own; `bump` counts it as a commit that readers must see."""
@@ -158,7 +157,7 @@ class Database:
 
     @property
     def generation(self) -> int:
-        """How many commits there were; who keeps what it worked out of the catalog compares this."""
+        """How many commits there were: a reader that keeps what it derived from the catalog compares this."""
         return int(self.get_state("generation", 0))
 
     def bump(self, connection: sa.Connection) -> int:
@@ -173,11 +172,11 @@ def _put_state(connection: sa.Connection, key: str, value: Any) -> None:
     connection.execute(sa.insert(state).values(key=key, value=value))
 
 
-def chunked(connection: sa.Connection, statement: Callable[[Sequence[Any]], Any], values: Sequence[Any]) -> list[Any]:
-    """Run a statement with an IN (...) over any number of values."""
+def where_in(connection: sa.Connection, statement: Any, column: sa.Column[Any], values: Sequence[Any]) -> list[Any]:
+    """Run a select, update or delete for those rows whose column has one of the values; returns the rows it gives."""
     rows: list[Any] = []
-    for start in range(0, len(values), _CHUNK):
-        result = connection.execute(statement(values[start : start + _CHUNK]))
+    for start in range(0, len(values), MAX_IN):
+        result = connection.execute(statement.where(column.in_(values[start : start + MAX_IN])))
         if result.returns_rows:
             rows.extend(result)
     return rows

@@ -2,19 +2,19 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
 from birdsearch.records import shown
 from birdsearch.storage.catalog.commits import derive_species, roots_of, split_path
-from birdsearch.storage.catalog.database import chunked
-from birdsearch.storage.catalog.tables import labels, metadata, parts, photos
+from birdsearch.storage.catalog.database import where_in
+from birdsearch.storage.catalog.tables import Row, labels, metadata, parts, photos
 
-Rows = dict[str, list[dict[str, Any]]]  # table -> rows as JSON takes them
+Rows = dict[str, list[Row]]  # table -> rows as JSON takes them
 
 # What was seen or written together moves together: a camera's name without its serial number is that of another camera.
 _TOGETHER = (
@@ -39,20 +39,36 @@ class DeletedPhoto:
     rows: Rows
 
 
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """What a photo that stays took over from one that went."""
+
+    number: int  # that of the DeletedPhoto
+    kept: int  # id of the photo that stays
+    columns: Mapping[str, tuple[Any, Any]]  # of `photos` -> value before, value taken over
+    label: Row | None  # the row of `labels` that was added
+
+    def as_json(self) -> Mapping[str, Any]:
+        """The merge as a journal keeps it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """What `as_json` gave."""
+        return cls(**stored)
+
+
 def photo_ids(connection: sa.Connection, paths: Sequence[bytes]) -> dict[bytes, int]:
     """Path -> id of those of these files that the catalog holds."""
     folders = roots_of(connection)
-    wanted: dict[int, list[bytes]] = {}
-    for path in paths:
-        for root_id, root in folders.items():
-            if path.startswith(with_trailing_slash(root)):
-                wanted.setdefault(root_id, []).append(path[len(with_trailing_slash(root)) :])
-    found: dict[bytes, int] = {}
-    for root_id, names in wanted.items():
+    ids: dict[bytes, int] = {}
+    for root_id, root in folders.items():
+        prefix = with_trailing_slash(root)
+        names = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
         query = sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == root_id)
-        for photo_id, relative in _where(connection, query, photos.c.relative, names):
-            found[with_trailing_slash(folders[root_id]) + relative] = photo_id
-    return found
+        for photo_id, relative in where_in(connection, query, photos.c.relative, names):
+            ids[prefix + relative] = photo_id
+    return ids
 
 
 def snapshot_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Rows]:
@@ -60,8 +76,7 @@ def snapshot_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Ro
     kept: dict[int, Rows] = {photo_id: {} for photo_id in ids}
     for table in metadata.sorted_tables:
         for column in _photo_columns(table):
-            query = sa.select(table)
-            for row in _where(connection, query, column, ids):
+            for row in where_in(connection, sa.select(table), column, ids):
                 values = {name: _to_json(value) for name, value in row._mapping.items()}
                 kept[values[column.name]].setdefault(table.name, []).append(values)
     return kept
@@ -85,56 +100,53 @@ def _from_json(value: Any) -> Any:
 # A photo goes -------------------------------------------------------------------------------------------------------
 
 
-def delete_and_merge(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[dict[str, Any]]:
+def delete_and_merge(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[Merge]:
     """Take these photos out of the catalog, after the photos that stay took over what they lack.
 
-    Returns what was taken over, as JSON takes it, for `revert_merges`. A photo that the catalog lost is passed over.
+    Returns what was taken over, for `revert_merges`. A photo that the catalog lost is passed over.
     """
-    held = photo_ids(connection, [one.path for one in deleted])
-    deleted = [one for one in deleted if held.get(one.path) == one.photo_id]
-    merges = _merges(connection, [one for one in deleted if one.merge and one.kept_id is not None])
+    ids = photo_ids(connection, [one.path for one in deleted])
+    deleted = [one for one in deleted if ids.get(one.path) == one.photo_id]
+    merges = _merges(connection, [one for one in deleted if one.merge])
     for merge in merges:
-        values = {name: new for name, (_, new) in merge["columns"].items()}
-        if values:
-            connection.execute(sa.update(photos).where(photos.c.id == merge["kept"]).values(values))
-        if merge["label"]:
-            connection.execute(sa.insert(labels).values(merge["label"]))
-    ids = [one.photo_id for one in deleted]
-    chunked(connection, lambda some: sa.delete(photos).where(photos.c.id.in_(some)), ids)
-    derive_species(connection, [merge["kept"] for merge in merges])
+        if values := {name: new for name, (_, new) in merge.columns.items()}:
+            connection.execute(sa.update(photos).where(photos.c.id == merge.kept).values(values))
+        if merge.label:
+            connection.execute(sa.insert(labels).values(merge.label))
+    where_in(connection, sa.delete(photos), photos.c.id, [one.photo_id for one in deleted])
+    derive_species(connection, [merge.kept for merge in merges])
     return merges
 
 
-def _merges(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[dict[str, Any]]:
+def _merges(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[Merge]:
     """What each photo that stays takes over, one after the other."""
     kept = snapshot_rows(connection, sorted({one.kept_id for one in deleted if one.kept_id is not None}))
-    merges: list[dict[str, Any]] = []
+    merges: list[Merge] = []
     for one in deleted:
-        rows = kept[one.kept_id or 0]
-        if "photos" not in rows:
+        if one.kept_id is None or "photos" not in (rows := kept[one.kept_id]):
             continue  # the photo that stays is not in the index
         columns = missing_metadata(rows["photos"][0], one.rows["photos"][0])
         label = _label(rows.get("labels", []), one)
         if columns or label:
             rows["photos"][0] |= {name: new for name, (_, new) in columns.items()}
             rows.setdefault("labels", []).extend([label] if label else [])
-            merges.append({"number": one.number, "kept": one.kept_id, "columns": columns, "label": label})
+            merges.append(Merge(one.number, one.kept_id, columns, label))
     return merges
 
 
 def missing_metadata(kept: Mapping[str, Any], deleted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Column -> (what the photo that stays has, what it takes over), of time, camera, place, notes and so on."""
-    found: dict[str, tuple[Any, Any]] = {}
+    taken: dict[str, tuple[Any, Any]] = {}
     for names in _TOGETHER:
         have = kept[names[0]]
         if have is not None and not (names[0] == "rating" and have == 0):
             continue  # no stars are no rating
         if deleted[names[0]] is not None:
-            found |= {name: (kept[name], deleted[name]) for name in names if kept[name] != deleted[name]}
-    return found
+            taken |= {name: (kept[name], deleted[name]) for name in names if kept[name] != deleted[name]}
+    return taken
 
 
-def _label(have: Sequence[Mapping[str, Any]], deleted: DeletedPhoto) -> dict[str, Any] | None:
+def _label(have: Sequence[Mapping[str, Any]], deleted: DeletedPhoto) -> Row | None:
     """The label to take over: a correction where there is none yet, anything where there is no label at all.
 
     The label of a folder or a CSV becomes a correction: the folder of the photo that stays has none, and would take
@@ -156,39 +168,36 @@ def _label(have: Sequence[Mapping[str, Any]], deleted: DeletedPhoto) -> dict[str
 # A photo comes back -------------------------------------------------------------------------------------------------
 
 
-def revert_merges(connection: sa.Connection, merges: Iterable[Mapping[str, Any]]) -> None:
+def revert_merges(connection: sa.Connection, merges: Sequence[Merge]) -> None:
     """Take from the photos that stayed what they took over; what was changed since then stays."""
-    touched = []
     for merge in merges:
-        touched.append(merge["kept"])
-        for name, (old, new) in merge["columns"].items():
-            same = sa.and_(photos.c.id == merge["kept"], photos.c[name].is_not_distinct_from(new))
+        for name, (old, new) in merge.columns.items():
+            same = sa.and_(photos.c.id == merge.kept, photos.c[name].is_not_distinct_from(new))
             connection.execute(sa.update(photos).where(same).values({name: old}))
-        if merge["label"]:
-            same = sa.and_(*(labels.c[name].is_not_distinct_from(value) for name, value in merge["label"].items()))
+        if merge.label:
+            same = sa.and_(*(labels.c[name].is_not_distinct_from(value) for name, value in merge.label.items()))
             connection.execute(sa.delete(labels).where(same))
-    derive_species(connection, touched)
+    derive_species(connection, [merge.kept for merge in merges])
 
 
-def restore_rows(connection: sa.Connection, wanted: Mapping[bytes, tuple[int, Rows]]) -> dict[bytes, str]:
+def restore_rows(connection: sa.Connection, snapshots: Mapping[bytes, tuple[int, Rows]]) -> dict[bytes, str]:
     """Put the rows of photos back: path -> (id, rows). Returns what could not be, in words, by path."""
     notes: dict[bytes, str] = {}
-    ids = [photo_id for photo_id, _ in wanted.values()]
-    there = set(_known(connection, photos, ids))
-    taken = photo_ids(connection, list(wanted))
-    for path, (photo_id, rows) in wanted.items():
-        if photo_id in there:
+    present = _present(connection, photos, [photo_id for photo_id, _ in snapshots.values()])
+    taken = photo_ids(connection, list(snapshots))
+    for path, (photo_id, rows) in snapshots.items():
+        if photo_id in present:
             if not rows["photos"][0]["missing"]:
                 connection.execute(sa.update(photos).where(photos.c.id == photo_id).values(missing=False))
         elif path in taken:
             notes[path] = "the file is back, but the index holds another photo there: run `birdsearch index`"
         elif not _insert_photo(connection, path, rows["photos"][0]):
             notes[path] = "the file is back, but its folder is no longer in the index: run `birdsearch index`"
-    back = {path: rows for path, (_, rows) in wanted.items() if path not in notes}
-    lost = _insert_rest(connection, back, {path for path in back if wanted[path][0] not in there})
+    back = {path: rows for path, (_, rows) in snapshots.items() if path not in notes}
+    lost = _insert_rest(connection, back, {path for path in back if snapshots[path][0] not in present})
     for path in lost:
         # As where a part was dropped: the photo looks changed to the next run, which embeds it again.
-        connection.execute(sa.update(photos).where(photos.c.id == wanted[path][0]).values(sha256="", size=-1))
+        connection.execute(sa.update(photos).where(photos.c.id == snapshots[path][0]).values(sha256="", size=-1))
         notes[path] = "back, but its vector is no longer in the index: run `birdsearch index` to make it again"
     return notes
 
@@ -219,21 +228,16 @@ def _insert_rest(connection: sa.Connection, back: Mapping[bytes, Rows], fresh: s
         ]
         for key in table.foreign_keys:
             column, owner = key.parent.name, key.column.table
-            there = set(_known(connection, owner, sorted({row[column] for _, row in restored})))
+            present = _present(connection, owner, sorted({row[column] for _, row in restored}))
             if owner is parts:
-                lost |= {path for path, row in restored if row[column] not in there}
-            restored = [(path, row) for path, row in restored if row[column] in there]
+                lost |= {path for path, row in restored if row[column] not in present}
+            restored = [(path, row) for path, row in restored if row[column] in present]
         values = [{name: _from_json(value) for name, value in row.items() if name in table.c} for _, row in restored]
         if values:
             connection.execute(sa.insert(table).prefix_with("OR IGNORE"), values)
     return lost
 
 
-def _known(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> list[int]:
-    return [row[0] for row in _where(connection, sa.select(table.c.id), table.c.id, ids)]
-
-
-def _where(
-    connection: sa.Connection, query: sa.Select[Any], column: sa.Column[Any], values: Sequence[Any]
-) -> list[Any]:
-    return chunked(connection, lambda some: query.where(column.in_(some)), values)
+def _present(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> set[int]:
+    """Those of the ids that the table holds."""
+    return {row[0] for row in where_in(connection, sa.select(table.c.id), table.c.id, ids)}

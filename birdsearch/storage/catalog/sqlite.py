@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,10 +15,19 @@ from birdsearch.files import PathSet, with_trailing_slash
 from birdsearch.records import Failure, Filter, Ids, Photo, Prediction, shown
 from birdsearch.storage.catalog import commits, removal
 from birdsearch.storage.catalog.catalog import EmbeddedCopy, KnownFile, PhotoSummary, sha256_prefix
-from birdsearch.storage.catalog.commits import AUTHORITY, STORED, Batch, PartRow, roots_of, split_path, update_each
-from birdsearch.storage.catalog.database import Database, chunked
+from birdsearch.storage.catalog.commits import (
+    AUTHORITY,
+    STORED,
+    Batch,
+    PartRow,
+    PhotoUpdate,
+    roots_of,
+    split_path,
+    update_each,
+)
+from birdsearch.storage.catalog.database import Database, where_in
 from birdsearch.storage.catalog.filters import conditions, inside
-from birdsearch.storage.catalog.removal import DeletedPhoto, Rows
+from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
 from birdsearch.storage.catalog.tables import (
     failures,
     label_sources,
@@ -34,17 +44,30 @@ from birdsearch.storage.catalog.tables import (
 class SQLiteCatalog(Database):
     """One catalog.sqlite. Any number of readers in any process; the caller holds the index's lock while writing."""
 
+    def _rows(self, query: sa.Select[Any] | sa.TextClause) -> Iterator[Any]:
+        """The rows that a query gives, in a transaction of its own."""
+        with self.transaction() as connection:
+            yield from connection.execute(query)
+
+    def _visible_rows(self, query: sa.Select[Any], where: Filter | None) -> Iterator[Any]:
+        """The rows of visible photos that satisfy the filter."""
+        with self.transaction() as connection:
+            yield from connection.execute(query.where(*conditions(where, connection)))
+
+    def _rows_in(self, query: sa.Select[Any], column: sa.Column[Any], values: Iterable[int]) -> list[Any]:
+        """The rows whose column has one of the values."""
+        with self.transaction() as connection:
+            return where_in(connection, query, column, [int(value) for value in values])
+
     def next_ids(self) -> tuple[int, int]:
         """The next free photo id and region id; ids are never used twice."""
-        with self.transaction() as connection:
-            used: dict[str, int] = dict(connection.execute(sa.text("SELECT name, seq FROM sqlite_sequence")).all())
+        used: dict[str, int] = dict(self._rows(sa.text("SELECT name, seq FROM sqlite_sequence")))
         return used.get("photos", 0) + 1, used.get("regions", 0) + 1
 
     def next_part(self) -> int:
         """The next free part id; never used twice either: an engine may still know a part that was dropped."""
-        with self.transaction() as connection:
-            used = connection.scalar(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'parts'"))
-        return int(used or 0) + 1
+        used: dict[str, int] = dict(self._rows(sa.text("SELECT name, seq FROM sqlite_sequence")))
+        return used.get("parts", 0) + 1
 
     # Folders and files
 
@@ -55,9 +78,8 @@ class SQLiteCatalog(Database):
 
     def roots_in_use(self) -> list[bytes]:
         """The folders that hold photos."""
-        with self.transaction() as connection:
-            used = sa.select(photos.c.root_id)
-            return list(connection.scalars(sa.select(roots.c.path).where(roots.c.id.in_(used)).order_by(roots.c.path)))
+        query = sa.select(roots.c.path).where(roots.c.id.in_(sa.select(photos.c.root_id))).order_by(roots.c.path)
+        return [path for (path,) in self._rows(query)]
 
     def ensure_root(self, folder: bytes) -> None:
         """Make sure that a root covers this folder: one above it, or a new one that takes over those below."""
@@ -70,10 +92,9 @@ class SQLiteCatalog(Database):
                 if not path.startswith(with_trailing_slash(folder)):
                     continue
                 prefix = path[len(with_trailing_slash(folder)) :] + b"/"
-                inner = connection.execute(
-                    sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == old)
-                ).all()
-                update_each(connection, [{"_id": i, "root_id": new, "relative": prefix + rest} for i, rest in inner])
+                inner = connection.execute(sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == old))
+                moved = [PhotoUpdate(i, {"root_id": new, "relative": prefix + name}) for i, name in inner]
+                update_each(connection, moved)
                 connection.execute(sa.delete(roots).where(roots.c.id == old))
 
     def split_path(self, path: bytes) -> tuple[int, bytes]:
@@ -86,45 +107,37 @@ class SQLiteCatalog(Database):
         known: dict[bytes, KnownFile] = {}
         with self.transaction() as connection:
             for row in connection.execute(sa.select(failures)).mappings():
-                if row["path"] not in named:
-                    continue
-                failure = Failure(os.fsdecode(row["path"]), row["stage"], row["reason"])
-                known[row["path"]] = KnownFile(None, row["size"], row["mtime_ns"], failure=failure)
+                if row["path"] in named:
+                    failure = Failure(os.fsdecode(row["path"]), row["stage"], row["reason"])
+                    known[row["path"]] = KnownFile(None, row["size"], row["mtime_ns"], failure=failure)
             query = sa.select(
                 photos.c.id, roots.c.path, photos.c.relative, photos.c.size, photos.c.mtime_ns, photos.c.missing
             ).join(roots)
             for photo_id, root, relative, size, mtime_ns, missing in connection.execute(query):
                 path = with_trailing_slash(root) + relative
-                if path in named:
-                    failed = known.get(path)
+                if path in known:
                     # A photo whose file is broken now is hidden, and the file is judged by its failure.
-                    if failed is not None:
-                        known[path] = KnownFile(photo_id, failed.size, failed.mtime_ns, True, failed.failure)
-                    else:
-                        known[path] = KnownFile(photo_id, size, mtime_ns, missing)
+                    known[path] = replace(known[path], photo_id=photo_id, missing=True)
+                elif path in named:
+                    known[path] = KnownFile(photo_id, size, mtime_ns, missing)
         return known
 
     def paths_with_bytes(self, sha256: str) -> dict[int, bytes]:
         """Id -> path of the photos of exactly these bytes, missing ones included."""
         query = sa.select(photos.c.id, roots.c.path, photos.c.relative).join(roots).where(photos.c.sha256 == sha256)
-        with self.transaction() as connection:
-            found = connection.execute(query.order_by(photos.c.id))
-            return {photo_id: with_trailing_slash(root) + relative for photo_id, root, relative in found}
+        rows = self._rows(query.order_by(photos.c.id))
+        return {photo_id: with_trailing_slash(root) + relative for photo_id, root, relative in rows}
 
     def embedded_copy(self, sha256: str) -> EmbeddedCopy | None:
         """A photo of exactly these bytes that has a vector."""
         query = sa.select(photos.c.id, regions.c.part_id, regions.c.row).join(regions)
         with self.transaction() as connection:
-            found = connection.execute(query.where(photos.c.sha256 == sha256).limit(1)).first()
-            return found and EmbeddedCopy(self._records(connection, [found.id])[0], found.part_id, found.row)
+            copy = connection.execute(query.where(photos.c.sha256 == sha256).limit(1)).first()
+            return copy and EmbeddedCopy(self._records(connection, [copy.id])[0], copy.part_id, copy.row)
 
     def sha256_prefixes(self) -> set[int]:
         """The first 60 bits of every photo's sha256: enough to know that most new files are new."""
-        with self.transaction() as connection:
-            return {
-                sha256_prefix(sha)
-                for sha in connection.scalars(sa.select(photos.c.sha256).where(photos.c.sha256 != ""))
-            }
+        return {sha256_prefix(sha) for (sha,) in self._rows(sa.select(photos.c.sha256).where(photos.c.sha256 != ""))}
 
     # Writing
 
@@ -136,11 +149,10 @@ class SQLiteCatalog(Database):
     def stale_species(self) -> list[int]:
         """Photos whose label, species or source is not what their labels and predictions give."""
         differs = sa.or_(*(photos.c[name].is_distinct_from(value) for name, value in commits.derived_species().items()))
-        with self.transaction() as connection:
-            return list(connection.scalars(sa.select(photos.c.id).where(differs).order_by(photos.c.id)))
+        return [photo_id for (photo_id,) in self._rows(sa.select(photos.c.id).where(differs).order_by(photos.c.id))]
 
     def derive_species(self) -> int:
-        """Put right whatever `unsettled` finds; returns how many photos that were."""
+        """Put right what `stale_species` names; returns how many photos that were."""
         wrong = self.stale_species()
         if wrong:
             with self.transaction() as connection:
@@ -152,7 +164,7 @@ class SQLiteCatalog(Database):
         """Forget these photos, with their regions, labels and predictions."""
         with self.transaction() as connection:
             self.bump(connection)
-            chunked(connection, lambda ids: sa.delete(photos).where(photos.c.id.in_(ids)), photo_ids)
+            where_in(connection, sa.delete(photos), photos.c.id, photo_ids)
 
     def drop_part(self, part_id: int) -> None:
         """Forget a part and the regions it held; their photos look changed to the next run, which embeds them again."""
@@ -167,8 +179,7 @@ class SQLiteCatalog(Database):
 
     def label_choices(self) -> dict[bytes, str]:
         """Folder -> "none", "folder" or the path of a CSV."""
-        with self.transaction() as connection:
-            rows = connection.execute(sa.select(label_sources.c.folder, label_sources.c.choice)).all()
+        rows = self._rows(sa.select(label_sources.c.folder, label_sources.c.choice))
         return {folder: os.fsdecode(choice) for folder, choice in rows}
 
     def set_label_choices(self, chosen: "dict[bytes, str | None]") -> None:
@@ -187,34 +198,30 @@ class SQLiteCatalog(Database):
             .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(("csv", "folder"))))
         )
         named = PathSet(folders)
-        found: dict[int, tuple[bytes, tuple[str, str] | None]] = {}
-        with self.transaction() as connection:
-            for photo_id, root, relative, source, species in connection.execute(query):
-                path = with_trailing_slash(root) + relative
-                if path in named:
-                    found[photo_id] = (path, (source, species) if source else None)
-        return found
+        known: dict[int, tuple[bytes, tuple[str, str] | None]] = {}
+        for photo_id, root, relative, source, species in self._rows(query):
+            path = with_trailing_slash(root) + relative
+            if path in named:
+                known[photo_id] = (path, (source, species) if source else None)
+        return known
 
     def label_provenance(self, photo_ids: Sequence[int]) -> list[str | None]:
-        """Who says the label of each of these photos: "correction", "csv", "folder" or nobody."""
-        query = sa.select(labels.c.photo_id, labels.c.source)
-        with self.transaction() as connection:
-            said = chunked(connection, lambda ids: query.where(labels.c.photo_id.in_(ids)), photo_ids)
+        """Where the label of each of these photos comes from: "correction", "csv", "folder" or (None) it has none."""
         best: dict[int, str] = {}
-        for photo_id, source in said:
+        query = sa.select(labels.c.photo_id, labels.c.source)
+        for photo_id, source in self._rows_in(query, labels.c.photo_id, photo_ids):
             best[photo_id] = min(source, best.get(photo_id, source), key=AUTHORITY.index)
         return [best.get(photo_id) for photo_id in photo_ids]
 
     def label_counts(self, where: Filter | None = None) -> dict[str, int]:
         """Label -> how many visible photos bear it, of those that satisfy the filter."""
         query = sa.select(photos.c.label, sa.func.count()).where(photos.c.label.is_not(None)).group_by(photos.c.label)
-        with self.transaction() as connection:
-            return dict(connection.execute(query.where(*conditions(where, connection))).all())
+        return dict(self._visible_rows(query, where))
 
     def correct_labels(self, labels: Mapping[int, str | None], author: str | None) -> None:
         """Label photos above what folders and CSVs say; None removes a correction."""
         with self.transaction() as connection:
-            commits.correct_labels(connection, dict(labels), author)
+            commits.correct_labels(connection, labels, author)
             self.bump(connection)
 
     # Photos that go and come back
@@ -229,39 +236,34 @@ class SQLiteCatalog(Database):
         with self.transaction() as connection:
             return removal.snapshot_rows(connection, ids)
 
-    def delete_and_merge(
-        self, deleted: Sequence[DeletedPhoto], before_commit: Callable[[list[dict[str, Any]]], None]
-    ) -> None:
+    def delete_and_merge(self, deleted: Sequence[DeletedPhoto], before_commit: Callable[[list[Merge]], None]) -> None:
         """Delete photos after those that stay took over what they lack; `before_commit` gets what was taken over."""
         with self.transaction() as connection:
             self.bump(connection)
             if merges := removal.delete_and_merge(connection, deleted):
                 before_commit(merges)
 
-    def restore_rows(
-        self, rows: Mapping[bytes, tuple[int, Rows]], merges: Iterable[Mapping[str, Any]]
-    ) -> dict[bytes, str]:
+    def restore_rows(self, snapshots: Mapping[bytes, tuple[int, Rows]], merges: Sequence[Merge]) -> dict[bytes, str]:
         """Bring photos back by path -> (id, rows), and revert merges. Returns what could not be, in words, by path."""
         with self.transaction() as connection:
             self.bump(connection)
             removal.revert_merges(connection, merges)
-            return removal.restore_rows(connection, rows)
+            return removal.restore_rows(connection, snapshots)
 
     # Reading
 
     def count(self, where: Filter | None = None) -> int:
         """How many visible photos satisfy the filter."""
-        with self.transaction() as connection:
-            query = sa.select(sa.func.count(photos.c.id)).where(*conditions(where, connection))
-            return int(connection.scalar(query) or 0)
+        return sum(number for (number,) in self._visible_rows(sa.select(sa.func.count(photos.c.id)), where))
 
     def counts(self) -> dict[str, int]:
         """How many photos, missing ones, labelled ones, failures, parts and stored vectors there are."""
+        visible = sa.not_(photos.c.missing)
         queries = {
-            "photos": sa.select(sa.func.count(photos.c.id)).where(sa.not_(photos.c.missing)),
+            "photos": sa.select(sa.func.count(photos.c.id)).where(visible),
             "missing": sa.select(sa.func.count(photos.c.id)).where(photos.c.missing),
-            "labelled": sa.select(sa.func.count(photos.c.label)).where(sa.not_(photos.c.missing)),
-            "species": sa.select(sa.func.count(photos.c.species.distinct())).where(sa.not_(photos.c.missing)),
+            "labelled": sa.select(sa.func.count(photos.c.label)).where(visible),
+            "species": sa.select(sa.func.count(photos.c.species.distinct())).where(visible),
             "failures": sa.select(sa.func.count(failures.c.path)),
             "parts": sa.select(sa.func.count(parts.c.id)),
             "vectors": sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows), 0)),
@@ -272,91 +274,74 @@ class SQLiteCatalog(Database):
 
     def photos(self, ids: Iterable[int]) -> list[Photo]:
         """These photos in this order, missing ones included. Raises PhotoUnknownError for an unknown id."""
-        wanted = [int(photo_id) for photo_id in ids]
-        found = self.known_photos(wanted)
-        unknown = [photo_id for photo_id in wanted if photo_id not in found]
-        if unknown:
+        photo_ids = [int(photo_id) for photo_id in ids]
+        known = self.known_photos(photo_ids)
+        if unknown := [photo_id for photo_id in photo_ids if photo_id not in known]:
             raise PhotoUnknownError(
                 f"no photo with id {unknown[0]} in {self.path.parent}: `birdsearch photos` lists the ids."
             )
-        return [found[photo_id] for photo_id in wanted]
+        return [known[photo_id] for photo_id in photo_ids]
 
     def known_photos(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Id -> photo for those ids that the catalog knows."""
-        wanted = sorted({int(photo_id) for photo_id in ids})
+        photo_ids = sorted({int(photo_id) for photo_id in ids})
         with self.transaction() as connection:
-            return {photo.id: photo for photo in self._records(connection, wanted) if photo.id is not None}
+            return {photo.id: photo for photo in self._records(connection, photo_ids) if photo.id is not None}
 
     def photo_at(self, path: bytes) -> Photo:
         """The photo at a path, missing or not. Raises PhotoUnknownError where the catalog has none."""
         with self.transaction() as connection:
-            found = removal.photo_ids(connection, [path])
-            if path in found:
-                return self._records(connection, [found[path]])[0]
+            if ids := list(removal.photo_ids(connection, [path]).values()):
+                return self._records(connection, ids)[0]
         name, index = shown(os.fsdecode(path)), shown(str(self.path.parent))
         raise PhotoUnknownError(f"no photo {name} in {index}: `birdsearch photos` lists the paths, with their ids.")
 
     def photo_ids(self, where: Filter | None = None, limit: int | None = None) -> list[int]:
         """Ids of the visible photos that satisfy the filter, in order of id."""
-        with self.transaction() as connection:
-            query = sa.select(photos.c.id).where(*conditions(where, connection)).order_by(photos.c.id).limit(limit)
-            return list(connection.scalars(query))
+        query = sa.select(photos.c.id).order_by(photos.c.id).limit(limit)
+        return [photo_id for (photo_id,) in self._visible_rows(query, where)]
 
     def region_ids(self, where: Filter) -> Ids:
         """Ids (n,) of the regions whose photos satisfy the filter, ascending."""
-        with self.transaction() as connection:
-            query = sa.select(regions.c.id).join(photos).where(*conditions(where, connection)).order_by(regions.c.id)
-            return np.fromiter(connection.scalars(query), dtype=np.int64)
+        query = sa.select(regions.c.id).join(photos).order_by(regions.c.id)
+        return np.fromiter((region_id for (region_id,) in self._visible_rows(query, where)), dtype=np.int64)
 
     def visible(self, region_ids: Iterable[int]) -> dict[int, int]:
         """Region id -> photo id, for those regions whose photo exists and is not missing."""
         query = sa.select(regions.c.id, regions.c.photo_id).join(photos).where(sa.not_(photos.c.missing))
-        with self.transaction() as connection:
-            found = chunked(connection, lambda ids: query.where(regions.c.id.in_(ids)), [int(i) for i in region_ids])
-        return dict(found)
+        return dict(self._rows_in(query, regions.c.id, region_ids))
 
     def locations(self, photo_ids: Iterable[int]) -> dict[int, tuple[int, int]]:
         """Photo id -> (part id, row) of its vector."""
         query = sa.select(regions.c.photo_id, regions.c.part_id, regions.c.row)
-        with self.transaction() as connection:
-            found = chunked(
-                connection, lambda ids: query.where(regions.c.photo_id.in_(ids)), [int(i) for i in photo_ids]
-            )
-        return {photo: (part, row) for photo, part, row in found}
+        return {photo: (part, row) for photo, part, row in self._rows_in(query, regions.c.photo_id, photo_ids)}
 
     def regions_of_part(self, part_id: int) -> list[tuple[int, int]]:
         """(region id, row) of every region that the part holds and the catalog still wants."""
-        with self.transaction() as connection:
-            query = sa.select(regions.c.id, regions.c.row).where(regions.c.part_id == part_id).order_by(regions.c.row)
-            return list(connection.execute(query))
+        query = sa.select(regions.c.id, regions.c.row).where(regions.c.part_id == part_id)
+        return list(self._rows(query.order_by(regions.c.row)))
 
     def labels_and_classes(self) -> Iterator[tuple[int, str | None, str | None]]:
         """(region id, label, first predicted class) of every visible photo."""
         first = sa.and_(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
         query = sa.select(regions.c.id, photos.c.label, predictions.c.class_name)
         query = query.join(photos, regions.c.photo_id == photos.c.id).outerjoin(predictions, first)
-        with self.transaction() as connection:
-            for row in connection.execute(query.where(sa.not_(photos.c.missing))):
-                yield row[0], row[1], row[2]
+        yield from self._visible_rows(query, None)
 
     def summaries(self, where: Filter | None = None) -> list[PhotoSummary]:
         """What is known of the visible photos that satisfy the filter, in order of region id."""
         names = PhotoSummary.__slots__[2:]  # those of columns
         query = sa.select(photos.c.id, regions.c.id, *(photos.c[name] for name in names)).join(regions)
-        with self.transaction() as connection:
-            found = connection.execute(query.where(*conditions(where, connection)).order_by(regions.c.id))
-            return [PhotoSummary(*row) for row in found]
+        return [PhotoSummary(*row) for row in self._visible_rows(query.order_by(regions.c.id), where)]
 
     def predicted_species(self, ids: Iterable[int]) -> dict[int, list[tuple[str, float]]]:
         """Photo id -> species and probabilities of its stored predictions, the most probable first."""
         query = sa.select(predictions.c.photo_id, predictions.c.species, predictions.c.probability)
         query = query.where(predictions.c.species.is_not(None)).order_by(predictions.c.photo_id, predictions.c.position)
-        found: dict[int, list[tuple[str, float]]] = {}
-        with self.transaction() as connection:
-            some = chunked(connection, lambda ids: query.where(predictions.c.photo_id.in_(ids)), [int(i) for i in ids])
-            for photo_id, species, probability in some:
-                found.setdefault(photo_id, []).append((species, probability))
-        return found
+        predicted: dict[int, list[tuple[str, float]]] = {}
+        for photo_id, species, probability in self._rows_in(query, predictions.c.photo_id, ids):
+            predicted.setdefault(photo_id, []).append((species, probability))
+        return predicted
 
     # Duplicates
 
@@ -375,31 +360,30 @@ class SQLiteCatalog(Database):
 
     def hashes(self, where: Filter | None = None) -> tuple[Ids, npt.NDArray[np.uint64]]:
         """Ids (n,) of the visible photos that have a perceptual hash, and their hashes (n,)."""
-        with self.transaction() as connection:
-            query = sa.select(photos.c.id, photos.c.phash).join(regions).where(photos.c.phash.is_not(None))
-            rows = connection.execute(query.where(*conditions(where, connection)).order_by(photos.c.id))
-            both = np.fromiter(map(tuple, rows), dtype=[("id", np.int64), ("phash", np.int64)])
-        return both["id"].copy(), both["phash"].view(np.uint64).copy()
+        query = sa.select(photos.c.id, photos.c.phash).join(regions).where(photos.c.phash.is_not(None))
+        ids, hashes = self._id_pairs(query.order_by(photos.c.id), where)
+        return ids, hashes.view(np.uint64)
 
     def regions_of_photos(self, where: Filter | None = None) -> tuple[Ids, Ids]:
         """Ids (n,) of the regions of the visible photos, ascending, and of those photos (n,)."""
-        with self.transaction() as connection:
-            query = sa.select(regions.c.id, regions.c.photo_id).join(photos).where(*conditions(where, connection))
-            both = np.fromiter(
-                map(tuple, connection.execute(query.order_by(regions.c.id))), dtype=[("r", np.int64), ("p", np.int64)]
-            )
-        return both["r"].copy(), both["p"].copy()
+        query = sa.select(regions.c.id, regions.c.photo_id).join(photos)
+        return self._id_pairs(query.order_by(regions.c.id), where)
+
+    def _id_pairs(self, query: sa.Select[Any], where: Filter | None) -> tuple[Ids, Ids]:
+        """The two columns (n,) of a query."""
+        rows = map(tuple, self._visible_rows(query, where))
+        both = np.fromiter(rows, dtype=[("first", np.int64), ("second", np.int64)])
+        return both["first"].copy(), both["second"].copy()
 
     def not_duplicates(self) -> set[tuple[int, int]]:
         """Pairs of ids (lower, higher) that somebody said are not the same picture."""
-        with self.transaction() as connection:
-            return {(a, b) for a, b in connection.execute(sa.select(not_duplicates.c.a, not_duplicates.c.b))}
+        return {(a, b) for a, b in self._rows(sa.select(not_duplicates.c.a, not_duplicates.c.b))}
 
     def add_not_duplicates(self, a: int, b: int) -> None:
         """Remember that two photos are not the same picture."""
-        said = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        row = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
         with self.transaction() as connection:
-            connection.execute(sa.insert(not_duplicates).prefix_with("OR REPLACE").values(**said))
+            connection.execute(sa.insert(not_duplicates).prefix_with("OR REPLACE").values(**row))
 
     def photos_without_region(self) -> list[Photo]:
         """Photos that have lost their vector."""
@@ -409,39 +393,31 @@ class SQLiteCatalog(Database):
 
     def parts(self) -> list[PartRow]:
         """Every listed part, oldest first."""
-        with self.transaction() as connection:
-            rows = connection.execute(sa.select(parts).order_by(parts.c.id)).mappings()
-            return [PartRow(**row) for row in rows]
+        return [PartRow(**row._mapping) for row in self._rows(sa.select(parts).order_by(parts.c.id))]
 
     def runtimes(self) -> dict[str, int]:
         """What made the stored vectors -> how many of them."""
-        query = (
-            sa.select(parts.c.runtime, sa.func.sum(parts.c.rows)).group_by(parts.c.runtime).order_by(parts.c.runtime)
-        )
-        with self.transaction() as connection:
-            return dict(connection.execute(query).all())
+        query = sa.select(parts.c.runtime, sa.func.sum(parts.c.rows)).group_by(parts.c.runtime)
+        return dict(self._rows(query.order_by(parts.c.runtime)))
 
     def failures(self) -> list[Failure]:
         """Every file that could not be indexed, by path."""
-        with self.transaction() as connection:
-            rows = connection.execute(sa.select(failures).order_by(failures.c.path)).mappings()
-            return [Failure(os.fsdecode(row["path"]), row["stage"], row["reason"]) for row in rows]
+        rows = self._rows(sa.select(failures).order_by(failures.c.path))
+        return [Failure(os.fsdecode(row.path), row.stage, row.reason) for row in rows]
 
     def _records(self, connection: sa.Connection, ids: Sequence[int]) -> list[Photo]:
         folders = roots_of(connection)
-        said: dict[int, list[Prediction]] = {}
+        guesses: dict[int, list[Prediction]] = {}
         query = sa.select(predictions).order_by(predictions.c.photo_id, predictions.c.position)
-        for row in chunked(connection, lambda some: query.where(predictions.c.photo_id.in_(some)), ids):
+        for row in where_in(connection, query, predictions.c.photo_id, ids):
             guess = Prediction(row.species, row.probability, row.position, row.rank, row.class_name)
-            said.setdefault(row.photo_id, []).append(guess)
-        wanted = sa.select(photos).order_by(photos.c.id)
-        rows = chunked(connection, lambda some: wanted.where(photos.c.id.in_(some)), ids)
+            guesses.setdefault(row.photo_id, []).append(guess)
         return [
             Photo(
                 **{name: getattr(row, name) for name in STORED},
                 path=os.fsdecode(with_trailing_slash(folders[row.root_id]) + row.relative),
                 phash=None if row.phash is None else f"{row.phash & 0xFFFFFFFFFFFFFFFF:016x}",
-                predictions=tuple(said.get(row.id, ())),
+                predictions=tuple(guesses.get(row.id, ())),
             )
-            for row in rows
+            for row in where_in(connection, sa.select(photos).order_by(photos.c.id), photos.c.id, ids)
         ]

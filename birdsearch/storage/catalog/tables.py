@@ -1,5 +1,7 @@
 """The tables of the catalog, as SQLAlchemy sees them; `migrations` makes them."""
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -18,6 +20,7 @@ from sqlalchemy import (
 )
 
 metadata = MetaData()
+Row = dict[str, Any]  # column -> value, of one of the tables below
 
 # key -> JSON: "generation" (int, +1 with every commit), "identity" (a copy of index.json)
 state = Table("state", metadata, Column("key", Text, primary_key=True), Column("value", JSON, nullable=False))

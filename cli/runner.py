@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from birdsearch.errors import BirdsearchError
 
-from . import show
+from . import output
 
 WRITING = ("index", "import", "remove", "label", "optimize", "repair", "demo")  # commands that commit as they go
 
@@ -39,7 +39,7 @@ class Guarded(TyperGroup):
         except BirdsearchError as error:
             self._end(f"birdsearch: {error}", 1)
         except KeyboardInterrupt as error:
-            kept = ": what was finished is kept, and the same command continues" if _writes(ctx) else ""
+            kept = ": finished work is kept, run the same command to continue" if _writes(ctx) else ""
             self._end(f"birdsearch: stopped{kept}", 143 if isinstance(error, Terminated) else 130)
         except BrokenPipeError:
             # `| head` has seen enough. Nothing may try that pipe again, Python's exit included.
@@ -55,13 +55,13 @@ class Guarded(TyperGroup):
 
     @staticmethod
     def _end(message: str, code: int) -> None:
-        """Say what happened and leave."""
+        """Print what happened and leave."""
         if os.environ.get("BIRDSEARCH_DEBUG"):
             import traceback
 
             traceback.print_exc()
         # In one line: a line break in it belongs to a file's name.
-        typer.echo(show.printable(message), err=True)
+        typer.echo(output.printable(message), err=True)
         raise typer.Exit(code) from None
 
 
@@ -74,7 +74,7 @@ class _Notes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        show.note(f"note: {record.getMessage()}")
+        output.note(f"note: {record.getMessage()}")
 
 
 @contextmanager

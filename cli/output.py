@@ -5,6 +5,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.measure import Measurement
 
+LISTED = 30  # rows of a table that may be cut
 FAILURES_SHOWN = 5
 SHORTEST_PATH = 24  # terminal cells
-SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that give room where it is short
+SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that are shortened first
 
 
 def printable(text: str) -> str:
@@ -37,7 +39,7 @@ def _is_plain(character: str) -> bool:
 
 
 def note(text: str) -> None:
-    """Say something beside the results, on standard error."""
+    """Print something beside the results, on standard error."""
     typer.echo("\n".join(printable(line) for line in text.splitlines()), err=True)
 
 
@@ -122,16 +124,23 @@ def _print(table: Any) -> None:
     typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-def write_file(path: Path, data: str | bytes) -> None:
-    """Write a file that the user asked for."""
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raises OutputFileError where the file that the user asked for cannot be written."""
     try:
-        path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
+        yield
     except OSError as error:
         raise OutputFileError(f"cannot write {path}: {error.strerror}. Name a file in a folder that exists.") from error
 
 
+def write_file(path: Path, data: str | bytes) -> None:
+    """Write a file that the user asked for."""
+    with writing(path):
+        path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
+
+
 def write_page(html: Path, page: str) -> None:
-    """Write a page that the user asked for, and say where it is."""
+    """Write a page that the user asked for, and note where it is."""
     write_file(html, page)
     note(f"page written to {html}")
 
@@ -143,11 +152,35 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     write_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-# What the records look like in words
+def print_heading(image: str, position: int, count: int) -> None:
+    """The image that the next table is about, where there are several."""
+    if position:
+        say("")
+    if count > 1:
+        say(image)
+
+
+def note_cut(count: int, things: str) -> None:
+    """Note that a table is cut after LISTED rows, where it is."""
+    if count > LISTED:
+        note(f"Only the first {LISTED} of {count:,} {things} are shown: --csv lists all, --html shows them.")
+
+
+# Records and numbers in words
+
+
+def share(value: float | None) -> str:
+    """A share as it is printed: "83 %"; nothing for None."""
+    return "" if value is None else percent(value)
+
+
+def score(value: float | None) -> str:
+    """A score as it is printed: "0.953"; nothing for None."""
+    return "" if value is None else f"{value:.3f}"
 
 
 def photo_species(photo: Photo) -> str:
-    """The species, or what the network takes the photo for, with its probability."""
+    """The species, or the network's first prediction with its probability."""
     first = photo.predictions[0] if photo.predictions else None
     if photo.species is not None and photo.species_source == "label":
         return photo.species
@@ -178,13 +211,13 @@ def print_matches(matches: Sequence[Match]) -> None:
 
 
 def _match_rows(matches: Sequence[Match]) -> Iterator[list[str]]:
-    for rank, match in enumerate(matches, start=1):
+    for position, match in enumerate(matches, start=1):
         photo = match.photo
-        yield [str(rank), f"{match.score:.3f}", photo_species(photo), photo_date(photo), photo.path]
+        yield [str(position), score(match.score), photo_species(photo), photo_date(photo), photo.path]
 
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:
-    """The table of what a photo may show."""
+    """The table of predictions for one photo."""
     rows = ([str(p.position), percent(p.probability, 1), p.name, p.class_name] for p in predictions)
     print_table(("#", "probability", "name", "class"), rows, numbers=("#", "probability"))
 
@@ -206,7 +239,7 @@ def print_summary(report: AddReport) -> None:
         typer.echo(f"{name:<10} {count:>{width},}  {remark}".rstrip())
     typer.echo(f"{'files':<10} {total:>{width},}  in {report.seconds:.1f} s{rate}")
     if report.missing:
-        remark = "photos whose file is gone; they are kept and hidden (--prune forgets them)"
+        remark = "photos whose file is gone; they stay in the index, hidden (--prune removes them)"
         typer.echo(f"{'missing':<10} {report.missing:>{width},}  {remark}")
 
 

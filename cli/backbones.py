@@ -1,39 +1,39 @@
-"""Commands about backbones."""
+"""The commands backbones, backbones list and backbones pull."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import show
+from . import output
 from .options import Json
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.backbones import BackboneInfo
+    from birdsearch import BackboneInfo
 
-All = Annotated[bool, typer.Option("--all", help="Every name that birder can load, too.")]
+All = Annotated[bool, typer.Option("--all", help="Also list every other backbone that birder can load.")]
 
 
 def backbones(context: typer.Context, all_: All = False, json: Json = False) -> None:
-    """List the networks that can make an index, or download one."""
+    """List the networks that an index can be made with, or download one."""
     if context.invoked_subcommand is None:
         list_(all_, json)
 
 
 def list_(all_: All = False, json: Json = False) -> None:
-    """List the networks that can make an index."""
-    import birdsearch.backbones as library
+    """List the networks that an index can be made with."""
+    import birdsearch
 
-    known = library.list_backbones()
-    main = (library.DEFAULT, *library.BIRD_BACKBONES)
+    known = birdsearch.list_backbones()
+    main = (birdsearch.DEFAULT_BACKBONE, *birdsearch.BIRD_BACKBONES)
     listed = known if all_ else [info for info in known if info.name in main]
     if json:
-        show.print_json(listed)
+        output.print_json(listed)
         return
     columns = ("backbone", "dim", "input", "classes", "params", "MB", "here")
-    show.print_table(columns, map(_row, listed), numbers=columns[1:6])
+    output.print_table(columns, map(_row, listed), numbers=columns[1:6])
     if not all_ and len(listed) < len(known):
-        show.note(f"{len(known) - len(listed)} more with --all")
+        output.note(f"{len(known) - len(listed)} more with --all")
 
 
 def _row(info: "BackboneInfo") -> list[str]:
@@ -46,8 +46,8 @@ def _row(info: "BackboneInfo") -> list[str]:
 
 def pull(name: Annotated[str, typer.Argument(metavar="NAME", help="The backbone to download.")]) -> None:
     """Download the weights of a backbone and check their sha256."""
-    import birdsearch.backbones as library
+    import birdsearch
 
-    with progress() as tell:
-        path = library.pull(name, progress=tell)
-    show.say(str(path))
+    with progress() as callback:
+        path = birdsearch.pull_backbone(name, progress=callback)
+    output.say(str(path))

@@ -1,0 +1,165 @@
+"""How duplicates, plans that were carried out, and runs are printed."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from birdsearch.records import (
+    RELATIONS,
+    ActionReport,
+    DuplicateReport,
+    Member,
+    Photo,
+    RunSummary,
+    as_json,
+    bytes_text,
+    counted,
+)
+
+from . import output
+from .options import Shared
+
+LISTED = 50  # groups in a table
+SKIPPED_LISTED = 20
+COLUMNS = (
+    "group", "relation", "do", "id", "path", "score", "reason", "hash_distance", "overlap", "agreement", "transform",
+    "width", "height", "format", "size", "taken_at", "camera", "sha256",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A report of duplicates, the photos in it by their ids, and the folder that was compared with the index."""
+
+    report: DuplicateReport
+    photos: Mapping[int, Photo]
+    against: Path | None
+
+    @cached_property
+    def groups(self) -> list[list[Member]]:
+        """The members of each group, the kept photo first."""
+        from birdsearch.export.html.duplicates import members
+
+        return members(self.report, self.photos)
+
+
+def print_report(findings: Findings, shared: Shared) -> None:
+    """Write the page, and print the report as JSON, CSV or a table."""
+    report, against = findings.report, findings.against
+    if shared.html is not None:
+        from birdsearch.export.html import duplicates
+
+        title = "New photos and the index" if against is not None else "Duplicates"
+        output.write_page(shared.html, duplicates.duplicates_page(report, findings.photos, title))
+    if shared.json:
+        output.print_json(report)
+        return
+    groups = findings.groups
+    if shared.csv:
+        output.print_csv(COLUMNS, (_row(member) for group in groups for member in group))
+    elif against is not None:
+        _print_against(report, groups, against)
+    else:
+        _print_groups(groups)
+        _print_summary(report, groups)
+
+
+def _row(member: Member) -> list[Any]:  # in the order of COLUMNS
+    pair, photo = member.pair, member.photo
+    shown: dict[str, Any] = {
+        "group": member.group,
+        "relation": member.relation,
+        "do": member.do,
+        "score": pair.score if pair else None,
+        "reason": member.reason,
+        **{name: pair.evidence.get(name) if pair else None for name in COLUMNS[7:11]},
+    }
+    return [shown[column] if column in shown else getattr(photo, column) for column in COLUMNS]
+
+
+def _print_groups(groups: Sequence[Sequence[Member]]) -> None:
+    """The table of the first groups."""
+    if not groups:
+        return
+    columns = ("group", "id", "do", "relation", "path", "reason")
+    rows = (
+        [str(m.group), str(m.photo.id), m.do, m.relation, m.photo.path, m.reason] for g in groups[:LISTED] for m in g
+    )
+    output.print_table(columns, rows, numbers=("group", "id"))
+    output.say("")
+    if len(groups) > LISTED:
+        output.note(f"Only the first {LISTED} groups are shown: --csv lists all, --html shows them side by side.")
+
+
+def _print_against(report: DuplicateReport, groups: Sequence[Sequence[Member]], folder: Path) -> None:
+    """Which photos of the folder are in the index, and as which photo."""
+    known = [(group[0].photo, member) for group in groups for member in group[1:]]
+    if known:
+        columns = ("relation", "score", "path", "id", "indexed as")
+        output.print_table(columns, (_known_row(kept, member) for kept, member in known), numbers=("score", "id"))
+        output.say("")
+    kinds = ", ".join(f"{count:,} {name}" for name, count in _counted(member.relation for _, member in known))
+    if report.against:
+        new = counted(len(report.against), "photo")
+        output.say(f"in the index already: {len(known):,} of {new}{kinds and ' ('}{kinds}{kinds and ')'}")
+        output.say(f"not in the index: {len(report.against) - len(known):,}")
+    else:
+        output.say(f"no photos in {folder}")
+    if failed := report.counts.get("failed", 0):
+        output.note(f"{counted(failed, 'file')} could not be read")
+
+
+def _known_row(kept: Photo, member: Member) -> list[str]:
+    score = None if member.pair is None else member.pair.score
+    return [member.relation, "" if score is None else f"{score:.3f}", member.photo.path, str(kept.id), kept.path]
+
+
+def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) -> None:
+    """How many groups of each relation there are, and what can be removed."""
+    if not groups:
+        output.say(f"no duplicates among {counted(report.counts.get('photos', 0), 'photo')}")
+        return
+    for relation, count in _counted(group[0].relation for group in groups):
+        of_relation = [member for group in groups if group[0].relation == relation for member in group]
+        removable = [member.photo.size for member in of_relation if member.do == "remove"]
+        what = f"{counted(len(removable), 'photo')} ({bytes_text(sum(removable))}) can be removed"
+        if not RELATIONS[relation].same_picture:
+            what = f"{counted(len(of_relation), 'photo')} to choose from"
+        output.say(f"{relation:<9}  {counted(count, 'group'):<12}  {what}; {RELATIONS[relation].meaning}")
+    among = f" among {counted(report.counts['photos'], 'photo')}" if "photos" in report.counts else ""
+    output.say(f"{'all':<9}  {counted(len(groups), 'group')}{among}, in {report.seconds:.1f} s; nothing was moved")
+
+
+def _counted(relations: Iterable[str]) -> list[tuple[str, int]]:
+    """How often each relation occurs, strongest first."""
+    listed = list(relations)
+    return [(name, listed.count(name)) for name in RELATIONS if name in listed]
+
+
+def print_action(report: ActionReport, verb: str, where: str, shared: Shared) -> None:
+    """What became of the files of a plan: what was done to the photos, and where they are now."""
+    if shared.json:
+        output.print_json(report)
+        return
+    photos = f"{counted(report.done, 'photo')} ({bytes_text(report.bytes)})"
+    output.say(f"{verb} {photos} {where} in {report.seconds:.1f} s")
+    if report.skipped:
+        output.say(f"skipped {counted(len(report.skipped), 'photo')}")
+    for path, reason in report.skipped[:SKIPPED_LISTED]:
+        output.note(f"skipped: {output.printable(path)}: {reason}")
+    if len(report.skipped) > SKIPPED_LISTED:
+        output.note(f"and {len(report.skipped) - SKIPPED_LISTED:,} more: --json lists them all")
+
+
+def print_runs(runs: Sequence[RunSummary], shared: Shared) -> None:
+    """The table of runs that can be undone."""
+    records = as_json(list(runs))
+    if shared.json:
+        output.print_json(records)
+    elif not records:
+        output.say("no runs: nothing to undo")
+    else:
+        rows = [["" if value is None else str(value) for value in record.values()] for record in records]
+        output.print_table(list(records[0]), rows)

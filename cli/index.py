@@ -1,0 +1,114 @@
+"""The command index: add photos to an index, which is created where it is missing."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from birdsearch.errors import IndexMissingError, missing_file_error
+
+from . import names, options, output
+from .options import BackboneName, Device, Precision, Runtime, Shared
+from .progress import progress
+
+if TYPE_CHECKING:
+    from birdsearch import Index
+    from birdsearch.records import AddReport
+
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="none|folder|FILE.csv",
+        help="Where species labels come from: the name of a photo's folder, or a CSV with the columns path and "
+        "species. The choice is remembered: leave the option out to keep it.",
+    ),
+]
+Prune = Annotated[bool, typer.Option("--prune", help="Remove photos whose file is gone from the index.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
+
+
+@options.command(formats=("json",))
+def index(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of photos, or single photos.")],
+    backbone: BackboneName = None,
+    labels: Labels = None,
+    prune: Prune = False,
+    strict: Strict = False,
+    runtime: Runtime = "auto",
+    device: Device = "auto",
+    precision: Precision = "auto",
+    *,
+    shared: Shared,
+) -> None:
+    """Add folders of photos to an index. Creates the index if needed; unchanged files are skipped."""
+    _check_inputs(folders, labels)
+    how = {"runtime": runtime, "device": device, "precision": precision}
+    with open_or_create(options.index_path(shared.index), backbone, **how) as opened, progress() as callback:
+        report = opened.add(folders, labels=labels, prune=prune, progress=callback)
+        unlisted = opened.unlisted_names() if labels not in (None, "none") else []
+    if shared.json:
+        output.print_json(report)
+    else:
+        output.print_summary(report)
+    output.note_failures(report, f"birdsearch failures{shared.index_option}")
+    names.note_unlisted(unlisted, shared)
+    _note_next(report, shared)
+    if strict and report.failed:
+        raise typer.Exit(1)
+
+
+def _check_inputs(folders: Sequence[Path], labels: str | None) -> None:
+    """Raise for a folder or a CSV file that does not exist, before an index is created."""
+    if labels not in (None, "none", "folder") and not Path(labels).is_file():
+        raise typer.BadParameter(f"{labels!r} is neither none nor folder nor a CSV file", param_hint="'--labels'")
+    for folder in folders:
+        if not os.path.lexists(folder):
+            raise missing_file_error(os.path.abspath(folder), "file or folder")
+
+
+def _note_next(report: "AddReport", shared: Shared) -> None:
+    if not (report.added or report.changed or report.unchanged or report.moved or report.failed):
+        output.note(
+            "No photos there. birdsearch reads JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF and HEIC files; hidden files are "
+            "skipped."
+        )
+    elif report.added and not shared.json:
+        output.note(f"Next: birdsearch query PHOTO{shared.index_option}")
+
+
+def open_or_create(path: Path, backbone: str | None = None, **how: Any) -> "Index":
+    """The index at a path, created with the chosen (or built-in) backbone where it is missing.
+
+    `how` holds the runtime, device and precision of the backbone.
+    """
+    import birdsearch
+
+    try:
+        return birdsearch.open(path, backbone=backbone, **how)
+    except IndexMissingError:
+        return create(path, backbone or _default_backbone(path), **how)
+
+
+def create(path: Path, backbone: str, **how: Any) -> "Index":
+    """A new index; the weights may have to be downloaded first."""
+    import birdsearch
+
+    with progress() as callback:
+        loaded = birdsearch.load_backbone(backbone, **how, progress=callback)
+    return birdsearch.create(path, backbone=loaded, **how)
+
+
+def _default_backbone(path: Path) -> str:
+    """The backbone of a new index for which none was named; a note tells the user where it is the built-in one."""
+    import birdsearch
+
+    if preferred := os.environ.get("BIRDSEARCH_BACKBONE"):
+        return preferred
+    others = ", ".join(birdsearch.BIRD_BACKBONES)
+    output.note(
+        f"New index {path} with the built-in backbone {birdsearch.DEFAULT_BACKBONE}: it finds similar photos well, but "
+        f"knows no species. These backbones know species (--backbone NAME): {others}"
+    )
+    return birdsearch.DEFAULT_BACKBONE

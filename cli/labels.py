@@ -1,0 +1,219 @@
+"""The commands audit, label, evaluate and split: labels are checked, corrected, measured and divided."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from birdsearch.records import counted, percent
+
+from . import options, output
+from .options import Checklist, Seed, Shared
+from .output import LISTED
+from .progress import progress
+
+if TYPE_CHECKING:
+    from birdsearch import Index
+    from birdsearch.records import AuditReport, Evaluation, SplitReport
+
+LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations")
+
+From = Annotated[
+    Path | None,
+    typer.Option(
+        "--from",
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A CSV with the columns species and id or path, such as an edited one of audit --csv.",
+    ),
+]
+As = Annotated[str | None, typer.Option("--as", metavar="SPECIES", help="The species that these photos show.")]
+Clear = Annotated[bool, typer.Option("--clear", help="Remove the labels that were set by hand.")]
+Author = Annotated[str | None, typer.Option(metavar="NAME", help="Name recorded with the label.")]
+Fractions = Annotated[str, typer.Option(metavar="A,B,C", help="Shares of train, validation and test.")]
+
+
+# Audit and label
+
+
+@options.command(where=True, formats=("json", "csv", "html"))
+def audit(checklist: Checklist = None, *, shared: Shared) -> None:
+    """List labels that may be wrong, worst first, with reasons. Changes nothing; label --from corrects labels."""
+    with shared.open() as index, progress() as callback:
+        report = index.audit(shared.where, checklist=checklist or None, progress=callback)
+        if shared.html is not None:
+            from birdsearch.export.html import album
+            from birdsearch.export.html.species import audit_page
+
+            output.write_page(shared.html, audit_page(report, album.of_audit(index, report, shared.where)))
+    if shared.json:
+        output.print_json(report)
+    elif shared.csv:
+        columns = ("path", "id", "label", "proposed", "doubt", "reasons", "species")
+        output.print_csv(columns, (
+            (s.photo.path, s.photo.id, s.label, s.proposed, round(s.doubt, 4), "; ".join(s.reasons), None)
+            for s in report.suspects
+        ))  # fmt: skip
+        output.note(
+            "Write the right species into the column species, then: birdsearch label --from FILE"
+            f"{shared.index_option}. Lines where it is empty change nothing."
+        )
+    else:
+        _print_audit(report, shared)
+
+
+def _print_audit(report: "AuditReport", shared: Shared) -> None:
+    if not report.photos:
+        output.say("no photo has a label that can be checked")
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
+        return
+    if report.suspects:
+        rows = [
+            (f"{s.doubt:.2f}", str(s.photo.id), s.label, s.proposed or "", s.photo.path, "; ".join(s.reasons))
+            for s in report.suspects[:LISTED]
+        ]
+        columns = ("doubt", "id", "label", "proposed", "path", "reason")
+        output.print_table(columns, rows, numbers=("doubt", "id"))
+        output.say("")
+        output.note_cut(len(report.suspects), "labels")
+    doubtful, labelled = counted(len(report.suspects), "doubtful label"), counted(report.photos, "labelled photo")
+    output.say(f"{doubtful} among {labelled}, in {report.seconds:.1f} s; nothing was changed")
+
+
+@options.command()
+def label(
+    photos: Annotated[list[str] | None, typer.Argument(metavar="[PHOTO...]", help="Paths or ids.")] = None,
+    from_: From = None,
+    as_: As = None,
+    clear: Clear = False,
+    author: Author = None,
+    *,
+    shared: Shared,
+) -> None:
+    """Set the labels of photos by hand. These labels override folder and CSV labels, and stay when those change."""
+    if sum((from_ is not None, as_ is not None, clear)) != 1:
+        raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --clear")
+    if (from_ is None) == (not photos):
+        raise typer.BadParameter("name photos with --as and --clear, but not with --from")
+    if as_ is not None and not as_.strip():
+        raise typer.BadParameter("is empty: name a species, or remove a label with --clear", param_hint="'--as'")
+    with shared.open() as index:
+        if from_ is not None:
+            changed = index.label_from(from_, author=author)
+        else:
+            changed = index.label(dict.fromkeys(_ids(index, photos or []), as_), author=author)
+    output.say(f"{counted(changed, 'label')} changed")
+
+
+def _ids(index: "Index", named: Sequence[str]) -> Iterator[int]:
+    """The ids of photos that are named by id or path."""
+    for name in named:
+        yield int(name) if name.isascii() and name.isdigit() else index.find(name).id or 0
+
+
+# Evaluate and split
+
+
+@options.command(where=True, formats=("json", "csv"))
+def evaluate(*, shared: Shared) -> None:
+    """Measure how accurate retrieval and classification are on your labelled photos, leave-one-out."""
+    with shared.open() as index:
+        result = index.evaluate(shared.where)
+    if shared.json:
+        output.print_json(result)
+    elif shared.csv:
+        columns = list(dict.fromkeys(name for figures in result.per_species.values() for name in figures))
+        rows = ([name, *(figures.get(column) for column in columns)] for name, figures in result.per_species.items())
+        output.print_csv(("species", *columns), rows)
+    else:
+        _print_evaluation(result, shared)
+
+
+def _print_evaluation(result: "Evaluation", shared: Shared) -> None:
+    output.say(f"{'queries':<21} {result.photos:,}")
+    if not result.photos:
+        output.note("Evaluation needs at least two labelled photos of one species.")
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
+    else:
+        _print_figures(
+            ("recall@1", result.recall_at_1),
+            ("recall@5", result.recall_at_5),
+            ("mean avg. precision", result.mean_average_precision),
+            ("accuracy", result.knn_accuracy),
+            ("top-5 accuracy", result.knn_accuracy_top5),
+            ("calibration error", result.calibration_error),
+        )
+    if result.backbone_photos:
+        output.say(f"{'backbone queries':<21} {result.backbone_photos:,} (photos whose label is one of its classes)")
+        _print_figures(
+            ("backbone accuracy", result.backbone_accuracy),
+            ("its calibration error", result.backbone_calibration_error),
+            ("after calibration", result.backbone_calibration_error_scaled),
+            ("its temperature", result.temperature),
+        )
+    if result.photos:
+        output.say(f"in {result.seconds:.1f} s")
+
+
+def _print_figures(*figures: tuple[str, float | None]) -> None:
+    for words, value in figures:
+        output.say(f"{words:<21} {'not known' if value is None else f'{value:.3f}'}")
+
+
+@options.command(where=True, formats=("json",))
+def split(
+    out: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder to write the lists to.")],
+    fractions: Fractions = "0.8,0.1,0.1",
+    seed: Seed = 0,
+    *,
+    shared: Shared,
+) -> None:
+    """Split photos into train.csv, validation.csv and test.csv.
+
+    Duplicates, bursts and one photographer's photos of one day stay in the same file.
+    """
+    shares = _parse_fractions(fractions)
+    with shared.open() as index, progress() as callback:
+        report = index.split(shared.where, fractions=shares, seed=seed, progress=callback)
+        photos = {photo.id: photo for photo in index.photos(ids=list(report.splits))}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"cannot be created: {error.strerror}", param_hint="'DIR'") from error
+    for name in report.counts:
+        rows = [(photos[number].path, photos[number].label) for number, part in report.splits.items() if part == name]
+        output.write_csv(out / f"{name}.csv", ("path", "species"), rows)
+    checks = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
+    output.write_csv(out / "proof.csv", LEAKAGE_COLUMNS, checks)
+    if shared.json:
+        output.print_json(report)
+    else:
+        _print_split(report, out)
+
+
+def _parse_fractions(text: str) -> tuple[float, float, float]:
+    def wrong(why: str) -> typer.BadParameter:
+        return typer.BadParameter(f"{text!r} {why}: give three, for example 0.8,0.1,0.1", param_hint="'--fractions'")
+
+    try:
+        first, second, third = (float(piece) for piece in text.split(","))
+    except ValueError:
+        raise wrong("is not three numbers") from None
+    if not (min(first, second, third) >= 0 and 0 < first + second + third < float("inf")):
+        raise wrong("are not fractions")
+    return first, second, third
+
+
+def _print_split(report: "SplitReport", out: Path) -> None:
+    photos = max(sum(report.counts.values()), 1)
+    rows: list[tuple[str, ...]] = []
+    for name, count in report.counts.items():
+        species = sum(counts.get(name, 0) > 0 for counts in report.per_species.values())
+        path = str(out / f"{name}.csv")
+        rows.append((name, f"{count:,}", percent(count / photos), f"{species:,}", path))
+    output.print_table(("split", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))
+    output.say("")
+    checks = [(c.rule, f"{c.groups:,}", f"{c.pairs:,}", f"{c.violations:,}") for c in report.leakage]
+    output.print_table(LEAKAGE_COLUMNS, checks, numbers=LEAKAGE_COLUMNS[1:])

@@ -1,0 +1,155 @@
+"""Commands that look after an index: what it holds, whether it is whole, how fast it answers."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from birdsearch.records import bytes_text, counted, percent
+
+from . import options, output
+from .options import Shared
+from .progress import progress
+
+if TYPE_CHECKING:
+    from birdsearch.records import OptimizeReport
+
+
+@options.command(formats=("json",))
+def info(*, shared: Shared) -> None:
+    """Show what an index holds and which backbone made it."""
+    with shared.open() as index:
+        facts = index.info()
+    if shared.json:
+        output.print_json(facts)
+        return
+    lines = _flat(facts)
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        output.say(f"{name:<{width}}  {value}")
+
+
+def _flat(facts: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested facts as lines: `backbone name`, `backbone dim`."""
+    lines: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        words = f"{prefix}{name}".replace("_", " ")
+        if isinstance(value, dict):
+            lines += _flat(value, f"{words} ")
+        elif isinstance(value, list | tuple):
+            lines.append((words, ", ".join(str(item) for item in value)))
+        else:
+            lines.append((words, f"{value:,}" if type(value) is int else "" if value is None else str(value)))
+    return lines
+
+
+@options.command(formats=("json", "csv"))
+def failures(*, shared: Shared) -> None:
+    """List the files that could not be indexed, and why."""
+    with shared.open() as index:
+        failed = index.failures()
+    columns, rows = ("stage", "reason", "path"), [(f.stage, f.reason, f.path) for f in failed]
+    if shared.json:
+        output.print_json(failed)
+    elif shared.csv:
+        output.print_csv(columns, rows)
+    elif rows:
+        output.print_table(columns, rows)
+    else:
+        output.say("no failures")
+
+
+@options.command(where=True)
+def remove(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False, *, shared: Shared
+) -> None:
+    """Remove photos from an index. Their files stay where they are."""
+    if shared.where is None:
+        raise typer.BadParameter(f"which photos? Give at least one of the options under “{options.WHICH}”")
+    with shared.open() as index:
+        count = index.count(shared.where)
+        if count == 0:
+            output.say("no photo fits the filter: nothing removed")
+            return
+        question = f"Remove {count:,} of {counted(len(index), 'photo')} from the index? (The files stay.)"
+        if not yes and not typer.confirm(question, err=True):
+            output.note("nothing removed")
+            return
+        output.say(f"removed {counted(index.remove(shared.where), 'photo')}")
+
+
+@options.command(formats=("json",))
+def optimize(
+    recall: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Share of the ten nearest photos that a search has to find.")
+    ] = 0.95,
+    engine: Annotated[
+        Literal["auto", "flat", "flat-fp16", "ivf", "hnsw"], typer.Option(help="Search engine; auto measures them all.")
+    ] = "auto",
+    whiten: Annotated[
+        bool | None,
+        typer.Option(
+            "--whiten/--no-whiten", help="Whiten the vectors (fitted on the photos of this index), or stop whitening."
+        ),
+    ] = None,
+    *,
+    shared: Shared,
+) -> None:
+    """Measure which engine answers fastest on your photos, and improve ranking with --whiten."""
+    with shared.open() as index, progress() as callback:
+        report = index.optimize(recall=recall, engine=engine, whiten=whiten, progress=callback)
+    if shared.json:
+        output.print_json(report)
+    else:
+        _print_optimized(report)
+
+
+def _print_optimized(report: "OptimizeReport") -> None:
+    columns = ("engine", "recall@10", "queries/s", "build", "size", "tried on")
+    rows = (
+        (
+            trial.engine,
+            f"{trial.recall:.4f}",
+            f"{trial.queries_per_second:,.0f}",
+            f"{trial.build_seconds:.1f} s",
+            bytes_text(trial.bytes),
+            counted(trial.rows, "vector"),
+        )
+        for trial in report.trials
+    )
+    output.print_table(columns, rows)
+    output.say(f"engine: {report.engine}")
+    if report.whitening:
+        output.say(f"whitening: {report.whitening}")
+    if report.recall_at_1_before is not None and report.recall_at_1_after is not None:
+        before, after = (percent(value, 1) for value in (report.recall_at_1_before, report.recall_at_1_after))
+        output.say(f"the nearest photo has the same label: {before} before, {after} now")
+
+
+@options.command(formats=("json",))
+def verify(*, shared: Shared) -> None:
+    """Check an index for damage. Exits with 1 if there is any."""
+    with shared.open() as index:
+        report = index.verify()
+    if shared.json:
+        output.print_json(report)
+    else:
+        for line in report.problems or ["ok"]:
+            output.say(line)
+    if not report.ok:
+        output.note(f"Next: birdsearch repair{shared.index_option}")
+        raise typer.Exit(1)
+
+
+@options.command(formats=("json",))
+def repair(*, shared: Shared) -> None:
+    """Repair what verify finds. Only photos whose vectors cannot be rebuilt are embedded again."""
+    import birdsearch
+
+    done = birdsearch.restore(options.index_path(shared.index))
+    with shared.open() as index, progress() as callback:
+        done += index.repair(callback)
+    if shared.json:
+        output.print_json(done)
+        return
+    for line in done or ["nothing to repair"]:
+        output.say(line)

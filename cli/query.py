@@ -1,0 +1,151 @@
+"""Commands that look photos up: those that look like an image, those of a filter, the maps inside the backbone."""
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
+from birdsearch.records import counted
+
+from . import options, output
+from .classify import load_network
+from .options import OUTPUT, BackboneName, Images, Shared, TopK
+
+if TYPE_CHECKING:
+    from birdsearch.records import Match
+
+LISTED = 100  # photos in a table or on a page, unless --limit is given
+
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SCORE",
+        help="Leave out photos below this score; 1 is the same picture.",
+        callback=options.number_within("--min-score", -1, 1),
+    ),
+]
+Combine = Annotated[bool, typer.Option("--combine", help="Combine all images into one query.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help=f"List only the first N photos (a table or page: {LISTED} by default).",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+@options.command(where=True, formats=("json", "csv", "html"))
+def query(
+    images: Images, k: TopK = 10, min_score: MinScore = None, combine: Combine = False, *, shared: Shared
+) -> None:
+    """Find the photos that look most like each image."""
+    with shared.open() as index:
+        if combine:
+            # The mean direction: close to what all images share.
+            mean = index.embed(images).mean(axis=0, keepdims=True)
+            answers = index.search_vectors(mean, k, where=shared.where, min_score=min_score)
+        else:
+            answers = index.search_many(images, k, where=shared.where, min_score=min_score)
+        indexed = len(index) if any(len(matches) < k for matches in answers) else k
+    results = list(zip([" + ".join(images)] if combine else images, answers, strict=True))
+    if shared.html is not None:
+        from birdsearch.export.html import pages
+
+        sections = [(None if combine else image, matches) for image, matches in results]
+        title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
+        output.write_page(shared.html, pages.search_page(sections, title))
+    if shared.json:
+        output.print_json([{"query": image, "matches": matches} for image, matches in results])
+    elif shared.csv:
+        columns = ("query", "position", "score", *PHOTO_COLUMNS)
+        output.print_csv(columns, (row for image, matches in results for row in _rows(image, matches)))
+    else:
+        only_filter = shared.where is not None and min_score is None
+        _print_results(results, "no photo fits the filter" if only_filter else "nothing similar")
+    _note_few(indexed, k, shared)
+
+
+def _rows(image: str, matches: "Sequence[Match]") -> Iterator[list[Any]]:
+    for position, match in enumerate(matches, start=1):
+        yield [image, position, match.score, *photo_row(match.photo)]
+
+
+def _print_results(results: "Sequence[tuple[str, Sequence[Match]]]", nothing: str) -> None:
+    for position, (image, matches) in enumerate(results):
+        output.print_heading(image, position, len(results))
+        if matches:
+            output.print_matches(matches)
+        else:
+            output.say(nothing)
+
+
+def _note_few(indexed: int, k: int, shared: Shared) -> None:
+    """Why there are fewer answers than k, where the index has too few photos."""
+    if indexed == 0:
+        output.note(f"The index is empty. Next: birdsearch index DIR{shared.index_option}")
+    elif indexed < k:
+        output.note(f"The index holds {counted(indexed, 'photo')}, fewer than the {k:,} you asked for.")
+
+
+@options.command(where=True, formats=("json", "csv", "html"))
+def photos(limit: Limit = None, *, shared: Shared) -> None:
+    """List the photos of an index."""
+    if limit is None and not (shared.json or shared.csv):
+        limit = LISTED
+    with shared.open() as index:
+        empty = len(index) == 0
+        # One more than the limit shows whether there are more.
+        listed = index.photos(shared.where, limit=None if limit is None else limit + 1)
+    cut = limit is not None and len(listed) > limit
+    listed = listed[:limit]
+    if shared.html is not None:
+        from birdsearch.export.html import pages
+
+        output.write_page(shared.html, pages.photos_page(listed))
+    if shared.json:
+        output.print_json(listed)
+    elif shared.csv:
+        output.print_csv(PHOTO_COLUMNS, map(photo_row, listed))
+    elif listed:
+        output.print_photos(listed)
+    else:
+        output.say("no photos" if empty else "no photo fits the filter")
+    if empty:
+        _note_few(0, 1, shared)
+    elif cut:
+        output.note(f"Only the first {limit:,} are shown: --limit N shows more.")
+
+
+@options.command()
+def features(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A photo.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the feature maps to this file.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Write the photo with an activation heatmap over it.")
+    ] = None,
+    backbone: BackboneName = None,
+    *,
+    shared: Shared,
+) -> None:
+    """Show the backbone's feature maps of an image; write them as numbers or as a picture."""
+    maps = load_network(shared, backbone).feature_map(image)
+    rows = [(name, *(str(side) for side in values.shape)) for name, values in maps.items()]
+    output.print_table(("stage", "channels", "height", "width"), rows, numbers=("channels", "height", "width"))
+    if out is not None:
+        import numpy as np
+
+        buffer = io.BytesIO()
+        np.savez(buffer, **maps)
+        output.write_file(out, buffer.getvalue())
+        output.note(f"feature maps written to {out}")
+    if picture is not None:
+        from birdsearch.export.html.heatmap import heatmap_file
+
+        format = "JPEG" if picture.suffix.lower() in (".jpg", ".jpeg") else "PNG"
+        output.write_file(picture, heatmap_file(image, list(maps.values())[-1], format))
+        output.note(f"picture written to {picture}")

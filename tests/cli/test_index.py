@@ -1,0 +1,77 @@
+"""The command index."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Garden, write_garden_photos
+from tests.support.command_line import Answer, run
+
+
+def test_index_creates_adds_and_counts_every_file_once(tmp_path: Path) -> None:
+    write_garden_photos(tmp_path / "pics")
+    (tmp_path / "pics" / "notes.txt").write_text("no photo")
+    (tmp_path / "pics" / "broken.jpg").write_bytes((tmp_path / "pics/Wren/1.jpg").read_bytes()[:500])
+    first = run("index", "pics", "--index", "garden")
+    assert (tmp_path / "indexes" / "garden").is_dir()
+    assert "built-in backbone" in first.err
+    assert "rope_vit_reg4_b14_capi-inat21" in first.err
+    counts = summary_of(first)
+    assert (counts["added"], counts["failed"], counts["ignored"], counts["files"]) == (6, 1, 1, 8)
+    assert "broken.jpg" in first.err
+    assert "birdsearch failures --index garden" in first.err
+
+    (tmp_path / "pics/Wren/1.jpg").rename(tmp_path / "pics/Wren/moved.jpg")
+    again = run("index", "pics", "--index", "garden")
+    assert "built-in" not in again.err
+    counts = summary_of(again)
+    assert (counts["added"], counts["unchanged"], counts["moved"], counts["failed"], counts["files"]) == (0, 5, 1, 1, 8)
+    assert "broken.jpg" in run("failures", "--index", "garden").out
+
+    (tmp_path / "pics/Wren/moved.jpg").unlink()
+    report = run("index", "pics", "--index", "garden", "--json").json
+    assert report["missing"] == 1
+    assert report["unchanged"] == 5
+    assert run("index", "pics", "--index", "garden", "--prune", "--json", "--strict", code=1).json["failed"]
+
+
+def summary_of(answer: Answer) -> dict[str, int]:
+    lines = [line.split() for line in answer.out.splitlines()]
+    return {words[0]: int(words[1].replace(",", "")) for words in lines}
+
+
+def test_index_of_a_missing_folder_makes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    assert "nowhere" in run("index", "nowhere", code=1).err
+    assert "Did you mean" in run("index", "pictures", "picture", code=1).err
+    assert not (tmp_path / "indexes").exists()
+
+
+def test_index_of_a_folder_without_photos_says_so(own: Garden, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "No photos there" in run("index", "empty", "--index", "own").err
+
+
+def test_labels_come_from_the_folders_and_are_kept(own: Garden) -> None:
+    listed = run("photos", "--index", "own", "--label", "wren", "--json").json
+    assert {photo["label"] for photo in listed} == {"Wren"}
+    run("index", own.photos, "--index", "own")
+    assert len(run("photos", "--index", "own", "--label", "wren", "--json").json) == 3
+
+
+@pytest.mark.network
+def test_another_backbone_is_refused(own: Garden) -> None:
+    message = run("index", own.photos, "--index", "own", "--backbone", "rope_vit_reg4_b14_capi-inat21", code=1).err
+    assert message.startswith("birdsearch: ")
+
+
+@pytest.mark.network
+def test_unknown_backbone_suggests_a_name(tmp_path: Path) -> None:
+    write_garden_photos(tmp_path / "pics")
+    assert "efficientnet_lite0_imagenet" in run("index", "pics", "--backbone", "efficientnet_lite_imagenet", code=1).err
+
+
+def test_library_warnings_are_notes(own: Garden, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("path,species\nnowhere.jpg,Wren\n")
+    assert "note: " in run("index", own.photos, "--index", "own", "--labels", "labels.csv").err
+    assert "--labels" in run("index", own.photos, "--index", "own", "--labels", "foldr", code=2).err

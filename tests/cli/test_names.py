@@ -1,0 +1,90 @@
+"""The command names."""
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import birdsearch
+from birdsearch import Index
+from birdsearch.records import as_json
+from tests.support.command_line import run
+from tests.support.fake_backbone import FakeBackbone
+from tests.support.named_photos import LABELS, labelled, photos
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    with labelled(tmp_path, LABELS) as made:
+        yield made
+
+
+def table(place: Path, text: str) -> Path:
+    """A table with this text."""
+    path = place / "names.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_names_csv_is_what_names_from_takes(index: Index, tmp_path: Path) -> None:
+    answer = run("names", "--csv", "--index", index.path)
+    assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "method", "candidates"]
+    rows = {row["name"]: row for row in answer.rows}
+    assert set(rows) == set(LABELS)
+    assert rows["OSTRICH"]["species"] == "Struthio"
+    assert "; " in rows["OSTRICH"]["candidates"]
+    assert f"birdsearch names --from FILE --index {index.path}" in answer.err
+    corrected = table(tmp_path, answer.out)
+    assert "0 overrides saved" in run("names", "--from", corrected, "--index", index.path).err
+    rows["MANDRIN DUCK"]["species"] = "Wood Duck"
+    rows["TEAL DUCK"]["species"] = ""
+    with corrected.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(answer.rows[0]))
+        writer.writeheader()
+        writer.writerows(rows.values())
+    answer = run("names", "--from", corrected, "--csv", "--guessed", "--index", index.path)
+    assert "2 overrides saved" in answer.err
+    rows = {row["name"]: row for row in answer.rows}
+    assert rows["MANDRIN DUCK"]["method"] == rows["TEAL DUCK"]["method"] == "override"
+    # The overrides are part of the shortened table too, so that reading it back loses nothing.
+    before = index.names()
+    run("names", "--from", table(tmp_path, answer.out), "--index", index.path)
+    assert index.names() == before
+
+
+def test_names_as_a_table_and_as_json(index: Index) -> None:
+    out = run("names", "--index", index.path).out
+    lines = out.splitlines()
+    assert lines[0].split() == ["name", "photos", "rank", "species", "english", "method"]
+    assert lines[1].split() == ["garden,", "misc", "1", "unresolved"]
+    assert lines[-1] == "6 names: 3 guess, 2 exact, 1 unresolved"
+    assert "Parus major" in out
+    guessed = run("names", "--guessed", "--index", index.path).out
+    assert "Parus major" not in guessed
+    assert "Aix galericulata" in guessed
+    assert run("names", "--json", "--index", index.path).json == json.loads(json.dumps(as_json(index.names())))
+    run("names", "--json", "--csv", "--index", index.path, code=2)
+
+
+def test_names_of_an_index_without_labels(tmp_path: Path) -> None:
+    with birdsearch.create(tmp_path / "indexes" / "own", backbone=FakeBackbone()) as index:
+        index.add(photos(tmp_path / "photos", {"Great Tit": 1}), labels="none")
+    answer = run("names", "--index", "own")
+    assert "no labelled photos in the index" in answer.out
+    assert "--labels folder" in answer.err
+
+
+def test_index_notes_labels_that_are_not_in_avilist(index: Index, tmp_path: Path) -> None:
+    words = "labels that are not in AviList: 4 (MANDRIN DUCK, OSTRICH, TEAL DUCK, …)"
+    answer = run("index", "photos", "--labels", "folder", "--json", "--index", index.path)
+    assert words in answer.err
+    assert answer.json["unchanged"] == sum(LABELS.values())
+    assert "AviList" not in run("index", "photos", "--index", index.path).err
+    corrected = table(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
+    index.set_names(corrected)
+    assert "not in AviList: 3 (MANDRIN" in run("index", "photos", "--labels", "folder", "--index", index.path).err
+    index.set_names(table(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
+    assert "AviList" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
+    assert "AviList" not in run("index", "photos", "--labels", "none", "--index", index.path).err

@@ -1,0 +1,140 @@
+"""The commands query, photos and features."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from birdsearch.export.tables import PHOTO_COLUMNS
+from tests.conftest import Garden, write_garden_photos
+from tests.support.command_line import run
+
+
+@pytest.mark.network
+def test_index_query_and_classify_with_the_built_in_network(tmp_path: Path) -> None:
+    write_garden_photos(tmp_path / "pics")
+    assert "built-in backbone" in run("index", "pics", "--index", "real", "--labels", "folder").err
+    best = run("query", "pics/Wren/1.jpg", "--index", "real", "--json").json[0]["matches"][0]
+    assert best["photo"]["label"] == "Wren"
+    assert best["score"] == pytest.approx(1.0, abs=1e-4)
+    assert "ImageNet: " in run("classify", "pics/Robin/1.jpg", "--index", "real").out
+
+
+def test_query_finds_the_photo_itself_first(garden: Garden) -> None:
+    path = garden.photos / "Wren" / "1.jpg"
+    answer = run("query", path, "-k", "3", "--index", garden.index, "--json").json
+    assert [entry["query"] for entry in answer] == [str(path)]
+    best = answer[0]["matches"][0]
+    assert best["photo"]["path"] == str(path)
+    assert best["score"] == pytest.approx(1.0, abs=1e-4)
+    assert best["photo"]["species"] == "Wren"
+    assert len(answer[0]["matches"]) == 3
+
+
+def test_query_table_csv_and_page(garden: Garden, tmp_path: Path) -> None:
+    paths = [garden.photos / "Wren" / "1.jpg", garden.photos / "Robin" / "2.jpg"]
+    table = run("query", *paths, "-k", "2", "--index", garden.index)
+    assert str(paths[1]) in table.out.splitlines()
+    assert "1.000" in table.out
+    assert "2024-05-01 08:30" in table.out
+    rows = run("query", *paths, "-k", "2", "--index", garden.index, "--csv").rows
+    assert [(row["query"], row["position"]) for row in rows] == [
+        (str(path), rank) for path in paths for rank in ("1", "2")
+    ]
+    assert rows[0]["camera"] == "Canon Model X"
+    page = run("query", *paths, "--index", garden.index, "--html", "out.html", "--json")
+    assert len(page.json) == 2
+    assert "out.html" in page.err
+    assert "data:image/jpeg" in (tmp_path / "out.html").read_text()
+
+
+def test_query_filters(garden: Garden) -> None:
+    def species_found(*arguments: str) -> set[str]:
+        path = garden.photos / "Wren" / "1.jpg"
+        answer = run("query", path, "--index", garden.index, "--json", *arguments).json
+        return {Path(match["photo"]["path"]).parent.name for match in answer[0]["matches"]}
+
+    assert species_found() == {"Wren", "Robin"}
+    assert species_found("--species", "ROBIN") == {"Robin"}
+    assert species_found("--after", "2024") == {"Wren"}
+    assert species_found("--before", "2024-01") == {"Robin"}
+    assert species_found("--near", "52.5,13.4,10") == {"Wren"}
+    assert species_found("--camera", "nikon") == {"Robin"}
+    assert species_found("--under", str(garden.photos / "Robin")) == {"Robin"}
+    assert species_found("--min-width", "5000") == set()
+
+
+def test_nothing_similar_is_an_answer_with_exit_0(garden: Garden) -> None:
+    path = garden.photos / "Wren" / "1.jpg"
+    where = ["--index", str(garden.index)]
+    assert "nothing similar" in run("query", path, *where, "--min-score", "0.99999", "--label", "Robin").out
+    assert "no photo fits the filter" in run("query", path, *where, "--min-width", "5000").out
+    assert run("query", path, *where, "--min-width", "5000", "--json").json == [{"query": str(path), "matches": []}]
+
+
+def test_combine_makes_one_query_of_all_images(garden: Garden) -> None:
+    paths = [garden.photos / "Wren" / "1.jpg", garden.photos / "Wren" / "2.jpg"]
+    answer = run("query", *paths, "-k", "2", "--combine", "--index", garden.index, "--json").json
+    assert len(answer) == 1
+    assert {match["photo"]["label"] for match in answer[0]["matches"]} == {"Wren"}
+
+
+def test_k_beyond_the_index_is_explained(garden: Garden) -> None:
+    answer = run("query", garden.photos / "Wren" / "1.jpg", "-k", "50", "--index", garden.index, "--json")
+    assert len(answer.json[0]["matches"]) == 6
+    assert "holds 6 photos" in answer.err
+
+
+def test_query_errors_name_the_file(garden: Garden, tmp_path: Path) -> None:
+    (tmp_path / "text.jpg").write_text("no photo")
+    assert "nothere.jpg" in run("query", "nothere.jpg", "--index", garden.index, code=1).err
+    assert "text.jpg" in run("query", "text.jpg", "--index", garden.index, code=1).err
+    good = garden.photos / "Wren" / "1.jpg"
+    assert "cannot write" in run("query", good, "--index", garden.index, "--html", "no/such/x.html", code=1).err
+
+
+def test_strange_names_survive_the_way_through(garden: Garden, tmp_path: Path) -> None:
+    name = os.fsdecode(b"w\xe4ren\n[b].jpg")
+    shutil.copy(garden.photos / "Wren" / "1.jpg", tmp_path / name)
+    answer = run("query", name, "-k", "1", "--index", garden.index, "--html", "page.html")
+    assert answer.out.splitlines()[1].startswith("1  1.000")
+    assert "w\\xe4ren␊[b].jpg" in (tmp_path / "page.html").read_text()
+    assert run("query", name, "--index", garden.index, "--json").json[0]["query"] == "w\\xe4ren\n[b].jpg"
+    assert "gone\\n[b].jpg" in run("query", "gone\n[b].jpg", "--index", garden.index, code=1).err
+
+
+def test_empty_index_says_what_to_do(tmp_path: Path, garden: Garden) -> None:
+    (tmp_path / "empty").mkdir()
+    run("index", "empty", "--index", "none")
+    answer = run("query", garden.photos / "Wren" / "1.jpg", "--index", "none")
+    assert "nothing similar" in answer.out
+    assert "birdsearch index DIR --index none" in answer.err
+    assert "no photos" in run("photos", "--index", "none").out
+    assert run("photos", "--index", "none", "--json").json == []
+
+
+def test_photos_table_limit_csv_and_page(garden: Garden, tmp_path: Path) -> None:
+    where = ["--index", str(garden.index)]
+    limited = run("photos", *where, "--limit", "2")
+    assert len(limited.out.splitlines()) == 3
+    assert "first 2" in limited.err
+    rows = run("photos", *where, "--csv", "--species", "Wren").rows
+    assert [row["label"] for row in rows] == ["Wren"] * 3
+    assert tuple(rows[0]) == PHOTO_COLUMNS
+    run("photos", *where, "--html", "all.html")
+    assert (tmp_path / "all.html").read_text().count("data:image/jpeg") == 6
+
+
+def test_features_writes_maps_and_a_picture(garden: Garden, tmp_path: Path) -> None:
+    path = garden.photos / "Wren" / "1.jpg"
+    answer = run("features", path, "--out", "maps.npz", "--picture", "energy.png", "--index", garden.index)
+    with np.load(tmp_path / "maps.npz") as maps:
+        assert maps.files
+        assert all(maps[name].ndim == 3 for name in maps.files)
+        assert all(name in answer.out for name in maps.files)
+    with Image.open(tmp_path / "energy.png") as picture:
+        assert picture.format == "PNG"
+        assert picture.size == (320, 240)
