@@ -26,7 +26,6 @@ from birdsearch.species.prediction import listed
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 from birdsearch.taxonomy.checklist import Checklist
-from birdsearch.taxonomy.resolve import is_bird, resolve_many
 
 NEAREST = 5  # photos of other groups that a suspect is compared with
 EVIDENCE = 6  # photos shown for a suspect, at most
@@ -142,12 +141,8 @@ def off_list(labels: Labels, checklist: Checklist, *, overrides: Mapping[str, st
 
     `overrides` are meanings that a user has given to labels (`taxonomy.resolve.read_overrides`).
     """
-    known = sorted({label for label in labels if label is not None})
-    return frozenset(
-        meant.name
-        for meant in resolve_many(known, overrides=overrides)
-        if meant.candidates and is_bird(meant) and checklist.species.isdisjoint(meant.candidates)
-    )
+    names = sorted({label for label in labels if label is not None})
+    return frozenset(meant.name for meant in resolve.resolve_many(names, overrides=overrides) if checklist.lacks(meant))
 
 
 def _copies(ids: Ids, pairs: Collection[tuple[int, int]]) -> dict[int, set[int]]:

@@ -15,7 +15,7 @@ and means lie as close to each other as photos of one cluster do; too coarse, an
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -86,17 +86,16 @@ def spherical_kmeans(vectors: Vectors, clusters: int, *, seed: int = 0) -> Parti
         raise ValueError(f"clusters must be at least 1, got {clusters}")
     method = f"spherical k-means, {clusters} clusters, seed {seed}"
     # More centres than different rows make scikit-learn warn.
+    few = len(vectors) <= _ROWS // 8
     different = len(np.unique(vectors[: _ROWS // 8], axis=0)) if len(vectors) else 0
     if min(clusters, different) < 2:
         return Partition(np.zeros(len(vectors), dtype=np.int64), method)
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    count = min(clusters, different) if len(vectors) <= _ROWS // 8 else clusters
     # On unit rows the nearest mean by distance is the nearest by angle but for the means' lengths.
-    if len(vectors) <= _ROWS // 8:
-        model: Any = KMeans(count, n_init=1, random_state=seed)
-    else:
-        model = MiniBatchKMeans(count, n_init=1, batch_size=max(4096, 4 * count), random_state=seed)
+    exact = KMeans(min(clusters, different), n_init=1, random_state=seed)
+    batched = MiniBatchKMeans(clusters, n_init=1, batch_size=max(4096, 4 * clusters), random_state=seed)
+    model = exact if few else batched
     return Partition(_largest_first(model.fit_predict(vectors)), method)
 
 
@@ -129,7 +128,8 @@ def report(
 
 def _cluster(number: int, rows: Ids, names: Sequence[str | None], ids: Ids) -> Cluster:
     """The record of the photos in these rows, the most central first."""
-    mixed = dict(_counted(names[row] for row in np.sort(rows)))
+    counts = Counter(name for row in rows.tolist() if (name := names[row]) is not None)
+    mixed = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))  # the commonest first
     label = next(iter(mixed), None)
     return Cluster(
         id=number,
@@ -342,11 +342,6 @@ def _centrality(vectors: Vectors, labels: Labels, count: int) -> npt.NDArray[np.
     for block in blocks(len(vectors), _ROWS):
         central[block] = np.einsum("ij,ij->i", vectors[block], sums[labels[block]])
     return central.round(5)  # rounding must not order photos that are equal
-
-
-def _counted(names: Iterator[str | None]) -> list[tuple[str, int]]:
-    """Names with their numbers, commonest first, equal ones by name."""
-    return sorted(Counter(name for name in names if name is not None).items(), key=lambda item: (-item[1], item[0]))
 
 
 def of(

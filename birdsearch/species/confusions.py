@@ -60,19 +60,16 @@ def species_report(
     # Species one after the other: then most comparisons are between different ones.
     order = np.argsort(codes, kind="stable")
     rows, codes = named[order], codes[order]
-    units = _units(None if groups is None else np.asarray(groups)[rows], len(rows))
+    units = np.arange(len(rows)) if groups is None else _units(np.asarray(groups)[rows], len(rows))
     sorted_vectors = np.ascontiguousarray(vectors[rows], dtype=np.float32)
     nearest = _nearest(sorted_vectors, codes, units)
     entries = _entries(sorted_vectors, codes, units, nearest, shown, np.asarray(ids)[rows])
     return SpeciesReport(entries, _confusions(codes, nearest, shown, np.asarray(ids)[rows]))
 
 
-def _units(groups: Codes | None, count: int) -> Codes:
+def _units(groups: Codes, count: int) -> Codes:
     """A number for each row (count,), the same for photos of one group only."""
-    alone = np.arange(count, dtype=np.int64)
-    if groups is None:
-        return alone
-    return np.unique(np.where(groups < 0, -1 - alone, groups), return_inverse=True)[1].astype(np.int64)
+    return np.unique(np.where(groups < 0, -1 - np.arange(count), groups), return_inverse=True)[1].astype(np.int64)
 
 
 def _nearest(vectors: Vectors, codes: Codes, units: Codes) -> _Nearest:

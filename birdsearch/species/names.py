@@ -39,12 +39,6 @@ def not_in_avilist(catalog: Catalog) -> list[str]:
     return sorted(label for label in labels if resolve.same(label) not in known and not resolve.is_listed(label))
 
 
-def unused(catalog: Catalog, corrections: Iterable[str]) -> list[str]:
-    """Those of the names that are no label of the index."""
-    labels = {resolve.same(label) for label in catalog.label_counts()}
-    return [name for name in corrections if resolve.same(name) not in labels]
-
-
 def species_of(labels: Iterable[str | None], corrections: Mapping[str, str]) -> dict[str, str]:
     """Label -> scientific name, for those that mean one species."""
     named = sorted({label for label in labels if label})
@@ -63,7 +57,8 @@ def set_overrides(store: Store, path: Path) -> int:
     corrections = resolve.read_overrides(path)
     with store.writing() as catalog:
         catalog.set_state(STATE, corrections, bump=True)
-    if names := unused(store.catalog, corrections):
+    labels = {resolve.same(label) for label in store.catalog.label_counts()}
+    if names := [name for name in corrections if resolve.same(name) not in labels]:
         examples = ", ".join(shown(name) for name in names[:3])
         logger.warning("names that are not labels in this index: %d (%s)", len(names), examples)
     return len(corrections)

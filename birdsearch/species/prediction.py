@@ -20,7 +20,7 @@ from birdsearch.species.gallery import Gallery, GalleryCache
 from birdsearch.storage import query
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy.checklist import Checklist, Probabilities, read_checklist
-from birdsearch.taxonomy.resolve import RANKS, Resolution, is_bird, lineage, resolve_many
+from birdsearch.taxonomy.resolve import RANKS, Resolution, lineage, resolve_many
 
 logger = logging.getLogger("birdsearch")
 
@@ -214,28 +214,15 @@ def reweighted(
     raw = np.asarray(probabilities)
     if raw.ndim != 2 or raw.shape[1] != len(classes):
         raise ValueError(f"probabilities must have the shape (n, {len(classes)}), got {raw.shape}")
-    vagrant = np.array([_is_vagrant(one, checklist) for one in classes], dtype=bool)
+    vagrant = np.array([checklist.lacks(meaning) for meaning in classes], dtype=bool)
     exact = raw.astype(np.float64)
     sums = exact.sum(axis=1, keepdims=True)
     weighted = exact * np.where(vagrant, outside, 1.0)
     total = weighted.sum(axis=1, keepdims=True)
     weighted *= np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
-    _restore_sums(weighted, sums[:, 0])
+    if weighted.size:  # what rounding took from each row is added to its largest value
+        weighted[np.arange(len(weighted)), weighted.argmax(axis=1)] += sums[:, 0] - weighted.sum(axis=1)
     return Reweighted(weighted, vagrant)
-
-
-def _restore_sums(rows: npt.NDArray[np.float64], sums: npt.NDArray[np.float64]) -> None:
-    """Adds what rounding took from each row to its largest value, in place."""
-    if rows.size:
-        largest = rows.argmax(axis=1)
-        rows[np.arange(len(rows)), largest] += sums - rows.sum(axis=1)
-
-
-def _is_vagrant(meant: Resolution, checklist: Checklist) -> bool:
-    """Whether a class is a bird, and neither it nor what was split from it is on the list."""
-    if meant.taxon is None or not meant.candidates or not is_bird(meant):
-        return False
-    return checklist.species.isdisjoint(meant.candidates)
 
 
 def lineages(rows: Iterable[Sequence[str | None]]) -> Lineages:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.errors import InputFileError
-from birdsearch.taxonomy.resolve import Resolution, resolve
+from birdsearch.taxonomy.resolve import Resolution, is_bird, resolve
 
 Probabilities = npt.NDArray[np.floating]
 
@@ -20,6 +20,10 @@ class Checklist:
     species: frozenset[str]  # scientific names; of a name that AviList split, all its parts
     unresolved: tuple[str, ...] = ()  # "birds.txt, line 3: Gull sp."
     guesses: tuple[Resolution, ...] = ()  # lines that are not spelled as AviList or an older list spells them
+
+    def lacks(self, meaning: Resolution) -> bool:
+        """Whether a name means a bird, and neither it nor what was split from it is on the list."""
+        return bool(meaning.candidates) and is_bird(meaning) and self.species.isdisjoint(meaning.candidates)
 
 
 def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:

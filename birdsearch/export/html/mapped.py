@@ -134,12 +134,8 @@ def _shades(names: Sequence[str]) -> list[str]:
 
 
 def _shown(drawn: Picture, photo: Photo, cluster: str | None) -> _Shown:
-    lines = (
-        photo.species or NAMELESS,
-        "predicted" if photo.species_source == "prediction" else None,
-        cluster,
-        date(photo),
-    )
+    source = "predicted" if photo.species_source == "prediction" else None
+    lines = photo.species or NAMELESS, source, cluster, date(photo)
     return _Shown(drawn.name, drawn.path, drawn.link, drawn.uri, tuple(text(line) for line in lines if line))
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,15 +123,6 @@ def _cluster_matrix(sections: Sequence[_ClusterSection]) -> "StandaloneEmbedJson
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
-    first: str
-    second: str
-    photos: int
-    share: float
-    examples: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Entry:
     species: str
     photos: int
@@ -142,7 +133,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Species:
-    pairs: Sequence[_Pair]
+    pairs: Sequence[Confusion]
     more_pairs: int
     entries: Sequence[_Entry]
     more_entries: int
@@ -164,9 +155,10 @@ def species_page(report: SpeciesReport, album: Album, title: str = "Species") ->
     return render(MappedPage("species.html", title, [lead], galleries, in_galleries, _confusion_matrix(pairs)), album)
 
 
-def _pair(confusion: Confusion, album: Album) -> _Pair:
+def _pair(confusion: Confusion, album: Album) -> Confusion:
+    """With its texts as pages show them, and the examples that the album holds."""
     examples = tuple(pair for pair in confusion.examples if known(pair, album) == pair)
-    return _Pair(text(confusion.first), text(confusion.second), confusion.photos, confusion.share, examples)
+    return replace(confusion, first=text(confusion.first), second=text(confusion.second), examples=examples)
 
 
 def _entry(entry: SpeciesEntry, album: Album) -> _Entry:
@@ -184,7 +176,7 @@ def _facts(entry: SpeciesEntry) -> Iterable[str]:
         yield text(f"nearest: {entry.nearest}{score}")
 
 
-def _confusion_matrix(pairs: Sequence[_Pair]) -> "StandaloneEmbedJson | None":
+def _confusion_matrix(pairs: Sequence[Confusion]) -> "StandaloneEmbedJson | None":
     names: dict[str, int] = {}
     for pair in pairs:
         if len({*names, pair.first, pair.second}) > _MATRIX:
