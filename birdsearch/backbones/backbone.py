@@ -1,4 +1,4 @@
-"""What every backbone gives, whatever network and runtime stand behind it. Nothing here needs torch."""
+"""Backbones, whatever their network and runtime. This module does not need torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -34,7 +34,7 @@ class BackboneSpec:
 
     @property
     def identity(self) -> BackboneIdentity:
-        """What decides whether two vectors may meet: equal identities, same space."""
+        """What the space of the vectors depends on: vectors of equal identities can be compared."""
         preprocessing = {
             "size": list(self.input_size),
             "mean": list(self.mean) if self.mean else None,

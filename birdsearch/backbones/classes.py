@@ -1,4 +1,4 @@
-"""Classes and their probabilities; no network runs here."""
+"""Classes and their probabilities, without a network."""
 
 import io
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from birdsearch.files import sha256_of
 from birdsearch.records import Pixels, Vectors
 from birdsearch.taxonomy.resolve import species_of_class
 
-# What torch and birder raise on a file that is no checkpoint, or on one of another network.
+# What torch and birder raise on a file that is not a checkpoint, or on one of another network.
 _UNFIT: tuple[type[Exception], ...] = (
     OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, IndexError, ValueError, TypeError,
     AttributeError, AssertionError,
@@ -171,7 +171,9 @@ def load_checkpoint(path: Path, source: str, where: Placement, sha256: str | Non
     """A birder checkpoint, NETWORK_TAG.pt or .safetensors; `source` is what loads it again."""
     net, info = _read(path)
     if info.signature["inputs"][0]["data_shape"][1] != 3:
-        raise BackboneUnavailableError(f"{path} is no network for colour photos: its input has not three channels")
+        raise BackboneUnavailableError(
+            f"{path} is not a network for colour photos: its input does not have three channels"
+        )
     from birder.common.lib import class_list_from_class_to_idx
 
     names = tuple(class_list_from_class_to_idx(info.class_to_idx or {}))

@@ -135,7 +135,7 @@ def read_origin(path: Path) -> Origin:
 
 
 def read_export(path: Path, batch: int) -> Iterator[Batch]:
-    """The rows of an export, so many at a time; check it with `read_origin` first.
+    """The rows of an export, `batch` at a time; check it with `read_origin` first.
 
     Raises InputFileError where it is damaged.
     """

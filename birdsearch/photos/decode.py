@@ -276,7 +276,7 @@ def thumbnail(image: ImageLike, longest: int = 256) -> bytes:
 
 
 def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
-    """The same of many files; None where there is no picture to show."""
+    """The thumbnails of many files; None for a file that cannot be shown."""
 
     def one(path: str) -> bytes | None:
         try:

@@ -81,7 +81,7 @@ def communities(
 
 
 def spherical_kmeans(vectors: Vectors, clusters: int, *, seed: int = 0) -> Partition:
-    """At most so many clusters of unit rows (n, dim) around mean directions, found in small batches."""
+    """At most `clusters` clusters of unit rows (n, dim) around mean directions."""
     if clusters < 1:
         raise ValueError(f"clusters must be at least 1, got {clusters}")
     method = f"spherical k-means, {clusters} clusters, seed {seed}"
@@ -156,7 +156,7 @@ def agreement(names: Sequence[str | None], labels: Labels) -> dict[str, float]:
 
     clusters = labels[named]
     with warnings.catch_warnings():
-        # Nearly as many species as photos is no mistake here.
+        # Nearly as many species as photos is not a mistake: a collection may have one photo of each.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
         counts = metrics.cluster.contingency_matrix(truth, clusters, sparse=True)
         return {
@@ -272,7 +272,7 @@ def _best_resolution(vectors: Vectors, graph: "csr_matrix", seed: int) -> float:
 
     for step in range(1 + max(0, int(np.ceil(np.log(max(count, 1) / _SMALLEST) / np.log(_STEP))))):
         evaluate(_SMALLEST * _STEP**step)
-    evaluate(10.0 * max(count, 1))  # all that is linked at all
+    evaluate(10.0 * max(count, 1))  # every link stays
     for power in (0.5, 0.25):
         best = max(likelihood, key=lambda ceiling: (likelihood[ceiling], ceiling))
         for ceiling in (best * _STEP**-power, best * _STEP**power):
@@ -328,7 +328,7 @@ def _likelihood(vectors: Vectors, labels: Labels) -> float:
 
 
 def _sums(vectors: Vectors, labels: Labels, count: int) -> tuple[Vectors, Labels]:
-    """The sum of the rows of each cluster (count, dim), and how many they are (count,)."""
+    """The sum of the rows of each cluster (count, dim), and the number of its rows (count,)."""
     sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
     for block in blocks(len(vectors), _ROWS):
         sums += class_sums(vectors[block], labels[block], count)
@@ -351,7 +351,7 @@ def of(
     clusters: int | None = None,
     seed: int = 0,
 ) -> ClusterReport:
-    """Communities of the neighbour graph ("leiden"), or "kmeans" with so many clusters."""
+    """Clusters by `method`: communities of the neighbour graph ("leiden"), or "kmeans" with `clusters` clusters."""
     started = time.monotonic()
     if method not in ("leiden", "kmeans"):
         raise ValueError(f"method must be leiden or kmeans, got {method!r}")

@@ -19,7 +19,7 @@ MEDOIDS = 3  # photos that stand for a species
 BOUNDARY = 5  # photos of a species that lie nearest to another one
 EXAMPLES = 3  # photo pairs that show a confusion
 QUERIES = 1024  # photos that are compared at a time...
-TARGETS = 16_384  # ...with so many
+TARGETS = 16_384  # ...with this number of others
 
 Codes = npt.NDArray[np.int64]  # (n,) numbers of species, groups or rows
 

@@ -207,7 +207,7 @@ def reweighted(
 
     Bayes' rule with new priors: Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a classifier to new
     a priori probabilities", equation 2.4, with the two-valued prior in place of the ratio of priors. Classes that are
-    not birds keep the prior 1, as a list of birds says nothing about them. A genus is listed if one of its species is.
+    not birds keep the prior 1, which a list of birds cannot exclude. A genus is listed if one of its species is.
     """
     if not 0 < outside <= 1:
         raise ValueError(f"outside must be above 0 and at most 1, got {outside}")

@@ -1,4 +1,4 @@
-"""Finds the bird of a misspelt or incomplete English name, word by word; no bird is better than a wrong one.
+"""Finds the bird of a misspelt or incomplete English name, word by word; rather none than a wrong one.
 
 A word that occurs in any name of the checklist is taken as meant: only unknown words are corrected. So "black throated
 warbler" never becomes a babbler, however few letters are between them.
@@ -95,7 +95,7 @@ def _names() -> _Names:
             vocabulary.update(dict.fromkeys(unit))
         whole["".join(stems)].update(dict.fromkeys(species))
         if current:
-            # Never from the middle of a modifier: "bellied pitta" is no kind of pitta.
+            # Never from the middle of a modifier: "bellied pitta" is not a kind of pitta.
             starts = [sum(map(len, units[:i])) for i in range(len(units))]
             for start in {*starts, *range(starts[-1], len(stems))}:
                 ending["".join(stems[start:])].append(len(names))
@@ -204,9 +204,9 @@ def _group(given: list[str]) -> FuzzyMatch | None:
     if positions is None:
         return None
     alone = [at for at in positions if len(_names().names[at].units[-1]) == 1]
-    species = _species_at(alone if len(given) == 1 and alone else positions)  # a paradise-crow is no crow
+    species = _species_at(alone if len(given) == 1 and alone else positions)  # a paradise-crow is not a crow
     if not _of_one_family(species):
-        # A "Wood Hoopoe" is no hoopoe: then those count whose name has just one word before the noun.
+        # A "Wood Hoopoe" is not a hoopoe: then only names with one word before the noun count.
         plain = _species_at(at for at in positions if len(_names().names[at].units) == 2)
         species = plain if plain and len(given) == 1 and _of_one_family(plain) else species
     return FuzzyMatch(species, "guess", 0.8 if len(species) == 1 else 0.9)
@@ -224,7 +224,7 @@ def _shortened(given: list[str]) -> FuzzyMatch | None:
         whole_units = all(unit <= has or not unit & has for unit in name.units[:-1])
         if whole_units and has <= set(name.stems[:-1]) and _is_noun(noun, name.stems[-1]):
             fitting.append(position)
-    # Older names make a guess doubtful, but alone they are too little: "white pigeon" is no imperial pigeon.
+    # Older names make a guess doubtful, but alone they are too little: "white pigeon" is not an imperial pigeon.
     current = any(_names().names[at].current for at in fitting)
     return FuzzyMatch(_species_at(fitting), "guess", 0.7) if current else None
 

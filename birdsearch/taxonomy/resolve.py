@@ -75,7 +75,7 @@ def read_overrides(path: str | Path) -> dict[str, str]:
     """A CSV with the columns name, species: what names mean, where birdsearch would not take them for that anyway.
 
     Other columns are passed over, so the table of `birdsearch names --csv` can be corrected and read. An empty species
-    keeps a name unresolved. A file with nothing in it says nothing.
+    keeps a name unresolved. An empty file has no overrides.
     """
     stated: dict[str, tuple[int, str, str]] = {}  # `same` of a name -> line, name, species
     overrides: dict[str, str] = {}
@@ -92,7 +92,7 @@ def read_overrides(path: str | Path) -> dict[str, str]:
         if _meant(other, before) != meant and (meant != own or other in overrides):
             raise InputFileError(
                 f"{path}, line {line}: {name!r} is {species!r}, but line {first} has {other!r} as {before!r}. "
-                "Names that differ in case, spaces and signs only are one name: say the same of both"
+                "Names that differ in case, spaces and signs only are one name: give both the same meaning"
             )
         if meant != own:
             overrides[name] = species
@@ -177,7 +177,7 @@ def _resolved(name: str) -> Resolution:
     if parts is not None:
         return _of_lineage(name, parts)
     if _SYNSET.match(name):
-        return _unresolved(name)  # ImageNet's classes are no species of a checklist
+        return _unresolved(name)  # ImageNet's classes are not species of a checklist
     spellings = _spellings(name)
     for look_up in (_listed, _formerly):  # older lists are only read where AviList does not have the name
         for spelling in spellings:
