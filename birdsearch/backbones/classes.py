@@ -3,15 +3,12 @@
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from birdsearch.records import Prediction, Vectors
-
-if TYPE_CHECKING:
-    from birdsearch.backbones.backbone import BackboneSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +27,6 @@ class Classes:
     species: tuple[str | None, ...]
     ranks: tuple[str, ...]  # as in BackboneSpec.class_ranks
     classifier: Classifier | None  # None where class scores are not linear in the embedding
-
-    @classmethod
-    def of(cls, backbone: "BackboneSpec") -> Self:
-        """The classes of a backbone."""
-        return cls(backbone.class_names, backbone.class_species, backbone.class_ranks, backbone.classifier)
 
     def probabilities(self, vectors: Vectors, norms: Vectors) -> Vectors:  # (n, dim), (n,) -> (n, classes)
         """Class probabilities of stored vectors: softmax of the last layer over vector times norm."""

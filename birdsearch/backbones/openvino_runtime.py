@@ -280,7 +280,7 @@ def _exported(backbone: Backbone, folder: Path, name: str) -> str | None:
     if not any(check.passes(precision) for precision, check in checks.items()):
         shutil.rmtree(exports_folder() / name, ignore_errors=True)
         return f"its export does not agree with torch ({checks})"
-    (folder / "classes.npz").write_bytes(Classes.of(backbone).as_npz())
+    (folder / "classes.npz").write_bytes(backbone.classes.as_npz())
     ExportRecord(backbone, checks).write(folder)
     shutil.rmtree(exports_folder() / name, ignore_errors=True)  # one that could not be opened
     with contextlib.suppress(OSError):  # another process was faster: its export is as good

@@ -171,9 +171,7 @@ def load_checkpoint(path: Path, source: str, where: Placement, sha256: str | Non
     """A birder checkpoint, NETWORK_TAG.pt or .safetensors; `source` is what loads it again."""
     net, info = _read(path)
     if info.signature["inputs"][0]["data_shape"][1] != 3:
-        raise BackboneUnavailableError(
-            f"{path} is not a network for colour photos: its input does not have three channels"
-        )
+        raise BackboneUnavailableError(f"{path} is not a network for colour photos: its input does not have 3 channels")
     from birder.common.lib import class_list_from_class_to_idx
 
     names = tuple(class_list_from_class_to_idx(info.class_to_idx or {}))

@@ -92,7 +92,7 @@ def read_overrides(path: str | Path) -> dict[str, str]:
         if _meant(other, before) != meant and (meant != own or other in overrides):
             raise InputFileError(
                 f"{path}, line {line}: {name!r} is {species!r}, but line {first} has {other!r} as {before!r}. "
-                "Names that differ in case, spaces and signs only are one name: give both the same meaning"
+                "Names that differ in case, spaces and signs only are one name: say the same of both"
             )
         if meant != own:
             overrides[name] = species
