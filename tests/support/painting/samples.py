@@ -1,7 +1,7 @@
 """Paints the sample photos: six birds in many poses and places, no two pictures alike.
 
-`python -m tests.support.painting.samples` made cli/samples, 8 photos of each species, and
-birdsearch/backbones/pictures, the first 3 of each species without loss.
+`python -m tests.support.painting.samples` made cli/samples, 8 photos of each species, and the first 3 of each
+in birdsearch/backbones/pictures, without loss.
 """
 
 from collections.abc import Callable, Sequence
