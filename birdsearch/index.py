@@ -232,8 +232,9 @@ class Index:
         calibrate: bool = False,
     ) -> list[Prediction]:
         """What one photo shows: the k most probable classes; see `classify_many`."""
-        options: dict[str, Any] = {"checklist": checklist, "roll_up": roll_up, "calibrate": calibrate}
-        return self.classify_many([image], k, source=source, **options)[0]
+        return self.classify_many([image], k, source=source, checklist=checklist, roll_up=roll_up, calibrate=calibrate)[
+            0
+        ]
 
     def classify_many(
         self,

@@ -5,6 +5,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from birdsearch.backbones import custom
@@ -24,17 +25,9 @@ from birdsearch.files import sha256_of
 from birdsearch.records import Progress
 
 __all__ = [
-    "BIRD_BACKBONES",
-    "DEFAULT",
-    "Backbone",
-    "BackboneInfo",
-    "BackboneSpec",
-    "Network",
-    "NetworkOutput",
-    "list_backbones",
-    "load_backbone",
-    "pull",
-]
+    "BIRD_BACKBONES", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
+    "list_backbones", "load_backbone", "pull",
+]  # fmt: skip
 
 CHOICES = {
     "runtime": ("openvino", "torch"),
@@ -65,13 +58,11 @@ def load_backbone(
     if not isinstance(name, str | Path):
         return custom.from_object(name)
 
-    def in_torch(device: str = "cpu", precision: str = "fp32") -> Backbone:
-        return _in_torch(name, device, precision, progress)
-
+    in_torch = partial(_in_torch, name, progress)
     if runtime == "torch" or (runtime == "auto" and not _suits_openvino(device, precision)):
         return in_torch(device, precision)
     if device not in ("auto", "cpu"):
-        raise BackboneUnavailableError(f"OpenVINO runs on the processor here, not on {device}. Use the runtime torch")
+        raise BackboneUnavailableError(f"OpenVINO runs on the processor, not on {device}. Use the runtime torch")
     return _in_openvino(name, precision, in_torch, progress, must=runtime == "openvino")
 
 
@@ -116,7 +107,7 @@ def _export_key(name: str | Path) -> str | None:
     return openvino_runtime.find(str(name))
 
 
-def _in_torch(name: str | Path, device: str, precision: str, progress: Progress | None) -> Backbone:
+def _in_torch(name: str | Path, progress: Progress | None, device: str = "cpu", precision: str = "fp32") -> Backbone:
     from birdsearch.backbones import torch_runtime
 
     where = torch_runtime.placement(device, precision)

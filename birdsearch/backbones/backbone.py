@@ -1,4 +1,4 @@
-"""What every backbone gives, whatever network and runtime stand behind it. Nothing here needs torch."""
+"""Backbones, whatever their network and runtime. This module does not need torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -33,8 +33,13 @@ class BackboneSpec:
     classifier: Classifier | None = None  # None without classes, or where they are not linear in the embedding
 
     @property
+    def classes(self) -> Classes:
+        """The classes as an index keeps them."""
+        return Classes(self.class_names, self.class_species, self.class_ranks, self.classifier)
+
+    @property
     def identity(self) -> BackboneIdentity:
-        """What decides whether two vectors may meet: equal identities, same space."""
+        """What the space of the vectors depends on: vectors of equal identities can be compared."""
         preprocessing = {
             "size": list(self.input_size),
             "mean": list(self.mean) if self.mean else None,
@@ -162,7 +167,7 @@ class Backbone(BackboneSpec):
             )
         probabilities = self.embed_pixels(decode.load(image, self.input_size)[None]).probabilities
         assert probabilities is not None  # there are class names
-        return list(Classes.of(self).top(probabilities, k)[0])
+        return list(self.classes.top(probabilities, k)[0])
 
     def feature_map(self, image: Any) -> dict[str, Vectors]:
         """Where in the photo the network sees what: stage name -> (channels, height, width)."""

@@ -1,9 +1,9 @@
-"""Classes and their probabilities; no network runs here."""
+"""Classes and their probabilities, without a network."""
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,20 +17,6 @@ class Classifier:
 
     weights: Vectors  # (classes, dim)
     bias: Vectors  # (classes,)
-    class_names: tuple[str, ...]
-
-
-class Classifying(Protocol):
-    """What has classes: a BackboneSpec, and so a Backbone."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]: ...
-    @property
-    def class_species(self) -> tuple[str | None, ...]: ...
-    @property
-    def class_ranks(self) -> tuple[str, ...]: ...
-    @property
-    def classifier(self) -> Classifier | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +27,6 @@ class Classes:
     species: tuple[str | None, ...]
     ranks: tuple[str, ...]  # as in BackboneSpec.class_ranks
     classifier: Classifier | None  # None where class scores are not linear in the embedding
-
-    @classmethod
-    def of(cls, backbone: Classifying) -> Self:
-        """The classes of a backbone."""
-        return cls(backbone.class_names, backbone.class_species, backbone.class_ranks, backbone.classifier)
 
     def probabilities(self, vectors: Vectors, norms: Vectors) -> Vectors:  # (n, dim), (n,) -> (n, classes)
         """Class probabilities of stored vectors: softmax of the last layer over vector times norm."""
@@ -73,6 +54,7 @@ class Classes:
 
     def as_npz(self) -> bytes:
         """The classes as the bytes of an .npz file, whose keys are a frozen format."""
+        # Keys: these three, and of linear classes "weights" (classes, dim) and "bias" (classes,).
         arrays: dict[str, Any] = {
             "class_names": np.array(self.names, dtype=str),
             "class_species": np.array([species or "" for species in self.species], dtype=str),
@@ -91,7 +73,7 @@ class Classes:
             names = tuple(stored["class_names"].tolist())
             species = tuple(name or None for name in stored["class_species"].tolist())
             ranks = tuple(stored["class_levels"].tolist())
-            linear = Classifier(stored["weights"], stored["bias"], names) if "weights" in stored else None
+            linear = Classifier(stored["weights"], stored["bias"]) if "weights" in stored else None
         return cls(names, species, ranks, linear)
 
 

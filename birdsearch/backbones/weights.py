@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +44,12 @@ def fetch(weights: Weights, advice: str, progress: Progress | None = None) -> Pa
     if not weights.path.exists():
         _download_once(weights, advice, progress)
     try:
-        found = sha256_of(weights.path)
+        sha256 = sha256_of(weights.path)
     except OSError as error:
         raise BackboneUnavailableError(f"{weights.path} cannot be read ({error}). {advice}") from error
-    if found != weights.sha256:
+    if sha256 != weights.sha256:
         raise BackboneUnavailableError(
-            f"{weights.path} is not the file that {weights.name} needs: its sha256 is {found}, expected "
+            f"{weights.path} is not the file that {weights.name} needs: its sha256 is {sha256}, expected "
             f"{weights.sha256}. Delete it to download it again from {weights.url}, or put the right file there. "
             f"{advice}"
         )
@@ -69,9 +68,9 @@ def _download_once(weights: Weights, advice: str, progress: Progress | None) -> 
         with filelock.FileLock(f"{weights.path}.lock"):
             if not weights.path.exists():
                 try:
-                    found = _download(weights, part, progress)
-                    if found != weights.sha256:
-                        raise ValueError(f"what came has sha256 {found}")
+                    sha256 = _download(weights, part, progress)
+                    if sha256 != weights.sha256:
+                        raise ValueError(f"what came has sha256 {sha256}")
                     part.replace(weights.path)
                 finally:
                     part.unlink(missing_ok=True)
@@ -86,11 +85,6 @@ def _download(weights: Weights, part: Path, progress: Progress | None) -> str:
     """The sha256 of what the URL delivered into `part`."""
     import urllib.request
 
-    report: Callable[[int, int | None], None] = (
-        (lambda done, total: progress("download", done, total, weights.file))
-        if progress
-        else (lambda done, total: None)
-    )
     digest = hashlib.sha256()
     request = urllib.request.Request(weights.url, headers={"User-Agent": "birdsearch"})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as answer, part.open("wb") as file:
@@ -101,7 +95,8 @@ def _download(weights: Weights, part: Path, progress: Progress | None) -> str:
             file.write(chunk)
             digest.update(chunk)
             done += len(chunk)
-            report(done, total)
+            if progress:
+                progress("download", done, total, weights.file)
         file.flush()
         os.fsync(file.fileno())
     if total is not None and done != total:

@@ -6,6 +6,7 @@ photos, a texture that repeats) does not fool pixels: over most of what both pic
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 
@@ -37,6 +38,7 @@ MAX_CHANGED = 0.08  # share of the overlap that a mark or a caption may replace;
 Features = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]  # (3, 3), pixels of one picture to pixels of another
+Scaled = tuple[Grey, Matrix]  # a picture at another scale, and where its pixels went
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,9 @@ def register(a: LocalFeatures, b: LocalFeatures) -> Alignment | None:
     """How two pictures lie on each other; None where they are not the same one."""
     few = min(len(a.features), len(b.features)) < MIN_INLIERS
     proposals = [(matrix, 0) for matrix in _whole_on_whole(a, b)] if few else _estimate_transform(a, b)
-    best: tuple[float, float, Matrix, int] = 0.0, 0.0, np.eye(3), 0
-    for matrix, inliers in proposals:
-        best = max(best, (*_matching_fraction(a, b, matrix), inliers), key=lambda each: each[0])
-    agreement, overlap, matrix, inliers = best
+    found = [(*_matching_fraction(a, b, matrix), inliers) for matrix, inliers in proposals]
+    nothing = 0.0, 0.0, np.eye(3), 0
+    agreement, overlap, matrix, inliers = max([nothing, *found], key=lambda each: each[0])
     missing = max(0.0, (MANY_INLIERS - max(inliers, MIN_INLIERS)) / (MANY_INLIERS - MIN_INLIERS))
     if agreement < MIN_AGREEMENT + missing * (MIN_AGREEMENT_FEW_INLIERS - MIN_AGREEMENT) or overlap < MIN_OVERLAP:
         return None
@@ -124,16 +125,15 @@ def _whole_on_whole(a: LocalFeatures, b: LocalFeatures) -> list[Matrix]:
 def _estimate_transform(a: LocalFeatures, b: LocalFeatures) -> list[tuple[Matrix, int]]:
     """The transform on which most features agree, and how many; none where too few do."""
     theirs = _unit_rows(b.features)
-    best = _ransac_affine(a.points, b.points, _matches(_unit_rows(a.features), theirs))
-    if best is None or best[1] < ENOUGH_INLIERS:
+    found = _ransac_affine(a.points, b.points, _matches(_unit_rows(a.features), theirs))
+    if not found or found[0][1] < ENOUGH_INLIERS:
         # A mirrored patch has the same histograms of gradients in mirrored order.
         turned = a.features.reshape(-1, 4, 4, 8)[:, ::-1][..., [0, 7, 6, 5, 4, 3, 2, 1]].reshape(-1, 128)
         flip = np.array([[-1, 0, a.grey.shape[1] - 1], [0, 1, 0], [0, 0, 1]], dtype=np.float64)
         points = a.points * np.array([-1, 1], np.float32) + flip[:2, 2].astype(np.float32)
-        other = _ransac_affine(points, b.points, _matches(_unit_rows(turned), theirs))
-        if other is not None and (best is None or other[1] > best[1]):
-            best = other[0] @ flip, other[1]
-    return [] if best is None else [best]
+        mirrored = _ransac_affine(points, b.points, _matches(_unit_rows(turned), theirs))
+        found += [(matrix @ flip, inliers) for matrix, inliers in mirrored]
+    return sorted(found, key=lambda each: -each[1])[:1]
 
 
 def _unit_rows(features: npt.NDArray[np.uint8]) -> Features:
@@ -155,65 +155,57 @@ def _matches(ours: Features, theirs: Features) -> npt.NDArray[np.int64]:
     return np.stack([row[good], first[good]], axis=1)
 
 
-def _ransac_affine(ours: Features, theirs: Features, pairs: npt.NDArray[np.int64]) -> tuple[Matrix, int] | None:
+def _ransac_affine(ours: Features, theirs: Features, pairs: npt.NDArray[np.int64]) -> list[tuple[Matrix, int]]:
     """The similarity on which most of these pairs of points agree, refined to an affine one, and how many do."""
     if len(pairs) < MIN_INLIERS:
-        return None
+        return []
     one, other = ours[pairs[:, 0]], theirs[pairs[:, 1]]
     affine, inside = cv2.estimateAffinePartial2D(one, other, ransacReprojThreshold=REPROJECTION_ERROR, maxIters=2000)
     if affine is None or inside.sum() < MIN_INLIERS:
-        return None
+        return []
     kept = inside.ravel() > 0
     scale = math.sqrt(abs(np.linalg.det(affine[:, :2])))
     if not SCALES[0] < scale < SCALES[1]:
-        return None
+        return []
     if kept.sum() >= 3 * MIN_INLIERS:  # enough to distinguish a stretch from noise
         finer = cv2.estimateAffine2D(one[kept], other[kept], ransacReprojThreshold=REPROJECTION_ERROR)[0]
         stretch = None if finer is None else np.linalg.svd(finer[:, :2], compute_uv=False)
         if stretch is not None and stretch[0] < 1.3 * stretch[1]:
             affine = finer
-    return np.vstack([affine, [0, 0, 1]]).astype(np.float64), int(kept.sum())
+    return [(np.vstack([affine, [0, 0, 1]]).astype(np.float64), int(kept.sum()))]
 
 
 def _matching_fraction(a: LocalFeatures, b: LocalFeatures, matrix: Matrix) -> tuple[float, float, Matrix]:
     """The share of the textured overlap that agrees, the overlap, and the transform made more exact."""
     (one, to_one), (other, to_other) = _at_one_scale(a, b, matrix)
     start = to_other @ matrix @ np.linalg.inv(to_one)
-    best = _correlation(one, other, start), start
-    with_ecc = _refined_by_ecc(one, other, start)
-    if with_ecc is not None:
-        again = _correlation(one, other, with_ecc), with_ecc
-        best = max(best, again, key=lambda each: each[0][0])
-    (agreement, overlap), small = best
+    found = [(*_correlation(one, other, each), each) for each in (start, *_refined_by_ecc(one, other, start))]
+    agreement, overlap, small = max(found, key=lambda each: each[0])
     return agreement, overlap, np.linalg.inv(to_other) @ small @ to_one
 
 
-def _at_one_scale(
-    a: LocalFeatures, b: LocalFeatures, matrix: Matrix
-) -> tuple[tuple[Grey, Matrix], tuple[Grey, Matrix]]:
-    """Both pictures at the scale of the coarser one, no larger than COMPARED_LONGEST, and where their pixels went."""
+def _at_one_scale(a: LocalFeatures, b: LocalFeatures, matrix: Matrix) -> tuple[Scaled, Scaled]:
+    """Both pictures at the scale of the coarser one, no larger than COMPARED_LONGEST."""
     scale = math.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     ours = min(1.0, COMPARED_LONGEST / max(a.grey.shape), scale)
     return _at_scale(a.grey, ours), _at_scale(b.grey, min(1.0, ours / scale))
 
 
-def _at_scale(grey: npt.NDArray[np.uint8], scale: float) -> tuple[Grey, Matrix]:
-    """A picture at this scale, and where its pixels went."""
+def _at_scale(grey: npt.NDArray[np.uint8], scale: float) -> Scaled:
     width, height = (max(8, round(side * scale)) for side in grey.shape[::-1])
     across, down = width / grey.shape[1], height / grey.shape[0]
     matrix = np.array([[across, 0, (across - 1) / 2], [0, down, (down - 1) / 2], [0, 0, 1]])
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32), matrix
 
 
-def _refined_by_ecc(one: Grey, other: Grey, start: Matrix) -> Matrix | None:
-    """The transform that raises the correlation of the whole overlap; None where the search runs away."""
+def _refined_by_ecc(one: Grey, other: Grey, start: Matrix) -> list[Matrix]:
+    """The transform that raises the correlation of the whole overlap; none where the search runs away."""
     end = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 20, 1e-4)
-    try:
+    with suppress(cv2.error):
         begin = np.ascontiguousarray(start[:2], dtype=np.float32)
         transform = cv2.findTransformECC(one, other, begin, cv2.MOTION_AFFINE, end, None, 3)[1]  # type: ignore[call-overload]
-    except cv2.error:
-        return None
-    return np.vstack([transform, [0, 0, 1]]).astype(np.float64)
+        return [np.vstack([transform, [0, 0, 1]]).astype(np.float64)]
+    return []
 
 
 def _correlation(one: Grey, other: Grey, matrix: Matrix) -> tuple[float, float]:
@@ -222,16 +214,18 @@ def _correlation(one: Grey, other: Grey, matrix: Matrix) -> tuple[float, float]:
     moved = cv2.warpAffine(other, matrix[:2], size, flags=cv2.INTER_LINEAR | inverse)
     covered = cv2.warpAffine(np.ones_like(other), matrix[:2], size, flags=cv2.INTER_NEAREST | inverse)
     inside: Grey = np.asarray(cv2.erode(covered, np.ones((3, 3))), dtype=np.float32)
-    one, moved = (np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32) for grey in (one, moved))
+    one, moved = _smoothed(one), _smoothed(moved)
     correlation, variance, share = _local_statistics(one, moved, inside, WINDOW)
     # What is flat in both says nothing; what is flat in one of them only speaks against it.
     weight = np.minimum(np.sqrt(variance), 20.0) * (inside > 0) * (share > 0.3)
     weight[variance < 2 * NOISE_VARIANCE] = 0
-    area = float(inside.sum())
     smaller = min(one.size, other.size / max(1e-6, abs(np.linalg.det(matrix[:2, :2]))))
-    total = float(weight.sum())
-    agreed = float((weight * (correlation > MIN_CORRELATION)).sum())
-    return (agreed / total if total > 0 else 0.0), float(min(1.0, area / smaller))
+    total, agreed = float(weight.sum()), float((weight * (correlation > MIN_CORRELATION)).sum())
+    return (agreed / total if total > 0 else 0.0), float(min(1.0, float(inside.sum()) / smaller))
+
+
+def _smoothed(grey: "cv2.typing.MatLike") -> Grey:
+    return np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32)
 
 
 def _local_statistics(one: Grey, other: Grey, inside: Grey, window: int) -> tuple[Grey, Grey, Grey]:
@@ -249,10 +243,8 @@ def _local_statistics(one: Grey, other: Grey, inside: Grey, window: int) -> tupl
     means = mean(one), mean(other)
     spread = [np.maximum(mean(grey * grey) - m * m, 0) for grey, m in zip((one, other), means, strict=True)]
     together = mean(one * other) - means[0] * means[1]
-    correlation: Grey = np.asarray(
-        together / np.sqrt((spread[0] + NOISE_VARIANCE) * (spread[1] + NOISE_VARIANCE)), dtype=np.float32
-    )
-    return correlation, np.maximum(*spread), np.asarray(share, dtype=np.float32)
+    alone = np.sqrt((spread[0] + NOISE_VARIANCE) * (spread[1] + NOISE_VARIANCE))
+    return np.asarray(together / alone, dtype=np.float32), np.maximum(*spread), np.asarray(share, dtype=np.float32)
 
 
 # Two exposures of one moment share their background: most of it agrees, the bird does not -----------------------------
@@ -268,7 +260,7 @@ def _changed_fraction(a: LocalFeatures, b: LocalFeatures, matrix: Matrix) -> flo
     inside: Grey = np.asarray(cv2.erode(common, np.ones((3, 3))), dtype=np.float32)
     if inside.sum() < 60:
         return 0.0
-    one, moved = (np.asarray(cv2.GaussianBlur(grey, (0, 0), 1.0), dtype=np.float32) for grey in (one, laid))
+    one, moved = _smoothed(one), _smoothed(laid)
     gain, offset = _match_exposure(one, moved, inside > 0)
     # Both as far as both could show it: what was brightened has lost its brightest parts.
     one, moved = np.clip(one, offset, 255 * gain + offset), np.clip(gain * moved + offset, 0, 255)
@@ -316,13 +308,11 @@ def _describe_transform(matrix: Matrix, unit: Matrix) -> str:
     """A transform in words."""
     across = matrix[:2, 0]
     words = []
-    mirrored = np.linalg.det(matrix[:2, :2]) < 0
-    if mirrored:
+    if np.linalg.det(matrix[:2, :2]) < 0:
         words.append("mirrored")
         across = -across
     angle = math.degrees(math.atan2(across[1], across[0]))
-    quarter = round(angle / 90) % 4
-    if quarter:
+    if quarter := round(angle / 90) % 4:
         words.append(f"turned {90 * quarter}°")
     tilt = angle - 90 * round(angle / 90)
     if abs(tilt) >= 0.3:

@@ -143,8 +143,6 @@ class DuplicateFinder:
                 same.append(sorted(files.values()))
         return same
 
-    # The same picture
-
     def _propose(self, proposals: Proposals, copies: list[list[int]]) -> None:
         """Take in the pairs that are worth verifying, one photo of the same bytes standing for all."""
         live = LiveVectors(self._store, self._options.where)
@@ -178,21 +176,17 @@ class DuplicateFinder:
             tested.update((a, b) for a, b in left.tolist())
             verified += self._verifier.verify(left[~proposals.holds(left)])
 
-    # Bursts
-
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
         taken = [photo for photo in self._catalog.summaries(self._options.where) if photo.photo_id not in copies]
         sequences = bursts_module.bursts(
             taken, self._options.burst_gap, vectors=lambda ids: self._store.vectors.fetch(ids.tolist())[0]
         )
-        return [self._choose.group(ids, records.BURST.name) for ids in map(self._exposures, sequences) if len(ids) > 1]
-
-    def _exposures(self, ids: tuple[int, ...]) -> tuple[int, ...]:
-        """Of photos of the same bytes the first one: two copies are not a burst."""
-        known = self._catalog.known_photos(ids)
-        first = {known[photo_id].sha256: photo_id for photo_id in reversed(ids)}
-        return tuple(photo_id for photo_id in ids if first[known[photo_id].sha256] == photo_id)
+        content = {photo.photo_id: photo.sha256 for photo in taken}
+        # Two copies are not a burst: of photos of the same bytes the first one stands for all.
+        first = ({content[photo_id]: photo_id for photo_id in reversed(ids)} for ids in sequences)
+        exposures = [[i for i in ids if one[content[i]] == i] for ids, one in zip(sequences, first, strict=True)]
+        return [self._choose.group(ids, records.BURST.name) for ids in exposures if len(ids) > 1]
 
 
 def counts_of(
@@ -217,8 +211,7 @@ def _replaced(ids: Ids, first: dict[int, int]) -> Ids:
     """The ids (m, 2) with every copy replaced by the photo that stands for it."""
     if not first:
         return ids
-    copies = np.array(sorted(first), dtype=np.int64)
-    originals = np.array([first[copy] for copy in copies.tolist()], dtype=np.int64)
+    copies, originals = np.array(sorted(first.items()), dtype=np.int64).T
     places = np.minimum(np.searchsorted(copies, ids), len(copies) - 1)
     return np.where(copies[places] == ids, originals[places], ids)
 
@@ -228,19 +221,15 @@ def _with_copies(verified: list[Pair], same: list[list[int]]) -> list[Pair]:
     copies = {ids[0]: ids for ids in same}
     every = []
     for pair in verified:
+        if pair.a not in copies and pair.b not in copies:
+            every.append(pair)
+            continue
         ones, others = copies.get(pair.a, [pair.a]), copies.get(pair.b, [pair.b])
         both: Iterable[tuple[int, int]] = product(ones, others)
         if len(ones) * len(others) > ALL_WITH_ALL:
             both = [(pair.a, other) for other in others] + [(one, pair.b) for one in ones[1:]]
-        every += [_of_copies(pair, a, b) for a, b in both]
+        turned = dict(pair.evidence)
+        if "matrix" in turned:
+            turned["matrix"] = implied.inverted(turned["matrix"])
+        every += [replace(pair, a=a, b=b) if a < b else replace(pair, a=b, b=a, evidence=turned) for a, b in both]
     return every
-
-
-def _of_copies(pair: Pair, a: int, b: int) -> Pair:
-    """The pair of two other photos that show the same, the lower id first."""
-    if a < b:
-        return replace(pair, a=a, b=b)
-    evidence = dict(pair.evidence)
-    if "matrix" in evidence:
-        evidence["matrix"] = implied.inverted(evidence["matrix"])
-    return replace(pair, a=b, b=a, evidence=evidence)

@@ -5,7 +5,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +17,6 @@ from birdsearch.errors import PhotoError
 from birdsearch.photos import decode, scan
 from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Ids, Pair, Photo, Progress, Vectors
 from birdsearch.storage.store import Store
-
-if TYPE_CHECKING:
-    from birdsearch.backbones import Backbone
 
 DECODED = 64  # new photos that go through the network together
 
@@ -47,7 +43,7 @@ def compare_folder(
 ) -> DuplicateReport:
     """Which photos under a folder the index holds already; in the report they have the ids -1, -2..."""
     with store.catalog.snapshot():
-        return FolderComparison(store, read_new(folder, store.backbone, progress), options, progress).run()
+        return FolderComparison(store, read_new(store, folder, progress), options, progress).run()
 
 
 class FolderComparison:
@@ -130,8 +126,9 @@ def _groups(related: Sequence[Pair]) -> tuple[DuplicateGroup, ...]:
     )
 
 
-def read_new(folder: str, backbone: "Backbone", progress: Progress | None) -> NewPhotos:
+def read_new(store: Store, folder: str, progress: Progress | None) -> NewPhotos:
     """The photos under a folder, decoded and embedded."""
+    backbone = store.backbone
     photos: list[Photo] = []
     vectors: list[Vectors] = [np.empty((0, backbone.dim), dtype=np.float32)]
     waiting: list[decode.Decoded] = []

@@ -3,18 +3,14 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.duplicates.keeper import Choice
 from birdsearch.records import RELATIONS, DuplicateGroup, Ids, Pair
 
-if TYPE_CHECKING:
-    from birdsearch.duplicates.keeper import Choice
-
-# Ids, ascending -> the one to keep, and why not each of the others in turn.
-Choose = Callable[[Sequence[int]], "Choice"]
+Choose = Callable[[Sequence[int]], Choice]  # ids, ascending -> the one to keep, and why not each of the others in turn
 Edges = Sequence[tuple[int, int]] | npt.NDArray[np.int64]  # (m, 2), numbers of rows
 
 
@@ -94,7 +90,7 @@ def ends_of(pairs: Iterable[Pair]) -> tuple[Ids, Ids]:
     return ids, np.searchsorted(ids, ends)
 
 
-def _group(ties: _Ties, members: Sequence[int], rows: list[int], choice: "Choice", choose: Choose) -> DuplicateGroup:
+def _group(ties: _Ties, members: Sequence[int], rows: list[int], choice: Choice, choose: Choose) -> DuplicateGroup:
     """The record of these rows, the kept one first, with reasons that speak of them alone; `rows` were chosen from."""
     kept, *others = members
     if len(members) < len(rows):

@@ -15,7 +15,7 @@ MIN_OVERLAP = 0.3  # two crops of a quarter of each side, from opposite corners,
 MOST_BY_ONE = 300  # photos that one photo between them can relate to each other
 
 Square = npt.NDArray[np.float64]  # (corners, 2), x right and y down
-Matrix = npt.NDArray[np.float64]  # (3, 3), from one unit square to another
+Matrix = npt.NDArray[np.floating]  # (3, 3), from one unit square to another
 _UNIT: Square = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
 
 

@@ -34,37 +34,25 @@ _METADATA: dict[str, tuple[str, ...]] = {  # what metadata is made of -> fields 
 
 # What decided -> why the photo is kept; what goes on after "the other" and after "3 others"; why not the other photo.
 _SENTENCES = {
-    "protected": (
-        "protected: it lies in {mine}", "does not", "do not", "not in a protected folder, unlike the kept photo",
-    ),
-    "preferred": (
-        "preferred: it lies in {mine}", "does not", "do not", "not in the preferred folder of the kept photo",
-    ),
-    "copy": (
-        "original: has camera EXIF{camera}, {mine}",
-        "is a {its} copy without camera EXIF", "are copies without camera EXIF", "a {its} copy without camera EXIF",
-    ),
-    "reduced": (
-        "original: has camera EXIF{camera}, {mine}",
-        "is a reduced copy, {its}", "are reduced copies", "a reduced copy, {its}",
-    ),
-    "format": (
-        "original: {mine} with camera EXIF{camera}",
-        "is a {its}", "are other formats", "a {its}, the kept photo is the {mine}",
-    ),
+    "protected": ("protected: it lies in {mine}", "does not", "do not",
+                  "not in a protected folder, unlike the kept photo"),
+    "preferred": ("preferred: it lies in {mine}", "does not", "do not",
+                  "not in the preferred folder of the kept photo"),
+    "copy": ("original: has camera EXIF{camera}, {mine}", "is a {its} copy without camera EXIF",
+             "are copies without camera EXIF", "a {its} copy without camera EXIF"),
+    "reduced": ("original: has camera EXIF{camera}, {mine}", "is a reduced copy, {its}",
+                "are reduced copies", "a reduced copy, {its}"),
+    "format": ("original: {mine} with camera EXIF{camera}", "is a {its}", "are other formats",
+               "a {its}, the kept photo is the {mine}"),
     "resolution": ("resolution: {mine}", "has {its}", "have less", "lower resolution: {its}, not {mine}"),
     "unreadable": ("sharpness: the sharpest", "cannot be read", "cannot be read", "its picture cannot be read"),
-    "sharpness": (
-        "sharpness: the sharpest",
-        "is {its} as sharp", "are less sharp", "less sharp: {its} as sharp as the kept photo",
-    ),
+    "sharpness": ("sharpness: the sharpest", "is {its} as sharp", "are less sharp",
+                  "less sharp: {its} as sharp as the kept photo"),
     "metadata": ("metadata: knows {mine}", "does not", "know less", "poorer metadata: lacks {mine}"),
     "size": ("size: {mine}", "has {its}", "are smaller", "smaller file: {its}, not {mine}"),
     "taken": ("oldest: taken {mine}", "was taken {its}", "were taken later", "taken later: {its}, not {mine}"),
     "oldest": ("oldest: file of {mine}", "is of {its}", "are newer", "newer file: of {its}, not of {mine}"),
-    "path": (
-        "path: {mine}, nothing else differs", "is as good", "are as good", "{its}, nothing else differs",
-    ),
+    "path": ("path: {mine}, nothing else differs", "is as good", "are as good", "{its}, nothing else differs"),
 }  # fmt: skip
 
 
@@ -256,10 +244,9 @@ class _Comparison:
                 earlier, later = kept.taken_at or "", other.taken_at or ""
                 if kept.taken_offset == other.taken_offset and "" < earlier < later:
                     name, mine, its = "taken", date_text(earlier), date_text(later)
-            case "path" if len(os.fsencode(kept.path)) < len(os.fsencode(other.path)):
-                mine, its = "the shorter one", "longer path"
             case "path":
-                mine, its = "first in order", "later path in order"
+                shorter = len(os.fsencode(kept.path)) < len(os.fsencode(other.path))
+                mine, its = ("the shorter one", "longer path") if shorter else ("first in order", "later path in order")
         return tuple(sentence.format(mine=mine, its=its, camera=camera) for sentence in _SENTENCES[name])
 
     def _preference(self, photo: Photo) -> int:
@@ -322,21 +309,15 @@ def _first_apart(a: float, b: float, forms: Sequence[Callable[[float], str]]) ->
 
 def _sizes(kept: Photo, other: Photo) -> tuple[str, str]:
     """24 MP and 2.1 MP; width and height where that says too little."""
-    size, other_size = _first_apart(_pixels(kept), _pixels(other), (_megapixels, "{:,.0f} pixels".format))
-    if "pixels" in size + other_size:
+    sizes = [_pixels(photo) / 1e6 for photo in (kept, other)]
+    size, other_size = (f"{each:.0f} MP" if each >= 9.95 else f"{each:.1f} MP" for each in sizes)
+    if min(sizes) < 0.1 or size == other_size:
         return f"{kept.width} x {kept.height}", f"{other.width} x {other.height}"
     return size, other_size
 
 
-def _megapixels(count: float) -> str:
-    millions = count / 1e6
-    if millions < 0.1:
-        return f"{count:,.0f} pixels"
-    return f"{millions:.0f} MP" if millions >= 9.95 else f"{millions:.1f} MP"
-
-
-def _bytes(count: float) -> str:
-    return bytes_text(count).replace(",", "")
+def _bytes(size: float) -> str:
+    return bytes_text(size).replace(",", "")
 
 
 def _format_name(photo: Photo) -> str:

@@ -1,12 +1,11 @@
 """Whether proposed pairs are the same picture: their pixels decide, and say in which way."""
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -33,7 +32,7 @@ class PairVerifier:
 
     def __init__(self, photos: Photos, progress: Progress | None = None) -> None:
         self._photos, self._progress = photos, progress
-        self._features: OrderedDict[int, LocalFeatures | None] = OrderedDict()
+        self._features_of = lru_cache(FEATURE_CACHE_SIZE)(_features_of)  # by path
         self._pixels_of = cache(_pixels_sha256)
         self.hashes: dict[int, int] = {}  # photo -> its pHash, where the caller knows them
         self.unreadable: set[int] = set()
@@ -68,32 +67,20 @@ class PairVerifier:
 
     def _alignments(self, candidates: Ids) -> Iterator[tuple[int, int, Alignment | None]]:
         """How the pictures of each pair (m, 2) lie on each other; pairs that share photos come together."""
-
-        def align(pair: list[int]) -> Alignment | None:
-            one, other = (self._features[photo_id] for photo_id in pair)
-            return None if one is None or other is None else register(one, other)
-
         ordered = by_shared_photos(candidates)
         # A pair is so little work that threads inside it cost more than they bring: pairs run side by side instead.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-            for block in blocks(len(ordered), PAIRS_AT_ONCE):
-                self._extract(np.unique(ordered[block]).tolist(), pool)
-                both = ordered[block].tolist()
-                yield from ((a, b, alignment) for (a, b), alignment in zip(both, pool.map(align, both), strict=True))
+            for block in (ordered[each] for each in blocks(len(ordered), PAIRS_AT_ONCE)):
+                photos = self._photos(np.unique(block).tolist())
+                paths = [photo.path for photo in photos.values()]
+                features = dict(zip(photos, pool.map(self._features_of, paths), strict=True))
+                self.unreadable.update(photo_id for photo_id, each in features.items() if each is None)
+                a, b = block.T.tolist()
+                yield from zip(a, b, pool.map(_align, map(features.get, a), map(features.get, b)), strict=True)
 
-    def _extract(self, ids: list[int], pool: ThreadPoolExecutor) -> None:
-        """Have the features of these photos in memory."""
-        missing = [photo_id for photo_id in ids if photo_id not in self._features]
-        known = self._photos(missing)
-        extracted = pool.map(_features_of, [known[photo_id].path for photo_id in missing])
-        for photo_id, features in zip(missing, extracted, strict=True):
-            self._features[photo_id] = features
-            if features is None:
-                self.unreadable.add(photo_id)
-        for photo_id in ids:
-            self._features.move_to_end(photo_id)
-        while len(self._features) > max(FEATURE_CACHE_SIZE, len(ids)):
-            self._features.popitem(last=False)
+
+def _align(one: LocalFeatures | None, other: LocalFeatures | None) -> Alignment | None:
+    return None if one is None or other is None else register(one, other)
 
 
 def _features_of(path: str) -> LocalFeatures | None:

@@ -48,7 +48,7 @@ def write_atlas(path: Path, batches: Iterable[MappedBatch]) -> int:
     drawn = [("image", image), ("x", pa.float32()), ("y", pa.float32()), ("neighbors", near)]
     schema = pa.schema([*_COLUMNS.items(), *drawn])
     count = 0
-    why = "by another name Embedding Atlas takes it for something else"
+    why = "Embedding Atlas reads a file with another ending as another format"
     with new_file(path, ".parquet", why) as file, pq.ParquetWriter(file, schema) as writer:
         for batch in batches:
             rows = [dict(zip(_COLUMNS, as_json(photo_row(p, tuple(_COLUMNS))), strict=True)) for p in batch.photos]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Exporter(Protocol):
-    """A format. To add one, write a class in a file of its own and list it in `EXPORTERS`.
+    """A format. To add one, write a class in its own file and list it in `EXPORTERS`.
 
     A `Selection` is an iterator of photos: a `write` that needs no more may ask for `Iterator[Photo]`.
     """

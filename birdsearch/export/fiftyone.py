@@ -57,7 +57,7 @@ class FiftyOne:
 
 
 def _classification(photo: Photo) -> dict[str, Any] | None:
-    """What FiftyOne calls a classification; None for a photo without a label."""
+    """What FiftyOne calls a classification: "label", and in "attributes" what is known; None without a label."""
     if photo.label is None:
         return None
     known = zip(("photo_id", *_ATTRIBUTES), photo_row(photo, ("id", *_ATTRIBUTES)), strict=True)  # "id" is FiftyOne's

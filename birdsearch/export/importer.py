@@ -1,4 +1,4 @@
-"""Photos of a Parquet export enter an index without a look at their own files."""
+"""Adds the photos of a Parquet export to an index; their files are not read."""
 
 import os
 import re

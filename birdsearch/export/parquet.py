@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from birdsearch.errors import InputFileError
 from birdsearch.export.selection import Batch, NoOptions, Selection
@@ -43,7 +43,6 @@ class Parquet:
 
     def write(self, photos: Selection, path: Path, options: NoOptions) -> ExportReport:
         """Write one row for each photo."""
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         about = {"backbone": as_json(photos.backbone), "folders": photos.folders}
@@ -51,8 +50,7 @@ class Parquet:
         count = 0
         with new_file(path) as file, pq.ParquetWriter(file, schema) as writer:
             for batch in photos.batches():
-                columns = _columns(batch)
-                writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
+                writer.write_table(_table(batch, schema))
                 count += len(batch.photos)
         return ExportReport(count)
 
@@ -65,46 +63,43 @@ class Parquet:
 def _schema(dim: int) -> "pa.Schema":
     import pyarrow as pa  # slow to load, and --help lists this format
 
-    guess = dict(zip(_GUESS, (pa.string(), pa.float64(), pa.int32(), pa.string(), pa.string()), strict=True))
-    return pa.schema(
-        [
-            ("id", pa.int64()),
-            ("path", pa.string()),  # readable: bytes that are not UTF-8 as backslash escapes
-            ("path_bytes", pa.binary()),  # exact
-            *((name, pa.string()) for name in _TEXTS),
-            ("size", pa.int64()),
-            ("mtime_ns", pa.int64()),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("latitude", pa.float64()),
-            ("longitude", pa.float64()),
-            ("rating", pa.int32()),
-            ("label", pa.string()),
-            ("label_source", pa.string()),
-            ("species", pa.string()),
-            ("species_source", pa.string()),
-            ("predictions", pa.list_(pa.struct(list(guess.items())))),
-            ("norm", pa.float32()),
-            ("vector", pa.list_(pa.float32(), dim)),
-        ]
-    )
+    guess = zip(_GUESS, ("string", "float64", "int32", "string", "string"), strict=True)
+    types = {
+        "id": "int64",
+        "path": "string",  # readable: bytes that are not UTF-8 as backslash escapes
+        "path_bytes": "binary",  # exact
+        **dict.fromkeys(_TEXTS, "string"),
+        **dict.fromkeys(("size", "mtime_ns"), "int64"),
+        **dict.fromkeys(("width", "height"), "int32"),
+        **dict.fromkeys(("latitude", "longitude"), "float64"),
+        "rating": "int32",
+        **dict.fromkeys(("label", "label_source", "species", "species_source"), "string"),
+        "predictions": pa.list_(pa.struct(guess)),
+        "norm": "float32",
+        "vector": pa.list_(pa.float32(), dim),
+    }
+    return pa.schema(types.items())
 
 
-def _columns(batch: Batch) -> dict[str, Any]:
+def _table(batch: Batch, schema: "pa.Schema") -> "pa.Table":
+    import pyarrow as pa
+
     from birdsearch.storage import parts
 
-    columns: dict[str, Any] = {name: [getattr(photo, name) for photo in batch.photos] for name in _PLAIN}
+    plain = {name: [getattr(photo, name) for photo in batch.photos] for name in _PLAIN}
     for name in (*_TEXTS, "label", "species"):
-        columns[name] = [None if value is None else shown(value) for value in columns[name]]
-    columns["path"] = [shown(photo.path) for photo in batch.photos]
-    columns["path_bytes"] = [os.fsencode(photo.path) for photo in batch.photos]
-    columns["label_source"] = batch.label_sources
-    columns["predictions"] = [
-        [{name: getattr(guess, name) for name in _GUESS} for guess in photo.predictions] for photo in batch.photos
-    ]
-    columns["norm"] = batch.norms
-    columns["vector"] = parts.vector_column(batch.vectors)
-    return columns
+        plain[name] = [None if value is None else shown(value) for value in plain[name]]
+    columns = plain | {
+        "path": [shown(photo.path) for photo in batch.photos],
+        "path_bytes": [os.fsencode(photo.path) for photo in batch.photos],
+        "label_source": batch.label_sources,
+        "predictions": [
+            [{name: getattr(guess, name) for name in _GUESS} for guess in photo.predictions] for photo in batch.photos
+        ],
+        "norm": batch.norms,
+        "vector": parts.vector_column(batch.vectors),
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
@@ -140,7 +135,7 @@ def read_origin(path: Path) -> Origin:
 
 
 def read_export(path: Path, batch: int) -> Iterator[Batch]:
-    """The rows of an export, so many at a time; check it with `read_origin` first.
+    """The rows of an export, `batch` at a time; check it with `read_origin` first.
 
     Raises InputFileError where it is damaged.
     """

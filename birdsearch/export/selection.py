@@ -83,7 +83,7 @@ class Selection(Iterator[Photo]):
             yield Batch(catalog.photos(ids), catalog.label_provenance(ids), *self._store.vectors.fetch(ids))
 
     def mapped(self, neighbours: int) -> Iterator[MappedBatch]:
-        """The photos on a map, each with so many others that are most like it, in the space of the analyses."""
+        """The photos on a map, each with the `neighbours` photos most like it, in the space of the analyses."""
         from birdsearch.species import clusters, gallery  # scipy and more, which no table needs
 
         mapped = gallery.Gallery.load(self._store, self._where)
@@ -96,7 +96,7 @@ class Selection(Iterator[Photo]):
             )
 
     def _blocks(self, ids: list[int], size: int) -> Iterator[list[int]]:
-        """So many ids at a time; reports progress after each block."""
+        """Blocks of `size` ids; reports progress after each."""
         for start in range(0, len(ids), size):
             yield ids[start : start + size]
             if self._progress is not None:

@@ -1,4 +1,4 @@
-"""What an export writes to: a new file or a new folder, in place whole or not at all."""
+"""The target of an export: a new file or folder, which appears whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from birdsearch.records import shown
 def new_file(path: Path, ending: str = "", why: str = "") -> Iterator[BinaryIO]:
     """A file to write to, which takes its name when the block ends. Raises OutputFileError where it cannot be.
 
-    With an `ending` (".parquet") other names are refused, and `why` says in words for what reason.
+    With an `ending` (".parquet") other names are refused; `why` is the reason in the message.
     """
     kind, taken = "file", "it is a folder" if path.is_dir() else ""
     if path.suffix.lower() != ending and ending:

@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -20,32 +20,8 @@ from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableErro
 from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import HEAD, identify
-from birdsearch.photos.scan import (
-    FileBytes,
-    FoundFile,
-    Ignored,
-    NotAPhotoError,
-    read,
-    require_photo,
-    scan,
-)
+from birdsearch.photos.scan import FileBytes, FoundFile, NotAPhotoError, read, require_photo
 from birdsearch.records import Photo, Pixels, shown
-
-__all__ = [
-    "Decoded",
-    "FileBytes",
-    "FoundFile",
-    "Ignored",
-    "NotAPhotoError",
-    "decode",
-    "encode",
-    "load",
-    "picture",
-    "read",
-    "scan",
-    "thumbnail",
-    "thumbnails",
-]
 
 MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels pass, decompression bombs do not
 HUGE = 50_000_000  # pixels; larger pictures are decoded one at a time, so that memory stays bounded. A guess
@@ -167,7 +143,7 @@ def _quiet() -> Iterator[None]:
         _QUIET.reading = before
 
 
-_ONEHUGE = threading.Lock()
+_ONE_HUGE = threading.Lock()
 
 
 @contextmanager
@@ -176,7 +152,7 @@ def _room_for(size: tuple[int, int]) -> Iterator[None]:
     if size[0] * size[1] <= HUGE:
         yield
         return
-    with _ONEHUGE:
+    with _ONE_HUGE:
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = limit and max(limit, MAX_PIXELS)
         try:
@@ -185,7 +161,7 @@ def _room_for(size: tuple[int, int]) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def upright(image: Image.Image, least: int | None) -> Image.Image:
+def upright(image: Image.Image, least: int | None = None) -> Image.Image:
     """RGB, as the photographer held the camera; a JPEG may come out smaller, with no side below `least` pixels."""
     if least is not None:
         image.draft(None, (least, least))
@@ -203,8 +179,7 @@ def _loaded(image: Image.Image) -> Image.Image:
 
 
 def _oriented(image: Image.Image, orientation: int) -> Image.Image:
-    transpose = _TRANSPOSE.get(orientation)
-    return image if transpose is None else image.transpose(transpose)
+    return image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image
 
 
 def _orientation(image: Image.Image) -> int:
@@ -250,13 +225,11 @@ def _metadata(image: Image.Image) -> tuple[dict[int, Any], dict[int, Any], bytes
     """(main and Exif tags, GPS tags, XMP packet) of a loaded image; whatever cannot be read is missing."""
     tags: dict[int, Any] = {}
     gps: dict[int, Any] = {}
-    try:
+    with suppress(Exception):  # Garbage beside good pixels costs nothing but itself.
         exif = image.getexif()
         tags.update(exif)
         tags.update(exif.get_ifd(_EXIF))
         gps.update(exif.get_ifd(_GPS))
-    except Exception:  # Garbage beside good pixels costs nothing but itself.
-        pass
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
     xmp = xmp.encode("utf-8", "ignore") if isinstance(xmp, str) else xmp
     return tags, gps, xmp if isinstance(xmp, bytes) else b""
@@ -303,7 +276,7 @@ def thumbnail(image: ImageLike, longest: int = 256) -> bytes:
 
 
 def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
-    """The same of many files; None where there is no picture to show."""
+    """The thumbnails of many files; None for a file that cannot be shown."""
 
     def one(path: str) -> bytes | None:
         try:
@@ -353,7 +326,7 @@ def _image(image: ImageLike, least: int | None) -> Image.Image:
     try:
         if isinstance(path, Image.Image):
             with _translated_errors(path.format or "image"), _quiet():
-                return upright(path, None)
+                return upright(path)
         if isinstance(path, bytes | bytearray | memoryview):
             data = bytes(path)
             format = _format_of(data, "")

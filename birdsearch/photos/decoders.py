@@ -18,7 +18,7 @@ class Decoder(Protocol):
     def open(self, data: bytes) -> Image.Image:
         """The first frame; `load` may decode its pixels later, `getexif` and `info["xmp"]` give what was written.
 
-        Raises NotAPhotoError where a closer look shows something else, and whatever it likes for a broken file.
+        Raises NotAPhotoError where the file is something else, and any other error where it is broken.
         """
 
 

@@ -48,7 +48,7 @@ def describe(photo: Photo, tags: Tags, gps: Tags, xmp: bytes) -> Photo:
 
 
 def _text(tags: Tags, tag: int) -> str | None:
-    """A value as clean text, or None where it is missing, blank or no text at all."""
+    """A value as clean text, or None where it is missing, blank or not a text."""
     value = tags.get(tag)
     if isinstance(value, tuple) and value and all(isinstance(part, int) and 0 <= part < 256 for part in value):
         value = bytes(value)  # Windows writes its UTF-16 texts as lists of bytes
@@ -126,7 +126,7 @@ def _position(gps: Tags) -> tuple[float | None, float | None]:
     """(latitude, longitude) in degrees, or twice None where either is missing or impossible."""
     latitude = _degrees(gps.get(2), gps.get(1), "NS", 90)
     longitude = _degrees(gps.get(4), gps.get(3), "EW", 180)
-    # Receivers without a fix write zeros; nobody photographs birds at exactly 0 N 0 E.
+    # Receivers without a fix write zeros.
     if latitude is None or longitude is None or latitude == longitude == 0:
         return None, None
     return latitude, longitude

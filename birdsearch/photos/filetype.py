@@ -83,7 +83,7 @@ class Kind:
 
 
 def identify(head: bytes, path: str) -> Kind:
-    """Judge a file by its first `HEAD` bytes (all of them, where it is shorter) and the suffix of its path."""
+    """The type of a file, by its first `HEAD` bytes (all of a shorter file) and the suffix of its path."""
     suffix = os.path.splitext(path)[1].lower()
     if not head:
         return Kind(None, "empty file", broken=suffix in IMAGE_SUFFIXES)

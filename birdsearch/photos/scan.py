@@ -68,7 +68,7 @@ class _Scan:
 
     def __init__(self) -> None:
         self.folders: set[tuple[int, int]] = set()  # device and inode of the folders listed so far
-        self.files: set[tuple[int, int, bytes]] = set()  # the same of the folder, and the name, of the files named
+        self.files: set[tuple[int, int, bytes]] = set()  # folder (device, inode) and name of the files named
         self.linked: list[bytes] = []  # folders that only a link leads to
 
     def run(self, named: Sequence[bytes]) -> Iterator[FoundFile | Failure | Ignored]:

@@ -26,13 +26,12 @@ from birdsearch.species.prediction import listed
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 from birdsearch.taxonomy.checklist import Checklist
-from birdsearch.taxonomy.resolve import is_bird, resolve_many
 
 NEAREST = 5  # photos of other groups that a suspect is compared with
 EVIDENCE = 6  # photos shown for a suspect, at most
 # Guesses; benchmarks.audit measures what they are worth together.
-_USUAL = 0.02  # share of wrong labels that is expected before any photo is seen...
-_WEIGHT = 20  # ...which counts as much as so many photos
+_USUAL = 0.02  # share of wrong labels that is expected before any photo is compared...
+_WEIGHT = 20  # ...which counts as much as this number of photos
 _BURST = 0.9  # probability that the photos of a burst all show one species
 _COPY = 0.99  # the same for copies of one picture
 _VOTE = 3.0  # what each related photo adds for its label, as a logarithm, when another one is proposed
@@ -58,18 +57,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class _LabelEvidence:
-    """What speaks against one label."""
+    """The evidence against one label."""
 
     odds: float = 1.0  # factor
     reasons: tuple[str, ...] = ()
-    votes: Mapping[str, float] | None = None  # label -> how strongly related photos and the backbone speak for it
-    rows: tuple[int, ...] = ()  # of the photos that speak against it
+    votes: Mapping[str, float] | None = None  # label -> how strongly related photos and the backbone support it
+    rows: tuple[int, ...] = ()  # of the photos that contradict it
     related: tuple[tuple[tuple[int, ...], float], ...] = ()  # rows of the same moment, chance of one species in them
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it changes nothing."""
-        return not self.reasons and self.odds == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +141,12 @@ def off_list(labels: Labels, checklist: Checklist, *, overrides: Mapping[str, st
 
     `overrides` are meanings that a user has given to labels (`taxonomy.resolve.read_overrides`).
     """
-    known = sorted({label for label in labels if label is not None})
-    return frozenset(
-        meant.name
-        for meant in resolve_many(known, overrides=overrides)
-        if meant.candidates and is_bird(meant) and checklist.species.isdisjoint(meant.candidates)
-    )
+    names = sorted({label for label in labels if label is not None})
+    return frozenset(meant.name for meant in resolve.resolve_many(names, overrides=overrides) if checklist.lacks(meant))
 
 
 def _copies(ids: Ids, pairs: Collection[tuple[int, int]]) -> dict[int, set[int]]:
-    """Rows of the other copies of each row's picture; ids that are not here are passed over."""
+    """Rows of the other copies of each row's picture; unknown ids are ignored."""
     row = {int(photo): place for place, photo in enumerate(ids)}
     copies: dict[int, set[int]] = {}
     for one, other in pairs:
@@ -169,7 +159,7 @@ def _copies(ids: Ids, pairs: Collection[tuple[int, int]]) -> dict[int, set[int]]
 
 def _leakage_groups(bursts: Ids, copies: dict[int, set[int]]) -> Ids:
     """Numbers (n,) of groups of photos that must not be compared; a single photo is a group of its own."""
-    pairs = [(one, other) for one, others in copies.items() for other in others]
+    pairs = [(row, other) for row, others in copies.items() for other in others]
     edges = np.concatenate([grouping.edges_from_groups(bursts), np.array(pairs, dtype=np.int64).reshape(-1, 2)])
     return grouping.component_labels(len(bursts), edges)
 
@@ -177,7 +167,7 @@ def _leakage_groups(bursts: Ids, copies: dict[int, set[int]]) -> Ids:
 def _label_evidence(
     labels: Labels, bursts: Ids, copies: dict[int, set[int]], evidence: Evidence
 ) -> dict[int, _LabelEvidence]:
-    """What related photos, the backbone and the checklist say against the labels, by row."""
+    """The evidence of related photos, the backbone and the checklist against the labels, by row."""
     probabilities, outside = evidence.class_probabilities, frozenset(evidence.outside)
     members: dict[int, list[int]] = {}
     for row in np.flatnonzero(bursts >= 0).tolist():
@@ -198,7 +188,7 @@ def _label_evidence(
         if label in outside:
             parts.append(_LabelEvidence(_OUTSIDE, ("outside the checklist",)))
         combined = _combined(parts)
-        if not combined.is_empty:
+        if combined.reasons or combined.odds != 1:
             against[row] = combined
     return against
 
@@ -247,7 +237,7 @@ def _combined(parts: Sequence[_LabelEvidence]) -> _LabelEvidence:
 def _doubts(classified: CrossValidated, against: Mapping[int, _LabelEvidence]) -> Floats:
     """The probability (n,) that each label is wrong; NaN for photos without one."""
     named = classified.codes >= 0
-    # Without another photo of its species the classifier says nothing about a label.
+    # Without another photo of its species the classifier cannot judge a label.
     judgeable = classified.answerable & np.isfinite(classified.label_probability)
     others = max(len(classified.species) - 1, 1)
     own = np.where(judgeable, classified.label_probability, 1 / (others + 1)).astype(np.float64)
@@ -283,7 +273,7 @@ def _outvoted(row: int, others: Sequence[int], codes: Ids, log_odds: Floats) -> 
 
 
 def _suspect(row: int, near: Ids, photos: _Photos, against: _LabelEvidence, of: tuple[Photo, float]) -> Suspect:
-    """One label, its photo and its doubt, in words; without reasons where nothing speaks against it."""
+    """One label, its photo and its doubt, in words; without reasons where there is no evidence against it."""
     classified = photos.classified
     names, label = classified.species, classified.species[int(classified.codes[row])]
     reasons, probabilities = list(against.reasons), {}

@@ -59,8 +59,8 @@ def fit_temperature(probabilities: Vectors, own: Ids) -> float:
 
     # Convex in 1 / T, so there is one lowest point.
     bounds = float(np.log(MIN_TEMPERATURE)), float(np.log(MAX_TEMPERATURE))
-    found = minimize_scalar(mean_loss, bounds=bounds, method="bounded", options={"xatol": _PRECISION})
-    return float(np.exp(found.x))
+    lowest = minimize_scalar(mean_loss, bounds=bounds, method="bounded", options={"xatol": _PRECISION})
+    return float(np.exp(lowest.x))
 
 
 def scaled(probabilities: Vectors, temperature: float) -> npt.NDArray[np.float64]:
@@ -118,8 +118,8 @@ class LabelledOutputs:
 
     def calibration(self, groups: Ids, seed: int) -> Calibration:
         """Accuracy and calibration of at least one photo, given the groups (n,); no temperature unless enough."""
-        found = cross_validate(self.probabilities, self.own, groups, seed=seed)
-        return found if self.enough else replace(found, error_scaled=None, temperature=None)
+        figures = cross_validate(self.probabilities, self.own, groups, seed=seed)
+        return figures if self.enough else replace(figures, error_scaled=None, temperature=None)
 
 
 def labelled_outputs(
@@ -144,14 +144,14 @@ def labelled_outputs(
 
 def classes_of_species(classes: Classes) -> dict[str, int]:
     """Scientific name -> the class that stands for this species, where it is one class alone."""
-    found: dict[str, list[int]] = {}
-    for code, (name, level) in enumerate(zip(classes.names, classes.ranks, strict=True)):
+    codes: dict[str, list[int]] = {}
+    for code, (name, rank) in enumerate(zip(classes.names, classes.ranks, strict=True)):
         meant = resolve.resolve(name)
         # Other vocabularies have words of their own: a "knot" of ImageNet is one in a rope.
-        sure = ("exact", "synonym") if level in resolve.RANKS else ("exact",)
+        sure = ("exact", "synonym") if rank in resolve.RANKS else ("exact",)
         if meant.rank == "species" and meant.candidates and meant.method in sure:
-            found.setdefault(meant.candidates[0], []).append(code)
-    return {species: codes[0] for species, codes in found.items() if len(codes) == 1}
+            codes.setdefault(meant.candidates[0], []).append(code)
+    return {species: of_species[0] for species, of_species in codes.items() if len(of_species) == 1}
 
 
 def temperature(store: Store, classes: Classes) -> float | None:
@@ -162,13 +162,13 @@ def temperature(store: Store, classes: Classes) -> float | None:
         return fit_temperature(outputs.probabilities, outputs.own)
     if outputs is None:
         logger.warning(
-            "not calibrated: the class probabilities of this backbone cannot be had from stored vectors. "
+            "not calibrated: the class probabilities of this backbone cannot be computed from stored vectors. "
             "--source neighbours is calibrated"
         )
     else:
         logger.warning(
             "not calibrated: %d photos of %d species have a label that is a class of the backbone, it takes %d of %d. "
-            "Label more photos; `birdsearch names` shows what labels are taken for",
+            "Label more photos; `birdsearch names` shows which species labels mean",
             *(len(outputs.own), len(np.unique(outputs.own)), MIN_PHOTOS, MIN_SPECIES),
         )
     return None

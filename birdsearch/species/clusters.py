@@ -15,7 +15,7 @@ and means lie as close to each other as photos of one cluster do; too coarse, an
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ import numpy.typing as npt
 from birdsearch.records import Cluster, ClusterReport, Ids, Vectors, blocks
 from birdsearch.search.exact import Neighbours
 from birdsearch.species.gallery import Gallery
+from birdsearch.species.plda import class_sums
 from birdsearch.storage.store import Store
 
 if TYPE_CHECKING:
@@ -80,22 +81,21 @@ def communities(
 
 
 def spherical_kmeans(vectors: Vectors, clusters: int, *, seed: int = 0) -> Partition:
-    """At most so many clusters of unit rows (n, dim) around mean directions, found in small batches."""
+    """At most `clusters` clusters of unit rows (n, dim) around mean directions."""
     if clusters < 1:
         raise ValueError(f"clusters must be at least 1, got {clusters}")
     method = f"spherical k-means, {clusters} clusters, seed {seed}"
     # More centres than different rows make scikit-learn warn.
+    few = len(vectors) <= _ROWS // 8
     different = len(np.unique(vectors[: _ROWS // 8], axis=0)) if len(vectors) else 0
     if min(clusters, different) < 2:
         return Partition(np.zeros(len(vectors), dtype=np.int64), method)
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    count = min(clusters, different) if len(vectors) <= _ROWS // 8 else clusters
     # On unit rows the nearest mean by distance is the nearest by angle but for the means' lengths.
-    if len(vectors) <= _ROWS // 8:
-        model: Any = KMeans(count, n_init=1, random_state=seed)
-    else:
-        model = MiniBatchKMeans(count, n_init=1, batch_size=max(4096, 4 * count), random_state=seed)
+    exact = KMeans(min(clusters, different), n_init=1, random_state=seed)
+    batched = MiniBatchKMeans(clusters, n_init=1, batch_size=max(4096, 4 * clusters), random_state=seed)
+    model = exact if few else batched
     return Partition(_largest_first(model.fit_predict(vectors)), method)
 
 
@@ -128,7 +128,8 @@ def report(
 
 def _cluster(number: int, rows: Ids, names: Sequence[str | None], ids: Ids) -> Cluster:
     """The record of the photos in these rows, the most central first."""
-    mixed = dict(_counted(names[row] for row in np.sort(rows)))
+    counts = Counter(name for row in rows.tolist() if (name := names[row]) is not None)
+    mixed = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))  # the commonest first
     label = next(iter(mixed), None)
     return Cluster(
         id=number,
@@ -153,15 +154,15 @@ def agreement(names: Sequence[str | None], labels: Labels) -> dict[str, float]:
         return {}
     from sklearn import metrics
 
-    found = labels[named]
+    clusters = labels[named]
     with warnings.catch_warnings():
-        # Nearly as many species as photos is no mistake here.
+        # Nearly as many species as photos is not a mistake: a collection may have one photo of each.
         warnings.filterwarnings("ignore", message="The number of unique classes", category=UserWarning)
-        counts = metrics.cluster.contingency_matrix(truth, found, sparse=True)
+        counts = metrics.cluster.contingency_matrix(truth, clusters, sparse=True)
         return {
-            "ami": float(metrics.adjusted_mutual_info_score(truth, found)),
-            "ari": float(metrics.adjusted_rand_score(truth, found)),
-            "homogeneity": float(metrics.homogeneity_score(truth, found)),
+            "ami": float(metrics.adjusted_mutual_info_score(truth, clusters)),
+            "ari": float(metrics.adjusted_rand_score(truth, clusters)),
+            "homogeneity": float(metrics.homogeneity_score(truth, clusters)),
             "purity": float(counts.max(axis=0).sum() / len(named)),
         }
 
@@ -234,7 +235,7 @@ def _leiden(graph: "csr_matrix", resolution: float, seed: int) -> Labels:
     count = graph.shape[0]
     labels = np.arange(count, dtype=np.int64) + count
     if graph.nnz:
-        _, found = graspologic_native.leiden_csr(
+        _, community_of = graspologic_native.leiden_csr(
             graph.indptr.astype(np.int64),
             graph.indices.astype(np.int32),
             graph.data.astype(np.float64),
@@ -243,8 +244,7 @@ def _leiden(graph: "csr_matrix", resolution: float, seed: int) -> Labels:
             use_modularity=False,
             seed=seed,
         )
-        nodes = np.fromiter(found.keys(), dtype=np.int64, count=len(found))
-        labels[nodes] = np.fromiter(found.values(), dtype=np.int64, count=len(found))
+        labels[list(community_of)] = list(community_of.values())
     return _largest_first(labels)
 
 
@@ -272,7 +272,7 @@ def _best_resolution(vectors: Vectors, graph: "csr_matrix", seed: int) -> float:
 
     for step in range(1 + max(0, int(np.ceil(np.log(max(count, 1) / _SMALLEST) / np.log(_STEP))))):
         evaluate(_SMALLEST * _STEP**step)
-    evaluate(10.0 * max(count, 1))  # all that is linked at all
+    evaluate(10.0 * max(count, 1))  # every link stays
     for power in (0.5, 0.25):
         best = max(likelihood, key=lambda ceiling: (likelihood[ceiling], ceiling))
         for ceiling in (best * _STEP**-power, best * _STEP**power):
@@ -293,9 +293,7 @@ def _whole_communities(graph: "csr_matrix", seed: int) -> Labels:
     sizes = np.bincount(coarse)
     drawn = np.random.default_rng(seed).permutation(len(sizes))
     taken = drawn[np.cumsum(sizes[drawn]) <= TRIED_ON]
-    if not len(taken):
-        taken = drawn[:1]
-    return np.flatnonzero(np.isin(coarse, taken))
+    return np.flatnonzero(np.isin(coarse, taken if len(taken) else drawn[:1]))
 
 
 def _likelihood(vectors: Vectors, labels: Labels) -> float:
@@ -330,14 +328,10 @@ def _likelihood(vectors: Vectors, labels: Labels) -> float:
 
 
 def _sums(vectors: Vectors, labels: Labels, count: int) -> tuple[Vectors, Labels]:
-    """The sum of the rows of each cluster (count, dim), and how many they are (count,)."""
-    from scipy.sparse import csr_matrix
-
+    """The sum of the rows of each cluster (count, dim), and the number of its rows (count,)."""
     sums = np.zeros((count, vectors.shape[1]), dtype=np.float32)
     for block in blocks(len(vectors), _ROWS):
-        here = labels[block]
-        members = csr_matrix((np.ones(len(here), dtype=np.float32), (here, np.arange(len(here)))), (count, len(here)))
-        sums += members @ np.asarray(vectors[block])
+        sums += class_sums(vectors[block], labels[block], count)
     return sums, np.bincount(labels, minlength=count)
 
 
@@ -350,11 +344,6 @@ def _centrality(vectors: Vectors, labels: Labels, count: int) -> npt.NDArray[np.
     return central.round(5)  # rounding must not order photos that are equal
 
 
-def _counted(names: Iterator[str | None]) -> list[tuple[str, int]]:
-    """Names with their numbers, commonest first, equal ones by name."""
-    return sorted(Counter(name for name in names if name is not None).items(), key=lambda item: (-item[1], item[0]))
-
-
 def of(
     gallery: Gallery,
     method: str = "leiden",
@@ -362,7 +351,7 @@ def of(
     clusters: int | None = None,
     seed: int = 0,
 ) -> ClusterReport:
-    """Communities of the neighbour graph ("leiden"), or "kmeans" with so many clusters."""
+    """Clusters by `method`: communities of the neighbour graph ("leiden"), or "kmeans" with `clusters` clusters."""
     started = time.monotonic()
     if method not in ("leiden", "kmeans"):
         raise ValueError(f"method must be leiden or kmeans, got {method!r}")
@@ -391,10 +380,8 @@ def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
         return np.zeros((len(rows), 2), dtype=np.float32)
     centred = rows - rows.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
-    places = np.zeros((len(rows), 2), dtype=np.float32)
-    first = centred @ directions[:, :-3:-1]
-    places[:, : first.shape[1]] = first
-    return places
+    first = np.asarray(centred @ directions[:, :-3:-1], dtype=np.float32)
+    return np.pad(first, ((0, 0), (0, 2 - first.shape[1])))
 
 
 def coordinates_of(gallery: Gallery, store: Store, ids: Sequence[int]) -> Vectors:

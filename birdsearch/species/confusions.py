@@ -19,7 +19,7 @@ MEDOIDS = 3  # photos that stand for a species
 BOUNDARY = 5  # photos of a species that lie nearest to another one
 EXAMPLES = 3  # photo pairs that show a confusion
 QUERIES = 1024  # photos that are compared at a time...
-TARGETS = 16_384  # ...with so many
+TARGETS = 16_384  # ...with this number of others
 
 Codes = npt.NDArray[np.int64]  # (n,) numbers of species, groups or rows
 
@@ -44,10 +44,7 @@ class _Nearest:
 
 
 def species_report(
-    vectors: Vectors,
-    names: Sequence[str | None],
-    ids: Ids,
-    groups: npt.NDArray[np.int64] | None = None,
+    vectors: Vectors, names: Sequence[str | None], ids: Ids, groups: Codes | None = None
 ) -> SpeciesReport:
     """Which species look alike, from unit vectors (n, dim), the species `names` (n,) and photo `ids` (n,).
 
@@ -63,19 +60,16 @@ def species_report(
     # Species one after the other: then most comparisons are between different ones.
     order = np.argsort(codes, kind="stable")
     rows, codes = named[order], codes[order]
-    units = _units(None if groups is None else np.asarray(groups)[rows], len(rows))
+    units = np.arange(len(rows)) if groups is None else _units(np.asarray(groups)[rows], len(rows))
     sorted_vectors = np.ascontiguousarray(vectors[rows], dtype=np.float32)
     nearest = _nearest(sorted_vectors, codes, units)
     entries = _entries(sorted_vectors, codes, units, nearest, shown, np.asarray(ids)[rows])
     return SpeciesReport(entries, _confusions(codes, nearest, shown, np.asarray(ids)[rows]))
 
 
-def _units(groups: Codes | None, count: int) -> Codes:
+def _units(groups: Codes, count: int) -> Codes:
     """A number for each row (count,), the same for photos of one group only."""
-    alone = np.arange(count, dtype=np.int64)
-    if groups is None:
-        return alone
-    return np.unique(np.where(groups < 0, -1 - alone, groups), return_inverse=True)[1].astype(np.int64)
+    return np.unique(np.where(groups < 0, -1 - np.arange(count), groups), return_inverse=True)[1].astype(np.int64)
 
 
 def _nearest(vectors: Vectors, codes: Codes, units: Codes) -> _Nearest:
@@ -114,23 +108,22 @@ def _entries(
     cohesions: list[float | None] = []
     medoids: list[tuple[int, ...]] = []
     for place in range(len(shown)):
-        here = slice(borders[place], borders[place + 1])
-        group_means, member = _group_means(vectors[here], units[here])
+        members = slice(borders[place], borders[place + 1])
+        group_means, member = _group_means(vectors[members], units[members])
         sums, size = group_means.sum(axis=0, dtype=np.float64), len(group_means)
         means[place] = sums / size
         within = float(sums @ sums - np.einsum("ij,ij->", group_means, group_means, dtype=np.float64))
         cohesions.append(round(within / (size * (size - 1)), 6) if size > 1 else None)
         # Without its own group: copies of a photo do not make it central.
-        typical = np.einsum("ij,ij->i", vectors[here], sums[None, :] - group_means[member]).round(5)
-        medoids.append(tuple(int(i) for i in ids[here][np.argsort(-typical, kind="stable")[:MEDOIDS]]))
+        typical = np.einsum("ij,ij->i", vectors[members], sums[None, :] - group_means[member]).round(5)
+        medoids.append(tuple(int(i) for i in ids[members][np.argsort(-typical, kind="stable")[:MEDOIDS]]))
     closest, score = _nearest_species(means)
     entries = []
     for place, name in enumerate(shown):
-        here = slice(borders[place], borders[place + 1])
-        comparable = nearest.comparable[here]
-        margin = np.where(comparable, nearest.other[here] - np.where(comparable, nearest.own[here], 0), -np.inf).round(
-            5
-        )
+        members = slice(borders[place], borders[place + 1])
+        comparable = nearest.comparable[members]
+        margin = np.full(len(comparable), -np.inf, dtype=np.float32)
+        margin[comparable] = (nearest.other[members][comparable] - nearest.own[members][comparable]).round(5)
         last = [row for row in np.argsort(-margin, kind="stable")[:BOUNDARY] if np.isfinite(margin[row])]
         entries.append(
             SpeciesEntry(
@@ -139,9 +132,9 @@ def _entries(
                 cohesion=cohesions[place],
                 nearest=shown[closest[place]] if closest[place] >= 0 else None,
                 nearest_score=float(score[place]) if closest[place] >= 0 else None,
-                overlap=float(nearest.confused[here].sum() / comparable.sum()) if comparable.any() else None,
+                overlap=float(nearest.confused[members].sum() / comparable.sum()) if comparable.any() else None,
                 medoids=medoids[place],
-                boundary=tuple(int(ids[here][row]) for row in last),
+                boundary=tuple(int(ids[members][row]) for row in last),
             )
         )
     return tuple(entries)
@@ -175,8 +168,8 @@ def _confusions(codes: Codes, nearest: _Nearest, shown: Sequence[str], ids: Ids)
     confused = confused[np.argsort((nearest.own[confused] - nearest.other[confused]).round(5), kind="stable")]
     pairs: dict[tuple[int, int], list[int]] = {}
     for row in confused:
-        here, there = int(codes[row]), int(codes[nearest.other_row[row]])
-        pairs.setdefault((min(here, there), max(here, there)), []).append(int(row))
+        first, second = sorted((int(codes[row]), int(codes[nearest.other_row[row]])))
+        pairs.setdefault((first, second), []).append(int(row))
     sizes = np.bincount(codes, minlength=len(shown))
     confusions = [
         Confusion(

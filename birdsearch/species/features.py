@@ -19,7 +19,7 @@ TYPICAL_WEIGHTS = np.array([0.05, 7.0, 2.0])  # of the three, where there is lit
 NO_GALLERY = -1e3  # every feature of a species of which no photo may be compared
 INVERSE_TEMPERATURE = 20.0  # of the soft maximum: a score higher by 0.05 weighs e times more; a guess
 EXHAUSTIVE_UP_TO = 10_000  # gallery photos; in a larger gallery only the likeliest species get the soft maximum
-CANDIDATES = 32  # so many of them
+CANDIDATES = 32  # the number of those species
 CELLS = 16_000_000  # photos times species in a block, so that memory does not grow with the collection
 BLOCK = 16_384  # photos in a block, at most
 

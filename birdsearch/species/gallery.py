@@ -128,7 +128,7 @@ class Gallery:
             exact = exact_module.brute_force_knn(self.vectors, np.arange(count), self.vectors[short], k + 1)
             ids[short], scores[short] = exact.ids, exact.scores
         kept = ids != np.arange(count)[:, None]
-        kept[kept.all(axis=1), -1] = False  # among many copies a photo may not have found itself
+        kept[kept.all(axis=1), -1] = False  # among many copies a photo may be missing from its own list
         return Neighbours(ids[kept].reshape(count, k), scores[kept].reshape(count, k))
 
 

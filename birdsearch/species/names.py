@@ -25,19 +25,9 @@ def taxa(catalog: Catalog, where: Filter | None = None) -> list[TaxonMatch]:
         photos, corrections = catalog.label_counts(where), overrides(catalog)
     matches = []
     for meant in resolve.resolve_many(photos, overrides=corrections):
-        scientific, english = (meant.taxon.scientific, meant.taxon.english) if meant.taxon else ("", "")
-        matches.append(
-            TaxonMatch(
-                label=meant.name,
-                photos=photos[meant.name],
-                rank=meant.rank,
-                scientific=scientific or None,
-                english=english or None,
-                candidates=meant.candidates,
-                method=meant.method,
-                confidence=meant.confidence,
-            )
-        )
+        scientific, english = (meant.taxon.scientific, meant.taxon.english) if meant.taxon else (None, None)
+        taxon = meant.rank, scientific or None, english or None, meant.candidates
+        matches.append(TaxonMatch(meant.name, photos[meant.name], *taxon, meant.method, meant.confidence))
     return sorted(matches, key=lambda match: (match.confidence, match.label))
 
 
@@ -47,12 +37,6 @@ def not_in_avilist(catalog: Catalog) -> list[str]:
         labels, corrections = catalog.label_counts(), overrides(catalog)
     known = {resolve.same(name) for name in corrections}
     return sorted(label for label in labels if resolve.same(label) not in known and not resolve.is_listed(label))
-
-
-def unused(catalog: Catalog, corrections: Iterable[str]) -> list[str]:
-    """Those of the names that are no label of the index."""
-    labels = {resolve.same(label) for label in catalog.label_counts()}
-    return [name for name in corrections if resolve.same(name) not in labels]
 
 
 def species_of(labels: Iterable[str | None], corrections: Mapping[str, str]) -> dict[str, str]:
@@ -73,7 +57,8 @@ def set_overrides(store: Store, path: Path) -> int:
     corrections = resolve.read_overrides(path)
     with store.writing() as catalog:
         catalog.set_state(STATE, corrections, bump=True)
-    if names := unused(store.catalog, corrections):
+    labels = {resolve.same(label) for label in store.catalog.label_counts()}
+    if names := [name for name in corrections if resolve.same(name) not in labels]:
         examples = ", ".join(shown(name) for name in names[:3])
         logger.warning("names that are not labels in this index: %d (%s)", len(names), examples)
     return len(corrections)

@@ -70,7 +70,7 @@ def fit(vectors: Vectors, codes: Ids) -> Model | None:
     within = rows - centres[codes]
     freedom, dims = len(codes) - len(names), rows.shape[1]
     scatter = (within.T @ within).astype(np.float64)
-    # Copies of one picture do not vary at all: a thousandth of all variance is the least that is believed.
+    # Copies of one picture do not vary: the variance within species is at least a thousandth of the whole.
     typical = max(np.trace(scatter) / freedom, 1e-3 * float((rows**2).sum()) / len(rows)) / dims
     if not typical > 0:
         return None

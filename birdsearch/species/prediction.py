@@ -20,7 +20,7 @@ from birdsearch.species.gallery import Gallery, GalleryCache
 from birdsearch.storage import query
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy.checklist import Checklist, Probabilities, read_checklist
-from birdsearch.taxonomy.resolve import RANKS, Resolution, is_bird, lineage, resolve_many
+from birdsearch.taxonomy.resolve import RANKS, Resolution, lineage, resolve_many
 
 logger = logging.getLogger("birdsearch")
 
@@ -167,9 +167,8 @@ def _neighbour_predictions(
 
 @dataclass(frozen=True, slots=True)
 class Reweighted:
-    """Probabilities before and after a checklist; nothing is hidden."""
+    """Probabilities after a checklist; no class is hidden."""
 
-    raw: Probabilities  # (n, classes)
     weighted: npt.NDArray[np.float64]  # (n, classes), each row with the sum that it had
     vagrant: npt.NDArray[np.bool_]  # (classes,) True: a bird that is not on the list, a possible vagrant
 
@@ -208,35 +207,22 @@ def reweighted(
 
     Bayes' rule with new priors: Saerens, Latinne and Decaestecker 2002, "Adjusting the outputs of a classifier to new
     a priori probabilities", equation 2.4, with the two-valued prior in place of the ratio of priors. Classes that are
-    not birds keep the prior 1, as a list of birds says nothing about them. A genus is listed if one of its species is.
+    not birds keep the prior 1, which a list of birds cannot exclude. A genus is listed if one of its species is.
     """
     if not 0 < outside <= 1:
         raise ValueError(f"outside must be above 0 and at most 1, got {outside}")
     raw = np.asarray(probabilities)
     if raw.ndim != 2 or raw.shape[1] != len(classes):
         raise ValueError(f"probabilities must have the shape (n, {len(classes)}), got {raw.shape}")
-    vagrant = np.array([_is_vagrant(one, checklist) for one in classes], dtype=bool)
+    vagrant = np.array([checklist.lacks(meaning) for meaning in classes], dtype=bool)
     exact = raw.astype(np.float64)
     sums = exact.sum(axis=1, keepdims=True)
     weighted = exact * np.where(vagrant, outside, 1.0)
     total = weighted.sum(axis=1, keepdims=True)
     weighted *= np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
-    _restore_sums(weighted, sums[:, 0])
-    return Reweighted(raw, weighted, vagrant)
-
-
-def _restore_sums(rows: npt.NDArray[np.float64], sums: npt.NDArray[np.float64]) -> None:
-    """Adds what rounding took from each row to its largest value, in place."""
-    if rows.size:
-        largest = rows.argmax(axis=1)
-        rows[np.arange(len(rows)), largest] += sums - rows.sum(axis=1)
-
-
-def _is_vagrant(meant: Resolution, checklist: Checklist) -> bool:
-    """Whether a class is a bird, and neither it nor what was split from it is on the list."""
-    if meant.taxon is None or not meant.candidates or not is_bird(meant):
-        return False
-    return checklist.species.isdisjoint(meant.candidates)
+    if weighted.size:  # what rounding took from each row is added to its largest value
+        weighted[np.arange(len(weighted)), weighted.argmax(axis=1)] += sums[:, 0] - weighted.sum(axis=1)
+    return Reweighted(weighted, vagrant)
 
 
 def lineages(rows: Iterable[Sequence[str | None]]) -> Lineages:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from birdsearch.backbones.classes import Classes
 from birdsearch.errors import IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.records import AddReport, Identity, as_json, shown
@@ -129,7 +128,7 @@ def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> list[str]:
 
 def write_classes_again(store: Store) -> None:
     """Write classifier.npz from the backbone, and its new checksum. The caller holds the lock."""
-    store.folder.write_classes(Classes.of(store.backbone))
+    store.folder.write_classes(store.backbone.classes)
     # Another numpy may lay the same numbers down otherwise.
     identity = replace(store.identity, classifier_sha256=sha256_of(store.folder.classifier))
     store.catalog.set_state("identity", as_json(identity))

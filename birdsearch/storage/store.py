@@ -101,7 +101,7 @@ class Store:
             folder.vectors.mkdir(exist_ok=True)
             folder.classifier.unlink(missing_ok=True)  # what a killed `create` with another backbone may have left
             if loaded.class_names:
-                folder.write_classes(Classes.of(loaded))
+                folder.write_classes(loaded.classes)
                 identity = replace(identity, classifier_sha256=sha256_of(folder.classifier))
             with closing(open_catalog(folder, identity)) as catalog:
                 catalog.upgrade()

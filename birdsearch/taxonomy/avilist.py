@@ -24,23 +24,14 @@ _APOSTROPHES = str.maketrans("", "", "'\u2019\u2018`\u00b4\u02bb")
 _MARKS = str.maketrans("", "", " '-_.,&()")
 
 
-@dataclass(frozen=True, slots=True)
-class Taxon:
-    """One species, with the groups it belongs to; a group itself has "" in the fields below its rank."""
+class Taxon(NamedTuple):
+    """One species, with the groups it belongs to; a group itself has "" in the fields below its rank.
+
+    A tuple, because 11,000 dataclasses take as long to make as the checklist to read.
+    """
 
     scientific: str  # of the species, or of the group where it is none
     english: str  # "" where there is none
-    genus: str
-    family: str
-    family_english: str
-    order: str
-
-
-class Species(NamedTuple):
-    """One line of the checklist: a tuple, because 11,000 dataclasses take as long to make as the file to read."""
-
-    scientific: str
-    english: str
     genus: str
     family: str
     order: str
@@ -50,16 +41,10 @@ class Species(NamedTuple):
 class World:
     """The checklist as dictionaries; keys are made by `key`."""
 
-    species: dict[str, Species]  # scientific name -> its line
+    species: dict[str, Taxon]  # scientific name -> species
     scientific: dict[str, str]  # key -> scientific name
     english: dict[str, str]  # key -> scientific name
     groups: dict[str, tuple[str, Taxon]]  # key of a genus, family or order -> rank, taxon
-    families: dict[str, str]  # family -> English name
-
-    def taxon(self, name: str) -> Taxon:
-        """The species of a scientific name of the list."""
-        one = self.species[name]
-        return Taxon(name, one.english, one.genus, one.family, self.families.get(one.family, ""), one.order)
 
 
 def words(name: str) -> list[str]:
@@ -100,42 +85,37 @@ def epithet_stem(epithet: str) -> str:
 def world() -> World:
     """AviList, read once at its first use."""
     families = dict(own_table("family_names.csv"))
-    species: dict[str, Species] = {}
+    species: dict[str, Taxon] = {}
     groups: dict[str, tuple[str, Taxon]] = {}
     with _file(_AVILIST).open(encoding="utf-8", newline="") as file:
         # Only the lines of species are parsed: most of the file is subspecies.
         for name, english, _, order, family, _, _, genus in csv.reader(line for line in file if ",species," in line):
-            species[name] = Species(name, english, genus, family, order)
+            species[name] = Taxon(name, english, genus, family, order)
             if genus.casefold() not in groups:
-                called = families.get(family, "")
-                groups[genus.casefold()] = "genus", Taxon(genus, "", genus, family, called, order)
-                groups.setdefault(family.casefold(), ("family", Taxon(family, called, "", family, called, order)))
-                groups.setdefault(order.casefold(), ("order", Taxon(order, "", "", "", "", order)))
-    return World(
-        species,
-        {key(name): name for name in species},
-        {key(one.english): name for name, one in species.items()},
-        groups,
-        families,
-    )
+                groups[genus.casefold()] = "genus", Taxon(genus, "", genus, family, order)
+                whole_family = Taxon(family, families.get(family, ""), "", family, order)
+                groups.setdefault(family.casefold(), ("family", whole_family))
+                groups.setdefault(order.casefold(), ("order", Taxon(order, "", "", "", order)))
+    english_names = {key(taxon.english): name for name, taxon in species.items()}
+    return World(species, {key(name): name for name in species}, english_names, groups)
 
 
 @lru_cache(maxsize=1)
 def genera() -> dict[str, tuple[str, ...]]:
     """Genus -> the scientific names of its species."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for name, one in world().species.items():
-        found[one.genus].append(name)
-    return {genus: tuple(names) for genus, names in found.items()}
+    species: dict[str, list[str]] = defaultdict(list)
+    for name, taxon in world().species.items():
+        species[taxon.genus].append(name)
+    return {genus: tuple(names) for genus, names in species.items()}
 
 
 @lru_cache(maxsize=1)
 def _epithets() -> dict[tuple[str, str], tuple[str, ...]]:
     """Family and stem of the epithet -> the scientific names of the species."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for name, one in world().species.items():
-        found[one.family, epithet_stem(name.split()[-1])].append(name)
-    return {at: tuple(names) for at, names in found.items()}
+    species: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, taxon in world().species.items():
+        species[taxon.family, epithet_stem(name.split()[-1])].append(name)
+    return {at: tuple(names) for at, names in species.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,13 +200,13 @@ def _subspecies() -> dict[tuple[str, str], str]:
         for row in csv.reader(line for line in file if ",subspecies," in line):
             parts = row[0].split()
             parents[row[4], epithet_stem(parts[-1])].add(" ".join(parts[:2]))
-    return {at: found.pop() for at, found in parents.items() if len(found) == 1}
+    return {at: species.pop() for at, species in parents.items() if len(species) == 1}
 
 
 def same_epithet(name: str, family: str) -> str | None:
     """The only species of a family with the epithet of `name`, whatever its genus is now; else None."""
-    found = _epithets().get((family, epithet_stem(name.split()[-1])), ())
-    return found[0] if len(found) == 1 else None
+    species = _epithets().get((family, epithet_stem(name.split()[-1])), ())
+    return species[0] if len(species) == 1 else None
 
 
 def own_table(name: str) -> list[tuple[str, str]]:

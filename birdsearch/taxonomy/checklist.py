@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.errors import InputFileError
-from birdsearch.taxonomy.resolve import Resolution, resolve
+from birdsearch.taxonomy.resolve import Resolution, is_bird, resolve
 
 Probabilities = npt.NDArray[np.floating]
 
@@ -20,6 +20,10 @@ class Checklist:
     species: frozenset[str]  # scientific names; of a name that AviList split, all its parts
     unresolved: tuple[str, ...] = ()  # "birds.txt, line 3: Gull sp."
     guesses: tuple[Resolution, ...] = ()  # lines that are not spelled as AviList or an older list spells them
+
+    def lacks(self, meaning: Resolution) -> bool:
+        """Whether a name means a bird, and neither it nor what was split from it is on the list."""
+        return bool(meaning.candidates) and is_bird(meaning) and self.species.isdisjoint(meaning.candidates)
 
 
 def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
@@ -39,13 +43,13 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
             text = line.split("#")[0].strip()
             if not text:
                 continue
-            found = _of_line(text)
-            if found is None:
+            meaning = _of_line(text)
+            if meaning is None:
                 unresolved.append(f"{path}, line {number}: {text}")
                 continue
-            species.update(found.candidates)
-            if found.guessed:
-                guesses.append(found)
+            species.update(meaning.candidates)
+            if meaning.guessed:
+                guesses.append(meaning)
     return Checklist(frozenset(species), tuple(unresolved), tuple(guesses))
 
 
@@ -53,9 +57,8 @@ def _of_line(text: str) -> Resolution | None:
     """The species, the parts of a split one or the genus that a line names; None for wider or unknown names."""
     cells = [cell.strip() for cell in text.replace("\t", ";").replace(",", ";").split(";")]
     for cell in dict.fromkeys([text, *cells]):
-        found = resolve(cell)
-        single = found.rank == "species"
+        meaning = resolve(cell)
         # A guessed group is too wide: one misread line would let in a whole family.
-        if single or (found.rank is not None and found.candidates and not found.guessed):
-            return found
+        if meaning.rank == "species" or (meaning.rank and meaning.candidates and not meaning.guessed):
+            return meaning
     return None

@@ -1,4 +1,4 @@
-"""Finds the bird of a misspelt or incomplete English name, word by word; no bird is better than a wrong one.
+"""Finds the bird of a misspelt or incomplete English name, word by word; rather none than a wrong one.
 
 A word that occurs in any name of the checklist is taken as meant: only unknown words are corrected. So "black throated
 warbler" never becomes a babbler, however few letters are between them.
@@ -15,22 +15,10 @@ from birdsearch.taxonomy.avilist import older_names, words, world
 
 # Words for the plumage or age of a bird, or for an unknown species.
 _PLUMAGES = {
-    "sp",
-    "spp",
-    "species",
-    "male",
-    "female",
-    "adult",
-    "juvenile",
-    "immature",
-    "breeding",
-    "nonbreeding",
-    "chick",
+    "sp", "spp", "species", "male", "female", "adult", "juvenile", "immature", "breeding", "nonbreeding", "chick",
     "fledgling",
-}
+}  # fmt: skip
 _IRREGULAR = {"golden": "gold", "geese": "goose", "legged": "leg", "mice": "mouse"}
-
-
 _MOST_READINGS = 20_000  # of one misspelt name, a guess: beyond it no bird is found
 
 
@@ -72,9 +60,8 @@ def match(given: list[str]) -> FuzzyMatch | None:
     variants = list(_variants(kept))
     for way in (_same_stems, _misspelt, _group, _shortened, _lengthened, _noun):
         for variant in variants:
-            found = way(variant)
-            if found is not None:
-                return found
+            if (meaning := way(variant)) is not None:
+                return meaning
     return None
 
 
@@ -108,7 +95,7 @@ def _names() -> _Names:
             vocabulary.update(dict.fromkeys(unit))
         whole["".join(stems)].update(dict.fromkeys(species))
         if current:
-            # Never from the middle of a modifier: "bellied pitta" is no kind of pitta.
+            # Never from the middle of a modifier: "bellied pitta" is not a kind of pitta.
             starts = [sum(map(len, units[:i])) for i in range(len(units))]
             for start in {*starts, *range(starts[-1], len(stems))}:
                 ending["".join(stems[start:])].append(len(names))
@@ -187,22 +174,19 @@ def _near(word: str) -> dict[str, int]:
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
-    found: dict[str, int] = {}
+    stems: dict[str, int] = {}
     vocabulary = _names().vocabulary
     for near, distance, _ in process.extract(word, vocabulary, scorer=OSA.distance, score_cutoff=3, limit=200):
         if distance <= max(len(word), len(near)) // 3 and (distance < 2 or word[0] == near[0]):
-            found.setdefault(stem(near), int(distance))
-    return found
+            stems.setdefault(stem(near), int(distance))
+    return stems
 
 
 def _positions(corrections: list[dict[str, int]]) -> set[int]:
     """Positions of the names that have, for every word, one that it may be."""
     having = _names().having
-    found: set[int] | None = None
-    for near in corrections:
-        here = set[int]().union(*(having[word] for word in near))
-        found = here if found is None else found & here
-    return found or set()
+    fitting = [set[int]().union(*(having[word] for word in near)) for near in corrections]
+    return set.intersection(*fitting) if fitting else set()
 
 
 def _species_at(positions: Iterable[int]) -> tuple[str, ...]:
@@ -220,9 +204,9 @@ def _group(given: list[str]) -> FuzzyMatch | None:
     if positions is None:
         return None
     alone = [at for at in positions if len(_names().names[at].units[-1]) == 1]
-    species = _species_at(alone if len(given) == 1 and alone else positions)  # a paradise-crow is no crow
+    species = _species_at(alone if len(given) == 1 and alone else positions)  # a paradise-crow is not a crow
     if not _of_one_family(species):
-        # A "Wood Hoopoe" is no hoopoe: then those count whose name has just one word before the noun.
+        # A "Wood Hoopoe" is not a hoopoe: then only names with one word before the noun count.
         plain = _species_at(at for at in positions if len(_names().names[at].units) == 2)
         species = plain if plain and len(given) == 1 and _of_one_family(plain) else species
     return FuzzyMatch(species, "guess", 0.8 if len(species) == 1 else 0.9)
@@ -240,7 +224,7 @@ def _shortened(given: list[str]) -> FuzzyMatch | None:
         whole_units = all(unit <= has or not unit & has for unit in name.units[:-1])
         if whole_units and has <= set(name.stems[:-1]) and _is_noun(noun, name.stems[-1]):
             fitting.append(position)
-    # Older names make a guess doubtful, but alone they are too little: "white pigeon" is no imperial pigeon.
+    # Older names make a guess doubtful, but alone they are too little: "white pigeon" is not an imperial pigeon.
     current = any(_names().names[at].current for at in fitting)
     return FuzzyMatch(_species_at(fitting), "guess", 0.7) if current else None
 
@@ -252,13 +236,13 @@ def _is_noun(noun: str, last: str) -> bool:
 
 def _lengthened(given: list[str]) -> FuzzyMatch | None:
     """A name with a needless noun behind it: "mallard duck", where ducks are of the family of the Mallard."""
-    found = _names().whole.get("".join(map(stem, given[:-1])))
-    if found is None or len(found) > 1:
+    species = _names().whole.get("".join(map(stem, given[:-1])), ())
+    if len(species) != 1:
         return None
     noun = stem(given[-1])
     called = _species_at(_names().ending.get(noun, ()))
-    fits = noun == "bird" or world().species[found[0]].family in {world().species[one].family for one in called}
-    return FuzzyMatch(found, "guess", 0.85) if fits else None
+    fits = noun == "bird" or world().species[species[0]].family in {world().species[one].family for one in called}
+    return FuzzyMatch(species, "guess", 0.85) if fits else None
 
 
 def _noun(given: list[str]) -> FuzzyMatch | None:

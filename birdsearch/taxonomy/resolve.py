@@ -9,21 +9,7 @@ from pathlib import Path
 from birdsearch.errors import InputFileError
 from birdsearch.files import read_csv
 from birdsearch.taxonomy import fuzzy
-from birdsearch.taxonomy.avilist import OlderNames, Taxon, World, genera, key, older_names, same_epithet, words, world
-
-__all__ = [
-    "RANKS",
-    "Resolution",
-    "Taxon",
-    "is_bird",
-    "is_listed",
-    "lineage",
-    "read_overrides",
-    "resolve",
-    "resolve_many",
-    "same",
-    "species_of_class",
-]
+from birdsearch.taxonomy.avilist import Taxon, genera, key, older_names, same_epithet, words, world
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 _KINGDOMS = {"Animalia", "Archaea", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa", "Viruses"}
@@ -62,7 +48,7 @@ def resolve(name: str, *, overrides: Mapping[str, str] | None = None) -> Resolut
 
 def resolve_many(names: Iterable[str], *, overrides: Mapping[str, str] | None = None) -> list[Resolution]:
     """`resolve` for each of the names, in their order."""
-    meanings = {same(given): species.strip() for given, species in (overrides or {}).items()}
+    meanings = {same(alias): species.strip() for alias, species in (overrides or {}).items()}
     return [_overridden(name, meanings.get(same(name))) for name in names]
 
 
@@ -82,14 +68,14 @@ def _overridden(name: str, meant: str | None) -> Resolution:
 
 def is_listed(name: str) -> bool:
     """Whether AviList itself has the name: quick, for no older list is read and nothing is guessed."""
-    return _lineage_parts(name) is not None or any(_listed(name, given, world()) for given in _spellings(name))
+    return _lineage_parts(name) is not None or any(_listed(name, spelling) for spelling in _spellings(name))
 
 
 def read_overrides(path: str | Path) -> dict[str, str]:
     """A CSV with the columns name, species: what names mean, where birdsearch would not take them for that anyway.
 
     Other columns are passed over, so the table of `birdsearch names --csv` can be corrected and read. An empty species
-    keeps a name unresolved. A file with nothing in it says nothing.
+    keeps a name unresolved. An empty file has no overrides.
     """
     stated: dict[str, tuple[int, str, str]] = {}  # `same` of a name -> line, name, species
     overrides: dict[str, str] = {}
@@ -121,14 +107,13 @@ def _own(name: str) -> str:
 
 def _meant(name: str, species: str) -> tuple[str | None, Taxon | None]:
     """Rank and taxon that a table gives a name; (None, None) where it keeps it unresolved, or says no bird's name."""
-    if species and species == _own(
-        name
-    ):  # also what only the whole name leads to: other life, a genus called like a bird
-        found = _resolved(name)
+    if species and species == _own(name):  # also what needs the whole name: other life, a genus called like a bird
+        meaning = _resolved(name)
     else:
-        found = _resolved(species)
-        found = found if found.method in ("exact", "synonym") and is_bird(found) else _unresolved(species)
-    return found.rank, found.taxon
+        meaning = _resolved(species)
+        if meaning.method not in ("exact", "synonym") or not is_bird(meaning):
+            return None, None
+    return meaning.rank, meaning.taxon
 
 
 @lru_cache(maxsize=65536)
@@ -136,7 +121,7 @@ def species_of_class(class_name: str) -> tuple[str | None, str]:
     """The species that a class stands for, and its rank: ("Accipiter badius", "species"), or (None, "class")."""
     parts = _lineage_parts(class_name)
     if parts is not None:
-        return (parts[-1], "species") if len(parts) == len(RANKS) and parts[-1] else (None, _rank_of(parts))
+        return (parts[-1], "species") if len(parts) == len(RANKS) and parts[-1] else (None, RANKS[len(parts) - 1])
     known, at = world(), key(class_name)
     if at in known.scientific:
         return known.scientific[at], "species"
@@ -145,21 +130,20 @@ def species_of_class(class_name: str) -> tuple[str | None, str]:
     return None, "class"
 
 
-def is_bird(found: Resolution) -> bool:
+def is_bird(meaning: Resolution) -> bool:
     """Whether a name means a bird of AviList, or a group of them."""
-    taxon = found.taxon
+    taxon = meaning.taxon
     return taxon is not None and (taxon.family or taxon.order).casefold() in world().groups
 
 
 def lineage(class_name: str) -> tuple[str | None, ...]:
     """The names of a class at each of RANKS, None where unknown: AviList's for birds, the string's own for the rest."""
-    found = resolve(class_name)
-    parts = _lineage_parts(class_name) or ()
-    if found.taxon is None or not is_bird(found):
+    meaning = resolve(class_name)
+    parts, taxon = _lineage_parts(class_name) or (), meaning.taxon
+    if taxon is None or not is_bird(meaning):
         return (*parts, *([None] * (len(RANKS) - len(parts))))
-    taxon = found.taxon
     own = parts[-1] if len(parts) == len(RANKS) else None
-    species = taxon.scientific if found.rank == "species" else own
+    species = taxon.scientific if meaning.rank == "species" else own
     ranks = ("Animalia", "Chordata", "Aves", taxon.order, taxon.family, taxon.genus, species)
     return tuple(name or None for name in ranks)
 
@@ -182,10 +166,6 @@ def _lineage_parts(class_name: str) -> tuple[str | None, ...] | None:
     return (*ranks, *missing, " ".join([parts[higher - 1], *epithet]))
 
 
-def _rank_of(parts: tuple[str | None, ...]) -> str:
-    return RANKS[len(parts) - 1]
-
-
 def _unresolved(name: str, method: str = "unresolved", candidates: tuple[str, ...] = ()) -> Resolution:
     return Resolution(name, None, None, candidates, method, 0.0)
 
@@ -197,22 +177,14 @@ def _resolved(name: str) -> Resolution:
     if parts is not None:
         return _of_lineage(name, parts)
     if _SYNSET.match(name):
-        return _unresolved(name)  # ImageNet's classes are no species of a checklist
-    known = world()
+        return _unresolved(name)  # ImageNet's classes are not species of a checklist
     spellings = _spellings(name)
-    for given in spellings:
-        found = _listed(name, given, known)
-        if found is not None:
-            return found
-    older = older_names()
-    for given in spellings:
-        found = _formerly(name, given, older)
-        if found is not None:
-            return found
-    found_words = fuzzy.match(words(spellings[-1]))
-    if found_words is None:
-        return _unresolved(name)
-    return _meaning(name, found_words.species, found_words.method, found_words.confidence)
+    for look_up in (_listed, _formerly):  # older lists are only read where AviList does not have the name
+        for spelling in spellings:
+            if (meaning := look_up(name, spelling)) is not None:
+                return meaning
+    match = fuzzy.match(words(spellings[-1]))
+    return _unresolved(name) if match is None else _meaning(name, match.species, match.method, match.confidence)
 
 
 def _spellings(name: str) -> list[str]:
@@ -221,19 +193,20 @@ def _spellings(name: str) -> list[str]:
     return list(dict.fromkeys([name, bare, _BRACKETS.sub(" ", bare)]))
 
 
-def _listed(name: str, given: str, known: World) -> Resolution | None:
+def _listed(name: str, spelling: str) -> Resolution | None:
     """A name that AviList itself has: species, subspecies, genus, family or order."""
-    at = key(given)
+    known, at = world(), key(spelling)
     species = known.scientific.get(at) or known.english.get(at)
     if species is not None:
-        return Resolution(name, "species", known.taxon(species), (species,), "exact", 1.0)
+        return Resolution(name, "species", known.species[species], (species,), "exact", 1.0)
     if at in known.groups:
         rank, taxon = known.groups[at]
         return Resolution(name, rank, taxon, _members(rank, taxon), "exact", 1.0)
-    parts = words(given)
-    if len(parts) == 3 and at.startswith("".join(parts[:2])) and "".join(parts[:2]) in known.scientific:
-        species = known.scientific["".join(parts[:2])]
-        return Resolution(name, "species", known.taxon(species), (species,), "exact", 1.0)
+    parts = words(spelling)
+    binomial = "".join(parts[:2])
+    if len(parts) == 3 and at.startswith(binomial) and binomial in known.scientific:
+        species = known.scientific[binomial]
+        return Resolution(name, "species", known.species[species], (species,), "exact", 1.0)
     return None
 
 
@@ -242,14 +215,14 @@ def _members(rank: str, taxon: Taxon) -> tuple[str, ...]:
     return genera()[taxon.genus] if rank == "genus" else ()
 
 
-def _formerly(name: str, given: str, older: OlderNames) -> Resolution | None:
+def _formerly(name: str, spelling: str) -> Resolution | None:
     """A name of an older list, or a scientific name whose genus has changed."""
-    at = key(given)
+    older, at = older_names(), key(spelling)
     if at in older.scientific:
         return _meaning(name, older.scientific[at][:1], "synonym", 0.95)
     if at in older.english:
         return _meaning(name, older.english[at][1], "synonym", 0.95)
-    parts = words(given)
+    parts = words(spelling)
     group = world().groups.get(parts[0]) if len(parts) == 2 else None
     if group is not None:
         current = same_epithet(" ".join(parts), group[1].family)
@@ -263,7 +236,7 @@ def _meaning(name: str, candidates: tuple[str, ...], method: str, confidence: fl
     species = [world().species[one] for one in candidates]
     first = species[0]
     if len(species) == 1 and method != "noun":
-        return Resolution(name, "species", world().taxon(first.scientific), candidates, method, confidence)
+        return Resolution(name, "species", first, candidates, method, confidence)
     method = "guess" if method == "noun" else method
     for rank, group in (("genus", first.genus), ("family", first.family), ("order", first.order)):
         if all(getattr(taxon, rank) == group for taxon in species):
@@ -273,18 +246,18 @@ def _meaning(name: str, candidates: tuple[str, ...], method: str, confidence: fl
 
 def _of_lineage(name: str, parts: tuple[str | None, ...]) -> Resolution:
     """A class of a network that names the whole lineage; birds become AviList's, with what they may mean now."""
-    rank = _rank_of(parts)
+    rank = RANKS[len(parts) - 1]
     ranks = dict(zip(RANKS, parts, strict=False))  # a short lineage lacks the lower ranks
     order, family, genus, species = (ranks.get(one) for one in ("order", "family", "genus", "species"))
     if ranks.get("class") == "Aves" and species is not None:
         bird = _bird_of_lineage(species, family or "")
         if bird:
-            return Resolution(name, "species", world().taxon(bird[0]), bird, "exact", 1.0)
+            return Resolution(name, "species", world().species[bird[0]], bird, "exact", 1.0)
     elif ranks.get("class") == "Aves" and rank in ("genus", "family", "order"):
         group = world().groups.get((parts[-1] or "").casefold())
         if group is not None:
             return Resolution(name, *group, _members(*group), "exact", 1.0)
-    own = Taxon(species or parts[-1] or "", "", genus or "", family or "", "", order or "")
+    own = Taxon(species or parts[-1] or "", "", genus or "", family or "", order or "")
     return Resolution(name, rank, own, (species,) if species else (), "exact", 1.0)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from birdsearch.backbones import load_backbone
-from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneError
 from birdsearch.indexing import embedder
 from birdsearch.indexing.embedder import EmbeddedPhoto, Embedder, NotEmbedded
@@ -58,7 +57,7 @@ def test_predictions_are_stored_where_the_backbone_has_classes() -> None:
     names = ("Wren", "Robin", "kite")
     weights = np.random.default_rng(0).normal(size=(3, 16)).astype(np.float32)
     backbone = classifying(names, weights, np.zeros(3, np.float32))
-    stage = Embedder(backbone, Classes.of(backbone), proven=False)
+    stage = Embedder(backbone, backbone.classes, proven=False)
     stage.add(decoded(0))
     (result,) = stage.flush()
     assert [guess.position for guess in result.photo.predictions] == [1, 2, 3]

@@ -366,6 +366,7 @@ def test_an_engine_of_another_package_is_one_class(monkeypatch: pytest.MonkeyPat
         tuning.build(rows, engine="fast")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("margin", "most"), [(0.0, 50), (0.1, 50), (0.1, 3), (2.5, 1000)])
 def test_the_cells_looked_into_are_the_nearest_within_the_margin(margin: float, most: int) -> None:
     engine = build(unit_rows(4000), kind="ivf", recall=0.5)

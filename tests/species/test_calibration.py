@@ -305,4 +305,4 @@ def test_backbones_without_probabilities_of_stored_vectors(tmp_path: Path, caplo
         classes = Classes(BIRDS, BIRDS, ("species",) * 6, None)
     with closing(Store.open(tmp_path / "index")) as store:
         assert calibration.temperature(store, classes) is None
-        assert "cannot be had from stored vectors" in caplog.text
+        assert "cannot be computed from stored vectors" in caplog.text

@@ -27,7 +27,7 @@ def drawn(folder: Path, species: dict[str, int], *, same: bool = False) -> Path:
     for number, (name, count) in enumerate(species.items()):
         (folder / name).mkdir(parents=True)
         for variant in range(count):
-            pixels = samples.picture(samples.SPECIES[0 if same else number % 6], 0 if same else variant)
+            pixels = samples.cached_picture(samples.SPECIES[0 if same else number % 6], 0 if same else variant)
             Image.fromarray(pixels).save(folder / name / f"{variant}.png")
     return folder
 

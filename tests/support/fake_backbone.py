@@ -55,7 +55,7 @@ def classifying(names: tuple[str, ...], weights: Vectors, bias: Vectors) -> Back
         class_names=names,
         class_species=tuple(name for name, _ in species),
         class_ranks=tuple(rank for _, rank in species),
-        classifier=Classifier(weights, bias, names),
+        classifier=Classifier(weights, bias),
     )
     return Backbone.of(spec, CustomNetwork(FakeBackbone()))
 
@@ -78,6 +78,6 @@ def built_in() -> Backbone:
         class_names=names,
         class_species=(None,) * len(names),
         class_ranks=("ImageNet",) * len(names),
-        classifier=Classifier(weights, np.zeros(len(names), np.float32), names),
+        classifier=Classifier(weights, np.zeros(len(names), np.float32)),
     )
     return Backbone.of(spec, _FakeNetwork(FakeBackbone()))

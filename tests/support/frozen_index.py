@@ -34,7 +34,7 @@ def backbone(fake: FakeBackbone | None = None) -> Backbone:
         class_names=names,
         class_species=("Troglodytes troglodytes", "Erithacus rubecula", None),
         class_ranks=("species", "species", "ImageNet"),
-        classifier=Classifier(weights, np.zeros(3, np.float32), names),
+        classifier=Classifier(weights, np.zeros(3, np.float32)),
     )
     return Backbone.of(spec, CustomNetwork(fake or FakeBackbone()))
 

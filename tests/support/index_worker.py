@@ -66,7 +66,7 @@ def backbone(delay: float = 0.0) -> Backbone:
         class_names=names,
         class_species=("Troglodytes troglodytes", None, None),
         class_ranks=("species", "ImageNet", "ImageNet"),
-        classifier=Classifier(weights, np.zeros(3, np.float32), names),
+        classifier=Classifier(weights, np.zeros(3, np.float32)),
     )
     return Backbone.of(spec, FakeNetwork(delay))
 

@@ -18,12 +18,13 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import replace
+from typing import BinaryIO
 
 from birdsearch.duplicates.cleanup import filesystem, journal
 from birdsearch.duplicates.cleanup.filesystem import SkipFile
-from birdsearch.duplicates.cleanup.journal import Intent, Journal, Line, Log
+from birdsearch.duplicates.cleanup.journal import Intent, Line, Log
 from birdsearch.duplicates.cleanup.plan import problems
 from birdsearch.duplicates.cleanup.steps import ApplyOptions, Planner
 from birdsearch.errors import PlanError, os_error_text
@@ -62,7 +63,7 @@ class _Apply:
 
     def __init__(self, folder: Folder, catalog: Catalog, planner: Planner) -> None:
         self._folder, self._catalog, self._planner = folder, catalog, planner
-        self._journal: Journal | None = None  # made when there is something to do
+        self._journal: BinaryIO | None = None  # made when there is something to do
         self._skipped: list[tuple[str, str]] = []
         self._done = 0  # photos
         self._freed = 0  # bytes
@@ -75,7 +76,7 @@ class _Apply:
                 if progress:
                     progress("apply", batch.stop, len(steps), steps[batch.stop - 1].path)
             if self._journal:
-                self._journal.write([{"end": True}])
+                journal.write(self._journal, [{"end": True}])
         finally:
             if self._journal:
                 self._journal.close()
@@ -90,18 +91,17 @@ class _Apply:
             except (SkipFile, OSError) as error:
                 self._skipped.append((step.path, filesystem.reason(error)))
         moves = [intent for intent in intents if intent.kind == "move"]
-        intents = self._with_rows(moves + [intent for intent in intents if intent.kind == "link"])
-        intents += self._planner.companions(moves)
+        intents = self._with_rows(intents) + self._planner.companions(moves)
         if not intents:
             return
         if self._journal is None:
-            self._journal = Journal.create(self._folder, self._planner.run, header)
-        self._journal.write(intents)
+            self._journal = journal.create(self._folder, self._planner.run, header)
+        journal.write(self._journal, intents)
         done = [intent for intent in intents if self._carried_out(intent)]
         filesystem.sync(done)
         numbers = {intent.number for intent in done}
         rest = [intent for intent in intents if intent.number not in numbers]
-        self._journal.write([{"done": sorted(numbers), "left": [intent.number for intent in rest]}])
+        journal.write(self._journal, [{"done": sorted(numbers), "left": [intent.number for intent in rest]}])
         filesystem.remove_made(rest)
         self._done += sum(intent.photo for intent in done)
         _follow(self._catalog, self._journal, done)
@@ -114,9 +114,8 @@ class _Apply:
         rows = self._catalog.snapshot_rows(sorted({ids[p] for p in names[::2] if p in ids}))
         full = []
         for intent in intents:
-            photo_id = ids.get(os.fsencode(intent.path))
+            photo_id, kept_id = (ids.get(os.fsencode(name)) for name in (intent.path, intent.kept))
             if photo_id is not None:
-                kept_id = ids.get(os.fsencode(intent.kept))
                 intent = replace(intent, photo_id=photo_id, kept_id=kept_id, rows=rows[photo_id])
             full.append(intent)
         return full
@@ -155,7 +154,7 @@ class _Apply:
             raise SkipFile("changed since the plan was made")
 
 
-def _follow(catalog: Catalog, lines: Journal, done: Iterable[Intent]) -> None:
+def _follow(catalog: Catalog, file: BinaryIO, done: Iterable[Intent]) -> None:
     """The catalog follows the files; what kept photos take over is in the journal before it is in the catalog."""
     deleted = [
         DeletedPhoto(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in SAME_PICTURE, i.rows)
@@ -163,26 +162,24 @@ def _follow(catalog: Catalog, lines: Journal, done: Iterable[Intent]) -> None:
         if i.photo_id is not None
     ]
     if deleted:
-        catalog.delete_and_merge(deleted, lambda merges: lines.write([{"merged": [m.as_json() for m in merges]}]))
+        catalog.delete_and_merge(deleted, lambda new: journal.write(file, [{"merged": [m.as_json() for m in new]}]))
 
 
 def _finish(catalog: Catalog, log: Log) -> None:
     """Bring a run that was killed to an end: what had gone is done, what had not gone stays."""
     done = [intent for intent in log.intents if intent.number in log.done]
+    settled = log.done | log.left | log.back
     new: list[Intent] = []
     stay: list[Intent] = []
     for intent in log.intents:
-        if intent.number in log.done | log.left | log.back:
-            continue
-        try:
-            (new if _has_gone(intent, log.run) else stay).append(intent)
-        except (SkipFile, OSError):
-            continue  # for `undo` to say what stands in the way
+        with suppress(SkipFile, OSError):  # `undo` says what stands in the way
+            if intent.number not in settled:
+                (new if _has_gone(intent, log.run) else stay).append(intent)
     filesystem.sync(new)
-    with closing(Journal.append(log)) as lines:
-        lines.write([{"done": [intent.number for intent in new], "left": [intent.number for intent in stay]}])
-        _follow(catalog, lines, [i for i in done + new if i.number not in log.back])
-        lines.write([{"end": True}])
+    with journal.append(log) as file:
+        journal.write(file, [{"done": [i.number for i in new], "left": [i.number for i in stay]}])
+        _follow(catalog, file, [i for i in done + new if i.number not in log.back])
+        journal.write(file, [{"end": True}])
     filesystem.remove_made(log.intents)
 
 

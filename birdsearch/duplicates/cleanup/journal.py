@@ -27,6 +27,7 @@ from birdsearch.storage.folder import Folder
 
 BATCH = 100  # files between two syncs of the journal
 SUFFIX = ".jsonl"
+_FOLDER = "actions"  # of an index
 _FORMAT = 2
 _RENAMED = {  # table -> column in a journal of format 1 -> its name since tables 0003
     "photos": {"observer": "photographer"},
@@ -99,60 +100,52 @@ class Log:
         return RunSummary(self.run, str(self.header["at"]), str(self.header["action"]), photos, total, state)
 
 
-class Journal:
-    """An open journal: lines are appended, and are on the disk when `write` returns."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    @classmethod
-    def create(cls, folder: Folder, run: str, header: Line) -> "Journal":
-        """A new journal; it and its folder are synced before anything is done."""
-        place = _place(folder)
-        if not place.exists():
-            place.mkdir()
-            sync_folder(place.parent)
-        journal = cls((place / (run + SUFFIX)).open("xb"))
-        now = time.strftime("%Y-%m-%dT%H:%M:%S")
-        journal.write([{"birdsearch": "actions", "format": _FORMAT, "at": now, **header}])
-        sync_folder(place)
-        return journal
-
-    @classmethod
-    def append(cls, log: Log) -> "Journal":
-        """Go on with a journal; half a line that a killed process left is cut off."""
-        file = log.path.open("r+b")
-        file.truncate(log.length)
-        file.seek(log.length)
-        return cls(file)
-
-    def write(self, lines: Iterable[Intent | Line]) -> None:
-        """Append and sync."""
-        plain = [{"intent": asdict(line)} if isinstance(line, Intent) else line for line in lines]
-        # Names that are not UTF-8 are lone surrogates, which ASCII escapes carry and UTF-8 does not.
-        self._file.write("".join(json.dumps(line) + "\n" for line in plain).encode("ascii"))
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+def create(folder: Folder, run: str, header: Line) -> BinaryIO:
+    """A new journal, open to be written; it and its folder are synced before anything is done."""
+    place = folder.path / _FOLDER
+    if not place.exists():
+        place.mkdir()
+        sync_folder(place.parent)
+    file = (place / (run + SUFFIX)).open("xb")
+    now = time.strftime("%Y-%m-%dT%H:%M:%S")
+    write(file, [{"birdsearch": "actions", "format": _FORMAT, "at": now, **header}])
+    sync_folder(place)
+    return file
 
 
-def _place(folder: Folder) -> Path:
-    return folder.path / "actions"
+def append(log: Log) -> BinaryIO:
+    """Go on with a journal; half a line that a killed process left is cut off."""
+    file = log.path.open("r+b")
+    file.truncate(log.length)
+    file.seek(log.length)
+    return file
+
+
+def write(file: BinaryIO, lines: Iterable[Intent | Line]) -> None:
+    """Append lines to a journal; they are on the disk when this returns."""
+    plain = [{"intent": asdict(line)} if isinstance(line, Intent) else line for line in lines]
+    # Names that are not UTF-8 are lone surrogates, which ASCII escapes carry and UTF-8 does not.
+    file.write("".join(json.dumps(line) + "\n" for line in plain).encode("ascii"))
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def next_run(folder: Folder) -> str:
     """A name for a new run: the next number, and the time."""
-    used = [int(path.name.partition("-")[0]) for path in _files(folder)]
+    used = [_number(path.name) for path in _files(folder)]
     return f"{max(used, default=0) + 1:04d}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def _number(run: str) -> int:
+    """The number of a run by its name; -1 of what is not a run."""
+    digits = run.partition("-")[0]
+    return int(digits) if digits.isdecimal() else -1
 
 
 def _files(folder: Folder) -> list[Path]:
     """Every journal, oldest first."""
-    journals = [path for path in _place(folder).glob(f"*{SUFFIX}") if path.name.partition("-")[0].isdecimal()]
-    return sorted(journals, key=lambda path: int(path.name.partition("-")[0]))
+    journals = [path for path in (folder.path / _FOLDER).glob(f"*{SUFFIX}") if _number(path.name) >= 0]
+    return sorted(journals, key=lambda path: _number(path.name))
 
 
 def logs(folder: Folder) -> list[Log]:
@@ -170,7 +163,7 @@ def select_run(folder: Folder, run: str | None) -> Log:
             raise PlanError(f"nothing to undo in {shown(str(folder.path))}: every run is undone, or there was none.")
         return rest[-1]
     number = int(run) if run.isascii() and run.isdecimal() else None
-    named = [log for log in every if log.run == run or int(log.run.partition("-")[0]) == number]
+    named = [log for log in every if log.run == run or _number(log.run) == number]
     if not named:
         raise PlanError(f"no run {shown(run)} in {shown(str(folder.path))}: `birdsearch undo --list` lists them.")
     if named[0].undone:

@@ -207,8 +207,6 @@ def _tie(step: Step, keep: Step) -> Relation:
 
 def _attributes(path: str) -> dict[str, str]:
     """The extended attributes of a file, values in hex; none where the system knows none."""
-    if not hasattr(os, "listxattr"):
-        return {}
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):
         return {name: os.getxattr(path, name).hex() for name in os.listxattr(path)}
     return {}

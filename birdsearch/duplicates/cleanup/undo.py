@@ -3,11 +3,10 @@
 import os
 import time
 from collections.abc import Sequence
-from contextlib import closing
 
 from birdsearch.duplicates.cleanup import filesystem, journal
 from birdsearch.duplicates.cleanup.filesystem import SkipFile, has_content
-from birdsearch.duplicates.cleanup.journal import Intent, Journal, Log
+from birdsearch.duplicates.cleanup.journal import Intent, Log
 from birdsearch.errors import PlanError
 from birdsearch.records import ActionReport, Progress, blocks, shown
 from birdsearch.storage import vectors
@@ -28,7 +27,7 @@ def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: 
     skipped: list[tuple[str, str]] = []
     waiting = log.open()[::-1]
     photos = size = 0
-    with closing(Journal.append(log)) as lines:
+    with journal.append(log) as file:
         for batch in blocks(len(waiting), journal.BATCH):
             back: list[Intent] = []
             for intent in waiting[batch]:
@@ -40,12 +39,12 @@ def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: 
                     skipped.append((intent.path, filesystem.reason(error)))
             filesystem.sync(back)
             skipped += _restore(folder, catalog, log, back)
-            lines.write([{"back": [intent.number for intent in back]}])
+            journal.write(file, [{"back": [intent.number for intent in back]}])
             if progress:
                 progress("undo", batch.stop, len(waiting), waiting[batch.stop - 1].path)
         filesystem.remove_made(log.intents)
         if not log.open():
-            lines.write([{"end": True, "undone": True}])
+            journal.write(file, [{"end": True, "undone": True}])
     return ActionReport(log.run, photos, tuple(skipped), size, time.monotonic() - started)
 
 

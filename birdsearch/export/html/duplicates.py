@@ -1,7 +1,7 @@
 """Duplicates as rows and as a page: what of each group is kept, why, and what shows that the others are the same."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from birdsearch.duplicates.members import members
@@ -86,13 +86,14 @@ def duplicates_page(report: DuplicateReport, photos: Mapping[int, Photo], title:
         if room < 0:
             break
     count = Counter(group[0].relation for group in groups)
+    sizes = [member.photo.size for group in groups for member in group if member.do == "remove"]
     return template("duplicates.html").render(
         title=text(title),
         sections=sections,
         groups=len(groups),
         counts=[(name, count[name], relation.meaning) for name, relation in RELATIONS.items()],
         relations=RELATIONS,
-        removable=_weight(member for group in groups for member in group if member.do == "remove"),
+        removable=(len(sizes), bytes_text(sum(sizes))),
         against=len(report.against),
         new=new[:_NAMES],
         more_new=max(len(new) - _NAMES, 0),
@@ -121,16 +122,8 @@ def _card(member: Member, kept: Photo, uris: dict[str, str | None], against: boo
     # Of the kept photo the reason stands over the whole group; of a new one the relation says all.
     reason = "" if photo is kept or against else text(member.reason)
     shows = tuple(text(words) for words in evidence(member.pair))
-    return _Card(
-        picture(photo.path, uris),
-        photo.id or 0,
-        _badge(member, against),
-        member.do,
-        member.relation,
-        reason,
-        facts,
-        shows,
-    )
+    badge, path = _badge(member, against), picture(photo.path, uris)
+    return _Card(path, photo.id or 0, badge, member.do, member.relation, reason, facts, shows)
 
 
 def _badge(member: Member, against: bool) -> str:
@@ -157,9 +150,3 @@ def _facts(photo: Photo) -> dict[str, str]:
         "label": photo.label,
     }
     return {name: value for name, value in known.items() if value}
-
-
-def _weight(removable: Iterable[Member]) -> tuple[int, str]:
-    """How many photos can be removed, and how many bytes that is."""
-    sizes = [member.photo.size for member in removable]
-    return len(sizes), bytes_text(sum(sizes))

@@ -101,7 +101,7 @@ def render(page: MappedPage, album: Album) -> str:
         cards={n: _Card(p.name, p.path, p.link, text(album.photos[n].label or "")) for n, p in drawn.items()},
         colourings=[("label", "species")] + ([("group", "cluster")] if page.clusters is not None else []),
         ringed="; photos with a ring have a doubtful label" if page.marked else "",
-        names=sorted({text(_name(photo)) for photo in album.photos.values()}),
+        names=sorted({text(photo.species or NAMELESS) for photo in album.photos.values()}),
         mapped=data.map is not None,
         matrix=data.matrix is not None,
         # JSON that no text in it can end.
@@ -120,7 +120,7 @@ def known(numbers: Iterable[int], album: Album) -> tuple[int, ...]:
 def _map(album: Album, page: MappedPage) -> _Map | None:
     if album.coordinates is None or not len(album.ids):
         return None
-    names = [text(_name(album.photos[number])) for number in album.ids]
+    names = [text(album.photos[number].species or NAMELESS) for number in album.ids]
     shades = {"label": _shades(names)}
     if page.clusters is not None:
         shades["group"] = _shades([page.clusters.get(number, NAMELESS) for number in album.ids])
@@ -133,12 +133,9 @@ def _shades(names: Sequence[str]) -> list[str]:
     return [colours.get(name, plots.UNKNOWN) for name in names]
 
 
-def _name(photo: Photo) -> str:
-    return photo.species or NAMELESS
-
-
 def _shown(drawn: Picture, photo: Photo, cluster: str | None) -> _Shown:
-    lines = (_name(photo), "predicted" if photo.species_source == "prediction" else None, cluster, date(photo))
+    source = "predicted" if photo.species_source == "prediction" else None
+    lines = photo.species or NAMELESS, source, cluster, date(photo)
     return _Shown(drawn.name, drawn.path, drawn.link, drawn.uri, tuple(text(line) for line in lines if line))
 
 

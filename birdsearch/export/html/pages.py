@@ -1,6 +1,6 @@
 """HTML pages of photos: one file each, pictures inside, nothing loaded from anywhere."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from birdsearch.export.html.duplicates import duplicates_page, members
@@ -63,10 +63,5 @@ def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None)
         title, kind = first.name, "class"
     else:
         title, kind = "Species not known", "none"
-    return _Card(
-        picture(photo.path, uris), score, text(title), kind, photo.predictions[:_PREDICTIONS], tuple(_facts(photo))
-    )
-
-
-def _facts(photo: Photo) -> Iterable[str]:
-    return [text(fact) for fact in (date(photo), photo.camera, place(photo)) if fact]
+    facts = tuple(text(fact) for fact in (date(photo), photo.camera, place(photo)) if fact)
+    return _Card(picture(photo.path, uris), score, text(title), kind, photo.predictions[:_PREDICTIONS], facts)

@@ -67,7 +67,7 @@ def place(photo: Photo) -> str | None:
 
 
 def text(value: Any) -> str:
-    """A text as a page can show it: no byte that is no text, no control character."""
+    """A text as a page can show it: without undecodable bytes and control characters."""
     return shown(str(value)).translate(_CONTROL_PICTURES)
 
 

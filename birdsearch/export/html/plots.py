@@ -6,7 +6,7 @@ The pages name the plots by their ids (`MAP`, `MATRIX`) and the parts that they 
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,8 @@ UNKNOWN = "#8a8a84"  # of photos without a name: grey on light and on dark
 _MARK = "#2f8f6b"  # full cells of a matrix
 _CELL = 22  # pixels
 _NAME = 30  # letters of a name beside a matrix
+_TRANSPARENT = dict.fromkeys(("background_fill_color", "border_fill_color", "outline_line_color"))
 _GOLDEN = 0.618034  # of the circle of hues: each next one falls into the widest gap so far
-_ON_THE_PAGE: dict[str, Any] = {"background_fill_color": None, "border_fill_color": None, "outline_line_color": None}
 
 
 def script() -> str:
@@ -64,8 +64,8 @@ def map_plot(coordinates: Vectors, shades: Sequence[str], marked: npt.NDArray[np
         x_range=_span(x),
         y_range=_span(y),
         min_border=0,
-        **_ON_THE_PAGE,
     )
+    plot.update(**_TRANSPARENT)
     plot.axis.visible = False  # only the distances between photos mean anything
     plot.grid.visible = False
     plot.toolbar.logo = None
@@ -109,8 +109,8 @@ def matrix_plot(rows: Sequence[str], columns: Sequence[str], cells: Sequence[Cel
         x_axis_location="above",
         x_range=Range1d(start=-0.5, end=len(columns) - 0.5),
         y_range=Range1d(start=len(rows) - 0.5, end=-0.5),
-        **_ON_THE_PAGE,
     )
+    plot.update(**_TRANSPARENT)
     _name_axis(plot.xaxis[0], columns)
     _name_axis(plot.yaxis[0], rows)
     plot.xaxis.major_label_orientation = 0.9  # radians

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,22 +74,12 @@ def clusters_page(report: ClusterReport, album: Album, title: str = "Clusters") 
         f"{f'; {report.method}' if report.method else ''}.",
         *([f"Agreement with the labels: {agreement}."] if agreement else []),
     ]
-    galleries = _Clusters(
-        sections,
-        more_sections=len(report.clusters) - len(sections),
-        outliers=outliers[:_OUTLIERS],
-        more_outliers=max(len(outliers) - _OUTLIERS, 0),
-    )
-    page = MappedPage(
-        "clusters.html",
-        title,
-        lead,
-        galleries,
-        [*galleries.outliers, *(member.id for section in sections for member in section.shown)],
-        _cluster_matrix([section for section in sections if section.mixes]),
-        clusters={photo: f"cluster {cluster.id}" for cluster in report.clusters for photo in cluster.photos},
-    )
-    return render(page, album)
+    more = len(report.clusters) - len(sections), max(len(outliers) - _OUTLIERS, 0)
+    galleries = _Clusters(sections, more[0], outliers[:_OUTLIERS], more[1])
+    in_galleries = [*galleries.outliers, *(member.id for section in sections for member in section.shown)]
+    matrix = _cluster_matrix([section for section in sections if section.mixes])
+    clusters = {photo: f"cluster {cluster.id}" for cluster in report.clusters for photo in cluster.photos}
+    return render(MappedPage("clusters.html", title, lead, galleries, in_galleries, matrix, clusters), album)
 
 
 def _cluster_section(cluster: Cluster, album: Album) -> _ClusterSection:
@@ -133,15 +123,6 @@ def _cluster_matrix(sections: Sequence[_ClusterSection]) -> "StandaloneEmbedJson
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
-    first: str
-    second: str
-    photos: int
-    share: float
-    examples: tuple[tuple[int, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Entry:
     species: str
     photos: int
@@ -152,7 +133,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Species:
-    pairs: Sequence[_Pair]
+    pairs: Sequence[Confusion]
     more_pairs: int
     entries: Sequence[_Entry]
     more_entries: int
@@ -165,24 +146,19 @@ def species_page(report: SpeciesReport, album: Album, title: str = "Species") ->
     """
     pairs = [_pair(confusion, album) for confusion in report.confusions[:_PAIRS]]
     entries = [_entry(entry, album) for entry in report.species[:_SPECIES]]
-    galleries = _Species(
-        pairs,
-        more_pairs=len(report.confusions) - len(pairs),
-        entries=entries,
-        more_entries=len(report.species) - len(entries),
-    )
+    galleries = _Species(pairs, len(report.confusions) - len(pairs), entries, len(report.species) - len(entries))
     in_galleries = [
         *(number for pair in pairs for example in pair.examples for number in example),
         *(number for entry in entries for number in (*entry.medoids, *entry.boundary)),
     ]
     lead = f"{counted(sum(e.photos for e in report.species), 'photo')} of {len(report.species):,} species."
-    page = MappedPage("species.html", title, [lead], galleries, in_galleries, _confusion_matrix(pairs))
-    return render(page, album)
+    return render(MappedPage("species.html", title, [lead], galleries, in_galleries, _confusion_matrix(pairs)), album)
 
 
-def _pair(confusion: Confusion, album: Album) -> _Pair:
+def _pair(confusion: Confusion, album: Album) -> Confusion:
+    """With its texts as pages show them, and the examples that the album holds."""
     examples = tuple(pair for pair in confusion.examples if known(pair, album) == pair)
-    return _Pair(text(confusion.first), text(confusion.second), confusion.photos, confusion.share, examples)
+    return replace(confusion, first=text(confusion.first), second=text(confusion.second), examples=examples)
 
 
 def _entry(entry: SpeciesEntry, album: Album) -> _Entry:
@@ -200,19 +176,18 @@ def _facts(entry: SpeciesEntry) -> Iterable[str]:
         yield text(f"nearest: {entry.nearest}{score}")
 
 
-def _confusion_matrix(pairs: Sequence[_Pair]) -> "StandaloneEmbedJson | None":
+def _confusion_matrix(pairs: Sequence[Confusion]) -> "StandaloneEmbedJson | None":
     names: dict[str, int] = {}
     for pair in pairs:
-        if len(names | {pair.first: 0, pair.second: 0}) > _MATRIX:
+        if len({*names, pair.first, pair.second}) > _MATRIX:
             break
-        names.setdefault(pair.first, len(names))
-        names.setdefault(pair.second, len(names))
+        for name in (pair.first, pair.second):
+            names.setdefault(name, len(names))
     within = [(number, pair) for number, pair in enumerate(pairs, 1) if pair.first in names and pair.second in names]
     if not within:
         return None
     order = close_order(len(names), np.array([(names[pair.first], names[pair.second]) for _, pair in within]))
-    listed = list(names)
-    ordered = [listed[number] for number in order.tolist()]
+    ordered = [list(names)[number] for number in order.tolist()]
     place = {name: number for number, name in enumerate(ordered)}
     most = max(pair.share for _, pair in within) or 1.0
     cells = []
@@ -252,15 +227,11 @@ def audit_page(report: AuditReport, album: Album, title: str = "Doubtful labels"
     suspects = [_suspect(suspect, album) for suspect in report.suspects[:_SUSPECTS]]
     labels = sorted({text(photo.label) for photo in album.photos.values() if photo.label})
     photos = {**album.photos, **{suspect.photo.id or 0: suspect.photo for suspect in report.suspects}}
-    page = MappedPage(
-        "audit.html",
-        title,
-        [f"{counted(len(report.suspects), 'label')} of {report.photos:,} may be wrong. Nothing has been changed."],
-        _Audit(suspects, len(report.suspects) - len(suspects), labels),
-        [number for suspect in suspects for number in (suspect.id, *suspect.evidence)],
-        _audit_matrix(suspects),
-        marked={suspect.photo.id or 0 for suspect in report.suspects},
-    )
+    lead = f"{counted(len(report.suspects), 'label')} of {report.photos:,} may be wrong. Nothing has been changed."
+    galleries = _Audit(suspects, len(report.suspects) - len(suspects), labels)
+    in_galleries = [number for suspect in suspects for number in (suspect.id, *suspect.evidence)]
+    marked = {suspect.photo.id or 0 for suspect in report.suspects}
+    page = MappedPage("audit.html", title, [lead], galleries, in_galleries, _audit_matrix(suspects), marked=marked)
     return render(page, Album(photos, album.ids, album.coordinates))
 
 
@@ -281,14 +252,9 @@ def _audit_matrix(suspects: Sequence[_Suspect]) -> "StandaloneEmbedJson | None":
         return None
     rows, columns = (sorted({change[side] for change in common}) for side in (0, 1))
     most = max(counts.values())
-    cells = [
-        plots.Cell(
-            rows.index(label),
-            columns.index(proposed),
-            counts[label, proposed] / most,
-            counted(counts[label, proposed], "photo"),
-            f"s{first[label, proposed]}",
-        )
-        for label, proposed in common
-    ]
+    cells = []
+    for label, proposed in common:
+        count, leads_to = counts[label, proposed], f"s{first[label, proposed]}"
+        at = rows.index(label), columns.index(proposed)
+        cells.append(plots.Cell(*at, count / most, counted(count, "photo"), leads_to))
     return plots.matrix_plot(rows, columns, cells)

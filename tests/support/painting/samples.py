@@ -1,11 +1,12 @@
 """Paints the sample photos: six birds in many poses and places, no two pictures alike.
 
-`python -m tests.support.painting.samples` made cli/samples, 8 photos of each species, and
-birdsearch/backbones/pictures, the first 3 of each species without loss.
+`python -m tests.support.painting.samples` made cli/samples, 8 photos of each species, and the first 3 of each
+in birdsearch/backbones/pictures, without loss.
 """
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,9 @@ def picture(species: str, variant: int = 0) -> Pixels:
     grain = rng.normal(0, 0.012, canvas.shape[:2]).astype(np.float32)
     finished = brush.canvas * light[..., None] * rng.uniform(0.97, 1.03, 3).astype(np.float32) + grain[..., None]
     return (np.clip(finished, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+cached_picture = lru_cache(maxsize=64)(picture)  # painting one takes a third of a second
 
 
 # When and where
