@@ -135,19 +135,16 @@ def cross_validate(
     return result
 
 
-def pool_log_probabilities(probabilities: Vectors, groups: Ids) -> Vectors:
-    """Give the photos of a group (q,) one answer: the mean of their log probabilities (q, species), as a softmax.
+def pool_log_probabilities(probabilities: Vectors) -> Vectors:
+    """One answer for all photos: the mean of their log probabilities (q, species), as a softmax in each row.
 
-    A photo without an answer (all zero) does not count; where no photo of a group has one, they stay zero.
+    A photo without an answer (all zero) does not count; where no photo has one, they stay zero.
     """
-    names, which = np.unique(groups, return_inverse=True)
-    answered = probabilities.any(axis=1)
-    logs = np.zeros((len(names), probabilities.shape[1]))
-    np.add.at(logs, which[answered], np.log(np.maximum(probabilities[answered], np.finfo(np.float32).tiny)))
-    counts = np.bincount(which[answered], minlength=len(names))
-    pooled = softmax(logs / np.maximum(counts, 1)[:, None])
-    pooled[counts == 0] = 0
-    return np.asarray(pooled[which], dtype=np.float32)
+    answered = probabilities[probabilities.any(axis=1)]
+    if not len(answered):
+        return probabilities
+    logs = np.log(np.maximum(answered, np.finfo(np.float32).tiny)).mean(axis=0, dtype=np.float64, keepdims=True)
+    return np.repeat(softmax(logs).astype(np.float32), len(probabilities), axis=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,18 +59,18 @@ class Partition:
 
 
 def communities(
-    vectors: Vectors, neighbours: Neighbours, ids: Ids | None = None, *, resolution: float | None = None, seed: int = 0
+    vectors: Vectors, neighbours: Neighbours, *, resolution: float | None = None, seed: int = 0
 ) -> Partition:
     """Communities of the neighbour graph of unit rows (n, dim); the same for the same seed.
 
-    `neighbours` (n, k) of each row, best first, may hold the row itself; they are row numbers, or what `ids` (n,)
-    names the rows. A higher `resolution` (0 to 1) gives smaller communities; None chooses it without labels.
+    `neighbours` (n, k) of each row are row numbers, best first, and may hold the row itself. A higher `resolution`
+    (0 to 1) gives smaller communities; None chooses it without labels.
     """
     if len(neighbours.ids) != len(vectors):
         raise ValueError(f"there are {len(vectors)} vectors and neighbours of {len(neighbours.ids)}")
     if resolution is not None and not resolution > 0:
         raise ValueError(f"resolution must be above 0, got {resolution}")
-    rows, scores = _without_self(neighbours, ids)
+    rows, scores = _without_self(neighbours)
     graph = _graph(rows, scores)
     chosen = "given"
     if resolution is None:
@@ -108,8 +108,8 @@ def report(
 ) -> ClusterReport:
     """What each cluster of the unit vectors (n, dim) of photos `ids` (n,) holds, and how far it agrees with the labels.
 
-    `labels` (n,) are None for photos without one. `neighbours` are those of `communities`, named by `ids`; without
-    them there are no outliers.
+    `labels` (n,) are None for photos without one. `neighbours` are those of `communities`; without them
+    there are no outliers.
     """
     names: Sequence[str | None] = [None] * len(ids) if labels is None else labels
     central = _centrality(vectors, partition.labels, partition.count)
@@ -117,7 +117,7 @@ def report(
     order = np.lexsort((np.arange(len(ids)), -central, partition.labels))
     sizes = np.bincount(partition.labels, minlength=partition.count)
     members = np.split(order, np.cumsum(sizes)[:-1]) if len(order) else []
-    far = outliers(neighbours, ids) if neighbours is not None else np.empty(0, dtype=np.int64)
+    far = outliers(neighbours) if neighbours is not None else np.empty(0, dtype=np.int64)
     return ClusterReport(
         clusters=tuple(_cluster(number, rows, names, ids) for number, rows in enumerate(members)),
         outliers=tuple(ids[far].tolist()),
@@ -167,12 +167,12 @@ def agreement(names: Sequence[str | None], labels: Labels) -> dict[str, float]:
         }
 
 
-def outliers(neighbours: Neighbours, ids: Ids | None = None) -> Labels:
+def outliers(neighbours: Neighbours) -> Labels:
     """Rows that lie much farther from their neighbours than those from theirs, the farthest first.
 
     The local outlier factor of Breunig et al. (2000) with plain mean distances, and a robust limit.
     """
-    rows, scores = _without_self(neighbours, ids)
+    rows, scores = _without_self(neighbours)
     if len(rows) < 3 or not rows.shape[1]:
         return np.empty(0, dtype=np.int64)
     rows, scores = rows[:, :_SCALE], scores[:, :_SCALE]
@@ -189,14 +189,10 @@ def outliers(neighbours: Neighbours, ids: Ids | None = None) -> Labels:
     return np.asarray(far_out[np.argsort(-deviation[far_out], kind="stable")], dtype=np.int64)
 
 
-def _without_self(neighbours: Neighbours, ids: Ids | None) -> tuple[Labels, Vectors]:
+def _without_self(neighbours: Neighbours) -> tuple[Labels, Vectors]:
     """Row numbers (n, k) and scores (n, k) of the neighbours that are not the photo itself; -1 for none."""
     rows = neighbours.ids
     count = len(rows)
-    if ids is not None and count:
-        order = np.argsort(ids, kind="stable")
-        place = np.minimum(np.searchsorted(ids, rows, sorter=order), count - 1)
-        rows = np.where(ids[order[place]] == rows, order[place], -1)
     own = rows == np.arange(count)[:, None]
     # The photo itself goes to the end of its list, behind the others in their order; a list without it is left whole.
     width = min(NEIGHBOURS, rows.shape[1], max(count - 1, 0))
@@ -363,8 +359,7 @@ def of(
     else:
         count = clusters or len({label for label in gallery.labels if label}) or round(np.sqrt(len(gallery.photos)))
         partition = spherical_kmeans(gallery.vectors, max(1, count), seed=seed)
-    named = Neighbours(np.where(near.ids >= 0, gallery.ids[near.ids], -1), near.scores)
-    described = report(gallery.vectors, gallery.ids, partition, gallery.labels, named)
+    described = report(gallery.vectors, gallery.ids, partition, gallery.labels, near)
     return replace(described, seconds=time.monotonic() - started)
 
 

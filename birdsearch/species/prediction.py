@@ -68,7 +68,7 @@ def classify(
         return by_neighbours(gallery(None), query.embed(store, images, own), own, options.k, burst=options.burst)
     probabilities = _class_probabilities(store, images, own)
     if options.burst and len(images) > 1:
-        probabilities = classifier.pool_log_probabilities(probabilities, np.zeros(len(images), dtype=np.int64))
+        probabilities = classifier.pool_log_probabilities(probabilities)
     temperature = gallery.temperature() if options.calibrate else None
     return by_classes(store.classes, probabilities, options, temperature)
 
@@ -135,7 +135,7 @@ def _without_group_of(gallery: Gallery, positions: Ids) -> GalleryClassifier | N
 def _pooled(output: ClassifierOutput) -> ClassifierOutput:
     """One answer for all photos; evidence is kept where a photo alone shows the same species."""
     alone = output.probabilities.argmax(axis=1)
-    pooled = classifier.pool_log_probabilities(output.probabilities, np.zeros(len(alone), dtype=np.int64))
+    pooled = classifier.pool_log_probabilities(output.probabilities)
     evidence = np.where((alone == pooled.argmax(axis=1))[:, None], output.evidence, -1)
     return ClassifierOutput(pooled, np.full(len(alone), output.novelty.mean(), dtype=np.float32), evidence)
 

@@ -254,7 +254,7 @@ def test_arguments_that_do_not_fit() -> None:
 
 def test_a_burst_gets_one_answer() -> None:
     probabilities = np.array([[0.5, 0.5, 0], [0.9, 0.1, 0], [0.2, 0.2, 0.6]], dtype=np.float32)
-    pooled = pool_log_probabilities(probabilities, np.array([7, 7, 3]))
+    pooled = np.concatenate([pool_log_probabilities(probabilities[:2]), pool_log_probabilities(probabilities[2:])])
     np.testing.assert_allclose(pooled[0], pooled[1])
     np.testing.assert_allclose(pooled[0], [0.75, 0.25, 0], atol=1e-6)  # square roots of 0.45 and 0.05, as shares
     np.testing.assert_allclose(pooled[2], probabilities[2], atol=1e-6)

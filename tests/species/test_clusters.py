@@ -68,17 +68,6 @@ def test_clusters_are_numbered_by_size() -> None:
     assert (np.diff(sizes) <= 0).all()
 
 
-def test_neighbours_may_be_named_by_ids() -> None:
-    vectors, _ = species(20, 6)
-    rows = neighbours(vectors)
-    ids = np.random.default_rng(1).permutation(1000)[: len(vectors)].astype(np.int64)
-    named = Neighbours(np.where(rows.ids < 0, -1, ids[rows.ids]), rows.scores)
-    np.testing.assert_array_equal(
-        communities(vectors, rows).labels,
-        communities(vectors, named, ids).labels,
-    )
-
-
 def test_lists_with_or_without_the_photo_itself_give_the_same() -> None:
     vectors, _ = species(20, 6, spread=0.2)
     with_self = neighbours(vectors, 14)

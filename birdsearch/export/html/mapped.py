@@ -43,23 +43,16 @@ class MappedPage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Card:
+class _Card(Picture):
     """A photo as the galleries name it."""
 
-    name: str
-    path: str
-    link: str
     label: str
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _Shown(Picture):
     """A photo as the script of a page draws it."""
 
-    name: str
-    path: str
-    link: str
-    uri: str | None
     lines: tuple[str, ...]  # what the map says of it
 
 
@@ -98,7 +91,7 @@ def render(page: MappedPage, album: Album) -> str:
         title=text(page.title),
         lead=lead,
         page=page.galleries,
-        cards={n: _Card(p.name, p.path, p.link, text(album.photos[n].label or "")) for n, p in drawn.items()},
+        cards={n: _Card(p.name, p.path, p.uri, p.link, text(album.photos[n].label or "")) for n, p in drawn.items()},
         colourings=[("label", "species")] + ([("group", "cluster")] if page.clusters is not None else []),
         ringed="; photos with a ring have a doubtful label" if page.marked else "",
         names=sorted({text(photo.species or NAMELESS) for photo in album.photos.values()}),
@@ -136,7 +129,7 @@ def _shades(names: Sequence[str]) -> list[str]:
 def _shown(drawn: Picture, photo: Photo, cluster: str | None) -> _Shown:
     source = "predicted" if photo.species_source == "prediction" else None
     lines = photo.species or NAMELESS, source, cluster, date(photo)
-    return _Shown(drawn.name, drawn.path, drawn.link, drawn.uri, tuple(text(line) for line in lines if line))
+    return _Shown(drawn.name, drawn.path, drawn.uri, drawn.link, tuple(text(line) for line in lines if line))
 
 
 def _pictures(paths: Sequence[str]) -> tuple[dict[str, str | None], int]:
