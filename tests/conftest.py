@@ -21,6 +21,7 @@ _MARKED_PLACES = {
     "tests/backbones/test_openvino_runtime.py": "network",
     "tests/species/test_gallery.py": "network",
     "tests/crash": "crash",
+    "tests/crash/test_index.py": "network",
     "tests/cli/test_samples.py": "slow",
     "tests/duplicates/test_alignment.py": "slow",
     "tests/search/test_tuning.py": "slow",
