@@ -422,7 +422,7 @@ def test_sigterm_at_the_command_line(tmp_path: Path) -> None:
     tool.terminate()
     said = tool.communicate()[1].decode()
     assert tool.returncode == 143, said
-    assert "stopped: what was finished is kept" in said
+    assert "stopped: finished work is kept" in said
     assert "Traceback" not in said
     with birdsearch.open(path, runtime="torch") as index:
         kept = len(index)
