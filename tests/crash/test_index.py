@@ -409,6 +409,7 @@ def _tool(index: Path, photos: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stderr=subprocess.PIPE)
 
 
+@pytest.mark.network
 def test_sigterm_at_the_command_line(tmp_path: Path) -> None:
     """A clean stop that says so; a kill before it, in the first instant, left nothing in its way."""
     draw(tmp_path / "photos", 12)
