@@ -227,7 +227,7 @@ def test_a_catalog_that_was_put_back_is_not_asked_through_a_later_engine(photos:
         drawing.write(other / f"{n}.png", drawing.bird(n, 72, 54))
     with opened(tmp_path) as index:
         assert len(index.search_vectors(ASK, k=99)[0]) == PHOTOS
-        assert not index.verify().ok
+        assert index.verify().ok  # the catalog names its own engine, which the next writer would have removed
     work({**plan_of(tmp_path, other)})
     with opened(tmp_path) as index:
         assert index.verify().ok
