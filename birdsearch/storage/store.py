@@ -233,8 +233,8 @@ class Store:
         self.vectors = PartVectors(self.folder, self.catalog, identity)
 
 
-def _mismatch(folder: Folder, identity: Identity, asked: str) -> BackboneMismatchError:
+def _mismatch(folder: Folder, identity: Identity, other: str) -> BackboneMismatchError:
     return BackboneMismatchError(
-        f"the index {shown(str(folder.path))} was made with the backbone {identity.backbone.name}, not with {asked}: "
+        f"the index {shown(str(folder.path))} was made with the backbone {identity.backbone.name}, not with {other}: "
         "leave the backbone out to use its own, or make another index."
     )
