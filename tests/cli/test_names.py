@@ -12,20 +12,13 @@ from birdsearch import Index
 from birdsearch.records import as_json
 from tests.support.command_line import run
 from tests.support.fake_backbone import FakeBackbone
-from tests.support.named_photos import LABELS, labelled, photos
+from tests.support.named_photos import LABELS, labelled, names_table, photos
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
     with labelled(tmp_path, LABELS) as made:
         yield made
-
-
-def table(place: Path, text: str) -> Path:
-    """A table with this text."""
-    path = place / "names.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def test_names_csv_is_what_names_from_takes(index: Index, tmp_path: Path) -> None:
@@ -36,7 +29,7 @@ def test_names_csv_is_what_names_from_takes(index: Index, tmp_path: Path) -> Non
     assert rows["OSTRICH"]["species"] == "Struthio"
     assert "; " in rows["OSTRICH"]["candidates"]
     assert f"birdsearch names --from FILE --index {index.path}" in answer.err
-    corrected = table(tmp_path, answer.out)
+    corrected = names_table(tmp_path, answer.out)
     assert "0 overrides saved" in run("names", "--from", corrected, "--index", index.path).err
     rows["MANDRIN DUCK"]["species"] = "Wood Duck"
     rows["TEAL DUCK"]["species"] = ""
@@ -50,7 +43,7 @@ def test_names_csv_is_what_names_from_takes(index: Index, tmp_path: Path) -> Non
     assert rows["MANDRIN DUCK"]["method"] == rows["TEAL DUCK"]["method"] == "override"
     # The overrides are part of the shortened table too, so that reading it back loses nothing.
     before = index.names()
-    run("names", "--from", table(tmp_path, answer.out), "--index", index.path)
+    run("names", "--from", names_table(tmp_path, answer.out), "--index", index.path)
     assert index.names() == before
 
 
@@ -82,9 +75,9 @@ def test_index_notes_labels_that_are_not_in_avilist(index: Index, tmp_path: Path
     assert words in answer.err
     assert answer.json["unchanged"] == sum(LABELS.values())
     assert "AviList" not in run("index", "photos", "--index", index.path).err
-    corrected = table(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
+    corrected = names_table(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
     index.set_names(corrected)
     assert "not in AviList: 3 (MANDRIN" in run("index", "photos", "--labels", "folder", "--index", index.path).err
-    index.set_names(table(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
+    index.set_names(names_table(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
     assert "AviList" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
     assert "AviList" not in run("index", "photos", "--labels", "none", "--index", index.path).err

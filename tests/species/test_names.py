@@ -13,20 +13,13 @@ from birdsearch.records import Filter, TaxonMatch
 from birdsearch.taxonomy import resolve as resolve_module
 from birdsearch.taxonomy.resolve import is_listed, read_overrides, resolve
 from tests.support.fake_backbone import FakeBackbone, classifying
-from tests.support.named_photos import FOX, LABELS, labelled, photos
+from tests.support.named_photos import FOX, LABELS, labelled, names_table, photos
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
     with labelled(tmp_path, LABELS) as made:
         yield made
-
-
-def said(place: Path, text: str) -> Path:
-    """A table with this text."""
-    path = place / "said.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def known(index: Index) -> dict[str, TaxonMatch]:
@@ -59,7 +52,7 @@ def test_only_labels_count(tmp_path: Path) -> None:
 
 
 def test_what_is_said_of_names_counts_until_something_else_is_said(index: Index, tmp_path: Path) -> None:
-    table = said(tmp_path, "name,species\nmandrin duck,Wood Duck\nTEAL DUCK,\n")
+    table = names_table(tmp_path, "name,species\nmandrin duck,Wood Duck\nTEAL DUCK,\n")
     generation = index.generation
     assert index.set_names(table) == 2
     assert index.generation > generation
@@ -68,19 +61,19 @@ def test_what_is_said_of_names_counts_until_something_else_is_said(index: Index,
     assert (names["TEAL DUCK"].rank, names["TEAL DUCK"].method) == (None, "override")
     with birdsearch.open(index.path, backbone=FakeBackbone()) as again:
         assert known(again) == names
-    assert index.set_names(said(tmp_path, "name,species\nOSTRICH,Common Ostrich\n")) == 1
+    assert index.set_names(names_table(tmp_path, "name,species\nOSTRICH,Common Ostrich\n")) == 1
     assert known(index)["MANDRIN DUCK"].method == "guess"
     assert known(index)["OSTRICH"].candidates == ("Struthio camelus",)
     for nothing in ("name,species\n", ""):
-        assert index.set_names(said(tmp_path, nothing)) == 0
+        assert index.set_names(names_table(tmp_path, nothing)) == 0
         assert all(name.method != "override" for name in index.names())
     assert index.verify().ok
 
 
 def test_a_wrong_table_changes_nothing(index: Index, tmp_path: Path) -> None:
-    index.set_names(said(tmp_path, "name,species\nTEAL DUCK,Baikal Teal\n"))
+    index.set_names(names_table(tmp_path, "name,species\nTEAL DUCK,Baikal Teal\n"))
     with pytest.raises(InputFileError, match=r"line 3: AviList has no bird called 'Grat Tit'"):
-        index.set_names(said(tmp_path, "name,species\nOSTRICH,Emu\nTEAL DUCK,Grat Tit\n"))
+        index.set_names(names_table(tmp_path, "name,species\nOSTRICH,Emu\nTEAL DUCK,Grat Tit\n"))
     assert known(index)["TEAL DUCK"].scientific == "Sibirionetta formosa"
     assert known(index)["OSTRICH"].method != "override"
 
@@ -88,7 +81,7 @@ def test_a_wrong_table_changes_nothing(index: Index, tmp_path: Path) -> None:
 def test_a_name_that_no_photo_bears_is_mentioned(
     index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert index.set_names(said(tmp_path, "name,species\nMANDARINE,Mandarin Duck\nOSTRICH,Emu\n")) == 2
+    assert index.set_names(names_table(tmp_path, "name,species\nMANDARINE,Mandarin Duck\nOSTRICH,Emu\n")) == 2
     assert "not labels in this index: 1 (MANDARINE)" in caplog.text
 
 
@@ -102,7 +95,7 @@ def test_the_audit_hears_the_backbone_in_the_words_that_were_said(tmp_path: Path
             return {s.label for s in suspects if any("backbone disagrees" in reason for reason in s.reasons)}
 
         assert disagreeing() == set()
-        index.set_names(said(tmp_path, "name,species\nmy blue ones,Eurasian Blue Tit\n"))
+        index.set_names(names_table(tmp_path, "name,species\nmy blue ones,Eurasian Blue Tit\n"))
         assert disagreeing() == {"my blue ones"}
 
 
@@ -127,7 +120,7 @@ def test_the_audit_hears_the_backbone_in_the_words_that_were_said(tmp_path: Path
     ],
 )
 def test_lines_count_where_they_say_something_new(row: str, means: str | None, tmp_path: Path) -> None:
-    table = said(tmp_path, f"name,species\n{row}\n")
+    table = names_table(tmp_path, f"name,species\n{row}\n")
     assert read_overrides(table) == ({} if means is None else {row.split(",")[0]: means})
 
 
@@ -145,7 +138,7 @@ def test_lines_count_where_they_say_something_new(row: str, means: str | None, t
 )
 def test_tables_that_cannot_be_meant(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=message):
-        read_overrides(said(tmp_path, text))
+        read_overrides(names_table(tmp_path, text))
 
 
 def test_tables_as_spreadsheets_save_them(tmp_path: Path) -> None:

@@ -29,3 +29,10 @@ def labelled(place: Path, labels: dict[str, int], backbone: FakeBackbone | Backb
     made = birdsearch.create(place / "indexes" / "own", backbone=backbone or FakeBackbone())
     made.add(photos(place / "photos", labels), labels="folder")
     return made
+
+
+def names_table(place: Path, text: str) -> Path:
+    """A table with this text, as `set_names` and `birdsearch names --from` take it."""
+    path = place / "names.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
