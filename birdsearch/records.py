@@ -60,6 +60,7 @@ class Photo:
     photographer: str | None = None
     notes: str | None = None
     rating: int | None = None  # stars, 0 to 5
+    damaged: str | None = None  # what its decoder warned of, in words; None for a whole picture
     label: str | None = None
     species: str | None = None
     species_source: str | None = None  # "label", "prediction" or None

@@ -111,6 +111,7 @@ def test_a_large_index_of_before_content_named_engines_says_what_is_slow_now(
         connection.exec_driver_sql("ALTER TABLE photos RENAME COLUMN photographer TO observer")
         connection.exec_driver_sql("ALTER TABLE predictions RENAME COLUMN rank TO level")
         connection.exec_driver_sql("ALTER TABLE predictions RENAME COLUMN position TO rank")
+        connection.exec_driver_sql("ALTER TABLE photos DROP COLUMN damaged")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")
     with closing(Store.open(garden)) as store:
         assert store.catalog.is_current()

@@ -10,10 +10,10 @@ from itertools import count
 
 from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile, inode
 from birdsearch.duplicates.cleanup.journal import Intent
-from birdsearch.duplicates.cleanup.sidecars import FolderListing
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.errors import PlanError
 from birdsearch.files import sha256_of, with_trailing_slash
+from birdsearch.photos.sidecars import FolderListing
 from birdsearch.records import APPLIED_BY_DEFAULT, IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
 from birdsearch.storage.catalog.catalog import Catalog
 

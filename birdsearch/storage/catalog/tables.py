@@ -53,6 +53,7 @@ photos = sa.Table(
     sa.Column("photographer", sa.Text),
     sa.Column("notes", sa.Text),
     sa.Column("rating", sa.Integer),
+    sa.Column("damaged", sa.Text),
     # settled from `labels` and `predictions` whenever one of them changes, so that filters stay simple
     sa.Column("label", sa.Text),
     sa.Column("species", sa.Text),

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from birdsearch.duplicates.cleanup import apply
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
-from birdsearch.duplicates.cleanup.sidecars import FolderListing
 from birdsearch.errors import IndexLockedError, InputFileError, PlanError
 from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES
+from birdsearch.photos.sidecars import FolderListing
 from birdsearch.records import Plan, Step
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
