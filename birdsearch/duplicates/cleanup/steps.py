@@ -145,13 +145,7 @@ class Planner:
 
     def companions(self, intents: Sequence[Intent]) -> list[Intent]:
         """What travels with these photos: pictures of their stem where the rule allows it, then sidecars."""
-
-        @cache
-        def listing(folder: str) -> FolderListing:
-            with suppress(OSError):  # a folder that may not be listed
-                return FolderListing(os.listdir(folder))
-            return FolderListing([])
-
+        listing = cache(FolderListing.read)
         going = {intent.path for intent in intents}
         made: dict[str, Intent] = {}
         for intent in intents:

@@ -15,8 +15,6 @@ from birdsearch.duplicates.cleanup import apply
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
 from birdsearch.errors import IndexLockedError, InputFileError, PlanError
-from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES
-from birdsearch.photos.sidecars import FolderListing
 from birdsearch.records import Plan, Step
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
@@ -186,8 +184,20 @@ def test_sidecars_travel_with_the_last_photo_they_belong_to(word: str, tmp_path:
     for n in range(4):
         write(folder / f"Wren/{n}.jpg", bird(n, 60, 40))
         copy(folder, f"Wren/{n}.jpg", f"copies/{n}.jpg")
-    moving = ["0.XMP", "0.jpg.xmp", "0.aae", "0.MOV", "1.jpg.xmp", "3.xmp", "3.cr2"]
-    staying = ["1.xmp", "1.cr2", "2.xmp", "2.psd", "0.txt", "00.xmp"]
+    moving = [
+        "0.XMP",
+        "0.jpg.xmp",
+        "0.aae",
+        "0.MOV",
+        "0.txt",
+        "0_01.jpg.xmp",
+        "0.jpg.json",
+        "0.wav",
+        "1.jpg.xmp",
+        "3.xmp",
+        "3.cr2",
+    ]
+    staying = ["1.xmp", "1.cr2", "2.xmp", "2.psd", "00.xmp"]
     for name in moving + staying:
         (folder / "copies" / name).write_bytes(b"beside " + name.encode())
     shutil.copy(folder / "copies/3.cr2", folder / "Wren/3.CR2")  # the kept photo has this RAW as well
@@ -202,13 +212,6 @@ def test_sidecars_travel_with_the_last_photo_they_belong_to(word: str, tmp_path:
     assert library.undo().skipped == ()
     assert files(folder) == before
     assert library.rows() == rows
-
-
-@pytest.mark.parametrize("suffix", sorted(RAW_SUFFIXES | IMAGE_SUFFIXES - {".jpg"}))
-def test_a_sidecar_stays_while_another_picture_of_its_stem_stays(suffix: str) -> None:
-    beside = FolderListing(["IMG.jpg", f"IMG{suffix}", "IMG.xmp"])
-    assert set(beside.sidecars("IMG.jpg")["IMG.xmp"]) == {"IMG.jpg", f"IMG{suffix}"}
-    assert beside.same_stem_images("IMG.jpg") == [f"IMG{suffix}"]
 
 
 def test_a_journal_of_format_1_has_its_columns_renamed(library: Library) -> None:
