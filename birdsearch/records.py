@@ -93,16 +93,24 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One file that could not be indexed, and why."""
+    """One file that could not be indexed, or only in part, and why."""
 
     path: str
-    stage: str  # "scan", "decode", "embed"
+    stage: str  # "scan", "read", "decode", "embed"; "damaged": it is in the index, as far as it can be read
     reason: str
+
+    @classmethod
+    def damaged(cls, path: str, damage: str) -> "Failure":
+        """What is reported of a photo that is in the index although it is not whole."""
+        return cls(path, "damaged", f"damaged: {damage}. It is in the index as far as it can be read.")
 
 
 @dataclass(frozen=True, slots=True)
 class AddReport:
-    """What became of every file under the named folders: each is in exactly one count (`missing` counts photos)."""
+    """What became of every file under the named folders: each is in exactly one count (`missing` counts photos).
+
+    A damaged photo is in the index and counts as failed, in every run until its file changes.
+    """
 
     added: int = 0
     changed: int = 0

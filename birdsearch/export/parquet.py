@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 _TEXTS = (
     "sha256", "phash", "format", "taken_at", "taken_offset", "camera", "camera_serial", "lens", "photographer", "notes",
+    "damaged",
 )  # fmt: skip
+_LATER = frozenset(("damaged",))  # columns that older exports lack
 _PLAIN = (
     "id", *_TEXTS, "size", "mtime_ns", "width", "height", "latitude", "longitude", "rating", "label", "species",
     "species_source",
@@ -123,7 +125,8 @@ def read_origin(path: Path) -> Origin:
         about = json.loads((schema.metadata or {})[b"birdsearch"])
         known = {field.name: about["backbone"].get(field.name) for field in fields(BackboneIdentity)}
         origin = Origin(BackboneIdentity(**known), tuple(about["folders"]))
-        same = all(schema.field(field.name).type == field.type for field in _schema(int(origin.backbone.dim)))
+        needed = [f for f in _schema(int(origin.backbone.dim)) if f.name in schema.names or f.name not in _LATER]
+        same = all(schema.field(field.name).type == field.type for field in needed)
         whole = same and bool(origin.backbone.name) and all(isinstance(name, str) for name in origin.folders)
     except (KeyError, TypeError, ValueError, AttributeError):
         whole = False
@@ -166,7 +169,7 @@ def _batch_of(table: "pa.RecordBatch", start: int) -> Batch:
     listed = table.drop_columns(["vector"]).to_pylist()
     photos = [
         Photo(
-            **{name: row[name] for name in _PLAIN},
+            **{name: row[name] for name in _PLAIN if name in row},
             path=os.fsdecode(row["path_bytes"]),
             predictions=tuple(Prediction(**guess) for guess in row["predictions"]),
         )

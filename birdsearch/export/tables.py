@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 PHOTO_COLUMNS = (
     "id", "species", "species_source", "label", "prediction", "probability", "taken_at", "taken_offset", "camera",
-    "camera_serial", "lens", "latitude", "longitude", "photographer", "notes", "rating", "width", "height", "format",
-    "size", "mtime_ns", "sha256", "phash", "path",
+    "camera_serial", "lens", "latitude", "longitude", "photographer", "notes", "rating", "damaged", "width", "height",
+    "format", "size", "mtime_ns", "sha256", "phash", "path",
 )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,15 @@ from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
 
 COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
 COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit brings in: each photo once."""
+
+    added: int
+    changed: int
+    damaged: tuple[Photo, ...]
 
 
 class Committer:
@@ -47,8 +56,8 @@ class Committer:
         """Whether it is time to commit, with so many photos on their way."""
         return photos >= COMMIT_PHOTOS or time.monotonic() - self._last_commit > COMMIT_SECONDS
 
-    def commit(self) -> tuple[int, int]:
-        """Hand all that was collected to the writing thread; returns how many photos are new and how many changed."""
+    def commit(self) -> Committed:
+        """Hand all that was collected to the writing thread; returns what it is."""
         self.wait()
         batch, photos = self.batch, self.photos
         self.batch, self.photos = Batch(), []
@@ -56,8 +65,9 @@ class Committer:
         part = self._part(batch, photos) if photos else None
         if part is not None or batch != Batch():
             self._commit = self._thread.submit(self._write, batch, part)
-        changed = sum(entry.known for entry in batch.entries)
-        return len(batch.entries) - changed, changed
+        known = [entry.known for entry in batch.entries if not entry.photo.damaged]
+        damaged = tuple(entry.photo for entry in batch.entries if entry.photo.damaged)
+        return Committed(known.count(False), known.count(True), damaged)
 
     def wait(self) -> None:
         """Until the commit under way is done; raises what went wrong in it."""

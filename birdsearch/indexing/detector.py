@@ -17,6 +17,7 @@ class Unchanged:
 
     photo_id: int
     was_missing: bool = False
+    damaged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class ChangeDetector:
             self._failed_again.add(file.path)
             return known.failure
         assert known.photo_id is not None  # a known file is a photo or a failure
-        return Unchanged(known.photo_id, known.missing)
+        return Unchanged(known.photo_id, known.missing, known.damaged)
 
     def read_contents(self) -> None:
         """Read which contents the catalog knows; needed before `is_known`, and costly for a run without new files."""
@@ -89,7 +90,8 @@ class ChangeDetector:
             holders = self._holders[photo.sha256] = _Holders(set(same), gone)
         photo_id = self.photo_id(os.fsencode(photo.path))
         if photo_id is not None:
-            return Unchanged(photo_id) if photo_id in holders.ids else None
+            damaged = self.known[os.fsencode(photo.path)].damaged
+            return Unchanged(photo_id, damaged=damaged) if photo_id in holders.ids else None
         if not holders.gone:
             return None
         moved = Moved(*holders.gone.popleft())

@@ -171,10 +171,16 @@ class AddRun:
         if isinstance(before, Failure):
             self._counts.failed.append(before)
         elif before is not None:
-            self._counts.unchanged += 1
+            self._count_unchanged(before, os.fsdecode(file.path))
             if before.was_missing:
                 self._committer.batch.updates.append(PhotoUpdate(before.photo_id, {"missing": False}))
         return before is not None
+
+    def _count_unchanged(self, known: Unchanged, path: str) -> None:
+        if known.damaged is None:
+            self._counts.unchanged += 1
+        else:
+            self._counts.failed.append(Failure.damaged(path, known.damaged))
 
     # Read, decode, embed
 
@@ -234,7 +240,7 @@ class AddRun:
         known = self._detector.by_content(photo)
         if isinstance(known, Unchanged):
             self._committer.batch.updates.append(PhotoUpdate(known.photo_id, state))
-            self._counts.unchanged += 1
+            self._count_unchanged(known, photo.path)
         elif isinstance(known, Moved):
             self._move(known, os.fsencode(photo.path), state)
         else:
@@ -298,9 +304,10 @@ class AddRun:
         copies = self._resolved_copies()
         self._embed_waiting()
         self._committer.photos += copies
-        added, changed = self._committer.commit()
-        self._counts.added += added
-        self._counts.changed += changed
+        committed = self._committer.commit()
+        self._counts.added += committed.added
+        self._counts.changed += committed.changed
+        self._counts.failed += [Failure.damaged(photo.path, photo.damaged or "") for photo in committed.damaged]
 
     def _embed_waiting(self) -> None:
         if self._embedder is not None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
+from birdsearch.photos import damage
 from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import HEAD, identify
@@ -56,11 +57,12 @@ def decode(data: bytes, photo: Photo, size: tuple[int, int], format: str | None 
         oriented = _oriented(stored, orientation)
         known = describe(photo, *_metadata(image))
         pixels, hashed = _squashed(oriented, size), phash(oriented)
+        damaged = getattr(image, "warning", None) or damage.of(data, format)
     # A TIFF is rotated by its decoder, others may learn their size while they are decoded.
     width, height = full if reduced else stored.size
     if orientation in _SIDEWAYS:
         width, height = height, width
-    return Decoded(replace(known, phash=hashed, width=width, height=height, format=format), pixels)
+    return Decoded(replace(known, phash=hashed, width=width, height=height, format=format, damaged=damaged), pixels)
 
 
 def _format_of(data: bytes, path: str) -> str:

@@ -65,7 +65,7 @@ def _is_raw(data: bytes) -> bool:
 
 # Format, as photos/filetype.py names it -> what reads it.
 DECODERS: dict[str, Decoder] = {
-    "JPEG": PillowDecoder("PIL.JpegImagePlugin", "JpegImageFile"),
+    "JPEG": PillowDecoder("birdsearch.photos.jpeg", "JpegImage"),
     "PNG": PillowDecoder("PIL.PngImagePlugin", "PngImageFile"),
     "WEBP": PillowDecoder("PIL.WebPImagePlugin", "WebPImageFile"),
     "TIFF": TiffDecoder("PIL.TiffImagePlugin", "TiffImageFile"),

@@ -187,6 +187,23 @@ def test_export_that_cannot_be_written_says_what_to_do(index: Index, tmp_path: P
             index.export(path)
 
 
+def test_export_and_import_bring_what_is_wrong_with_a_photo(
+    index: Index, photos: Path, tmp_path: Path, other: Index
+) -> None:
+    data = (photos / "plain.jpg").read_bytes()
+    (photos / "damaged.jpg").write_bytes(data[: len(data) // 2] + bytes(64) + data[len(data) // 2 + 64 :])
+    index.add(photos)
+    index.export(tmp_path / "all.parquet")
+    other.import_photos(tmp_path / "all.parquet")
+    assert other.find(photos / "damaged.jpg").damaged == index.find(photos / "damaged.jpg").damaged is not None
+    # Exports of earlier versions do not say it.
+    older = tmp_path / "older.parquet"
+    pq.write_table(pq.read_table(tmp_path / "all.parquet").drop_columns(["damaged"]), older)
+    other.remove(Filter(under=str(photos)))
+    other.import_photos(older)
+    assert other.find(photos / "damaged.jpg").damaged is None
+
+
 def test_export_that_fails_leaves_the_old_file(index: Index, exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = exported.read_bytes()
     monkeypatch.setattr("birdsearch.storage.parts.vector_column", lambda _: 1 / 0)

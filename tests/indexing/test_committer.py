@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdsearch.indexing.committer import Committer
+from birdsearch.indexing.committer import Committed, Committer
 from birdsearch.indexing.embedder import EmbeddedPhoto
 from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Photo
@@ -36,7 +36,7 @@ def test_a_commit_is_one_part_and_its_photos(catalog: Catalog, tmp_path: Path) -
     stage = committer(catalog, tmp_path)
     stage.provenance = "test"
     stage.photos = [embedded("a.jpg", 0), embedded("b.jpg", 1)]
-    assert stage.commit() == (2, 0)
+    assert stage.commit() == Committed(2, 0, ())
     stage.close()
     stage.wait()
     assert [photo.path for photo in catalog.photos([1, 2])] == ["/photos/a.jpg", "/photos/b.jpg"]
@@ -52,7 +52,7 @@ def test_a_photo_with_an_id_is_changed_and_gets_a_new_region(catalog: Catalog, t
     stage.photos = [embedded("a.jpg", 0)]
     stage.commit()
     stage.photos = [embedded("a.jpg", 3, photo_id=1), embedded("c.jpg", 2)]
-    assert stage.commit() == (1, 1)
+    assert stage.commit() == Committed(1, 1, ())
     stage.wait()
     stage.close()
     assert catalog.photo_ids() == [1, 2]
@@ -65,7 +65,7 @@ def test_nothing_collected_commits_nothing(catalog: Catalog, tmp_path: Path) -> 
     generation = catalog.generation
     stage = committer(catalog, tmp_path)
     assert stage.first_part
-    assert stage.commit() == (0, 0)
+    assert stage.commit() == Committed(0, 0, ())
     stage.wait()
     stage.close()
     assert catalog.generation == generation

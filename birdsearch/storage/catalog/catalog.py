@@ -22,6 +22,7 @@ class KnownFile:
     mtime_ns: int | None
     missing: bool = False
     failure: Failure | None = None
+    damaged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,16 +110,15 @@ class SQLiteCatalog(Database):
                 if row["path"] in named:
                     failure = Failure(os.fsdecode(row["path"]), row["stage"], row["reason"])
                     known[row["path"]] = KnownFile(None, row["size"], row["mtime_ns"], failure=failure)
-            query = sa.select(
-                photos.c.id, roots.c.path, photos.c.relative, photos.c.size, photos.c.mtime_ns, photos.c.missing
-            ).join(roots)
-            for photo_id, root, relative, size, mtime_ns, missing in connection.execute(query):
+            state = photos.c.size, photos.c.mtime_ns, photos.c.missing, photos.c.damaged
+            query = sa.select(photos.c.id, roots.c.path, photos.c.relative, *state).join(roots)
+            for photo_id, root, relative, size, mtime_ns, missing, damaged in connection.execute(query):
                 path = with_trailing_slash(root) + relative
                 if path in known:
                     # A photo whose file is broken now is hidden, and the file is judged by its failure.
                     known[path] = replace(known[path], photo_id=photo_id, missing=True)
                 elif path in named:
-                    known[path] = KnownFile(photo_id, size, mtime_ns, missing)
+                    known[path] = KnownFile(photo_id, size, mtime_ns, missing, damaged=damaged)
         return known
 
     def paths_with_bytes(self, sha256: str) -> dict[int, bytes]:
@@ -265,6 +264,7 @@ class SQLiteCatalog(Database):
             "labelled": sa.select(sa.func.count(photos.c.label)).where(visible),
             "species": sa.select(sa.func.count(photos.c.species.distinct())).where(visible),
             "failures": sa.select(sa.func.count(failures.c.path)),
+            "damaged": sa.select(sa.func.count(photos.c.damaged)).where(visible),
             "parts": sa.select(sa.func.count(parts.c.id)),
             "vectors": sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows), 0)),
             "regions": sa.select(sa.func.count(regions.c.id)),
@@ -401,9 +401,12 @@ class SQLiteCatalog(Database):
         return dict(self._rows(query.order_by(parts.c.runtime)))
 
     def failures(self) -> list[Failure]:
-        """Every file that could not be indexed, by path."""
-        rows = self._rows(sa.select(failures).order_by(failures.c.path))
-        return [Failure(os.fsdecode(row.path), row.stage, row.reason) for row in rows]
+        """Every file that could not be indexed, or only as far as it can be read, by path."""
+        failed = [Failure(os.fsdecode(row.path), row.stage, row.reason) for row in self._rows(sa.select(failures))]
+        damaged = sa.select(roots.c.path, photos.c.relative, photos.c.damaged).join(roots)
+        for root, relative, damage in self._rows(damaged.where(photos.c.damaged.is_not(None), ~photos.c.missing)):
+            failed.append(Failure.damaged(os.fsdecode(with_trailing_slash(root) + relative), damage))
+        return sorted(failed, key=lambda failure: os.fsencode(failure.path))
 
     def _records(self, connection: sa.Connection, ids: Sequence[int]) -> list[Photo]:
         folders = roots_of(connection)

@@ -1,0 +1,137 @@
+"""JPEG: the segments of a file, and an image class that keeps what its decoder warns of."""
+
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from PIL import JpegImagePlugin
+
+SOS, EOI, DHT = 0xDA, 0xD9, 0xC4
+FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))  # SOF0 to SOF15
+PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+ARITHMETIC = frozenset(range(0xC9, 0xD0))
+
+# The first marker after the data of a scan: 0xFF is followed by 0 where it is data, and restarts belong to the scan.
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_WARNINGS = ("Corrupt JPEG data", "Premature end of JPEG file", "Inconsistent progression")  # of lost picture data
+_LARGEST_ARRAY = 50_000_000  # pixels that are decoded into an array beside the image
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment: its payload is data[start:end], the coded data of a scan data[end:data_end]."""
+
+    marker: int
+    start: int
+    end: int
+    data_end: int
+
+
+def segments(data: bytes) -> Iterator[Segment]:
+    """The segments of the first picture, the last one EOI where it is there; ends quietly where they are garbage."""
+    at = 2
+    while at + 4 <= len(data) + 2 and data[at : at + 1] == b"\xff":
+        marker = data[at + 1] if at + 1 < len(data) else 0
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker == EOI:
+            yield Segment(EOI, at + 2, at + 2, at + 2)
+            return
+        if at + 4 > len(data):
+            return
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if end < at + 4 or end > len(data):
+            return
+        after = _NEXT_MARKER.search(data, end) if marker == SOS else None
+        following = (after.start() if after else len(data)) if marker == SOS else end
+        yield Segment(marker, at + 4, end, following)
+        at = following
+
+
+class JpegImage(JpegImagePlugin.JpegImageFile):
+    """A JPEG as Pillow reads it, pixel for pixel, by a decoder that does not hide the warnings of libjpeg-turbo."""
+
+    warning: str | None = None  # of damaged data, known once it is loaded
+
+    def load(self) -> Any:
+        """Decode; damaged data are decoded as far as Pillow can, and the warning is kept."""
+        if self.tile and self.fp is not None:
+            shape = {"min_height": self.height, "min_width": self.width}
+            small = self.mode in ("RGB", "L") and self.width * self.height <= _LARGEST_ARRAY
+            self.fp.seek(0)
+            data = self.fp.read()
+            try:
+                if small:
+                    pixels = simplejpeg.decode_jpeg(data, "RGB" if self.mode == "RGB" else "GRAY", **shape)
+                    self._take(pixels)
+                else:
+                    colours = "CMYK" if self.mode == "CMYK" else "GRAY"
+                    simplejpeg.decode_jpeg(data, colours, min_height=1, min_width=1)
+            except ValueError as error:
+                # Other refusals are of kinds of JPEG that this decoder does not know.
+                if str(error).startswith(_WARNINGS):
+                    self.warning = str(error)
+        return super().load()
+
+    def _take(self, pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> None:
+        if pixels.shape[:2] == (self.height, self.width):
+            self.load_prepare()
+            self.frombytes(pixels.tobytes())
+            self.tile = []
+
+
+# Holes in the data of a scan ----------------------------------------------------------------------------------------
+
+
+def hole(data: bytes) -> str | None:
+    """Zeros or ones in the data of a scan that no camera has written, in words: bad sectors, an interrupted copy.
+
+    What the zeros stand for depends on the code: the shortest word of a Huffman table consists of zeros. Where it means
+    "nothing changes here", an even sky looks like that, and nothing can be told.
+    """
+    tables: dict[int, int] = {}  # class and number of a Huffman table -> the symbol whose code is zeros
+    frame = 0
+    for segment in segments(data):
+        if segment.marker in FRAMES:
+            frame = segment.marker
+        elif segment.marker == DHT:
+            tables |= _zero_symbols(data[segment.start : segment.end])
+        elif segment.marker == SOS and frame not in ARITHMETIC:
+            most = _longest_zeros(data[segment.start : segment.end], frame in PROGRESSIVE, tables)
+            if most is not None and data.find(bytes(most), segment.end, segment.data_end) >= 0:
+                return "a hole of zeros in the JPEG data"
+            if data.find(b"\xff" * 64, segment.end, segment.data_end + 64) >= 0:
+                return "a hole in the JPEG data"
+    return None
+
+
+def _zero_symbols(payload: bytes) -> Mapping[int, int]:
+    found: dict[int, int] = {}
+    at = 0
+    while at + 17 < len(payload):
+        found[payload[at]] = payload[at + 17]
+        at += 17 + sum(payload[at + 1 : at + 17])
+    return found
+
+
+def _longest_zeros(header: bytes, progressive: bool, tables: Mapping[int, int]) -> int | None:
+    """From how many bytes of zeros on a scan cannot be whole; None where that cannot be told."""
+    count = header[0] if header else 0
+    if len(header) < 4 + 2 * count:
+        return None
+    chosen = header[2 : 2 + 2 * count : 2]
+    first, _, bits = struct.unpack_from("3B", header, 1 + 2 * count)
+    differences = [tables.get(each >> 4, 0) for each in chosen]
+    coefficients = [tables.get(0x10 | each & 15, 0) for each in chosen]
+    if not progressive and any(coefficients):
+        return 32  # a block of 63 equal coefficients and more
+    if progressive and first:
+        return 48 if coefficients[0] & 15 else 512  # the second: thousands of empty blocks, each coded alone
+    if progressive and bits >> 4:
+        return None  # a refinement of brightness is plain bits
+    return 128 if all(differences) else None  # hundreds of blocks, each darker than the one before by the same step
