@@ -24,6 +24,7 @@ from birdsearch.records import (
     ExportReport,
     Failure,
     Filter,
+    LifeList,
     Match,
     OptimizeReport,
     Photo,
@@ -335,6 +336,17 @@ class Index:
         from birdsearch.species import confusions
 
         return confusions.of(self._gallery(where))
+
+    def life_list(self, where: Filter | None = None, *, by: str = "species") -> LifeList:
+        """What was seen, when and where, `by` "species", "month" (of the year), "year", "place" or "photographer".
+
+        Every photo counts, also those whose time, place or species is not known.
+
+        >>> [(entry.name, entry.first) for entry in index.life_list().entries]  # doctest: +SKIP
+        """
+        from birdsearch.species import life_list
+
+        return life_list.of(self._gallery(where), self._store, by)
 
     def audit(
         self,

@@ -178,6 +178,10 @@ BURST = Relation("burst", "one moment, several exposures", 10, False, False, Fal
 RELATIONS = {relation.name: relation for relation in (IDENTICAL, PIXELS, VARIANT, BURST)}
 SAME_PICTURE = tuple(name for name, relation in RELATIONS.items() if relation.same_picture)
 APPLIED_BY_DEFAULT = tuple(name for name, relation in RELATIONS.items() if relation.applied_by_default)
+MONTHS = (
+    "January", "February", "March", "April", "May", "June",
+    "July", "August", "September", "October", "November", "December",
+)  # fmt: skip
 # The criteria by which the photo to keep is chosen, in the usual order; "preferred" folders come after "protected".
 POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size", "oldest")
 
@@ -289,6 +293,55 @@ class SpeciesReport:
 
     species: tuple[SpeciesEntry, ...] = ()  # by name
     confusions: tuple[Confusion, ...] = ()  # the most confusable first
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A spot where photos were taken, and what lies within five kilometres of it."""
+
+    latitude: float  # degrees, north positive
+    longitude: float  # degrees, east positive
+    photos: int
+    species: int  # different ones
+
+    @property
+    def name(self) -> str:
+        """The words to show a person: "52.520° N, 13.400° E"."""
+        return place_text(self.latitude, self.longitude)
+
+
+@dataclass(frozen=True, slots=True)
+class LifeListEntry:
+    """One species of a life list, or one month, year, place or photographer: what the photos of it show."""
+
+    name: str | None  # None: the photos of which that is not known
+    photos: int
+    species: dict[str, int]  # by name -> photos
+    first_seen: tuple[str, ...]  # those species of which no earlier photo is known
+    first: str | None  # `Photo.taken_at` of the earliest photo with a time
+    last: str | None
+    best: int  # id: most stars, undamaged, most pixels, most typical of its species
+    # ids: of a species the most typical photos, never two of one moment; else the best photo of each of its species
+    examples: tuple[int, ...]
+    months: tuple[int, ...]  # photos of each month of the year, January first
+    places: tuple[int, ...]  # positions in `LifeList.places`, the most photographed first
+    undated: int  # photos without a time
+    unplaced: int  # photos without a position
+
+
+@dataclass(frozen=True, slots=True)
+class LifeList:
+    """What was seen, when and where; every photo is in exactly one entry."""
+
+    by: str  # "species", "month" (of the year), "year", "place" or "photographer"
+    photos: int = 0
+    entries: tuple[LifeListEntry, ...] = ()  # by name; the months in their order, of places the most photographed first
+    places: tuple[Place, ...] = ()  # the most photographed first
+    species: int = 0  # different ones
+    unnamed: int = 0  # photos without a species
+    undated: int = 0
+    unplaced: int = 0
     seconds: float = 0.0
 
 
@@ -416,6 +469,12 @@ def percent(share: float, digits: int = 0) -> str:
 def date_text(moment: str) -> str:
     """A moment of Photo.taken_at as people read it: "2024-05-01 08:30:00"."""
     return moment.replace("T", " ")
+
+
+def place_text(latitude: float, longitude: float) -> str:
+    """A position as people read it: "52.520° N, 13.400° E"."""
+    north, east = ("N" if latitude >= 0 else "S"), ("E" if longitude >= 0 else "W")
+    return f"{abs(latitude):.3f}° {north}, {abs(longitude):.3f}° {east}"
 
 
 def as_json(record: Any) -> Any:

@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from . import backbones, classify, demo, duplicates, export, index, labels, maintenance, names, query, species
+from . import (
+    backbones,
+    classify,
+    demo,
+    duplicates,
+    export,
+    index,
+    labels,
+    life_list,
+    maintenance,
+    names,
+    query,
+    species,
+)
 from .runner import Guarded
 
 app = typer.Typer(
@@ -56,6 +69,7 @@ _add(
 )
 _add("classify", classify.classify, "Ask", "birdsearch classify mystery.jpg -k 3")
 _add("photos", query.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
+_add("list", life_list.life_list, "Ask", "birdsearch list --index garden --after 2024-01-01 --html birds.html")
 _add("features", query.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture heatmap.png")
 _add("dedupe", duplicates.dedupe, "Clean up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
 _add("undo", duplicates.undo, "Clean up", "birdsearch undo --index garden")

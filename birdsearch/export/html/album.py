@@ -6,7 +6,16 @@ from typing import Protocol
 
 import numpy as np
 
-from birdsearch.records import AuditReport, ClusterReport, DuplicateReport, Filter, Photo, SpeciesReport, Vectors
+from birdsearch.records import (
+    AuditReport,
+    ClusterReport,
+    DuplicateReport,
+    Filter,
+    LifeList,
+    Photo,
+    SpeciesReport,
+    Vectors,
+)
 
 MAPPED = 3_000  # photos on one map; more hide each other (a guess)
 
@@ -48,6 +57,12 @@ def of_audit(index: Source, report: AuditReport, where: Filter | None = None) ->
     """The photos for a page of doubtful labels; on its map are the labelled ones, suspects and evidence first."""
     first = [number for suspect in report.suspects for number in (suspect.photo.id or 0, *suspect.evidence)]
     return _album(index, where, lambda photo: photo.label is not None, first)
+
+
+def of_life_list(index: Source, report: LifeList) -> dict[int, Photo]:
+    """Every photo that a page of a life list shows, by its id."""
+    ids = {number for entry in report.entries for number in (entry.best, *entry.examples)}
+    return {photo.id: photo for photo in index.photos(ids=sorted(ids)) if photo.id is not None}
 
 
 def of_duplicates(index: Source, report: DuplicateReport) -> dict[int, Photo]:

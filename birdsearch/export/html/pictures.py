@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from birdsearch.records import Photo, date_text, shown
+from birdsearch.records import Photo, date_text, place_text, shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -62,8 +62,7 @@ def place(photo: Photo) -> str | None:
     """Where it was taken, in degrees."""
     if photo.latitude is None or photo.longitude is None:
         return None
-    north, east = ("N" if photo.latitude >= 0 else "S"), ("E" if photo.longitude >= 0 else "W")
-    return f"{abs(photo.latitude):.3f}° {north}, {abs(photo.longitude):.3f}° {east}"
+    return place_text(photo.latitude, photo.longitude)
 
 
 def text(value: Any) -> str:

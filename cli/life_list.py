@@ -1,0 +1,92 @@
+"""The command list: what was seen, when and where."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from birdsearch.records import MONTHS, counted
+
+from . import options, output
+from .options import Shared
+
+if TYPE_CHECKING:
+    from birdsearch.records import LifeList, LifeListEntry
+
+COLUMNS = (
+    "photos", "species_count", "first_seen_count", "first", "last", "places", "best",
+    *(month[:3].lower() for month in MONTHS), "undated", "unplaced",
+)  # fmt: skip
+DATES = ("first", "last")
+NOT_KNOWN = "not known"
+
+By = Annotated[
+    Literal["species", "month", "year", "place", "photographer"],
+    typer.Option(help="What each line is about. month shows in which months of the year each species was seen."),
+]
+
+
+@options.command(where=True, formats=("json", "csv", "html"))
+def life_list(by: By = "species", *, shared: Shared) -> None:
+    """Show your life list: each species with its first and last date, photos and places; or another view of it."""
+    with shared.open() as index:
+        report = index.life_list(shared.where, by=by)
+        best = {photo.id: photo.path for photo in index.photos(ids=[entry.best for entry in report.entries])}
+        if shared.html is not None:
+            from birdsearch.export.html import album, life_list
+
+            page = life_list.life_list_page(report, album.of_life_list(index, report))
+            output.write_page(shared.html, page)
+    if shared.json:
+        output.print_json(report)
+    elif shared.csv:
+        output.print_csv((by, *COLUMNS, "path"), (_row(entry, best) for entry in report.entries))
+    else:
+        _print(report, shared)
+
+
+def _row(entry: "LifeListEntry", best: dict[int | None, str]) -> list[Any]:  # in the order of COLUMNS
+    facts = [entry.photos, len(entry.species), len(entry.first_seen), entry.first, entry.last, len(entry.places)]
+    return [entry.name, *facts, entry.best, *entry.months, entry.undated, entry.unplaced, best[entry.best]]
+
+
+def _print(report: "LifeList", shared: Shared) -> None:
+    if not report.photos:
+        output.say("no photo fits the filter" if shared.where else "no photos")
+        return
+    columns, rows = _by_month(report) if report.by == "month" else _by_entry(report)
+    output.print_table(columns, rows, numbers=[column for column in columns[1:] if column not in DATES])
+    output.say("")
+    places = f" from {counted(len(report.places), 'place')}" if report.places else ""
+    output.say(f"{report.species:,} species on {counted(report.photos, 'photo')}{places}")
+    for count, what in ((report.unnamed, "species"), (report.undated, "date"), (report.unplaced, "position")):
+        if count:
+            output.say(f"{counted(count, 'photo')} without a {what}")
+    if shared.html is None:
+        output.note(f"With pictures and a map: birdsearch list{shared.index_option} --html birds.html")
+
+
+def _by_entry(report: "LifeList") -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    """A line for each entry."""
+    several = report.by != "species"
+    rows = []
+    for entry in report.entries:
+        counts = [entry.photos, *((len(entry.species), len(entry.first_seen)) if several else ()), len(entry.places)]
+        dates = [(moment or "")[:10] for moment in (entry.first, entry.last)]
+        rows.append([entry.name or NOT_KNOWN, *(f"{count:,}" for count in counts), *dates, str(entry.best)])
+    return (report.by, "photos", *(("species", "new") if several else ()), "places", *DATES, "best"), rows
+
+
+def _by_month(report: "LifeList") -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+    """A line for each species, a column for each month, and last how many species and photos each month has."""
+    of = {entry.name: entry for entry in report.entries}
+    months = [*MONTHS, *([None] if None in of else [])]
+    seen = [of[month].species if month in of else {} for month in months]
+    rows = [
+        [name, *(f"{count:,}" if count else "·" for count in (kinds.get(name, 0) for kinds in seen))]
+        for name in sorted({name for kinds in seen for name in kinds}, key=str.casefold)
+    ]
+    rows.append(["", *("" for _ in months)])
+    rows.append(["species", *(f"{len(kinds):,}" for kinds in seen)])
+    rows.append(["photos", *(f"{of[month].photos:,}" if month in of else "0" for month in months)])
+    return ("species", *("no date" if month is None else month[:3] for month in months)), rows
