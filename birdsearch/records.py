@@ -197,7 +197,8 @@ class Pair:
     # Any of: hash_distance (int, bits of 64), overlap (float, share of the smaller picture that lies in the other),
     # agreement (float, share of the textured overlap whose pixels agree), inliers (int, features that agree on the
     # transform), transform (str, from a to b in words), matrix (six floats row by row: where the unit square of a lies
-    # in that of b, x right and y down), through (int, the id of a photo that implies this pair).
+    # in that of b, x right and y down), through (int, the id of a photo that implies this pair), more_in_a and
+    # more_in_b (texts: what one file holds besides the same pixels and the other lacks, "a movie behind the picture").
     evidence: dict[str, Any] = field(default_factory=dict)
 
 

@@ -231,5 +231,7 @@ def _with_copies(verified: list[Pair], same: list[list[int]]) -> list[Pair]:
         turned = dict(pair.evidence)
         if "matrix" in turned:
             turned["matrix"] = implied.inverted(turned["matrix"])
+        if "more_in_a" in turned:
+            turned["more_in_a"], turned["more_in_b"] = turned["more_in_b"], turned["more_in_a"]
         every += [replace(pair, a=a, b=b) if a < b else replace(pair, a=b, b=a, evidence=turned) for a, b in both]
     return every

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -17,6 +18,7 @@ from birdsearch.duplicates.hashes import orientations
 from birdsearch.duplicates.implied import is_plain
 from birdsearch.errors import PhotoError
 from birdsearch.photos import decode
+from birdsearch.photos.contents import Contents
 from birdsearch.records import PIXELS, VARIANT, Ids, Pair, Photo, Progress, Vectors, blocks
 
 FEATURE_CACHE_SIZE = 6_000  # photos whose features are kept in memory, of about 60 kB each
@@ -33,7 +35,7 @@ class PairVerifier:
     def __init__(self, photos: Photos, progress: Progress | None = None) -> None:
         self._photos, self._progress = photos, progress
         self._features_of = lru_cache(FEATURE_CACHE_SIZE)(_features_of)  # by path
-        self._pixels_of = cache(_pixels_sha256)
+        self._fingerprint_of = cache(_fingerprint)
         self.hashes: dict[int, int] = {}  # photo -> its pHash, where the caller knows them
         self.unreadable: set[int] = set()
         self.candidates = 0  # pairs that were compared
@@ -58,9 +60,11 @@ class PairVerifier:
             return []
         plain = alignment is None or is_plain(alignment.matrix)
         if plain and (one.width, one.height) == (other.width, other.height):
-            pixels = self._pixels_of(one.path)
-            if pixels is not None and pixels == self._pixels_of(other.path):
-                return [Pair(a, b, PIXELS.name, None)]
+            mine, its = self._fingerprint_of(one.path), self._fingerprint_of(other.path)
+            if mine is not None and its is not None and mine.pixels == its.pixels:
+                if mine.contents == its.contents:
+                    return [Pair(a, b, PIXELS.name, None)]
+                return [Pair(a, b, VARIANT.name, None, _same_pixels(mine.contents, its.contents))]
         if alignment is None or _separate_exposures(one, other):
             return []
         return [Pair(a, b, VARIANT.name, None, asdict(alignment))]
@@ -90,11 +94,17 @@ def _features_of(path: str) -> LocalFeatures | None:
         return None
 
 
-def _pixels_sha256(path: str) -> str | None:
+def _fingerprint(path: str) -> decode.Fingerprint | None:
     try:
-        return decode.pixels_sha256(path)
+        return decode.fingerprint(path)
     except PhotoError:
         return None
+
+
+def _same_pixels(a: Contents, b: Contents) -> dict[str, Any]:
+    """The evidence for two files that show the same, of which at least one holds what the other lacks."""
+    whole = Alignment(1.0, 1.0, 0, "as it is", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
+    return {**asdict(whole), "more_in_a": a.beyond(b), "more_in_b": b.beyond(a)}
 
 
 def _separate_exposures(one: Photo, other: Photo) -> bool:

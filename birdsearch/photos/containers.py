@@ -105,6 +105,14 @@ def tiff_directories(data: bytes) -> Iterator[Directory]:
         pointer = at + head + count * entry
 
 
+def strips(page: Directory) -> Iterator[tuple[int, int]]:
+    """Where the strips or tiles of a page begin and end in the file."""
+    for offsets, counts in ((0x0111, 0x0117), (0x0144, 0x0145)):
+        for offset, count in zip(page.get(offsets, ()), page.get(counts, ()), strict=False):
+            if isinstance(offset, int) and isinstance(count, int):
+                yield offset, offset + count
+
+
 def _entry(data: bytes, at: int, order: str, big: bool) -> tuple[int, tuple[int | float | bytes, ...]] | None:
     tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
     inline, word = (8, "Q") if big else (4, "I")

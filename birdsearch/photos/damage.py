@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable
 
 from birdsearch.photos import jpeg
-from birdsearch.photos.containers import boxes, gif_blocks, png_chunks, riff_chunks, tiff_directories
+from birdsearch.photos.containers import boxes, gif_blocks, png_chunks, riff_chunks, strips, tiff_directories
 
 _CUT_OFF = "the file is cut off"
 
@@ -45,14 +45,8 @@ def _bmff(data: bytes) -> str | None:
 
 def _tiff(data: bytes) -> str | None:
     for page in tiff_directories(data):
-        for offsets, counts in ((0x0111, 0x0117), (0x0144, 0x0145)):
-            ends = (
-                offset + count
-                for offset, count in zip(page.get(offsets, ()), page.get(counts, ()), strict=False)
-                if isinstance(offset, int) and isinstance(count, int)
-            )
-            if any(end > len(data) for end in ends):
-                return "part of the picture lies beyond the end of the file"
+        if any(end > len(data) for _, end in strips(page)):
+            return "part of the picture lies beyond the end of the file"
     return None
 
 

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +17,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
-from birdsearch.photos import damage
+from birdsearch.photos import contents, damage
+from birdsearch.photos.contents import Contents
 from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import HEAD, identify
@@ -291,25 +292,41 @@ def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
         return list(pool.map(one, paths))
 
 
-def pixels_sha256(image: ImageLike) -> str:
-    """The sha256 of a picture's size and every pixel, upright: equal where only metadata or container differ.
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What decides whether two files show the same, and whether one of them holds more."""
 
-    Of more than 8 bits or of transparency nothing may be lost: such samples count as they are stored, and an animation
-    is equal to its own bytes only.
-    """
-    digest = hashlib.sha256()
+    pixels: str  # the sha256 of a picture's size and every pixel, upright, in 8-bit RGB
+    contents: Contents
+
+
+def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
+    """The fingerprint of a file: equal ones differ in metadata and container only."""
+    file = _file_bytes(os.fspath(path))
+    with opened(file.data, file.format) as image:
+        known = contents.of(image, file.data, file.format)
+        pixels = upright(image)
+        samples = hashlib.sha256()
+        if image.mode in ("F", "I", "CMYK", "LAB") or image.mode.startswith("I;16") or image.has_transparency_data:
+            samples.update(image.mode.encode() + image.tobytes())
+            known = replace(known, samples=samples.hexdigest())
+        elif known.bits > 8:  # Pillow has reduced them: the coded data stand for them
+            known = replace(known, samples=contents.coded_sha256(file.data, file.format))
+    return Fingerprint(_sha256_of(pixels), known)
+
+
+def pixels_sha256(image: ImageLike) -> str:
+    """The sha256 of all that a picture shows and holds: equal where only metadata or container differ."""
     path = image.path if isinstance(image, Photo) else image
-    if isinstance(path, str | os.PathLike):
-        file = _file_bytes(os.fspath(path))
-        with opened(file.data, file.format) as stored, _room_for(stored.size):
-            if getattr(stored, "n_frames", 1) > 1:
-                return hashlib.sha256(file.data).hexdigest()
-            stored.load()
-            if stored.mode in ("F", "I") or stored.mode.startswith("I;16") or stored.has_transparency_data:
-                digest.update(stored.mode.encode() + stored.tobytes())
-    shown_as = _image(image, None)
-    digest.update(repr(shown_as.size).encode() + shown_as.tobytes())
-    return digest.hexdigest()
+    if not isinstance(path, str | os.PathLike):
+        return _sha256_of(_image(path, None))
+    whole = fingerprint(path)
+    plain = whole.contents == Contents()
+    return whole.pixels if plain else hashlib.sha256(repr(astuple(whole)).encode()).hexdigest()
+
+
+def _sha256_of(picture: Image.Image) -> str:
+    return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
 
 
 def encode(pixels: Pixels, format: str = "PNG") -> bytes:

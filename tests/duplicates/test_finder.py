@@ -2,13 +2,14 @@
 
 import os
 import shutil
+import struct
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageCms, ImageEnhance, ImageOps
 
 import birdsearch
 from birdsearch import Filter, Index
@@ -203,6 +204,22 @@ def test_pixels_lose_no_depth_no_transparency_and_no_frame(place: Path, index: I
     assert frozenset(("deep.tif", "deep.png")) in pixels
     for strange in ("deep.tif", "deep.png", "moving.gif", "clear.png"):
         assert not any(strange in pair and pair != frozenset(("deep.tif", "deep.png")) for pair in pixels), strange
+
+
+def test_a_file_that_holds_more_than_the_same_pixels_is_a_variant(place: Path, index: Index) -> None:
+    movie = struct.pack(">I", 24) + b"ftypmp42\0\0\0\0isommp42" + bytes(range(200))
+    (place / "moving 3.jpg").write_bytes((place / "3.jpg").read_bytes() + movie)
+    flat = Image.new("RGB", (64, 48), "navy")
+    flat.save(place / "flat.png")
+    flat.save(place / "tagged.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes())
+    index.add(place)
+    report = index.duplicates()
+    variants = names(index, report, "variant")
+    assert frozenset(("3.jpg", "moving 3.jpg")) in variants
+    assert frozenset(("flat.png", "tagged.png")) in variants
+    said = [each for pair in report.pairs for end in "ab" for each in pair.evidence.get(f"more_in_{end}", ())]
+    assert "a movie behind the picture" in said
+    assert any("profile" in each for each in said)
 
 
 def test_a_copy_whose_file_is_gone_is_no_duplicate(index: Index, place: Path, tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ def evidence(pair: Pair | None) -> list[str]:
         f"{name} {percent(known[name])}" for name in ("overlap", "agreement") if isinstance(known.get(name), float)
     ]
     words += [str(known["transform"])] if known.get("transform") else []
+    if more := [*known.get("more_in_a", ()), *known.get("more_in_b", ())]:
+        words.append(f"the same pixels, but not both files hold {', '.join(more)}")
     words += [f"through photo {known['through']}"] if known.get("through") is not None else []
     return words
 
