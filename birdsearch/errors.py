@@ -16,6 +16,7 @@ BirdsearchError                 message = what + where + what next
 │  ├─ BackboneUnknownError      no such name
 │  ├─ BackboneUnavailableError  weights or a runtime that are not available
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
+├─ PruneRefusedError            so many photos are gone that a disk may be away
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ InstallationError            a package that birdsearch needs is incomplete
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
@@ -97,6 +98,10 @@ class BackboneUnavailableError(BackboneError):
 
 class BackboneMismatchError(BackboneError):
     """Vectors of two different backbones must not meet."""
+
+
+class PruneRefusedError(BirdsearchError):
+    """So many photos are gone that none was removed from the index."""
 
 
 class RecallUnreachableError(BirdsearchError):

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,6 +76,11 @@ class PathSet:
                 return False
             path = above
         return True
+
+
+def is_index(names: Collection[bytes]) -> bool:
+    """Whether a folder of these names is an index of birdsearch."""
+    return b"catalog.sqlite" in names and (b"index.json" in names or b"vectors" in names)
 
 
 def with_trailing_slash(folder: bytes) -> bytes:

@@ -499,20 +499,24 @@ class Index:
         folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
         *,
         labels: str | None = None,
+        exclude: Sequence[str] | None = None,
         prune: bool = False,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> AddReport:
         """Index every photo under one or more folders; photos that are indexed and unchanged cost no decode.
 
-        `labels` is "none", "folder" (the name of the folder a photo lies in) or the path of a CSV (path,species); left
-        out, each folder keeps what was chosen before. `prune` forgets photos whose file is missing. Every file that is
-        not hidden ends in exactly one count of the report. Raises PhotoMissingError for a folder that does not exist.
+        `labels` is "none", "folder" (the name of the folder a photo lies in) or the path of a CSV (path,species);
+        `exclude` are patterns in the syntax of .gitignore, [] for none. Left out, each folder keeps what was chosen
+        before. `prune` forgets photos whose file is missing; where a folder is empty or most of its photos are gone it
+        raises PruneRefusedError at the end, unless with `force`. Every file that is not hidden ends in exactly one
+        count of the report. Raises PhotoMissingError for a folder that does not exist.
 
         >>> report = index.add("photos/", labels="folder")  # doctest: +SKIP
         """
         from birdsearch.indexing import pipeline
 
-        return pipeline.add(self._store, folders, labels=labels, prune=prune, progress=progress)
+        return pipeline.add(self._store, folders, pipeline.AddOptions(labels, exclude, prune, force), progress)
 
     def remove(self, where: Filter) -> int:
         """Remove the photos that satisfy the filter from the index, never their files. Returns how many."""

@@ -25,7 +25,16 @@ Labels = Annotated[
         "species. The choice is remembered: leave the option out to keep it.",
     ),
 ]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Leave out what fits this pattern of .gitignore's syntax, such as 'WhatsApp*/' (repeatable). Remembered "
+        "for these folders; '' forgets it. A file .birdsearchignore in a folder does the same.",
+    ),
+]
 Prune = Annotated[bool, typer.Option("--prune", help="Remove photos whose file is gone from the index.")]
+Force = Annotated[bool, typer.Option("--force", help="With --prune: even where most photos of a folder are gone.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
@@ -34,7 +43,9 @@ def index(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of photos, or single photos.")],
     backbone: BackboneName = None,
     labels: Labels = None,
+    exclude: Exclude = None,
     prune: Prune = False,
+    force: Force = False,
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -44,9 +55,13 @@ def index(
 ) -> None:
     """Add folders of photos to an index. Creates the index if needed; unchanged files are skipped."""
     _check_inputs(folders, labels)
+    if force and not prune:
+        raise typer.BadParameter("needs --prune", param_hint="'--force'")
     how = {"runtime": runtime, "device": device, "precision": precision}
     with open_or_create(options.index_path(shared.index), backbone, **how) as opened, progress() as callback:
-        report = opened.add(folders, labels=labels, prune=prune, progress=callback)
+        report = opened.add(
+            folders, labels=labels, exclude=exclude or None, prune=prune, force=force, progress=callback
+        )
         unlisted = opened.unlisted_names() if labels not in (None, "none") else []
     if shared.json:
         output.print_json(report)

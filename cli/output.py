@@ -239,7 +239,7 @@ def print_summary(report: AddReport) -> None:
         typer.echo(f"{name:<10} {count:>{width},}  {remark}".rstrip())
     typer.echo(f"{'files':<10} {total:>{width},}  in {report.seconds:.1f} s{rate}")
     if report.missing:
-        remark = "photos whose file is gone; they stay in the index, hidden (--prune removes them)"
+        remark = "photos whose file is gone or left out; they stay in the index, hidden (--prune removes them)"
         typer.echo(f"{'missing':<10} {report.missing:>{width},}  {remark}")
 
 

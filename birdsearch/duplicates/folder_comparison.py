@@ -140,8 +140,11 @@ def read_new(store: Store, folder: str, progress: Progress | None) -> NewPhotos:
             waiting.clear()
 
     for file in scan.scan([folder]):
-        if not isinstance(file, scan.FoundFile):
-            left_out["failed" if isinstance(file, records.Failure) else "ignored"] += 1
+        if isinstance(file, records.Failure):
+            left_out["failed"] += 1
+            continue
+        if isinstance(file, scan.Ignored):
+            left_out["ignored"] += file.files
             continue
         try:
             read = scan.read(file)

@@ -1,8 +1,8 @@
 """ChangeDetector: what each file of a scan is against the catalog, by size and time, then by content."""
 
 import os
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from birdsearch.files import PathSet
@@ -119,6 +119,22 @@ class ChangeDetector:
         """Photos whose file was not found; nothing is known of what lies below an unreachable folder."""
         gone = (known.photo_id for _, known in self._reachable(unreachable))
         return [photo_id for photo_id in gone if photo_id is not None and photo_id not in self._found_ids]
+
+    def newly_left_out(self, left_out: Sequence[bytes]) -> int:
+        """How many photos of the index that are not hidden yet lie where files are left out now."""
+        below = PathSet(left_out)
+        visible = (path for path, known in self.known.items() if known.photo_id is not None and not known.missing)
+        return sum(path in below for path in visible)
+
+    def photos_under(self, folders: Sequence[bytes], among: Container[int] | None = None) -> Counter[bytes]:
+        """How many photos of the index (among these) lie under each of some folders."""
+        named, counts = set(folders), Counter[bytes]()
+        for path, known in self.known.items():
+            if known.photo_id is not None and (among is None or known.photo_id in among):
+                while path != (above := os.path.dirname(path)):
+                    path = above
+                    counts.update({path} & named)
+        return counts
 
     def resolved_failures(self, unreachable: Sequence[bytes]) -> list[str]:
         """Paths of failures whose file is not there any more."""

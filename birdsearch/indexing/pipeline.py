@@ -9,16 +9,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from birdsearch.errors import PhotoError
+from birdsearch.errors import PhotoError, PruneRefusedError
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.labels import Labeller
-from birdsearch.photos import decode, scan
-from birdsearch.records import AddReport, Failure, Photo, Progress
+from birdsearch.photos import decode, exclusions, scan
+from birdsearch.records import AddReport, Failure, Photo, Progress, counted, shown
+from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate
 from birdsearch.storage.store import Store
 
+EXCLUDE = "exclude"  # the state of the catalog that keeps, for each folder, the patterns of what is left out
+HANDFUL = 5  # photos: so many may always be pruned
 AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
 
 ScanResult = scan.FoundFile | scan.Ignored | Failure
@@ -27,29 +30,57 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+@dataclass(frozen=True, slots=True)
+class AddOptions:
+    """What `Index.add` takes beside the folders."""
+
+    labels: str | None = None
+    exclude: Sequence[str] | None = None
+    prune: bool = False
+    force: bool = False
+
+
 def add(
     store: Store,
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    *,
-    labels: str | None = None,
-    prune: bool = False,
+    options: AddOptions,
     progress: Progress | None = None,
 ) -> AddReport:
     """Index every photo under one or more folders; see `Index.add`."""
     started = time.monotonic()
     several = [folders] if isinstance(folders, str | os.PathLike) else folders
     paths = [os.path.abspath(os.fsencode(folder)) for folder in several]
-    files = scan.scan(paths)  # raises here for a folder that does not exist
+    scan.scan(paths)  # raises here for a folder that does not exist
+    exclusions.compiled(options.exclude or ())  # and here for a pattern that means nothing
     with store.writing() as catalog:
+        files = scan.scan(paths, _exclude(catalog, paths, options.exclude))
         labeller = Labeller(catalog)
-        labeller.choose(paths, labels)
+        labeller.choose(paths, options.labels)
         for path in paths:
             catalog.ensure_root(path if os.path.isdir(path) else os.path.dirname(path))
         run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), progress)
-        counts = run.run(paths, files, prune=prune)
-    if (unmatched := labeller.unmatched(paths) if labels is not None else 0) > 0:
+        counts = run.run(paths, files, options)
+    if (unmatched := labeller.unmatched(paths) if options.labels is not None else 0) > 0:
         logger.warning("lines of the CSV that name no photo under these folders: %d", unmatched)
+    if counts.not_pruned:
+        raise PruneRefusedError(counts.not_pruned)
     return counts.report(time.monotonic() - started)
+
+
+def _exclude(catalog: Catalog, folders: Sequence[bytes], patterns: Sequence[str] | None) -> dict[bytes, Sequence[str]]:
+    """Folder -> patterns of what is left out there; given ones are remembered, in place of earlier ones."""
+    stored: dict[str, list[str]] = dict(catalog.get_state(EXCLUDE, {}))
+    if patterns is not None:
+        given = [pattern for pattern in patterns if pattern.strip()]
+        stored |= dict.fromkeys(map(os.fsdecode, folders), given)
+        stored = {folder: kept for folder, kept in stored.items() if kept}
+        catalog.set_state(EXCLUDE, stored)
+    return {os.fsencode(folder): kept for folder, kept in stored.items()}
+
+
+def _has_entries(folder: bytes) -> bool:
+    """Whether anything that is not hidden lies in a folder; True for a file."""
+    return not os.path.isdir(folder) or any(not name.startswith(b".") for name in os.listdir(folder))
 
 
 def overlapped(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahead: int) -> Iterator[R]:
@@ -99,6 +130,7 @@ class Counts:
     missing: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
     failed: list[Failure] = field(default_factory=list)
+    not_pruned: str = ""  # why photos that should have been pruned are still there, in words
 
     def report(self, seconds: float) -> AddReport:
         """The finished record."""
@@ -118,9 +150,10 @@ class AddRun:
         self._committer = Committer(store.catalog, store.folder.vectors, labeller)
         self._embedder: Embedder | None = None  # loads the network: made when the first photo needs it
         self._copies: list[Photo] = []  # that get the vector of a photo of the same content
+        self._left_out: list[bytes] = []  # files and folders that are not to be in the index
         self._counts = Counts()
 
-    def run(self, folders: Sequence[bytes], files: Iterable[ScanResult], *, prune: bool) -> Counts:
+    def run(self, folders: Sequence[bytes], files: Iterable[ScanResult], options: AddOptions) -> Counts:
         """Index every file that a scan of the folders found; returns what became of each."""
         try:
             to_read, unreachable = self._compare(files)
@@ -128,7 +161,9 @@ class AddRun:
                 self._detector.read_contents()
                 self._read_all(to_read)
             self._flush()
-            self._hide_missing(unreachable, prune)
+            if not (options.prune and options.force):
+                unreachable += self._empty(folders)
+            self._hide_missing(folders, unreachable, options)
             self._flush()
             self._committer.wait()
             self._committer.batch.labels = self._labels.refresh(list(folders))
@@ -161,7 +196,8 @@ class AddRun:
                 self._fail(file, None, None)
                 unreachable.append(os.fsencode(file.path))
             elif isinstance(file, scan.Ignored):
-                self._ignore(os.fsencode(file.path), file.reason)
+                self._left_out.append(os.fsencode(file.path))
+                self._ignore(self._left_out[-1], file.reason, file.files)
             elif not self._is_unchanged(file):
                 to_read.append(file)
         return to_read, unreachable
@@ -268,8 +304,8 @@ class AddRun:
 
     # What is not indexed
 
-    def _ignore(self, path: bytes, reason: str) -> None:
-        self._counts.ignored[reason] += 1
+    def _ignore(self, path: bytes, reason: str, files: int = 1) -> None:
+        self._counts.ignored[reason] += files
         if self._detector.had_failed(path):
             self._committer.batch.recovered.append(os.fsdecode(path))
 
@@ -284,16 +320,48 @@ class AddRun:
         # Last: once the failure is committed the file is not read again, so Ctrl-C must not come in between.
         self._committer.batch.failed.append(((size, mtime_ns), failure))
 
-    def _hide_missing(self, unreachable: list[bytes], prune: bool) -> None:
-        """Photos and failures under the named folders whose file is not there any more."""
+    def _empty(self, folders: Sequence[bytes]) -> list[bytes]:
+        """Named folders that are empty though they had photos: a disk that is away leaves one, so none is missing."""
+        known = self._detector.photos_under(folders)
+        empty = [folder for folder in folders if known[folder] and not _has_entries(folder)]
+        for folder in empty:
+            name, photos = shown(os.fsdecode(folder)), counted(known[folder], "photo")
+            logger.warning(
+                "%s is empty: its %s stay as they are. Is a disk away? If not: index --prune --force", name, photos
+            )
+        return empty
+
+    def _hide_missing(self, folders: Sequence[bytes], unreachable: list[bytes], options: AddOptions) -> None:
+        """Photos and failures under the named folders whose file is not there any more, or is left out."""
         self._committer.batch.recovered += self._detector.resolved_failures(unreachable)
         missing = self._detector.missing(unreachable)
         self._counts.missing = len(missing)
-        if prune:
+        if hidden := self._detector.newly_left_out(self._left_out):
+            logger.warning("photos that are left out now: %d. They stay in the index with their labels, hidden", hidden)
+        if options.prune and not options.force:
+            self._counts.not_pruned = self._why_not_pruned(folders, unreachable, missing)
+        if options.prune and not self._counts.not_pruned:
             self._committer.wait()
             self._store.catalog.remove(missing)
         else:
             self._committer.batch.updates += [PhotoUpdate(photo_id, {"missing": True}) for photo_id in missing]
+
+    def _why_not_pruned(self, folders: Sequence[bytes], unreachable: Sequence[bytes], missing: Sequence[int]) -> str:
+        """What speaks for a disk that is away, not for photos that somebody took away; empty where nothing does."""
+        known, gone = self._detector.photos_under(folders), self._detector.photos_under(folders, set(missing))
+        for folder in folders:
+            name = shown(os.fsdecode(folder))
+            if folder in unreachable and known[folder]:
+                what = f"{name} is empty or cannot be read, and the index holds {counted(known[folder], 'photo')} of it"
+            elif gone[folder] > max(HANDFUL, known[folder] / 2):
+                what = f"{gone[folder]:,} of {counted(known[folder], 'photo')} of {name} are gone"
+            else:
+                continue
+            return (
+                f"nothing was pruned: {what}. Is a disk away, or a folder renamed? All else was indexed. "
+                "To remove them from the index all the same, add --force."
+            )
+        return ""
 
     # Commit
 

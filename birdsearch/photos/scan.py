@@ -3,16 +3,22 @@
 import errno
 import hashlib
 import io
+import itertools
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from birdsearch.errors import PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
+from birdsearch.errors import InputFileError, PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
+from birdsearch.files import is_index
+from birdsearch.photos import places
+from birdsearch.photos.exclusions import IGNORE_FILE, Exclusions
 from birdsearch.photos.filetype import HEAD, Kind, identify
 from birdsearch.records import Failure, Photo
 
 MAX_BYTES = 2**30  # of one file, a guess: larger ones are refused, as they are read whole
+MOST_COUNTED = 100_000  # files of one folder that is left out: the snapshots of a disk hold it many times
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +32,11 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A file that cannot be a photo, and why."""
+    """A file that cannot be a photo, or a file or folder that is left out, and why."""
 
     path: str
     reason: str
+    files: int = 1  # of a folder: how many lie in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +56,42 @@ class NotAPhotoError(Exception):
         self.reason = reason
 
 
-def scan(folders: Sequence[bytes | str | os.PathLike[str]]) -> Iterator[FoundFile | Failure | Ignored]:
-    """Every file under the folders, once, in a fixed order; a named file stands for itself.
+def scan(
+    folders: Sequence[bytes | str | os.PathLike[str]], exclude: Mapping[bytes, Sequence[str]] | None = None
+) -> Iterator[FoundFile | Failure | Ignored]:
+    """Every file under the folders, once, in a fixed order; a named file or folder stands for itself.
 
-    Hidden files and folders (leading dot) are left alone, unless they are named. Links to files are files; linked
-    folders come last, so that a file which is reached both ways is known by its real path.
+    Hidden files and folders (leading dot) are left alone, unless they are named. What `places` and `exclusions` leave
+    out is only counted; `exclude` is folder -> patterns. Links to files are files; linked folders come last, so that a
+    file which is reached both ways is known by its real path.
     Raises PhotoMissingError at once where a named folder does not exist.
     """
     named = [os.path.abspath(os.fsencode(folder)) for folder in folders]
     for path in named:
         if not os.path.lexists(path):
             raise missing_file_error(os.fsdecode(path), "file or folder")
-    return _Scan().run(named)
+    return _Scan(named, exclude or {}).run()
 
 
 class _Scan:
     """One walk over the named folders, remembering where it has been."""
 
-    def __init__(self) -> None:
+    def __init__(self, named: Sequence[bytes], exclude: Mapping[bytes, Sequence[str]]) -> None:
+        self.named = dict.fromkeys(named)
+        self.exclude = exclude
         self.folders: set[tuple[int, int]] = set()  # device and inode of the folders listed so far
         self.files: set[tuple[int, int, bytes]] = set()  # folder (device, inode) and name of the files named
-        self.linked: list[bytes] = []  # folders that only a link leads to
+        self.linked: list[tuple[bytes, Exclusions]] = []  # folders that only a link leads to
 
-    def run(self, named: Sequence[bytes]) -> Iterator[FoundFile | Failure | Ignored]:
-        for path in named:
+    def run(self) -> Iterator[FoundFile | Failure | Ignored]:
+        for path in self.named:
             try:
                 info = os.stat(path)
                 if stat.S_ISDIR(info.st_mode):
-                    yield from self._tree(path)
+                    yield from self._tree(path, Exclusions.above(path, self.exclude))
                     continue
                 parent = os.stat(os.path.dirname(path))
-            except OSError as error:
+            except (OSError, InputFileError) as error:
                 yield _unreachable(path, error)
                 continue
             name = os.path.basename(path)
@@ -89,12 +101,12 @@ class _Scan:
                 self.files.add(key)
                 yield _found(path, info)
         while self.linked:
-            yield from self._tree(self.linked.pop(0))
+            yield from self._tree(*self.linked.pop(0))
 
-    def _tree(self, top: bytes) -> Iterator[FoundFile | Failure | Ignored]:
-        waiting = [top]
+    def _tree(self, top: bytes, above: Exclusions) -> Iterator[FoundFile | Failure | Ignored]:
+        waiting = [(top, above)]
         while waiting:
-            folder = waiting.pop()
+            folder, exclusions = waiting.pop()
             try:
                 info = os.stat(folder)
                 identity = info.st_dev, info.st_ino
@@ -103,31 +115,71 @@ class _Scan:
                 self.folders.add(identity)
                 with os.scandir(folder) as listing:
                     entries = sorted(listing, key=lambda entry: entry.name)
-            except OSError as error:
+                names = {entry.name for entry in entries}
+                exclusions = exclusions.within(folder, os.fsencode(IGNORE_FILE) in names)
+            except (OSError, InputFileError) as error:
                 yield _unreachable(folder, error)
                 continue
+            if is_index(names) and folder not in self.named:
+                yield self._left_out(folder, "in an index of birdsearch")
+                continue
             below: list[bytes] = []
-            yield from self._entries(entries, identity, below)
-            waiting += reversed(below)
+            yield from self._entries(entries, identity, exclusions, below)
+            waiting += [(path, exclusions) for path in reversed(below)]
 
     def _entries(
-        self, entries: list[os.DirEntry[bytes]], identity: tuple[int, int], below: list[bytes]
+        self, entries: list[os.DirEntry[bytes]], identity: tuple[int, int], exclusions: Exclusions, below: list[bytes]
     ) -> Iterator[FoundFile | Failure | Ignored]:
         for entry in entries:
             if entry.name.startswith(b".") or (self.files and (*identity, entry.name) in self.files):
                 continue
             try:
-                if entry.is_dir(follow_symlinks=False):
-                    below.append(entry.path)
-                    continue
-                info = entry.stat()
+                is_linked = entry.is_symlink()
+                is_folder = entry.is_dir()
+                info = None if is_folder else entry.stat()
             except OSError as error:
                 yield _unreachable(entry.path, error)
                 continue
-            if stat.S_ISDIR(info.st_mode):
-                self.linked.append(entry.path)
-            else:
+            if reason := _reason(entry, is_folder, exclusions):
+                if entry.path not in self.named:
+                    yield self._left_out(entry.path, reason) if is_folder else Ignored(os.fsdecode(entry.path), reason)
+                    continue
+                if is_folder:
+                    continue  # its turn comes as a folder that was named
+            if info is not None:
                 yield _found(entry.path, info)
+            elif is_linked:
+                self.linked.append((entry.path, exclusions))
+            else:
+                below.append(entry.path)
+
+    def _left_out(self, folder: bytes, reason: str) -> Ignored:
+        """A folder that is not read, with the number of its files."""
+        files = sum(1 for _ in itertools.islice(self._listed(folder), MOST_COUNTED))
+        return Ignored(os.fsdecode(folder), reason, files)
+
+    def _listed(self, folder: bytes) -> Iterator[bytes]:
+        """The files under a folder that are neither hidden nor named, by listings alone."""
+        waiting = [folder]
+        while waiting:
+            with suppress(OSError), os.scandir(waiting.pop()) as listing:
+                for entry in listing:
+                    if entry.name.startswith(b".") or entry.path in self.named:
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        yield entry.path
+
+
+def _reason(entry: os.DirEntry[bytes], is_folder: bool, exclusions: Exclusions) -> str | None:
+    """Why a file or folder is left out; a pattern with ! brings a place of the system back too."""
+    if (reason := exclusions.reason(entry.path, is_folder)) is not None:
+        return reason
+    name = os.fsdecode(entry.name)
+    if is_folder:
+        return places.folder_reason(os.fsdecode(os.path.basename(os.path.dirname(entry.path))), name)
+    return places.file_reason(name)
 
 
 def _found(path: bytes, info: os.stat_result) -> FoundFile | Ignored:
@@ -137,7 +189,9 @@ def _found(path: bytes, info: os.stat_result) -> FoundFile | Ignored:
     return Ignored(os.fsdecode(path), "not a regular file")
 
 
-def _unreachable(path: bytes, error: OSError) -> Failure:
+def _unreachable(path: bytes, error: OSError | InputFileError) -> Failure:
+    if isinstance(error, InputFileError):
+        return Failure(os.fsdecode(path), "scan", str(error))
     broken = error.errno == errno.ENOENT and os.path.islink(path)
     return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else os_error_text(error))
 

@@ -1,5 +1,6 @@
 """The command index."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,22 @@ def test_library_warnings_are_notes(own: Garden, tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("path,species\nnowhere.jpg,Wren\n")
     assert "note: " in run("index", own.photos, "--index", "own", "--labels", "labels.csv").err
     assert "--labels" in run("index", own.photos, "--index", "own", "--labels", "foldr", code=2).err
+
+
+def test_exclude_is_remembered_until_it_is_cleared(own: Garden) -> None:
+    command = ("index", own.photos, "--index", "own", "--json")
+    assert run(*command, "--exclude", "Wren/", "--exclude", "[").json["ignored"] == {"excluded by --exclude": 3}
+    assert run(*command).json["ignored"] == {"excluded by --exclude": 3}
+    assert run(*command, "--exclude", "").json["unchanged"] == 6
+    assert '"!" is no pattern' in run(*command, "--exclude", "!", code=1).err
+
+
+def test_prune_asks_for_force_where_most_photos_are_gone(own: Garden, tmp_path: Path) -> None:
+    write_garden_photos(tmp_path / "pics")
+    command = ("index", "pics", "--index", "own", "--json")
+    run(*command)
+    shutil.rmtree(tmp_path / "pics")
+    (tmp_path / "pics").mkdir()
+    assert "add --force" in run(*command, "--prune", code=1).err
+    assert run(*command, "--prune", "--force").json["missing"] == 6
+    assert "needs --prune" in run(*command, "--force", code=2).err

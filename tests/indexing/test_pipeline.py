@@ -11,7 +11,13 @@ from PIL import Image
 
 import birdsearch
 from birdsearch import AddReport, Filter, Index
-from birdsearch.errors import BackboneError, BackboneUnavailableError, PhotoMissingError
+from birdsearch.errors import (
+    BackboneError,
+    BackboneUnavailableError,
+    InputFileError,
+    PhotoMissingError,
+    PruneRefusedError,
+)
 from birdsearch.indexing import committer, embedder
 from birdsearch.records import Pixels, Vectors
 from birdsearch.storage.catalog.catalog import Catalog
@@ -494,6 +500,33 @@ def test_only_prune_forgets_what_is_missing(photos: Path, index: Index, fake: Fa
     assert is_sound(index)
 
 
+def test_an_empty_folder_hides_and_prunes_nothing(photos: Path, index: Index, caplog: pytest.LogCaptureFixture) -> None:
+    index.add(photos)
+    photos.rename(photos.parent / "unmounted")
+    photos.mkdir()
+    assert (counts(index.add(photos)), len(index)) == ({}, 6)
+    assert "is empty: its 6 photos stay as they are" in caplog.text
+    with pytest.raises(PruneRefusedError, match=r"photos is empty .* holds 6 photos of it.*--force"):
+        index.add(photos, prune=True)
+    assert len(index) == 6
+    assert (counts(index.add(photos, prune=True, force=True)), len(index)) == ({"missing": 6}, 0)
+
+
+def test_prune_refuses_where_most_photos_of_a_folder_are_gone(tmp_path: Path, photos: Path, index: Index) -> None:
+    for seed in range(6, 12):
+        write(photos / "Wren" / f"{seed}.jpg", bird(seed, 80, 60))
+    index.add([photos, tmp_path])
+    shutil.rmtree(photos / "Wren")
+    write(photos / "new.jpg", bird(20, 80, 60))
+    with pytest.raises(PruneRefusedError, match=r"nothing was pruned: 9 of 12 photos of .*photos are gone"):
+        index.add([photos, tmp_path], prune=True)
+    assert (len(index), index.info()["missing"]) == (4, 9)  # all but the pruning was done
+    with pytest.raises(PruneRefusedError):
+        index.add(photos, prune=True)
+    assert counts(index.add(photos, prune=True, force=True)) == {"unchanged": 4, "missing": 9}
+    assert index.info()["missing"] == 0
+
+
 def test_prune_spares_a_photo_that_is_only_broken_now(photos: Path, index: Index) -> None:
     index.add(photos)
     replace_bytes(photos / "Wren" / "1.jpg", b"\xff\xd8\xff" + bytes(100))
@@ -640,3 +673,32 @@ def test_photos_may_lie_anywhere(photos: Path, index: Index, fake: FakeBackbone,
     assert counts(index.add(strange)) == {"moved": 3, "unchanged": 3, "ignored": 1}
     assert len(index.info()["labels"]) == 1
     assert index.verify().ok
+
+
+# What is left out
+
+
+def test_what_is_excluded_stays_out_and_what_was_indexed_before_is_hidden(
+    photos: Path, index: Index, caplog: pytest.LogCaptureFixture
+) -> None:
+    index.add(photos, labels="folder")
+    index.label({1: "Dunnock"})
+    report = index.add(photos, exclude=["Wren/", ""])
+    assert (counts(report), report.ignored) == (
+        {"unchanged": 3, "ignored": 3, "missing": 3}, {"excluded by --exclude": 3}
+    )  # fmt: skip
+    assert "photos that are left out now: 3. They stay in the index with their labels, hidden" in caplog.text
+    caplog.clear()
+    assert counts(index.add(photos)) == {"unchanged": 3, "ignored": 3, "missing": 3}  # remembered
+    assert counts(index.add(photos / "Wren")) == {"unchanged": 3}  # named
+    assert (len(index), caplog.text) == (6, "")
+    index.add(photos)
+    assert counts(index.add(photos, exclude=[])) == {"unchanged": 6}
+    assert counts(index.add(photos)) == {"unchanged": 6}
+    assert {photo.label for photo in index.photos()} == {"Wren", "Robin", "Dunnock"}
+
+
+def test_a_pattern_that_means_nothing_changes_nothing(photos: Path, index: Index) -> None:
+    with pytest.raises(InputFileError, match='"!" is no pattern'):
+        index.add(photos, exclude=["*.png", "!"])
+    assert counts(index.add(photos)) == {"added": 6}

@@ -190,3 +190,104 @@ def test_read_of_something_else_stops_after_its_first_bytes(tmp_path: Path, monk
     with pytest.raises(NotAPhotoError) as caught:
         read(FoundFile(os.fsencode(path), 0, 0))
     assert caught.value.reason == "video"
+
+
+# What is left out
+
+
+def left_out(*folders: Path, exclude: dict[bytes, list[str]] | None = None) -> dict[str, tuple[str, int]]:
+    """Path below the first folder -> reason and number of files, of what a scan leaves out."""
+    items = [item for item in scan(folders, exclude) if isinstance(item, Ignored)]
+    return {os.path.relpath(item.path, folders[0]): (item.reason, item.files) for item in items}
+
+
+def test_scan_counts_places_of_the_system_and_leaves_them_out(tmp_path: Path) -> None:
+    photo = put(tmp_path / "Wren" / "1.jpg")
+    for name in ("XL.jpg", "M.jpg", ".hidden", "deep/S.jpg"):
+        put(tmp_path / "Wren" / "@eaDir" / "1.jpg" / name)
+    put(tmp_path / "DCIM" / "1.THM")
+    put(tmp_path / "Photos.photoslibrary" / "resources" / "1.jpg")
+    original = put(tmp_path / "Photos.photoslibrary" / "originals" / "0" / "2.jpg")
+    assert left_out(tmp_path) == {
+        "Wren/@eaDir": ("among thumbnails", 3),
+        "DCIM/1.THM": ("among thumbnails", 1),
+        "Photos.photoslibrary/resources": ("among a photo library's own files", 1),
+    }
+    assert [item.path for item in scan([tmp_path]) if isinstance(item, FoundFile)] == list(
+        map(os.fsencode, (original, photo))
+    )
+
+
+def test_scan_reads_what_is_named_even_in_a_place_of_the_system(tmp_path: Path) -> None:
+    photo, binned = put(tmp_path / "1.jpg"), put(tmp_path / "#recycle" / "a" / "2.jpg")
+    other, film = put(tmp_path / "#recycle" / "b" / "3.jpg"), put(tmp_path / "4.THM")
+    assert found(tmp_path / "#recycle") == [str(binned), str(other)]
+    assert left_out(tmp_path, tmp_path / "#recycle" / "a") == {
+        "#recycle": ("in a recycle bin", 1),
+        "4.THM": ("among thumbnails", 1),
+    }
+    for order in ([tmp_path, tmp_path / "#recycle", film], [film, tmp_path / "#recycle", tmp_path]):
+        assert sorted(found(*order)) == sorted(map(str, (photo, binned, other, film)))
+
+
+def test_scan_leaves_out_an_index_of_birdsearch(tmp_path: Path) -> None:
+    photo = put(tmp_path / "1.jpg")
+    for name in ("index.json", "catalog.sqlite", "vectors/00000001.parquet"):
+        put(tmp_path / "indexes" / "garden" / name)
+    assert left_out(tmp_path) == {"indexes/garden": ("in an index of birdsearch", 3)}
+    assert found(photo) == [str(photo)]
+
+
+def test_scan_counts_only_so_many_files_of_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(9):
+        put(tmp_path / "#snapshot" / str(number) / "1.jpg")
+    monkeypatch.setattr(scan_module, "MOST_COUNTED", 5)
+    assert left_out(tmp_path) == {"#snapshot": ("in a snapshot", 5)}
+
+
+# Patterns
+
+
+def test_scan_excludes_by_patterns_of_an_option_and_of_files(tmp_path: Path) -> None:
+    kept = [put(tmp_path / name) for name in ("a/1.jpg", "a/keep/2.jpg", "b/raw.jpg")]
+    for name in ("WhatsApp Images/1.jpg", "WhatsApp Images/Sent/2.jpg", "a/small_1.jpg", "a/keep/not.jpg", "b/x/3.jpg"):
+        put(tmp_path / name)
+    (tmp_path / ".birdsearchignore").write_text("# mine\nWhatsApp*/\nnot.jpg\nraw.jpg\n")
+    (tmp_path / "b" / ".birdsearchignore").write_text("/x/\n!raw.jpg\n")
+    by_file, by_option = "excluded by .birdsearchignore", "excluded by --exclude"
+    exclude = {os.fsencode(tmp_path): ["small_*"]}
+    assert left_out(tmp_path, exclude=exclude) == {
+        "WhatsApp Images": (by_file, 2),
+        "a/keep/not.jpg": (by_file, 1),
+        "a/small_1.jpg": (by_option, 1),
+        "b/x": (by_file, 1),
+    }
+    items = [item.path for item in scan([tmp_path], exclude) if isinstance(item, FoundFile)]
+    assert items == list(map(os.fsencode, kept))
+
+
+def test_patterns_above_a_named_folder_count_in_it_but_cannot_leave_it_out(tmp_path: Path) -> None:
+    photo = put(tmp_path / "2024" / "1.jpg")
+    put(tmp_path / "2024" / "copies" / "1.jpg")
+    (tmp_path / ".birdsearchignore").write_text("copies\n")
+    assert left_out(tmp_path / "2024", exclude={os.fsencode(tmp_path): ["2024/"]}) == {
+        "copies": ("excluded by .birdsearchignore", 1)
+    }
+    assert found(photo) == [str(photo)]
+
+
+def test_a_pattern_brings_back_a_place_of_the_system(tmp_path: Path) -> None:
+    photo = put(tmp_path / "Trash" / "1.jpg")
+    assert left_out(tmp_path) == {"Trash": ("in a recycle bin", 1)}
+    (tmp_path / ".birdsearchignore").write_text("!Trash/\n")
+    assert found(tmp_path) == [str(photo)]
+
+
+@pytest.mark.parametrize("text", ["!\n", "a\n[z-a]\n", "x" * (2**20 + 1)])
+def test_a_folder_whose_patterns_cannot_be_read_fails_as_a_whole(tmp_path: Path, text: str) -> None:
+    put(tmp_path / "in" / "1.jpg")
+    (tmp_path / "in" / ".birdsearchignore").write_text(text)
+    (failure,) = scan([tmp_path])
+    assert isinstance(failure, Failure)
+    assert (failure.path, failure.stage) == (str(tmp_path / "in"), "scan")
+    assert ".birdsearchignore: " in failure.reason

@@ -8,7 +8,8 @@ metadata = sa.MetaData()
 Row = dict[str, Any]  # column -> value, of one of the tables below
 
 # key -> JSON: "generation" (int, +1 with every commit that readers must see), "identity" (a copy of index.json),
-# "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile)
+# "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile),
+# "exclude" ({folder: [pattern]})
 state = sa.Table(
     "state", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.JSON, nullable=False)
 )
