@@ -22,6 +22,8 @@ _OLDER = ("ebird_2021", "ebird_2024", "birdlife_2024")
 _SPELLINGS = {"gray": "grey", "color": "colour", "mustache": "moustache", "sulfur": "sulphur"}
 _APOSTROPHES = str.maketrans("", "", "'\u2019\u2018`\u00b4\u02bb")
 _MARKS = str.maketrans("", "", " '-_.,&()")
+_LETTERS = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d"})  # that no decomposition takes apart
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 
 
 class Taxon(NamedTuple):
@@ -62,11 +64,19 @@ def key(name: str) -> str:
     return letters if letters.isalnum() else "".join(c for c in letters if c.isalnum())
 
 
+def keys(name: str) -> tuple[str, ...]:
+    """The key of a name, and where it has umlauts that of their spelling with an e: "Gruenspecht"."""
+    if name.isascii():
+        return (key(name),)
+    return tuple(dict.fromkeys([key(name), key(unicodedata.normalize("NFC", name).casefold().translate(_UMLAUTS))]))
+
+
 def _plain(name: str) -> str:
     """A name in small letters, without accents, in British spelling."""
     plain = name.casefold()
     if not plain.isascii():
         plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+        plain = plain.translate(_LETTERS)
     for american, british in _SPELLINGS.items():
         if american in plain:
             plain = plain.replace(american, british)
@@ -96,7 +106,7 @@ def world() -> World:
                 whole_family = Taxon(family, families.get(family, ""), "", family, order)
                 groups.setdefault(family.casefold(), ("family", whole_family))
                 groups.setdefault(order.casefold(), ("order", Taxon(order, "", "", "", order)))
-    english_names = {key(taxon.english): name for name, taxon in species.items()}
+    english_names = {at: name for name, taxon in species.items() for at in keys(taxon.english)}
     return World(species, {key(name): name for name in species}, english_names, groups)
 
 
@@ -150,11 +160,16 @@ def older_names() -> OlderNames:
     return OlderNames(english, scientific)
 
 
+def species_called(scientific: str) -> tuple[str, ...]:
+    """The species that a scientific name of this or an older list means, with or without a subspecies."""
+    binomial = " ".join("".join(c for c in scientific if c.isalpha() or c.isspace()).split()[:2])
+    return (binomial,) if binomial in world().species else older_names().scientific.get(key(binomial), ())
+
+
 def _meanings(list_name: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Scientific and English name of each species of an older list, and the species of AviList that it may mean."""
     known = world()
-    with _file(f"data/processed/{list_name}_taxonomy.csv").open(encoding="utf-8", newline="") as file:
-        rows = [(row[0], row[1], row[-2]) for row in csv.reader(file)][1:]
+    rows = [(row[0], row[1], row[-2]) for row in table(list_name)]
     current_names = {name: _current_name(name, common, family) for name, common, family in rows}
     known_names = set(current_names.values())
     new: dict[str, list[str]] = defaultdict(list)  # genus -> species that the older list did not tell apart
@@ -203,6 +218,17 @@ def _subspecies() -> dict[tuple[str, str], str]:
     return {at: species.pop() for at, species in parents.items() if len(species) == 1}
 
 
+@lru_cache(maxsize=1)
+def _trinomials() -> frozenset[str]:
+    with _file(_AVILIST).open(encoding="utf-8", newline="") as file:
+        return frozenset(key(line.split(",", 1)[0]) for line in file if ",subspecies," in line)
+
+
+def is_subspecies(at: str) -> bool:
+    """Whether a key is that of a subspecies of AviList."""
+    return at in _trinomials()
+
+
 def same_epithet(name: str, family: str) -> str | None:
     """The only species of a family with the epithet of `name`, whatever its genus is now; else None."""
     species = _epithets().get((family, epithet_stem(name.split()[-1])), ())
@@ -210,9 +236,20 @@ def same_epithet(name: str, family: str) -> str | None:
 
 
 def own_table(name: str) -> list[tuple[str, str]]:
-    """The two columns of a table in taxonomy/data, without the heading."""
+    """The first two columns of a table in taxonomy/data, without the heading."""
+    return [(row[0], row[1]) for row in own_rows(name)]
+
+
+def own_rows(name: str) -> list[list[str]]:
+    """The rows of a table in taxonomy/data, without the heading."""
     text = (resources.files("birdsearch.taxonomy") / "data" / name).read_text(encoding="utf-8")
-    return [(row[0], row[1]) for row in csv.reader(text.splitlines()) if row and not row[0].startswith("#")][1:]
+    return [row for row in csv.reader(text.splitlines()) if row and not row[0].startswith("#")][1:]
+
+
+def table(list_name: str) -> list[list[str]]:
+    """The rows of a list of birdnames, such as "ebird_2024", without the heading."""
+    with _file(f"data/processed/{list_name}_taxonomy.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))[1:]
 
 
 def _file(name: str) -> Path:

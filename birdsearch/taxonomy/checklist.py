@@ -1,16 +1,26 @@
 """What a list of the birds of a place says about predictions, and what is sure where no single species is."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from birdsearch.errors import InputFileError
-from birdsearch.taxonomy.resolve import Resolution, is_bird, resolve
+from birdsearch.taxonomy.avilist import key
+from birdsearch.taxonomy.resolve import Resolution, is_bird, recognised, resolve
 
 Probabilities = npt.NDArray[np.floating]
+_COMMENT = re.compile(r"(?:^|\s)#(?![,;\t]).*")  # but not the heading "Row #"
+# Headings, as keys, of columns that name a species: those of eBird, Darwin Core and people.
+_HEADINGS = {
+    "species", "commonname", "scientificname", "englishname", "latinname", "vernacularname", "primarycomname",
+    "comname", "sciname", "speciescode", "taxon", "taxonname", "english", "scientific", "latin", "name", "bird",
+    "birds", "german", "french", "spanish", "dutch", "art", "artname", "vogelart", "espece", "especie", "soort",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +39,21 @@ class Checklist:
 def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     """Reads one species a line, scientific or English, from one file or several; what follows # is a comment.
 
-    In a line with several columns the first that names a bird counts. A genus stands for all its species.
+    In a table only the columns of names count where its first line says which these are ("Common Name", "species");
+    all names of a line must agree. A genus stands for all its species, "Greater/Lesser Scaup" for both.
     """
     species: set[str] = set()
     unresolved: list[str] = []
     guesses: list[Resolution] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
         try:
-            lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
+            text = Path(path).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise InputFileError(f"{path} cannot be read as a checklist in UTF-8: {error}") from error
-        for number, line in enumerate(lines, start=1):
-            text = line.split("#")[0].strip()
-            if not text:
-                continue
-            meaning = _of_line(text)
+        for number, cells in _rows(text):
+            meaning = _of_cells(cells)
             if meaning is None:
-                unresolved.append(f"{path}, line {number}: {text}")
+                unresolved.append(f"{path}, line {number}: {','.join(cells)}")
                 continue
             species.update(meaning.candidates)
             if meaning.guessed:
@@ -53,12 +61,42 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     return Checklist(frozenset(species), tuple(unresolved), tuple(guesses))
 
 
-def _of_line(text: str) -> Resolution | None:
-    """The species, the parts of a split one or the genus that a line names; None for wider or unknown names."""
-    cells = [cell.strip() for cell in text.replace("\t", ";").replace(",", ";").split(";")]
-    for cell in dict.fromkeys([text, *cells]):
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of each line that may name a species; of a table with headings its columns of names."""
+    lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]
+    first = next((number for number, line in enumerate(lines) if line), len(lines))
+    separator = max("\t;,", key=(lines[first] if first < len(lines) else "").count)
+    headings = next(csv.reader(lines[first : first + 1], delimiter=separator), [])
+    columns = [at for at, heading in enumerate(headings) if key(heading) in _HEADINGS]
+    if columns and not any(_sure(cell) for cell in headings):
+        table = csv.reader(lines[first + 1 :], delimiter=separator)
+        for row in table:
+            cells = [row[at].strip() for at in columns if at < len(row) and row[at].strip()]
+            if cells:
+                yield first + 1 + table.line_num, cells
+        return
+    for number, line in enumerate(lines, start=1):
+        cells = next(csv.reader([line], delimiter=max("\t;,", key=line.count)), [])
+        if any(cell.strip() for cell in cells):
+            yield number, [cell.strip() for cell in cells]
+
+
+def _of_cells(cells: list[str]) -> Resolution | None:
+    """The species, the parts of a split one or the genus that all names of a line mean; None for wider or no names."""
+    sure = [meaning for cell in cells if (meaning := _sure(cell)) is not None]
+    if sure:
+        both = [one for one in sure[0].candidates if all(one in meaning.candidates for meaning in sure)]
+        return replace(min(sure, key=lambda meaning: len(meaning.candidates)), candidates=tuple(both)) if both else None
+    for cell in dict.fromkeys([", ".join(cells), *cells]):
         meaning = resolve(cell)
         # A guessed group is too wide: one misread line would let in a whole family.
         if meaning.rank == "species" or (meaning.rank and meaning.candidates and not meaning.guessed):
             return meaning
     return None
+
+
+def _sure(cell: str) -> Resolution | None:
+    """The meaning of a cell that is spelled as some list spells a bird: no number, date or place is."""
+    meaning = recognised(cell.strip())
+    listed = meaning is not None and meaning.method in ("exact", "synonym") and meaning.candidates
+    return meaning if meaning is not None and listed and is_bird(meaning) else None

@@ -4,6 +4,7 @@ A word that occurs in any name of the checklist is taken as meant: only unknown 
 warbler" never becomes a babbler, however few letters are between them.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,13 +13,18 @@ from itertools import product
 from math import prod
 
 from birdsearch.taxonomy.avilist import older_names, words, world
+from birdsearch.taxonomy.other_names import vernacular
 
-# Words for the plumage or age of a bird, or for an unknown species.
+# Words for the sex, plumage or age of a bird, also in German, French, Spanish and Dutch.
 _PLUMAGES = {
-    "sp", "spp", "species", "male", "female", "adult", "juvenile", "immature", "breeding", "nonbreeding", "chick",
-    "fledgling",
+    "male", "female", "adult", "juvenile", "juv", "immature", "imm", "subadult", "breeding", "nonbreeding", "chick",
+    "nestling", "fledgling", "mannchen", "maennchen", "weibchen", "jungvogel", "femelle", "adulte", "macho", "hembra",
+    "juvenil", "mannetje", "vrouwtje",
 }  # fmt: skip
 _IRREGULAR = {"golden": "gold", "geese": "goose", "legged": "leg", "mice": "mouse"}
+_SAME_LETTER = re.compile(r"(.)\1+")
+_VOWELS = re.compile("[aeiouy]")
+_LONG = 7  # letters
 _MOST_READINGS = 20_000  # of one misspelt name, a guess: beyond it no bird is found
 
 
@@ -49,13 +55,14 @@ class _Names:
     whole: dict[str, tuple[str, ...]]  # joined stems -> species
     having: dict[str, frozenset[int]]  # stem -> positions in names
     ending: dict[str, tuple[int, ...]]  # joined last stems -> positions of AviList's names
-    vocabulary: tuple[str, ...]  # words as they are written
+    vocabulary: tuple[str, ...]  # words as they are written, in which wrong letters are looked for
+    written: frozenset[str]  # all words as they are written
 
 
 def match(given: list[str]) -> FuzzyMatch | None:
     """The bird of a name's words (`avilist.words`), or the birds called by its noun; None where nothing fits."""
-    kept = [word for word in given if word not in _PLUMAGES] or given
-    if not kept or [stem(word) for word in kept] == ["bird"]:
+    kept = without_plumage(given)
+    if not kept or _foreign(kept):
         return None
     variants = list(_variants(kept))
     for way in (_same_stems, _misspelt, _group, _shortened, _lengthened, _noun):
@@ -63,6 +70,49 @@ def match(given: list[str]) -> FuzzyMatch | None:
             if (meaning := way(variant)) is not None:
                 return meaning
     return None
+
+
+def spelled(given: list[str]) -> FuzzyMatch | None:
+    """The bird of a name in another form of its words, without any guess."""
+    kept = without_plumage(given)
+    if not kept or _foreign(kept):
+        return None
+    ways = [way(variant) for way in (_same_stems, _lengthened) for variant in _variants(kept)]
+    return next((meaning for meaning in ways if meaning is not None and meaning.method == "spelling"), None)
+
+
+def kind(given: list[str]) -> FuzzyMatch | None:
+    """The birds whose names end with the whole of this one: "duck", "scaups", "screech owl"."""
+    kept = without_plumage(given)
+    return None if not kept or _foreign(kept) else _group(kept)
+
+
+@lru_cache(maxsize=1024)
+def called(*given: str) -> frozenset[str]:
+    """The species that any list calls by these last words, alone or in a compound: "wren", "fairywren"."""
+    stems = tuple(map(stem, given))
+    return frozenset(
+        one
+        for name in _names().names
+        if name.stems[-len(stems) :] == stems or (len(stems) == 1 and _is_noun(stems[0], name.stems[-1]))
+        for one in name.species
+    )
+
+
+def without_plumage(given: list[str]) -> list[str]:
+    """The words that name a bird; none where that is only "bird"."""
+    kept = [word for word in given if word not in _PLUMAGES] or given
+    return [] if [stem(word) for word in kept] == ["bird"] else kept
+
+
+def _foreign(given: list[str]) -> bool:
+    """Whether a word is that of another language, which no letter makes English: "canard" is not a canary."""
+    known = _names()
+    strange = [word for word in given if stem(word) not in known.having]
+    if any(word in vernacular().words for word in strange):
+        return True
+    # A silent e may be lost within a name ("blond-crested"), but alone "terne" is a word of its own.
+    return len(given) == 1 and given[0].endswith("e") and given[0] not in known.written and not strange
 
 
 def stem(word: str) -> str:
@@ -106,6 +156,7 @@ def _names() -> _Names:
         {at: frozenset(positions) for at, positions in having.items()},
         {at: tuple(positions) for at, positions in ending.items()},
         tuple(word for word in vocabulary if len(word) > 2),
+        frozenset(vocabulary),
     )
 
 
@@ -148,6 +199,9 @@ def _misspelt(given: list[str]) -> FuzzyMatch | None:
     if all(0 in near.values() for near in corrections) or prod(map(len, corrections)) > _MOST_READINGS:
         return None
     letters = sum(map(len, given))
+    if len(given) == 1:
+        # A word alone may be of any language: only a long one with one wrong vowel, or a typing error, is corrected.
+        corrections = [{near: cost for near, cost in corrections[0].items() if _is_slip(given[0], near)}]
     # A name without a known word must be nearly right.
     known = any(0 in near.values() for near in corrections)
     most = letters // (4 if known or len(given) > 1 else 6)
@@ -180,6 +234,14 @@ def _near(word: str) -> dict[str, int]:
         if distance <= max(len(word), len(near)) // 3 and (distance < 2 or word[0] == near[0]):
             stems.setdefault(stem(near), int(distance))
     return stems
+
+
+def _is_slip(word: str, near: str) -> bool:
+    """Whether two stems differ by two swapped letters, a letter doubled or single, or in a long word by one vowel."""
+    one, other = stem(word), near
+    if sorted(one) == sorted(other) or _SAME_LETTER.sub(r"\1", one) == _SAME_LETTER.sub(r"\1", other):
+        return True
+    return min(len(one), len(other)) >= _LONG and _VOWELS.sub("", one) == _VOWELS.sub("", other)
 
 
 def _positions(corrections: list[dict[str, int]]) -> set[int]:
@@ -242,7 +304,8 @@ def _lengthened(given: list[str]) -> FuzzyMatch | None:
     noun = stem(given[-1])
     called = _species_at(_names().ending.get(noun, ()))
     fits = noun == "bird" or world().species[species[0]].family in {world().species[one].family for one in called}
-    return FuzzyMatch(species, "guess", 0.85) if fits else None
+    as_written = "".join(given[:-1]) in world().english
+    return FuzzyMatch(species, "spelling" if as_written else "guess", 0.85) if fits else None
 
 
 def _noun(given: list[str]) -> FuzzyMatch | None:

@@ -2,38 +2,21 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
 from birdsearch.files import read_csv
-from birdsearch.taxonomy import fuzzy
-from birdsearch.taxonomy.avilist import Taxon, genera, key, older_names, same_epithet, words, world
+from birdsearch.taxonomy import composite, fuzzy
+from birdsearch.taxonomy.avilist import Taxon, key, older_names, same_epithet, words, world
+from birdsearch.taxonomy.meaning import Resolution as Resolution
+from birdsearch.taxonomy.meaning import known, listed, members, of_match, spellings, unresolved
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 _KINGDOMS = {"Animalia", "Archaea", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa", "Viruses"}
 _SYNSET = re.compile(r"n\d{8}\b")
-# Text before or behind a name that is not a part of it: "001.", "(Slate-colored)", "[adult]".
-_NUMBER = re.compile(r"^\d+[ ._-]+")
-_BRACKETS = re.compile(r"[(\[].*?[)\]]")
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """The meaning of a name, and how sure it is."""
-
-    name: str  # as it was given
-    rank: str | None  # "species", "genus", "family", "order"; for other life any of RANKS; None where unresolved
-    taxon: Taxon | None
-    candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
-    method: str  # "exact", "synonym", "spelling", "guess", "override", "unresolved"
-    confidence: float  # 1 for an exact name, 0 for an unresolved one
-
-    @property
-    def guessed(self) -> bool:
-        """Whether a person should look at it."""
-        return self.method in ("spelling", "guess")
+_LONGEST = 200  # letters of a name: beyond it is a text, which names no bird
 
 
 def resolve(name: str, *, overrides: Mapping[str, str] | None = None) -> Resolution:
@@ -62,13 +45,14 @@ def _overridden(name: str, meant: str | None) -> Resolution:
     if meant is None:
         return _resolved(name)
     if not meant:
-        return _unresolved(name, "override")
+        return unresolved(name, "override")
     return replace(_resolved(meant), name=name, method="override", confidence=1.0)
 
 
 def is_listed(name: str) -> bool:
-    """Whether AviList itself has the name: quick, for no older list is read and nothing is guessed."""
-    return _lineage_parts(name) is not None or any(_listed(name, spelling) for spelling in _spellings(name))
+    """Whether a name is spelled as in AviList; the older lists are only read where it does not have the whole name."""
+    meaning = listed(name, name) or recognised(name)
+    return meaning is not None and meaning.method == "exact"
 
 
 def read_overrides(path: str | Path) -> dict[str, str]:
@@ -166,82 +150,45 @@ def _lineage_parts(class_name: str) -> tuple[str | None, ...] | None:
     return (*ranks, *missing, " ".join([parts[higher - 1], *epithet]))
 
 
-def _unresolved(name: str, method: str = "unresolved", candidates: tuple[str, ...] = ()) -> Resolution:
-    return Resolution(name, None, None, candidates, method, 0.0)
+@lru_cache(maxsize=65536)
+def recognised(name: str) -> Resolution | None:
+    """The taxon of a name by what lists and the name itself say, without any guess at letters or missing words."""
+    parts = _lineage_parts(name)
+    if parts is not None:
+        return _of_lineage(name, parts)
+    if _SYNSET.match(name) or len(name) > _LONGEST:
+        return unresolved(name)  # ImageNet's classes are not species of a checklist
+    meaning = known(name) or composite.read(name)
+    if meaning is not None:
+        return meaning
+    given = words(spellings(name)[-1])
+    kept = fuzzy.without_plumage(given)
+    if kept and kept != given and (meaning := known(" ".join(kept))) is not None:
+        return replace(meaning, name=name, method="spelling", confidence=0.95)
+    match = fuzzy.spelled(given)
+    return None if match is None else of_match(name, match)
 
 
 @lru_cache(maxsize=65536)
 def _resolved(name: str) -> Resolution:
     """The bird of one name, by the surest way that leads to one."""
-    parts = _lineage_parts(name)
-    if parts is not None:
-        return _of_lineage(name, parts)
-    if _SYNSET.match(name):
-        return _unresolved(name)  # ImageNet's classes are not species of a checklist
-    spellings = _spellings(name)
-    for look_up in (_listed, _formerly):  # older lists are only read where AviList does not have the name
-        for spelling in spellings:
-            if (meaning := look_up(name, spelling)) is not None:
-                return meaning
-    match = fuzzy.match(words(spellings[-1]))
-    return _unresolved(name) if match is None else _meaning(name, match.species, match.method, match.confidence)
+    meaning = recognised(name)
+    if meaning is None:
+        match = fuzzy.match(words(composite.without_remark(spellings(name)[-1])))
+        meaning = unresolved(name) if match is None else of_match(name, match)
+    return meaning
 
 
-def _spellings(name: str) -> list[str]:
-    """A name as it is, and without what is set before or behind it."""
-    bare = _NUMBER.sub("", name)
-    return list(dict.fromkeys([name, bare, _BRACKETS.sub(" ", bare)]))
+def taxon_key(name: str, overrides: Mapping[str, str] | None = None) -> str:
+    """What all names of one taxon have in common, to compare labels by: never by a guess.
 
-
-def _listed(name: str, spelling: str) -> Resolution | None:
-    """A name that AviList itself has: species, subspecies, genus, family or order."""
-    known, at = world(), key(spelling)
-    species = known.scientific.get(at) or known.english.get(at)
-    if species is not None:
-        return Resolution(name, "species", known.species[species], (species,), "exact", 1.0)
-    if at in known.groups:
-        rank, taxon = known.groups[at]
-        return Resolution(name, rank, taxon, _members(rank, taxon), "exact", 1.0)
-    parts = words(spelling)
-    binomial = "".join(parts[:2])
-    if len(parts) == 3 and at.startswith(binomial) and binomial in known.scientific:
-        species = known.scientific[binomial]
-        return Resolution(name, "species", known.species[species], (species,), "exact", 1.0)
-    return None
-
-
-def _members(rank: str, taxon: Taxon) -> tuple[str, ...]:
-    """The species of a genus; of larger groups none, for they are too many to choose from."""
-    return genera()[taxon.genus] if rank == "genus" else ()
-
-
-def _formerly(name: str, spelling: str) -> Resolution | None:
-    """A name of an older list, or a scientific name whose genus has changed."""
-    older, at = older_names(), key(spelling)
-    if at in older.scientific:
-        return _meaning(name, older.scientific[at][:1], "synonym", 0.95)
-    if at in older.english:
-        return _meaning(name, older.english[at][1], "synonym", 0.95)
-    parts = words(spelling)
-    group = world().groups.get(parts[0]) if len(parts) == 2 else None
-    if group is not None:
-        current = same_epithet(" ".join(parts), group[1].family)
-        if current is not None:
-            return _meaning(name, (current,), "synonym", 0.9)
-    return None
-
-
-def _meaning(name: str, candidates: tuple[str, ...], method: str, confidence: float) -> Resolution:
-    """One species, or the lowest group that holds all candidates."""
-    species = [world().species[one] for one in candidates]
-    first = species[0]
-    if len(species) == 1 and method != "noun":
-        return Resolution(name, "species", first, candidates, method, confidence)
-    method = "guess" if method == "noun" else method
-    for rank, group in (("genus", first.genus), ("family", first.family), ("order", first.order)):
-        if all(getattr(taxon, rank) == group for taxon in species):
-            return Resolution(name, rank, world().groups[group.casefold()][1], candidates, method, confidence)
-    return _unresolved(name, candidates=candidates)
+    A species is its scientific name, several taxa are their scientific names; another name is its letters (`same`).
+    """
+    meant = (overrides or {}).get(same(name))
+    meaning = recognised(name) if meant is None else _overridden(name, meant)
+    if meaning is None or meaning.taxon is None or meaning.method == "guess":
+        return same(name)
+    return "/".join(sorted(meaning.candidates)) or meaning.taxon.scientific or same(name)
 
 
 def _of_lineage(name: str, parts: tuple[str | None, ...]) -> Resolution:
@@ -256,7 +203,7 @@ def _of_lineage(name: str, parts: tuple[str | None, ...]) -> Resolution:
     elif ranks.get("class") == "Aves" and rank in ("genus", "family", "order"):
         group = world().groups.get((parts[-1] or "").casefold())
         if group is not None:
-            return Resolution(name, *group, _members(*group), "exact", 1.0)
+            return Resolution(name, *group, members(*group), "exact", 1.0)
     own = Taxon(species or parts[-1] or "", "", genus or "", family or "", order or "")
     return Resolution(name, rank, own, (species,) if species else (), "exact", 1.0)
 

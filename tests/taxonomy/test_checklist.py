@@ -152,3 +152,39 @@ def test_rolled_up_probability_is_the_sum_of_its_classes_over_10000() -> None:
 
 def test_classes_without_lineage_roll_up_to_nothing() -> None:
     assert rolled_up(np.array([0.6, 0.4]), of(("teddy bear", "n01530575")), 0.5) is None
+
+
+def species_of(tmp_path: Path, text: str) -> tuple[set[str], int]:
+    """The species of a checklist, and how many of its lines are unresolved."""
+    (tmp_path / "list.csv").write_text(text, encoding="utf-8")
+    checklist = read_checklist(tmp_path / "list.csv")
+    return set(checklist.species), len(checklist.unresolved)
+
+
+def test_an_exact_name_in_any_column_beats_a_guess_in_an_earlier_one(tmp_path: Path) -> None:
+    text = "Canard;Anas platyrhynchos\nFaucon;Falco tinnunculus\nBarn swalow;Delichon urbicum\n"
+    assert species_of(tmp_path, text) == ({"Anas platyrhynchos", "Falco tinnunculus", "Delichon urbicum"}, 0)
+
+
+def test_names_of_a_line_that_contradict_each_other_are_told(tmp_path: Path) -> None:
+    assert species_of(tmp_path, "Mallard,Anas crecca\nBarn Owl,Tyto alba\n") == ({"Tyto alba"}, 1)
+
+
+def test_tables_of_ebird_are_read_by_their_headings(tmp_path: Path) -> None:
+    text = (
+        "Row #,Taxon Order,Category,Common Name,Scientific Name,Count,Location,Date\n"
+        "1,1000,species,Eurasian Wren,Troglodytes troglodytes,1,Osprey,2024-05-17\n"
+        "2,1001,slash,Greater/Lesser Scaup,Aythya marila/affinis,X,Heron Lake,2024-05-17\n"
+        '3,1002,issf,Dark-eyed Junco (Oregon),Junco hyemalis [oreganus Group],1,"Lake, the",2024-05-17\n'
+        "4,1003,spuh,gull sp.,Larinae sp.,1,Merlin,2024-05-17\n"
+    )
+    species, unresolved = species_of(tmp_path, text)
+    assert species == {"Troglodytes troglodytes", "Aythya marila", "Aythya affinis", "Junco hyemalis"}
+    assert unresolved == 1
+    assert species_of(tmp_path, "count;species\n3;Great Tit\n") == ({"Parus major"}, 0)
+
+
+def test_turned_names_and_genera_are_read(tmp_path: Path) -> None:
+    species, unresolved = species_of(tmp_path, "Owl, Snowy\nTit, Great\nLimpkin\nApteryx sp.\n")
+    assert {"Bubo scandiacus", "Parus major", "Aramus guarauna", "Apteryx australis"} <= species
+    assert unresolved == 0

@@ -1,5 +1,6 @@
 """Class names and the species they mean."""
 
+import csv
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,15 @@ import pytest
 from birdsearch.errors import InputFileError
 from birdsearch.taxonomy import avilist
 from birdsearch.taxonomy.avilist import Taxon
-from birdsearch.taxonomy.resolve import lineage, read_overrides, resolve, resolve_many, species_of_class
+from birdsearch.taxonomy.other_names import vernacular
+from birdsearch.taxonomy.resolve import (
+    lineage,
+    read_overrides,
+    resolve,
+    resolve_many,
+    species_of_class,
+    taxon_key,
+)
 from tests.support import REAL_PHOTOS
 
 
@@ -108,7 +117,7 @@ def test_taxon_tells_the_groups_of_a_species() -> None:
         ("Brewer_Blackbird", "species", "Euphagus cyanocephalus", "spelling"),
         ("MANDRIN DUCK", "species", "Aix galericulata", "guess"),
         ("DOUBLE BRESTED CORMARANT", "species", "Nannopterum auritum", "guess"),
-        ("MALLARD DUCK", "species", "Anas platyrhynchos", "guess"),
+        ("MALLARD DUCK", "species", "Anas platyrhynchos", "spelling"),
         ("BLACK THROATED HUET", "species", "Pteroptochos tarnii", "guess"),
         ("FRIGATE", "genus", "Fregata", "guess"),
         ("tit mouse", "genus", "Baeolophus", "guess"),
@@ -118,6 +127,70 @@ def test_taxon_tells_the_groups_of_a_species() -> None:
 )
 def test_resolve_reads_the_names_people_give(name: str, rank: str, scientific: str, how: str) -> None:
     assert meaning(name) == (rank, scientific, how)
+
+
+with (Path(__file__).parent.parent / "data" / "names.csv").open(encoding="utf-8") as table:
+    NAMES = list(csv.DictReader(table))  # kind, name, and the right rank and scientific name, empty for no taxon
+MISSED = {"Dendroica coronata"}  # the genus is on none of the lists
+
+
+@pytest.mark.parametrize("row", NAMES, ids=lambda row: f"{row['kind']}: {row['name']}")
+def test_names_of_every_kind_are_right(row: dict[str, str]) -> None:
+    found = resolve(row["name"])
+    got = (found.rank, found.taxon.scientific) if found.rank and found.taxon else ("", "")
+    assert got == (("", "") if row["name"] in MISSED else (row["rank"], row["scientific"]))
+    assert found.name == row["name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "candidates"),
+    [
+        ("Greater/Lesser Scaup", {"Aythya marila", "Aythya affinis"}),
+        ("Sterna hirundo/paradisaea", {"Sterna hirundo", "Sterna paradisaea"}),
+        ("Mallard x Gadwall", {"Anas platyrhynchos", "Mareca strepera"}),
+        ("scaup", {"Aythya marila", "Aythya affinis", "Aythya novaeseelandiae"}),
+        ("Mallard (Anas crecca)", {"Anas platyrhynchos", "Anas crecca"}),
+        ("Brandgans", {"Tadorna tadorna", "Branta leucopsis"}),  # German and Dutch
+        ("Mallard/garden", {"Anas platyrhynchos"}),
+    ],
+)
+def test_names_of_several_taxa_have_all_of_them_as_candidates(name: str, candidates: set[str]) -> None:
+    found = resolve(name)
+    assert found.rank != "species"
+    assert set(found.candidates) == candidates
+
+
+def test_open_names_never_become_one_species() -> None:
+    for name in ("Limpkin sp.", "Mallard?? hybrid", "Osprey spp", "cf. Gallinula chloropus"):
+        assert resolve(name).rank != "species", name
+    assert set(resolve("Empidonax sp.").candidates) >= {"Empidonax alnorum", "Empidonax minimus"}
+
+
+def test_names_of_one_taxon_share_a_key_and_guesses_do_not() -> None:
+    wren = {"Eurasian Wren", "Troglodytes troglodytes", "EURASIAN_WREN", "Zaunk\u00f6nig", "Zaunko\u0308nig", "winwre4"}
+    assert {taxon_key(name) for name in wren} == {"Troglodytes troglodytes"}
+    assert taxon_key("Greater/Lesser Scaup") == taxon_key("Aythya affinis/marila")
+    assert taxon_key("Eurasian Wrem") not in {taxon_key("Eurasian Wren"), ""}
+    assert taxon_key("My Cat") == taxon_key("my cat") != taxon_key("my dog")
+    assert taxon_key("birdie", {"birdie": "Great Tit"}) == "Parus major"
+    assert taxon_key("Great Tit", {"greattit": ""}) != "Parus major"
+
+
+def test_names_in_other_languages_are_no_english_names_of_other_birds() -> None:
+    known, older = avilist.world(), avilist.older_names()
+    for row in avilist.own_rows("vernacular_names.csv"):
+        species = set(row[0].split(";"))
+        assert species <= set(known.species), row
+        for name in filter(None, ";".join(row[1:]).split(";")):
+            at = avilist.key(name)
+            english = {known.english[at]} if at in known.english else set(older.english.get(at, ("", ()))[1])
+            assert english <= species, name
+            assert species <= set(vernacular().species[at]), name
+            assert resolve(name).method in ("exact", "synonym"), name
+
+
+def test_long_texts_are_no_names() -> None:
+    assert resolve("Mallard, " * 10_000).rank is None
 
 
 def test_known_words_are_never_corrected() -> None:
