@@ -24,7 +24,7 @@ _PLUMAGES = {
 _IRREGULAR = {"golden": "gold", "geese": "goose", "legged": "leg", "mice": "mouse"}
 _SAME_LETTER = re.compile(r"(.)\1+")
 _VOWELS = re.compile("[aeiouy]")
-_LONG = 7  # letters
+_LONG = 6  # letters
 _MOST_READINGS = 20_000  # of one misspelt name, a guess: beyond it no bird is found
 
 
