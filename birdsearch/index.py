@@ -99,13 +99,21 @@ def restore(path: str | os.PathLike[str]) -> list[str]:
 class Index:
     """An index of photos: made by `create`, opened by `open`, closed by `close` or at the end of a `with` block.
 
-    Any number of threads and processes may ask; one process at a time may change it.
+    Any number of threads and processes may ask; one process at a time may change it. A closed index raises ValueError.
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._opened: Store | None = store
+        self._path = store.folder.path
+
+    @property
+    def _store(self) -> Store:
+        if self._opened is None:
+            raise ValueError(f"the index {shown(str(self._path))} was closed: open it again with birdsearch.open")
+        return self._opened
 
     def __enter__(self) -> Self:
+        _ = self._store  # raises for a closed index
         return self
 
     def __exit__(
@@ -114,15 +122,22 @@ class Index:
         self.close()
 
     def __repr__(self) -> str:
+        if self._opened is None:
+            return f"<Index {shown(str(self.path))}: closed>"
         return f"<Index {shown(str(self.path))}: {len(self)} photos, {self._store.identity.backbone.name}>"
 
     def __len__(self) -> int:
         return self._store.catalog.count()
 
+    def __bool__(self) -> bool:
+        return True  # an empty index is an index
+
     def close(self) -> None:
-        """Give back the files; the index on disk stays as it is."""
+        """Give back the files; the index on disk stays as it is. Once more does nothing."""
         self.__dict__.pop("_gallery", None)
-        self._store.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
 
     @cached_property
     def _gallery(self) -> "GalleryCache":
@@ -133,7 +148,7 @@ class Index:
     @property
     def path(self) -> Path:
         """The folder of the index."""
-        return self._store.folder.path
+        return self._path
 
     @property
     def backbone(self) -> "Backbone":
@@ -519,7 +534,12 @@ class Index:
         return pipeline.add(self._store, folders, pipeline.AddOptions(labels, exclude, prune, force), progress)
 
     def remove(self, where: Filter) -> int:
-        """Remove the photos that satisfy the filter from the index, never their files. Returns how many."""
+        """Remove the photos that satisfy the filter from the index, never their files. Returns how many.
+
+        Raises ValueError for a filter that asks for nothing, which every photo satisfies.
+        """
+        if where is None or where == Filter():
+            raise ValueError("remove which photos? Set a field of the filter: Filter(under='/') is every photo")
         with self._store.writing() as catalog:
             ids = catalog.photo_ids(where)
             catalog.remove(ids)

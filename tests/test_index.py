@@ -1,12 +1,15 @@
 """The door: what Index answers about its photos, and that it is open for several threads and hands at once."""
 
 import os
+from inspect import Parameter, signature
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import birdsearch
-from birdsearch import Filter, Index
+from birdsearch import DuplicateReport, Filter, Index, Photo, Plan
 from birdsearch.errors import IndexMissingError, PhotoUnknownError
 from tests.conftest import write_garden_photos
 from tests.support.fake_backbone import FakeBackbone
@@ -74,3 +77,43 @@ def test_restore_writes_a_lost_index_json_again(garden: Index) -> None:
         assert len(again) == 6
     with pytest.raises(IndexMissingError):
         birdsearch.restore(garden.path / "nothing")
+
+
+def test_remove_wants_to_know_which_photos(garden: Index) -> None:
+    for everything in (Filter(), None):
+        with pytest.raises(ValueError, match="remove which photos"):
+            garden.remove(everything)  # type: ignore[arg-type]
+    assert len(garden) == 6
+    assert garden.remove(Filter(under="/")) == 6
+
+
+def test_an_empty_index_is_true(index: Index) -> None:
+    assert len(index) == 0
+    assert index
+
+
+def test_a_closed_index_is_closed(garden: Index) -> None:
+    photo = garden.photo(1)
+    garden.close()
+    garden.close()
+    public = [name for name in dir(Index) if not name.startswith("_") and name not in ("close", "path")]
+    for name in public:
+        with pytest.raises(ValueError, match="was closed: open it again"):
+            _called(garden, name, photo)
+    with pytest.raises(ValueError, match="was closed"), garden:
+        pass
+    with pytest.raises(ValueError, match="was closed"):
+        len(garden)
+    assert "closed" in repr(garden)
+
+
+def _called(index: Index, name: str, photo: Photo) -> None:
+    """Read an attribute or call a method of an index with what it asks for."""
+    values: dict[str, Any] = {
+        "image": photo, "images": [photo], "vectors": np.zeros((1, 16), np.float32), "ids": [1], "a": 1, "b": 2,
+        "photo_id": 1, "path": "x", "labels": {1: "Wren"}, "report": DuplicateReport(), "plan": Plan(),
+        "action": "trash", "folders": [Path(photo.path).parent], "where": Filter(label="Wren"),
+    }  # fmt: skip
+    member = getattr(index, name)
+    needed = [one.name for one in signature(member).parameters.values() if one.default is Parameter.empty]
+    member(**{word: values[word] for word in needed})
