@@ -15,6 +15,8 @@ from birdsearch.records import (
     Evaluation,
     Failure,
     Filter,
+    Label,
+    LabelReport,
     LifeList,
     LifeListEntry,
     Match,
@@ -24,6 +26,7 @@ from birdsearch.records import (
     Place,
     Plan,
     Prediction,
+    Provenance,
     RunSummary,
     SpeciesEntry,
     SpeciesReport,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from birdsearch.backbones import pull as pull_backbone
     from birdsearch.duplicates.cleanup.plan import read_plan, write_plan
     from birdsearch.index import Index, create, open, restore
+    from birdsearch.indexing.labels import check_labels
     from birdsearch.search.pairs import near_pairs
 
 __all__ = [
@@ -59,6 +63,8 @@ __all__ = [
     "Failure",
     "Filter",
     "Index",
+    "Label",
+    "LabelReport",
     "LifeList",
     "LifeListEntry",
     "Match",
@@ -68,6 +74,7 @@ __all__ = [
     "Place",
     "Plan",
     "Prediction",
+    "Provenance",
     "RunSummary",
     "SpeciesEntry",
     "SpeciesReport",
@@ -76,6 +83,7 @@ __all__ = [
     "Suspect",
     "TaxonMatch",
     "VerifyReport",
+    "check_labels",
     "create",
     "list_backbones",
     "load_backbone",
@@ -93,6 +101,7 @@ _LAZY = {
     "BackboneInfo": "backbones.BackboneInfo",
     "DEFAULT_BACKBONE": "backbones.DEFAULT",
     "Index": "index.Index",
+    "check_labels": "indexing.labels.check_labels",
     "create": "index.create",
     "list_backbones": "backbones.list_backbones",
     "load_backbone": "backbones.load_backbone",

@@ -24,6 +24,8 @@ from birdsearch.records import (
     ExportReport,
     Failure,
     Filter,
+    Label,
+    LabelReport,
     LifeList,
     Match,
     OptimizeReport,
@@ -31,6 +33,7 @@ from birdsearch.records import (
     Plan,
     Prediction,
     Progress,
+    Provenance,
     RunSummary,
     SpeciesReport,
     SplitReport,
@@ -160,6 +163,12 @@ class Index:
         """How many commits there were; a reader that keeps results compares this to know whether they still hold."""
         return self._store.catalog.generation
 
+    @property
+    def provenance(self) -> Provenance:
+        """The id of the index and its root folders, as tables of labels carry them."""
+        folders = self._store.catalog.roots_in_use()
+        return Provenance(self._store.identity.id, tuple(os.fsdecode(folder) for folder in folders))
+
     # Search
 
     def search(
@@ -284,25 +293,34 @@ class Index:
         """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
         return self._store.classes.probabilities(*self._store.vectors.fetch(ids))
 
-    def label(self, labels: Mapping[int, str | None], *, author: str | None = None) -> int:
+    def labels(self, where: Filter | None = None) -> list[Label]:
+        """The label of each photo that has one, with who gave it and when, in order of id.
+
+        Of the photos that satisfy the filter; without a filter those whose file is missing are among them.
+        """
+        return list(self._store.catalog.labels(where).values())
+
+    def label(self, labels: Mapping[int, str | None], *, author: str | None = None) -> LabelReport:
         """Correct the labels of photos, above what folders and CSVs say; None removes a correction.
 
-        Returns how many labels changed. Raises PhotoUnknownError for an unknown id, ValueError for an empty label.
+        The label that a photo has already is confirmed: it stays when its folder or CSV changes. Raises
+        PhotoUnknownError for an unknown id, ValueError for an empty label.
 
         >>> index.label({17: "Wren", 18: None}, author="Ana")  # doctest: +SKIP
         """
-        from birdsearch.indexing import labels as labelling
+        from birdsearch.indexing import corrections
 
-        return labelling.correct(self._store, labels, author)
+        return corrections.correct(self._store, labels, author)
 
-    def label_from(self, path: str | os.PathLike[str], *, author: str | None = None) -> int:
-        """Take in corrected labels from a CSV with the columns id or path, and species. Returns how many changed.
+    def label_from(self, path: str | os.PathLike[str], *, author: str | None = None) -> LabelReport:
+        """Take in what a person changed or confirmed in a CSV of labels, such as `label --list --csv` prints.
 
-        Raises InputFileError, with the line, for a photo that the index does not hold; nothing is changed then.
+        It has the column species and one of sha256, path, and id with index_id. Raises InputFileError, with the line,
+        for a photo that cannot be found for certain; nothing is changed then.
         """
-        from birdsearch.indexing import labels as labelling
+        from birdsearch.indexing import corrections
 
-        return labelling.correct_from(self._store, Path(path), author)
+        return corrections.correct_from(self._store, Path(path), author)
 
     def names(self, where: Filter | None = None) -> list[TaxonMatch]:
         """What each label of these photos means in AviList, the least sure first; `set_names` corrects it."""
@@ -368,12 +386,17 @@ class Index:
         where: Filter | None = None,
         *,
         checklist: Iterable[str | Path] | None = None,
+        again: bool = False,
         progress: Progress | None = None,
     ) -> AuditReport:
-        """Labels that may be wrong, worst first, each with reasons, a proposal and the photos that support it."""
+        """Labels that may be wrong, worst first, each with reasons, a proposal and the photos that support it.
+
+        Those that a person gave or confirmed by hand are not doubted, unless it is asked for `again`.
+        """
         from birdsearch.species import audit
 
-        return audit.of(self._gallery(where), self._store, checklist, progress)
+        report = audit.of(self._gallery(where), self._store, checklist, progress)
+        return report if again else audit.without_confirmed(report, self._store.catalog)
 
     def split(
         self,

@@ -92,6 +92,41 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """The species that somebody asserted of a photo."""
+
+    photo_id: int
+    species: str
+    source: str  # "correction" (a person, by hand), "csv" or "folder": the first that there is counts
+    author: str | None = None
+    created_at: str | None = None  # ISO 8601; None where it is not known
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Which index photos are from: by it and their sha256 a table of labels is understood elsewhere."""
+
+    index_id: str
+    folders: tuple[str, ...]  # the root folders of the index, absolute
+
+    def relative_path(self, path: str) -> str:
+        """A photo's path below its root folder."""
+        below = (path[len(root) :].lstrip("/") for root in self.folders if path.startswith(f"{root.rstrip('/')}/"))
+        return min(below, key=len, default=path)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """What became of labels that a person gave by hand: each is in exactly one count."""
+
+    changed: int = 0  # photos whose label is another one now
+    confirmed: int = 0  # photos whose label a person has now said is right
+    unchanged: int = 0  # nothing was said that was not known
+    older: int = 0  # said before the correction that the index has, which stays
+    unknown: int = 0  # of photos that the index does not hold
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """One file that could not be indexed, or only in part, and why."""
 
@@ -365,6 +400,7 @@ class AuditReport:
     suspects: tuple[Suspect, ...] = ()
     photos: int = 0  # labelled ones that were judged
     seconds: float = 0.0
+    confirmed: int = 0  # doubtful labels that a person gave or confirmed, left out
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,9 +75,14 @@ def index(
 
 
 def _check_inputs(folders: Sequence[Path], labels: str | None) -> None:
-    """Raise for a folder or a CSV file that does not exist, before an index is created."""
-    if labels not in (None, "none", "folder") and not Path(labels).is_file():
-        raise typer.BadParameter(f"{labels!r} is neither none nor folder nor a CSV file", param_hint="'--labels'")
+    """Raise for a folder or a CSV file that does not exist or cannot be used, before an index is created."""
+    from birdsearch import check_labels
+
+    if labels not in (None, "none", "folder"):
+        if not Path(labels).is_file():
+            message = f"no such file: {labels!r}. Give none, folder, or the path of a CSV"
+            raise typer.BadParameter(message, param_hint="'--labels'")
+        check_labels(labels)
     for folder in folders:
         if not os.path.lexists(folder):
             raise missing_file_error(os.path.abspath(folder), "file or folder")

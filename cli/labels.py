@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birdsearch.records import counted, percent
+from birdsearch.export.tables import photo_row
+from birdsearch.records import as_json, counted, date_text, percent
 
 from . import options, output
 from .options import Checklist, Seed, Shared
@@ -15,8 +16,9 @@ from .progress import progress
 
 if TYPE_CHECKING:
     from birdsearch import Index
-    from birdsearch.records import AuditReport, Evaluation, SplitReport
+    from birdsearch.records import AuditReport, Evaluation, LabelReport, SplitReport
 
+ORIGIN = ("sha256", "index_id", "relative_path")  # what every table of labels says of a photo, beside id and path
 LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations")
 
 From = Annotated[
@@ -26,10 +28,13 @@ From = Annotated[
         metavar="FILE",
         exists=True,
         dir_okay=False,
-        help="A CSV with the columns species and id or path, such as an edited one of audit --csv.",
+        help="A CSV in which species were corrected or confirmed, of audit --csv, of the audit page, or of "
+        "label --list --csv; or your own, with the columns species and path or sha256.",
     ),
 ]
+Again = Annotated[bool, typer.Option("--again", help="Also list labels that a person has confirmed or corrected.")]
 As = Annotated[str | None, typer.Option("--as", metavar="SPECIES", help="The species that these photos show.")]
+ListAll = Annotated[bool, typer.Option("--list", help="List every label, with its source, author and time.")]
 Clear = Annotated[bool, typer.Option("--clear", help="Remove the labels that were set by hand.")]
 Author = Annotated[str | None, typer.Option(metavar="NAME", help="Name recorded with the label.")]
 Fractions = Annotated[str, typer.Option(metavar="A,B,C", help="Shares of train, validation and test.")]
@@ -39,26 +44,29 @@ Fractions = Annotated[str, typer.Option(metavar="A,B,C", help="Shares of train, 
 
 
 @options.command(where=True, formats=("json", "csv", "html"))
-def audit(checklist: Checklist = None, *, shared: Shared) -> None:
+def audit(checklist: Checklist = None, again: Again = False, *, shared: Shared) -> None:
     """List labels that may be wrong, worst first, with reasons. Changes nothing; label --from corrects labels."""
     with shared.open() as index, progress() as callback:
-        report = index.audit(shared.where, checklist=checklist or None, progress=callback)
+        report = index.audit(shared.where, checklist=checklist or None, again=again, progress=callback)
+        provenance = index.provenance
         if shared.html is not None:
             from birdsearch.export.html import album
-            from birdsearch.export.html.species import audit_page
+            from birdsearch.export.html.species import Origin, audit_page
 
-            output.write_page(shared.html, audit_page(report, album.of_audit(index, report, shared.where)))
+            chosen = album.of_audit(index, report, shared.where)
+            output.write_page(shared.html, audit_page(report, chosen, origin=Origin(provenance, str(index.path))))
     if shared.json:
         output.print_json(report)
     elif shared.csv:
-        columns = ("path", "id", "label", "proposed", "doubt", "reasons", "species")
+        columns = ("path", "id", "label", "proposed", "doubt", "reasons", "species", "confirmed", *ORIGIN)
         output.print_csv(columns, (
-            (s.photo.path, s.photo.id, s.label, s.proposed, round(s.doubt, 4), "; ".join(s.reasons), None)
+            (s.photo.path, s.photo.id, s.label, s.proposed, round(s.doubt, 4), "; ".join(s.reasons), None, None,
+             *photo_row(s.photo, ORIGIN, provenance))
             for s in report.suspects
         ))  # fmt: skip
         output.note(
-            "Write the right species into the column species, then: birdsearch label --from FILE"
-            f"{shared.index_option}. Lines where it is empty change nothing."
+            "Write the right species into the column species, or yes into confirmed where the label is right, then: "
+            f"birdsearch label --from FILE{shared.index_option}. Lines where both are empty change nothing."
         )
     else:
         _print_audit(report, shared)
@@ -80,31 +88,80 @@ def _print_audit(report: "AuditReport", shared: Shared) -> None:
         output.note_cut(len(report.suspects), "labels")
     doubtful, labelled = counted(len(report.suspects), "doubtful label"), counted(report.photos, "labelled photo")
     output.say(f"{doubtful} among {labelled}, in {report.seconds:.1f} s; nothing was changed")
+    if report.confirmed:
+        output.note(f"{counted(report.confirmed, 'doubtful label')} that a person confirmed: --again lists them too")
 
 
-@options.command()
+@options.command(formats=("json", "csv"))
 def label(
     photos: Annotated[list[str] | None, typer.Argument(metavar="[PHOTO...]", help="Paths or ids.")] = None,
     from_: From = None,
     as_: As = None,
     clear: Clear = False,
+    list_: ListAll = False,
     author: Author = None,
     *,
     shared: Shared,
 ) -> None:
     """Set the labels of photos by hand. These labels override folder and CSV labels, and stay when those change."""
-    if sum((from_ is not None, as_ is not None, clear)) != 1:
-        raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --clear")
-    if (from_ is None) == (not photos):
-        raise typer.BadParameter("name photos with --as and --clear, but not with --from")
+    if sum((from_ is not None, as_ is not None, clear, list_)) != 1:
+        raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --clear, --list")
+    if (as_ is None and not clear) == bool(photos):
+        raise typer.BadParameter("name photos with --as and --clear, and only with these")
+    if (shared.json or shared.csv) and not list_:
+        raise typer.BadParameter("--json and --csv go with --list")
     if as_ is not None and not as_.strip():
         raise typer.BadParameter("is empty: name a species, or remove a label with --clear", param_hint="'--as'")
     with shared.open() as index:
-        if from_ is not None:
-            changed = index.label_from(from_, author=author)
+        if list_:
+            _print_labels(index, shared)
+        elif from_ is not None:
+            output.say(_counts(index.label_from(from_, author=author)))
         else:
-            changed = index.label(dict.fromkeys(_ids(index, photos or []), as_), author=author)
-    output.say(f"{counted(changed, 'label')} changed")
+            output.say(_counts(index.label(dict.fromkeys(_ids(index, photos or []), as_), author=author)))
+
+
+def _counts(report: "LabelReport") -> str:
+    """What became of labels that were given by hand, in words."""
+    more = {
+        "confirmed": report.confirmed,
+        "as they were": report.unchanged,
+        "older than the correction that the index has, which stays": report.older,
+        "of photos that are not in this index": report.unknown,
+    }
+    words = [f"{count:,} {what}" for what, count in more.items() if count]
+    return ", ".join([f"{counted(report.changed, 'label')} changed", *words])
+
+
+def _print_labels(index: "Index", shared: Shared) -> None:
+    labels, provenance = index.labels(), index.provenance
+    photos = index.photos(ids=[label.photo_id for label in labels])
+    about = [photo_row(photo, (*ORIGIN, "path"), provenance) for photo in photos]
+    if shared.json:
+        named = (dict(zip((*ORIGIN, "path"), row, strict=True)) for row in about)
+        output.print_json([as_json(label) | more for label, more in zip(labels, named, strict=True)])
+    elif shared.csv:
+        # The column label tells an edited species from one that is as it was.
+        columns = ("id", "label", "species", "source", "author", "created_at", *ORIGIN, "path")
+        output.print_csv(columns, (
+            (one.photo_id, one.species, one.species, one.source, one.author, one.created_at, *row)
+            for one, row in zip(labels, about, strict=True)
+        ))  # fmt: skip
+    elif labels:
+        rows = [
+            (str(one.photo_id), one.species, one.source, one.author or "", _minute(one.created_at), photo.path)
+            for one, photo in list(zip(labels, photos, strict=True))[:LISTED]
+        ]
+        output.print_table(("id", "species", "source", "author", "time", "path"), rows, numbers=("id",))
+        if len(labels) > LISTED:
+            output.note(f"Only the first {LISTED} of {len(labels):,} labels are shown: --csv lists all.")
+    else:
+        output.say("no labels")
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
+
+
+def _minute(moment: str | None) -> str:
+    return date_text((moment or "")[:16])
 
 
 def _ids(index: "Index", named: Sequence[str]) -> Iterator[int]:
@@ -178,13 +235,15 @@ def split(
     with shared.open() as index, progress() as callback:
         report = index.split(shared.where, fractions=shares, seed=seed, progress=callback)
         photos = {photo.id: photo for photo in index.photos(ids=list(report.splits))}
+        provenance = index.provenance
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise typer.BadParameter(f"cannot be created: {error.strerror}", param_hint="'DIR'") from error
     for name in report.counts:
-        rows = [(photos[number].path, photos[number].label) for number, part in report.splits.items() if part == name]
-        output.write_csv(out / f"{name}.csv", ("path", "species"), rows)
+        chosen = [photos[number] for number, part in report.splits.items() if part == name]
+        rows = [(photo.path, photo.label, *photo_row(photo, ORIGIN, provenance)) for photo in chosen]
+        output.write_csv(out / f"{name}.csv", ("path", "species", *ORIGIN), rows)
     checks = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
     output.write_csv(out / "proof.csv", LEAKAGE_COLUMNS, checks)
     if shared.json:

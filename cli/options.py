@@ -5,6 +5,7 @@ import inspect
 import math
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -89,7 +90,7 @@ class Shared:
     @property
     def index_option(self) -> str:
         """The words that name the same index in a proposed command."""
-        return "" if self.index is None else f" --index {self.index}"
+        return "" if self.index is None else f" --index {shlex.quote(self.index)}"
 
 
 def command(

@@ -15,7 +15,7 @@ from .classify import load_network
 from .options import OUTPUT, BackboneName, Images, Shared, TopK
 
 if TYPE_CHECKING:
-    from birdsearch.records import Match
+    from birdsearch.records import Match, Provenance
 
 LISTED = 100  # photos in a table or on a page, unless --limit is given
 
@@ -52,6 +52,7 @@ def query(
         else:
             answers = index.search_many(images, k, where=shared.where, min_score=min_score)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
+        provenance = index.provenance
     results = list(zip([" + ".join(images)] if combine else images, answers, strict=True))
     if shared.html is not None:
         from birdsearch.export.html import pages
@@ -63,16 +64,16 @@ def query(
         output.print_json([{"query": image, "matches": matches} for image, matches in results])
     elif shared.csv:
         columns = ("query", "position", "score", *PHOTO_COLUMNS)
-        output.print_csv(columns, (row for image, matches in results for row in _rows(image, matches)))
+        output.print_csv(columns, (row for image, matches in results for row in _rows(image, matches, provenance)))
     else:
         only_filter = shared.where is not None and min_score is None
         _print_results(results, "no photo fits the filter" if only_filter else "nothing similar")
     _note_few(indexed, k, shared)
 
 
-def _rows(image: str, matches: "Sequence[Match]") -> Iterator[list[Any]]:
+def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> Iterator[list[Any]]:
     for position, match in enumerate(matches, start=1):
-        yield [image, position, match.score, *photo_row(match.photo)]
+        yield [image, position, match.score, *photo_row(match.photo, PHOTO_COLUMNS, provenance)]
 
 
 def _print_results(results: "Sequence[tuple[str, Sequence[Match]]]", nothing: str) -> None:
@@ -101,6 +102,7 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
         empty = len(index) == 0
         # One more than the limit shows whether there are more.
         listed = index.photos(shared.where, limit=None if limit is None else limit + 1)
+        provenance = index.provenance
     cut = limit is not None and len(listed) > limit
     listed = listed[:limit]
     if shared.html is not None:
@@ -110,7 +112,7 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
     if shared.json:
         output.print_json(listed)
     elif shared.csv:
-        output.print_csv(PHOTO_COLUMNS, map(photo_row, listed))
+        output.print_csv(PHOTO_COLUMNS, (photo_row(photo, PHOTO_COLUMNS, provenance) for photo in listed))
     elif listed:
         output.print_photos(listed)
     else:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from birdsearch.export.tables import photo_row
 from birdsearch.records import counted
 
 from . import options, output
@@ -12,9 +13,10 @@ from .options import Seed, Shared
 from .output import LISTED
 
 if TYPE_CHECKING:
-    from birdsearch.records import ClusterReport, Photo, SpeciesReport
+    from birdsearch.records import ClusterReport, Photo, Provenance, SpeciesReport
 
 METRICS = {"ami": "AMI", "ari": "ARI"}
+PHOTO = ("id", "path", "label", "sha256", "index_id", "relative_path")  # columns
 SPECIES_COLUMNS = ("species", "photos", "cohesion", "nearest", "nearest_score", "overlap", "medoids", "boundary")
 
 Method = Annotated[
@@ -61,21 +63,24 @@ def clusters(
             output.write_page(shared.html, page)
         ids = [number for cluster in report.clusters for number in cluster.photos]
         photos = {photo.id or 0: photo for photo in index.photos(ids=ids)} if shared.csv else {}
+        provenance = index.provenance
     if shared.json:
         output.print_json(report)
     elif shared.csv:
-        columns = ("cluster", "id", "path", "label", "medoid", "outlier")
-        output.print_csv(columns, _cluster_rows(report, photos))
+        columns = ("cluster", "medoid", "outlier", *PHOTO)
+        output.print_csv(columns, _cluster_rows(report, photos, provenance))
     else:
         _print_clusters(report)
 
 
-def _cluster_rows(report: "ClusterReport", photos: "Mapping[int, Photo]") -> Iterable[Sequence[Any]]:
+def _cluster_rows(
+    report: "ClusterReport", photos: "Mapping[int, Photo]", provenance: "Provenance"
+) -> Iterable[Sequence[Any]]:
     outliers = set(report.outliers)
     for cluster in report.clusters:
         for number in cluster.photos:
-            photo = photos[number]
-            yield cluster.id, number, photo.path, photo.label, int(number in cluster.medoids), int(number in outliers)
+            row = photo_row(photos[number], PHOTO, provenance)
+            yield cluster.id, int(number in cluster.medoids), int(number in outliers), *row
 
 
 def _print_clusters(report: "ClusterReport") -> None:

@@ -1,9 +1,10 @@
 """Adds the photos of a Parquet export to an index; their files are not read."""
 
+import logging
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +13,21 @@ import numpy as np
 from birdsearch.errors import BackboneMismatchError, InputFileError
 from birdsearch.export import parquet
 from birdsearch.export.selection import BATCH, Batch
-from birdsearch.records import AddReport, Photo, shown
+from birdsearch.files import PathSet
+from birdsearch.indexing import corrections
+from birdsearch.records import AddReport, Label, LabelReport, Photo, shown
 from birdsearch.storage import parts
 from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
 
+logger = logging.getLogger("birdsearch")
+
 _SHA256, _PHASH = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{16}")
 
 
 def import_photos(store: Store, path: Path) -> AddReport:
-    """Add the photos of an export; those whose path the index holds already are left as they are.
+    """Add the photos of an export; of those whose path the index holds already only the corrections count.
 
     Raises BackboneMismatchError where the vectors are of another backbone, InputFileError where the file is not an
     export.
@@ -35,30 +40,62 @@ def import_photos(store: Store, path: Path) -> AddReport:
             f"{store.identity.backbone.name}: import it into an index of that backbone."
         )
     with store.writing() as catalog:
-        added, unchanged = _import(catalog, store.folder.vectors, path, origin.folders)
+        for folder in origin.folders:
+            catalog.ensure_root(os.fsencode(folder))
+        _choose_labels(catalog, origin.labels)
+        added, unchanged = _import(catalog, store.folder.vectors, path)
     return AddReport(added=added, unchanged=unchanged, seconds=time.monotonic() - started)
 
 
-def _import(catalog: Catalog, vectors_folder: Path, path: Path, folders: Iterable[str]) -> tuple[int, int]:
+def _choose_labels(catalog: Catalog, choices: Mapping[str, str]) -> None:
+    """Folders get their labels here as they did there, unless something was chosen here for them, above or below."""
+    known = catalog.label_choices()
+    ours = PathSet(known)
+    new = {os.fsencode(folder): choice for folder, choice in choices.items()}
+    theirs = PathSet(new)
+    if not any(folder in theirs for folder in known):
+        catalog.set_label_choices({folder: new[folder] for folder in sorted(new) if folder not in ours})
+
+
+def _import(catalog: Catalog, vectors_folder: Path, path: Path) -> tuple[int, int]:
     """Commit the photos of an export; returns how many were new and how many paths were known."""
-    for folder in folders:
-        catalog.ensure_root(os.fsencode(folder))
     added = unchanged = 0
     known = catalog.known_files([b"/"])  # once: asking for every batch would take the square of a million photos
-    held = {name for name, file in known.items() if file.photo_id is not None}
+    held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
     for batch in parquet.read_export(path, BATCH):
-        for photo, source in zip(batch.photos, batch.label_sources, strict=True):
-            _check(photo, source, path)
+        for photo, label in zip(batch.photos, batch.labels, strict=True):
+            _check(photo, label, path)
         names = [os.fsencode(photo.path) for photo in batch.photos]
         first = {name: n for n, name in reversed(list(enumerate(names)))}  # a path named twice counts once
         new = [n for n, name in enumerate(names) if name not in held and first[name] == n]
         unchanged += len(batch.photos) - len(new)
+        _take_corrections(catalog, batch, {n: held[name] for n, name in enumerate(names) if name in held})
         if new:
             failed = [batch.photos[n].path for n in new if names[n] in known]
             _commit(catalog, vectors_folder, batch, new, failed)
             added += len(new)
-            held.update(names[n] for n in new)
+            held.update(dict.fromkeys((names[n] for n in new), 0))
     return added, unchanged
+
+
+def _take_corrections(catalog: Catalog, batch: Batch, held: Mapping[int, int]) -> None:
+    """The corrections of photos that the index holds: place in the batch -> id; the newer one of two counts."""
+    here = catalog.known_photos(held.values())
+    given = {
+        photo_id: label
+        for n, photo_id in held.items()
+        if (label := batch.labels[n]) is not None
+        and label.source == "correction"
+        and photo_id in here
+        and here[photo_id].sha256 == batch.photos[n].sha256
+    }
+    report = corrections.take(catalog, given)
+    if report != LabelReport(unchanged=report.unchanged):
+        logger.warning(
+            "corrections of photos that the index holds already: %d changed a label, %d confirmed one, "
+            "%d are not newer than the correction here, which stays",
+            *(report.changed, report.confirmed, report.older),
+        )
 
 
 def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int], failed: list[str]) -> None:
@@ -68,10 +105,11 @@ def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int]
     for folder in sorted({os.path.dirname(os.fsencode(batch.photos[n].path)) for n in new}):
         catalog.ensure_root(folder)
     for offset, n in enumerate(new):
-        photo, source = batch.photos[n], batch.label_sources[n]
-        label = (source, photo.label) if source and photo.label else None
-        entry = commits.Entry(replace(photo, id=next_photo + offset), False, next_region + offset, label)
-        commit.entries.append(entry)
+        photo, label = batch.photos[n], batch.labels[n]
+        by_hand = label is not None and label.source == "correction"
+        said = None if label is None or by_hand else (label.source, label.species)
+        entry = commits.Entry(replace(photo, id=next_photo + offset), False, next_region + offset, said)
+        commit.entries.append(replace(entry, correction=label) if by_hand else entry)
     part = parts.Part(np.arange(next_region, next_region + len(new)), batch.vectors[new], batch.norms[new])
     part_id = catalog.next_part()
     sha256 = parts.write(parts.file_of(vectors_folder, part_id), part)
@@ -79,11 +117,12 @@ def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int]
     catalog.commit(commit)
 
 
-def _check(photo: Photo, label_source: str | None, path: Path) -> None:
+def _check(photo: Photo, label: Label | None, path: Path) -> None:
     """Raise InputFileError for a photo that no export holds."""
     name = os.fsencode(photo.path)
     hashes = _SHA256.fullmatch(photo.sha256 or "") and (photo.phash is None or _PHASH.fullmatch(photo.phash))
-    if os.path.abspath(name) != name or not hashes or label_source not in (None, *commits.AUTHORITY):
+    labelled = label is None or (label.source in commits.AUTHORITY and label.species)
+    if os.path.abspath(name) != name or not hashes or not labelled:
         raise InputFileError(
             f"{shown(str(path))}: {shown(photo.path)} lacks an absolute path, a sha256, or holds what no export does. "
             "Export the photos again."

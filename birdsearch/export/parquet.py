@@ -2,16 +2,16 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from birdsearch.errors import InputFileError
 from birdsearch.export.selection import Batch, NoOptions, Selection
 from birdsearch.export.target import new_file
-from birdsearch.records import BackboneIdentity, ExportReport, Photo, Prediction, as_json, shown
+from birdsearch.records import BackboneIdentity, ExportReport, Label, Photo, Prediction, as_json, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,11 +20,12 @@ _TEXTS = (
     "sha256", "phash", "format", "taken_at", "taken_offset", "camera", "camera_serial", "lens", "photographer", "notes",
     "damaged",
 )  # fmt: skip
-_LATER = frozenset(("damaged",))  # columns that older exports lack
 _PLAIN = (
     "id", *_TEXTS, "size", "mtime_ns", "width", "height", "latitude", "longitude", "rating", "label", "species",
     "species_source",
 )  # fmt: skip
+_LABEL = ("source", "author", "created_at")  # columns label_source...
+_LATER = frozenset(("damaged", "label_author", "label_created_at"))  # columns that older exports lack
 _GUESS = ("species", "probability", "position", "rank", "class_name")
 
 
@@ -34,6 +35,7 @@ class Origin:
 
     backbone: BackboneIdentity
     folders: tuple[str, ...]  # its root folders
+    labels: Mapping[str, str]  # folder -> where its labels come from: "none", "folder" or the path of a CSV
 
 
 class Parquet:
@@ -47,7 +49,7 @@ class Parquet:
         """Write one row for each photo."""
         import pyarrow.parquet as pq
 
-        about = {"backbone": as_json(photos.backbone), "folders": photos.folders}
+        about = {"backbone": as_json(photos.backbone), "folders": photos.folders, "labels": photos.label_choices}
         schema = _schema(photos.backbone.dim).with_metadata({"birdsearch": json.dumps(about)})
         count = 0
         with new_file(path) as file, pq.ParquetWriter(file, schema) as writer:
@@ -75,7 +77,7 @@ def _schema(dim: int) -> "pa.Schema":
         **dict.fromkeys(("width", "height"), "int32"),
         **dict.fromkeys(("latitude", "longitude"), "float64"),
         "rating": "int32",
-        **dict.fromkeys(("label", "label_source", "species", "species_source"), "string"),
+        **dict.fromkeys(("label", *(f"label_{name}" for name in _LABEL), "species", "species_source"), "string"),
         "predictions": pa.list_(pa.struct(guess)),
         "norm": "float32",
         "vector": pa.list_(pa.float32(), dim),
@@ -90,11 +92,11 @@ def _table(batch: Batch, schema: "pa.Schema") -> "pa.Table":
 
     plain = {name: [getattr(photo, name) for photo in batch.photos] for name in _PLAIN}
     for name in (*_TEXTS, "label", "species"):
-        plain[name] = [None if value is None else shown(value) for value in plain[name]]
+        plain[name] = [_text(value) for value in plain[name]]
     columns = plain | {
         "path": [shown(photo.path) for photo in batch.photos],
         "path_bytes": [os.fsencode(photo.path) for photo in batch.photos],
-        "label_source": batch.label_sources,
+        **{f"label_{name}": [_text(getattr(label, name, None)) for label in batch.labels] for name in _LABEL},
         "predictions": [
             [{name: getattr(guess, name) for name in _GUESS} for guess in photo.predictions] for photo in batch.photos
         ],
@@ -102,6 +104,10 @@ def _table(batch: Batch, schema: "pa.Schema") -> "pa.Table":
         "vector": parts.vector_column(batch.vectors),
     }
     return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _text(value: str | None) -> str | None:
+    return None if value is None else shown(value)
 
 
 # Reading -------------------------------------------------------------------------------------------------------------
@@ -124,10 +130,11 @@ def read_origin(path: Path) -> Origin:
     try:
         about = json.loads((schema.metadata or {})[b"birdsearch"])
         known = {field.name: about["backbone"].get(field.name) for field in fields(BackboneIdentity)}
-        origin = Origin(BackboneIdentity(**known), tuple(about["folders"]))
+        origin = Origin(BackboneIdentity(**known), tuple(about["folders"]), dict(about.get("labels", {})))
         needed = [f for f in _schema(int(origin.backbone.dim)) if f.name in schema.names or f.name not in _LATER]
         same = all(schema.field(field.name).type == field.type for field in needed)
-        whole = same and bool(origin.backbone.name) and all(isinstance(name, str) for name in origin.folders)
+        texts = [*origin.folders, *origin.labels, *origin.labels.values()]
+        whole = same and bool(origin.backbone.name) and all(isinstance(name, str) for name in texts)
     except (KeyError, TypeError, ValueError, AttributeError):
         whole = False
     if not whole:
@@ -175,4 +182,11 @@ def _batch_of(table: "pa.RecordBatch", start: int) -> Batch:
         )
         for row in listed
     ]
-    return Batch(photos, [row["label_source"] for row in listed], vectors, norms)
+    return Batch(photos, [_label(row) for row in listed], vectors, norms)
+
+
+def _label(row: Mapping[str, Any]) -> Label | None:
+    if row["label_source"] is None:
+        return None
+    author, created_at = row.get("label_author"), row.get("label_created_at")
+    return Label(row["id"], row["label"] or "", row["label_source"], author, created_at)

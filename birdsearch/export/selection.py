@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from birdsearch.records import BackboneIdentity, Filter, Photo, Progress, Vectors
+from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Vectors
 from birdsearch.search.exact import Neighbours
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Batch:
     """Consecutive photos of an export, with their vectors."""
 
     photos: list[Photo]
-    label_sources: list[str | None]  # "correction", "csv", "folder"...; None where a photo has no label
+    labels: list[Label | None]  # None where a photo has none
     vectors: Vectors  # (n, dim), rows of length 1
     norms: Vectors  # (n,), lengths before normalisation
 
@@ -76,11 +76,22 @@ class Selection(Iterator[Photo]):
         """The root folders of the index."""
         return [os.fsdecode(folder) for folder in self._store.catalog.roots_in_use()]
 
+    @cached_property
+    def provenance(self) -> Provenance:
+        """The id of the index and its root folders."""
+        return Provenance(self._store.identity.id, tuple(self.folders))
+
+    @property
+    def label_choices(self) -> dict[str, str]:
+        """Folder -> where its labels come from: "none", "folder" or the path of a CSV."""
+        return {os.fsdecode(folder): choice for folder, choice in self._store.catalog.label_choices().items()}
+
     def batches(self) -> Iterator[Batch]:
-        """The photos with vectors and the sources of their labels."""
+        """The photos with vectors and labels."""
         catalog = self._store.catalog
         for ids in self._blocks(self.ids, BATCH):
-            yield Batch(catalog.photos(ids), catalog.label_provenance(ids), *self._store.vectors.fetch(ids))
+            labels = catalog.labels_of(ids)
+            yield Batch(catalog.photos(ids), [labels.get(i) for i in ids], *self._store.vectors.fetch(ids))
 
     def mapped(self, neighbours: int) -> Iterator[MappedBatch]:
         """The photos on a map, each with the `neighbours` photos most like it, in the space of the analyses."""

@@ -2,13 +2,13 @@
 
 import codecs
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from birdsearch.export.selection import NoOptions
+from birdsearch.export.selection import NoOptions, Selection
 from birdsearch.export.target import new_file
-from birdsearch.records import ExportReport, Photo, as_json
+from birdsearch.records import ExportReport, Photo, Provenance, as_json
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 PHOTO_COLUMNS = (
     "id", "species", "species_source", "label", "prediction", "probability", "taken_at", "taken_offset", "camera",
     "camera_serial", "lens", "latitude", "longitude", "photographer", "notes", "rating", "damaged", "width", "height",
-    "format", "size", "mtime_ns", "sha256", "phash", "path",
+    "format", "size", "mtime_ns", "sha256", "phash", "index_id", "relative_path", "path",
 )  # fmt: skip
 
 
-def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS) -> list[Any]:
+def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS, provenance: Provenance | None = None) -> list[Any]:
     """A photo as one row; of its predictions the first."""
     first = photo.predictions[0] if photo.predictions else None
     name, probability = (first.name, first.probability) if first else (None, None)
-    guess = {"prediction": name, "predicted": name, "probability": probability}
-    return [guess[column] if column in guess else getattr(photo, column) for column in columns]
+    derived: dict[str, Any] = {"prediction": name, "predicted": name, "probability": probability}
+    if provenance is not None:
+        derived |= {"index_id": provenance.index_id, "relative_path": provenance.relative_path(photo.path)}
+    return [derived[column] if column in derived else getattr(photo, column) for column in columns]
 
 
 def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
@@ -51,10 +53,10 @@ class Csv:
     help = "the columns of `birdsearch photos --csv`"
     options = NoOptions
 
-    def write(self, photos: Iterator[Photo], path: Path, options: NoOptions) -> ExportReport:
+    def write(self, photos: Selection, path: Path, options: NoOptions) -> ExportReport:
         """Write one row for each photo."""
         with new_file(path) as file:
-            rows = map(as_json, map(photo_row, photos))
+            rows = (as_json(photo_row(photo, PHOTO_COLUMNS, photos.provenance)) for photo in photos)
             return ExportReport(write_rows(codecs.getwriter("utf-8")(file), PHOTO_COLUMNS, rows))
 
     def next_step(self, path: Path, report: ExportReport) -> str:

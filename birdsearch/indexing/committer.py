@@ -99,7 +99,7 @@ class Committer:
         known = photo.id is not None
         photo_id = photo.id if known else next(self._photo_ids)
         photo = replace(photo, id=photo_id, label=None, species=None, species_source=None)
-        return Entry(photo, known, next(self._region_ids), self._labels.of(os.fsencode(photo.path)))
+        return Entry(photo, known, next(self._region_ids), self._labels.of(os.fsencode(photo.path), photo.sha256))
 
     def _write(self, batch: Batch, part: parts.Part | None) -> None:
         """Runs in the writing thread: first the part, then the commit that makes it count."""

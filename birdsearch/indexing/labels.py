@@ -2,61 +2,72 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import read_csv, with_trailing_slash
+from birdsearch.files import with_trailing_slash
+from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
 from birdsearch.records import shown
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
 
-Label = tuple[str, str]  # source ("folder" or "csv"), species
+Key = TypeVar("Key", bytes, str)
+FolderLabel = tuple[str, str]  # source ("folder" or "csv"), species
 
 
-def read_labels(path: Path) -> dict[bytes, str]:
-    """Absolute path of a photo -> species, from a CSV with the columns path and species.
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """What a CSV of labels says: of files by their path, and of contents to which it gives one species."""
 
-    A relative path counts from the folder of the CSV. Raises InputFileError, with the line, for what cannot be used.
+    by_path: dict[bytes, str]  # absolute path -> species
+    by_sha256: dict[str, str]
+    keys: frozenset[tuple[bytes | None, str]]  # path and sha256 of each photo that it names
+
+    def species(self, path: bytes, sha256: str) -> str | None:
+        """The species of a photo; None where the table does not name it."""
+        return self.by_path.get(path) or self.by_sha256.get(sha256)
+
+
+def read_labels(path: Path, index_id: str = "") -> LabelTable:
+    """A CSV with the columns path or sha256, and species; a relative path counts from the folder of the CSV.
+
+    In a line with the sha256 of a photo the path counts only where the column index_id names this index: elsewhere
+    another picture may lie there. Raises InputFileError, with the line, for what cannot be used.
     """
-    labels: dict[bytes, str] = {}
-    for line, values in read_csv(path, ["species"], any_of=["path"]):
-        photo, species = values.get("path", ""), values.get("species", "").strip()
-        if not photo:
-            raise InputFileError(f"{shown(str(path))}, line {line}: no path. Write path,species in every line.")
-        if species:
-            labels[_absolute(path, photo)] = species
-    return labels
+    by_path: dict[bytes, tuple[int, str]] = {}
+    alone: dict[str, tuple[int, str]] = {}  # of lines with no path
+    by_sha256: dict[str, set[str]] = {}
+    keys: set[tuple[bytes | None, str]] = set()
+    for row in read_rows(path, ["sha256", "path"]):
+        if row.path is None and not row.sha256:
+            raise InputFileError(f"{row.place}: no path. Write path,species in every line.")
+        if not row.species or row.is_guess:
+            continue
+        at = row.path if not row.sha256 or row.index_id == index_id else None
+        keys.add((at, row.sha256))
+        if at is not None:
+            _unique(by_path, at, row)
+        elif row.path is None:
+            _unique(alone, row.sha256, row)
+        if row.sha256:
+            by_sha256.setdefault(row.sha256, set()).add(row.species)
+    of_contents = {sha256: species.pop() for sha256, species in by_sha256.items() if len(species) == 1}
+    return LabelTable({key: species for key, (_, species) in by_path.items()}, of_contents, frozenset(keys))
 
 
-def read_corrections(path: Path, ids_by_path: Mapping[bytes, int]) -> dict[int, str]:
-    """Photo id -> species, from a CSV with the columns id or path, and species; empty species are left out.
-
-    Raises InputFileError, with the line, for a photo that is not among `ids_by_path`.
-    """
-    ids, labels = set(ids_by_path.values()), dict[int, str]()
-    for line, values in read_csv(path, ["species"], any_of=["id", "path"]):
-        number, photo = values.get("id", "").strip(), values.get("path", "")
-        known = ids_by_path.get(_absolute(path, photo)) if photo else None
-        if number.isascii() and number.isdigit():
-            if known not in (None, int(number)):
-                raise InputFileError(
-                    f"{shown(str(path))}, line {line}: {shown(photo)} is photo {known} of this index, not {number}. "
-                    "Is it the table of another index? Leave one of the two out."
-                )
-            known = int(number)
-        if known is None or known not in ids:
-            which = number or shown(photo) or "no id and no path"
-            raise InputFileError(f"{shown(str(path))}, line {line}: the index holds no such photo ({which}).")
-        if species := values.get("species", "").strip():
-            labels[known] = species
-    return labels
+def check_labels(path: str | os.PathLike[str]) -> None:
+    """Raise InputFileError, with the line, for a CSV of labels that `Index.add` could not use."""
+    read_labels(Path(path))
 
 
-def _absolute(path: Path, photo: str) -> bytes:
-    return os.path.abspath(os.path.join(os.fsencode(path.parent), os.fsencode(photo)))
+def _unique(known: dict[Key, tuple[int, str]], key: Key, row: LabelRow) -> None:
+    """Note a line. Raises InputFileError where another one gives the same photo another species."""
+    line, species = known.setdefault(key, (row.line, row.species))
+    if species != row.species:
+        raise contradiction(row, line, species)
 
 
 class Labeller:
@@ -65,7 +76,8 @@ class Labeller:
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._choices = catalog.label_choices()
-        self._tables: dict[str, dict[bytes, str] | None] = {}
+        self._index_id = str((catalog.get_state("identity") or {}).get("id", ""))
+        self._tables: dict[str, LabelTable | None] = {}
         self._given = False  # whether this run names where labels come from
 
     def choose(self, folders: list[bytes], labels: str | None) -> None:
@@ -75,7 +87,7 @@ class Labeller:
         choice = labels
         if labels not in ("none", "folder"):
             choice = os.path.abspath(labels)
-            self._tables[choice] = read_labels(Path(choice))
+            self._tables[choice] = read_labels(Path(choice), self._index_id)
         self._given = True
         for folder in folders:
             above = self.source(folder)
@@ -89,8 +101,8 @@ class Labeller:
         above = [f for f in self._choices if path == f or path.startswith(with_trailing_slash(f))]
         return max(((folder, self._choices[folder]) for folder in above), key=lambda c: len(c[0]), default=None)
 
-    def of(self, path: bytes) -> Label | None:
-        """The label of the photo at a path."""
+    def of(self, path: bytes, sha256: str | None) -> FolderLabel | None:
+        """The label of the photo at a path, of these bytes."""
         source = self.source(path)
         if source is None or source[1] == "none":
             return None
@@ -99,7 +111,8 @@ class Labeller:
             parent = os.path.dirname(path)
             # A photo that lies directly in the chosen folder lies in no species folder.
             return ("folder", shown(os.fsdecode(os.path.basename(parent)))) if parent != folder else None
-        species = (self._table(choice) or {}).get(path)
+        table = self._table(choice)
+        species = None if table is None else table.species(path, sha256 or "")
         return ("csv", species) if species else None
 
     def follow(self, old: bytes, new: bytes) -> None:
@@ -116,49 +129,33 @@ class Labeller:
             self._catalog.set_label_choices({source[0]: None, moved: os.fsdecode(choice)})
             self._choices = self._catalog.label_choices()
 
-    def refresh(self, folders: list[bytes]) -> dict[int, Label | None]:
+    def refresh(self, folders: list[bytes]) -> dict[int, FolderLabel | None]:
         """Photo id -> new label for every photo under the folders whose label is not what the choice says now."""
-        changed: dict[int, Label | None] = {}
-        for photo_id, (path, label) in self._catalog.folder_labels(folders).items():
-            source = self.source(path)
+        changed: dict[int, FolderLabel | None] = {}
+        for photo_id, known in self._catalog.folder_labels(folders).items():
+            source = self.source(known.path)
             if source is None or (source[1] not in ("none", "folder") and self._table(source[1]) is None):
                 continue  # nothing was ever chosen, or the CSV is away: what is known stays
-            new = self.of(path)
+            new = self.of(known.path, known.sha256)
             if new is None and source[1] not in ("none", "folder") and not self._given:
                 continue  # a renamed photo keeps what the CSV said of it until a CSV is named again
-            if new != label:
+            if new != known.label:
                 changed[photo_id] = new
         return changed
 
     def unmatched(self, folders: list[bytes]) -> int:
         """How many lines of the CSVs chosen for these folders name a photo that the index does not hold."""
         chosen = {choice for folder, choice in self._choices.items() if folder in folders} - {"none", "folder"}
-        indexed = {path for path, _ in self._catalog.folder_labels(folders).values()}
-        return sum(len(set(self._table(choice) or {}) - indexed) for choice in chosen)
+        known = self._catalog.folder_labels(folders).values()
+        paths, contents = {photo.path for photo in known}, {photo.sha256 for photo in known}
+        tables = [table for choice in chosen if (table := self._table(choice)) is not None]
+        return sum(at not in paths and sha256 not in contents for table in tables for at, sha256 in table.keys)
 
-    def _table(self, choice: str) -> dict[bytes, str] | None:
+    def _table(self, choice: str) -> LabelTable | None:
         if choice not in self._tables:
             try:
-                self._tables[choice] = read_labels(Path(choice))
+                self._tables[choice] = read_labels(Path(choice), self._index_id)
             except InputFileError as error:
                 logger.warning("labels stay as they are: %s", error)
                 self._tables[choice] = None
         return self._tables[choice]
-
-
-def correct(store: Store, labels: Mapping[int, str | None], author: str | None) -> int:
-    """Set or (None) remove the corrections of photos; returns how many labels changed."""
-    before = {photo.id: photo.label for photo in store.catalog.photos(labels)}  # raises for an unknown id
-    corrected = {int(photo_id): None if name is None else name.strip() for photo_id, name in labels.items()}
-    if empty := [photo_id for photo_id, name in corrected.items() if name == ""]:
-        raise ValueError(f"photo {empty[0]} would have an empty label: None removes a correction")
-    with store.writing() as catalog:
-        catalog.correct_labels(corrected, author)
-    return sum(photo.label != before[photo.id] for photo in store.catalog.photos(labels))
-
-
-def correct_from(store: Store, path: Path, author: str | None) -> int:
-    """The corrections of a CSV; returns how many labels changed."""
-    known = store.catalog.known_files([b"/"])  # with missing photos: their labels count when the file is back
-    ids_by_path = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
-    return correct(store, read_corrections(path, ids_by_path), author)

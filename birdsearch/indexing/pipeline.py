@@ -278,17 +278,18 @@ class AddRun:
             self._committer.batch.updates.append(PhotoUpdate(known.photo_id, state))
             self._count_unchanged(known, photo.path)
         elif isinstance(known, Moved):
-            self._move(known, os.fsencode(photo.path), state)
+            self._move(known, photo, state)
         else:
             self._copies.append(photo)
 
-    def _move(self, moved: Moved, path: bytes, state: Mapping[str, object]) -> None:
+    def _move(self, moved: Moved, photo: Photo, state: Mapping[str, object]) -> None:
+        path = os.fsencode(photo.path)
         self._committer.wait()  # labels are written at once, and a catalog takes one writer at a time
         self._labels.follow(moved.old_path, path)
         root_id, relative = self._store.catalog.split_path(path)
         batch = self._committer.batch
         batch.updates.append(PhotoUpdate(moved.photo_id, {"root_id": root_id, "relative": relative, **state}))
-        if (label := self._labels.of(path)) is not None:
+        if (label := self._labels.of(path, photo.sha256)) is not None:
             batch.labels[moved.photo_id] = label
         self._counts.moved += 1
 

@@ -23,6 +23,7 @@ from birdsearch.species import names as names_module
 from birdsearch.species.classifier import CrossValidated, Labels
 from birdsearch.species.gallery import BLOCK, Gallery
 from birdsearch.species.prediction import listed
+from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 from birdsearch.taxonomy.checklist import Checklist
@@ -323,6 +324,15 @@ def of(
     )
     report = audit(gallery.raw, gallery.labels, gallery.ids, store.catalog.known_photos, evidence)
     return replace(report, seconds=time.monotonic() - started)
+
+
+def without_confirmed(report: AuditReport, catalog: Catalog) -> AuditReport:
+    """The same report without the labels that a person gave or confirmed by hand."""
+    # What has no time was taken over from a copy: no person has looked at it.
+    labels = catalog.labels_of(suspect.photo.id or 0 for suspect in report.suspects)
+    by_hand = {i for i, label in labels.items() if label.source == "correction" and label.created_at is not None}
+    left = tuple(suspect for suspect in report.suspects if suspect.photo.id not in by_hand)
+    return replace(report, suspects=left, confirmed=len(report.suspects) - len(left))
 
 
 def _class_probabilities(

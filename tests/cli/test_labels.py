@@ -13,6 +13,7 @@ from birdsearch.records import (
     AuditReport,
     ClusterReport,
     Evaluation,
+    LabelReport,
     LeakageCheck,
     SpeciesReport,
     SplitReport,
@@ -37,8 +38,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
             "species_report": SpeciesReport(),
             "audit": AuditReport(),
             "evaluate": Evaluation(),
-            "label": 2,
-            "label_from": 1,
+            "label": LabelReport(2),
+            "label_from": LabelReport(1),
             "split": split_report(),
         },
     )
@@ -67,7 +68,9 @@ def test_audit_csv_is_what_label_takes(garden: Garden, stub: IndexStub, tmp_path
     (tmp_path / "list.txt").write_text("Wren\n", encoding="utf-8")
     answer = command(garden, "audit", "--csv", "--checklist", "list.txt")
     (row,) = answer.rows
-    assert list(row) == ["path", "id", "label", "proposed", "doubt", "reasons", "species"]
+    columns = ["path", "id", "label", "proposed", "doubt", "reasons", "species", "confirmed"]
+    assert list(row) == [*columns, "sha256", "index_id", "relative_path"]
+    assert row["relative_path"] == "Wren/1.jpg"
     assert (row["id"], row["proposed"], row["doubt"], row["species"]) == ("4", "Wren", "0.9123", "")
     assert "outside the checklist" in row["reasons"]
     assert f"birdsearch label --from FILE --index {garden.index}" in answer.err
@@ -108,8 +111,10 @@ def test_labels_set_by_hand_are_kept(garden: Garden, tmp_path: Path) -> None:
     with birdsearch.create(place, backbone=FakeBackbone()) as index:
         index.add(garden.photos, labels="folder")
     run("label", 1, "--as", "Dunnock", "--index", place)
-    Path("corrections.csv").write_text("id,species\n2,Wren\n3,\n", encoding="utf-8")
-    assert run("label", "--from", "corrections.csv", "--index", place).out == "1 label changed\n"
+    with birdsearch.open(place, backbone=FakeBackbone()) as index:
+        own = index.provenance.index_id
+    Path("corrections.csv").write_text(f"id,species,index_id\n2,Wren,{own}\n3,,\n", encoding="utf-8")
+    assert run("label", "--from", "corrections.csv", "--index", place).out == "1 label changed, 1 as they were\n"
     rows = run("photos", "--csv", "--index", place).rows
     assert [row["label"] for row in rows[:3]] == ["Dunnock", "Wren", "Robin"]
 

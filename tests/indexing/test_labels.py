@@ -116,15 +116,15 @@ def test_csv_with_absolute_and_relative_paths(photos: Path, index: Index, caplog
 
 def test_csv_of_a_spreadsheet(photos: Path) -> None:
     text = 'Path ; note;SPECIES\r\nWren/0.jpg;;Zaunkönig\r\n\r\n"Robin/2.jpg";"two\nlines";"Rot;kehl"\r\n4.jpg;;\r\n'
-    said = read_labels(Path(csv(photos / "a.csv", b"\xef\xbb\xbf" + text.encode())))
+    said = read_labels(Path(csv(photos / "a.csv", b"\xef\xbb\xbf" + text.encode()))).by_path
     folder = str(photos).encode()
     assert said == {folder + b"/Wren/0.jpg": "Zaunkönig", folder + b"/Robin/2.jpg": "Rot;kehl"}
 
 
 def test_csv_may_name_files_with_odd_line_ends_in_their_names(photos: Path) -> None:
     said = read_labels(Path(csv(photos / "a.csv", 'path,species\na\u2028b.jpg,Wren\n"c\nd.jpg",Robin\n')))
-    assert list(said.values()) == ["Wren", "Robin"]
-    assert [Path(name.decode()).name for name in said] == ["a\u2028b.jpg", "c\nd.jpg"]
+    assert list(said.by_path.values()) == ["Wren", "Robin"]
+    assert [Path(name.decode()).name for name in said.by_path] == ["a\u2028b.jpg", "c\nd.jpg"]
 
 
 def test_csv_lines_that_name_no_photo_are_told(photos: Path, index: Index, caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 import birdsearch
 from birdsearch import Filter, Index
 from birdsearch.backbones.classes import Classes
-from birdsearch.errors import InputFileError, PhotoUnknownError
+from birdsearch.errors import InputFileError
 from birdsearch.species import prediction
 from birdsearch.species.gallery import Gallery
 from birdsearch.species.prediction import ClassifyOptions
@@ -173,34 +173,6 @@ def test_scarce_input(case: str, labels: str, same: bool, tmp_path: Path) -> Non
             assert all(0 <= one.probability <= 1 for one in answer)
 
 
-def test_corrections_count_above_folders_and_are_kept(index: Index, tmp_path: Path) -> None:
-    assert index.label({1: "Dunnock", 2: f" {index.photo(2).label} "}, author="Jane") == 1
-    assert index.photo(1).label == "Dunnock"
-    index.add(tmp_path / "photos")
-    index.add(tmp_path / "photos", labels="folder")
-    assert index.photo(1).label == "Dunnock"
-    assert index.label({1: None}) == 1
-    assert index.photo(1).label == Path(index.photo(1).path).parent.name
-    with pytest.raises(PhotoUnknownError):
-        index.label({99: "Wren"})
-    assert index.verify().ok
-
-
-def test_corrections_from_a_csv(index: Index, tmp_path: Path) -> None:
-    path = index.photo(4).path
-    table = tmp_path / "right.csv"
-    table.write_text(f"path,id,species\n{path},,Dunnock\n,5,Linnet\nphotos/Wren/0.png,,\n", encoding="utf-8")
-    assert index.label_from(table) == 2
-    assert (index.photo(4).label, index.photo(5).label) == ("Dunnock", "Linnet")
-    table.write_text("id,species\n5,Wren\n77,Wren\n", encoding="utf-8")
-    with pytest.raises(InputFileError, match=r"line 3: the index holds no such photo \(77\)"):
-        index.label_from(table)
-    assert index.photo(5).label == "Linnet"
-    table.write_text("species\nWren\n", encoding="utf-8")
-    with pytest.raises(InputFileError, match="no column path"):
-        index.label_from(table)
-
-
 LINEAGES = (
     "00001_Animalia_Chordata_Aves_Charadriiformes_Laridae_Larus_fuscus",
     "00002_Animalia_Chordata_Aves_Charadriiformes_Laridae_Larus_canus",
@@ -208,18 +180,6 @@ LINEAGES = (
     "00004_Animalia_Chordata_Mammalia_Carnivora_Canidae_Vulpes_vulpes",
 )
 SPECIES = ("Larus fuscus", "Larus canus", "Troglodytes troglodytes", "Vulpes vulpes")
-
-
-def test_corrections_may_name_photos_whose_file_is_away(index: Index, tmp_path: Path) -> None:
-    photo = index.photos()[0]
-    content = Path(photo.path).read_bytes()
-    Path(photo.path).unlink()
-    assert index.add(tmp_path / "photos").missing == 1
-    (tmp_path / "corrected.csv").write_text(f"path,species\n{photo.path},Dipper\n")
-    assert index.label_from(tmp_path / "corrected.csv") == 1
-    Path(photo.path).write_bytes(content)
-    index.add(tmp_path / "photos")
-    assert {one.label for one in index.photos() if one.path == photo.path} == {"Dipper"}
 
 
 def test_a_checklist_weighs_and_hides_nothing(tmp_path: Path) -> None:
@@ -266,14 +226,3 @@ def test_photos_of_one_burst_are_not_compared(index: Index) -> None:
     photos = index.photos()[:3]
     for answer in index.classify_many(photos, 4, source="neighbours", burst=True):
         assert not {photo.id for photo in photos} & {evidence for one in answer for evidence in one.evidence}
-
-
-def test_a_table_of_another_index_is_refused(index: Index, tmp_path: Path) -> None:
-    table = tmp_path / "other.csv"
-    table.write_text(f"path,id,species\n{index.photo(1).path},2,Wren\n", encoding="utf-8")
-    with pytest.raises(InputFileError, match=r"line 2: .* is photo 1 of this index, not 2"):
-        index.label_from(table)
-    with pytest.raises(ValueError, match="empty label"):
-        index.label({1: "  "})
-    with pytest.raises(PhotoUnknownError):
-        index.map([99])

@@ -17,7 +17,7 @@ import birdsearch
 from birdsearch import Filter, Photo
 from birdsearch.errors import IndexUnwritableError
 from birdsearch.files import PathSet
-from birdsearch.records import Prediction
+from birdsearch.records import Label, Prediction
 from birdsearch.storage.catalog import migrations
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
 from birdsearch.storage.catalog.database import NEWEST
@@ -227,7 +227,7 @@ def test_labels_count_in_order_of_authority(catalog: SQLiteCatalog) -> None:
     database.close()
     catalog.commit(Batch(labels={1: ("csv", "Marsh Wren")}))
     assert species() == ("Robin", "Robin", "label")
-    assert catalog.label_provenance([1]) == ["correction"]
+    assert catalog.labels_of([1]) == catalog.labels() == {1: Label(1, "Robin", "correction")}
     catalog.commit(Batch(labels={1: None}))
     assert species() == ("Robin", "Robin", "label")
     assert catalog.stale_species() == []

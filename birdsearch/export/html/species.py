@@ -1,5 +1,8 @@
 """The pages of clusters, of species and of doubtful labels."""
 
+import json
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,14 +16,17 @@ from birdsearch.export.html import plots
 from birdsearch.export.html.album import Album
 from birdsearch.export.html.mapped import MappedPage, known, render
 from birdsearch.export.html.pictures import text
+from birdsearch.export.tables import photo_row
 from birdsearch.records import (
     AuditReport,
     Cluster,
     ClusterReport,
     Confusion,
+    Provenance,
     SpeciesEntry,
     SpeciesReport,
     Suspect,
+    as_json,
     counted,
     percent,
 )
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
 _CLUSTERS, _OF_CLUSTER = 400, 16
 _OUTLIERS, _PAIRS, _SPECIES, _SUSPECTS = 48, 120, 600, 300
 _MATRIX = 40  # names on one side of a matrix
+_LABEL_COMMAND = "birdsearch label --from corrections.csv"
+_SAVED = ("id", "sha256", "index_id", "relative_path", "label")  # columns of a saved correction, beside the species
 _METRICS = {"ami": "AMI", "ari": "ARI"}
 
 
@@ -202,8 +210,22 @@ def _confusion_matrix(pairs: Sequence[Confusion]) -> "StandaloneEmbedJson | None
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The index of a page: corrections that are saved on it name it, and so does the command that takes them in."""
+
+    provenance: Provenance
+    folder: str  # of the index
+
+    @property
+    def command(self) -> str:
+        """What takes the saved corrections in, for a shell."""
+        return f"{_LABEL_COMMAND} --index {shlex.quote(os.path.abspath(self.folder))}"
+
+
+@dataclass(frozen=True, slots=True)
 class _Suspect:
     id: int
+    row: str  # what the saved line says of the photo besides the species, as JSON
     name: str
     label: str
     proposed: str | None
@@ -217,30 +239,37 @@ class _Audit:
     suspects: Sequence[_Suspect]
     more_suspects: int
     labels: Sequence[str]  # that a correction may name
+    command: str  # that takes the saved corrections in
 
 
-def audit_page(report: AuditReport, album: Album, title: str = "Doubtful labels") -> str:
+def audit_page(
+    report: AuditReport, album: Album, title: str = "Doubtful labels", *, origin: Origin | None = None
+) -> str:
     """A page of doubtful labels with the evidence against each, on which corrections can be entered and saved.
 
     `album.of_audit` chooses the photos.
     """
-    suspects = [_suspect(suspect, album) for suspect in report.suspects[:_SUSPECTS]]
+    suspects = [_suspect(suspect, album, origin) for suspect in report.suspects[:_SUSPECTS]]
     labels = sorted({text(photo.label) for photo in album.photos.values() if photo.label})
     photos = {**album.photos, **{suspect.photo.id or 0: suspect.photo for suspect in report.suspects}}
     lead = f"{counted(len(report.suspects), 'label')} of {report.photos:,} may be wrong. Nothing has been changed."
-    galleries = _Audit(suspects, len(report.suspects) - len(suspects), labels)
+    command = text(_LABEL_COMMAND if origin is None else origin.command)
+    galleries = _Audit(suspects, len(report.suspects) - len(suspects), labels, command)
     in_galleries = [number for suspect in suspects for number in (suspect.id, *suspect.evidence)]
     marked = {suspect.photo.id or 0 for suspect in report.suspects}
     page = MappedPage("audit.html", title, [lead], galleries, in_galleries, _audit_matrix(suspects), marked=marked)
     return render(page, Album(photos, album.ids, album.coordinates))
 
 
-def _suspect(suspect: Suspect, album: Album) -> _Suspect:
+def _suspect(suspect: Suspect, album: Album, origin: Origin | None) -> _Suspect:
     proposed = text(suspect.proposed) if suspect.proposed else None
     name = text(Path(suspect.photo.path).name)
     reasons = tuple(text(reason) for reason in suspect.reasons)
     evidence = known(suspect.evidence, album)
-    return _Suspect(suspect.photo.id or 0, name, text(suspect.label), proposed, suspect.doubt, reasons, evidence)
+    columns = _SAVED if origin is not None else [name for name in _SAVED if name not in ("index_id", "relative_path")]
+    row = as_json(photo_row(suspect.photo, columns, None if origin is None else origin.provenance))
+    saved = json.dumps(dict(zip(columns, row, strict=True)))
+    return _Suspect(suspect.photo.id or 0, saved, name, text(suspect.label), proposed, suspect.doubt, reasons, evidence)
 
 
 def _audit_matrix(suspects: Sequence[_Suspect]) -> "StandaloneEmbedJson | None":

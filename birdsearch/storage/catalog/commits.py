@@ -3,13 +3,13 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.records import Failure, Photo
+from birdsearch.records import Failure, Label, Photo
+from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.database import where_in
 from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
 
@@ -26,6 +26,7 @@ class Entry:
     known: bool  # the catalog has a photo with this id already
     region_id: int
     label: tuple[str, str] | None = None  # source, species
+    correction: Label | None = None  # that comes with the photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,9 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     update_each(connection, batch.updates)
     new_labels = {entry.photo.id: entry.label for entry in batch.entries if entry.photo.id and entry.label}
     _write_labels(connection, {**new_labels, **batch.labels})
+    brought = {entry.photo.id: entry.correction for entry in batch.entries if entry.photo.id and entry.correction}
+    _insert_corrections(connection, brought)
+    kept.give_back(connection, [entry.photo.id for entry in batch.entries if entry.photo.id])
     where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
     for (size, mtime_ns), failure in batch.failed:
         values = {"path": os.fsencode(failure.path), "stage": failure.stage, "reason": failure.reason}
@@ -106,24 +110,25 @@ def _write_entries(connection: sa.Connection, batch: Batch) -> None:
 
 def _write_labels(connection: sa.Connection, new: Mapping[int, tuple[str, str] | None]) -> None:
     """Replace what folders and CSVs said of these photos; a correction stays."""
+    where_in(connection, sa.delete(labels).where(labels.c.source != "correction"), labels.c.photo_id, list(new))
     rows = [{"photo_id": i, "source": label[0], "species": label[1]} for i, label in new.items() if label]
-    _replace_labels(connection, list(new), ("csv", "folder"), rows)
-
-
-def correct_labels(connection: sa.Connection, corrections: Mapping[int, str | None], author: str | None) -> None:
-    """Set the corrections of these photos, which count above folders and CSVs; None removes one."""
-    row = {"source": "correction", "author": author, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    rows = [{"photo_id": photo_id, "species": name, **row} for photo_id, name in corrections.items() if name]
-    _replace_labels(connection, list(corrections), ("correction",), rows)
-    derive_species(connection, list(corrections))
-
-
-def _replace_labels(
-    connection: sa.Connection, photo_ids: Sequence[int], sources: Sequence[str], rows: Sequence[Row]
-) -> None:
-    where_in(connection, sa.delete(labels).where(labels.c.source.in_(sources)), labels.c.photo_id, photo_ids)
     if rows:
-        # An imported correction may name the photo already.
+        connection.execute(sa.insert(labels), rows)
+
+
+def correct_labels(connection: sa.Connection, corrections: Mapping[int, Label | None]) -> None:
+    """Set the corrections of these photos, which count above folders and CSVs; None removes one."""
+    ids = list(corrections)
+    kept.forget(connection, ids)
+    where_in(connection, sa.delete(labels).where(labels.c.source == "correction"), labels.c.photo_id, ids)
+    _insert_corrections(connection, corrections)
+    derive_species(connection, ids)
+
+
+def _insert_corrections(connection: sa.Connection, corrections: Mapping[int, Label | None]) -> None:
+    given = [(photo_id, label) for photo_id, label in corrections.items() if label is not None]
+    rows = [{**asdict(label), "photo_id": photo_id, "source": "correction"} for photo_id, label in given]
+    if rows:
         connection.execute(sa.insert(labels).prefix_with("OR REPLACE"), rows)
 
 

@@ -1,7 +1,6 @@
 """How the catalog follows when a photo goes, and how every row comes back as it was."""
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -10,6 +9,7 @@ import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
 from birdsearch.records import shown
+from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import derive_species, roots_of, split_path
 from birdsearch.storage.catalog.database import where_in
 from birdsearch.storage.catalog.tables import Row, labels, metadata, parts, photos
@@ -113,9 +113,15 @@ def delete_and_merge(connection: sa.Connection, deleted: Sequence[DeletedPhoto])
             connection.execute(sa.update(photos).where(photos.c.id == merge.kept).values(values))
         if merge.label:
             connection.execute(sa.insert(labels).values(merge.label))
-    where_in(connection, sa.delete(photos), photos.c.id, [one.photo_id for one in deleted])
+    delete_photos(connection, [one.photo_id for one in deleted])
     derive_species(connection, [merge.kept for merge in merges])
     return merges
+
+
+def delete_photos(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
+    """Take photos out of the catalog; what people said of them is kept by their bytes."""
+    kept.keep(connection, photo_ids)
+    where_in(connection, sa.delete(photos), photos.c.id, photo_ids)
 
 
 def _merges(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[Merge]:
@@ -150,7 +156,7 @@ def _label(have: Sequence[Mapping[str, Any]], deleted: DeletedPhoto) -> Row | No
     """The label to take over: a correction where there is none yet, anything where there is no label at all.
 
     The label of a folder or a CSV becomes a correction: the folder of the photo that stays has none, and would take
-    it away again at the next run of `index`.
+    it away again at the next run of `index`. It has no time: no person has confirmed it.
     """
     assert deleted.kept_id is not None
     by_source = {row["source"]: row for row in deleted.rows.get("labels", [])}
@@ -161,8 +167,7 @@ def _label(have: Sequence[Mapping[str, Any]], deleted: DeletedPhoto) -> Row | No
         return {**best, "photo_id": deleted.kept_id}
     origin = f"{best['source']} label of {shown(os.fsdecode(deleted.path))}"
     author = best["author"] or origin
-    when = best["created_at"] or time.strftime("%Y-%m-%dT%H:%M:%S")
-    return {**best, "photo_id": deleted.kept_id, "source": "correction", "author": author, "created_at": when}
+    return {**best, "photo_id": deleted.kept_id, "source": "correction", "author": author}
 
 
 # A photo comes back -------------------------------------------------------------------------------------------------
@@ -195,6 +200,7 @@ def restore_rows(connection: sa.Connection, snapshots: Mapping[bytes, tuple[int,
             notes[path] = "the file is back, but its folder is no longer in the index: run `birdsearch index`"
     back = {path: rows for path, (_, rows) in snapshots.items() if path not in notes}
     lost = _insert_rest(connection, back, {path for path in back if snapshots[path][0] not in present})
+    kept.forget_restored(connection)
     for path in lost:
         # As where a part was dropped: the photo looks changed to the next run, which embeds it again.
         connection.execute(sa.update(photos).where(photos.c.id == snapshots[path][0]).values(sha256="", size=-1))

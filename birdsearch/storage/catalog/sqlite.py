@@ -12,9 +12,9 @@ import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import PathSet, with_trailing_slash
-from birdsearch.records import Failure, Filter, Ids, Photo, Prediction, shown
-from birdsearch.storage.catalog import commits, removal
-from birdsearch.storage.catalog.catalog import EmbeddedCopy, KnownFile, PhotoSummary, sha256_prefix
+from birdsearch.records import Failure, Filter, Ids, Label, Photo, Prediction, shown
+from birdsearch.storage.catalog import commits, kept, removal
+from birdsearch.storage.catalog.catalog import EmbeddedCopy, FolderLabel, KnownFile, PhotoSummary, sha256_prefix
 from birdsearch.storage.catalog.commits import (
     AUTHORITY,
     STORED,
@@ -127,6 +127,15 @@ class SQLiteCatalog(Database):
         rows = self._rows(query.order_by(photos.c.id))
         return {photo_id: with_trailing_slash(root) + relative for photo_id, root, relative in rows}
 
+    def ids_with_bytes(self, sha256s: Sequence[str]) -> dict[str, list[int]]:
+        """Sha256 -> ids of the photos of exactly these bytes, missing ones included."""
+        found: dict[str, list[int]] = {}
+        with self.transaction() as connection:
+            query = sa.select(photos.c.sha256, photos.c.id).order_by(photos.c.id)
+            for sha256, photo_id in where_in(connection, query, photos.c.sha256, sha256s):
+                found.setdefault(sha256, []).append(photo_id)
+        return found
+
     def embedded_copy(self, sha256: str) -> EmbeddedCopy | None:
         """A photo of exactly these bytes that has a vector."""
         query = sa.select(photos.c.id, regions.c.part_id, regions.c.row).join(regions)
@@ -160,17 +169,18 @@ class SQLiteCatalog(Database):
         return len(wrong)
 
     def remove(self, photo_ids: Sequence[int]) -> None:
-        """Forget these photos, with their regions, labels and predictions."""
+        """Forget these photos, with their regions, labels and predictions; corrections return with the bytes."""
         with self.transaction() as connection:
             self.bump(connection)
-            where_in(connection, sa.delete(photos), photos.c.id, photo_ids)
+            removal.delete_photos(connection, photo_ids)
 
     def drop_part(self, part_id: int) -> None:
         """Forget a part and the regions it held; their photos look changed to the next run, which embeds them again."""
         with self.transaction() as connection:
             self.bump(connection)
-            lost = photos.c.id.in_(sa.select(regions.c.photo_id).where(regions.c.part_id == part_id))
-            connection.execute(sa.update(photos).where(lost).values(sha256="", size=-1))
+            lost = sa.select(regions.c.photo_id).where(regions.c.part_id == part_id)
+            kept.keep(connection, list(connection.scalars(lost)))  # the photos may be removed before they are back
+            connection.execute(sa.update(photos).where(photos.c.id.in_(lost)).values(sha256="", size=-1))
             connection.execute(sa.delete(regions).where(regions.c.part_id == part_id))
             connection.execute(sa.delete(parts).where(parts.c.id == part_id))
 
@@ -189,38 +199,43 @@ class SQLiteCatalog(Database):
                 if choice is not None:
                     connection.execute(sa.insert(label_sources).values(folder=folder, choice=os.fsencode(choice)))
 
-    def folder_labels(self, folders: Sequence[bytes]) -> "dict[int, tuple[bytes, tuple[str, str] | None]]":
-        """Photo id -> (path, what a folder or a CSV says of it) for every photo under the folders."""
+    def folder_labels(self, folders: Sequence[bytes]) -> "dict[int, FolderLabel]":
+        """Photo id -> what a folder or a CSV says of it, for every photo under the folders."""
+        where = photos.c.id, roots.c.path, photos.c.relative, photos.c.sha256
         query = (
-            sa.select(photos.c.id, roots.c.path, photos.c.relative, labels.c.source, labels.c.species)
+            sa.select(*where, labels.c.source, labels.c.species)
             .join(roots)
             .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(("csv", "folder"))))
         )
         named = PathSet(folders)
-        known: dict[int, tuple[bytes, tuple[str, str] | None]] = {}
-        for photo_id, root, relative, source, species in self._rows(query):
+        known: dict[int, FolderLabel] = {}
+        for photo_id, root, relative, sha256, source, species in self._rows(query):
             path = with_trailing_slash(root) + relative
             if path in named:
-                known[photo_id] = (path, (source, species) if source else None)
+                known[photo_id] = FolderLabel(path, sha256, (source, species) if source else None)
         return known
 
-    def label_provenance(self, photo_ids: Sequence[int]) -> list[str | None]:
-        """Where the label of each of these photos comes from: "correction", "csv", "folder" or (None) it has none."""
-        best: dict[int, str] = {}
-        query = sa.select(labels.c.photo_id, labels.c.source)
-        for photo_id, source in self._rows_in(query, labels.c.photo_id, photo_ids):
-            best[photo_id] = min(source, best.get(photo_id, source), key=AUTHORITY.index)
-        return [best.get(photo_id) for photo_id in photo_ids]
+    def labels(self, where: Filter | None = None) -> dict[int, Label]:
+        """Photo id -> its label, of the visible photos that satisfy the filter; without one of missing photos too."""
+        with self.transaction() as connection:
+            query = sa.select(labels).order_by(labels.c.photo_id)
+            if where is not None:
+                query = query.join(photos).where(*conditions(where, connection))
+            return _labels_in_force(connection.execute(query))
+
+    def labels_of(self, photo_ids: Iterable[int]) -> dict[int, Label]:
+        """Photo id -> its label, for those of these photos that have one."""
+        return _labels_in_force(self._rows_in(sa.select(labels), labels.c.photo_id, photo_ids))
 
     def label_counts(self, where: Filter | None = None) -> dict[str, int]:
         """Label -> how many visible photos bear it, of those that satisfy the filter."""
         query = sa.select(photos.c.label, sa.func.count()).where(photos.c.label.is_not(None)).group_by(photos.c.label)
         return dict(self._visible_rows(query, where))
 
-    def correct_labels(self, labels: Mapping[int, str | None], author: str | None) -> None:
+    def correct_labels(self, corrections: Mapping[int, Label | None]) -> None:
         """Label photos above what folders and CSVs say; None removes a correction."""
         with self.transaction() as connection:
-            commits.correct_labels(connection, labels, author)
+            commits.correct_labels(connection, corrections)
             self.bump(connection)
 
     # Photos that go and come back
@@ -377,7 +392,9 @@ class SQLiteCatalog(Database):
 
     def not_duplicates(self) -> set[tuple[int, int]]:
         """Pairs of ids (lower, higher) that somebody said are not the same picture."""
-        return {(a, b) for a, b in self._rows(sa.select(not_duplicates.c.a, not_duplicates.c.b))}
+        with self.transaction() as connection:
+            known = connection.execute(sa.select(not_duplicates.c.a, not_duplicates.c.b))
+            return {(a, b) for a, b in known} | kept.pairs_of_bytes(connection)
 
     def add_not_duplicates(self, a: int, b: int) -> None:
         """Remember that two photos are not the same picture."""
@@ -424,3 +441,14 @@ class SQLiteCatalog(Database):
             )
             for row in where_in(connection, sa.select(photos).order_by(photos.c.id), photos.c.id, ids)
         ]
+
+
+def _labels_in_force(rows: Iterable[Any]) -> dict[int, Label]:
+    """Photo id -> the label that counts among those that it has."""
+    best: dict[int, Label] = {}
+    for row in rows:
+        label = Label(**row._mapping)
+        known = best.get(label.photo_id)
+        if known is None or AUTHORITY.index(label.source) < AUTHORITY.index(known.source):
+            best[label.photo_id] = label
+    return best

@@ -134,3 +134,22 @@ not_duplicates = sa.Table(
     sa.CheckConstraint("a < b", name="not_duplicates_order"),
     sa.Index("not_duplicates_b", "b"),
 )
+
+# What people said of photos that were removed, by their bytes: it returns with them (kept.py).
+kept_labels = sa.Table(
+    "kept_labels",
+    metadata,
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("species", sa.Text, nullable=False),
+    sa.Column("author", sa.Text),
+    sa.Column("created_at", sa.Text),
+)
+
+kept_not_duplicates = sa.Table(
+    "kept_not_duplicates",
+    metadata,
+    sa.Column("sha256_a", sa.Text, primary_key=True),  # the lower one
+    sa.Column("sha256_b", sa.Text, primary_key=True),
+    sa.Column("created_at", sa.Text),
+    sa.Index("kept_not_duplicates_b", "sha256_b"),
+)

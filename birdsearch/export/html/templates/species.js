@@ -138,8 +138,9 @@ if (save) {
     count();
   });
   save.addEventListener("click", () => {
-    const rows = corrections().map((field) => `${field.dataset.correct},${quoted(field.value.trim())}`);
-    const file = new Blob([["id,species", ...rows, ""].join("\n")], { type: "text/csv" });
+    const given = corrections().map((field) => ({ ...JSON.parse(field.dataset.row), species: field.value.trim(), confirmed: "yes" }));
+    const rows = given.map((row) => Object.values(row).map((value) => quoted(String(value ?? ""))).join(","));
+    const file = new Blob([[Object.keys(given[0]).join(","), ...rows, ""].join("\n")], { type: "text/csv" });
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(file), download: "corrections.csv" });
     link.click();
     URL.revokeObjectURL(link.href);

@@ -1,0 +1,169 @@
+"""Labels that a person gives by hand: above what folders and CSVs say, with author and time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from birdsearch.errors import InputFileError
+from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
+from birdsearch.records import Label, LabelReport, shown
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.store import Store
+
+
+def correct(store: Store, labels: Mapping[int, str | None], author: str | None) -> LabelReport:
+    """Set or (None) remove the corrections of photos; a species that a photo has already is confirmed."""
+    before = {photo.id: photo.label for photo in store.catalog.photos(labels)}  # raises for an unknown id
+    given: dict[int, Label | None] = {}
+    for photo_id, species in labels.items():
+        if species is not None and not species.strip():
+            raise ValueError(f"photo {photo_id} would have an empty label: None removes a correction")
+        given[int(photo_id)] = None if species is None else _by_hand(int(photo_id), species.strip(), author)
+    with store.writing() as catalog:
+        catalog.correct_labels(given)
+    same = [photo for photo in store.catalog.photos(labels) if photo.label == before[photo.id]]
+    confirmed = sum(given[photo.id or 0] is not None for photo in same)
+    return LabelReport(len(before) - len(same), confirmed, len(same) - confirmed)
+
+
+def take(catalog: Catalog, given: Mapping[int, Label]) -> LabelReport:
+    """Corrections from elsewhere, with their authors and times; one of the index that is not older stays."""
+    known = catalog.labels_of(given)
+    counts = dict.fromkeys(("changed", "confirmed", "unchanged", "older"), 0)
+    new: dict[int, Label | None] = {}
+    for photo_id, label in given.items():
+        have = known.get(photo_id)
+        by_hand = have is not None and have.source == "correction"
+        if have is not None and by_hand and have.species == label.species and _moment(have) is not None:
+            counts["unchanged"] += 1
+        elif have is not None and by_hand and not _is_later(label, have):
+            counts["older"] += 1
+        else:
+            counts["confirmed" if have is not None and have.species == label.species else "changed"] += 1
+            new[photo_id] = label
+    if new:
+        catalog.correct_labels(new)
+    return LabelReport(**counts)
+
+
+def correct_from(store: Store, path: Path, author: str | None) -> LabelReport:
+    """The corrections of a CSV. Raises InputFileError, with the line, and changes nothing, for what cannot be used.
+
+    Only what somebody changed or confirmed counts: lines that are as birdsearch wrote them change nothing.
+    """
+    rows = list(read_rows(path, ["sha256", "id", "path"]))
+    saying = [row for row in rows if row.says_something]
+    with store.catalog.snapshot():
+        photos = _NamedPhotos.of(store, saying)
+        found = [(row, photos.named(row)) for row in saying]
+        known = store.catalog.labels_of({photo_id for _, ids in found for photo_id in ids})
+    if found and not any(ids for _, ids in found):
+        raise InputFileError(f"{shown(str(path))}: the index holds none of its photos. Is it a list of another index?")
+    given: dict[int, Label] = {}
+    lines: dict[int, tuple[int, str]] = {}  # photo -> the line that speaks of it, and what it says
+    unchanged = len(rows) - len(saying)
+    for row, ids in found:
+        for photo_id in ids:
+            line, species = lines.setdefault(photo_id, (row.line, row.species))
+            if species != row.species:
+                raise contradiction(row, line, species)
+            if row.by_hand or photo_id not in known or known[photo_id].species != row.species:
+                given[photo_id] = _label(row, photo_id, author)
+            else:
+                unchanged += 1
+    with store.writing() as catalog:
+        report = take(catalog, given)
+    unknown = sum(not ids for _, ids in found)
+    return replace(report, unchanged=report.unchanged + unchanged, unknown=unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class _NamedPhotos:
+    """The photos of the index, as a CSV may name them."""
+
+    index_id: str
+    by_path: Mapping[bytes, int]
+    by_sha256: Mapping[str, Sequence[int]]
+    paths: Mapping[int, bytes]
+
+    @classmethod
+    def of(cls, store: Store, rows: Sequence[LabelRow]) -> "_NamedPhotos":
+        known = store.catalog.known_files([b"/"])  # with missing photos: their labels count when the file is back
+        by_path = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
+        by_sha256 = store.catalog.ids_with_bytes(sorted({row.sha256 for row in rows if row.sha256}))
+        return cls(store.identity.id, by_path, by_sha256, {photo_id: name for name, photo_id in by_path.items()})
+
+    def named(self, row: LabelRow) -> Sequence[int]:
+        """The photos that a line names: those of its bytes, of copies the one in its place; none for unknown bytes.
+
+        Raises InputFileError for a line without a sha256 that does not name one photo of this index for certain.
+        """
+        ours = row.index_id == self.index_id
+        at = self.by_path.get(row.path) if row.path is not None else None
+        own = [row.number] if ours and row.number is not None and row.number in self.paths else []
+        if row.sha256:
+            same = self.by_sha256.get(row.sha256, ())
+            if not same:
+                return own  # it may have been edited since
+            exact = [photo_id for photo_id in (*own, at) if photo_id is not None and photo_id in same]
+            return exact[:1] or self._alike(row, same)
+        if row.index_id and not ours:
+            raise InputFileError(
+                f"{row.place}: {shown(row.photo)} is a photo of another index, and the line has no sha256, by which it "
+                "could be found here. Let that index write the list again."
+            )
+        if own:
+            return own
+        if at is None and row.path is None and row.number is not None and not ours:
+            raise InputFileError(
+                f"{row.place}: of which index is {row.number} the id? Add the column sha256, path, or index_id "
+                f"(of this index: {self.index_id})."
+            )
+        if at is None:
+            which = shown(row.photo) or "no sha256, id or path"
+            raise InputFileError(f"{row.place}: the index holds no such photo ({which}).")
+        if row.number not in (None, at):
+            raise InputFileError(
+                f"{row.place}: {shown(row.photo)} is photo {at} of this index, not {row.number}. "
+                "Is it the table of another index? Leave one of the two out."
+            )
+        return [at]
+
+    def _alike(self, row: LabelRow, same: Sequence[int]) -> Sequence[int]:
+        """Of copies those that lie below their root as the line says; all of them where none does."""
+        relative = row.values.get("relative_path", "")
+        below = b"/" + relative.encode("utf-8", "surrogateescape")
+        return [photo_id for photo_id in same if relative and self.paths[photo_id].endswith(below)] or same
+
+
+def _label(row: LabelRow, photo_id: int, author: str | None) -> Label:
+    """What a line says; whoever edited it is the author, else it keeps the one that it names."""
+    if row.edited or not (row.author or row.created_at or row.is_correction):
+        return _by_hand(photo_id, row.species, author)
+    label = Label(photo_id, row.species, "correction", row.author or author, row.created_at or None)
+    if row.created_at and _moment(label) is None:
+        raise InputFileError(
+            f"{row.place}: created_at is {shown(row.created_at)!r}. Write a time as 2026-11-26T17:00:00+00:00."
+        )
+    return label
+
+
+def _by_hand(photo_id: int, species: str, author: str | None) -> Label:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Label(photo_id, species, "correction", author, now)
+
+
+def _is_later(label: Label, other: Label) -> bool:
+    """Whether a correction was made after another one; one without a time counts as the first."""
+    mine, others = _moment(label), _moment(other)
+    return mine is not None and (others is None or mine > others)
+
+
+def _moment(label: Label) -> datetime | None:
+    """When a correction was made; None where that is not known."""
+    try:
+        moment = datetime.fromisoformat(label.created_at or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,96 @@
+"""What people said of a photo is said of its bytes: it outlives the photo in the catalog and returns with the bytes."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from birdsearch.storage.catalog.database import where_in
+from birdsearch.storage.catalog.tables import Row, kept_labels, kept_not_duplicates, labels, not_duplicates, photos
+
+_CORRECTIONS = (
+    sa.select(photos.c.sha256, labels.c.species, labels.c.author, labels.c.created_at)
+    .join(labels)
+    .where(labels.c.source == "correction", photos.c.sha256 != "")
+)
+_ONE, _OTHER = photos.alias("one"), photos.alias("other")
+
+
+def keep(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
+    """Before photos go: keep their corrections, and the pairs of them that are not duplicates."""
+    said = _newest_last(where_in(connection, _CORRECTIONS, photos.c.id, photo_ids))
+    _insert(connection, kept_labels, "OR REPLACE", said)
+    pairs = sa.select(_ONE.c.sha256, _OTHER.c.sha256, not_duplicates.c.created_at).select_from(not_duplicates)
+    pairs = pairs.join(_ONE, _ONE.c.id == not_duplicates.c.a).join(_OTHER, _OTHER.c.id == not_duplicates.c.b)
+    pairs = pairs.where(_ONE.c.sha256 != "", _OTHER.c.sha256 != "")
+    found = [row for side in (_ONE, _OTHER) for row in where_in(connection, pairs, side.c.id, photo_ids)]
+    rows = [{"sha256_a": min(a, b), "sha256_b": max(a, b), "created_at": at} for a, b, at in found]
+    _insert(connection, kept_not_duplicates, "OR REPLACE", rows)
+
+
+def give_back(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
+    """Give photos that have come what people said of their bytes: once, or of another photo of the same bytes."""
+    query = sa.select(photos.c.id, photos.c.sha256).where(photos.c.sha256 != "")
+    come: dict[int, str] = {row.id: row.sha256 for row in where_in(connection, query, photos.c.id, photo_ids)}
+    contents = sorted(set(come.values()))
+    said = where_in(connection, sa.select(kept_labels), kept_labels.c.sha256, contents)
+    said += where_in(connection, _CORRECTIONS, photos.c.sha256, contents)
+    words = {row["sha256"]: row for row in _newest_last(said)}
+    rows = [
+        {name: value for name, value in words[sha256].items() if name != "sha256"}
+        | {"photo_id": photo_id, "source": "correction"}
+        for photo_id, sha256 in come.items()
+        if sha256 in words
+    ]
+    _insert(connection, labels, "OR IGNORE", rows)  # what was said of the photo itself counts
+    where_in(connection, sa.delete(kept_labels), kept_labels.c.sha256, contents)
+    for side in (kept_not_duplicates.c.sha256_a, kept_not_duplicates.c.sha256_b):
+        pairs = where_in(connection, _pairs_of_bytes(), side, contents)
+        _insert(connection, not_duplicates, "OR IGNORE", [{"a": a, "b": b, "created_at": at} for a, b, at in pairs])
+    _forget_known_pairs(connection)
+
+
+def pairs_of_bytes(connection: sa.Connection) -> set[tuple[int, int]]:
+    """Pairs of ids (lower, higher) whose bytes are those of a kept pair: of copies that stayed when a photo went."""
+    return {(a, b) for a, b, _ in connection.execute(_pairs_of_bytes())}
+
+
+def forget_restored(connection: sa.Connection) -> None:
+    """After the rows of photos were put back as they were: what is said of a photo again is not kept twice."""
+    same = [kept_labels.c[name].is_not_distinct_from(labels.c[name]) for name in ("species", "author", "created_at")]
+    again = sa.select(labels.c.photo_id).join(photos).where(labels.c.source == "correction", *same)
+    connection.execute(sa.delete(kept_labels).where(again.where(photos.c.sha256 == kept_labels.c.sha256).exists()))
+    _forget_known_pairs(connection)
+
+
+def forget(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
+    """Somebody says something new of these photos: what was kept of their bytes no longer holds."""
+    contents = where_in(connection, sa.select(photos.c.sha256), photos.c.id, photo_ids)
+    where_in(connection, sa.delete(kept_labels), kept_labels.c.sha256, [sha256 for (sha256,) in contents])
+
+
+def _pairs_of_bytes() -> sa.Select[Any]:
+    one, other = _ONE.c.id, _OTHER.c.id
+    ordered = sa.func.min(one, other), sa.func.max(one, other)
+    query = sa.select(*ordered, kept_not_duplicates.c.created_at).select_from(kept_not_duplicates)
+    query = query.join(_ONE, _ONE.c.sha256 == kept_not_duplicates.c.sha256_a)
+    return query.join(_OTHER, sa.and_(_OTHER.c.sha256 == kept_not_duplicates.c.sha256_b, one != other))
+
+
+def _forget_known_pairs(connection: sa.Connection) -> None:
+    kept, known = kept_not_duplicates, not_duplicates
+    pairs = sa.select(known.c.a).join(_ONE, _ONE.c.id == known.c.a).join(_OTHER, _OTHER.c.id == known.c.b)
+    same = sa.or_(
+        sa.and_(_ONE.c.sha256 == kept.c.sha256_a, _OTHER.c.sha256 == kept.c.sha256_b),
+        sa.and_(_ONE.c.sha256 == kept.c.sha256_b, _OTHER.c.sha256 == kept.c.sha256_a),
+    )
+    connection.execute(sa.delete(kept).where(pairs.where(same).exists()))
+
+
+def _newest_last(rows: Sequence[sa.Row[tuple[str, str, str | None, str | None]]]) -> list[Row]:
+    return sorted((dict(row._mapping) for row in rows), key=lambda row: row["created_at"] or "")
+
+
+def _insert(connection: sa.Connection, table: sa.Table, conflict: str, rows: Sequence[Row]) -> None:
+    if rows:
+        connection.execute(sa.insert(table).prefix_with(conflict), rows)
