@@ -4,9 +4,12 @@ import logging
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from queue import SimpleQueue
+from threading import Thread
 from typing import TypeVar
 
 from birdsearch.errors import PhotoError, PruneRefusedError
@@ -14,8 +17,8 @@ from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.labels import Labeller
-from birdsearch.photos import decode, exclusions, scan
-from birdsearch.records import AddReport, Failure, Photo, Progress, counted, shown
+from birdsearch.photos import decode, exclusions, memory, scan
+from birdsearch.records import AddReport, Failure, Photo, Progress, bytes_text, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate
 from birdsearch.storage.store import Store
@@ -23,6 +26,8 @@ from birdsearch.storage.store import Store
 EXCLUDE = "exclude"  # the state of the catalog that keeps, for each folder, the patterns of what is left out
 HANDFUL = 5  # photos: so many may always be pruned
 AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
+COSTLY = 4 * 10**8  # bytes of memory for one decode: a photo that needs more comes last, alone, and is noted before
+LEAVE_SECONDS = 1.0  # that a thread may take to end
 
 ScanResult = scan.FoundFile | scan.Ignored | Failure
 logger = logging.getLogger("birdsearch")
@@ -83,19 +88,42 @@ def _has_entries(folder: bytes) -> bool:
     return not os.path.isdir(folder) or any(not name.startswith(b".") for name in os.listdir(folder))
 
 
-def overlapped(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahead: int) -> Iterator[R]:
-    """Do the work in threads, at most `ahead` results in advance, and give the results in the order of the items."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="birdsearch-decode")
+def overlapped(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahead: int) -> Generator[R, None, None]:
+    """Do the work in threads, at most `ahead` results in advance, and give the results in the order of the items.
+
+    Where it ends early it does not wait for what is under way: one file that never answers would hold up Ctrl-C.
+    """
+    tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
+    threads = [Thread(target=_serve, args=(tasks, work), name="birdsearch-decode", daemon=True) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
     waiting: deque[Future[R]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
+            waiting.append(Future())
+            tasks.put((waiting[-1], item))
             if len(waiting) >= ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for future in waiting:
+            future.cancel()
+        for _ in threads:
+            tasks.put(None)
+        for thread in threads:
+            thread.join(LEAVE_SECONDS)
+
+
+def _serve(tasks: "SimpleQueue[tuple[Future[R], T] | None]", work: Callable[[T], R]) -> None:
+    """Runs in a thread: task after task, until there is None."""
+    while (task := tasks.get()) is not None:
+        future, item = task
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work(item))
+            except BaseException as error:
+                future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +145,22 @@ class Rejected:
     def photo(self) -> Photo:
         """The file as far as it is known."""
         return Photo(None, os.fsdecode(self.file.path), size=self.file.size, mtime_ns=self.file.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Costly:
+    """A file whose decode takes so much memory that it waits for the end of the run."""
+
+    file: scan.FoundFile
+    why: str
+
+    @property
+    def photo(self) -> Photo:
+        """The file as far as it is known."""
+        return Photo(None, os.fsdecode(self.file.path), size=self.file.size, mtime_ns=self.file.mtime_ns)
+
+
+Outcome = decode.Decoded | KnownContent | Rejected
 
 
 @dataclass(slots=True)
@@ -149,6 +193,7 @@ class AddRun:
         self._progress = progress
         self._committer = Committer(store.catalog, store.folder.vectors, labeller)
         self._embedder: Embedder | None = None  # loads the network: made when the first photo needs it
+        self._costly: list[Costly] = []
         self._copies: list[Photo] = []  # that get the vector of a photo of the same content
         self._left_out: list[bytes] = []  # files and folders that are not to be in the index
         self._counts = Counts()
@@ -221,17 +266,49 @@ class AddRun:
     # Read, decode, embed
 
     def _read_all(self, to_read: list[scan.FoundFile]) -> None:
-        workers = max(2, os.cpu_count() or 2)
-        for number, outcome in enumerate(overlapped(to_read, self._prepare, workers=workers, ahead=AHEAD), start=1):
-            self._take(outcome)
+        workers, done = max(2, os.cpu_count() or 2), 0
+        with closing(overlapped(to_read, self._prepare_cheap, workers=workers, ahead=AHEAD)) as outcomes:
+            for outcome in outcomes:
+                if isinstance(outcome, Costly):
+                    self._costly.append(outcome)
+                    continue
+                self._take(outcome)
+                done += 1
+                if self._progress:
+                    self._progress("index", done, len(to_read), outcome.photo.path)
+                waiting = 0 if self._embedder is None else len(self._embedder)
+                if self._committer.is_due(len(self._committer.photos) + waiting + len(self._copies)):
+                    self._flush()
+        for number, costly in enumerate(self._costly, start=done + 1):
+            self._take_costly(costly)
             if self._progress:
-                self._progress("index", number, len(to_read), outcome.photo.path)
-            waiting = 0 if self._embedder is None else len(self._embedder)
-            if self._committer.is_due(len(self._committer.photos) + waiting + len(self._copies)):
-                self._flush()
+                self._progress("index", number, len(to_read), costly.photo.path)
 
-    def _prepare(self, entry: scan.FoundFile) -> decode.Decoded | KnownContent | Rejected:
-        """Runs in a thread: the file's bytes, and its pixels where its content is new."""
+    def _take_costly(self, costly: Costly) -> None:
+        """Decode a large picture, and note before that it was tried: where this kills the run, the next one goes on."""
+        path = costly.photo.path
+        note = f"the program ended while it decoded this file ({costly.why}); touch the file to try it again"
+        state = costly.file.size, costly.file.mtime_ns
+        self._committer.batch.failed.append((state, Failure(path, "decode", note)))
+        self._flush()
+        self._committer.wait()
+        try:
+            outcome = self._prepare(costly.file)
+        finally:
+            self._committer.batch.recovered.append(path)
+        self._take(outcome)
+
+    def _prepare_cheap(self, entry: scan.FoundFile) -> Outcome | Costly:
+        """Runs in a thread, as `_prepare`; what takes much memory is put off."""
+        if entry.size > COSTLY:
+            return Costly(entry, f"{bytes_text(entry.size)} long")
+        try:
+            return self._prepare(entry, COSTLY)
+        except memory.CostlyError as error:
+            return Costly(entry, str(error))
+
+    def _prepare(self, entry: scan.FoundFile, most: int | None = None) -> Outcome:
+        """The file's bytes, and its pixels where its content is new. Raises CostlyError as `decode` does."""
         try:
             file = scan.read(entry)
         except scan.NotAPhotoError as error:
@@ -242,13 +319,13 @@ class AddRun:
         if self._detector.is_known(file.photo.sha256):
             return KnownContent(file.photo)
         try:
-            return decode.decode(file.data, file.photo, self._store.backbone.input_size, file.format)
+            return decode.decode(file.data, file.photo, self._store.backbone.input_size, file.format, most=most)
         except scan.NotAPhotoError as error:
             return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
             return Rejected(entry, "decode", str(error))
 
-    def _take(self, outcome: decode.Decoded | KnownContent | Rejected) -> None:
+    def _take(self, outcome: Outcome) -> None:
         path = os.fsencode(outcome.photo.path)
         if isinstance(outcome, Rejected):
             if outcome.stage == "ignored":

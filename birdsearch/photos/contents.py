@@ -44,7 +44,7 @@ class Contents:
 
 
 def of(image: Image.Image, data: bytes, format: str) -> Contents:
-    """What the file of an opened image holds; its pixels are not decoded."""
+    """What the file of a loaded image holds."""
     bits, extras = _READERS[format](data) if format in _READERS else (8, iter(()))
     colours, profile = _colours(image, data, format)
     return Contents(bits, colours, profile, image.has_transparency_data, extras=frozenset(extras))

@@ -17,16 +17,16 @@ import numpy.typing as npt
 from PIL import Image
 
 from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
-from birdsearch.photos import contents, damage
+from birdsearch.photos import contents, damage, memory, rgb
 from birdsearch.photos.contents import Contents
 from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import HEAD, identify
+from birdsearch.photos.memory import CostlyError
 from birdsearch.photos.scan import FileBytes, FoundFile, NotAPhotoError, read, require_photo
 from birdsearch.records import Photo, Pixels, shown
 
 MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels pass, decompression bombs do not
-HUGE = 50_000_000  # pixels; larger pictures are decoded one at a time, so that memory stays bounded. A guess
 
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Photo | Image.Image | npt.NDArray[Any]
 
@@ -42,26 +42,31 @@ class Decoded:
 # Decoding -----------------------------------------------------------------------------------------------------------
 
 
-def decode(data: bytes, photo: Photo, size: tuple[int, int], format: str | None = None) -> Decoded:
+def decode(
+    data: bytes, photo: Photo, size: tuple[int, int], format: str | None = None, *, most: int | None = None
+) -> Decoded:
     """A file's bytes as pixels of (height, width), and the photo with all that is written in the file.
 
     `format` is that of FileBytes; without it the bytes and the photo's path decide.
-    Raises PhotoUnreadableError, whose text is the bare reason ("truncated JPEG"), or NotAPhotoError.
+    Raises PhotoUnreadableError, whose text is the bare reason ("truncated JPEG"), NotAPhotoError, or CostlyError where
+    the decode would take more than `most` bytes of memory.
     """
     format = format or _format_of(data, photo.path)
+    least = 2 * max(size)
     with opened(data, format) as image:
         full = image.size
-        image.draft(None, (2 * max(size),) * 2)
+        image.draft(None, (least, least))
         reduced = image.size != full
-        stored = _loaded(image)
-        orientation = _orientation(image)
-        oriented = _oriented(stored, orientation)
-        known = describe(photo, *_metadata(image))
-        pixels, hashed = _squashed(oriented, size), phash(oriented)
+        with memory.room(image, format, data, most):
+            image.load()
+            orientation = _orientation(image)
+            oriented = rgb.upright(image, orientation, least)
+            known = describe(photo, *_metadata(image))
+            pixels, hashed = _squashed(oriented, size), phash(oriented)
         damaged = getattr(image, "warning", None) or damage.of(data, format)
-    # A TIFF is rotated by its decoder, others may learn their size while they are decoded.
-    width, height = full if reduced else stored.size
-    if orientation in _SIDEWAYS:
+        # A TIFF is rotated by its decoder, others may learn their size while they are decoded.
+        width, height = full if reduced else image.size
+    if orientation in rgb.SIDEWAYS:
         width, height = height, width
     return Decoded(replace(known, phash=hashed, width=width, height=height, format=format, damaged=damaged), pixels)
 
@@ -70,16 +75,6 @@ def _format_of(data: bytes, path: str) -> str:
     return require_photo(identify(data[:HEAD], path))
 
 
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = frozenset((5, 6, 7, 8))  # orientations that swap width and height
 _ORIENTATION, _EXIF, _GPS = 0x0112, 0x8769, 0x8825
 
 
@@ -102,7 +97,7 @@ _CUT_OFF = ("truncat", "unexpected end", "not enough data", "premature", "unpack
 def _translated_errors(format: str) -> Iterator[None]:
     try:
         yield
-    except (PhotoUnreadableError, NotAPhotoError):
+    except (PhotoUnreadableError, NotAPhotoError, CostlyError):
         raise
     except MemoryError as error:
         raise PhotoUnreadableError(f"not enough memory to decode this {format}") from error
@@ -146,82 +141,12 @@ def _quiet() -> Iterator[None]:
         _QUIET.reading = before
 
 
-_ONE_HUGE = threading.Lock()
-
-
-@contextmanager
-def _room_for(size: tuple[int, int]) -> Iterator[None]:
-    """Huge pictures wait for each other, and pass Pillow's own limit, which TIFF asks again while decoding."""
-    if size[0] * size[1] <= HUGE:
-        yield
-        return
-    with _ONE_HUGE:
-        limit = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = limit and max(limit, MAX_PIXELS)
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def upright(image: Image.Image, least: int | None = None) -> Image.Image:
-    """RGB, as the photographer held the camera; a JPEG may come out smaller, with no side below `least` pixels."""
-    if least is not None:
-        image.draft(None, (least, least))
-    return _oriented(_loaded(image), _orientation(image))
-
-
-def _loaded(image: Image.Image) -> Image.Image:
-    """Decoded, in RGB, as it is stored.
-
-    Pixels are taken as sRGB: birder's networks were trained on photos without regard to their colour profiles.
-    """
-    with _room_for(image.size):
-        image.load()
-        return _rgb(image)
-
-
-def _oriented(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(_TRANSPOSE[orientation]) if orientation in _TRANSPOSE else image
-
-
 def _orientation(image: Image.Image) -> int:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # Garbage beside good pixels costs nothing but itself.
         return 1
     return value if isinstance(value, int) else 1
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode as RGB: more than 8 bits are scaled, what is transparent lies on white."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _grey8(image).convert("RGB")
-    if image.mode == "LAB":
-        from PIL import ImageCms
-
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        return cast("Image.Image", ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB"))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(rgba, mask=rgba.getchannel("A"))
-        return white
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _grey8(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit and float greys in 8 bits; where nothing says what white is, the next usual value above all."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)
-    if image.mode.startswith("I;16"):
-        bits = getattr(image, "tag_v2", {}).get(0x0102)
-        low, high = 0.0, 4095.0 if bits in (12, (12,)) else 65535.0
-    else:
-        low, top = min(0.0, float(values.min())), float(values.max())
-        whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        high = next((white for white in whites if top <= white), top)
-    scaled = (values - low) * (255 / max(high - low, 1e-9))
-    return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8))
 
 
 def _metadata(image: Image.Image) -> tuple[dict[int, Any], dict[int, Any], bytes]:
@@ -304,29 +229,23 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
     """The fingerprint of a file: equal ones differ in metadata and container only."""
     file = _file_bytes(os.fspath(path))
     with opened(file.data, file.format) as image:
-        known = contents.of(image, file.data, file.format)
-        pixels = upright(image)
-        samples = hashlib.sha256()
-        if image.mode in ("F", "I", "CMYK", "LAB") or image.mode.startswith("I;16") or image.has_transparency_data:
-            samples.update(image.mode.encode() + image.tobytes())
-            known = replace(known, samples=samples.hexdigest())
-        elif known.bits > 8:  # Pillow has reduced them: the coded data stand for them
-            known = replace(known, samples=contents.coded_sha256(file.data, file.format))
-    return Fingerprint(_sha256_of(pixels), known)
+        with memory.room(image, file.format, file.data):
+            image.load()
+            known = contents.of(image, file.data, file.format)  # a PNG tells its EXIF only now
+            pixels, samples = rgb.sha256(image, _orientation(image)), rgb.samples_sha256(image)
+        if not samples and known.bits > 8:  # Pillow has reduced them: the coded data stand for them
+            samples = contents.coded_sha256(file.data, file.format)
+    return Fingerprint(pixels, replace(known, samples=samples))
 
 
 def pixels_sha256(image: ImageLike) -> str:
     """The sha256 of all that a picture shows and holds: equal where only metadata or container differ."""
     path = image.path if isinstance(image, Photo) else image
     if not isinstance(path, str | os.PathLike):
-        return _sha256_of(_image(path, None))
+        return rgb.sha256(_image(path, None), 1)
     whole = fingerprint(path)
     plain = whole.contents == Contents()
     return whole.pixels if plain else hashlib.sha256(repr(astuple(whole)).encode()).hexdigest()
-
-
-def _sha256_of(picture: Image.Image) -> str:
-    return hashlib.sha256(repr(picture.size).encode() + picture.tobytes()).hexdigest()
 
 
 def encode(pixels: Pixels, format: str = "PNG") -> bytes:
@@ -339,13 +258,14 @@ def encode(pixels: Pixels, format: str = "PNG") -> bytes:
 def _image(image: ImageLike, least: int | None) -> Image.Image:
     """A user's image, upright and in RGB; the errors name it and say what to do."""
     if isinstance(image, np.ndarray):
-        return _rgb(_from_array(image))
+        return rgb.rgb(_from_array(image))
     path = image.path if isinstance(image, Photo) else image
     name = shown(os.fspath(path)) if isinstance(path, str | os.PathLike) else "this picture"
     try:
         if isinstance(path, Image.Image):
             with _translated_errors(path.format or "image"), _quiet():
-                return upright(path)
+                path.load()
+                return rgb.upright(path, _orientation(path))
         if isinstance(path, bytes | bytearray | memoryview):
             data = bytes(path)
             format = _format_of(data, "")
@@ -356,7 +276,11 @@ def _image(image: ImageLike, least: int | None) -> Image.Image:
             kinds = "a path, the bytes of a file, a Pillow image, a numpy array or a Photo"
             raise TypeError(f"a picture must be {kinds}, not a {type(image).__name__}")
         with opened(data, format) as stored:
-            return upright(stored, least)
+            if least is not None:
+                stored.draft(None, (least, least))
+            with memory.room(stored, format, data):
+                stored.load()
+                return rgb.upright(stored, _orientation(stored), least)
     except NotAPhotoError as error:
         hint = "Export it as JPEG or TIFF first." if "RAW" in error.reason else "Name a JPEG, PNG, TIFF, HEIC... file."
         raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error
@@ -368,11 +292,14 @@ def _file_bytes(path: str) -> FileBytes:
     """A file that a user named."""
     if re.match(r"[a-z][a-z0-9+.-]*://", path, re.IGNORECASE):
         raise PhotoMissingError(f"{shown(path)} is a web address: download the picture and name the file")
-    if os.path.isdir(path):
-        raise NotAPhotoError("a folder, which `birdsearch index` takes")
-    if not os.path.exists(path):
-        raise missing_file_error(path, "file")
-    return read(FoundFile(os.fsencode(os.path.abspath(path)), 0, 0))
+    try:
+        return read(FoundFile(os.fsencode(os.path.abspath(path)), 0, 0))
+    except PhotoMissingError as error:
+        raise missing_file_error(path, "file") from error
+    except NotAPhotoError:
+        if os.path.isdir(path):
+            raise NotAPhotoError("a folder, which `birdsearch index` takes") from None
+        raise
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:

@@ -10,6 +10,8 @@ import numpy as np
 import simplejpeg
 from PIL import JpegImagePlugin
 
+from birdsearch.errors import PhotoUnreadableError
+
 SOS, EOI, DHT = 0xDA, 0xD9, 0xC4
 FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))  # SOF0 to SOF15
 PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
@@ -18,7 +20,8 @@ ARITHMETIC = frozenset(range(0xC9, 0xD0))
 # The first marker after the data of a scan: 0xFF is followed by 0 where it is data, and restarts belong to the scan.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _WARNINGS = ("Corrupt JPEG data", "Premature end of JPEG file", "Inconsistent progression")  # of lost picture data
-_LARGEST_ARRAY = 50_000_000  # pixels that are decoded into an array beside the image
+_LARGEST_ARRAY = 16_000_000  # pixels that are decoded into an array beside the image
+MAX_SCANS = 100  # of a progressive picture; cameras and programs write about ten. A guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,11 @@ class Segment:
     data_end: int
 
 
-def segments(data: bytes) -> Iterator[Segment]:
-    """The segments of the first picture, the last one EOI where it is there; ends quietly where they are garbage."""
+def segments(data: bytes, *, header: bool = False) -> Iterator[Segment]:
+    """The segments of the first picture, the last one EOI where it is there; ends quietly where they are garbage.
+
+    With `header` only those up to the first scan, without a search for the end of its data.
+    """
     at = 2
     while at + 4 <= len(data) + 2 and data[at : at + 1] == b"\xff":
         marker = data[at + 1] if at + 1 < len(data) else 0
@@ -47,16 +53,49 @@ def segments(data: bytes) -> Iterator[Segment]:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if end < at + 4 or end > len(data):
             return
-        after = _NEXT_MARKER.search(data, end) if marker == SOS else None
+        after = _NEXT_MARKER.search(data, end) if marker == SOS and not header else None
         following = (after.start() if after else len(data)) if marker == SOS else end
         yield Segment(marker, at + 4, end, following)
+        if header and marker == SOS:
+            return
         at = following
+
+
+def coefficient_bytes(data: bytes) -> int:
+    """The memory that libjpeg takes for the coefficients of a JPEG of several scans; 0 for one that has one scan."""
+    total = components = 0
+    several = False
+    for segment in segments(data, header=True):
+        payload = data[segment.start : segment.end]
+        if segment.marker in FRAMES and len(payload) >= 6 + 3 * payload[5]:
+            several = segment.marker in PROGRESSIVE
+            height, width, components = struct.unpack_from(">HHB", payload, 1)
+            shares = [(each >> 4, each & 15) for each in payload[7 : 7 + 3 * components : 3]]
+            across, down = (max((share[axis] for share in shares), default=1) or 1 for axis in (0, 1))
+            total = sum(2 * (width * h // across + 16) * (height * v // down + 16) for h, v in shares)
+        elif segment.marker == SOS and payload:
+            several |= payload[0] < components
+    return total if several else 0
 
 
 class JpegImage(JpegImagePlugin.JpegImageFile):
     """A JPEG as Pillow reads it, pixel for pixel, by a decoder that does not hide the warnings of libjpeg-turbo."""
 
     warning: str | None = None  # of damaged data, known once it is loaded
+
+    def _open(self) -> None:
+        """Refuses what libjpeg does not know, and scans without end, each of which costs as much as a whole picture."""
+        assert self.fp is not None
+        data = self.fp.read()
+        self.fp.seek(0)
+        frame = next((each for each in segments(data, header=True) if each.marker in FRAMES), None)
+        if frame is not None and data[frame.start] not in (0, 8):
+            raise PhotoUnreadableError(f"unsupported JPEG of {data[frame.start]} bits a channel")
+        super()._open()
+        if coefficient_bytes(data):
+            scans = sum(each.marker == SOS for each in segments(data))
+            if scans > MAX_SCANS:
+                raise PhotoUnreadableError(f"a JPEG of {scans:,} scans, more than the {MAX_SCANS} that are decoded")
 
     def load(self) -> Any:
         """Decode; damaged data are decoded as far as Pillow can, and the warning is kept."""

@@ -5,20 +5,28 @@ import hashlib
 import io
 import itertools
 import os
+import queue
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 from birdsearch.errors import InputFileError, PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
 from birdsearch.files import is_index
 from birdsearch.photos import places
 from birdsearch.photos.exclusions import IGNORE_FILE, Exclusions
 from birdsearch.photos.filetype import HEAD, Kind, identify
-from birdsearch.records import Failure, Photo
+from birdsearch.records import Failure, Photo, bytes_text
 
-MAX_BYTES = 2**30  # of one file, a guess: larger ones are refused, as they are read whole
+MAX_BYTES = 8 * 10**8  # of one file, a guess: larger ones are refused, as they are read whole
 MOST_COUNTED = 100_000  # files of one folder that is left out: the snapshots of a disk hold it many times
+BLOCK = 2**22  # bytes that are read at a time
+ANSWER_SECONDS = 60.0  # that a file may take for one block, a guess: slow networks bring it in time
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,13 +208,13 @@ def read(file: FoundFile) -> FileBytes:
     """A file's bytes with their sha256.
 
     Raises NotAPhotoError after the first 4 KiB where they show something else, PhotoMissingError where the file has
-    gone, PhotoUnreadableError where it cannot be read or changes twice while it is read. The last two have the bare
-    reason as their text.
+    gone, PhotoUnreadableError where it cannot be read, does not answer or changes twice while it is read. The last two
+    have the bare reason as their text.
     """
     path = os.fsdecode(file.path)
     try:
         for _ in range(2):
-            if (whole := _read_once(path)) is not None:
+            if (whole := _answered(lambda alive: _read_once(path, alive))) is not None:
                 return whole
     except FileNotFoundError as error:
         raise PhotoMissingError("no longer there") from error
@@ -215,7 +223,34 @@ def read(file: FoundFile) -> FileBytes:
     raise PhotoUnreadableError("changed while it was read; index it again when it is complete")
 
 
-def _read_once(path: str) -> FileBytes | None:
+def _answered(work: Callable[[Callable[[], None]], T]) -> T:
+    """The result of work that a file may hold up for ever: a dead disk or network, a driver that hangs.
+
+    It runs in a thread of its own, which is left behind where it has not called `alive` for ANSWER_SECONDS: nothing can
+    end a thread that waits for the operating system. It does not keep the process from ending.
+    """
+    results: queue.SimpleQueue[Future[T] | None] = queue.SimpleQueue()
+
+    def run() -> None:
+        result: Future[T] = Future()
+        try:
+            result.set_result(work(lambda: results.put(None)))
+        except BaseException as error:
+            result.set_exception(error)
+        results.put(result)
+
+    threading.Thread(target=run, name="birdsearch-read", daemon=True).start()
+    try:
+        while (result := results.get(timeout=ANSWER_SECONDS)) is None:
+            pass
+    except queue.Empty:
+        raise PhotoUnreadableError(
+            f"the file has not answered for {ANSWER_SECONDS:.0f} seconds; is its disk or network there?"
+        ) from None
+    return result.result()
+
+
+def _read_once(path: str, alive: Callable[[], None]) -> FileBytes | None:
     """The file, or None where it changed meanwhile."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise NotAPhotoError("not a regular file")
@@ -226,10 +261,10 @@ def _read_once(path: str) -> FileBytes | None:
         head = file.read(HEAD) or b""
         format = require_photo(identify(head, path))
         if before.st_size > MAX_BYTES:
-            most = f"more than the {MAX_BYTES / 2**30:.0f} GiB read"
-            raise PhotoUnreadableError(f"{before.st_size / 2**30:.1f} GiB, {most}")
+            most = f"more than the {bytes_text(MAX_BYTES)} that are read"
+            raise PhotoUnreadableError(f"{bytes_text(before.st_size)}, {most}")
         file.seek(0)
-        data = read_up_to(file, before.st_size + 1)
+        data = read_up_to(file, before.st_size + 1, alive)
         after = os.fstat(handle)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != before.st_size:
         return None
@@ -238,12 +273,13 @@ def _read_once(path: str) -> FileBytes | None:
     return FileBytes(photo, data, format)
 
 
-def read_up_to(file: io.FileIO, count: int) -> bytes:
-    """Up to `count` bytes: one system call may return fewer, as over a network."""
-    data = file.read(count) or b""
-    while len(data) < count and (more := file.read(count - len(data))):
-        data += more
-    return data
+def read_up_to(file: io.FileIO, count: int, alive: Callable[[], None]) -> bytes:
+    """Up to `count` bytes, block by block: `alive` is called after each."""
+    data = io.BytesIO()
+    while data.tell() < count and (block := file.read(min(BLOCK, count - data.tell()))):
+        data.write(block)
+        alive()
+    return data.getvalue()
 
 
 def require_photo(kind: Kind) -> str:

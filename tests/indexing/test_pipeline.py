@@ -1,9 +1,13 @@
 """Indexing: what becomes of every file, and that nothing is embedded which need not be."""
 
+import io
 import os
 import shutil
+import signal
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,10 +20,12 @@ from birdsearch.errors import (
     BackboneUnavailableError,
     InputFileError,
     PhotoMissingError,
+    PhotoUnreadableError,
     PruneRefusedError,
 )
-from birdsearch.indexing import committer, embedder
-from birdsearch.records import Pixels, Vectors
+from birdsearch.indexing import committer, embedder, pipeline
+from birdsearch.photos import decode, scan
+from birdsearch.records import Failure, Photo, Pixels, Vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store
@@ -381,6 +387,114 @@ def test_a_damaged_photo_is_in_the_index_and_told_in_every_run(photos: Path, ind
     (photos / "copy.jpg").unlink()
     assert counts(index.add(photos)) == {"unchanged": 6, "missing": 1}
     assert index.failures() == []
+
+
+def test_a_costly_photo_comes_last_and_is_noted_before(
+    photos: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "COSTLY", 10**6)
+    write(photos / "Robin" / "large.png", bird(8, 800, 600))
+    order: list[str] = []
+    noted: list[list[Failure]] = []
+    real = decode.decode
+
+    def watched(data: bytes, photo: Photo, *rest: Any, most: int | None = None) -> decode.Decoded:
+        result = real(data, photo, *rest, most=most)
+        order.append(Path(photo.path).name)
+        with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as other:
+            noted.append(other.failures())
+            if most is None:
+                shutil.copytree(tmp_path / "index", tmp_path / "killed")  # what a killed run leaves
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "decode", watched)
+        assert counts(index.add(photos)) == {"added": 7}
+    assert order[-1] == "large.png"
+    assert [bool(each) for each in noted] == [False] * 6 + [True]
+    assert (noted[-1][0].stage, Path(noted[-1][0].path).name) == ("decode", "large.png")
+    assert "the program ended" in noted[-1][0].reason
+    assert index.failures() == []
+    with birdsearch.open(tmp_path / "killed", backbone=FakeBackbone()) as again:
+        monkeypatch.setattr(decode, "decode", lambda *_, **__: pytest.fail("decoded"))
+        assert counts(again.add(photos)) == {"unchanged": 6, "failed": 1}
+
+
+def test_ctrl_c_at_a_costly_photo_leaves_no_note(photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "COSTLY", 10**6)
+    write(photos / "large.png", bird(8, 800, 600))
+    real = decode.decode
+
+    def stopped(*given: Any, most: int | None = None) -> decode.Decoded:
+        if most is None:
+            raise KeyboardInterrupt
+        return real(*given, most=most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "decode", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            index.add(photos)
+    assert len(index) == 6
+    assert index.failures() == []
+    assert counts(index.add(photos)) == {"added": 1, "unchanged": 6}
+
+
+def test_a_costly_file_that_is_broken_fails_with_its_reason(
+    photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "COSTLY", 10**6)
+    write(photos / "large.png", bird(8, 800, 600))
+    data = (photos / "large.png").read_bytes()
+    (photos / "large.png").write_bytes(data[: len(data) // 2])
+    for expected in ({"added": 6, "failed": 1}, {"unchanged": 6, "failed": 1}):
+        report = index.add(photos)
+        assert counts(report) == expected
+        assert [failure.reason for failure in report.failed] == ["truncated PNG"]
+        assert [failure.reason for failure in index.failures()] == ["truncated PNG"]
+
+
+def dead_disk(monkeypatch: pytest.MonkeyPatch, name: str) -> threading.Event:
+    """Make a file hang when it is read; the event brings it back."""
+    back = threading.Event()
+    real = scan.read_up_to
+
+    def hanging(file: io.FileIO, *rest: Any) -> bytes:
+        if os.path.realpath(f"/proc/self/fd/{file.fileno()}").endswith(name):
+            back.wait(60)
+        return real(file, *rest)
+
+    monkeypatch.setattr(scan, "read_up_to", hanging)
+    return back
+
+
+def test_a_file_that_never_answers_costs_only_itself(
+    photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = dead_disk(monkeypatch, "1.jpg")
+    monkeypatch.setattr(scan, "ANSWER_SECONDS", 0.3)
+    report = index.add(photos)
+    assert counts(report) == {"added": 5, "failed": 1}
+    assert [(failure.stage, Path(failure.path).name) for failure in report.failed] == [("read", "1.jpg")]
+    assert "has not answered" in report.failed[0].reason
+    with pytest.raises(PhotoUnreadableError, match="has not answered"):
+        index.search(photos / "Wren" / "1.jpg")
+    back.set()
+    assert counts(index.add(photos)) == {"added": 1, "unchanged": 5}
+
+
+def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(
+    photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    back = dead_disk(monkeypatch, "2.jpg")
+    monkeypatch.setattr(pipeline, "LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr(embedder, "NETWORK_BATCH", 1)
+    press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    press.start()
+    with pytest.raises(KeyboardInterrupt):
+        index.add(photos)
+    assert not back.is_set()
+    assert names(index) == ["0.jpg", "1.jpg", "3.jpg", "4.jpg", "5.jpg"]
+    back.set()
 
 
 def test_a_broken_file_that_goes_is_no_failure_any_more(photos: Path, index: Index) -> None:

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError
-from birdsearch.photos import decode, scan
+from birdsearch.photos import decode, memory, rgb, scan
 from birdsearch.photos.decode import Decoded
 from birdsearch.photos.scan import FoundFile, Ignored, NotAPhotoError
 from birdsearch.records import Failure, Photo, Pixels
@@ -146,12 +146,20 @@ def test_decode_turns_a_large_jpeg_that_is_decoded_smaller(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("size", [(224, 224), (336, 336), (100, 300)])
-def test_decode_of_a_jpeg_never_starts_below_twice_the_size(size: tuple[int, int]) -> None:
+def test_decode_of_a_jpeg_never_starts_below_twice_the_size(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
+    real = rgb.upright
+
+    def recording(image: Image.Image, orientation: int, least: int | None = None) -> Image.Image:
+        seen.append(image.size)
+        return real(image, orientation, least)
+
+    monkeypatch.setattr(rgb, "upright", recording)
     picture = bird(5, 1800, 1000)
     data = saved("JPEG", picture, quality=95)
-    with decode.opened(data, "JPEG") as image:
-        seen.append(decode.upright(image, 2 * max(size)).size)
+    decode.decode(data, Photo(None, ""), size)
     assert min(seen[0]) >= 2 * max(size)
     assert difference(decode.decode(data, Photo(None, ""), size).pixels, drawn(picture, size)) < 2
 
@@ -312,7 +320,7 @@ def outcome(item: FoundFile | Failure | Ignored) -> str:
 
 def test_pillows_limit_neither_stops_a_panorama_nor_is_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    monkeypatch.setattr(decode, "HUGE", 1000)
+    monkeypatch.setattr(memory, "HUGE", 1000)
     for format in ("JPEG", "PNG", "TIFF", "BMP", "JPEG2000"):
         assert pixels_of(saved(format)).shape == (224, 224, 3)
         assert Image.MAX_IMAGE_PIXELS == 1000

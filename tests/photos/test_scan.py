@@ -1,8 +1,12 @@
 """Finding and reading files: each one once, none opened that need not be, none accepted that changes meanwhile."""
 
 import hashlib
+import io
 import os
 import socket
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -142,8 +146,8 @@ def test_read_tries_again_when_the_file_changes_meanwhile(tmp_path: Path, monkey
     changes = [b"more", b""]
     real = scan_module.read_up_to
 
-    def growing(file: object, count: int) -> bytes:
-        data = real(file, count)  # type: ignore[arg-type]
+    def growing(file: io.FileIO, count: int, alive: Callable[[], None]) -> bytes:
+        data = real(file, count, alive)
         with path.open("ab") as other:
             other.write(changes.pop(0))
         return data
@@ -156,6 +160,41 @@ def test_read_tries_again_when_the_file_changes_meanwhile(tmp_path: Path, monkey
     changes[:] = [b"and", b"more"]
     with pytest.raises(PhotoUnreadableError, match="changed while it was read"):
         read(FoundFile(os.fsencode(path), 0, 0))
+
+
+def test_a_file_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = FoundFile(os.fsencode(put(tmp_path / "1.jpg")), 0, 0)
+    disk_is_back = threading.Event()
+
+    def dead(_file: io.FileIO, _count: int, _alive: Callable[[], None]) -> bytes:
+        disk_is_back.wait(60)
+        return JPEG
+
+    monkeypatch.setattr(scan_module, "ANSWER_SECONDS", 0.05)
+    with monkeypatch.context() as patch:
+        patch.setattr(scan_module, "read_up_to", dead)
+        with pytest.raises(PhotoUnreadableError, match="has not answered for"):
+            read(item)
+    disk_is_back.set()
+    assert read(item).data == JPEG
+
+
+def test_a_slow_file_is_read_as_long_as_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = JPEG + bytes(2000)
+    item = FoundFile(os.fsencode(put(tmp_path / "1.jpg", data)), 0, 0)
+    monkeypatch.setattr(scan_module, "BLOCK", 100)
+    monkeypatch.setattr(scan_module, "ANSWER_SECONDS", 0.2)
+    real = scan_module.read_up_to
+
+    def slow(file: io.FileIO, count: int, alive: Callable[[], None]) -> bytes:
+        def slowly() -> None:
+            time.sleep(0.03)
+            alive()
+
+        return real(file, count, slowly)
+
+    monkeypatch.setattr(scan_module, "read_up_to", slow)
+    assert read(item).data == data
 
 
 def test_read_says_in_plain_words_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
