@@ -410,7 +410,8 @@ class Index:
         """Photos for training, validation and test, with a check that nothing leaks from one to another.
 
         Copies of one picture (`same`, by default `duplicates()`, which takes a while), exposures of one burst and the
-        photos of one photographer on one day stay together.
+        photos of one photographer on one day stay together. A photo keeps its split when others come: it is drawn by
+        a hash of what it is and of `seed`, so `fractions` are met as by lot.
         """
         from birdsearch.species import split
 

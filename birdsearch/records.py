@@ -444,6 +444,8 @@ class SplitReport:
     per_species: dict[str, dict[str, int]] = field(default_factory=dict)  # label -> split (all three) -> photos
     leakage: tuple[LeakageCheck, ...] = ()
     groups: int = 0  # of photos that had to stay together, single ones included
+    followed: int = 0  # photos that lie where their group lies, and would lie elsewhere alone
+    for_training: int = 0  # photos that are in train because their species had none there
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,9 @@
 """The commands audit, label, evaluate and split: labels are checked, corrected, measured and divided."""
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from birdsearch.records import AuditReport, Evaluation, LabelReport, SplitReport
 
 ORIGIN = ("sha256", "index_id", "relative_path")  # what every table of labels says of a photo, beside id and path
+OFF = 0.03  # of a share from what was asked for, from which on it is noted
 LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations")
 
 From = Annotated[
@@ -236,6 +240,7 @@ def split(
         report = index.split(shared.where, fractions=shares, seed=seed, progress=callback)
         photos = {photo.id: photo for photo in index.photos(ids=list(report.splits))}
         provenance = index.provenance
+    earlier = _earlier_lists(out, report.counts)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -249,7 +254,34 @@ def split(
     if shared.json:
         output.print_json(report)
     else:
-        _print_split(report, out)
+        _print_split(report, out, shares)
+    now = {photos[number].sha256 or "": part for number, part in report.splits.items()}
+    _note_changes(earlier, now)
+
+
+def _earlier_lists(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Sha256 of a photo -> the list of a folder that has it; nothing where there are no lists yet."""
+    earlier: dict[str, str] = {}
+    for name in names:
+        with suppress(OSError, UnicodeDecodeError, csv.Error), (folder / f"{name}.csv").open(encoding="utf-8") as file:
+            earlier |= {row["sha256"]: name for row in csv.DictReader(file) if row.get("sha256")}
+    return earlier
+
+
+def _note_changes(earlier: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """How the lists differ from those that were in their place."""
+    if not earlier:
+        return
+    moves = Counter((earlier[one], part) for one, part in now.items() if earlier.get(one, part) != part)
+    words = [f"{count:,} from {before} to {after}" for (before, after), count in sorted(moves.items())]
+    moved = f"{counted(moves.total(), 'photo')} changed sides" + (f" ({', '.join(words)})" if words else "")
+    new, gone = (counted(len(one), "photo") for one in (now.keys() - earlier.keys(), earlier.keys() - now.keys()))
+    output.note(f"Compared with the lists that were here: {new} new, {gone} gone, {moved}.")
+    if moves:
+        output.note(
+            "Photos change sides when groups merge, when their species gets its first photo in train, and with other "
+            "--fractions or --seed."
+        )
 
 
 def _parse_fractions(text: str) -> tuple[float, float, float]:
@@ -265,8 +297,9 @@ def _parse_fractions(text: str) -> tuple[float, float, float]:
     return first, second, third
 
 
-def _print_split(report: "SplitReport", out: Path) -> None:
+def _print_split(report: "SplitReport", out: Path, shares: Sequence[float]) -> None:
     photos = max(sum(report.counts.values()), 1)
+    asked = [share / sum(shares) for share in shares]
     rows: list[tuple[str, ...]] = []
     for name, count in report.counts.items():
         species = sum(counts.get(name, 0) > 0 for counts in report.per_species.values())
@@ -276,3 +309,11 @@ def _print_split(report: "SplitReport", out: Path) -> None:
     output.say("")
     checks = [(c.rule, f"{c.groups:,}", f"{c.pairs:,}", f"{c.violations:,}") for c in report.leakage]
     output.print_table(LEAKAGE_COLUMNS, checks, numbers=LEAKAGE_COLUMNS[1:])
+    output.say("")
+    output.say(
+        f"{counted(report.groups, 'group')}; {counted(report.followed, 'photo')} went where the rest of a group went, "
+        f"{report.for_training:,} to train so that every species is there"
+    )
+    shares_met = zip(report.counts.values(), asked, strict=False)  # no counts without photos
+    if any(abs(count / photos - share) > OFF for count, share in shares_met):
+        output.note("The shares are drawn by lot, group by group: another --seed gives others. A seed stays as it is.")

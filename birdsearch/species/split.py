@@ -1,12 +1,15 @@
 """Splits for training, validation and test that share no picture, no burst and no visit of one photographer.
 
 Photos that some rule ties together, directly or through others, form a group, and a group goes to one split as a whole.
-Groups are assigned the largest first, each to the split that lacks most of its species, as in the iterative
-stratification of Sechidis et al. (2011), until that split is full.
+Which one is drawn by a hash of what the group is: its earliest visit, else the bytes of its earliest photo. So a photo
+keeps its split when others come or go, and lists that are made again, or from an index of another order, are the same.
+The price is that fractions and species are met as by lot, and not exactly: of n groups in a split of fraction p the
+standard deviation is sqrt(n p (1 - p)).
 """
 
-from collections import Counter
+import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -14,40 +17,75 @@ import numpy.typing as npt
 from birdsearch.duplicates import grouping
 from birdsearch.records import DuplicateReport, Ids, LeakageCheck, SplitReport
 from birdsearch.species.gallery import Gallery, nontrivial_groups
+from birdsearch.storage.catalog.catalog import PhotoSummary
 
 SPLITS = ("train", "validation", "test")
 VISITS = "one photographer's photos of one day"
 
 Numbers = npt.NDArray[np.int64]  # (n,) photos with the same number belong together; below 0: a photo of no group
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Anchor:
+    """What decides where a photo goes; of the photos of a group the lowest anchor does, so that later ones follow."""
+
+    rank: int  # a visit before a photo with a time before one without
+    moment: str
+    content: str  # that is hashed
+
+    def draw(self, seed: int) -> float:
+        """A number from 0 to 1 (exclusive), the same for ever."""
+        digest = hashlib.sha256(f"{seed} {self.content}".encode("utf-8", "surrogatepass")).digest()
+        return int.from_bytes(digest[:6]) / 2**48
+
+
+def anchors(photos: Sequence[PhotoSummary]) -> list[Anchor]:
+    """The anchor of each photo (n,): its photographer and day, else its bytes."""
+    found = []
+    for photo in photos:
+        if visit := _visit(photo.photographer, photo.taken_at):
+            found.append(Anchor(0, visit[1], " ".join(visit)))
+        else:
+            found.append(Anchor(1 if photo.taken_at else 2, photo.taken_at or "", photo.sha256))
+    return found
 
 
 def split(
     ids: Ids,
     labels: Sequence[str | None],
+    anchors: Sequence[Anchor],
     groups: Mapping[str, Numbers] | None = None,
     fractions: Sequence[float] = (0.8, 0.1, 0.1),
     *,
     seed: int = 0,
 ) -> SplitReport:
-    """Splits of photos `ids` (n,), the same for the same seed in whatever order the photos come.
+    """Splits of photos `ids` (n,), the same for the same seed in whatever order, and among whatever others, they come.
 
     `groups` are rules by name ("duplicates", "bursts", VISITS), each with numbers (n,). `fractions` are of training,
-    validation and test, and are scaled to sum to 1.
+    validation and test, and are scaled to sum to 1. Of a species that would have none there one group is in training.
 
-    >>> split(ids, labels, {"bursts": bursts}).splits[17]
+    >>> split(ids, labels, anchors, {"bursts": bursts}).splits[17]
     'train'
     """
     targets = _fractions(fractions)
     ties = {rule: np.asarray(numbers, dtype=np.int64) for rule, numbers in (groups or {}).items()}
-    if len(labels) != len(ids) or any(len(numbers) != len(ids) for numbers in ties.values()):
-        raise ValueError(f"labels and groups must have one value for each of {len(ids)} photos")
-    order = np.argsort(np.asarray(ids), kind="stable")
+    if {len(labels), len(anchors), *map(len, ties.values())} != {len(ids)}:
+        raise ValueError(f"labels, anchors and groups must have one value for each of {len(ids)} photos")
+    components = _components(len(ids), ties)
+    lowest: dict[int, Anchor] = {}
+    for component, anchor in zip(components.tolist(), anchors, strict=True):
+        lowest[component] = min(lowest.get(component, anchor), anchor)
+    draws = np.array([lowest[component].draw(seed) for component in range(len(lowest))])
+    sides = _sides(draws, targets)
+    alone = _sides(np.array([anchor.draw(seed) for anchor in anchors]), targets)
+    followed = int((alone != sides[components]).sum())
+    moved = _without_training(labels, components, sides, draws) if targets[0] > 0 else []
+    sides[moved] = 0
+    place = sides[components]
     named = sorted({label for label in labels if label is not None})
     number = {label: code for code, label in enumerate(named)}
     codes = np.array([-1 if label is None else number[label] for label in labels], dtype=np.int64)
-    components = _components(len(ids), {rule: numbers[order] for rule, numbers in ties.items()})
-    place = np.empty(len(ids), dtype=np.int64)
-    place[order] = _assigned(codes[order], components, targets, seed)
     table = np.zeros((len(named) + 1, len(SPLITS)), dtype=np.int64)  # the last row: photos without a label
     np.add.at(table, (codes, place), 1)
     return SplitReport(
@@ -55,11 +93,13 @@ def split(
         counts=_by_split(table.sum(axis=0)),
         per_species={label: _by_split(table[code]) for label, code in number.items()},
         leakage=tuple(leakage_check(rule, numbers, place) for rule, numbers in ties.items()),
-        groups=int(components.max(initial=-1)) + 1,
+        groups=len(lowest),
+        followed=followed,
+        for_training=int(np.isin(components, moved).sum()),
     )
 
 
-def _fractions(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
+def _fractions(fractions: Sequence[float]) -> Floats:
     """Fractions (3,) that sum to 1."""
     targets = np.asarray(fractions, dtype=np.float64)
     if targets.shape != (len(SPLITS),) or not np.isfinite(targets).all() or (targets < 0).any() or not targets.any():
@@ -70,11 +110,13 @@ def _fractions(fractions: Sequence[float]) -> npt.NDArray[np.float64]:
 def visits(photographers: Sequence[str | None], dates: Sequence[str | None]) -> Numbers:
     """A number (n,) for each photographer and day of `dates`, ISO 8601; -1 where one of them is unknown."""
     known: dict[tuple[str, str], int] = {}
-    numbers = [
-        -1 if not name or not date else known.setdefault((" ".join(name.split()).casefold(), date[:10]), len(known))
-        for name, date in zip(photographers, dates, strict=True)
-    ]
-    return np.array(numbers, dtype=np.int64)
+    found = [_visit(name, date) for name, date in zip(photographers, dates, strict=True)]
+    return np.array([-1 if one is None else known.setdefault(one, len(known)) for one in found], dtype=np.int64)
+
+
+def _visit(photographer: str | None, date: str | None) -> tuple[str, str] | None:
+    """Who and which day, where both are known."""
+    return (" ".join(photographer.split()).casefold(), date[:10]) if photographer and date else None
 
 
 def _components(count: int, ties: Mapping[str, Numbers]) -> Numbers:
@@ -83,28 +125,21 @@ def _components(count: int, ties: Mapping[str, Numbers]) -> Numbers:
     return grouping.component_labels(count, np.concatenate([np.empty((0, 2), dtype=np.int64), *edges]))
 
 
-def _assigned(codes: Numbers, components: Numbers, targets: npt.NDArray[np.float64], seed: int) -> Numbers:
-    """The split of each photo (n,) of species `codes` (n,), whole groups at a time."""
-    place = np.zeros(len(codes), dtype=np.int64)
-    sizes = np.bincount(components)
-    # Equal groups in random order: when a split is full, what is left to the others is of no special species.
-    order = np.lexsort((np.random.default_rng(seed).permutation(len(sizes)), -sizes))
-    members = np.split(np.argsort(components, kind="stable"), np.cumsum(sizes)[:-1])
-    lacking = {code: (targets * number).tolist() for code, number in Counter(codes.tolist()).items()}
-    room = (targets * len(codes)).tolist()
-    for component in order.tolist():
-        rows = members[component]
-        species = Counter(codes[rows].tolist())
-        half = len(rows) / 2 - 1e-9
-        # A group goes where at least half of it still fits; where it fits nowhere, to the split with most room.
-        fitting = [n for n in range(len(room)) if room[n] >= half] or [room.index(max(room))]
-        needs = [(sum(count * lacking[code][n] for code, count in species.items()), room[n], -n) for n in fitting]
-        chosen = -max(needs)[2]
-        for code, count in species.items():
-            lacking[code][chosen] -= count
-        room[chosen] -= len(rows)
-        place[rows] = chosen
-    return place
+def _sides(draws: Floats, targets: Floats) -> Numbers:
+    """The split of each draw (n,): the unit interval is cut by the fractions."""
+    last = int(np.flatnonzero(targets)[-1])
+    return np.minimum(np.searchsorted(np.cumsum(targets), draws, side="right"), last)
+
+
+def _without_training(labels: Sequence[str | None], components: Numbers, sides: Numbers, draws: Floats) -> list[int]:
+    """Of each species that has no group in training the one with the lowest draw: it stays the lowest longest."""
+    owners = list(zip(labels, components.tolist(), strict=True))
+    trained = {label for label, component in owners if sides[component] == 0}
+    lowest: dict[str, int] = {}
+    for label, component in owners:
+        if label is not None and label not in trained:
+            lowest[label] = min(lowest.get(label, component), component, key=lambda one: float(draws[one]))
+    return sorted(set(lowest.values()))
 
 
 def _by_split(numbers: Numbers) -> dict[str, int]:
@@ -137,4 +172,4 @@ def of(
         "bursts": gallery.bursts,
         VISITS: visits([photo.photographer for photo in photos], [photo.taken_at for photo in photos]),
     }
-    return split(gallery.ids, gallery.labels, rules, fractions, seed=seed)
+    return split(gallery.ids, gallery.labels, anchors(photos), rules, fractions, seed=seed)

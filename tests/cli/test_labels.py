@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,6 +157,14 @@ def test_split_writes_lists_and_the_leakage_check(garden: Garden, stub: IndexStu
     assert Path(lists["test"][0]["path"]).is_file()
     assert Path("lists", "proof.csv").read_text(encoding="utf-8").splitlines()[1] == "duplicates,1,3,0"
     assert "violations" in answer.out
+    assert [lists["test"][0][name] for name in ("relative_path", "index_id")] != ["", ""]
+    moved = replace(split_report(), splits={**split_report().splits, 4: "train"})
+    stub.answers["split"] = moved
+    assert (
+        "0 photos new, 0 photos gone, 1 photo changed sides (1 from test to train)"
+        in command(garden, "split", "lists").err
+    )
+    stub.answers["split"] = split_report()
     assert json.loads(command(garden, "split", "lists", "--json").out) == json.loads(
         json.dumps(as_json(split_report()))
     )
