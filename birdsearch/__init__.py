@@ -10,11 +10,14 @@ from birdsearch.records import (
     Cluster,
     ClusterReport,
     Confusion,
+    CopyReport,
     DuplicateGroup,
     DuplicateReport,
     Evaluation,
     Failure,
     Filter,
+    FolderReport,
+    KnownPhoto,
     Label,
     LabelReport,
     LifeList,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from birdsearch.backbones import DEFAULT as DEFAULT_BACKBONE
     from birdsearch.backbones import pull as pull_backbone
     from birdsearch.duplicates.cleanup.plan import read_plan, write_plan
+    from birdsearch.duplicates.copying import copy_new
     from birdsearch.index import Index, create, open, restore
     from birdsearch.indexing.labels import check_labels
     from birdsearch.search.pairs import near_pairs
@@ -57,12 +61,15 @@ __all__ = [
     "Cluster",
     "ClusterReport",
     "Confusion",
+    "CopyReport",
     "DuplicateGroup",
     "DuplicateReport",
     "Evaluation",
     "Failure",
     "Filter",
+    "FolderReport",
     "Index",
+    "KnownPhoto",
     "Label",
     "LabelReport",
     "LifeList",
@@ -84,6 +91,7 @@ __all__ = [
     "TaxonMatch",
     "VerifyReport",
     "check_labels",
+    "copy_new",
     "create",
     "list_backbones",
     "load_backbone",
@@ -102,6 +110,7 @@ _LAZY = {
     "DEFAULT_BACKBONE": "backbones.DEFAULT",
     "Index": "index.Index",
     "check_labels": "indexing.labels.check_labels",
+    "copy_new": "duplicates.copying.copy_new",
     "create": "index.create",
     "list_backbones": "backbones.list_backbones",
     "load_backbone": "backbones.load_backbone",

@@ -24,6 +24,7 @@ from birdsearch.records import (
     ExportReport,
     Failure,
     Filter,
+    FolderReport,
     Label,
     LabelReport,
     LifeList,
@@ -442,7 +443,6 @@ class Index:
         where: Filter | None = None,
         *,
         relations: Sequence[str] = tuple(RELATIONS),
-        against: str | os.PathLike[str] | None = None,
         burst_gap: float = 3.0,
         prefer: Sequence[str] = (),
         protect: Sequence[str] = (),
@@ -452,19 +452,28 @@ class Index:
         """Which photos are the same picture, in which way (of `RELATIONS`), and which one to keep. Changes nothing.
 
         `burst_gap` is the pause in seconds that ends a burst. `prefer` and `protect` are folders, `policy` the
-        criteria by which the photo to keep is chosen (`birdsearch.records.POLICY`). `against` names a folder
-        of photos that stay outside: the report then tells which of them the index holds already. Raises ValueError for
-        an unknown relation or criterion.
+        criteria by which the photo to keep is chosen (`birdsearch.records.POLICY`). Raises ValueError for an unknown
+        relation or criterion.
 
         >>> report = index.duplicates(relations=("identical", "pixels"))  # doctest: +SKIP
         """
-        from birdsearch.duplicates import finder, folder_comparison, keeper
+        from birdsearch.duplicates import finder, keeper
 
         keeping = keeper.KeeperOptions(tuple(prefer), tuple(protect), tuple(policy))
         options = finder.DuplicateOptions(tuple(relations), where, burst_gap, keeping)
-        if against is None:
-            return finder.find(self._store, options, progress)
-        return folder_comparison.compare_folder(self._store, os.fspath(against), options, progress)
+        return finder.find(self._store, options, progress)
+
+    def compare_folder(self, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> FolderReport:
+        """Which photos of a folder, such as a memory card, the index does not hold yet, and where it has the others.
+
+        An edited copy of a photo of the index is known. Changes nothing; `birdsearch.copy_new` copies the new ones.
+        Raises PhotoMissingError for a folder that does not exist.
+
+        >>> [photo.path for photo in index.compare_folder("/media/card").new]  # doctest: +SKIP
+        """
+        from birdsearch.duplicates import folder_comparison
+
+        return folder_comparison.compare_folder(self._store, os.fspath(folder), progress)
 
     def plan(
         self,
@@ -485,7 +494,7 @@ class Index:
         if policy is not None:
             options = keeper.KeeperOptions(protect=tuple(protect), policy=tuple(policy))
             report = finder.choose_again(self._store, report, options)
-        ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others) if photo_id > 0})
+        ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others)})
         return make_plan(report, self._store.catalog.known_photos(ids), relations=relations, protect=protect)
 
     def apply(

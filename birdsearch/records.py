@@ -225,7 +225,7 @@ POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size"
 class Pair:
     """Two photos that are the same in one way, and what shows it."""
 
-    a: int  # ids of photos, a < b; below 0 a photo of `DuplicateReport.against`
+    a: int  # ids of photos, a < b
     b: int
     relation: str  # of RELATIONS
     score: float | None  # cosine similarity of their vectors
@@ -258,7 +258,44 @@ class DuplicateReport:
     groups: tuple[DuplicateGroup, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)  # photos, candidates, unreadable, pairs of each relation...
     seconds: float = 0.0
-    against: tuple[Photo, ...] = ()  # photos that are not in the index, with the ids -1, -2...
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPhoto:
+    """A photo of a folder that an index holds already."""
+
+    photo: Photo  # of the folder, without an id
+    indexed: Photo  # the same picture in the index
+    relation: str  # of RELATIONS
+    score: float | None  # cosine similarity of their vectors
+    more: tuple[str, ...] = ()  # what it has and the indexed one lacks, in words: "more pixels"
+    reachable: bool = True  # False where the folder of the indexed photo is not there now, as on an unplugged disk
+
+
+@dataclass(frozen=True, slots=True)
+class FolderReport:
+    """Which photos of a folder an index does not hold; each file of the folder is in exactly one of the first four."""
+
+    folder: str  # absolute
+    new: tuple[Photo, ...] = ()  # without ids
+    known: tuple[KnownPhoto, ...] = ()
+    failed: tuple[Failure, ...] = ()
+    ignored: dict[str, int] = field(default_factory=dict)  # reason -> files
+    unreadable: int = 0  # photos of the index that could not be compared, as their files could not be read
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What became of the new photos of a folder that were to be copied."""
+
+    folder: str  # absolute
+    copied: tuple[tuple[str, str], ...] = ()  # photo, its copy
+    present: tuple[tuple[str, str], ...] = ()  # photo, the same bytes that were there already
+    companions: int = 0  # files that were copied along: sidecars, movies, RAWs
+    failed: tuple[Failure, ...] = ()
+    bytes: int = 0  # copied
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

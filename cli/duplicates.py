@@ -46,15 +46,7 @@ Gap = Annotated[
         callback=options.number_within("--burst-gap", 0, 86_400),
     ),
 ]
-Against = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        file_okay=False,
-        help="Report which photos of this folder are in the index already. Adds nothing.",
-        exists=True,
-    ),
-]
+Against = Annotated[Path | None, typer.Option(hidden=True, help="Now the command new.")]
 Prefer = Annotated[
     list[Path] | None,
     _folders("--prefer", "Prefer keeping files in this folder (repeatable; the first one counts most)."),
@@ -123,7 +115,10 @@ def dedupe(
     shared: Shared,
 ) -> None:
     """Find photos that are the same picture, and show which to keep and why. Changes no file without --apply."""
-    _check_usage(context, apply, not_, action, plan, against)
+    if against is not None:
+        why = f"is a command of its own now: birdsearch new {shlex.quote(str(against))}{shared.index_option}"
+        raise typer.BadParameter(why, param_hint="'--against'")
+    _check_usage(context, apply, not_, action)
     protected = _absolute(protect)
     relations = _relations(relation)
     if apply is not None:
@@ -131,23 +126,15 @@ def dedupe(
     elif not_ is not None:
         _not_duplicates(not_, shared)
     else:
-        folder = None if against is None else os.path.abspath(against)
         kinds = relations or tuple(RELATIONS)
-        question = Question(kinds, folder, burst_gap, _absolute(prefer), protected, _policy(policy))
-        _report(context, question, plan, against, shared)
+        question = Question(kinds, burst_gap, _absolute(prefer), protected, _policy(policy))
+        _report(context, question, plan, shared)
 
 
 # Usage
 
 
-def _check_usage(
-    context: typer.Context,
-    apply: Path | None,
-    not_: tuple[int, int] | None,
-    action: str | None,
-    plan: Path | None,
-    against: Path | None,
-) -> None:
+def _check_usage(context: typer.Context, apply: Path | None, not_: tuple[int, int] | None, action: str | None) -> None:
     """Reporting, --apply and --not are three jobs: an option of another job is a mistake."""
     own: dict[str, tuple[str, ...]] = {
         "--apply": ("apply", "action", "relation", "protect", "index", "json"),
@@ -160,9 +147,6 @@ def _check_usage(
                 raise typer.BadParameter(f"cannot be combined with {job}", param_hint=f"'{parameter.opts[0]}'")
     elif action is not None:
         raise typer.BadParameter("needs --apply FILE, the plan to carry out", param_hint="'--action'")
-    elif plan is not None and against is not None:
-        why = "cannot be combined with --against: its photos are not in the index, so no plan can name them"
-        raise typer.BadParameter(why, param_hint="'--plan'")
 
 
 def _given(context: typer.Context) -> list[Any]:
@@ -221,16 +205,13 @@ class Question:
     """What `Index.duplicates` takes."""
 
     relations: tuple[str, ...]
-    against: str | None  # an absolute path
     burst_gap: float  # seconds
     prefer: tuple[str, ...]  # absolute paths
     protect: tuple[str, ...]
     policy: tuple[str, ...]
 
 
-def _report(
-    context: typer.Context, question: Question, plan: Path | None, against: Path | None, shared: Shared
-) -> None:
+def _report(context: typer.Context, question: Question, plan: Path | None, shared: Shared) -> None:
     """Find duplicates, write the plan and the page, print the rest."""
     with shared.open() as index:
         with progress() as callback:
@@ -238,15 +219,15 @@ def _report(
         if plan is not None:
             _write_plan(index.plan(report, protect=question.protect), plan)
         if shared.json and shared.html is None:
-            findings = Findings(report, {}, against)
+            findings = Findings(report, {})
         else:
             from birdsearch.export.html import album
 
-            findings = Findings(report, album.of_duplicates(index, report), against)
+            findings = Findings(report, album.of_duplicates(index, report))
     duplicates_output.print_report(findings, shared)
     if plan is not None:
         output.note(f"plan written to {plan}")
-    if not (shared.json or shared.csv or report.against):
+    if not (shared.json or shared.csv):
         _note_next(context, findings, plan)
 
 

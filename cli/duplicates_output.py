@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from birdsearch.records import (
@@ -31,11 +30,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Findings:
-    """A report of duplicates, the photos in it by their ids, and the folder that was compared with the index."""
+    """A report of duplicates, and the photos in it by their ids."""
 
     report: DuplicateReport
     photos: Mapping[int, Photo]
-    against: Path | None
 
     @cached_property
     def groups(self) -> list[list[Member]]:
@@ -47,20 +45,17 @@ class Findings:
 
 def print_report(findings: Findings, shared: Shared) -> None:
     """Write the page, and print the report as JSON, CSV or a table."""
-    report, against = findings.report, findings.against
+    report = findings.report
     if shared.html is not None:
         from birdsearch.export.html import duplicates
 
-        title = "New photos and the index" if against is not None else "Duplicates"
-        output.write_page(shared.html, duplicates.duplicates_page(report, findings.photos, title))
+        output.write_page(shared.html, duplicates.duplicates_page(report, findings.photos))
     if shared.json:
         output.print_json(report)
         return
     groups = findings.groups
     if shared.csv:
         output.print_csv(COLUMNS, (_row(member) for group in groups for member in group))
-    elif against is not None:
-        _print_against(report, groups, against)
     else:
         _print_groups(groups)
         _print_summary(report, groups)
@@ -91,29 +86,6 @@ def _print_groups(groups: Sequence[Sequence[Member]]) -> None:
     output.say("")
     if len(groups) > LISTED:
         output.note(f"Only the first {LISTED} groups are shown: --csv lists all, --html shows them side by side.")
-
-
-def _print_against(report: DuplicateReport, groups: Sequence[Sequence[Member]], folder: Path) -> None:
-    """Which photos of the folder are in the index, and as which photo."""
-    known = [(group[0].photo, member) for group in groups for member in group[1:]]
-    if known:
-        columns = ("relation", "score", "path", "id", "indexed as")
-        output.print_table(columns, (_known_row(kept, member) for kept, member in known), numbers=("score", "id"))
-        output.say("")
-    kinds = ", ".join(f"{count:,} {name}" for name, count in _counted(member.relation for _, member in known))
-    if report.against:
-        new = counted(len(report.against), "photo")
-        output.say(f"in the index already: {len(known):,} of {new}{kinds and ' ('}{kinds}{kinds and ')'}")
-        output.say(f"not in the index: {len(report.against) - len(known):,}")
-    else:
-        output.say(f"no photos in {folder}")
-    if failed := report.counts.get("failed", 0):
-        output.note(f"{counted(failed, 'file')} could not be read")
-
-
-def _known_row(kept: Photo, member: Member) -> list[str]:
-    score = None if member.pair is None else member.pair.score
-    return [member.relation, "" if score is None else f"{score:.3f}", member.photo.path, str(kept.id), kept.path]
 
 
 def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) -> None:

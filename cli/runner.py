@@ -18,7 +18,7 @@ from birdsearch.errors import BirdsearchError
 
 from . import output
 
-WRITING = ("index", "import", "remove", "label", "optimize", "repair", "demo")  # commands that commit as they go
+WRITING = ("index", "import", "remove", "label", "new", "optimize", "repair", "demo")  # commands that commit as they go
 
 
 class Terminated(KeyboardInterrupt):

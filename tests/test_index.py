@@ -112,7 +112,8 @@ def _called(index: Index, name: str, photo: Photo) -> None:
     values: dict[str, Any] = {
         "image": photo, "images": [photo], "vectors": np.zeros((1, 16), np.float32), "ids": [1], "a": 1, "b": 2,
         "photo_id": 1, "path": "x", "labels": {1: "Wren"}, "report": DuplicateReport(), "plan": Plan(),
-        "action": "trash", "folders": [Path(photo.path).parent], "where": Filter(label="Wren"),
+        "action": "trash", "folders": [Path(photo.path).parent], "folder": Path(photo.path).parent,
+        "where": Filter(label="Wren"),
     }  # fmt: skip
     member = getattr(index, name)
     needed = [one.name for one in signature(member).parameters.values() if one.default is Parameter.empty]

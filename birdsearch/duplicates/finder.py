@@ -60,8 +60,6 @@ def find(store: Store, options: DuplicateOptions, progress: Progress | None = No
 
 def choose_again(store: Store, report: DuplicateReport, options: KeeperOptions) -> DuplicateReport:
     """The report with other photos to keep, and with the groups that follow from that."""
-    if report.against:
-        return report  # what the index holds stays, whatever the policy
     with store.catalog.snapshot():
         choose = Chooser(store.catalog.known_photos, options)
         groups = grouping.grouped(report.pairs, choose, store.catalog.not_duplicates())

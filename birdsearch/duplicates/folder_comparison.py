@@ -1,110 +1,155 @@
-"""Which photos of a folder an index holds already; they stay outside the index."""
+"""Which photos of a folder, such as a memory card, an index does not hold yet; they stay outside the index."""
 
 import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from birdsearch import records
 from birdsearch.duplicates.candidates import LiveVectors
-from birdsearch.duplicates.finder import NEIGHBOURS, DuplicateOptions, counts_of
+from birdsearch.duplicates.finder import NEIGHBOURS
 from birdsearch.duplicates.hashes import NEAREST, orientations, reach
-from birdsearch.duplicates.verification import PairVerifier, file_identity, with_scores
+from birdsearch.duplicates.verification import PairVerifier, with_scores
 from birdsearch.errors import PhotoError
+from birdsearch.files import with_trailing_slash
 from birdsearch.photos import decode, scan
-from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Ids, Pair, Photo, Progress, Vectors
+from birdsearch.records import RELATIONS, Failure, FolderReport, Ids, KnownPhoto, Pair, Photo, Progress, Vectors
 from birdsearch.storage.store import Store
 
-DECODED = 64  # new photos that go through the network together
+DECODED = 64  # photos that go through the network together
 
 
-@dataclass(frozen=True, slots=True)
-class NewPhotos:
-    """Photos outside the index, with the ids -1, -2... that a report gives them."""
-
-    photos: tuple[Photo, ...]
-    vectors: Vectors  # (n, dim), in their order
-    left_out: dict[str, int]  # "failed" and "ignored" -> files
-
-    def of(self, ids: Sequence[int]) -> dict[int, Photo]:
-        """Those of the ids that are new."""
-        return {photo_id: self.photos[-photo_id - 1] for photo_id in ids if photo_id < 0}
-
-    def vectors_of(self, ids: Sequence[int]) -> Vectors:
-        """The vectors of those of the ids that are new, in their order."""
-        return self.vectors[[-photo_id - 1 for photo_id in ids if photo_id < 0]]
-
-
-def compare_folder(
-    store: Store, folder: str, options: DuplicateOptions, progress: Progress | None = None
-) -> DuplicateReport:
-    """Which photos under a folder the index holds already; in the report they have the ids -1, -2..."""
+def compare_folder(store: Store, folder: str, progress: Progress | None = None) -> FolderReport:
+    """Which photos under a folder the index does not hold, and which it holds and where."""
+    started = time.monotonic()
     with store.catalog.snapshot():
-        return FolderComparison(store, read_new(store, folder, progress), options, progress).run()
+        comparison = _Comparison(store, progress)
+        for file in scan.scan([folder]):
+            comparison.take(file)
+        report = comparison.report(os.path.abspath(folder))
+    return replace(report, seconds=time.monotonic() - started)
 
 
-class FolderComparison:
-    """One comparison of new photos with those of an index."""
+class _Comparison:
+    """One comparison of a folder with an index.
 
-    def __init__(self, store: Store, new: NewPhotos, options: DuplicateOptions, progress: Progress | None) -> None:
-        self._store, self._catalog, self._new, self._options = store, store.catalog, new, options
-        self._visible = set(self._catalog.photo_ids(options.where))
+    Photos whose bytes the index has are known at once. The others get the ids -1, -2... and go through the network.
+    """
+
+    def __init__(self, store: Store, progress: Progress | None) -> None:
+        self._store, self._catalog, self._progress = store, store.catalog, progress
         self._verifier = PairVerifier(self._photos, progress)
+        self._known: list[KnownPhoto] = []
+        self._failed: list[Failure] = []
+        self._ignored: Counter[str] = Counter()
+        self._undecided: list[Photo] = []
+        self._vectors = [np.empty((0, store.identity.backbone.dim), dtype=np.float32)]  # of the undecided, in blocks
+        self._waiting: list[decode.Decoded] = []
 
-    def run(self) -> DuplicateReport:
-        """The pairs, and a group for each new photo that the index holds."""
-        started = time.monotonic()
-        related: list[Pair] = []
-        unknown: list[int] = []
-        for photo_id, photo in self._new.of(range(-1, -len(self._new.photos) - 1, -1)).items():
-            copies = self._same_bytes(photo)
-            files = {copy: file_identity(path) for copy, path in copies.items()}
-            others = [copy for copy, file in files.items() if file != file_identity(photo.path)]
-            related += [Pair(photo_id, copy, records.IDENTICAL.name, 1.0) for copy in others]
-            if not copies:
-                unknown.append(photo_id)
-        if self._options.compares_pixels:
-            related += self._verifier.verify(self._candidates(unknown))
-        related = [pair for pair in related if pair.relation in self._options.relations]
-        related.sort(key=lambda pair: (pair.a, pair.b))
-        scored = with_scores(related, self._photos, self._vectors)
-        groups = _groups(scored)
-        counts = {
-            **counts_of(self._catalog.count(self._options.where), self._verifier, self._options, scored),
-            **self._new.left_out,
-            "new": len(self._new.photos),
-            "known": len(groups),
-            "groups": len(groups),
-        }
-        return DuplicateReport(tuple(scored), groups, counts, time.monotonic() - started, self._new.photos)
+    def take(self, file: scan.FoundFile | Failure | scan.Ignored) -> None:
+        """Take in one file of the folder."""
+        if isinstance(file, Failure):
+            self._failed.append(file)
+            return
+        if isinstance(file, scan.Ignored):
+            self._ignored[file.reason] += file.files
+            return
+        try:
+            read = scan.read(file)
+            known = self._same_bytes(read.photo)
+            decoded = None if known else decode.decode(read.data, read.photo, self._input_size, read.format)
+        except scan.NotAPhotoError as other:
+            self._ignored[other.reason] += 1
+            return
+        except PhotoError as error:
+            self._failed.append(Failure(os.fsdecode(file.path), "decode", str(error)))
+            return
+        if decoded is not None:
+            self._undecided.append(replace(decoded.photo, id=-len(self._undecided) - 1))
+            self._waiting.append(decoded)
+        elif known is not None:
+            self._known.append(known)
+        if len(self._waiting) == DECODED:
+            self._embed()
+        if self._progress is not None:
+            self._progress("read", len(self._undecided) + len(self._known), None, read.photo.path)
+
+    def report(self, folder: str) -> FolderReport:
+        """What is new and what is known, once every file was taken in."""
+        self._embed()
+        self._vectors = [np.concatenate(self._vectors)]
+        related = self._verifier.verify(self._candidates())
+        closest = _closest(with_scores(sorted(related, key=lambda pair: (pair.a, pair.b)), self._photos, self._units))
+        indexed = self._catalog.known_photos([pair.b for pair in closest.values()])
+        new = []
+        for photo in self._undecided:
+            pair, own = closest.get(photo.id or 0), replace(photo, id=None)
+            # A broken copy is not the photo that somebody wants to keep.
+            if pair is None or (indexed[pair.b].damaged and not photo.damaged):
+                new.append(own)
+            else:
+                more = ("more pixels",) if _pixels(own) > 1.02 * _pixels(indexed[pair.b]) else ()
+                more += tuple(pair.evidence.get("more_in_a", ()))
+                self._known.append(KnownPhoto(own, indexed[pair.b], pair.relation, pair.score, more))
+        known = sorted(self._known, key=lambda one: os.fsencode(one.photo.path))
+        unreadable = sum(photo_id > 0 for photo_id in self._verifier.unreadable)
+        return FolderReport(folder, tuple(new), tuple(known), tuple(self._failed), dict(self._ignored), unreadable)
+
+    @property
+    def _input_size(self) -> tuple[int, int]:
+        return self._store.backbone.input_size
+
+    @cached_property
+    def _present_roots(self) -> list[bytes]:
+        """The indexed folders that are there now and not empty, as that of an unplugged disk is."""
+        present = []
+        for root in self._catalog.roots().values():
+            with suppress(OSError):
+                present += [with_trailing_slash(root)] if os.path.isfile(root) or os.listdir(root) else []
+        return present
+
+    def _same_bytes(self, photo: Photo) -> KnownPhoto | None:
+        """The photo of the index with the same bytes; one that was deleted does not count."""
+        paths = self._catalog.paths_with_bytes(photo.sha256 or "")
+        there = [number for number, path in paths.items() if os.path.exists(path)]
+        away = [number for number, path in paths.items() if not path.startswith(tuple(self._present_roots))]
+        if not there and not away:
+            return None
+        indexed = self._catalog.photos([*there, *away][:1])[0]
+        own = replace(indexed, id=None, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
+        return KnownPhoto(own, indexed, records.IDENTICAL.name, 1.0, reachable=bool(there))
+
+    def _embed(self) -> None:
+        if self._waiting:
+            pixels = np.stack([decoded.pixels for decoded in self._waiting])
+            self._vectors.append(self._store.backbone.embed_pixels(pixels).vectors)
+            self._waiting.clear()
 
     def _photos(self, ids: Sequence[int]) -> dict[int, Photo]:
-        return self._catalog.known_photos([photo_id for photo_id in ids if photo_id > 0]) | self._new.of(ids)
+        own = {number: self._undecided[-number - 1] for number in ids if number < 0}
+        return self._catalog.known_photos([number for number in ids if number > 0]) | own
 
-    def _vectors(self, ids: Sequence[int]) -> Vectors:
-        """The raw vectors (n, dim) of photos whose ids ascend, so that the new ones come first."""
-        stored = self._store.vectors.fetch([photo_id for photo_id in ids if photo_id > 0])[0]
-        return np.concatenate([self._new.vectors_of(ids), stored]) if ids and ids[0] < 0 else stored
+    def _units(self, ids: Sequence[int]) -> Vectors:
+        """The raw vectors (n, dim) of photos whose ids ascend, so that those of the folder come first."""
+        own = self._vectors[0][[-number - 1 for number in ids if number < 0]]
+        return np.concatenate([own, self._store.vectors.fetch([number for number in ids if number > 0])[0]])
 
-    def _same_bytes(self, photo: Photo) -> dict[int, str]:
-        """Paths by id of what the index holds of the same bytes; a photo whose file is gone does not count."""
-        paths = self._catalog.paths_with_bytes(photo.sha256 or "")
-        return {i: os.fsdecode(path) for i, path in paths.items() if i in self._visible and os.path.exists(path)}
-
-    def _candidates(self, new: list[int]) -> Ids:
-        """Pairs (m, 2) of new photos and photos of the index that are worth verifying."""
-        live = LiveVectors(self._store, self._options.where)
-        if not new or not len(live):
+    def _candidates(self) -> Ids:
+        """Pairs (m, 2) of undecided photos and photos of the index that are worth verifying."""
+        live = LiveVectors(self._store, None) if self._undecided else ()
+        if not live:
             return np.empty((0, 2), dtype=np.int64)
-        numbers = np.array(new, dtype=np.int64)
-        near = live.search(self._new.vectors_of(new), min(NEIGHBOURS, len(live)))
+        numbers = -1 - np.arange(len(self._undecided))
+        near = live.search(self._vectors[0], min(NEIGHBOURS, len(live)))
         query, place = np.nonzero(near.ids >= 0)
         parts = [np.stack([numbers[query], live.photos_of(near.ids[query, place])], axis=1)]
-        ids, stored = self._catalog.hashes(self._options.where)
-        own = {n: int(photo.phash, 16) for n, photo in self._new.of(new).items() if photo.phash is not None}
+        ids, stored = self._catalog.hashes(None)
+        own = {photo.id or 0: int(photo.phash, 16) for photo in self._undecided if photo.phash is not None}
         self._verifier.hashes = {**dict(zip(ids.tolist(), stored.tolist(), strict=True)), **own}
         for number, value in own.items():
             turned = orientations(np.array([value], dtype=np.uint64))
@@ -115,49 +160,13 @@ class FolderComparison:
         return np.unique(np.concatenate(parts), axis=0)
 
 
-def _groups(related: Sequence[Pair]) -> tuple[DuplicateGroup, ...]:
-    """For each new photo the closest one of the index."""
+def _closest(related: Sequence[Pair]) -> dict[int, Pair]:
+    """For each photo of the folder the pair with the closest photo of the index."""
     closest: dict[int, Pair] = {}
     for pair in sorted(related, key=lambda p: (-RELATIONS[p.relation].strength, -(p.score or 0), p.b)):
         closest.setdefault(pair.a, pair)
-    return tuple(
-        DuplicateGroup(pair.relation, pair.b, (pair.a,), "in the index", (pair.relation,), ("in the index already",))
-        for pair in sorted(closest.values(), key=lambda pair: -pair.a)
-    )
+    return closest
 
 
-def read_new(store: Store, folder: str, progress: Progress | None) -> NewPhotos:
-    """The photos under a folder, decoded and embedded."""
-    backbone = store.backbone
-    photos: list[Photo] = []
-    vectors: list[Vectors] = [np.empty((0, backbone.dim), dtype=np.float32)]
-    waiting: list[decode.Decoded] = []
-    left_out: Counter[str] = Counter()
-
-    def embed() -> None:
-        if waiting:
-            vectors.append(backbone.embed_pixels(np.stack([decoded.pixels for decoded in waiting])).vectors)
-            waiting.clear()
-
-    for file in scan.scan([folder]):
-        if isinstance(file, records.Failure):
-            left_out["failed"] += 1
-            continue
-        if isinstance(file, scan.Ignored):
-            left_out["ignored"] += file.files
-            continue
-        try:
-            read = scan.read(file)
-            waiting.append(decode.decode(read.data, read.photo, backbone.input_size, read.format))
-        except scan.NotAPhotoError:
-            left_out["ignored"] += 1
-        except PhotoError:
-            left_out["failed"] += 1
-        else:
-            photos.append(replace(waiting[-1].photo, id=-len(photos) - 1))
-            if progress is not None:
-                progress("read", len(photos), None, photos[-1].path)
-        if len(waiting) == DECODED:
-            embed()
-    embed()
-    return NewPhotos(tuple(photos), np.concatenate(vectors), dict(left_out))
+def _pixels(photo: Photo) -> int:
+    return (photo.width or 0) * (photo.height or 0)

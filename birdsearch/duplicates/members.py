@@ -35,33 +35,30 @@ def members(
     """The photos of each group, the kept one first; `photos` holds every photo of the index by its id.
 
     Removed are photos of these relations to the kept photo. Nothing that is protected, by the report or by `protect`,
-    is removed, nor what another group keeps or removes, nor a photo outside the index (`report.against`).
+    is removed, nor what another group keeps or removes.
     """
-    known = {**photos, **{photo.id: photo for photo in report.against if photo.id is not None}}
     pairs = {(pair.a, pair.b): pair for pair in report.pairs}
     safe = FolderSet(protect)
 
     def stays(group: DuplicateGroup, other: int, relation: str) -> str:
         """Why a photo stays, without regard to other groups; empty where it does not."""
-        if other in group.protected or known[other].path in safe:
+        if other in group.protected or photos[other].path in safe:
             return "protected"
-        if other < 0:
-            return "not in the index"
         if relation not in relations:
             return f"{relation}: choose by hand"
-        hashed = known[other].sha256 and known[group.keep].sha256
+        hashed = photos[other].sha256 and photos[group.keep].sha256
         return "" if hashed else "the index does not know its bytes: index it again"
 
     groups = []
     for number, group in enumerate(report.groups, start=1):
-        groups.append([Member(number, known[group.keep], group.relation, "keep", group.reason)])
+        groups.append([Member(number, photos[group.keep], group.relation, "keep", group.reason)])
         ties = group.relations or (group.relation,) * len(group.others)
         reasons = group.reasons or ("",) * len(group.others)
         for other, tie, reason in zip(group.others, ties, reasons, strict=True):
             why = stays(group, other, tie)
             pair = pairs.get((min(group.keep, other), max(group.keep, other)))
             do, protected = "skip" if why else "remove", why == "protected"
-            groups[-1].append(Member(number, known[other], tie, do, reason, why, protected, pair))
+            groups[-1].append(Member(number, photos[other], tie, do, reason, why, protected, pair))
     _settle(groups, relations)
     return groups
 

@@ -1,7 +1,6 @@
 """The commands dedupe and undo: what they ask of the index, and how they show what it says."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -91,27 +90,20 @@ def test_a_report_without_duplicates_proposes_nothing(garden: Garden, stub: Inde
 
 
 def test_options_reach_the_index(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
-    for name in ("a", "b", "new"):
+    for name in ("a", "b"):
         (tmp_path / name).mkdir()
     dedupe(garden)
     usual = stub.last("duplicates")[1]
     assert usual["relations"] == tuple(RELATIONS)
-    assert (usual["where"], usual["against"], usual["burst_gap"], usual["prefer"], usual["protect"]) == (
-        None,
-        None,
-        3.0,
-        (),
-        (),
-    )
+    assert (usual["where"], usual["burst_gap"], usual["prefer"], usual["protect"]) == (None, 3.0, (), ())
     dedupe(
         garden, "--relation", "burst,identical", "--relation", "pixels", "--burst-gap", 1.5, "--prefer", "a",
-        "--prefer", "b", "--protect", "b", "--policy", "resolution, oldest", "--against", "new", "--species", "Wren",
+        "--prefer", "b", "--protect", "b", "--policy", "resolution, oldest", "--species", "Wren",
     )  # fmt: skip
     given = stub.last("duplicates")[1]
     assert given["relations"] == ("identical", "pixels", "burst")
     assert (given["burst_gap"], given["policy"]) == (1.5, ("resolution", "oldest"))
     assert (given["prefer"], given["protect"]) == ((str(tmp_path / "a"), str(tmp_path / "b")), (str(tmp_path / "b"),))
-    assert given["against"] == str(tmp_path / "new")
     assert given["where"] == Filter(species=("Wren",))
 
 
@@ -164,35 +156,6 @@ def test_the_photos_of_a_report_are_fetched_in_one_call(
     assert fetched == [[1, 2, 3, 4, 5, 6]]
 
 
-def test_strange_names_survive(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
-    path = str(tmp_path / os.fsdecode(b"w\xe4ren\n.jpg"))
-    new = Photo(-1, path, size=5)
-    group = DuplicateGroup("identical", 1, (-1,), "in the index already", ("identical",), ("new",))
-    stub.answers["duplicates"] = DuplicateReport((Pair(-1, 1, "identical", 1.0),), (group,), against=(new,))
-    (tmp_path / "new").mkdir()
-    assert "w\\xe4ren\\n.jpg" in dedupe(garden, "--against", "new").out
-    assert dedupe(garden, "--against", "new", "--csv").rows[1]["path"].endswith("w\\xe4ren\n.jpg")
-    dedupe(garden, "--against", "new", "--html", "page.html")
-    assert "w\\xe4ren␊.jpg" in (tmp_path / "page.html").read_text()
-
-
-def test_against_lists_the_photos_that_are_indexed_already(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
-    (tmp_path / "new").mkdir()
-    new = (Photo(-1, "/new/a.jpg"), Photo(-2, "/new/b.jpg"))
-    group = DuplicateGroup("variant", 3, (-1,), "in the index already", ("variant",), ("new",))
-    stub.answers["duplicates"] = DuplicateReport((Pair(-1, 3, "variant", 0.9),), (group,), {"failed": 2}, against=new)
-    answer = dedupe(garden, "--against", "new")
-    line = answer.out.splitlines()[1]
-    assert line.split()[:4] == ["variant", "0.900", "/new/a.jpg", "3"]
-    assert line.endswith(".jpg")
-    assert "in the index already: 1 of 2 photos (1 variant)" in answer.out
-    assert "not in the index: 1" in answer.out
-    assert "2 files could not be read" in answer.err
-    assert [row["do"] for row in dedupe(garden, "--against", "new", "--csv").rows] == ["keep", "skip"]
-    stub.answers["duplicates"] = DuplicateReport()
-    assert "no photos in new" in dedupe(garden, "--against", "new").out
-
-
 # Usage
 
 
@@ -205,7 +168,7 @@ def test_against_lists_the_photos_that_are_indexed_already(garden: Garden, stub:
         (["--burst-gap", "-1"], "not between"),
         (["--prefer", "nowhere"], "does not exist"),
         (["--protect", "nowhere"], "does not exist"),
-        (["--against", "nowhere"], "does not exist"),
+        (["--against", "my card"], "birdsearch new 'my card' --index"),
         (["--apply", "nowhere.csv"], "does not exist"),
         (["--action", "trash"], "needs --apply"),
         (["--apply", "plan.csv", "--action", "burn"], "none of trash, hardlink, move:DIR"),
@@ -216,7 +179,6 @@ def test_against_lists_the_photos_that_are_indexed_already(garden: Garden, stub:
         (["--apply", "plan.csv", "--not", "1", "2"], "cannot be combined with --apply"),
         (["--not", "1", "2", "--html", "x.html"], "cannot be combined with --not"),
         (["--not", "1", "1"], "one photo twice"),
-        (["--against", ".", "--plan", "b.csv"], "cannot be combined with --against"),
         (["--json", "--csv"], "cannot be combined"),
     ],
 )

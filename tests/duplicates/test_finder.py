@@ -66,7 +66,7 @@ def index(place: Path) -> Iterator[Index]:
 
 def names(index: Index, report: DuplicateReport, relation: str) -> set[frozenset[str]]:
     """The pairs of a relation by the names of their files."""
-    known = {photo.id: Path(photo.path).name for photo in (*index.photos(), *report.against)}
+    known = {photo.id: Path(photo.path).name for photo in index.photos()}
     return {frozenset((known[pair.a], known[pair.b])) for pair in report.pairs if pair.relation == relation}
 
 
@@ -146,20 +146,6 @@ def test_photos_marked_different_are_no_pair(index: Index) -> None:
         index.not_duplicates(3, 3)
 
 
-def test_against_a_folder_outside(index: Index, place: Path, tmp_path: Path) -> None:
-    new = tmp_path / "new"
-    photo(new / "unknown.jpg", 40)
-    shutil.copy(place / "4.jpg", new / "as it is.jpg")
-    Image.open(place / "6.jpg").resize((300, 225)).save(new / "smaller.jpg", quality=60)
-    (new / "broken.jpg").write_bytes((place / "4.jpg").read_bytes()[:900])
-    report = index.duplicates(against=new)
-    assert names(index, report, "identical") == {frozenset(("4.jpg", "as it is.jpg"))}
-    assert names(index, report, "variant") == {frozenset(("6.jpg", "smaller.jpg"))}
-    assert (report.counts["new"], report.counts["known"], report.counts["failed"]) == (3, 2, 1)
-    assert [Path(photo.path).name for photo in report.against] == ["as it is.jpg", "smaller.jpg", "unknown.jpg"]
-    assert len(index) == 15
-
-
 def test_plan_apply_and_undo(index: Index, place: Path) -> None:
     before = {path.name: path.read_bytes() for path in place.iterdir()}
     photos = index.photos()
@@ -222,12 +208,7 @@ def test_a_file_that_holds_more_than_the_same_pixels_is_a_variant(place: Path, i
     assert any("profile" in each for each in said)
 
 
-def test_a_copy_whose_file_is_gone_is_no_duplicate(index: Index, place: Path, tmp_path: Path) -> None:
-    (tmp_path / "card").mkdir()
-    shutil.copy(place / "4.jpg", tmp_path / "card/DSC1.jpg")
-    (place / "4.jpg").unlink()
-    report = index.duplicates(against=tmp_path / "card")
-    assert (report.pairs, report.counts["known"]) == ((), 0)
+def test_a_copy_whose_file_is_gone_is_no_duplicate(index: Index, place: Path) -> None:
     (place / "copy of 1.jpg").unlink()
     report = index.duplicates(relations=("identical",))
     assert (report.pairs, report.counts["unreadable"]) == ((), 1)
@@ -297,14 +278,3 @@ def test_pairs_that_are_read_in_small_blocks_are_found_as_well(index: Index, mon
     assert spilled.pairs == held.pairs != ()
     assert spilled.groups == held.groups
     assert spilled.counts == held.counts
-
-
-def test_against_a_folder_with_nothing_to_compare(index: Index, place: Path, tmp_path: Path) -> None:
-    card = tmp_path / "card"
-    card.mkdir()
-    empty = index.duplicates(against=card)
-    assert (empty.groups, empty.counts["new"], empty.counts["known"]) == ((), 0, 0)
-    shutil.copy(place / "3.jpg", card / "again.jpg")
-    same = index.duplicates(against=card)
-    assert [(group.relation, len(group.others)) for group in same.groups] == [("identical", 1)]
-    assert (same.counts["new"], same.counts["known"], same.counts["candidates"]) == (1, 1, 0)

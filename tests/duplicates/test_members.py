@@ -41,13 +41,10 @@ def test_protected_photos_and_those_of_other_groups_stay() -> None:
     assert members(DuplicateReport(groups=(group("pixels", 1, 2),)), PHOTOS, protect=["/birds"])[0][1].protected
 
 
-def test_a_photo_without_checksum_or_outside_the_index_stays() -> None:
+def test_a_photo_without_checksum_stays() -> None:
     photos = {**PHOTOS, 2: replace(PHOTOS[2], sha256=None)}
     report = DuplicateReport(groups=(group("variant", 1, 2),))
     assert members(report, photos)[0][1].stays.startswith("the index does not know its bytes")
-    outside = DuplicateReport(groups=(group("variant", 1, -1),), against=(Photo(-1, "/card/1.jpg", "ab" * 32),))
-    assert members(outside, PHOTOS)[0][1].stays == "not in the index"
-    assert {step.do for step in make_plan(outside, PHOTOS).steps} <= {"keep", "skip"}
 
 
 def test_a_plan_says_what_the_members_say() -> None:

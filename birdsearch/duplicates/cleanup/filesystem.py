@@ -31,7 +31,7 @@ def move(source: str, target: str, run: str, intent: Intent) -> None:
     """
     os.makedirs(os.path.dirname(target), exist_ok=True)
     try:
-        _rename(source, target)
+        rename(source, target)
         return
     except OSError as error:
         if error.errno != errno.EXDEV:
@@ -39,7 +39,7 @@ def move(source: str, target: str, run: str, intent: Intent) -> None:
     before, hidden = os.lstat(source), temporary(target, run, intent)
     copy(source, hidden, intent.sha256)
     try:
-        _rename(hidden, target)
+        rename(hidden, target)
         sync_folder(os.path.dirname(target))
     except OSError:
         unlink_if_exists(hidden)
@@ -60,7 +60,7 @@ def _unlink_or_take_back(source: str, target: str) -> None:
         raise
 
 
-def _rename(source: str, target: str) -> None:
+def rename(source: str, target: str) -> None:
     """Rename without ever overwriting; between the two steps the file has both names."""
     try:
         os.link(source, target)

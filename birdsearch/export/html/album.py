@@ -66,11 +66,9 @@ def of_life_list(index: Source, report: LifeList) -> dict[int, Photo]:
 
 
 def of_duplicates(index: Source, report: DuplicateReport) -> dict[int, Photo]:
-    """Every photo of the groups by its id; those with ids below 0 are in the report itself."""
+    """Every photo of the groups by its id."""
     ids = {number for group in report.groups for number in (group.keep, *group.others)}
-    outside = {photo.id: photo for photo in report.against if photo.id is not None}
-    inside = index.photos(ids=sorted(ids - set(outside)))
-    return {**outside, **{photo.id: photo for photo in inside if photo.id is not None}}
+    return {photo.id: photo for photo in index.photos(ids=sorted(ids)) if photo.id is not None}
 
 
 def _album(index: Source, where: Filter | None, on_map: Callable[[Photo], bool], first: Sequence[int]) -> Album:

@@ -76,8 +76,6 @@ def duplicates_page(report: DuplicateReport, photos: Mapping[int, Photo], title:
     It shows at most 300 groups, 12 pictures of each, and 12 MB in all, and says what it leaves out.
     """
     groups = members(report, photos)
-    known = {member.photo.id for group in groups for member in group}
-    new = [text(photo.path) for photo in report.against if photo.id not in known]
     sections: list[_Section] = []
     room = MAX_BYTES
     for first in range(0, min(len(groups), MAX_GROUPS), _AT_ONCE):
@@ -96,10 +94,6 @@ def duplicates_page(report: DuplicateReport, photos: Mapping[int, Photo], title:
         counts=[(name, count[name], relation.meaning) for name, relation in RELATIONS.items()],
         relations=RELATIONS,
         removable=(len(sizes), bytes_text(sum(sizes))),
-        against=len(report.against),
-        new=new[:_NAMES],
-        more_new=max(len(new) - _NAMES, 0),
-        known=len(report.against) - len(new),
         shape=shape(member.photo for group in groups[: len(sections)] for member in group[:_MEMBERS]),
     )
 
@@ -109,30 +103,25 @@ def _sections(groups: Sequence[Sequence[Member]]) -> Iterator[tuple[_Section, in
     uris = thumbnails((member.photo.path for group in groups for member in group[:_MEMBERS]), _THUMBNAIL)
     for group in groups:
         kept = group[0]
-        against = any((member.photo.id or 0) < 0 for member in group)
-        cards = tuple(_card(member, kept.photo, uris, against) for member in group[:_MEMBERS])
+        cards = tuple(_card(member, kept.photo, uris) for member in group[:_MEMBERS])
         rest = group[_MEMBERS:]
         names = tuple(text(member.photo.path) for member in rest[:_NAMES])
         section = _Section(kept.group, kept.relation, text(kept.reason), cards, names, len(rest) - len(names))
         yield section, sum(len(card.picture.uri or "") + _TEXTS for card in cards) + sum(map(len, names))
 
 
-def _card(member: Member, kept: Photo, uris: dict[str, str | None], against: bool) -> _Card:
+def _card(member: Member, kept: Photo, uris: dict[str, str | None]) -> _Card:
     photo = member.photo
     reference = _facts(kept)
     facts = tuple(_Fact(text(value), value != reference.get(name)) for name, value in _facts(photo).items())
-    # Of the kept photo the reason stands over the whole group; of a new one the relation says all.
-    reason = "" if photo is kept or against else text(member.reason)
+    # Of the kept photo the reason stands over the whole group.
+    reason = "" if photo is kept else text(member.reason)
     shows = tuple(text(words) for words in evidence(member.pair))
-    badge, path = _badge(member, against), picture(photo.path, uris)
+    badge, path = _badge(member), picture(photo.path, uris)
     return _Card(path, photo.id or 0, badge, member.do, member.relation, reason, facts, shows)
 
 
-def _badge(member: Member, against: bool) -> str:
-    if member.photo.id is not None and member.photo.id < 0:
-        return "new"
-    if member.do == "keep" and against:
-        return "in the index"
+def _badge(member: Member) -> str:
     if member.do == "keep":
         return "keep" if RELATIONS[member.relation].same_picture else "proposed"
     if member.do == "remove":

@@ -202,17 +202,3 @@ def test_large_groups_and_reports_say_what_they_leave_out(bird: Path, monkeypatc
     monkeypatch.setattr(duplicates, "MAX_BYTES", 50_000)
     assert len(duplicates.duplicates_page(found(*pairs), photos)) < 70_000
     assert "No duplicates" in duplicates.duplicates_page(found(), {})
-
-
-def test_new_photos_are_shown_beside_those_of_the_index(bird: Path, tmp_path: Path) -> None:
-    new = (photo_at(bird, -1), photo_at(tmp_path / "other.jpg", -2))
-    group = DuplicateGroup("identical", 7, (-1,), "x", ("identical",), ("y",))
-    against = DuplicateReport((Pair(-1, 7, "identical", 1.0),), (group,), against=new)
-    page = duplicates.duplicates_page(against, {7: photo_at(bird, 7)}, "New")
-    assert "1 of 2 new photos is in the index already" in page
-    assert ">in the index<" in page
-    assert ">new<" in page
-    assert "1 not in the index" in page
-    assert "other.jpg" in page
-    none = duplicates.duplicates_page(DuplicateReport(against=new), {}, "New")
-    assert "None of the new photos is in the index" in none

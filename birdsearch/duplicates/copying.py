@@ -1,0 +1,138 @@
+"""New photos of a card are copied with their companions: each copy is checked, and nothing is overwritten."""
+
+import errno
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+
+from birdsearch.duplicates.cleanup import filesystem
+from birdsearch.errors import OutputFileError, os_error_text
+from birdsearch.files import UNFINISHED, sha256_of, sync_folder
+from birdsearch.photos.sidecars import companions_of
+from birdsearch.records import CopyReport, Failure, FolderReport, Progress, counted, shown
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # no other file could be copied either
+_NAMES = 10_000  # that may be taken
+
+
+def copy_new(report: FolderReport, target: str | os.PathLike[str], progress: Progress | None = None) -> CopyReport:
+    """Copy the new photos of a comparison, with their companions, to where they lie below the folder compared.
+
+    A copy counts when its sha256 is that of the original, and keeps its times. A photo whose name is taken by other
+    bytes gets " (2)"; one that is there with its bytes is left, so that the same call goes on where it was stopped.
+    Raises OutputFileError for a target that lies in the compared folder, or where nothing more can be written.
+
+    >>> birdsearch.copy_new(index.compare_folder("/media/card"), "photos/2026")  # doctest: +SKIP
+    """
+    return _Copying(report, os.path.abspath(target), progress).run()
+
+
+class _Copying:
+    """One run."""
+
+    def __init__(self, report: FolderReport, target: str, progress: Progress | None) -> None:
+        self._report, self._target, self._progress = report, target, progress
+        self._copied: dict[str, str] = {}  # file -> its copy
+        self._present: dict[str, str] = {}
+        self._failed: list[Failure] = []
+        self._bytes = 0
+
+    def run(self) -> CopyReport:
+        """Copy all."""
+        started = time.monotonic()
+        photos = {photo.path: photo.sha256 or "" for photo in self._report.new}
+        if _lies_in(self._target, self._report.folder):
+            where = shown(self._report.folder)
+            raise OutputFileError(f"{shown(self._target)} lies in {where}, which is compared: name another folder.")
+        self._make(self._target)
+        for done, files in enumerate(_sets(photos), 1):
+            self._copy_set(files, photos)
+            if self._progress is not None:
+                self._progress("copy", done, None, files[0])
+        for folder in {os.path.dirname(copy) for copy in self._copied.values()}:
+            with suppress(OSError):
+                sync_folder(folder)
+        copied, present = (
+            [pair for pair in known.items() if pair[0] in photos] for known in (self._copied, self._present)
+        )
+        along = len(self._copied) - len(copied)
+        seconds = time.monotonic() - started
+        return CopyReport(self._target, tuple(copied), tuple(present), along, tuple(self._failed), self._bytes, seconds)
+
+    def _copy_set(self, files: Sequence[str], known: Mapping[str, str]) -> None:
+        """Copy photos of one stem and their companions, under one name."""
+        content = {}
+        for file in files:
+            try:
+                content[file] = known.get(file) or sha256_of(file)
+            except OSError as error:
+                self._failed.append(Failure(file, "copy", os_error_text(error)))
+        for file, target in self._names(content).items():
+            if os.path.lexists(target):
+                self._present[file] = target
+                continue
+            try:
+                self._make(os.path.dirname(target))
+                self._copy(file, target, content[file])
+            except (OSError, filesystem.SkipFile) as error:
+                if isinstance(error, OSError) and error.errno in _FULL:
+                    done = f"{counted(len(self._copied), 'file')} copied, all of them whole"
+                    text = f"cannot write to {shown(self._target)}: {os_error_text(error)} ({done})"
+                    raise OutputFileError(f"{text}. Make room, then run the same command: it goes on there.") from error
+                self._failed.append(Failure(file, "copy", filesystem.reason(error)))
+
+    def _names(self, content: Mapping[str, str]) -> dict[str, str]:
+        """Where each file goes: to a name that is free, or that has its bytes; files of one stem get one number."""
+        stem = os.path.splitext(os.path.basename(next(iter(content), "")))[0]
+        for number in range(1, _NAMES):
+            names = {file: self._name(file, stem, number) for file in content}
+            if all(not os.path.lexists(to) or filesystem.has_content(to, content[file]) for file, to in names.items()):
+                return names
+        raise OutputFileError(
+            f"{shown(self._target)} has {_NAMES:,} files named like {shown(stem)}: name another folder."
+        )
+
+    def _name(self, file: str, stem: str, number: int) -> str:
+        folder, name = os.path.split(file)
+        if number > 1:
+            own = stem if name.casefold().startswith(stem.casefold()) else os.path.splitext(name)[0]
+            name = f"{name[: len(own)]} ({number}){name[len(own) :]}"
+        below = os.path.relpath(folder, self._report.folder) if _lies_in(folder, self._report.folder) else "."
+        return os.path.normpath(os.path.join(self._target, below, name))
+
+    def _make(self, folder: str) -> None:
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as error:
+            raise OutputFileError(f"cannot make the folder {shown(folder)}: {os_error_text(error)}.") from error
+
+    def _copy(self, source: str, target: str, sha256: str) -> None:
+        """One file: under a hidden name first, so that a name always means a whole file."""
+        folder, name = os.path.split(target)
+        hidden = os.path.join(folder, f".{name}{UNFINISHED}")
+        filesystem.unlink_if_exists(hidden)  # of a run that was killed
+        filesystem.copy(source, hidden, sha256)
+        try:
+            filesystem.rename(hidden, target)
+        except BaseException:
+            filesystem.unlink_if_exists(hidden)
+            raise
+        self._copied[source] = target
+        self._bytes += os.path.getsize(target)
+
+
+def _sets(photos: Iterable[str]) -> Iterator[list[str]]:
+    """Photos of one folder and stem, each with its companions behind it."""
+    companions = companions_of(photos)
+    sets: dict[tuple[str, str], list[str]] = {}
+    for path, beside in companions.items():
+        folder, name = os.path.split(path)
+        sets.setdefault((folder, os.path.splitext(name)[0].casefold()), []).extend((path, *beside))
+    for files in sets.values():
+        yield list(dict.fromkeys(files))
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    inner, outer = (os.path.join(os.path.realpath(each), "") for each in (path, folder))
+    return inner.startswith(outer)

@@ -1,0 +1,43 @@
+"""The page of what is new on a card."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from birdsearch.export.html import new_photos
+from birdsearch.records import Failure, FolderReport, KnownPhoto, Photo
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> FolderReport:
+    for name in ("new.jpg", "own.jpg", "indexed.jpg"):
+        Image.new("RGB", (64, 48), (200, 120, 40)).save(tmp_path / name)
+    own, indexed = (Photo(number, str(tmp_path / f"{name}.jpg")) for number, name in ((None, "own"), (7, "indexed")))
+    known = KnownPhoto(own, indexed, "pixels", 0.99, ("more pixels",), False)
+    new = (Photo(None, str(tmp_path / "new.jpg")), Photo(None, str(tmp_path / "<gone>.jpg")))
+    return FolderReport("/card", new, (known,), (Failure("/card/b.jpg", "decode", "truncated"),), {"a video": 2})
+
+
+def test_only_new_photos_are_called_new(report: FolderReport) -> None:
+    page = new_photos.new_photos_page(report)
+    assert "Of 3 photos in /card you have 1; 2 are new." in page
+    assert page.count(">new</span>") == 2
+    assert page.index('id="new"') < page.index('id="known"')
+    assert "in the index · id 7" in page
+    assert "/card/b.jpg <small>truncated" in page
+    assert "2 a video" in page
+    assert "more pixels here, the folder in which you have it is not there now" in page
+    assert page.count("data:image/jpeg") == 3
+    assert "&lt;gone&gt;" in page
+    assert not re.search(r"<script|<link|url\(|https?://|@import", page)
+
+
+def test_photos_without_room_for_a_picture_are_named(report: FolderReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(new_photos, "MAX_BYTES", 0)
+    page = new_photos.new_photos_page(report)
+    assert "2 more without a picture" in page
+    assert "birdsearch new --csv" in page
+    assert "You have all of these photos" in new_photos.new_photos_page(FolderReport("/card", (), report.known))
+    assert "No photos there" in new_photos.new_photos_page(FolderReport("/card"))
