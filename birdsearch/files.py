@@ -4,11 +4,16 @@ import csv
 import hashlib
 import io
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeGuard
+from zipfile import ZIP_STORED, ZipFile
+
+import numpy as np
+import numpy.typing as npt
 
 from birdsearch.errors import InputFileError
 from birdsearch.records import shown
@@ -23,6 +28,11 @@ def sha256_of(path: str | os.PathLike[str]) -> str:
     """The sha256 of a file's bytes, 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_sha256(value: object) -> TypeGuard[str]:
+    """Whether a value that was read somewhere is a sha256 as `sha256_of` gives it."""
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def read_csv(
@@ -58,6 +68,19 @@ def read_csv(
                 yield reader.line_num, values
     except csv.Error as error:
         raise InputFileError(f"{name}, line {reader.line_num}: {error}.") from error
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz file, as `numpy.savez` writes it. Raises ValueError for any other file."""
+    try:
+        with ZipFile(path) as archive:
+            # What is not compressed cannot grow beyond all memory.
+            if any(member.compress_type != ZIP_STORED for member in archive.infolist()):
+                raise ValueError("it is compressed")
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored}
+    except (Exception, MemoryError) as error:  # a stranger's file: zipfile, ast and numpy raise whatever they meet
+        raise ValueError(str(error) or type(error).__name__) from error
 
 
 # Paths --------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from birdsearch.errors import (
     PhotoMissingError,
     PhotoUnknownError,
 )
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import FORMAT, Folder
 from tests.conftest import Garden
 from tests.support.drawing import bird, write
@@ -246,6 +248,8 @@ def test_weights_that_have_changed_are_noticed(garden: Garden, tmp_path: Path, p
     identity = json.loads(path.read_text())
     identity["backbone"]["weights_sha256"] = "0" * 64
     path.write_text(json.dumps(identity))
+    with closing(SQLiteCatalog(tmp_path / "index" / "catalog.sqlite")) as catalog:
+        catalog.set_state("identity", identity)
     with birdsearch.open(tmp_path / "index") as again:
         with pytest.raises(BackboneMismatchError, match=r"other weights or other preprocessing.*make another index"):
             again.add(photos)

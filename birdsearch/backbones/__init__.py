@@ -26,7 +26,7 @@ from birdsearch.records import Progress
 
 __all__ = [
     "BIRD_BACKBONES", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
-    "list_backbones", "load_backbone", "pull",
+    "is_path", "list_backbones", "load_backbone", "pull",
 ]  # fmt: skip
 
 CHOICES = {
@@ -91,7 +91,7 @@ def _in_openvino(
             )
         if backbone is None:
             return original if precision in ("auto", "fp32") else in_torch("cpu", precision)
-    if _is_path(name):  # the file may have been moved since it was exported
+    if is_path(name):  # the file may have been moved since it was exported
         return replace(backbone, source=str(_checkpoint(name)))
     return backbone
 
@@ -102,7 +102,7 @@ def _export_key(name: str | Path) -> str | None:
 
     if name == DEFAULT:
         return openvino_runtime.export_key(DEFAULT, BUILT_IN_SHA256)
-    if _is_path(name):
+    if is_path(name):
         return openvino_runtime.export_key(Path(name).stem, sha256_of(_checkpoint(name)))
     return openvino_runtime.find(str(name))
 
@@ -113,7 +113,7 @@ def _in_torch(name: str | Path, progress: Progress | None, device: str = "cpu", 
     where = torch_runtime.placement(device, precision)
     if name == DEFAULT:
         return torch_runtime.load_built_in(where)
-    if _is_path(name):
+    if is_path(name):
         path = _checkpoint(name)
         return torch_runtime.load_checkpoint(path, str(path), where)
     weights = weights_of(str(name))
@@ -150,6 +150,6 @@ def pull(name: str, progress: Progress | None = None) -> Path:
     return fetch(weights_of(name), ADVICE, progress)
 
 
-def _is_path(name: str | Path) -> bool:
-    """No registered name has a suffix or a separator."""
+def is_path(name: str | Path) -> bool:
+    """Whether this is the path of a checkpoint: no registered name has a suffix or a separator."""
     return isinstance(name, Path) or name.endswith(_SUFFIXES) or "/" in name or "\\" in name

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.files import read_arrays
 from birdsearch.records import Prediction, Vectors
 
 
@@ -68,13 +69,22 @@ class Classes:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What `as_npz` wrote. Raises what numpy raises for a damaged file."""
-        with np.load(path, allow_pickle=False) as stored:
-            names = tuple(stored["class_names"].tolist())
-            species = tuple(name or None for name in stored["class_species"].tolist())
-            ranks = tuple(stored["class_levels"].tolist())
-            linear = Classifier(stored["weights"], stored["bias"]) if "weights" in stored else None
-        return cls(names, species, ranks, linear)
+        """What `as_npz` wrote. Raises ValueError for any other file."""
+        stored = read_arrays(path)
+        if lacking := {"class_names", "class_species", "class_levels"} - set(stored):
+            raise ValueError(f"it lacks {min(lacking)}")
+        texts = [stored[name] for name in ("class_names", "class_species", "class_levels")]
+        if any(text.dtype.kind != "U" or text.shape != (len(texts[0]),) for text in texts):
+            raise ValueError("its names are not three lists of one length")
+        names, species, ranks = (tuple(text.tolist()) for text in texts)
+        linear = Classifier(stored["weights"], stored["bias"]) if {"weights", "bias"} <= set(stored) else None
+        if linear and not (
+            linear.weights.dtype == linear.bias.dtype == np.float32
+            and linear.weights.ndim == 2
+            and linear.weights.shape[:1] == linear.bias.shape == (len(names),)
+        ):
+            raise ValueError(f"its last layer is {linear.weights.shape} and {linear.bias.shape}")
+        return cls(names, tuple(name or None for name in species), ranks, linear)
 
 
 def softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
 from birdsearch.backbones.classes import Classes
-from birdsearch.backbones.weights import cache_folder
+from birdsearch.cache import cache_folder
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.photos import decode
 from birdsearch.records import Pixels, Progress, Vectors

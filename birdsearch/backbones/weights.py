@@ -1,13 +1,16 @@
-"""The cache folder of downloaded weights: nothing in it is used before its sha256 has been checked."""
+"""Downloaded weights in the user's cache: nothing is used before its sha256 has been checked."""
 
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from birdsearch.cache import cache_folder, file_problem, make_private
 from birdsearch.errors import BackboneUnavailableError
-from birdsearch.files import sha256_of
 from birdsearch.records import Progress
+
+logger = logging.getLogger("birdsearch")
 
 TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 20  # bytes
@@ -29,30 +32,13 @@ class Weights:
         return cache_folder() / "weights" / self.file
 
 
-def cache_folder() -> Path:
-    """The folder of what can be made or downloaded again: BIRDSEARCH_CACHE, else the platform's place for caches."""
-    chosen = os.environ.get("BIRDSEARCH_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    import platformdirs
-
-    return platformdirs.user_cache_path("birdsearch", appauthor=False)
-
-
 def fetch(weights: Weights, advice: str, progress: Progress | None = None) -> Path:
-    """The verified file, downloaded first where it is not in the cache; `advice` says what to use instead."""
-    if not weights.path.exists():
+    """The verified file, downloaded where the cache has none or a damaged one; `advice` says what to use instead."""
+    problem = file_problem(weights.path, weights.sha256)
+    if problem is not None:
+        if weights.path.exists():
+            logger.warning("%s: downloading it again.", problem)
         _download_once(weights, advice, progress)
-    try:
-        sha256 = sha256_of(weights.path)
-    except OSError as error:
-        raise BackboneUnavailableError(f"{weights.path} cannot be read ({error}). {advice}") from error
-    if sha256 != weights.sha256:
-        raise BackboneUnavailableError(
-            f"{weights.path} is not the file that {weights.name} needs: its sha256 is {sha256}, expected "
-            f"{weights.sha256}. Delete it to download it again from {weights.url}, or put the right file there. "
-            f"{advice}"
-        )
     return weights.path
 
 
@@ -64,9 +50,9 @@ def _download_once(weights: Weights, advice: str, progress: Progress | None) -> 
 
     part = weights.path.with_name(weights.file + ".part")
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
+        make_private(part.parent)
         with filelock.FileLock(f"{weights.path}.lock"):
-            if not weights.path.exists():
+            if file_problem(weights.path, weights.sha256) is not None:
                 try:
                     sha256 = _download(weights, part, progress)
                     if sha256 != weights.sha256:

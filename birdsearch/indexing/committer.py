@@ -82,9 +82,9 @@ class Committer:
     def stored(self, sha256s: Sequence[str]) -> dict[str, EmbeddedPhoto]:
         """Content -> a committed photo that has it, with its vector; contents without one are left out."""
         copies = [copy for sha256 in sha256s if (copy := self._catalog.embedded_copy(sha256)) is not None]
-        copies.sort(key=lambda copy: (copy.part_id, copy.row))  # so that each part is read once
-        row = parts.PartReader(self._folder).row
-        return {c.photo.sha256 or "": EmbeddedPhoto(c.photo, *row(c.part_id, c.row)) for c in copies}
+        copies.sort(key=lambda copy: copy.location)  # so that each part is read once
+        row = parts.PartReader(self._folder, self._catalog.parts()).row
+        return {copy.photo.sha256 or "": EmbeddedPhoto(copy.photo, *row(copy.location)) for copy in copies}
 
     def _part(self, batch: Batch, photos: Sequence[EmbeddedPhoto]) -> parts.Part:
         """Give ids to the photos of a batch and lay their vectors into a part."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from birdsearch.errors import IndexDamagedError
-from birdsearch.records import Filter, Ids, Vectors
+from birdsearch.records import Filter, Ids, Vectors, shown
 from birdsearch.search.coded import FlatFp16, Hnsw, Ivf
 from birdsearch.search.exact import Neighbours
 from birdsearch.search.local import Flat, LocalEngine, StoredSettings
@@ -62,5 +62,5 @@ def load(path: Path, kind: str, settings: StoredSettings | None = None, *, mappe
     try:
         engine = ENGINES[kind]
         return engine.read(path, engine.settings_type.read(settings or {}), mapped)
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
-        raise IndexDamagedError(f"the engine {path} cannot be read ({error}). {REBUILD}") from error
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError, MemoryError) as error:
+        raise IndexDamagedError(f"the engine {shown(str(path))} cannot be read ({error}). {REBUILD}") from error

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Self
 
@@ -15,6 +15,7 @@ from birdsearch.search.exact import BATCH, Neighbours, brute_force_knn, merge_to
 FLAT_UP_TO = 20_000  # rows; beyond it flat loses by tens of times
 OVERFETCH = 8  # candidates looked at beyond k, so that ties at the last place are seen
 CHUNK = 16_384  # rows worked on at a time
+HARDEST = 1_000_000  # that a setting may be: beyond it a search would take all memory
 BATCH_REMOVED = 64  # removed rows in a chunk up to which more neighbours are fetched, not the others copied (a guess)
 
 Positions = npt.NDArray[np.int64]  # rows inside an engine, 0 to n - 1; not the caller's ids
@@ -27,8 +28,14 @@ class Settings:
 
     @classmethod
     def read(cls, stored: StoredSettings) -> Self:
-        """Settings that were kept as JSON. Raises TypeError for what is not a setting of this kind."""
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+        """Settings that were kept as JSON. Raises TypeError or ValueError for what is not a setting of this kind."""
+        settings = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+        for field in fields(cls):
+            value, usual = getattr(settings, field.name), field.default
+            numbers, others = (one if isinstance(one, tuple) else (one,) for one in (value, usual))
+            if len(numbers) != len(others) or not all(type(n) in (int, float) and 0 < n <= HARDEST for n in numbers):
+                raise ValueError(f"it cannot be searched with {field.name} {value!r:.80}")
+        return settings
 
     def as_json(self) -> StoredSettings:
         """The settings as JSON takes them."""

@@ -7,6 +7,7 @@ from typing import BinaryIO, Self
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.files import read_arrays
 from birdsearch.records import Vectors
 
 LEAST = 500  # photos below which there is too little to fit on (a guess)
@@ -46,10 +47,16 @@ class Whitening:
         np.savez(file, mean=self.mean, projection=self.projection)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """What `write` wrote. Raises what numpy raises for a damaged file."""
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(stored["mean"], stored["projection"])
+    def read(cls, path: Path, dim: int) -> Self:
+        """What `write` wrote, for vectors of so many numbers. Raises ValueError for any other file."""
+        stored = read_arrays(path)
+        if set(stored) != {"mean", "projection"}:
+            raise ValueError("it is no whitening")
+        mean, projection = stored["mean"], stored["projection"]
+        fits = mean.shape == (dim,) and projection.shape[:1] == (dim,) and projection.ndim == 2 and projection.size
+        if not fits or mean.dtype.kind != "f" or projection.dtype.kind != "f" or not np.isfinite(projection).all():
+            raise ValueError(f"it holds {mean.dtype} {mean.shape} and {projection.dtype} {projection.shape}")
+        return cls(mean, projection)
 
 
 def fit(vectors: Vectors, dims: int = DIMS) -> Whitening:

@@ -4,15 +4,16 @@ import difflib
 import errno
 import json
 import os
+import re
 import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 from birdsearch.backbones.classes import Classes
+from birdsearch.cache import file_problem
 from birdsearch.errors import (
     IndexDamagedError,
     IndexExistsError,
@@ -21,7 +22,7 @@ from birdsearch.errors import (
     IndexUnwritableError,
     IndexVersionError,
 )
-from birdsearch.files import UNFINISHED
+from birdsearch.files import UNFINISHED, is_sha256
 from birdsearch.records import BackboneIdentity, Identity, as_json, shown
 from birdsearch.storage import parts
 
@@ -29,10 +30,24 @@ FORMAT = 1
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 _OURS = {"lock", "writer.json", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal"}
 _OURS |= {"classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
+_FOLDERS = ("vectors", "actions")  # of an index
+_WRITTEN_IN_PLACE = ("lock", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm")
+# What `files` had not yet put in place when it was killed.
+_HALF_DONE = r"\.?(index\.json|classifier\.npz|engine|whitening|\d{8,19}\.parquet)\b.*" + re.escape(UNFINISHED)
+_LARGEST_IDENTITY = 1 << 20  # bytes of index.json
 
 
 def _is_ours(name: str) -> bool:
-    return name.removesuffix(UNFINISHED) in _OURS or name.startswith(("engine-", "engine."))
+    return name in _OURS or name.startswith("engine-") or re.fullmatch(_HALF_DONE, name) is not None
+
+
+def remove_ours(folder: Path, pattern: str, keep: Collection[str] = ()) -> None:
+    """Remove the files of a folder whose whole name is as birdsearch writes it; links and folders are not ours."""
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+        for name in names:
+            if name not in keep and re.fullmatch(pattern, name):
+                (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -50,19 +65,42 @@ def writable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def identity_of(stored: Mapping[str, Any]) -> Identity:
-    """The identity in JSON; entries that this birdsearch does not know are passed over."""
-    backbone = stored["backbone"]
-    optional = {name: backbone.get(name) for name in ("weights_sha256", "preprocessing")}
+def identity_of(stored: Any) -> Identity:
+    """The identity in JSON; entries that this birdsearch does not know are passed over.
+
+    Raises ValueError where one has a value that birdsearch does not write.
+    """
+    backbone = _entry(stored, "backbone", dict)
+    classifier = _entry(stored, "classifier_sha256", str, None)
+    if classifier is not None and not is_sha256(classifier):
+        raise ValueError(f"its classifier_sha256 is {classifier!r:.80}")
     return Identity(
-        format=int(stored["format"]),
-        id=str(stored["id"]),
-        backbone=BackboneIdentity(str(backbone["name"]), int(backbone["dim"]), **optional),
-        created=str(stored["created"]),
-        source=stored.get("source"),
-        classifier_sha256=stored.get("classifier_sha256"),
-        catalog=stored.get("catalog", "sqlite"),
+        format=_entry(stored, "format", int),
+        id=_entry(stored, "id", str),
+        backbone=BackboneIdentity(
+            _entry(backbone, "name", str),
+            _entry(backbone, "dim", int),
+            _entry(backbone, "weights_sha256", str, None),
+            _entry(backbone, "preprocessing", dict, None),
+        ),
+        created=_entry(stored, "created", str),
+        source=_entry(stored, "source", str, None),
+        classifier_sha256=classifier,
+        catalog=_entry(stored, "catalog", str, "sqlite"),
     )
+
+
+_REQUIRED: Any = object()
+
+
+def _entry(stored: Any, name: str, kind: type, otherwise: Any = _REQUIRED) -> Any:
+    """One entry of a JSON object; where it is missing or null, what is `otherwise`."""
+    value = stored.get(name) if isinstance(stored, dict) else None
+    if value is None and otherwise is not _REQUIRED:
+        return otherwise
+    if type(value) is not kind or (type(value) is int and not 0 < value < 2**31):
+        raise ValueError(f"its {name} is {value!r:.80}")
+    return value
 
 
 class Folder:
@@ -75,6 +113,8 @@ class Folder:
         self.classifier = self.path / "classifier.npz"
         self.vectors = self.path / "vectors"
         self.writer = self.path / "writer.json"
+        self._lock = self.path / "lock"
+        self._lock_held: os.stat_result | None = None  # while nothing but this file keeps other writers away
 
     def whitening(self, sha256: str) -> Path:
         """The file of the whitening transform; a new one never overwrites one that readers may use."""
@@ -82,16 +122,47 @@ class Folder:
 
     def drop_whitenings(self, keep: str | None) -> None:
         """Remove the transforms but the one in use, of this sha256."""
-        used = None if keep is None else self.whitening(keep)
-        for path in self.path.glob("whitening-*.npz"):
-            if path != used:
-                path.unlink()
+        used = () if keep is None else (self.whitening(keep).name,)
+        remove_ours(self.path, r"whitening-[0-9a-f]{16}\.npz", used)
+
+    def drop_engines(self, keep: str | None) -> None:
+        """Remove the engines but the one of this name; a reader that has one open keeps it."""
+        remove_ours(self.path, r"engine-[0-9a-f]{16}\.(npy|faiss)|vectors\.faiss", () if keep is None else (keep,))
+
+    def drop_parts(self, keep: Iterable[int]) -> None:
+        """Remove the parts but those with these ids."""
+        names = {parts.file_of(self.vectors, part_id).name for part_id in keep}
+        remove_ours(self.vectors, r"\d{8,19}" + re.escape(parts.SUFFIX), names)
+
+    def drop_unfinished_index(self) -> None:
+        """Remove what a killed `create` may have left; without index.json and parts it is no index."""
+        remove_ours(self.path, r"classifier\.npz|catalog\.sqlite(-wal|-shm|-journal)?")
+
+    def rename_refinement(self) -> None:
+        """Give the whitening the name that it has since tables 0003."""
+        for path in self.path.glob("refinement-*.npz"):
+            if not path.is_symlink():
+                path.rename(path.with_name(path.name.replace("refinement-", "whitening-")))
+
+    def check_plain(self) -> None:
+        """Raises IndexDamagedError for a link in the index: it leads a writer to files that are not the index's."""
+        for folder in (self.path, *(self.path / name for name in _FOLDERS)):
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_symlink() or _is_another_name(entry):
+                        raise IndexDamagedError(
+                            f"{shown(entry.path)} is a link, through which a file outside the index would be written: "
+                            "if you made it, put the file or folder itself there; if this index came from somebody "
+                            "else, do not use it."
+                        )
 
     # index.json
 
     def read_identity(self) -> Identity:
         """What index.json says. Raises the error that tells why this is not an index that can be opened."""
         try:
+            if self.identity.is_symlink() or self.identity.stat().st_size > _LARGEST_IDENTITY:
+                raise self._damaged("is not what birdsearch wrote")
             text = self.identity.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             raise self._missing() from None
@@ -102,17 +173,17 @@ class Folder:
         try:
             stored = json.loads(text)
             version = stored["format"]
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise self._damaged("is not what birdsearch wrote") from error
-        if not isinstance(version, int) or version > FORMAT:
+        if isinstance(version, int) and version > FORMAT:
             raise IndexVersionError(
                 f"the index {shown(str(self.path))} has format {version}, this birdsearch reads up to {FORMAT}: "
                 "upgrade birdsearch (`pip install --upgrade birdsearch`)."
             )
         try:
             return identity_of(stored)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._damaged("lacks entries") from error
+        except ValueError as error:
+            raise self._damaged(f"is not what birdsearch wrote ({error})") from error
 
     def write_identity(self, identity: Identity) -> None:
         """Replace index.json atomically."""
@@ -173,13 +244,18 @@ class Folder:
         """Keep the class names and, where there is one, the linear classifier."""
         parts.write_durably(self.classifier, classes.as_npz())
 
-    def read_classes(self) -> Classes | None:
+    def read_classes(self, identity: Identity) -> Classes | None:
         """The classes that the index was made with; None where its backbone has none."""
-        if not self.classifier.exists():
+        if identity.classifier_sha256 is None:
             return None
+        if (problem := file_problem(self.classifier, identity.classifier_sha256)) is not None:
+            raise IndexDamagedError(f"{problem}: run `birdsearch repair`.")
         try:
-            return Classes.read(self.classifier)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            classes = Classes.read(self.classifier)
+            if classes.classifier and classes.classifier.weights.shape[1] != identity.backbone.dim:
+                raise ValueError(f"it is for vectors of {classes.classifier.weights.shape[1]} numbers")
+            return classes
+        except ValueError as error:
             raise IndexDamagedError(
                 f"{shown(str(self.classifier))} cannot be read ({error}): run `birdsearch repair`."
             ) from error
@@ -191,44 +267,85 @@ class Folder:
         """Be the one writer of this index, for as long as the block lasts."""
         import filelock
 
-        with writable(self.path):
+        with writable(self.path), ExitStack() as held:
             self.path.mkdir(parents=True, exist_ok=True)
+            self.check_plain()
             try:
-                lock = filelock.FileLock(self.path / "lock").acquire(timeout=0)
-            except filelock.Timeout as error:
+                folder_is_locked = held.enter_context(_folder_lock(self.path))
+                held.enter_context(filelock.FileLock(self._lock).acquire(timeout=0))
+            except (filelock.Timeout, BlockingIOError) as error:
                 name = shown(str(self.path))
                 raise IndexLockedError(
                     f"{name} is being written by {self._writer_text()}: wait until it is done."
                 ) from error
-            with lock:
-                self.sign()
-                try:
-                    self._tidy()
-                    yield
-                finally:
-                    with suppress(OSError):
-                        self.writer.unlink()
+            self._lock_held = None if folder_is_locked else self._lock.stat()
+            self.sign()
+            try:
+                self._tidy()
+                yield
+            finally:
+                self._lock_held = None
+                with suppress(OSError):
+                    self.writer.unlink()
+
+    def check_lock(self) -> None:
+        """Raises IndexLockedError where another process may be writing, because the file of the lock was deleted."""
+        if self._lock_held is None:
+            return
+        with suppress(OSError):
+            if os.path.samestat(self._lock_held, self._lock.lstat()):
+                return
+        raise IndexLockedError(
+            f"{shown(str(self._lock))} was deleted while this process was writing, so another one may write as well: "
+            "nothing more was written. What was committed is safe; run the same command again."
+        )
 
     def sign(self) -> None:
         """Write into writer.json who writes, for those that find the index locked. Needs the lock."""
         writer = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        self.writer.write_text(json.dumps(writer), encoding="utf-8")
+        self.writer.unlink(missing_ok=True)
+        with self.writer.open("x", encoding="utf-8") as file:
+            file.write(json.dumps(writer))
 
     def _writer_text(self) -> str:
         try:
             writer = json.loads(self.writer.read_text(encoding="utf-8"))
-            return f"process {writer['pid']} on {writer['host']} since {writer['since']}"
-        except (OSError, ValueError, KeyError):
+            return f"process {int(writer['pid'])} on {shown(str(writer['host']))} since {shown(str(writer['since']))}"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "another process"
 
     def _tidy(self) -> None:
         """Remove what a killed writer left half done."""
-        for path in [*self.path.glob(f"*{UNFINISHED}"), *self.vectors.glob(f"*{UNFINISHED}")]:
-            if path.is_file():
-                path.unlink()
+        for folder in (self.path, self.vectors):
+            remove_ours(folder, _HALF_DONE)
 
-    def unlisted(self, listed: set[int]) -> list[Path]:
-        """Parts that the catalog does not list; what else lies among the parts is not ours."""
-        files = {parts.file_of(self.vectors, part_id) for part_id in listed}
-        present = self.vectors.glob(f"*{parts.SUFFIX}")
-        return sorted(p for p in present if p not in files and p.stem.isdecimal())
+
+def _is_another_name(entry: os.DirEntry[str]) -> bool:
+    """Whether a file that is written in place is also known by another name, which would change with it."""
+    in_place = entry.name in _WRITTEN_IN_PLACE or entry.name.endswith(".jsonl")
+    return in_place and entry.is_file() and entry.stat().st_nlink > 1
+
+
+@contextmanager
+def _folder_lock(folder: Path) -> Iterator[bool]:
+    """A lock on the folder itself, which nobody deletes as "stale"; gives whether the system has such locks.
+
+    Raises BlockingIOError where another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a file that is open cannot be deleted
+        yield False
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a folder of the network
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)

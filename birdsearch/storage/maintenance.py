@@ -4,11 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from birdsearch.cache import file_problem
 from birdsearch.errors import IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.records import AddReport, Identity, as_json, shown
@@ -16,8 +16,8 @@ from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
-from birdsearch.storage.folder import Folder, identity_of
-from birdsearch.storage.store import Store
+from birdsearch.storage.folder import Folder
+from birdsearch.storage.store import IDENTITY, Store, stored_identity
 
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
 
@@ -49,7 +49,7 @@ def problems(store: Store) -> Iterator[str]:
     yield from (f"{shown(str(folder.catalog))}: {line}" for line in broken)
     if broken:
         return  # what a broken catalog says of the rest is worth nothing
-    if _stored_identity(catalog) != store.identity:
+    if stored_identity(catalog) != store.identity:
         yield f"{shown(str(folder.identity))} is not what the catalog remembers of it"
     checks = [_classes_problem(folder, store.identity), whitening_problem(folder, catalog)]
     checks += [_part_problem(folder, catalog, part, store.identity.backbone.dim) for part in catalog.parts()]
@@ -63,14 +63,11 @@ def problems(store: Store) -> Iterator[str]:
     yield from engine_problems(folder, catalog)
 
 
-def _stored_identity(catalog: Catalog) -> Identity | None:
-    """The catalog's copy of index.json."""
-    stored = catalog.get_state("identity")
-    return None if stored is None else identity_of(stored)
-
-
 def restore_identity(folder: Folder) -> list[str]:
-    """Write a missing, broken or altered index.json again from the catalog's copy; returns what was done."""
+    """Make index.json and the catalog's copy of it the same again, where one is lost; returns what was done.
+
+    Where both are there and differ, the catalog's is right.
+    """
     try:
         current = folder.read_identity()
     except IndexDamagedError:
@@ -80,12 +77,15 @@ def restore_identity(folder: Folder) -> list[str]:
     if not folder.catalog.exists():
         return []
     with closing(SQLiteCatalog(folder.catalog)) as catalog:
-        identity = _stored_identity(catalog)
-    if identity in (None, current):
-        return []
-    with folder.writing():
-        folder.write_identity(identity)
-    return ["wrote index.json again from the catalog"]
+        identity = stored_identity(catalog)
+        if identity == current:
+            return []
+        with folder.writing():
+            if identity is not None:
+                folder.write_identity(identity)
+                return ["wrote index.json again from the catalog"]
+            catalog.set_state(IDENTITY, as_json(current))
+    return ["wrote the catalog's copy of index.json again"]
 
 
 def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
@@ -131,7 +131,7 @@ def write_classes_again(store: Store) -> None:
     store.folder.write_classes(store.backbone.classes)
     # Another numpy may lay the same numbers down otherwise.
     identity = replace(store.identity, classifier_sha256=sha256_of(store.folder.classifier))
-    store.catalog.set_state("identity", as_json(identity))
+    store.catalog.set_state(IDENTITY, as_json(identity))
     store.folder.write_identity(identity)
     store.reopen(identity)
 
@@ -139,28 +139,21 @@ def write_classes_again(store: Store) -> None:
 def whitening_problem(folder: Folder, catalog: Catalog) -> str | None:
     """What is wrong with the whitening transform, where the index has one."""
     sha256 = vectors.whitening_sha256(catalog)
-    return None if sha256 is None else _file_problem(folder.whitening(sha256), sha256)
-
-
-def _file_problem(path: Path, sha256: str) -> str | None:
-    """What is wrong with a file that should have this checksum."""
-    if not path.exists():
-        return f"{shown(str(path))} is missing"
-    return None if sha256_of(path) == sha256 else f"{shown(str(path))} does not have the checksum it was written with"
+    return None if sha256 is None else file_problem(folder.whitening(sha256), sha256, anew=True)
 
 
 def _classes_problem(folder: Folder, identity: Identity) -> str | None:
     sha256 = identity.classifier_sha256
-    return None if sha256 is None else _file_problem(folder.classifier, sha256)
+    return None if sha256 is None else file_problem(folder.classifier, sha256, anew=True)
 
 
 def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> str | None:
     path = parts.file_of(folder.vectors, part.id)
     name = shown(str(path))
-    if (problem := _file_problem(path, part.sha256)) is not None:
+    if (problem := file_problem(path, part.sha256, anew=True)) is not None:
         return problem
     try:
-        stored = parts.read(path)
+        stored = parts.read(path, part.sha256)
     except IndexDamagedError as error:
         return str(error)
     if stored.vectors.shape != (part.rows, dim):
@@ -168,7 +161,7 @@ def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> 
     if not np.allclose(np.linalg.norm(stored.vectors, axis=1), 1, atol=_UNIT):
         return f"{name} holds vectors whose length is not 1"
     for region_id, row in catalog.regions_of_part(part.id):
-        if row >= part.rows or stored.region_ids[row] != region_id:
+        if not 0 <= row < part.rows or stored.region_ids[row] != region_id:
             return f"{name} does not hold region {region_id} in row {row}"
     return None
 
@@ -179,7 +172,7 @@ def engine_problems(folder: Folder, catalog: Catalog) -> Iterator[str]:
     if named is None:
         return  # searches read the parts until the next writer builds one
     path = folder.path / named.file
-    if (problem := _file_problem(path, named.sha256)) is not None:
+    if (problem := file_problem(path, named.sha256, anew=True)) is not None:
         yield problem
         return
     part_of = {region_id: part.id for part in catalog.parts() for region_id, _ in catalog.regions_of_part(part.id)}

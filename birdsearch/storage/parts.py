@@ -1,15 +1,20 @@
 """Parts: append-only Parquet files of vectors, and how any file of an index is put in place."""
 
 import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from birdsearch.errors import IndexDamagedError
+from birdsearch.cache import file_problem
+from birdsearch.errors import IndexDamagedError, IndexLockedError
 from birdsearch.files import atomic_write
-from birdsearch.records import Ids, Vectors
+from birdsearch.records import Ids, Vectors, shown
+from birdsearch.storage.catalog.catalog import Location
+from birdsearch.storage.catalog.commits import PartRow
 
 SUFFIX = ".parquet"
 
@@ -35,7 +40,7 @@ def write_durably(path: Path, data: bytes | memoryview) -> None:
 
 
 def write(path: Path, part: Part) -> str:
-    """Write a part durably; returns the sha256 of the file."""
+    """Write a part durably; returns the sha256 of the file. Raises IndexLockedError where there is one already."""
     import pyarrow as pa  # slow to load, and most commands only read an engine
     import pyarrow.parquet as pq
 
@@ -52,43 +57,73 @@ def write(path: Path, part: Part) -> str:
     # Random-looking floats neither compress nor repeat.
     pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
     data = memoryview(sink.getvalue())
-    write_durably(path, data)
+    with _reserved(path):
+        write_durably(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
-def read(path: Path) -> Part:
+@contextmanager
+def _reserved(path: Path) -> Iterator[None]:
+    """Take the name of a part, which no other process can then take; on any error it is free again."""
+    try:
+        path.open("xb").close()
+    except FileExistsError as error:
+        raise IndexLockedError(
+            f"{shown(str(path))} is there already: another process writes to this index. What was committed is safe; "
+            "run the same command again when the other is done."
+        ) from error
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def read(path: Path, sha256: str) -> Part:
     """Read a part back. Raises IndexDamagedError where the file is missing or not what a writer wrote."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if (problem := file_problem(path, sha256)) is not None:
+        raise IndexDamagedError(f"{problem}: run `birdsearch repair`.")
     try:
         # The bytes, not the name: pyarrow takes no name that is not UTF-8.
         table = pq.read_table(pa.BufferReader(path.read_bytes()), use_threads=False)
         vectors = table["vector"].combine_chunks()
-        return Part(
+        part = Part(
             region_ids=table["region_id"].to_numpy().astype(np.int64, copy=False),
             vectors=np.asarray(vectors.flatten(), dtype=np.float32).reshape(len(vectors), vectors.type.list_size),
             norms=table["norm"].to_numpy().astype(np.float32, copy=False),
         )
-    except (OSError, pa.ArrowException, KeyError, AttributeError, ValueError) as error:
-        raise IndexDamagedError(f"{path} cannot be read ({error}): run `birdsearch repair`.") from error
+        if not np.isfinite(np.vdot(part.vectors, part.vectors)):
+            raise ValueError("some of its numbers are not finite")
+        return part
+    except (OSError, pa.ArrowException, KeyError, AttributeError, ValueError, TypeError, MemoryError) as error:
+        raise IndexDamagedError(f"{shown(str(path))} cannot be read ({error}): run `birdsearch repair`.") from error
 
 
 class PartReader:
     """Single rows out of many parts, keeping the last part at hand: rows asked for together mostly lie together."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, listed: Iterable[PartRow]) -> None:
         self._folder = folder
+        self._sha256 = {part.id: part.sha256 for part in listed}
         self._open: tuple[int, Part] | None = None
 
-    def row(self, part_id: int, row: int) -> tuple[Vectors, float]:
-        """The vector (dim,) and the norm in one row."""
-        if self._open is None or self._open[0] != part_id:
-            self._open = (part_id, read(file_of(self._folder, part_id)))
+    def row(self, location: Location) -> tuple[Vectors, float]:
+        """The vector (dim,) and the norm that lie there. Raises IndexDamagedError where they are another region's."""
+        path = file_of(self._folder, location.part_id)
+        if location.part_id not in self._sha256:
+            raise IndexDamagedError(f"the catalog lists no {shown(str(path))}: run `birdsearch repair`.")
+        if self._open is None or self._open[0] != location.part_id:
+            self._open = (location.part_id, read(path, self._sha256[location.part_id]))
         part = self._open[1]
-        if row >= len(part.norms):
-            raise IndexDamagedError(f"{file_of(self._folder, part_id)} has no row {row}: run `birdsearch repair`.")
-        return part.vectors[row], float(part.norms[row])
+        if not 0 <= location.row < len(part.norms) or part.region_ids[location.row] != location.region_id:
+            raise IndexDamagedError(
+                f"{shown(str(path))} does not hold region {location.region_id} in row {location.row}: "
+                "run `birdsearch repair`."
+            )
+        return part.vectors[location.row], float(part.norms[location.row])
 
 
 def vector_column(vectors: Vectors) -> Any:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from birdsearch.backbones.classes import Classes
+from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
 from birdsearch.records import Identity, as_json, shown
 from birdsearch.search.local import FLAT_UP_TO
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
-from birdsearch.storage.folder import FORMAT, Folder
+from birdsearch.storage.folder import FORMAT, Folder, identity_of
 from birdsearch.storage.vectors import PartVectors, VectorStore, whitening_sha256
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Execution:
 
 
 AUTOMATIC = Execution()
+IDENTITY = "identity"  # key of the catalog's state under which its copy of index.json stands
 CATALOGS: dict[str, Callable[[Folder], Catalog]] = {"sqlite": lambda folder: SQLiteCatalog(folder.catalog)}
 
 
@@ -58,6 +60,14 @@ def open_catalog(folder: Folder, identity: Identity) -> Catalog:
         f"the index {shown(str(folder.path))} keeps its catalog in {identity.catalog!r}, which no installed package "
         "offers: install the one that it was made with."
     )
+
+
+def stored_identity(catalog: Catalog) -> Identity | None:
+    """The catalog's copy of index.json; None where it has lost it."""
+    try:
+        return identity_of(catalog.get_state(IDENTITY))
+    except ValueError:
+        return None
 
 
 class Store:
@@ -99,13 +109,13 @@ class Store:
         with folder.writing():
             folder.check_free()  # another process may have been faster
             folder.vectors.mkdir(exist_ok=True)
-            folder.classifier.unlink(missing_ok=True)  # what a killed `create` with another backbone may have left
+            folder.drop_unfinished_index()
             if loaded.class_names:
                 folder.write_classes(loaded.classes)
                 identity = replace(identity, classifier_sha256=sha256_of(folder.classifier))
             with closing(open_catalog(folder, identity)) as catalog:
                 catalog.upgrade()
-                catalog.set_state("identity", as_json(identity))
+                catalog.set_state(IDENTITY, as_json(identity))
             # Last, because its presence is what makes the folder an index.
             folder.write_identity(identity)
         return cls(folder, identity, loaded, execution)
@@ -115,28 +125,44 @@ class Store:
         """An index that exists; see `birdsearch.open`. An index of an older birdsearch is migrated."""
         folder = Folder(path)
         identity = folder.read_identity()
-        loaded: Backbone | None = None
-        if isinstance(backbone, str | Path):
-            if str(backbone) not in (identity.backbone.name, identity.source):
-                raise _mismatch(folder, identity, str(backbone))
-        elif backbone is not None:
-            from birdsearch.backbones import load_backbone
-
-            loaded = load_backbone(backbone)
-            if loaded.identity != identity.backbone:
-                raise _mismatch(folder, identity, loaded.name)
         if not folder.catalog.exists():
             raise IndexDamagedError(
                 f"{shown(str(folder.catalog))} is missing: restore it from a backup, "
                 f"or move {shown(str(folder.path))} away and index again."
             )
-        store = cls(folder, identity, loaded, execution)
+        store = cls(folder, identity, None, execution)
         try:
             store._migrate()
+            store._check_identity()
+            store._backbone = store._given(backbone)
         except BaseException:
             store.close()
             raise
         return store
+
+    def _check_identity(self) -> None:
+        """Raises IndexDamagedError where index.json is not what the catalog remembers of it."""
+        if stored_identity(self.catalog) != self.identity:
+            where = shown(str(self.folder.path))
+            raise IndexDamagedError(
+                f"index.json of {where} is damaged or of another index: its catalog remembers it otherwise. "
+                f"Run `birdsearch repair --index {where}`."
+            )
+
+    def _given(self, backbone: Any) -> "Backbone | None":
+        """The backbone that the user opens the index with, where that is an object; no other than its own will do."""
+        if isinstance(backbone, str | Path):
+            if str(backbone) not in (self.identity.backbone.name, self.identity.source):
+                raise _mismatch(self.folder, self.identity, str(backbone))
+            return None
+        if backbone is None:
+            return None
+        from birdsearch.backbones import load_backbone
+
+        loaded = load_backbone(backbone)
+        if loaded.identity != self.identity.backbone:
+            raise _mismatch(self.folder, self.identity, loaded.name)
+        return loaded
 
     def _migrate(self) -> None:
         """Bring the tables of an older birdsearch up to date."""
@@ -146,8 +172,7 @@ class Store:
             where = shown(str(self.folder.path))
             raise IndexDamagedError(f"the catalog of {where} is empty: restore it from a backup, or index again.")
         with self.folder.writing():
-            for path in self.folder.path.glob("refinement-*.npz"):  # as it was called before tables 0003
-                path.rename(path.with_name(path.name.replace("refinement-", "whitening-")))
+            self.folder.rename_refinement()
             self.catalog.upgrade()
         if self.catalog.counts()["regions"] >= FLAT_UP_TO:
             # Before tables 0003 the engine had a stamp of its own; today's catalog names none of those.
@@ -175,7 +200,7 @@ class Store:
             return self._backbone
 
     def _load_backbone(self) -> "Backbone":
-        from birdsearch.backbones import load_backbone
+        from birdsearch.backbones import is_path, load_backbone
 
         where, source = shown(str(self.folder.path)), self.identity.source
         if source is None:
@@ -183,18 +208,24 @@ class Store:
                 f"the index {where} was made with your own backbone {self.identity.backbone.name}: "
                 "open it with birdsearch.open(path, backbone=that_object)."
             )
+        changed = BackboneMismatchError(
+            f"{shown(source)} is not what the index {where} was made with "
+            "(other weights or other preprocessing): bring the old file back, or make another index."
+        )
+        # Who wrote index.json may have named any file: it is opened only if it is the one that the vectors are of.
+        if is_path(source) and os.path.exists(source):
+            sha256 = self.identity.backbone.weights_sha256 or ""
+            if not os.path.isabs(source) or file_problem(Path(source), sha256) is not None:
+                raise changed
         loaded = load_backbone(source, **asdict(self._execution))
         if loaded.identity != self.identity.backbone:
-            raise BackboneMismatchError(
-                f"{source} is not what the index {where} was made with "
-                "(other weights or other preprocessing): bring the old file back, or make another index."
-            )
+            raise changed
         return loaded
 
     @cached_property
     def stored_classes(self) -> Classes | None:
         """The classes that the index was made with; None where its backbone has none."""
-        return self.folder.read_classes()
+        return self.folder.read_classes(self.identity)
 
     @property
     def classes(self) -> Classes:
@@ -214,17 +245,24 @@ class Store:
 
         Raises IndexLockedError where another process is writing.
         """
-        with self.folder.writing():
+        with self.folder.writing(), self.catalog.guarded(self.folder.check_lock):
+            self._check_place()
             self._remove_leftovers()
             yield self.catalog
             self.vectors.refresh()
+
+    def _check_place(self) -> None:
+        """Raises IndexDamagedError where another index, or a copy, lies now where this one was when it was opened."""
+        if self.folder.read_identity().id != self.identity.id or not self.catalog.is_in_place():
+            raise IndexDamagedError(
+                f"another index has come to {shown(str(self.folder.path))} since it was opened: open it again."
+            )
 
     def _remove_leftovers(self) -> None:
         """Remove files that the catalog does not list: no commit made them count."""
         self.vectors.remove_leftovers()
         self.folder.drop_whitenings(keep=whitening_sha256(self.catalog))
-        for path in self.folder.unlisted({part.id for part in self.catalog.parts()}):
-            path.unlink()
+        self.folder.drop_parts(keep=[part.id for part in self.catalog.parts()])
 
     def reopen(self, identity: Identity) -> None:
         """Forget what was read from files that have been written anew."""

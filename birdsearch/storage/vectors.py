@@ -8,8 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
+from birdsearch.cache import file_problem
 from birdsearch.errors import IndexDamagedError, RecallUnreachableError
-from birdsearch.files import named_by_content, sha256_of
+from birdsearch.files import is_sha256, named_by_content
 from birdsearch.records import Filter, Identity, Ids, Vectors, shown
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
@@ -20,6 +21,7 @@ from birdsearch.search.whitening import Whitening
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
+from birdsearch.storage.catalog.database import RESTORE
 from birdsearch.storage.folder import Folder
 
 logger = logging.getLogger("birdsearch")
@@ -49,26 +51,48 @@ class EngineFile:
 def engine_file(catalog: Catalog) -> EngineFile | None:
     """The engine in force; None before the first run has ended, and where it no longer fits."""
     stored = catalog.get_state(STATE)
-    if stored is None or stored["whitening"] != whitening_sha256(catalog):
-        return None  # of before or after `optimize`
-    return EngineFile(**stored)
+    try:
+        named = None if stored is None else EngineFile(**stored)
+    except TypeError:
+        named = None
+    # What cannot be used is made again by the next writer, as what is missing; so is that of before `optimize`.
+    if named is None or not _is_sound(named) or named.whitening != whitening_sha256(catalog):
+        return None
+    return named
+
+
+def _is_sound(named: EngineFile) -> bool:
+    """Whether these are values of the kinds that `keep` writes; above all no path that leads elsewhere."""
+    numbers = (named.last_part, named.built_with, named.rows)
+    return (
+        is_sha256(named.sha256)
+        and named.kind in ENGINES
+        and named.file == f"engine-{named.sha256[:16]}{ENGINES[named.kind].suffix}"
+        and all(type(number) is int and number >= 0 for number in numbers)
+    )
 
 
 def whitening_sha256(catalog: Catalog) -> str | None:
     """The checksum of the whitening transform in force; None where there is none."""
     stored = catalog.get_state("whitening")
-    return None if stored is None else str(stored["sha256"])
+    if stored is None:
+        return None
+    if not isinstance(stored, dict) or not is_sha256(stored.get("sha256")):
+        raise IndexDamagedError(f"the catalog names a whitening that cannot be: {stored!r:.80}. {RESTORE}")
+    return str(stored["sha256"])
 
 
 def load_engine(folder: Folder, named: EngineFile, *, mapped: bool = True) -> LocalEngine:
     """The engine that the catalog names. Raises IndexDamagedError where it is missing or damaged."""
-    engine = engine_module.load(folder.path / named.file, named.kind, named.settings, mapped=mapped)
-    if len(engine) != named.rows:
-        raise IndexDamagedError(
-            f"the engine {folder.path / named.file} cannot be read ({len(engine)} rows, not {named.rows}). "
-            + engine_module.REBUILD
-        )
-    return engine
+    path = folder.path / named.file
+    # First: FAISS may take the process down over a damaged file.
+    problem = file_problem(path, named.sha256)
+    if problem is None:
+        engine = engine_module.load(path, named.kind, named.settings, mapped=mapped)
+        if len(engine) == named.rows:
+            return engine
+        problem = f"{shown(str(path))} holds {len(engine)} rows, not {named.rows}"
+    raise IndexDamagedError(f"the engine cannot be read ({problem}). {engine_module.REBUILD}")
 
 
 def engine_lacks(folder: Folder, catalog: Catalog, part_of: Mapping[int, int]) -> bool:
@@ -129,9 +153,10 @@ class PartVectors:
                 raise IndexDamagedError(f"a photo of {where} has lost its vector: run `birdsearch repair`.")
         vectors = np.empty((len(photo_ids), self._identity.backbone.dim), dtype=np.float32)
         norms = np.empty(len(photo_ids), dtype=np.float32)
-        reader = parts.PartReader(self._folder.vectors)
+        reader = parts.PartReader(self._folder.vectors, self._catalog.parts())
         for row in sorted(range(len(photo_ids)), key=lambda n: locations[photo_ids[n]]):
-            vectors[row], norms[row] = reader.row(*locations[photo_ids[row]])
+            vector, norms[row] = reader.row(locations[photo_ids[row]])
+            vectors[row] = self._of_my_dim(vector)
         return vectors, norms
 
     def engine_name(self) -> str:
@@ -182,6 +207,11 @@ class PartVectors:
             whitening = self.whitening()
             named, saved = self._saved()
             ids, rows = self._rows_of(self._newer(named, saved), whitening)
+            if saved is not None and saved.dim != rows.shape[1]:
+                raise IndexDamagedError(
+                    f"the engine of {shown(str(self._folder.path))} holds rows of {saved.dim} numbers, "
+                    f"not {rows.shape[1]}. {engine_module.REBUILD}"
+                )
             flat = tuning.build(rows, ids=ids, engine="flat")
             engines = [engine for engine in (saved, flat) if engine is not None and len(engine)]
             self._state = state = _State(generation, engines, whitening)
@@ -193,13 +223,12 @@ class PartVectors:
         if sha256 is None:
             return None
         path = self._folder.whitening(sha256)
+        if (problem := file_problem(path, sha256)) is not None:
+            raise IndexDamagedError(f"{problem}: run `birdsearch repair`.")
         try:
-            if sha256_of(path) == sha256:
-                return Whitening.read(path)
-            why = "it does not have the checksum it was written with"
-        except OSError as error:
-            why = str(error)
-        raise IndexDamagedError(f"{shown(str(path))} cannot be used ({why}): run `birdsearch repair`.")
+            return Whitening.read(path, self._identity.backbone.dim)
+        except ValueError as error:
+            raise IndexDamagedError(f"{shown(str(path))} cannot be used ({error}): index again.") from error
 
     def _saved(self) -> tuple[EngineFile | None, LocalEngine | None]:
         """The engine that the catalog names, and what could be read of it."""
@@ -241,11 +270,21 @@ class PartVectors:
     def live_rows(self, part: PartRow) -> tuple[Ids, Vectors]:
         """Region ids (n,) and vectors (n, dim) of those rows of a part that the catalog still lists."""
         path = parts.file_of(self._folder.vectors, part.id)
-        stored = parts.read(path)
-        places = np.array(self._catalog.regions_of_part(part.id), dtype=np.int64).reshape(-1, 2)
-        if (places[:, 1] >= len(stored.norms)).any():
-            raise IndexDamagedError(f"{shown(str(path))} lacks rows that the catalog lists: run `birdsearch repair`.")
-        return places[:, 0], stored.vectors[places[:, 1]]
+        stored = parts.read(path, part.sha256)
+        ids, rows = np.array(self._catalog.regions_of_part(part.id), dtype=np.int64).reshape(-1, 2).T
+        inside = (rows >= 0) & (rows < len(stored.norms))
+        if not inside.all() or not np.array_equal(stored.region_ids[rows], ids):
+            raise IndexDamagedError(
+                f"{shown(str(path))} does not hold what the catalog says it does: run `birdsearch repair`."
+            )
+        return ids, self._of_my_dim(stored.vectors)[rows]
+
+    def _of_my_dim(self, vectors: Vectors) -> Vectors:
+        """The vectors (..., dim). Raises IndexDamagedError for those of another backbone."""
+        if vectors.shape[-1] != (dim := self._identity.backbone.dim):
+            where = shown(str(self._folder.path))
+            raise IndexDamagedError(f"{where} holds vectors of {vectors.shape[-1]} numbers, not {dim}: index again.")
+        return vectors
 
     # Writing, by the one that holds the lock
 
@@ -253,13 +292,13 @@ class PartVectors:
         """Bring the saved engine up to date. Returns whether anything was written."""
         listed = self._catalog.parts()
         regions = self._catalog.counts()["regions"]
-        choice = self._catalog.get_state("engine", {"name": "auto", "recall": RECALL})
+        chosen, recall = self._choice()
         named, saved = self._saved()
         newer = self._newer(named, saved)
         if named is not None and saved is not None:
             count = named.rows + sum(part.rows for part in newer)
             # What was fastest among few rows is not among many.
-            if count - regions > MAX_DELETED_FRACTION * count or _needs_retuning(named, choice["name"], regions):
+            if count - regions > MAX_DELETED_FRACTION * count or _needs_retuning(named, chosen, regions):
                 named = saved = None
             elif not newer:
                 return False
@@ -267,9 +306,9 @@ class PartVectors:
         if named is None or saved is None:
             ids, rows = self._rows_of(listed, whitening)
             # Few rows are searched exactly at once, and too few to build another engine on.
-            kind = choice["name"] if len(ids) >= FLAT_UP_TO else "flat"
+            kind = chosen if len(ids) >= FLAT_UP_TO else "flat"
             try:
-                built = tuning.build(rows, ids=ids, engine=kind, recall=choice["recall"])
+                built = tuning.build(rows, ids=ids, engine=kind, recall=recall)
             except RecallUnreachableError as error:
                 logger.warning("%s Every photo is compared meanwhile.", error)
                 built = tuning.build(rows, ids=ids, engine="flat")
@@ -281,6 +320,17 @@ class PartVectors:
                 engine.add(rows, ids)
             self.keep(engine, named.built_with)
         return True
+
+    def _choice(self) -> tuple[str, float]:
+        """The engine and the recall that `optimize` was given; what cannot be, or is gone, is auto."""
+        stored = self._catalog.get_state("engine")
+        try:
+            name, recall = str(stored["name"]), float(stored["recall"])
+            if name != "auto":
+                engine_module.engine_class(name)
+            return name, recall if 0 < recall <= 1 else RECALL
+        except (TypeError, KeyError, ValueError):
+            return "auto", RECALL
 
     def keep(self, engine: engine_module.Engine, built_with: int) -> None:
         """Save an engine that holds every live row of the last commit: first the file, then the commit that names it.
@@ -308,11 +358,9 @@ class PartVectors:
         self._catalog.set_state(STATE, None)
 
     def remove_leftovers(self) -> None:
-        """Remove the engines that the catalog does not name; a reader that has one open keeps it."""
-        stored = self._catalog.get_state(STATE)
-        for path in [*self._folder.path.glob("engine-*"), *self._folder.path.glob("vectors.faiss")]:
-            if stored is None or path.name != stored["file"]:
-                path.unlink()
+        """Remove the engines that the catalog does not name."""
+        named = engine_file(self._catalog)
+        self._folder.drop_engines(None if named is None else named.file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from birdsearch.backbones import weights as module
-from birdsearch.backbones.weights import Weights, cache_folder, fetch
+from birdsearch.backbones.weights import Weights, fetch
+from birdsearch.cache import cache_folder
 from birdsearch.errors import BackboneUnavailableError
 
 DATA = bytes(range(256)) * 20_000  # 5 MB: several chunks
@@ -53,21 +54,26 @@ def test_fetch_takes_a_file_put_there_by_hand(published: Weights) -> None:
     assert fetch(offline, ADVICE) == offline.path
 
 
-def test_fetch_refuses_a_cached_file_with_another_sha256(published: Weights) -> None:
+@pytest.mark.parametrize("found", [b"not the weights", DATA[:-1] + b"x"])
+def test_fetch_downloads_a_damaged_file_again_and_says_so(
+    published: Weights, found: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     published.path.parent.mkdir(parents=True)
-    published.path.write_bytes(b"not the weights")
+    published.path.write_bytes(found)
+    assert fetch(published, ADVICE).read_bytes() == DATA
+    assert "checksum" in caplog.text
+    assert "downloading it again" in caplog.text
+
+
+def test_fetch_refuses_a_damaged_file_where_no_other_is_to_be_had(published: Weights) -> None:
+    offline = replace(published, url="http://127.0.0.1:9/net.pt")
+    offline.path.parent.mkdir(parents=True)
+    offline.path.write_bytes(b"not the weights")
     with pytest.raises(BackboneUnavailableError) as caught:
-        fetch(published, ADVICE)
-    for part in (str(published.path), SHA256, hashlib.sha256(b"not the weights").hexdigest(), "Delete it", ADVICE):
+        fetch(offline, ADVICE)
+    for part in (str(published.path), SHA256, "by hand", ADVICE):
         assert part in str(caught.value)
-    assert published.path.read_bytes() == b"not the weights"
-
-
-def test_fetch_notices_a_cached_file_that_changed_later(published: Weights) -> None:
-    path = fetch(published, ADVICE)
-    path.write_bytes(DATA[:-1] + b"x")
-    with pytest.raises(BackboneUnavailableError, match="expected"):
-        fetch(published, ADVICE)
+    assert offline.path.read_bytes() == b"not the weights"
 
 
 def test_fetch_refuses_a_download_with_another_sha256(published: Weights) -> None:

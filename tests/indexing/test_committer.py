@@ -42,7 +42,7 @@ def test_a_commit_is_one_part_and_its_photos(catalog: Catalog, tmp_path: Path) -
     assert [photo.path for photo in catalog.photos([1, 2])] == ["/photos/a.jpg", "/photos/b.jpg"]
     (part,) = catalog.parts()
     assert (part.id, part.rows, part.runtime) == (1, 2, "test")
-    stored = parts.read(parts.file_of(tmp_path, 1))
+    stored = parts.read(parts.file_of(tmp_path, 1), catalog.parts()[0].sha256)
     np.testing.assert_array_equal(stored.vectors, np.eye(4, dtype=np.float32)[:2])
     assert stored.norms.tolist() == [2.0, 3.0]
 

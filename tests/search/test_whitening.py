@@ -65,7 +65,8 @@ def test_a_whitening_survives_its_file(tmp_path: Path) -> None:
     fitted = fit(vectors)
     with (tmp_path / "whitening.npz").open("wb") as file:
         fitted.write(file)
-    np.testing.assert_array_equal(Whitening.read(tmp_path / "whitening.npz").apply(vectors), fitted.apply(vectors))
+    again = Whitening.read(tmp_path / "whitening.npz", vectors.shape[1])
+    np.testing.assert_array_equal(again.apply(vectors), fitted.apply(vectors))
 
 
 def test_recall_counts_only_photos_that_have_a_sibling() -> None:

@@ -92,6 +92,8 @@ def test_a_damaged_part_is_named_and_only_its_photos_are_embedded_again(
     before = index.photos()
     vectors = index.vectors([photo.id for photo in before if photo.id])
     damage(part(index, number))
+    with pytest.raises(IndexDamagedError, match=f"{words}.*birdsearch repair"):
+        index.vectors([photo.id for photo in before if photo.id])
     report = index.verify()
     assert not report.ok
     assert len(report.problems) == 1
@@ -148,7 +150,9 @@ def test_photos_whose_vectors_are_lost_while_their_files_are_away(
 
 
 @pytest.mark.parametrize("damage", ["flipped", "half", "empty", "text"])
-def test_a_damaged_engine_costs_nothing_but_itself(index: Index, photos: Path, fake: FakeBackbone, damage: str) -> None:
+def test_a_damaged_engine_costs_nothing_but_itself(
+    index: Index, photos: Path, fake: FakeBackbone, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     engine = engine_of(index.path)
     data = engine.read_bytes()
     if damage == "flipped":
@@ -156,9 +160,9 @@ def test_a_damaged_engine_costs_nothing_but_itself(index: Index, photos: Path, f
     else:
         engine.write_bytes({"half": data[: len(data) // 2], "empty": b"", "text": b"nothing"}[damage])
     assert any(engine.name in problem for problem in index.verify().problems)
-    if damage != "flipped":
-        with birdsearch.open(index.path) as reader:
-            assert len(reader.search(reader.photos()[0], 20)) == 11
+    with birdsearch.open(index.path) as reader:
+        assert len(reader.search(reader.photos()[0], 20)) == 11
+    assert "Searching the stored vectors meanwhile" in caplog.text
     assert index.repair() == ["built the engine anew"]
     assert index.verify().ok
     assert fake.embedded == 0
@@ -219,6 +223,8 @@ def test_a_damaged_classifier_is_written_again(index: Index, fake: FakeBackbone,
     else:
         path.write_text("nothing")
     assert any("classifier.npz" in problem for problem in index.verify().problems)
+    with birdsearch.open(index.path) as reader, pytest.raises(IndexDamagedError, match=r"classifier\.npz.*repair"):
+        reader.probabilities([1])
     assert index.repair() == ["wrote the classifier again from the backbone"]
     assert index.verify().ok
     assert np.array_equal(index.probabilities([1, 2]), before)
@@ -248,16 +254,28 @@ def test_a_damaged_index_json_is_written_again_from_the_catalog(
         found_by_all(again)
 
 
-def test_an_altered_index_json_is_found_and_put_right(index: Index, photos: Path) -> None:
+@pytest.mark.parametrize(
+    "altered", [{"id": "of another"}, {"source": "elsewhere.pt"}, {"created": "2020-01-01T00:00:00+00:00"}]
+)
+def test_an_altered_index_json_is_refused_and_put_right(index: Index, altered: dict[str, str]) -> None:
     path = index.path / "index.json"
     before = json.loads(path.read_text())
-    path.write_text(json.dumps({**before, "backbone": {**before["backbone"], "dim": 15}}))
-    with birdsearch.open(index.path) as altered:
-        assert any("index.json is not what the catalog remembers" in p for p in altered.verify().problems)
-        assert altered.repair() == ["wrote index.json again from the catalog"]
-        assert altered.verify().ok
-        assert len(altered.search(altered.photos()[0], 20)) == 11
+    path.write_text(json.dumps({**before, **altered}))
+    with pytest.raises(IndexDamagedError, match=r"damaged or of another index.*birdsearch repair --index"):
+        birdsearch.open(index.path)
+    assert restore(index.path) == ["wrote index.json again from the catalog"]
+    with birdsearch.open(index.path) as again:
+        assert again.verify().ok
     assert json.loads(path.read_text()) == before
+
+
+def test_a_catalog_that_lost_its_copy_of_index_json_gets_it_again(index: Index) -> None:
+    change(index, "DELETE FROM state WHERE key = 'identity'")
+    with pytest.raises(IndexDamagedError, match="birdsearch repair"):
+        birdsearch.open(index.path)
+    assert restore(index.path) == ["wrote the catalog's copy of index.json again"]
+    with birdsearch.open(index.path) as again:
+        assert again.verify().ok
 
 
 def test_restore_leaves_alone_what_it_must_not_touch(index: Index, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Parts: written whole or not at all, read back exactly, refused where they are not what was written."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from birdsearch.errors import IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.storage import parts
+from birdsearch.storage.catalog.catalog import Location
+from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.parts import Part, PartReader, file_of
 
 
@@ -27,7 +30,7 @@ def test_a_part_comes_back_exactly_with_its_checksum(tmp_path: Path) -> None:
     assert path.name == "00000007.parquet"
     sha256 = parts.write(path, wanted)
     assert sha256 == sha256_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
-    found = parts.read(path)
+    found = parts.read(path, sha256)
     for name in ("region_ids", "vectors", "norms"):
         assert np.array_equal(getattr(found, name), getattr(wanted, name))
     assert (found.region_ids.dtype, found.vectors.dtype, found.norms.dtype) == tuple(
@@ -44,29 +47,55 @@ def test_a_part_is_plain_parquet_with_the_three_columns_of_the_format(tmp_path: 
     assert table.schema.metadata[b"dim"] == b"4"
 
 
+def listed(folder: Path, number: int, written: Part) -> PartRow:
+    """A part that was written, as the catalog lists it."""
+    return PartRow(number, len(written.norms), parts.write(file_of(folder, number), written), "test")
+
+
 def test_rows_come_one_by_one_out_of_many_parts(tmp_path: Path) -> None:
     stored = {number: part(seed=number) for number in (1, 2, 3)}
-    for number, some in stored.items():
-        parts.write(file_of(tmp_path, number), some)
-    reader = PartReader(tmp_path)
+    reader = PartReader(tmp_path, [listed(tmp_path, number, some) for number, some in stored.items()])
     for number, row in ((1, 0), (1, 4), (3, 2), (2, 1), (1, 3)):
-        vector, norm = reader.row(number, row)
+        vector, norm = reader.row(Location(number, row, 100 + row))
         assert np.array_equal(vector, stored[number].vectors[row])
         assert norm == pytest.approx(float(stored[number].norms[row]))
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "half", "text", "foreign"])
+@pytest.mark.parametrize("where", [(1, 5, 105), (1, -1, 104), (1, 2, 103), (2, 0, 100)])
+def test_a_row_that_is_not_there_or_another_regions_is_refused(tmp_path: Path, where: tuple[int, int, int]) -> None:
+    reader = PartReader(tmp_path, [listed(tmp_path, 1, part())])
+    with pytest.raises(IndexDamagedError, match="birdsearch repair"):
+        reader.row(Location(*where))
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "text", "one bit", "folder", "pipe"])
 def test_a_damaged_part_says_what_to_do(tmp_path: Path, damage: str) -> None:
     path = file_of(tmp_path, 1)
-    parts.write(path, part())
+    sha256 = parts.write(path, part())
     data = path.read_bytes()
     path.unlink()
-    if damage == "foreign":
-        pq.write_table(pq.ParquetFile(_foreign(tmp_path)).read(), path)
+    if damage == "folder":
+        path.mkdir()
+    elif damage == "pipe":
+        os.mkfifo(path)
     elif damage != "missing":
-        path.write_bytes({"empty": b"", "half": data[: len(data) // 2], "text": b"PAR1 not really PAR1"}[damage])
-    with pytest.raises(IndexDamagedError, match=r"00000001\.parquet cannot be read.*birdsearch repair"):
-        parts.read(path)
+        flipped = data[:200] + bytes([data[200] ^ 1]) + data[201:]
+        half = data[: len(data) // 2]
+        path.write_bytes({"empty": b"", "half": half, "text": b"PAR1 no PAR1", "one bit": flipped}[damage])
+    with pytest.raises(IndexDamagedError, match=r"00000001\.parquet .*birdsearch repair"):
+        parts.read(path, sha256)
+
+
+@pytest.mark.parametrize("damage", ["foreign", "not finite"])
+def test_what_a_stranger_wrote_with_its_checksum_is_looked_at(tmp_path: Path, damage: str) -> None:
+    if damage == "foreign":
+        path = _foreign(tmp_path)
+    else:
+        path, some = file_of(tmp_path, 1), part()
+        some.vectors[2, 1] = np.nan
+        parts.write(path, some)
+    with pytest.raises(IndexDamagedError, match=r"cannot be read.*birdsearch repair"):
+        parts.read(path, sha256_of(path))
 
 
 def _foreign(folder: Path) -> Path:
@@ -93,8 +122,6 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
 
 
 def test_a_write_reaches_the_disk_before_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     calls: list[str] = []
     fsync, replace = os.fsync, Path.replace
 

@@ -1,29 +1,46 @@
 """The SQLite file behind the catalog: connections, transactions, errors in words, migrations, remembered values."""
 
 import os
+import re
+import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Self
 from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from birdsearch.errors import IndexDamagedError, IndexUnwritableError, IndexVersionError
+from birdsearch.records import shown
 from birdsearch.storage.catalog.filters import distance_km
-from birdsearch.storage.catalog.tables import state
+from birdsearch.storage.catalog.tables import DamagedValueError, metadata, state
 
 NEWEST = "0005"  # the last file in migrations/versions; a test compares
 
 MAX_IN = 10_000  # values in one IN (...): SQLite takes at most 32,766
+LARGEST = 2**63 - 1  # number that SQLite holds
+RESTORE = "Restore it from a backup, or move the index away and index again."
+FILES = ("", "-wal", "-shm")  # what the names of the files of a catalog end with
+_FOREIGN = "-journal"  # a catalog in WAL mode has none; one could name any file of the user for SQLite to delete
+
+
+class _Connection(sqlite3.Connection):
+    """A connection to the catalog."""
+
+    shared = True  # whether SQLite tells it what other processes write; else it holds for one transaction only
 
 
 def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
     # The driver's own transactions leave DDL outside: SQLAlchemy begins them instead (see _on_begin).
     connection.isolation_level = None
-    for pragma in ("busy_timeout=60000", "foreign_keys=ON", "synchronous=FULL", "temp_store=MEMORY"):
+    # The last two: a catalog may be a stranger's, or damaged.
+    pragmas = ("foreign_keys=ON", "synchronous=FULL", "temp_store=MEMORY", "trusted_schema=OFF", "cell_size_check=ON")
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
     connection.create_function("distance_km", 4, distance_km, deterministic=True)
 
@@ -32,30 +49,79 @@ def _on_begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN")
 
 
+def _on_checkin(connection: _Connection | None, record: Any) -> None:
+    if connection is not None and not connection.shared:
+        record.invalidate()
+
+
 class Database:
     """One SQLite file with the tables of the newest migration."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._shared = threading.local()  # .connection: what `snapshot` holds open in this thread
-        # A reader without the right to write looks anew each time whether a writer is at work (see _connect).
-        pool = sa.QueuePool if os.access(path.parent, os.W_OK) else sa.NullPool
-        self._database = sa.create_engine("sqlite://", creator=self._connect, poolclass=pool, hide_parameters=True)
+        self._copy: _Copy | None = None
+        self._guard: Callable[[], None] | None = None
+        self._opened_file: os.stat_result | None = None
+        self._database = sa.create_engine(
+            "sqlite://", creator=self._connect, poolclass=sa.QueuePool, hide_parameters=True
+        )
         sa.event.listen(self._database, "connect", _on_connect)
         sa.event.listen(self._database, "begin", _on_begin)
+        sa.event.listen(self._database, "checkin", _on_checkin)
 
     def _connect(self) -> sqlite3.Connection:
-        mode = ""
-        if not os.access(self.path.parent, os.W_OK):
-            # SQLite cannot create its two files beside the database: it joins those of a writer at work or of one
-            # that was killed, or reads a file that is at rest as it is.
-            mode = "mode=ro&" if os.path.exists(f"{self.path}-wal") else "mode=ro&immutable=1&"
-        uri = "file:" + quote(os.fsencode(self.path))
-        return sqlite3.connect(f"{uri}?{mode}", uri=True, check_same_thread=False)
+        """A connection that can write where that is possible, and else one that can read.
+
+        Even to read, SQLite wants to create a file beside the catalog, for which there may be no room or permission.
+        """
+        for path in (f"{self.path}{suffix}" for suffix in (*FILES, _FOREIGN)):
+            if os.path.lexists(path) and (path.endswith(_FOREIGN) or not os.path.isfile(path) or os.path.islink(path)):
+                raise IndexDamagedError(
+                    f"{shown(path)} is not what birdsearch writes, and is not opened: if this index came from somebody "
+                    "else, do not use it; if the file is yours, move it away."
+                )
+        if os.access(self.path.parent, os.W_OK):
+            try:
+                connection = self._opened(self.path)
+                self._opened_file = self._opened_file or os.stat(self.path)
+                return connection
+            except sqlite3.OperationalError:
+                if not self.path.exists():
+                    raise
+        if os.path.exists(f"{self.path}-wal"):
+            try:
+                return self._opened(self.path, "mode=ro", shared=False)  # joins a writer at work
+            except sqlite3.OperationalError:
+                if os.path.getsize(f"{self.path}-wal"):
+                    # A writer was killed: SQLite wants to write what it left into the catalog.
+                    self._copy = _Copy.of(self.path, self._copy)
+                    return self._opened(self._copy.path, shared=False)
+        return self._opened(self.path, "mode=ro&immutable=1", shared=False)  # at rest
+
+    def _opened(self, path: Path, mode: str = "", *, shared: bool = True) -> sqlite3.Connection:
+        uri = "file:" + quote(os.fsencode(path))
+        connection = sqlite3.connect(f"{uri}?{mode}", 60, uri=True, check_same_thread=False, factory=_Connection)
+        connection.shared = shared
+        try:
+            schema = connection.execute("SELECT type, name, rootpage FROM sqlite_master").fetchall()
+            # They would run, unasked, with whatever birdsearch reads or writes.
+            if foreign := [name for kind, name, page in schema if kind not in ("table", "index") or not page]:
+                raise IndexDamagedError(
+                    f"the catalog {shown(str(self.path))} has a trigger or a view, {foreign[0]!r:.80}, "
+                    "which birdsearch never makes: if this index came from somebody else, do not use it."
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def close(self) -> None:
         """Give every connection back."""
         self._database.dispose()
+        if self._copy is not None:
+            self._copy.folder.cleanup()
+            self._copy = None
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -65,6 +131,23 @@ class Database:
             return
         with self._translating(), self._database.begin() as connection:
             yield connection
+            if self._guard is not None:
+                self._guard()
+
+    @contextmanager
+    def guarded(self, guard: Callable[[], None]) -> Iterator[None]:
+        """Inside, call this before each commit; what it raises undoes the transaction."""
+        self._guard = guard
+        try:
+            yield
+        finally:
+            self._guard = None
+
+    def is_in_place(self) -> bool:
+        """Whether the file that was opened is the one that lies there now."""
+        with suppress(OSError):
+            return self._opened_file is None or os.path.samestat(self._opened_file, os.stat(self.path))
+        return False
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -81,21 +164,21 @@ class Database:
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
+        where = shown(str(self.path))
         try:
             yield
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:  # the latter from _on_connect
+        except (DamagedValueError, UnicodeDecodeError) as error:  # the latter where an error names what is no text
+            raise IndexDamagedError(f"the catalog {where} is damaged ({error}). {RESTORE}") from error
+        except (sa.exc.DBAPIError, sqlite3.Error) as error:  # the latter from _connect and _on_connect
             reason = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
             if any(word in reason for word in ("full", "readonly", "unable to open", "disk I/O", "locked")):
                 raise IndexUnwritableError(
-                    f"cannot use {self.path}: {reason}. "
+                    f"cannot use {where}: {reason}. "
                     "What was committed is safe: make room or permission, then run the same command again."
                 ) from error
-            if any(word in reason for word in ("malformed", "not a database", "no such table", "no such column")):
-                raise IndexDamagedError(
-                    f"the catalog {self.path} is damaged ({reason}). "
-                    "Restore it from a backup, or move the index away and index again."
-                ) from error
-            raise
+            if isinstance(error, sa.exc.ProgrammingError | sqlite3.ProgrammingError):
+                raise
+            raise IndexDamagedError(f"the catalog {where} is damaged ({reason}). {RESTORE}") from error
 
     # Schema
 
@@ -119,15 +202,32 @@ class Database:
             upgrade(connection)
 
     def is_current(self) -> bool:
-        """Whether the tables are those of this birdsearch."""
-        return self.version() == NEWEST
+        """Whether the tables are those of this birdsearch. Raises IndexDamagedError where they only say so."""
+        if self.version() != NEWEST:
+            return False
+        with self.transaction() as connection:
+            columns = set(map(tuple, connection.exec_driver_sql(_COLUMNS)))
+            indexes = set(map(tuple, connection.exec_driver_sql(_INDEXES)))
+        ours = metadata.tables.values()
+        wrong = columns ^ {(table.name, column.name, 0) for table in ours for column in table.columns}
+        wrong |= indexes ^ {(i.name, table.name, c.name) for table in ours for i in table.indexes for c in i.columns}
+        if wrong:
+            what = min(wrong, key=repr)
+            raise IndexDamagedError(
+                f"the catalog {shown(str(self.path))} has not the tables that birdsearch makes "
+                f"({what!r:.100}). {RESTORE}"
+            )
+        return True
 
     def version(self) -> str | None:
         """The migration that the tables stand at; None where there are no tables yet."""
         with self.transaction() as connection:
             if not sa.inspect(connection).has_table("alembic_version"):
                 return None
-            return str(connection.scalar(sa.text("SELECT version_num FROM alembic_version")))
+            version = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            if not isinstance(version, str) or not re.fullmatch(r"\d{4}", version):
+                raise DamagedValueError(f"the version of its tables is {version!r:.80}")
+            return version
 
     def integrity_problems(self) -> list[str]:
         """What SQLite itself finds wrong with the file."""
@@ -155,13 +255,54 @@ class Database:
     @property
     def generation(self) -> int:
         """How many commits there were: a reader that keeps what it derived from the catalog compares this."""
-        return int(self.get_state("generation", 0))
+        return _generation(self.get_state("generation"))
 
     def bump(self, connection: sa.Connection) -> int:
         """Count a commit: readers see that something changed."""
-        generation = int(connection.scalar(sa.select(state.c.value).where(state.c.key == "generation")) or 0) + 1
+        stored = connection.scalar(sa.select(state.c.value).where(state.c.key == "generation"))
+        generation = _generation(stored) + 1
         _put_state(connection, "generation", generation)
         return generation
+
+
+# The columns of all tables but those of SQLite and Alembic, with 1 or more for one that is computed; and the indexes.
+_COLUMNS = """
+    SELECT m.name, c.name, c.hidden FROM sqlite_master m, pragma_table_xinfo(m.name) c
+    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name != 'alembic_version'
+"""
+_INDEXES = """
+    SELECT m.name, m.tbl_name, c.name FROM sqlite_master m, pragma_index_info(m.name) c
+    WHERE m.type = 'index' AND m.sql IS NOT NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Copy:
+    """A copy of a catalog and of what a killed writer left beside it."""
+
+    folder: TemporaryDirectory[str]
+    path: Path
+    sizes: list[tuple[int, int]]  # and times of what was copied
+
+    @classmethod
+    def of(cls, catalog: Path, earlier: "Self | None") -> Self:
+        """The earlier one where it still holds."""
+        infos = [os.stat(f"{catalog}{suffix}") for suffix in FILES[:2]]
+        sizes = [(info.st_size, info.st_mtime_ns) for info in infos]
+        if earlier is not None and earlier.sizes == sizes:
+            return earlier
+        folder = TemporaryDirectory(prefix="birdsearch-")
+        for suffix in FILES[:2]:
+            shutil.copyfile(f"{catalog}{suffix}", os.path.join(folder.name, f"catalog{suffix}"))
+        if earlier is not None:
+            earlier.folder.cleanup()
+        return cls(folder, Path(folder.name, "catalog"), sizes)
+
+
+def _generation(stored: Any) -> int:
+    if type(stored) not in (int, type(None)) or not 0 <= (stored or 0) < LARGEST:
+        raise DamagedValueError(f"its count of commits is {stored!r:.80}")
+    return stored or 0
 
 
 def _put_state(connection: sa.Connection, key: str, value: Any) -> None:
@@ -172,6 +313,7 @@ def _put_state(connection: sa.Connection, key: str, value: Any) -> None:
 def where_in(connection: sa.Connection, statement: Any, column: sa.Column[Any], values: Sequence[Any]) -> list[Any]:
     """Run a select, update or delete for those rows whose column has one of the values; returns the rows it gives."""
     rows: list[Any] = []
+    values = [value for value in values if not isinstance(value, int) or -LARGEST <= value <= LARGEST]  # none has more
     for start in range(0, len(values), MAX_IN):
         result = connection.execute(statement.where(column.in_(values[start : start + MAX_IN])))
         if result.returns_rows:

@@ -55,7 +55,7 @@ def conditions(where: Filter | None, connection: sa.Connection) -> list[Conditio
         part = where.camera.casefold()
         terms.append(photos.c.camera.in_([c for c in _distinct(photos.c.camera, connection) if part in c.casefold()]))
     if where.min_width is not None:
-        terms.append(photos.c.width >= where.min_width)
+        terms.append(photos.c.width >= min(where.min_width, 2**63 - 1))  # SQLite takes no larger number
     return terms
 
 

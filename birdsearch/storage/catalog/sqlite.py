@@ -14,7 +14,14 @@ from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import PathSet, with_trailing_slash
 from birdsearch.records import Failure, Filter, Ids, Label, Photo, Prediction, shown
 from birdsearch.storage.catalog import commits, kept, removal
-from birdsearch.storage.catalog.catalog import EmbeddedCopy, FolderLabel, KnownFile, PhotoSummary, sha256_prefix
+from birdsearch.storage.catalog.catalog import (
+    EmbeddedCopy,
+    FolderLabel,
+    KnownFile,
+    Location,
+    PhotoSummary,
+    sha256_prefix,
+)
 from birdsearch.storage.catalog.commits import (
     AUTHORITY,
     STORED,
@@ -29,10 +36,12 @@ from birdsearch.storage.catalog.database import Database, where_in
 from birdsearch.storage.catalog.filters import conditions, inside
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
 from birdsearch.storage.catalog.tables import (
+    DamagedValueError,
     failures,
     label_sources,
     labels,
     not_duplicates,
+    optional,
     parts,
     photos,
     predictions,
@@ -138,10 +147,11 @@ class SQLiteCatalog(Database):
 
     def embedded_copy(self, sha256: str) -> EmbeddedCopy | None:
         """A photo of exactly these bytes that has a vector."""
-        query = sa.select(photos.c.id, regions.c.part_id, regions.c.row).join(regions)
+        query = sa.select(photos.c.id, regions.c.part_id, regions.c.row, regions.c.id).join(regions)
         with self.transaction() as connection:
-            copy = connection.execute(query.where(photos.c.sha256 == sha256).limit(1)).first()
-            return copy and EmbeddedCopy(self._records(connection, [copy.id])[0], copy.part_id, copy.row)
+            for photo_id, *location in connection.execute(query.where(photos.c.sha256 == sha256).limit(1)):
+                return EmbeddedCopy(self._records(connection, [photo_id])[0], Location(*location))
+        return None
 
     def sha256_prefixes(self) -> set[int]:
         """The first 60 bits of every photo's sha256: enough to know that most new files are new."""
@@ -203,7 +213,7 @@ class SQLiteCatalog(Database):
         """Photo id -> what a folder or a CSV says of it, for every photo under the folders."""
         where = photos.c.id, roots.c.path, photos.c.relative, photos.c.sha256
         query = (
-            sa.select(*where, labels.c.source, labels.c.species)
+            sa.select(*where, optional(labels.c.source), optional(labels.c.species))
             .join(roots)
             .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(("csv", "folder"))))
         )
@@ -225,7 +235,8 @@ class SQLiteCatalog(Database):
 
     def labels_of(self, photo_ids: Iterable[int]) -> dict[int, Label]:
         """Photo id -> its label, for those of these photos that have one."""
-        return _labels_in_force(self._rows_in(sa.select(labels), labels.c.photo_id, photo_ids))
+        with self.transaction():
+            return _labels_in_force(self._rows_in(sa.select(labels), labels.c.photo_id, photo_ids))
 
     def label_counts(self, where: Filter | None = None) -> dict[str, int]:
         """Label -> how many visible photos bear it, of those that satisfy the filter."""
@@ -326,10 +337,10 @@ class SQLiteCatalog(Database):
         query = sa.select(regions.c.id, regions.c.photo_id).join(photos).where(sa.not_(photos.c.missing))
         return dict(self._rows_in(query, regions.c.id, region_ids))
 
-    def locations(self, photo_ids: Iterable[int]) -> dict[int, tuple[int, int]]:
-        """Photo id -> (part id, row) of its vector."""
-        query = sa.select(regions.c.photo_id, regions.c.part_id, regions.c.row)
-        return {photo: (part, row) for photo, part, row in self._rows_in(query, regions.c.photo_id, photo_ids)}
+    def locations(self, photo_ids: Iterable[int]) -> dict[int, Location]:
+        """Photo id -> where its vector lies."""
+        query = sa.select(regions.c.photo_id, regions.c.part_id, regions.c.row, regions.c.id)
+        return {photo: Location(*where) for photo, *where in self._rows_in(query, regions.c.photo_id, photo_ids)}
 
     def regions_of_part(self, part_id: int) -> list[tuple[int, int]]:
         """(region id, row) of every region that the part holds and the catalog still wants."""
@@ -339,7 +350,7 @@ class SQLiteCatalog(Database):
     def labels_and_classes(self) -> Iterator[tuple[int, str | None, str | None]]:
         """(region id, label, first predicted class) of every visible photo."""
         first = sa.and_(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
-        query = sa.select(regions.c.id, photos.c.label, predictions.c.class_name)
+        query = sa.select(regions.c.id, photos.c.label, optional(predictions.c.class_name))
         query = query.join(photos, regions.c.photo_id == photos.c.id).outerjoin(predictions, first)
         yield from self._visible_rows(query, None)
 
@@ -432,6 +443,9 @@ class SQLiteCatalog(Database):
         for row in where_in(connection, query, predictions.c.photo_id, ids):
             guess = Prediction(row.species, row.probability, row.position, row.rank, row.class_name)
             guesses.setdefault(row.photo_id, []).append(guess)
+        rows = where_in(connection, sa.select(photos).order_by(photos.c.id), photos.c.id, ids)
+        if homeless := [row.root_id for row in rows if row.root_id not in folders]:
+            raise DamagedValueError(f"there is no root {homeless[0]}")
         return [
             Photo(
                 **{name: getattr(row, name) for name in STORED},
@@ -439,7 +453,7 @@ class SQLiteCatalog(Database):
                 phash=None if row.phash is None else f"{row.phash & 0xFFFFFFFFFFFFFFFF:016x}",
                 predictions=tuple(guesses.get(row.id, ())),
             )
-            for row in where_in(connection, sa.select(photos).order_by(photos.c.id), photos.c.id, ids)
+            for row in rows
         ]
 
 
@@ -448,6 +462,8 @@ def _labels_in_force(rows: Iterable[Any]) -> dict[int, Label]:
     best: dict[int, Label] = {}
     for row in rows:
         label = Label(**row._mapping)
+        if label.source not in AUTHORITY:
+            raise DamagedValueError(f"labels.source is {label.source!r:.80}")
         known = best.get(label.photo_id)
         if known is None or AUTHORITY.index(label.source) < AUTHORITY.index(known.source):
             best[label.photo_id] = label

@@ -1,5 +1,6 @@
-"""The tables of the catalog, as SQLAlchemy sees them; `migrations` makes them."""
+"""The tables of the catalog, as SQLAlchemy sees them; `migrations` makes them. Each value is checked as it is read."""
 
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -153,3 +154,51 @@ kept_not_duplicates = sa.Table(
     sa.Column("created_at", sa.Text),
     sa.Index("kept_not_duplicates_b", "sha256_b"),
 )
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+
+class DamagedValueError(ValueError):
+    """The catalog holds a value that no column of its kind can hold."""
+
+
+class _Checked(sa.types.TypeDecorator[Any]):
+    """A type whose values are looked at when they come out of SQLite, which keeps anything in any column."""
+
+    impl: Any = sa.types.NullType
+    cache_ok = True
+
+    def __init__(self, kind: sa.types.TypeEngine[Any], name: str, required: bool) -> None:
+        super().__init__()
+        self.impl = self.kind = kind
+        self.name = name
+        self.required = required  # NULL only comes from an outer join: see `optional`
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
+        convert = self.kind.dialect_impl(dialect).result_processor(dialect, coltype)
+        usual = {sa.JSON: (str, int, float), sa.Boolean: (int,), sa.Float: (float, int)}  # SQLite makes 5 of "5"
+        stored = usual.get(type(self.kind)) or (self.kind.python_type,)
+
+        def checked(value: Any) -> Any:
+            if type(value) in stored:
+                try:
+                    return value if convert is None else convert(value)
+                except (ValueError, RecursionError):
+                    pass
+            if value is None and not self.required:
+                return None
+            raise DamagedValueError(f"{self.name} is {value!r:.80}")
+
+        return checked
+
+
+for _table in metadata.tables.values():
+    for _column in _table.columns:
+        _column.type = _Checked(_column.type, f"{_table.name}.{_column.name}", required=not _column.nullable)
+
+
+def optional(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """A column of the right side of an outer join, which may have no row."""
+    assert isinstance(column.type, _Checked)
+    return sa.type_coerce(column, _Checked(column.type.kind, column.type.name, required=False))

@@ -1,0 +1,110 @@
+"""The user's own folder of what can be made again; and which files were checked already, remembered there."""
+
+import hashlib
+import os
+import stat
+import time
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from birdsearch.records import shown
+
+_SETTLED_NS = 2 * 10**9  # a file that changed this short a time ago may change again within one tick of its clock
+_LARGEST = 1 << 20  # bytes of the memory of checks: beyond it all is checked once more
+
+
+def cache_folder() -> Path:
+    """The folder of what can be made or downloaded again: BIRDSEARCH_CACHE, else the platform's place for caches."""
+    chosen = os.environ.get("BIRDSEARCH_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return platformdirs.user_cache_path("birdsearch", appauthor=False)
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user alone; one that exists stays as it is."""
+    if not folder.exists():
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def others_may_write(folder: Path) -> bool:
+    """Whether another user than this one and root could have put something into a folder."""
+    if os.name == "nt":
+        return False  # there the profile's rights decide, which no mode shows
+    info = folder.stat()
+    return info.st_uid not in (0, os.geteuid()) or bool(info.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+# Checks -------------------------------------------------------------------------------------------------------------
+
+
+def file_problem(path: Path, sha256: str, *, anew: bool = False) -> str | None:
+    """What is wrong, in words, with a file that should have this sha256; None where nothing is.
+
+    A file is read for this once: as long as its inode, size and times stay, it is taken to be right. With `anew` it is
+    read whatever was found before.
+    """
+    name = shown(str(path))
+    try:
+        # A pipe would wait for a writer for ever.
+        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+            info = os.fstat(file.fileno())
+            if not stat.S_ISREG(info.st_mode):
+                return f"{name} is not a file"
+            fact = f"{sha256} {info.st_dev} {info.st_ino} {info.st_size} {info.st_mtime_ns} {info.st_ctime_ns}"
+            known = fact in _remembered()
+            if known and not anew:
+                return None
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return f"{name} is missing"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror})"
+    if found == sha256:
+        if not known and time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
+            _remember(fact)
+        return None
+    if known:  # the disk has lost what was written
+        _memory().unlink(missing_ok=True)
+    return f"{name} does not have the checksum it was written with"
+
+
+def _memory() -> Path:
+    """The file with a line for each file that was right: its sha256, device, inode, size and times."""
+    return cache_folder() / "checked"
+
+
+def _remembered() -> frozenset[str]:
+    path = _memory()
+    try:
+        if others_may_write(path.parent):
+            return frozenset()
+        info = path.stat()
+        return _lines(path, info.st_size, info.st_mtime_ns)
+    except OSError:
+        return frozenset()
+
+
+@lru_cache(maxsize=1)
+def _lines(path: Path, size: int, mtime_ns: int) -> frozenset[str]:
+    """The lines of the memory as it was at this size and time."""
+    return frozenset(path.read_bytes().decode("ascii", "replace").split("\n"))
+
+
+def _remember(fact: str) -> None:
+    path = _memory()
+    with suppress(OSError):  # without room or permission every file is read each time
+        make_private(path.parent)
+        if others_may_write(path.parent):
+            return
+        fresh = os.O_TRUNC if path.exists() and path.stat().st_size > _LARGEST else 0
+        # Appended in one call: processes that do so at once do not mix their lines.
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | fresh, 0o600)
+        try:
+            os.write(handle, f"{fact}\n".encode("ascii"))
+        finally:
+            os.close(handle)
