@@ -87,16 +87,20 @@ _MAX_VALUES = 1_000_000
 
 
 def tiff_directories(data: bytes) -> Iterator[Directory]:
-    """The directories of a TIFF, one for each page; rationals and floats are left out."""
+    """The directories of a TIFF, one for each page; rationals and floats are left out. A lost page is an empty one."""
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     word, count_code, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
     seen: set[int] = set()
     pointer = 8 if big else 4
-    while pointer + struct.calcsize(word) <= len(data) and len(seen) < MAX_DIRECTORIES:
-        (at,) = struct.unpack_from(order + word, data, pointer)
-        head = struct.calcsize(count_code)
-        if not at or at in seen or at + head > len(data):
+    head = struct.calcsize(count_code)
+    while len(seen) < MAX_DIRECTORIES:
+        whole = pointer + struct.calcsize(word) <= len(data)
+        at = struct.unpack_from(order + word, data, pointer)[0] if whole else None
+        if at is None or at in seen or at + head > len(data):
+            yield {}
+            return
+        if not at:
             return
         seen.add(at)
         (count,) = struct.unpack_from(order + count_code, data, at)

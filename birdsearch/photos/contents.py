@@ -44,7 +44,7 @@ class Contents:
 
 
 def of(image: Image.Image, data: bytes, format: str) -> Contents:
-    """What the file of a loaded image holds."""
+    """What the file of an opened image holds; no pixel is decoded."""
     bits, extras = _READERS[format](data) if format in _READERS else (8, iter(()))
     colours, profile = _colours(image, data, format)
     return Contents(bits, colours, profile, image.has_transparency_data, extras=frozenset(extras))
@@ -69,7 +69,8 @@ def _colours(image: Image.Image, data: bytes, format: str) -> tuple[str, str]:
         return (name, _sha256(icc)) if name else (model, "")
     if format == "PNG" and (gamma := _png_gamma(data)):
         return gamma, ""
-    return (model or _dcf_colours(image)), ""
+    # Of cameras' own formats only: a PNG would have to be decoded for its EXIF.
+    return model or (_dcf_colours(image) if format in ("JPEG", "TIFF") else ""), ""
 
 
 @lru_cache(64)

@@ -3,16 +3,28 @@
 import zlib
 from collections.abc import Callable
 
+from PIL import Image
+
 from birdsearch.photos import jpeg
 from birdsearch.photos.containers import boxes, gif_blocks, png_chunks, riff_chunks, strips, tiff_directories
 
 _CUT_OFF = "the file is cut off"
+_ROUNDED = 4  # bytes by which programs get the length of a BMP wrong
+_COMPRESSION, _AS_JPEG, _JPEG_TABLES = 0x0103, 7, 0x015B
 
 
-def of(data: bytes, format: str) -> str | None:
-    """What decoders pass over in silence, in words; None for a whole file and for formats that say nothing of it."""
+def of(image: Image.Image, data: bytes, format: str) -> str | None:
+    """What is wrong with the file of a loaded image, in words; None for a whole one, as far as its format tells."""
+    if warning := getattr(image, "warning", None):
+        return str(warning)
     check = _CHECKS.get(format)
-    return None if check is None else check(data)
+    if check is not None and (found := check(data)):
+        return found
+    if image.mode == "P" and format in ("BMP", "PNG") and (colours := image.getpalette()) is not None:
+        _, highest = image.getextrema()
+        if isinstance(highest, int) and highest >= len(colours) // 3:
+            return f"pixels of colour {highest} in a palette of {len(colours) // 3}"
+    return None
 
 
 def _png(data: bytes) -> str | None:
@@ -45,9 +57,24 @@ def _bmff(data: bytes) -> str | None:
 
 def _tiff(data: bytes) -> str | None:
     for page in tiff_directories(data):
+        if not page:
+            return "the file names a page that is not there"
         if any(end > len(data) for _, end in strips(page)):
             return "part of the picture lies beyond the end of the file"
+        tables = page.get(_JPEG_TABLES, (b"",))[0]
+        if page.get(_COMPRESSION, (1,))[0] == _AS_JPEG and isinstance(tables, bytes):
+            # Tables and data are two JPEG streams: without the end of one and the start of the other they are one.
+            pieces = (tables[:-2] + data[start + 2 : end] if tables else data[start:end] for start, end in strips(page))
+            if warning := next(filter(None, map(jpeg.warning, pieces)), None):
+                return warning
     return None
+
+
+def _bmp(data: bytes) -> str | None:
+    length = int.from_bytes(data[2:6], "little")
+    if length - len(data) > _ROUNDED:
+        return _CUT_OFF
+    return f"the file is {len(data)} bytes long and says {length}" if 0 < length < len(data) - _ROUNDED else None
 
 
 def _jpeg2000(data: bytes) -> str | None:
@@ -67,5 +94,6 @@ _CHECKS: dict[str, Callable[[bytes], str | None]] = {
     "AVIF": _bmff,
     "HEIF": _bmff,
     "TIFF": _tiff,
+    "BMP": _bmp,
     "JPEG2000": _jpeg2000,
 }

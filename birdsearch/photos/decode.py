@@ -63,7 +63,7 @@ def decode(
             oriented = rgb.upright(image, orientation, least)
             known = describe(photo, *_metadata(image))
             pixels, hashed = _squashed(oriented, size), phash(oriented)
-        damaged = getattr(image, "warning", None) or damage.of(data, format)
+            damaged = damage.of(image, data, format)
         # A TIFF is rotated by its decoder, others may learn their size while they are decoded.
         width, height = full if reduced else image.size
     if orientation in rgb.SIDEWAYS:
@@ -229,9 +229,9 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
     """The fingerprint of a file: equal ones differ in metadata and container only."""
     file = _file_bytes(os.fspath(path))
     with opened(file.data, file.format) as image:
+        known = contents.of(image, file.data, file.format)
         with memory.room(image, file.format, file.data):
             image.load()
-            known = contents.of(image, file.data, file.format)  # a PNG tells its EXIF only now
             pixels, samples = rgb.sha256(image, _orientation(image)), rgb.samples_sha256(image)
         if not samples and known.bits > 8:  # Pillow has reduced them: the coded data stand for them
             samples = contents.coded_sha256(file.data, file.format)

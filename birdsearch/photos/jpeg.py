@@ -78,6 +78,20 @@ def coefficient_bytes(data: bytes) -> int:
     return total if several else 0
 
 
+def warning(data: bytes, colours: str = "RGB") -> str | None:
+    """What libjpeg-turbo warns of damaged data, by a decode to an eighth of the size."""
+    try:
+        simplejpeg.decode_jpeg(data, colours, min_height=1, min_width=1)
+    except ValueError as error:
+        return _damage(error)
+    return None
+
+
+def _damage(error: ValueError) -> str | None:
+    # Other refusals are of kinds of JPEG that this decoder does not know.
+    return str(error) if str(error).startswith(_WARNINGS) else None
+
+
 class JpegImage(JpegImagePlugin.JpegImageFile):
     """A JPEG as Pillow reads it, pixel for pixel, by a decoder that does not hide the warnings of libjpeg-turbo."""
 
@@ -109,22 +123,23 @@ class JpegImage(JpegImagePlugin.JpegImageFile):
                     pixels = simplejpeg.decode_jpeg(data, "RGB" if self.mode == "RGB" else "GRAY", **shape)
                     self._take(pixels)
                 else:
-                    colours = "CMYK" if self.mode == "CMYK" else "GRAY"
-                    simplejpeg.decode_jpeg(data, colours, min_height=1, min_width=1)
+                    self.warning = warning(data, "CMYK" if self.mode == "CMYK" else "GRAY")
             except ValueError as error:
-                # Other refusals are of kinds of JPEG that this decoder does not know.
-                if str(error).startswith(_WARNINGS):
-                    self.warning = str(error)
+                self.warning = _damage(error)
         return super().load()
 
     def _take(self, pixels: "np.ndarray[Any, np.dtype[np.uint8]]") -> None:
         if pixels.shape[:2] == (self.height, self.width):
             self.load_prepare()
-            self.frombytes(pixels.tobytes())
+            self.frombytes(pixels)
             self.tile = []
 
 
 # Holes in the data of a scan ----------------------------------------------------------------------------------------
+
+
+_LEAST_ZEROS = 32  # bytes; fewer say nothing
+_ONES = b"\xff" * 64
 
 
 def hole(data: bytes) -> str | None:
@@ -133,6 +148,9 @@ def hole(data: bytes) -> str | None:
     What the zeros stand for depends on the code: the shortest word of a Huffman table consists of zeros. Where it means
     "nothing changes here", an even sky looks like that, and nothing can be told.
     """
+    coded = next((each.end for each in segments(data, header=True) if each.marker == SOS), len(data))
+    if data.find(bytes(_LEAST_ZEROS), coded) < 0 and data.find(_ONES, coded) < 0:
+        return None  # nearly every photo, at a glance
     tables: dict[int, int] = {}  # class and number of a Huffman table -> the symbol whose code is zeros
     frame = 0
     for segment in segments(data):
@@ -144,7 +162,7 @@ def hole(data: bytes) -> str | None:
             most = _longest_zeros(data[segment.start : segment.end], frame in PROGRESSIVE, tables)
             if most is not None and data.find(bytes(most), segment.end, segment.data_end) >= 0:
                 return "a hole of zeros in the JPEG data"
-            if data.find(b"\xff" * 64, segment.end, segment.data_end + 64) >= 0:
+            if data.find(_ONES, segment.end, segment.data_end + len(_ONES)) >= 0:
                 return "a hole in the JPEG data"
     return None
 
@@ -168,7 +186,7 @@ def _longest_zeros(header: bytes, progressive: bool, tables: Mapping[int, int]) 
     differences = [tables.get(each >> 4, 0) for each in chosen]
     coefficients = [tables.get(0x10 | each & 15, 0) for each in chosen]
     if not progressive and any(coefficients):
-        return 32  # a block of 63 equal coefficients and more
+        return _LEAST_ZEROS  # a block of 63 equal coefficients and more
     if progressive and first:
         return 48 if coefficients[0] & 15 else 512  # the second: thousands of empty blocks, each coded alone
     if progressive and bits >> 4:

@@ -1,7 +1,7 @@
 """What is wrong with pictures that can still be decoded."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,38 @@ def test_a_png_with_a_wrong_checksum_or_without_its_end_is_damaged() -> None:
     wrong[data.index(b"IEND") - 6] ^= 1  # in the checksum of the last piece of the picture
     assert "IDAT" in (damage_of(bytes(wrong)) or "")
     assert "cut off" in (damage_of(data[:-12]) or "")
+
+
+def test_a_damaged_jpeg_inside_a_tiff_is_told() -> None:
+    data = saved("TIFF", photo(1), compression="jpeg", quality=90)
+    assert damage_of(data) is None
+    assert is_told(overwritten(data, 0.5, bytes(64)))
+    assert is_told(overwritten(data, 0.5, b"\xff\xd9" * 10))
+
+
+def test_a_tiff_that_has_lost_a_page_is_damaged() -> None:
+    data = saved("TIFF", bird(1, 64, 48), save_all=True, append_images=[bird(2, 64, 48)])
+    assert damage_of(data) is None
+    second = list(tiff_links(data))[1]
+    assert "page" in (damage_of(data[:second] + b"\xff\xff\xff\x7f" + data[second + 4 :]) or "")
+
+
+def tiff_links(data: bytes) -> Iterator[int]:
+    """Where a little-endian TIFF says where each page is."""
+    link = 4
+    while place := int.from_bytes(data[link : link + 4], "little"):
+        yield link
+        link = place + 2 + 12 * int.from_bytes(data[place : place + 2], "little")
+
+
+def test_a_bmp_that_is_not_as_long_as_it_says_or_has_colours_without_a_name_is_damaged() -> None:
+    data = saved("BMP", photo(1))
+    assert damage_of(data) is None
+    assert "bytes long" in (damage_of(data + bytes(100)) or "")
+    named = bytearray(saved("BMP", bird(1, 64, 48).quantize(16).convert("P")))
+    assert damage_of(bytes(named)) is None
+    named[-10] = 255
+    assert "palette of" in (damage_of(bytes(named)) or "")
 
 
 @pytest.mark.parametrize("format", ["GIF", "WEBP", "TIFF", "AVIF", "JPEG2000", "BMP"])
