@@ -93,6 +93,10 @@ def opened(data: bytes, format: str) -> Iterator[Image.Image]:
 _CUT_OFF = ("truncat", "unexpected end", "not enough data", "premature", "unpack_from requires", "size too small")
 
 
+# How they say that a file is of a kind which they do not know: it may be whole.
+_UNKNOWN_KIND = ("unsupported", "not supported", "unknown pixel mode", "unknown data organization")
+
+
 @contextmanager
 def _translated_errors(format: str) -> Iterator[None]:
     try:
@@ -106,6 +110,8 @@ def _translated_errors(format: str) -> Iterator[None]:
         words = " ".join(str(error).split())
         if any(sign in words.lower() for sign in _CUT_OFF):
             raise PhotoUnreadableError(f"truncated {format}") from error
+        if any(sign in words.lower() for sign in _UNKNOWN_KIND):
+            raise PhotoUnreadableError(f"unsupported {format} ({words})"[:300]) from error
         detail = "" if not words or "by this driver" in words else f" ({words})"
         raise PhotoUnreadableError(f"broken {format}{detail}"[:300]) from error
 

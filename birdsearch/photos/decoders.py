@@ -68,7 +68,7 @@ DECODERS: dict[str, Decoder] = {
     "JPEG": PillowDecoder("birdsearch.photos.jpeg", "JpegImage"),
     "PNG": PillowDecoder("PIL.PngImagePlugin", "PngImageFile"),
     "WEBP": PillowDecoder("PIL.WebPImagePlugin", "WebPImageFile"),
-    "TIFF": TiffDecoder("PIL.TiffImagePlugin", "TiffImageFile"),
+    "TIFF": TiffDecoder("birdsearch.photos.tiff", "TiffImage"),
     "GIF": PillowDecoder("PIL.GifImagePlugin", "GifImageFile"),
     "BMP": PillowDecoder("PIL.BmpImagePlugin", "BmpImageFile"),
     "AVIF": PillowDecoder("PIL.AvifImagePlugin", "AvifImageFile"),
