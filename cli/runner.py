@@ -70,11 +70,18 @@ def _writes(ctx: Any) -> bool:
 
 
 class _Notes(logging.Handler):
-    """Warnings of the library as notes on standard error."""
+    """Warnings of the library as notes on standard error, each once."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one."""
-        output.note(f"note: {record.getMessage()}")
+        message = record.getMessage()
+        if message not in self._printed:
+            self._printed.add(message)
+            output.note(f"note: {message}")
 
 
 @contextmanager

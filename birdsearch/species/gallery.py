@@ -13,7 +13,7 @@ from birdsearch.records import Filter, Ids, Vectors, blocks
 from birdsearch.search import exact as exact_module
 from birdsearch.search import tuning, whitening
 from birdsearch.search.exact import Neighbours
-from birdsearch.species import calibration
+from birdsearch.species import calibration, names
 from birdsearch.species.classifier import GalleryClassifier
 from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
@@ -34,9 +34,9 @@ class Gallery:
 
     @classmethod
     def load(cls, store: Store, where: Filter | None = None) -> "Gallery":
-        """The visible photos that satisfy the filter, with their vectors."""
+        """The visible photos that satisfy the filter, with their vectors; labels of one taxon are one label."""
         with store.catalog.snapshot():
-            about = store.catalog.summaries(where)
+            about = names.one_spelling(store.catalog.summaries(where), names.overrides(store.catalog))
             regions, raw = store.vectors.gathered()
             space = store.vectors.whitening()
         row_of = {region: row for row, region in enumerate(regions.tolist())}

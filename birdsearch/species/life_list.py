@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,12 @@ def of(gallery: Gallery, store: Store, by: str = "species") -> LifeList:
     if by not in GROUPINGS:
         raise ValueError(f"a life list goes by one of {', '.join(GROUPINGS)}, not by {by!r}")
     started = time.monotonic()
-    photos = store.catalog.photos(gallery.ids.tolist())
+    known = store.catalog.photos(gallery.ids.tolist())
+    # One species is one entry, however its labels are spelled.
+    photos = [
+        photo if photo.species == same.species else replace(photo, species=same.species)
+        for photo, same in zip(known, gallery.photos, strict=True)
+    ]
     sightings = _Sightings(photos, _typical(gallery), gallery.groups)
     entries = sightings.entries(by)
     return LifeList(

@@ -1,22 +1,23 @@
 """How the labels of an index are understood: by AviList, and above it by the corrections of a user."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from birdsearch.records import Filter, TaxonMatch, shown
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.catalog import Catalog, PhotoSummary
+from birdsearch.storage.catalog.filters import NAMES
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
 logger = logging.getLogger("birdsearch")
 
-STATE = "names"  # of the catalog, under which it keeps the corrections
-
 
 def overrides(catalog: Catalog) -> dict[str, str]:
     """The corrections: name -> a bird, or "" to keep it unresolved."""
-    return dict(catalog.get_state(STATE, {}))
+    return dict(catalog.get_state(NAMES, {}))
 
 
 def taxa(catalog: Catalog, where: Filter | None = None) -> list[TaxonMatch]:
@@ -39,6 +40,29 @@ def not_in_avilist(catalog: Catalog) -> list[str]:
     return sorted(label for label in labels if resolve.same(label) not in known and not resolve.is_listed(label))
 
 
+def one_spelling(photos: Sequence[PhotoSummary], corrections: Mapping[str, str]) -> list[PhotoSummary]:
+    """The photos with one name for each taxon: its commonest label, or where it has none its commonest prediction."""
+    labels = Counter(photo.label for photo in photos if photo.label)
+    species = Counter(photo.species for photo in photos if photo.species)
+    keys = resolve.taxon_keys({*labels, *species}, corrections)
+    shown: dict[str, str] = {}
+    for names in (labels, species):
+        # Of equally common ones AviList's own English name.
+        for name in sorted(names, key=lambda name: (-names[name], not resolve.is_english(name), name)):
+            shown.setdefault(keys[name], name)
+    other = {name: shown[at] for name, at in keys.items() if shown[at] != name}
+    return [
+        replace(
+            photo,
+            label=other.get(photo.label or "", photo.label),
+            species=other.get(photo.species or "", photo.species),
+        )
+        if photo.label in other or photo.species in other
+        else photo
+        for photo in photos
+    ]
+
+
 def species_of(labels: Iterable[str | None], corrections: Mapping[str, str]) -> dict[str, str]:
     """Label -> scientific name, for those that mean one species."""
     named = sorted({label for label in labels if label})
@@ -56,7 +80,7 @@ def set_overrides(store: Store, path: Path) -> int:
     """
     corrections = resolve.read_overrides(path)
     with store.writing() as catalog:
-        catalog.set_state(STATE, corrections, bump=True)
+        catalog.set_state(NAMES, corrections, bump=True)
     labels = {resolve.same(label) for label in store.catalog.label_counts()}
     if names := [name for name in corrections if resolve.same(name) not in labels]:
         examples = ", ".join(shown(name) for name in names[:3])

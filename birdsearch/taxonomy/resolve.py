@@ -1,7 +1,8 @@
 """Which bird a name means: class strings of networks and people's folder names, by the AviList checklist."""
 
+import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from birdsearch.taxonomy.meaning import known, listed, members, of_match, spelli
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 _KINGDOMS = {"Animalia", "Archaea", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa", "Viruses"}
 _SYNSET = re.compile(r"n\d{8}\b")
+_SUGGESTED = 5
 _LONGEST = 200  # letters of a name: beyond it is a text, which names no bird
 
 
@@ -53,6 +55,12 @@ def is_listed(name: str) -> bool:
     """Whether a name is spelled as in AviList; the older lists are only read where it does not have the whole name."""
     meaning = listed(name, name) or recognised(name)
     return meaning is not None and meaning.method == "exact"
+
+
+def is_english(name: str) -> bool:
+    """Whether this is AviList's English name of a species, as it writes it."""
+    species = world().english.get(key(name))
+    return species is not None and world().species[species].english == name
 
 
 def read_overrides(path: str | Path) -> dict[str, str]:
@@ -98,6 +106,52 @@ def _meant(name: str, species: str) -> tuple[str | None, Taxon | None]:
         if meaning.method not in ("exact", "synonym") or not is_bird(meaning):
             return None, None
     return meaning.rank, meaning.taxon
+
+
+def meaning_any(stored: Iterable[str], wanted: Iterable[str], overrides: Mapping[str, str] | None = None) -> list[str]:
+    """Those of the stored names that mean a wanted taxon, or belong to a wanted group, however they are spelled.
+
+    Nothing is guessed: "Larus" finds every gull of that genus, "wren" what is called so and nothing else.
+    """
+    asked = taxon_keys(wanted, overrides)
+    keys = set(asked.values())
+    groups = [group for name in asked if (group := _group(name)) is not None]
+    return [
+        name
+        for name, at in taxon_keys(stored, overrides).items()
+        if at in keys or any(_belongs(at, group) for group in groups)
+    ]
+
+
+def similar(wanted: Iterable[str], stored: Sequence[str]) -> list[str]:
+    """At most five of the stored names that somebody may have meant who finds none of the wanted ones."""
+    keys, letters = taxon_keys(stored), {key(name): name for name in stored}
+    found: dict[str, None] = {}
+    for name in wanted:
+        parts, candidates = set(words(name)), set(resolve(name).candidates)
+        found.update(
+            (other, None) for other in stored if parts and (parts <= set(words(other)) or keys[other] in candidates)
+        )
+        near = difflib.get_close_matches(key(name), letters, n=_SUGGESTED, cutoff=0.75)
+        found.update((letters[at], None) for at in near)
+    return list(found)[:_SUGGESTED]
+
+
+def _group(name: str) -> Resolution | None:
+    """The genus, family, order or split species that a name means; None where it means one species, or is a guess."""
+    meaning = recognised(name)
+    sure = meaning is not None and meaning.method in ("exact", "synonym") and is_bird(meaning)
+    return meaning if meaning is not None and sure and meaning.rank != "species" else None
+
+
+def _belongs(at: str, group: Resolution) -> bool:
+    """Whether the key of a name is a species, or several, of the group."""
+    taxon, names = group.taxon, at.split("/")
+    if taxon is None or group.rank is None or not all(name in world().species for name in names):
+        return False
+    if group.candidates:
+        return set(names) <= set(group.candidates)
+    return all(getattr(world().species[name], group.rank) == getattr(taxon, group.rank) for name in names)
 
 
 @lru_cache(maxsize=65536)
@@ -179,16 +233,21 @@ def _resolved(name: str) -> Resolution:
     return meaning
 
 
-def taxon_key(name: str, overrides: Mapping[str, str] | None = None) -> str:
-    """What all names of one taxon have in common, to compare labels by: never by a guess.
+def taxon_keys(names: Iterable[str], overrides: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Name -> what all names of its taxon have in common, to compare labels by: never by a guess.
 
     A species is its scientific name, several taxa are their scientific names; another name is its letters (`same`).
     """
-    meant = (overrides or {}).get(same(name))
-    meaning = recognised(name) if meant is None else _overridden(name, meant)
-    if meaning is None or meaning.taxon is None or meaning.method == "guess":
-        return same(name)
-    return "/".join(sorted(meaning.candidates)) or meaning.taxon.scientific or same(name)
+    meanings = {same(alias): species.strip() for alias, species in (overrides or {}).items()}
+    keys: dict[str, str] = {}
+    for name in names:
+        meant = meanings.get(same(name))
+        meaning = recognised(name) if meant is None else _overridden(name, meant)
+        if meaning is None or meaning.taxon is None or meaning.method == "guess":
+            keys[name] = same(name)
+        else:
+            keys[name] = "/".join(sorted(meaning.candidates)) or meaning.taxon.scientific or same(name)
+    return keys
 
 
 def _of_lineage(name: str, parts: tuple[str | None, ...]) -> Resolution:

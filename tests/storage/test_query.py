@@ -21,6 +21,7 @@ from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from tests.conftest import Garden
 from tests.support.drawing import bird, exif, write
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.named_photos import labelled, names_table
 
 PLACES = {"Fiji": (-17.0, 179.9), "Samoa": (-13.8, -171.8), "Berlin": (52.5, 13.4), "pole": (89.9, 100.0)}
 MOMENTS = {"Fiji": "2023:12:31 23:59:59", "Samoa": "2024:05:17 06:30:00", "Berlin": "2024:05:17 06:30:08"}
@@ -434,3 +435,39 @@ def test_a_reader_sees_what_a_writer_adds_at_its_next_question(tmp_path: Path, f
             writer.add(tmp_path / "photos")
             assert reader.search(bird(9, 90, 60), 1)[0].photo.path.endswith("2.jpg")
             assert writer.verify().ok
+
+
+# Names are compared as taxa
+
+SPELLINGS = {
+    "American Avocet": 3,
+    "Recurvirostra americana": 2,
+    "AMERICAN_AVOCET": 1,
+    "CACTUS WREN": 1,
+    "LARUS MARINUS": 1,
+}
+
+
+def test_a_filter_finds_every_spelling_of_a_taxon_and_the_species_of_a_group(tmp_path: Path) -> None:
+    with labelled(tmp_path, SPELLINGS | {"pip": 1}) as index:
+        assert (
+            index.count(Filter(species="american avocet")) == index.count(Filter(label="Recurvirostra americana")) == 6
+        )
+        assert index.count(Filter(species=("CactusWren", "Larus"))) == 2
+        index.set_names(names_table(tmp_path, "name,species\npip,American Avocet\n"))
+        assert index.count(Filter(species="American Avocet")) == 7
+        assert index.count(Filter(species="PIP")) == 7
+
+
+def test_a_filter_that_no_name_fits_tells_what_is_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with labelled(tmp_path, SPELLINGS) as index:
+        for asked, there in (
+            ("Wren", "CACTUS WREN"),
+            ("American Avoset", "American Avocet"),
+            ("gull", "LARUS MARINUS"),
+        ):
+            assert index.count(Filter(species=asked)) == 0
+            assert f"no species {asked} here; there are" in caplog.messages[-1]
+            assert there in caplog.messages[-1]
+        assert index.count(Filter(label="zzz")) == 0
+        assert caplog.messages[-1] == "no label zzz here"

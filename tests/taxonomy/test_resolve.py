@@ -13,11 +13,12 @@ from birdsearch.taxonomy.avilist import Taxon
 from birdsearch.taxonomy.other_names import vernacular
 from birdsearch.taxonomy.resolve import (
     lineage,
+    meaning_any,
     read_overrides,
     resolve,
     resolve_many,
     species_of_class,
-    taxon_key,
+    taxon_keys,
 )
 from tests.support import REAL_PHOTOS
 
@@ -168,12 +169,25 @@ def test_open_names_never_become_one_species() -> None:
 
 def test_names_of_one_taxon_share_a_key_and_guesses_do_not() -> None:
     wren = {"Eurasian Wren", "Troglodytes troglodytes", "EURASIAN_WREN", "Zaunk\u00f6nig", "Zaunko\u0308nig", "winwre4"}
-    assert {taxon_key(name) for name in wren} == {"Troglodytes troglodytes"}
-    assert taxon_key("Greater/Lesser Scaup") == taxon_key("Aythya affinis/marila")
-    assert taxon_key("Eurasian Wrem") not in {taxon_key("Eurasian Wren"), ""}
-    assert taxon_key("My Cat") == taxon_key("my cat") != taxon_key("my dog")
-    assert taxon_key("birdie", {"birdie": "Great Tit"}) == "Parus major"
-    assert taxon_key("Great Tit", {"greattit": ""}) != "Parus major"
+    assert set(taxon_keys(wren).values()) == {"Troglodytes troglodytes"}
+    keys = taxon_keys(
+        ["Greater/Lesser Scaup", "Aythya affinis/marila", "Eurasian Wrem", "Wren", "My Cat", "my cat", "dog"]
+    )
+    assert keys["Greater/Lesser Scaup"] == keys["Aythya affinis/marila"]
+    assert keys["Eurasian Wrem"] != "Troglodytes troglodytes" != keys["Wren"]
+    assert keys["My Cat"] == keys["my cat"] != keys["dog"]
+    meant = taxon_keys(["birdie", "Great Tit"], {"Birdie": "Eurasian Wren", "great tit": ""})
+    assert meant["birdie"] == "Troglodytes troglodytes"
+    assert meant["Great Tit"] != "Parus major"
+
+
+def test_a_wanted_group_finds_its_species_and_a_guess_nothing_else() -> None:
+    stored = ["Herring Gull", "LARUS MARINUS", "Silberm\u00f6we", "Mallard", "CACTUS WREN", "wren", "my cat"]
+    assert meaning_any(stored, ["Larus"]) == ["Herring Gull", "LARUS MARINUS", "Silberm\u00f6we"]
+    assert meaning_any(stored, ["Anatidae", "My Cat"]) == ["Mallard", "my cat"]
+    assert meaning_any(stored, ["Wren"]) == ["wren"]
+    assert meaning_any(stored, ["Great Black-backed Gull"]) == ["LARUS MARINUS"]
+    assert meaning_any(["pip", "Mallard"], ["Mallard"], {"pip": "Anas platyrhynchos"}) == ["pip", "Mallard"]
 
 
 def test_names_in_other_languages_are_no_english_names_of_other_birds() -> None:

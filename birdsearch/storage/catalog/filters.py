@@ -1,18 +1,23 @@
 """A Filter as conditions of SQL."""
 
+import logging
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.records import Filter
-from birdsearch.storage.catalog.tables import photos, predictions, roots
+from birdsearch.records import Filter, shown
+from birdsearch.storage.catalog.tables import photos, predictions, roots, state
+from birdsearch.taxonomy.resolve import meaning_any, similar
 
+logger = logging.getLogger("birdsearch")
+
+NAMES = "names"  # of the state, under which the catalog keeps what a user says that names mean
 _EARTH_KM = 6371.0088  # mean radius, IUGG 1980
 _MOMENT = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?)?)?)?")
 Condition = sa.ColumnElement[bool]
@@ -38,9 +43,9 @@ def conditions(where: Filter | None, connection: sa.Connection) -> list[Conditio
     if where is None:
         return terms
     if where.species is not None:
-        terms.append(_named(photos.c.species, where.species, connection))
+        terms.append(_named((photos.c.species,), where.species, connection))
     if where.label is not None:
-        terms.append(_named(photos.c.label, where.label, connection))
+        terms.append(_named((photos.c.label,), where.label, connection))
     if where.predicted is not None or where.min_probability is not None:
         terms.append(_predicted(where, connection))
     if where.taken_after is not None:
@@ -69,18 +74,24 @@ def _distinct(column: sa.Column[Any], connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(column).distinct().where(column.is_not(None))))
 
 
-def _named(column: sa.Column[Any], value: str | tuple[str, ...], connection: sa.Connection) -> Condition:
-    """One of these names, in any case: SQLite folds ASCII only, so the names are folded here."""
-    names = {name.casefold() for name in ([value] if isinstance(value, str) else value)}
-    return column.in_([name for name in _distinct(column, connection) if name.casefold() in names])
+def _named(columns: Sequence[sa.Column[Any]], value: str | tuple[str, ...], connection: sa.Connection) -> Condition:
+    """A name that means one of these taxa, however it is spelled; a warning tells what is there where none does."""
+    overrides = connection.scalar(sa.select(state.c.value).where(state.c.key == NAMES)) or {}
+    wanted = [value] if isinstance(value, str) else value
+    stored = {column.name: _distinct(column, connection) for column in columns}
+    fitting = {column: meaning_any(names, wanted, overrides) for column, names in stored.items()}
+    if not any(fitting.values()):
+        what, known = columns[0].name, sorted(set().union(*stored.values()))
+        close = ", ".join(map(shown, similar(wanted, known)))
+        logger.warning("no %s %s here%s", what, ", ".join(map(shown, wanted)), f"; there are {close}" if close else "")
+    return sa.or_(*(column.in_(fitting[column.name]) for column in columns))
 
 
 def _predicted(where: Filter, connection: sa.Connection) -> Condition:
     least = predictions.c.probability >= (where.min_probability or 0.0)
     which: Condition = predictions.c.position == 1
     if where.predicted is not None:
-        columns = (predictions.c.species, predictions.c.class_name)
-        which = sa.or_(*(_named(column, where.predicted, connection) for column in columns))
+        which = _named((predictions.c.species, predictions.c.class_name), where.predicted, connection)
     return photos.c.id.in_(sa.select(predictions.c.photo_id).where(which, least))
 
 
