@@ -37,6 +37,7 @@ from birdsearch.records import (
     Step,
     Suspect,
     TaxonMatch,
+    TrashedRun,
     VerifyReport,
 )
 
@@ -89,6 +90,7 @@ __all__ = [
     "Step",
     "Suspect",
     "TaxonMatch",
+    "TrashedRun",
     "VerifyReport",
     "check_labels",
     "copy_new",

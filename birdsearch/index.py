@@ -39,6 +39,7 @@ from birdsearch.records import (
     SpeciesReport,
     SplitReport,
     TaxonMatch,
+    TrashedRun,
     Vectors,
     VerifyReport,
     shown,
@@ -508,9 +509,9 @@ class Index:
     ) -> ActionReport:
         """Carry a plan out by "trash", "move:FOLDER" or "hardlink"; `undo` takes it back exactly.
 
-        Only photos of the named relations go, and nothing under `protect`. Both files of a step are checked right
-        before it; what does not fit the plan any more is skipped, each with its reason. The catalog follows. Raises
-        PlanError for a plan that could lose something.
+        Only photos of the named relations go, each with its companions, and nothing under `protect`. Both files of a
+        step are checked right before it; what does not fit the plan any more is skipped, each with its reason. The
+        catalog follows. Raises PlanError for a plan that could lose something.
         """
         from birdsearch.duplicates.cleanup.apply import apply
         from birdsearch.duplicates.cleanup.steps import ApplyOptions
@@ -531,6 +532,22 @@ class Index:
         from birdsearch.duplicates.cleanup.apply import runs
 
         return runs(self._store.folder)
+
+    def trash(self) -> list[TrashedRun]:
+        """What lies in the trash of each run of `apply`."""
+        from birdsearch.duplicates.cleanup import trash
+
+        return trash.trashed(self._store.folder, self._store.catalog)
+
+    def empty_trash(self) -> ActionReport:
+        """Delete for good what lies in the trash, and say what; those runs can no longer be undone.
+
+        A file stays where the photo that was kept for it is no longer there, or where it was changed in the trash.
+        """
+        from birdsearch.duplicates.cleanup import trash
+
+        with self._store.writing() as catalog:
+            return trash.empty(self._store.folder, catalog)
 
     def not_duplicates(self, a: int, b: int) -> None:
         """Remember that two photos are not duplicates, however alike they are. Raises PhotoUnknownError, ValueError."""

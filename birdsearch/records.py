@@ -569,10 +569,22 @@ class ActionReport:
     """What became of the files of a plan, or of a run that was taken back."""
 
     run: str | None  # what `undo` calls it; None where nothing was to be done
-    done: int  # photos; sidecars that went along are not counted
+    done: int  # photos; companions that went along are not counted
     skipped: tuple[tuple[str, str], ...] = ()  # path, reason
     bytes: int = 0  # that no longer lie in their place, or lie there again; for hard links the bytes freed
     seconds: float = 0.0
+    failed: int = 0  # of the skipped files: those that were to be done; the others stay because they were asked to
+
+
+@dataclass(frozen=True, slots=True)
+class TrashedRun:
+    """What lies in the trash of one run of `apply`."""
+
+    run: str
+    at: str  # local time, ISO 8601
+    photos: int
+    bytes: int  # of these, with their companions
+    places: tuple[str, ...]  # folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -583,8 +595,8 @@ class RunSummary:
     at: str  # local time, ISO 8601
     action: str
     photos: int  # how many it took away and has not brought back
-    bytes: int  # of these, with their sidecars
-    state: str  # "done", "stopped" (killed half-way), "partly undone", "undone"
+    bytes: int  # of these, with their companions
+    state: str  # "done", "stopped" (killed half-way), "partly undone", "undone", "partly emptied", "emptied"
 
 
 @dataclass(frozen=True, slots=True)

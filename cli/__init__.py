@@ -75,6 +75,7 @@ _add("new", new.new, "Ask", "birdsearch new /media/card --index garden --copy-to
 _add("features", query.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture heatmap.png")
 _add("dedupe", duplicates.dedupe, "Clean up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
 _add("undo", duplicates.undo, "Clean up", "birdsearch undo --index garden")
+_add("trash", duplicates.trash, "Clean up", "birdsearch trash --index garden")
 _add("clusters", species.clusters, "Compare species", "birdsearch clusters --index garden --html clusters.html")
 _add("species", species.species, "Compare species", "birdsearch species --index garden --html species.html")
 _add(

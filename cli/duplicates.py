@@ -1,4 +1,4 @@
-"""The commands dedupe and undo: report duplicates, carry out a plan, undo it."""
+"""The commands dedupe, undo and trash: report duplicates, carry out a plan, undo it, or end it."""
 
 import os
 import shlex
@@ -17,7 +17,7 @@ from .options import Shared
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.records import Plan
+    from birdsearch.records import ActionReport, Plan
 
 KEEPING = "Which photo is kept"
 CHANGING = "Apply"
@@ -282,6 +282,13 @@ def _apply(plan: Path, action: str, relations: tuple[str, ...], protect: tuple[s
     duplicates_output.print_action(report, verb, where, shared)
     if report.done:
         output.note(f"To restore the files: birdsearch undo {report.run}{shared.index_option}")
+    _exit_if_failed(report)
+
+
+def _exit_if_failed(report: "ActionReport") -> None:
+    """Scripts must see that something which was named was not done."""
+    if report.failed:
+        raise typer.Exit(1)
 
 
 def _not_duplicates(ids: tuple[int, int], shared: Shared) -> None:
@@ -313,3 +320,20 @@ def undo(
         with progress() as callback:
             report = index.undo(run, progress=callback)
     duplicates_output.print_action(report, f"run {report.run}: restored", "to their places", shared)
+    _exit_if_failed(report)
+
+
+@options.command(formats=("json",))
+def trash(
+    empty: Annotated[bool, typer.Option("--empty", help="Delete it for good: those runs cannot be undone.")] = False,
+    *,
+    shared: Shared,
+) -> None:
+    """Show what dedupe --apply moved to the trash: run, photos, size and place."""
+    with shared.open() as index:
+        if not empty:
+            duplicates_output.print_trash(index.trash(), shared)
+            return
+        report = index.empty_trash()
+    duplicates_output.print_action(report, "deleted", "from the trash", shared)
+    _exit_if_failed(report)

@@ -12,6 +12,7 @@ from birdsearch.records import (
     Member,
     Photo,
     RunSummary,
+    TrashedRun,
     as_json,
     bytes_text,
     counted,
@@ -123,6 +124,19 @@ def print_action(report: ActionReport, verb: str, where: str, shared: Shared) ->
         output.note(f"skipped: {output.printable(path)}: {reason}")
     if len(report.skipped) > SKIPPED_LISTED:
         output.note(f"and {len(report.skipped) - SKIPPED_LISTED:,} more: --json lists them all")
+
+
+def print_trash(runs: Sequence[TrashedRun], shared: Shared) -> None:
+    """What lies in the trash of each run, and where."""
+    if shared.json:
+        output.print_json(list(runs))
+    elif not runs:
+        output.say("the trash is empty")
+    else:
+        for run in runs:
+            photos = f"{counted(run.photos, 'photo')} ({bytes_text(run.bytes)})"
+            output.say(f"run {run.run}: {photos} in {', '.join(run.places)}")
+        output.note(f"To delete it for good: birdsearch trash --empty{shared.index_option}")
 
 
 def print_runs(runs: Sequence[RunSummary], shared: Shared) -> None:

@@ -87,7 +87,7 @@ class _Copying:
         stem = os.path.splitext(os.path.basename(next(iter(content), "")))[0]
         for number in range(1, _NAMES):
             names = {file: self._name(file, stem, number) for file in content}
-            if all(not os.path.lexists(to) or filesystem.has_content(to, content[file]) for file, to in names.items()):
+            if all(not os.path.lexists(to) or filesystem.checked(to, content[file]) for file, to in names.items()):
                 return names
         raise OutputFileError(
             f"{shown(self._target)} has {_NAMES:,} files named like {shown(stem)}: name another folder."

@@ -82,6 +82,15 @@ def companions_of(photos: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def name_beside(sidecar: str, photo: str, other: str) -> str | None:
+    """What a photo's sidecar would be called beside another photo; None where its name is not that of the photo."""
+    within, name = os.path.split(sidecar)
+    for old, new in ((photo, other), (os.path.splitext(photo)[0], os.path.splitext(other)[0])):
+        if name.casefold().startswith(old.casefold()):
+            return os.path.join(within, new + name[len(old) :])
+    return None
+
+
 def _names(folder: str, within: str = "") -> Iterator[str]:
     """The files of a folder; within the subfolders of photo programs only what is not a picture."""
     with suppress(OSError), os.scandir(os.path.join(folder, within)) as entries:

@@ -11,7 +11,7 @@ import pytest
 
 import birdsearch
 from birdsearch.index import Index
-from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Pair, Photo, as_json
+from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Pair, Photo, TrashedRun, as_json
 from tests.conftest import Garden
 from tests.support.command_line import Answer, run
 from tests.support.fake_backbone import FakeBackbone
@@ -29,6 +29,7 @@ class Done:
     skipped: tuple[tuple[str, str], ...] = ()
     bytes: int = 3_400_000
     seconds: float = 0.4
+    failed: int = 0
 
 
 @pytest.fixture
@@ -39,6 +40,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
         "apply": Done(),
         "undo": Done(),
         "runs": [],
+        "trash": [],
+        "empty_trash": Done(run=None),
         "not_duplicates": None,
     }
     return IndexStub(monkeypatch, answers)
@@ -276,6 +279,33 @@ def test_undo_and_its_list(garden: Garden, stub: IndexStub) -> None:
     assert run("undo", "--list", *where).out.splitlines()[1].startswith("20260501-083000")
     assert run("undo", "--list", "--json", *where).json[0]["done"] == 2
     assert "--list" in run("undo", "abc", "--list", *where, code=2).err
+
+
+def test_trash_shows_and_ends_what_lies_there(garden: Garden, stub: IndexStub) -> None:
+    where = ("--index", garden.index)
+    assert "the trash is empty" in run("trash", *where).out
+    stub.answers["trash"] = [
+        TrashedRun("0001-x", "2026-05-01T08:30:00", 2, 3_400_000, ("/p/.birdsearch-trash/0001-x",))
+    ]
+    answer = run("trash", *where)
+    assert answer.out == "run 0001-x: 2 photos (3.4 MB) in /p/.birdsearch-trash/0001-x\n"
+    assert f"birdsearch trash --empty --index {garden.index}" in answer.err
+    assert run("trash", *where, "--json").json[0]["photos"] == 2
+    assert "empty_trash" not in [name for name, _, _ in stub.calls]
+    assert "deleted 2 photos (3.4 MB)" in run("trash", "--empty", *where).out
+
+
+@pytest.mark.parametrize("word", ["apply", "undo", "empty_trash"])
+def test_what_was_named_and_not_done_is_an_exit_code(
+    garden: Garden, stub: IndexStub, tmp_path: Path, word: str
+) -> None:
+    (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
+    commands = {"apply": ("dedupe", "--apply", "plan.csv"), "undo": ("undo",), "empty_trash": ("trash", "--empty")}
+    stub.answers[word] = Done(skipped=(("/p/a.jpg", "protected"), ("/p/b.jpg", "changed")), failed=1)
+    assert "/p/b.jpg: changed" in run(*commands[word], "--index", garden.index, code=1).err
+    assert run(*commands[word], "--index", garden.index, "--json", code=1).json["failed"] == 1
+    stub.answers[word] = Done(skipped=(("/p/a.jpg", "protected"),))
+    run(*commands[word], "--index", garden.index)
 
 
 # All of it, with nothing stood in

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,13 @@ from {check.__module__} import {check.__name__}
 """
     done = subprocess.run([*APART, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@contextmanager
+def other_disk(place: Path) -> Iterator[Path]:
+    """A new folder on another file system than a place."""
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == place.stat().st_dev:
+        pytest.skip("this system has no second file system that anybody may write to")
+    with tempfile.TemporaryDirectory(dir=shared) as folder:
+        yield Path(folder)

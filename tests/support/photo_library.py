@@ -25,7 +25,17 @@ from birdsearch.storage.store import Store
 from tests.support.drawing import bird, write
 from tests.support.index_worker import backbone
 
-Facts = tuple[bytes, int, int]  # content, mode, mtime_ns
+
+@dataclass(frozen=True)
+class Facts:
+    """All that apply and undo must keep of a file."""
+
+    content: bytes
+    mode: int = 0
+    mtime_ns: int = 0
+    owner: tuple[int, int] = (0, 0)
+    attributes: tuple[tuple[str, bytes], ...] = ()
+    names: int = 1  # hard links
 
 
 @dataclass
@@ -89,23 +99,32 @@ class Library:
 
 
 def files(*folders: Path) -> dict[str, Facts]:
-    """Every file under some folders, hidden ones too: path -> content, mode, time. No folder beside the old ones."""
+    """Every file under some folders, hidden ones too, by its path. No folder beside the old ones."""
     found: dict[str, Facts] = {}
     for folder in folders:
         for place, below, names in os.walk(folder):
             if not names and not below and place != str(folder):
-                found[place] = (b"", 0, 0)
+                found[place] = Facts(b"")
             for name in names:
                 path = os.path.join(place, name)
-                info = os.lstat(path)
-                content = os.fsencode(os.readlink(path)) if stat.S_ISLNK(info.st_mode) else Path(path).read_bytes()
-                found[path] = (content, stat.S_IMODE(info.st_mode), info.st_mtime_ns)
+                found[path] = facts(path)
     return found
+
+
+def facts(path: str | Path) -> Facts:
+    """Those of one file."""
+    info = os.lstat(path)
+    content = os.fsencode(os.readlink(path)) if stat.S_ISLNK(info.st_mode) else Path(path).read_bytes()
+    owner, attributes = (info.st_uid, info.st_gid), []
+    if hasattr(os, "listxattr"):
+        names = sorted(os.listxattr(path, follow_symlinks=False))
+        attributes = [(name, os.getxattr(path, name, follow_symlinks=False)) for name in names]
+    return Facts(content, stat.S_IMODE(info.st_mode), info.st_mtime_ns, owner, tuple(attributes), info.st_nlink)
 
 
 def contents(*folders: Path) -> set[bytes]:
     """The distinct contents of all files under some folders."""
-    return {content for content, _, _ in files(*folders).values()}
+    return {one.content for one in files(*folders).values()}
 
 
 def copy(library: Path, name: str, other: str, mtime: int = 1_500_000_000, mode: int = 0o640) -> str:

@@ -1,17 +1,18 @@
 """Apply a plan: its files move, by the steps of filesystem.py, and the catalog follows; undo.py takes it back.
 
-Nothing is ever deleted: a file gets another name, or its name is linked to equal bytes, after its sha256 and that of
-the photo that stays were checked. Each step is written and synced before it is done (journal.py), so that `undo` can
-bring everything back after a kill at any moment. It looks at the files themselves and trusts no "done".
+Nothing is ever deleted: a file gets another name, or its name is linked to equal bytes, after both files were checked:
+their sha256, and for `pixels` their pixels. Each step is written and synced before it is done (journal.py), so that
+`undo` can bring everything back after a kill at any moment. It looks at the files themselves and trusts no "done".
 
 - `trash`: into `.birdsearch-trash/RUN/` in the root folder, on the same file system, so that nothing is copied.
 - `move:DIR`: under DIR, below the same folders as before; a name that is taken there is never overwritten.
 - `hardlink`: of identical files only; the name stays and leads to the bytes of the kept file. Whoever edits one of
   them in place edits both: then `undo` says that it cannot bring the old bytes back.
 
-Sidecars go with the last photo they belong to. A picture of the same stem (the RAW of a JPEG) is a photo of its own:
-it goes along only where the kept photo has one of exactly the same bytes beside it, and neither a plan nor the index
-names it; otherwise it stays, and so does every sidecar that it shares.
+A photo and its companions go together or not at all: sidecars with the last photo they belong to, beside the kept photo
+where that is the same picture and lacks one of their kind. A picture of the same stem (the RAW of a JPEG) is a photo of
+its own: it goes along only where the kept photo has one of exactly the same bytes beside it, and neither a plan nor the
+index names it; otherwise it stays, and so does every sidecar that it shares.
 """
 
 import os
@@ -23,13 +24,16 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from birdsearch.duplicates.cleanup import filesystem, journal
-from birdsearch.duplicates.cleanup.filesystem import SkipFile
+from birdsearch.duplicates.cleanup.attributes import NotRestoredError
+from birdsearch.duplicates.cleanup.filesystem import Seen, SkipFile
 from birdsearch.duplicates.cleanup.journal import Intent, Line, Log
 from birdsearch.duplicates.cleanup.plan import problems
-from birdsearch.duplicates.cleanup.steps import ApplyOptions, Planner
-from birdsearch.errors import PlanError, os_error_text
-from birdsearch.files import sha256_of
-from birdsearch.records import SAME_PICTURE, ActionReport, Plan, Progress, RunSummary, Step, blocks, shown
+from birdsearch.duplicates.cleanup.steps import ApplyOptions, AsToldError, Planner
+from birdsearch.duplicates.cleanup.undo import bring_back
+from birdsearch.errors import PhotoError, PlanError, os_error_text
+from birdsearch.photos.decode import pixels_sha256
+from birdsearch.photos.scan import NotAPhotoError
+from birdsearch.records import PIXELS, SAME_PICTURE, ActionReport, Plan, Progress, RunSummary, Step, blocks, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.removal import DeletedPhoto
 from birdsearch.storage.folder import Folder
@@ -53,7 +57,7 @@ def apply(
     for log in journal.logs(folder):
         if not log.ended and not log.undone:
             _finish(catalog, log)
-    run = _Apply(folder, catalog, Planner(plan, options, journal.next_run(folder), catalog))
+    run = _Apply(folder, catalog, Planner(plan, options, journal.next_run(folder), folder, catalog))
     header = {"action": options.action, "relations": [*options.relations]}
     return run.run([step for step in plan.steps if step.do == "remove"], header, progress, started)
 
@@ -65,8 +69,10 @@ class _Apply:
         self._folder, self._catalog, self._planner = folder, catalog, planner
         self._journal: BinaryIO | None = None  # made when there is something to do
         self._skipped: list[tuple[str, str]] = []
+        self._as_told = 0  # of these
         self._done = 0  # photos
         self._freed = 0  # bytes
+        self._pixels: dict[str, str] = {}  # sha256 of bytes -> of pixels
 
     def run(self, steps: Sequence[Step], header: Line, progress: Progress | None, started: float) -> ActionReport:
         """Everything, in batches."""
@@ -80,31 +86,43 @@ class _Apply:
         finally:
             if self._journal:
                 self._journal.close()
-        name = self._planner.run if self._journal else None
-        return ActionReport(name, self._done, tuple(self._skipped), self._freed, time.monotonic() - started)
+        name, failed = self._planner.run if self._journal else None, len(self._skipped) - self._as_told
+        skipped = tuple(self._skipped)
+        return ActionReport(name, self._done, skipped, self._freed, time.monotonic() - started, failed)
 
     def _batch(self, steps: Sequence[Step], header: Line) -> None:
-        intents: list[Intent] = []
+        photos: list[Intent] = []
         for step in steps:
             try:
-                intents.append(self._planner.intended(step))
+                photos.append(self._planner.intended(step))
             except (SkipFile, OSError) as error:
-                self._skipped.append((step.path, filesystem.reason(error)))
-        moves = [intent for intent in intents if intent.kind == "move"]
-        intents = self._with_rows(intents) + self._planner.companions(moves)
+                self._skip(step.path, error)
+        with_photo, blocked = self._planner.companions([intent for intent in photos if intent.kind == "move"])
+        for intent in photos:
+            if intent.number in blocked:
+                self._skip(intent.path, SkipFile(blocked[intent.number]))
+        photos = self._with_rows([intent for intent in photos if intent.number not in blocked])
+        groups = [[intent, *with_photo.get(intent.number, ())] for intent in photos]
+        intents = [intent for group in groups for intent in group]
         if not intents:
             return
         if self._journal is None:
             self._journal = journal.create(self._folder, self._planner.run, header)
         journal.write(self._journal, intents)
-        done = [intent for intent in intents if self._carried_out(intent)]
+        done: list[Intent] = []
+        left: list[Intent] = []
+        for group in groups:
+            self._carry_out(group, done, left)
         filesystem.sync(done)
-        numbers = {intent.number for intent in done}
-        rest = [intent for intent in intents if intent.number not in numbers]
-        journal.write(self._journal, [{"done": sorted(numbers), "left": [intent.number for intent in rest]}])
-        filesystem.remove_made(rest)
+        journal.write(self._journal, [{"done": [i.number for i in done], "left": [i.number for i in left]}])
+        filesystem.remove_made(left)
         self._done += sum(intent.photo for intent in done)
+        self._freed += sum(intent.size for intent in done)
         _follow(self._catalog, self._journal, done)
+
+    def _skip(self, path: str, error: SkipFile | OSError) -> None:
+        self._skipped.append((path, filesystem.reason(error)))
+        self._as_told += isinstance(error, AsToldError)
 
     def _with_rows(self, intents: Sequence[Intent]) -> list[Intent]:
         """The intents with every row of the catalog about the photos that go."""
@@ -120,38 +138,91 @@ class _Apply:
             full.append(intent)
         return full
 
-    def _carried_out(self, intent: Intent) -> bool:
-        """Check once more, then move or link; False where it was left, for a reason that is reported."""
-        try:
-            if any(os.path.lexists(owner) for owner in self._planner.owners.get(intent.number, ())):
-                return False  # its photo was skipped: that is reported
-            self._check(intent)
-            if intent.kind == "link":
-                self._freed += filesystem.link(intent, self._planner.run)
-            else:
-                filesystem.move(intent.path, intent.to, self._planner.run, intent)
-                self._freed += intent.size
-        except (SkipFile, OSError) as error:
-            self._skipped.append((intent.path, filesystem.reason(error)))
-            return False
-        return True
+    def _carry_out(self, group: Sequence[Intent], done: list[Intent], left: list[Intent]) -> None:
+        """Check a photo and its companions once more, then move or link them: all of them, or none.
 
-    def _check(self, intent: Intent) -> None:
-        """Both files are what the plan saw."""
-        if intent.kept:
+        What is in neither list afterwards is where only `undo` can tell: it looks.
+        """
+        gone: list[Intent] = []
+        for intent in group:
+            if any(os.path.lexists(owner) for owner in self._planner.owners.get(intent.number, ())):
+                left.append(intent)  # a photo that it belongs to was skipped: that is reported
+                continue
             try:
-                info = os.stat(intent.kept)
-                same = sha256_of(intent.kept) == intent.kept_sha256
+                _carry_out_one(intent, self._planner.run, self._check(intent))
+            except (SkipFile, OSError) as error:
+                self._skip(intent.path, error)
+                if self._has_gone(intent, left):
+                    gone.append(intent)
+                    continue
+                if intent.beside is not None:
+                    self._skip(group[0].path, SkipFile(f"stays, as {shown(intent.path)} belongs to it"))
+                break
+            gone.append(intent)
+        else:
+            done += gone
+            return
+        untouched = group[group.index(intent) + 1 :]
+        left += [one for one in untouched if one not in left]
+        for one in reversed(gone):
+            self._take_back(one, done, left)
+
+    def _has_gone(self, intent: Intent, left: list[Intent]) -> bool:
+        """Whether a step that failed was done all the same."""
+        try:
+            if filesystem.settle(intent, self._planner.run):
+                return True
+            left.append(intent)
+        except (SkipFile, OSError) as error:
+            self._skip(intent.path, error)
+        return False
+
+    def _take_back(self, intent: Intent, done: list[Intent], left: list[Intent]) -> None:
+        try:
+            bring_back(intent, self._planner.run, done=True)
+            left.append(intent)
+        except (SkipFile, OSError, NotRestoredError) as error:
+            self._skipped.append((intent.path, filesystem.reason(error)))
+            done.append(intent)
+
+    def _check(self, intent: Intent) -> tuple[Seen, Seen | None]:
+        """Both files, which are what the plan saw."""
+        kept = None
+        if intent.kept:
+            name = f"the kept photo {shown(intent.kept)}"
+            try:
+                there = os.path.realpath(intent.kept)
+                info, kept = os.stat(there), filesystem.checked(there, intent.kept_sha256)
             except OSError as error:
-                raise SkipFile(f"the kept photo {shown(intent.kept)}: {os_error_text(error)}") from error
-            if not same:
-                raise SkipFile(f"the kept photo {shown(intent.kept)} has changed since the plan was made")
+                raise SkipFile(f"{name}: {os_error_text(error)}") from error
+            if kept is None:
+                raise SkipFile(f"{name} has changed since the plan was made")
             if os.path.samestat(info, os.lstat(intent.path)):
                 raise SkipFile("another name of the kept file")
         info = os.lstat(intent.path)
-        facts = (stat.S_ISREG(info.st_mode), info.st_size, info.st_mtime_ns, stat.S_IMODE(info.st_mode))
-        if facts != (True, intent.size, intent.mtime_ns, intent.mode) or sha256_of(intent.path) != intent.sha256:
+        file = filesystem.checked(intent.path, intent.sha256)
+        if file is None or (file.mtime_ns, stat.S_IMODE(info.st_mode)) != (intent.mtime_ns, intent.mode):
             raise SkipFile("changed since the plan was made")
+        if intent.relation == PIXELS.name and self._pixels_of(intent) != self._pixels_of(intent, kept=True):
+            raise SkipFile(f"said to have the same pixels, but they are not those of {shown(intent.kept)}")
+        return file, kept
+
+    def _pixels_of(self, intent: Intent, kept: bool = False) -> str:
+        path, sha256 = (intent.kept, intent.kept_sha256) if kept else (intent.path, intent.sha256)
+        if sha256 not in self._pixels:
+            try:
+                self._pixels[sha256] = pixels_sha256(path)
+            except (PhotoError, NotAPhotoError) as error:
+                raise SkipFile(f"the pixels of {shown(path)} cannot be compared: {error}") from error
+        return self._pixels[sha256]
+
+
+def _carry_out_one(intent: Intent, run: str, files: tuple[Seen, Seen | None]) -> None:
+    file, kept = files
+    if intent.kind == "move":
+        filesystem.move(intent.path, intent.to, run, intent, file)
+    elif kept is not None:
+        filesystem.link(intent, run, file, kept)
 
 
 def _follow(catalog: Catalog, file: BinaryIO, done: Iterable[Intent]) -> None:
@@ -166,30 +237,25 @@ def _follow(catalog: Catalog, file: BinaryIO, done: Iterable[Intent]) -> None:
 
 
 def _finish(catalog: Catalog, log: Log) -> None:
-    """Bring a run that was killed to an end: what had gone is done, what had not gone stays."""
+    """Bring a run that was killed to an end: what had gone is done, what had not gone stays, with its companions."""
     done = [intent for intent in log.intents if intent.number in log.done]
-    settled = log.done | log.left | log.back
-    new: list[Intent] = []
-    stay: list[Intent] = []
+    settled = log.done | log.left | log.back | log.emptied
+    gone: dict[int, bool] = {}
     for intent in log.intents:
         with suppress(SkipFile, OSError):  # `undo` says what stands in the way
             if intent.number not in settled:
-                (new if _has_gone(intent, log.run) else stay).append(intent)
+                gone[intent.number] = filesystem.settle(intent, log.run)
+    torn = {intent.beside for intent in log.intents if gone.get(intent.number) is False and intent.beside is not None}
+    for intent in reversed(log.intents):
+        if gone.get(intent.number) and (intent.number in torn or intent.beside in torn):
+            with suppress(SkipFile, OSError, NotRestoredError):
+                bring_back(intent, log.run, done=True)
+                gone[intent.number] = False
+    new = [intent for intent in log.intents if gone.get(intent.number)]
     filesystem.sync(new)
     with journal.append(log) as file:
-        journal.write(file, [{"done": [i.number for i in new], "left": [i.number for i in stay]}])
-        _follow(catalog, file, [i for i in done + new if i.number not in log.back])
+        left = [number for number, there in gone.items() if not there]
+        journal.write(file, [{"done": [intent.number for intent in new], "left": left}])
+        _follow(catalog, file, [intent for intent in done + new if intent.number not in log.back])
+        filesystem.remove_made(log.intents)
         journal.write(file, [{"end": True}])
-    filesystem.remove_made(log.intents)
-
-
-def _has_gone(intent: Intent, run: str) -> bool:
-    """Whether a killed run had moved or linked a file; what it had only begun is put right."""
-    if intent.kind == "link":
-        filesystem.drop_links(intent, run)
-        return filesystem.is_linked(intent)
-    filesystem.unlink_if_exists(filesystem.temporary(intent.to, run, intent))
-    if not os.path.lexists(intent.path):
-        return filesystem.has_content(intent.to, intent.sha256)
-    filesystem.remove_second_name(intent)
-    return False

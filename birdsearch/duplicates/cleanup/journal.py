@@ -6,13 +6,15 @@ One file a run, one JSON object a line (`Line`):
 - {"done": numbers of intents, "left": numbers}, when a batch was carried out, or skipped
 - {"merged": [{number, kept_id, columns, ...}]}, what kept photos take over, before it is in the catalog
 - {"back": numbers}, what `undo` has brought back
+- {"emptied": numbers}, what was deleted from the trash for good
 - {"end": true}, with "undone": true where the run was undone
 """
 
 import json
+import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
@@ -25,10 +27,12 @@ from birdsearch.records import RunSummary, shown
 from birdsearch.storage.catalog.removal import Merge
 from birdsearch.storage.folder import Folder
 
+logger = logging.getLogger("birdsearch")
+
 BATCH = 100  # files between two syncs of the journal
 SUFFIX = ".jsonl"
 _FOLDER = "actions"  # of an index
-_FORMAT = 2
+_FORMAT = 3
 _RENAMED = {  # table -> column in a journal of format 1 -> its name since tables 0003
     "photos": {"observer": "photographer"},
     "predictions": {"rank": "position", "level": "rank"},
@@ -54,8 +58,9 @@ class Intent:
     mtime_ns: int
     atime_ns: int
     owner: tuple[int, int]  # user, group
-    attributes: dict[str, str] = field(default_factory=dict)  # extended ones, values in hex; of a link
+    attributes: dict[str, str] | None = None  # extended ones, values in hex; None: not known
     made: tuple[str, ...] = ()  # folders that are made for it, outermost first
+    beside: int | None = None  # of a companion: the number of the photo that it goes with
     relation: str = ""
     photo_id: int | None = None  # None: a sidecar, or a photo that the index does not hold
     kept_id: int | None = None
@@ -78,6 +83,7 @@ class Log:
     done: set[int] = field(default_factory=set)
     left: set[int] = field(default_factory=set)  # intents that were not carried out
     back: set[int] = field(default_factory=set)
+    emptied: set[int] = field(default_factory=set)
     merges: dict[int, Merge] = field(default_factory=dict)  # intent -> what the kept photo took over
     ended: bool = False
     undone: bool = False
@@ -89,15 +95,22 @@ class Log:
 
     def open(self) -> list[Intent]:
         """What was done, or may have been when the run was killed, and is not back yet."""
-        return [i for i in self.intents if i.number not in self.left and i.number not in self.back]
+        settled = self.left | self.back | self.emptied
+        return [intent for intent in self.intents if intent.number not in settled]
 
     def summary(self) -> RunSummary:
         """One line for people."""
         away = [intent for intent in self.open() if intent.number in self.done or not self.ended]
-        state = "undone" if self.undone else "partly undone" if self.back else "done" if self.ended else "stopped"
         photos = 0 if self.undone else sum(intent.photo for intent in away)
         total = 0 if self.undone else sum(intent.size for intent in away)
-        return RunSummary(self.run, str(self.header["at"]), str(self.header["action"]), photos, total, state)
+        return RunSummary(self.run, str(self.header["at"]), str(self.header["action"]), photos, total, self._state())
+
+    def _state(self) -> str:
+        if self.undone:
+            return "undone"
+        if self.emptied:
+            return "partly emptied" if self.open() else "emptied"
+        return "partly undone" if self.back else "done" if self.ended else "stopped"
 
 
 def create(folder: Folder, run: str, header: Line) -> BinaryIO:
@@ -106,16 +119,22 @@ def create(folder: Folder, run: str, header: Line) -> BinaryIO:
     if not place.exists():
         place.mkdir()
         sync_folder(place.parent)
-    file = (place / (run + SUFFIX)).open("xb")
+    own_journal = place / (run + SUFFIX)
+    file = own_journal.open("xb", buffering=0)
     now = time.strftime("%Y-%m-%dT%H:%M:%S")
-    write(file, [{"birdsearch": "actions", "format": _FORMAT, "at": now, **header}])
-    sync_folder(place)
+    try:
+        write(file, [{"birdsearch": "actions", "format": _FORMAT, "at": now, **header}])
+        sync_folder(place)
+    except OSError:
+        file.close()
+        own_journal.unlink(missing_ok=True)
+        raise
     return file
 
 
 def append(log: Log) -> BinaryIO:
     """Go on with a journal; half a line that a killed process left is cut off."""
-    file = log.path.open("r+b")
+    file = log.path.open("r+b", buffering=0)
     file.truncate(log.length)
     file.seek(log.length)
     return file
@@ -125,8 +144,9 @@ def write(file: BinaryIO, lines: Iterable[Intent | Line]) -> None:
     """Append lines to a journal; they are on the disk when this returns."""
     plain = [{"intent": asdict(line)} if isinstance(line, Intent) else line for line in lines]
     # Names that are not UTF-8 are lone surrogates, which ASCII escapes carry and UTF-8 does not.
-    file.write("".join(json.dumps(line) + "\n" for line in plain).encode("ascii"))
-    file.flush()
+    data = "".join(json.dumps(line) + "\n" for line in plain).encode("ascii")
+    while data:
+        data = data[os.write(file.fileno(), data) :]
     os.fsync(file.fileno())
 
 
@@ -153,14 +173,19 @@ def logs(folder: Folder) -> list[Log]:
     return [log for path in _files(folder) if (log := read(path)) is not None]
 
 
-def select_run(folder: Folder, run: str | None) -> Log:
-    """The run of this name or number, or the last one that is not undone. Raises PlanError where there is none."""
+def select_run(folder: Folder, run: str | None, can_be_back: Callable[[Log, Intent], bool]) -> Log:
+    """The run of this name or number, or the last one of which something can be brought back. Raises PlanError."""
     every = logs(folder)
     if run is None:
         # Where an undo was killed just before its end, that end is still to come.
-        rest = [log for log in every if not log.undone and (log.open() or log.back)]
+        rest = [log for log in every if not log.undone and (log.open() or (log.back and not log.emptied))]
         if not rest:
             raise PlanError(f"nothing to undo in {shown(str(folder.path))}: every run is undone, or there was none.")
+        # What is no longer where it was put must not keep earlier runs from being undone.
+        for log in reversed(rest):
+            if not log.open() or any(can_be_back(log, intent) for intent in log.open()):
+                return log
+            logger.warning("run %s cannot be undone: nothing is left where its files were put", log.run)
         return rest[-1]
     number = int(run) if run.isascii() and run.isdecimal() else None
     named = [log for log in every if log.run == run or _number(log.run) == number]
@@ -168,6 +193,8 @@ def select_run(folder: Folder, run: str | None) -> Log:
         raise PlanError(f"no run {shown(run)} in {shown(str(folder.path))}: `birdsearch undo --list` lists them.")
     if named[0].undone:
         raise PlanError(f"run {named[0].run} is undone already: `birdsearch undo --list` shows what can be undone.")
+    if named[0].emptied and not named[0].open():
+        raise PlanError(f"run {named[0].run} cannot be undone: its trash was emptied, the files are deleted.")
     return named[0]
 
 
@@ -178,22 +205,33 @@ def read(path: Path) -> Log | None:
     parsed: list[Line] = [*takewhile(bool, map(_parsed, lines))]
     whole = len(parsed)
     if any(map(_parsed, lines[whole + 1 :])):
-        raise IndexDamagedError(
-            f"{shown(str(path))}, line {whole + 1} is not what birdsearch wrote: restore it from a backup. "
-            "The files it speaks of lie where its other lines say."
-        )
+        raise _damaged(path, whole + 1)
     if not parsed or parsed[0].get("birdsearch") != "actions":
         return None
-    if parsed[0].get("format") not in (1, _FORMAT):
+    if parsed[0].get("format") not in range(1, _FORMAT + 1):
         raise PlanError(f"{shown(str(path))} was written by a newer birdsearch: upgrade birdsearch, then undo.")
     log = Log(path, parsed[0], length=sum(len(line) + 1 for line in lines[:whole]))
-    for entry in parsed[1:]:
-        _take(log, entry if parsed[0]["format"] == _FORMAT else _renamed(entry))
+    for line, entry in enumerate(parsed[1:], 2):
+        try:
+            _take(log, _as_today(entry, parsed[0]["format"]))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _damaged(path, line) from error
     return log
 
 
-def _renamed(entry: Line) -> Line:
-    """An entry of format 1 with today's names of columns."""
+def _damaged(path: Path, line: int) -> IndexDamagedError:
+    return IndexDamagedError(
+        f"{shown(str(path))}, line {line} is not what birdsearch wrote: restore it from a backup. "
+        "The files it speaks of lie where its other lines say."
+    )
+
+
+def _as_today(entry: Line, format: int) -> Line:
+    """An entry of an older format: 1 had other names of columns, 2 the attributes of hard links only."""
+    if format < 3 and entry.get("intent", {}).get("kind") == "move":
+        entry["intent"]["attributes"] = None
+    if format > 1:
+        return entry
     photo = _RENAMED["photos"]
     for table, rows in entry.get("intent", {}).get("rows", {}).items():
         names = _RENAMED.get(table, {})
@@ -223,5 +261,6 @@ def _take(log: Log, entry: Line) -> None:
         log.done.update(entry.get("done", ()))
         log.left.update(entry.get("left", ()))
         log.back.update(entry.get("back", ()))
+        log.emptied.update(entry.get("emptied", ()))
         log.ended |= bool(entry.get("end"))
         log.undone |= bool(entry.get("undone"))

@@ -1,21 +1,31 @@
 """What each step of a plan does, and what travels along: reads the files, moves none."""
 
+import logging
 import os
 import stat
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import count
 
-from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile, inode
+from birdsearch.duplicates.cleanup import attributes, filesystem
+from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile
 from birdsearch.duplicates.cleanup.journal import Intent
 from birdsearch.duplicates.members import FolderSet
-from birdsearch.errors import PlanError
+from birdsearch.errors import PlanError, os_error_text
 from birdsearch.files import sha256_of, with_trailing_slash
-from birdsearch.photos.sidecars import FolderListing
+from birdsearch.photos.sidecars import FolderListing, name_beside
 from birdsearch.records import APPLIED_BY_DEFAULT, IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.folder import Folder
+
+logger = logging.getLogger("birdsearch")
+
+_SAME_PIXELS = (IDENTICAL.name, PIXELS.name)  # what says something of one of them is true of the other
+
+
+class AsToldError(SkipFile):
+    """A file stays because that is what the person who applies the plan asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +49,31 @@ class ApplyOptions:
 class Planner:
     """What one run of `apply` intends to do."""
 
-    def __init__(self, plan: Plan, options: ApplyOptions, run: str, catalog: Catalog) -> None:
+    def __init__(self, plan: Plan, options: ApplyOptions, run: str, folder: Folder, catalog: Catalog) -> None:
         self._word, _, target = options.action.partition(":")
         self.run, self._target, self._relations = run, os.path.abspath(target), options.relations
         self._catalog, self._roots = catalog, tuple(catalog.roots().values())
-        self._safe = FolderSet(options.protect)
+        self._safe, self._own = FolderSet(options.protect), FolderSet([str(folder.path)])
         self._numbers = count()
         self._named = {step.path for step in plan.steps}
+        self._known = catalog.ids_at([os.fsencode(path) for path in self._named])
         self._keeps: dict[int, list[Step]] = {}
         for step in plan.steps:
             if step.do == "keep":
                 self._keeps.setdefault(step.group, []).append(step)
-        kept = (inode(step.path) for keeps in self._keeps.values() for step in keeps)
+        kept = (filesystem.inode(step.path) for keeps in self._keeps.values() for step in keeps)
         self._kept_inodes = {there for there in kept if there is not None}
         self._places: set[str] = set()  # names that files of this run go to
-        self._trash_root = cache(self._find_trash_root)
+        self._trash_root, self._is_index = cache(self._find_trash_root), cache(_is_index)
+        self._is_more_open = cache(attributes.is_more_open)
+        self._probed: set[int] = set()  # devices
         self.owners: dict[int, list[str]] = {}  # intent of a companion -> files that must have gone before it
 
     def intended(self, step: Step) -> Intent:
         """The intent of a step; SkipFile where it may not be done."""
         if step.path in self._safe:
-            raise SkipFile("protected")
+            raise AsToldError("protected")
+        self._check_is_photo(step.path, "")
         info = os.lstat(step.path)
         if not stat.S_ISREG(info.st_mode):
             raise SkipFile("a symbolic link: left alone" if stat.S_ISLNK(info.st_mode) else "not a regular file")
@@ -67,16 +81,26 @@ class Planner:
             raise SkipFile("another name of a file that is kept: nothing would be gained, and the last name could go")
         keep, relation = self._keep_of(step)
         if relation not in self._relations:
-            raise SkipFile(f"{relation}: removed only where the relation is named (--relation {relation})")
+            raise AsToldError(f"{relation}: removed only where the relation is named (--relation {relation})")
         if self._word == "hardlink" and step.sha256 != keep.sha256:
             raise SkipFile(f"{relation}: hard links are for identical files only")
         intent = self._intent(step.path, info, step.sha256, relation)
-        intent = replace(intent, kept=keep.path, kept_sha256=keep.sha256, kept_inode=inode(keep.path) or (0, 0))
+        kept_inode = filesystem.inode(keep.path) or (0, 0)
+        intent = replace(intent, kept=keep.path, kept_sha256=keep.sha256, kept_inode=kept_inode)
         if self._word != "hardlink":
-            return self._placed(intent)
+            return self._placed(intent, info)
         if intent.kept_inode[0] != info.st_dev:
             raise SkipFile("on another disk than the kept file: hard links do not reach there")
-        return replace(intent, kind="link", attributes=_attributes(intent.path))
+        if info.st_nlink > 1:
+            raise SkipFile("has other names (hard links): replacing one of them frees nothing")
+        return replace(intent, kind="link")
+
+    def _check_is_photo(self, path: str, name: str) -> None:
+        """A plan is about photos of this index and nothing else."""
+        if path in self._own or self._is_index(os.path.dirname(path)):
+            raise SkipFile(f"{name}belongs to an index")
+        if os.fsencode(path) not in self._known:
+            raise SkipFile(f"{name}is not a photo of this index" if os.path.lexists(path) else f"{name}no longer there")
 
     def _keep_of(self, step: Step) -> tuple[Step, str]:
         """The kept photo that a photo is related to most closely, and how.
@@ -88,6 +112,9 @@ class Planner:
         if not there:
             raise SkipFile(f"the kept photo {shown(self._keeps[step.group][0].path)} is no longer there")
         keep = max(there, key=lambda keep: _tie(step, keep).strength)
+        if not os.path.isfile(keep.path):
+            raise SkipFile(f"the kept photo {shown(keep.path)} is not a regular file")
+        self._check_is_photo(keep.path, f"the kept photo {shown(keep.path)} ")
         if (step.relation or keep.relation) == IDENTICAL.name and keep.sha256 != step.sha256:
             raise SkipFile(f"said to be identical, but its bytes are not those of {shown(keep.path)}")
         return keep, _tie(step, keep).name
@@ -103,28 +130,45 @@ class Planner:
             mtime_ns=info.st_mtime_ns,
             atime_ns=info.st_atime_ns,
             owner=(info.st_uid, info.st_gid),
+            attributes=attributes.extended(path),
             relation=relation,
         )
 
-    def _placed(self, intent: Intent) -> Intent:
-        """The intent with a free name to go to."""
+    # Places
+
+    def _placed(self, intent: Intent, info: os.stat_result) -> Intent:
+        """The intent with a free name to go to, in a folder that is no more open than its own."""
         parent = os.path.dirname(intent.path)
         trash = self._word == "trash"
         if not trash and (parent + os.sep).startswith(self._target.rstrip(os.sep) + os.sep):
             raise SkipFile(f"lies in {shown(self._target)} already")
         home = self._trash_root(parent) if trash else self._root(parent)
+        if trash and os.path.islink(os.path.join(home, TRASH)):
+            raise SkipFile(f"{shown(os.path.join(home, TRASH))} is a link: remove it")
         base = os.path.join(home, TRASH, self.run) if trash else os.path.join(self._target, self.run)
         bases = [*([] if trash else [self._target]), base, *(f"{base}-{n}" for n in range(2, 1000))]
-        places = (os.path.join(each, os.path.relpath(intent.path, home)) for each in bases)
-        to = next((name for name in places if name not in self._places and not os.path.lexists(name)), None)
-        if to is None:
-            raise SkipFile("no free name where it should go")
-        self._places.add(to)
-        made: tuple[str, ...] = ()
-        above = os.path.dirname(to)
-        while not os.path.lexists(above):
-            made, above = (above, *made), os.path.dirname(above)
-        return replace(intent, to=to, made=made)
+        for to in (os.path.join(each, os.path.relpath(intent.path, home)) for each in bases):
+            made, above = _missing(os.path.dirname(to))
+            open_to_more = not made and self._is_more_open(above, parent)
+            if to not in self._places and not os.path.lexists(to) and not open_to_more:
+                self._check_disk(above, intent, info)
+                self._places.add(to)
+                return replace(intent, to=to, made=made)
+        raise SkipFile("no free name where it should go")
+
+    def _check_disk(self, folder: str, intent: Intent, info: os.stat_result) -> None:
+        """Raises SkipFile for what a copy on another disk could not bring back; says what the disk cannot keep."""
+        if os.stat(folder).st_dev == info.st_dev:
+            return
+        if info.st_nlink > 1:
+            raise SkipFile("has other names (hard links), which a copy on another disk would no longer be tied to")
+        if not attributes.can_own(intent.owner):
+            raise SkipFile("belongs to another user, and a copy on another disk could not be given to them")
+        if (device := os.stat(folder).st_dev) not in self._probed:
+            self._probed.add(device)
+            if lost := attributes.lost_on(folder):
+                words = ", ".join(lost)
+                logger.warning("the disk of %s cannot keep %s: `undo` restores them", shown(folder), words)
 
     def _root(self, folder: str) -> str:
         """The deepest root of the index above a folder; the folder itself where there is none."""
@@ -143,51 +187,107 @@ class Planner:
                 home = above
         return home
 
-    def companions(self, intents: Sequence[Intent]) -> list[Intent]:
-        """What travels with these photos: pictures of their stem where the rule allows it, then sidecars."""
+    # Companions
+
+    def companions(self, intents: Sequence[Intent]) -> tuple[dict[int, list[Intent]], dict[int, str]]:
+        """What travels with these photos, by their numbers: pictures of their stem where the rule allows it, sidecars.
+
+        What several of them share goes with the last of them. Second: why a photo has to stay, as its companion must.
+        """
         listing = cache(FolderListing.read)
-        going = {intent.path for intent in intents}
-        made: dict[str, Intent] = {}
+        going = {intent.path: intent.number for intent in intents}
+        with_photo: dict[int, list[Intent]] = {intent.number: [] for intent in intents}
+        blocked: dict[int, str] = {}
+
+        def add(number: int, path: str, owners: list[str], made: Callable[[], Intent | None]) -> None:
+            try:
+                one = made()
+            except (SkipFile, OSError) as error:
+                blocked[number] = f"{shown(path)} belongs to it and cannot go: {filesystem.reason(error)}"
+                return
+            if one is not None:
+                with_photo[number].append(replace(one, beside=number))
+                self.owners[one.number] = owners
+
         for intent in intents:
-            folder, name = os.path.split(intent.path)
-            kept_folder, kept_name = os.path.split(intent.kept)
-            others = [os.path.join(folder, other) for other in listing(folder).same_stem_images(name)]
-            near_kept = [os.path.join(kept_folder, n) for n in listing(kept_folder).same_stem_images(kept_name)]
-            left = [path for path in others if path not in going and path not in made]
-            equal = [one for path in left if (one := self._equal_companion(path, near_kept))]
-            if len(equal) == len(left):  # a RAW goes when nothing that stays has its stem
-                made |= {one.path: one for one in equal}
-                goes_first = [intent.path, *(path for path in others if path in going)]
-                self.owners |= {one.number: goes_first for one in equal}
-        going |= set(made)
+            others = _same_stem(listing, intent.path)
+            left = [path for path in others if path not in going]
+            try:
+                equal = {path: self._equal_companion(path, _same_stem(listing, intent.kept)) for path in left}
+            except OSError as error:
+                blocked[intent.number] = f"what lies beside it cannot be read: {os_error_text(error)}"
+                continue
+            if all(equal.values()):  # a RAW goes when nothing that stays has its stem
+                owners = [intent.path, *(path for path in others if path in going)]
+                last = max(going[path] for path in owners)
+                for path, kept in equal.items():
+                    add(last, path, owners, partial(self._raw, path, *(kept or ("", ""))))
+                going |= dict.fromkeys(equal, last)
+        done: set[str] = set()
         for intent in intents:
             folder, name = os.path.split(intent.path)
             for other, belongs in listing(folder).sidecars(name).items():
                 path, owners = os.path.join(folder, other), [os.path.join(folder, owner) for owner in belongs]
-                if path in made or not set(owners) <= going or path in self._named:
-                    continue
-                with suppress(OSError, SkipFile):
-                    info = os.lstat(path)
-                    if stat.S_ISREG(info.st_mode) and path not in self._safe:
-                        made[path] = self._placed(self._intent(path, info, sha256_of(path), ""))
-                        self.owners[made[path].number] = owners
-        return list(made.values())
+                if path not in done | self._named and path not in self._safe and going.keys() >= set(owners):
+                    done.add(path)
+                    alone = intent if len(owners) == 1 else None
+                    last = max(going[owner] for owner in owners)
+                    add(last, path, owners, partial(self._sidecar, path, alone, listing))
+        return with_photo, blocked
 
-    def _equal_companion(self, path: str, candidates: Sequence[str]) -> Intent | None:
-        """The intent for a picture of the same stem, where the kept photo has an equal one beside it."""
-        with suppress(OSError, SkipFile):
-            info = os.lstat(path)
-            mine = path in self._named or path in self._safe or self._catalog.ids_at([os.fsencode(path)])
-            if mine or not stat.S_ISREG(info.st_mode):
-                return None
-            for candidate in candidates:
-                other = os.lstat(candidate)
-                if candidate in self._named or not stat.S_ISREG(other.st_mode) or other.st_size != info.st_size:
-                    continue
-                if not os.path.samestat(info, other) and (sha256 := sha256_of(path)) == sha256_of(candidate):
-                    made = self._placed(self._intent(path, info, sha256, ""))
-                    return replace(made, kept=candidate, kept_sha256=sha256)
+    def _sidecar(self, path: str, photo: Intent | None, listing: Callable[[str], FolderListing]) -> Intent | None:
+        """The intent for a sidecar, of the photo that it belongs to alone; None for what is not one."""
+        info = os.lstat(path)
+        if not stat.S_ISREG(info.st_mode) or self._catalog.ids_at([os.fsencode(path)]):
+            return None
+        intent = self._intent(path, info, sha256_of(path), "")
+        to = self._beside_kept(path, photo, listing) if photo and photo.relation in _SAME_PIXELS else None
+        return replace(intent, to=to) if to else self._placed(intent, info)
+
+    def _beside_kept(self, path: str, photo: Intent, listing: Callable[[str], FolderListing]) -> str | None:
+        """The name of a sidecar beside the kept photo, where that is the same picture and lacks one of its kind."""
+        folder, name = os.path.split(photo.path)
+        kept_folder, kept_name = os.path.split(photo.kept)
+        beside, other = listing(kept_folder), os.path.relpath(path, folder)
+        suffix = os.path.splitext(other)[1].lower()
+        to = os.path.join(kept_folder, name_beside(other, name, kept_name) or "")
+        if (
+            os.path.basename(to) in ("", kept_name)
+            or any(os.path.splitext(one)[1].lower() == suffix for one in beside.sidecars(kept_name))
+            or (beside.same_stem_images(kept_name) and not os.path.basename(to).startswith(kept_name))
+            or photo.kept in self._safe
+            or to in self._places
+            or os.path.lexists(to)
+            or os.stat(kept_folder).st_dev != os.stat(folder).st_dev
+            or self._is_more_open(kept_folder, folder)
+        ):
+            return None
+        self._places.add(to)
+        return to
+
+    def _equal_companion(self, path: str, candidates: Sequence[str]) -> tuple[str, str] | None:
+        """A picture beside the kept photo, and its sha256, that equals one of the photo's stem which nobody named."""
+        info = os.lstat(path)
+        mine = path in self._named or path in self._safe or self._catalog.ids_at([os.fsencode(path)])
+        if mine or not stat.S_ISREG(info.st_mode):
+            return None
+        for candidate in candidates:
+            other = os.lstat(candidate)
+            if candidate in self._named or not stat.S_ISREG(other.st_mode) or other.st_size != info.st_size:
+                continue
+            if not os.path.samestat(info, other) and (sha256 := sha256_of(path)) == sha256_of(candidate):
+                return candidate, sha256
         return None
+
+    def _raw(self, path: str, kept: str, sha256: str) -> Intent:
+        """The intent for a picture of the same stem that lies beside the kept photo too."""
+        info = os.lstat(path)
+        return replace(self._placed(self._intent(path, info, sha256, ""), info), kept=kept, kept_sha256=sha256)
+
+
+def _same_stem(listing: Callable[[str], FolderListing], photo: str) -> list[str]:
+    folder, name = os.path.split(photo)
+    return [os.path.join(folder, other) for other in listing(folder).same_stem_images(name)]
 
 
 def _tie(step: Step, keep: Step) -> Relation:
@@ -199,8 +299,18 @@ def _tie(step: Step, keep: Step) -> Relation:
     return min((PIXELS, *named), key=lambda relation: relation.strength)
 
 
-def _attributes(path: str) -> dict[str, str]:
-    """The extended attributes of a file, values in hex; none where the system knows none."""
-    with suppress(OSError, AttributeError):
-        return {name: os.getxattr(path, name).hex() for name in os.listxattr(path)}
-    return {}
+def _missing(folder: str) -> tuple[tuple[str, ...], str]:
+    """The folders that have to be made for this one, outermost first, and the deepest that is there."""
+    made: tuple[str, ...] = ()
+    while not os.path.lexists(folder):
+        made, folder = (folder, *made), os.path.dirname(folder)
+    return made, folder
+
+
+def _is_index(folder: str) -> bool:
+    """Whether a folder is that of an index, or lies in one."""
+    while not all(os.path.lexists(os.path.join(folder, name)) for name in ("index.json", "catalog.sqlite")):
+        if folder == (above := os.path.dirname(folder)):
+            return False
+        folder = above
+    return True

@@ -1,11 +1,14 @@
-"""Take a run of `apply` back: every file and every row, whatever a kill has left."""
+"""Take a run of `apply` back: every file and every row, whatever a kill has left, also where its folders were moved."""
 
 import os
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from birdsearch.duplicates.cleanup import filesystem, journal
-from birdsearch.duplicates.cleanup.filesystem import SkipFile, has_content
+from birdsearch.duplicates.cleanup import attributes, filesystem, journal
+from birdsearch.duplicates.cleanup.attributes import NotRestoredError
+from birdsearch.duplicates.cleanup.filesystem import SkipFile, checked
 from birdsearch.duplicates.cleanup.journal import Intent, Log
 from birdsearch.errors import PlanError
 from birdsearch.records import ActionReport, Progress, blocks, shown
@@ -15,46 +18,65 @@ from birdsearch.storage.folder import Folder
 
 
 def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: Progress | None = None) -> ActionReport:
-    """Bring every file and every row of a run back: of the last one that is not undone, or of the one named.
+    """Bring every file and every row of a run back: of the last one of which anything can be, or of the one named.
 
-    Never overwrites: where another file stands in the old place this one is skipped, and can be undone later. The
-    caller holds the lock of the index, and sees to the engine afterwards. Raises PlanError where there is no such run,
-    where it is undone already, or where a later run must be undone first.
+    Never overwrites: where another file stands in the old place this one is skipped, and can be undone later. Where a
+    folder was moved, and indexed again in its new place, its files come back there. The caller holds the lock of the
+    index, and sees to the engine afterwards. Raises PlanError where there is no such run, where it is undone already,
+    or where a later run must be undone first.
     """
     started = time.monotonic()
-    log = journal.select_run(folder, run)
-    _check_order(folder, log)
+    today = moved_folders(folder, catalog)
+    log = journal.select_run(folder, run, lambda log, intent: _can_be_back(today(intent), log.run))
+    log.intents = [today(intent) for intent in log.intents]
+    _check_order(folder, log, today)
     skipped: list[tuple[str, str]] = []
-    waiting = log.open()[::-1]
+    waiting = _photos_first(log.open())
+    away: set[int | None] = set()  # photos that could not be brought back
     photos = size = 0
     with journal.append(log) as file:
         for batch in blocks(len(waiting), journal.BATCH):
             back: list[Intent] = []
+            bare: list[Intent] = []  # of which only the bytes are back: to be undone once more
             for intent in waiting[batch]:
                 try:
-                    if _bring_back(intent, log):
+                    if intent.beside in away and intent.beside is not None:
+                        raise SkipFile("its photo could not be brought back")
+                    if bring_back(intent, log.run, done=intent.number in log.done):
                         photos, size = photos + intent.photo, size + intent.size
                     back.append(intent)
+                except NotRestoredError as error:
+                    skipped.append((intent.path, filesystem.reason(error)))
+                    bare.append(intent)
                 except (SkipFile, OSError) as error:
                     skipped.append((intent.path, filesystem.reason(error)))
-            filesystem.sync(back)
-            skipped += _restore(folder, catalog, log, back)
+                    away.add(intent.number)
+            filesystem.sync(back + bare)
+            skipped += _restore(folder, catalog, log, back + bare)
+            log.back.difference_update(intent.number for intent in bare)
             journal.write(file, [{"back": [intent.number for intent in back]}])
             if progress:
                 progress("undo", batch.stop, len(waiting), waiting[batch.stop - 1].path)
         filesystem.remove_made(log.intents)
-        if not log.open():
+        if not log.open() and not log.emptied:
             journal.write(file, [{"end": True, "undone": True}])
-    return ActionReport(log.run, photos, tuple(skipped), size, time.monotonic() - started)
+    return ActionReport(log.run, photos, tuple(skipped), size, time.monotonic() - started, len(skipped))
 
 
-def _check_order(folder: Folder, log: Log) -> None:
-    """Raises PlanError where a later run took away what this one kept or took away."""
+def _photos_first(intents: Sequence[Intent]) -> list[Intent]:
+    """In the order in which they come back: the last first, each photo before its companions."""
+    last = {intent.number: intent.beside if intent.beside is not None else intent.number for intent in intents}
+    return sorted(intents, key=lambda intent: (-last[intent.number], intent.number))
+
+
+def _check_order(folder: Folder, log: Log, today: Callable[[Intent], Intent]) -> None:
+    """Raises PlanError where a later run took away what this one kept or took away, and can still bring it back."""
     mine = {name for intent in log.open() for name in (intent.path, intent.kept) if name}
     for later in reversed(journal.logs(folder)):
         if later.run == log.run:
             return
-        both = mine & {intent.path for intent in later.open() if intent.number in later.done or not later.ended}
+        taken = [today(i) for i in later.open() if i.number in later.done or not later.ended]
+        both = mine & {intent.path for intent in taken if _can_be_back(intent, later.run)}
         if both and not later.undone:
             raise PlanError(
                 f"run {later.run} came after {log.run} and also took {shown(min(both))}: "
@@ -62,30 +84,103 @@ def _check_order(folder: Folder, log: Log) -> None:
             )
 
 
-def _bring_back(intent: Intent, log: Log) -> bool:
-    """One file as it was before the run; False where it had never gone. SkipFile or OSError where it cannot be."""
-    done = intent.number in log.done
-    if intent.kind == "link":
-        return _bring_back_link(intent, log.run, done)
-    for place in (intent.to, intent.path):
-        filesystem.unlink_if_exists(filesystem.temporary(place, log.run, intent))
-    here, there = os.path.lexists(intent.path), os.path.lexists(intent.to)
-    if here and has_content(intent.path, intent.sha256):
-        if there and has_content(intent.to, intent.sha256):
-            filesystem.remove_second_name(intent)  # the run was killed between the two names of a move
-        elif not done:
-            return False
-    elif there and here:
-        raise SkipFile("another file stands in its place: move that one away, then undo again")
-    elif there:
-        if not has_content(intent.to, intent.sha256):
-            raise SkipFile(f"its copy {shown(intent.to)} has been changed: look at it and put it back by hand")
-        filesystem.move(intent.to, intent.path, log.run, intent)
-    elif done or not here:
-        raise SkipFile(f"it is no longer where it was put: {shown(intent.to)}")
-    else:
-        return False  # it was changed since
-    filesystem.restore_stat(intent.path, intent)
+def _can_be_back(intent: Intent, run: str) -> bool:
+    """Whether a file can be brought back, or is back already and only not known to be."""
+    names = filter(None, (intent.to, *filesystem.hidden_names(intent, run)))
+    return any(map(os.path.lexists, names)) or checked(intent.path, intent.sha256) is not None
+
+
+# Folders that were moved --------------------------------------------------------------------------------------------
+
+
+def moved_folders(folder: Folder, catalog: Catalog) -> Callable[[Intent], Intent]:
+    """Gives an intent the names that its files have today, where their folder was moved and indexed again.
+
+    The photos that were kept tell: the index knows where each of them was, by the journal, and where it is.
+    """
+    then = {i.kept_id: i.kept for log in journal.logs(folder) for i in log.open() if i.kept_id is not None}
+    now = catalog.known_photos(then)
+    moves: Counter[tuple[str, str]] = Counter()
+    for photo_id, old in then.items():
+        if photo_id in now and now[photo_id].path != old:
+            moves[_without_common_end(old, now[photo_id].path)] += 1
+
+    def follow(name: str, there: Callable[[str], bool]) -> str:
+        """Where a file or a folder is today; its own name where it is there, or nowhere."""
+        if not name or there(name):
+            return name
+        for (old, new), _ in moves.most_common():
+            if name.startswith(old + os.sep) and there(new + name[len(old) :]):
+                return new + name[len(old) :]
+        return name
+
+    def today(intent: Intent) -> Intent:
+        if not moves:
+            return intent
+        made = tuple(follow(name, os.path.lexists) for name in intent.made)
+        to, kept = follow(intent.to, os.path.lexists), follow(intent.kept, os.path.lexists)
+        path = follow(intent.path, lambda name: os.path.isdir(os.path.dirname(name)))
+        return replace(intent, path=path, to=to, kept=kept, made=made)
+
+    return today
+
+
+def _without_common_end(old: str, new: str) -> tuple[str, str]:
+    """Two paths of a file as the folder that was moved: its old and its new name."""
+    while os.path.basename(old) == os.path.basename(new) and os.path.dirname(old) != old != new:
+        old, new = os.path.dirname(old), os.path.dirname(new)
+    return old, new
+
+
+# One file -----------------------------------------------------------------------------------------------------------
+
+
+def bring_back(intent: Intent, run: str, *, done: bool) -> bool:
+    """One file as it was before the run; False where it had never gone.
+
+    Raises SkipFile or OSError where it cannot be, NotRestoredError where only its bytes could.
+    """
+    try:
+        came = _bring_back_link(intent, run, done) if intent.kind == "link" else _bring_back_move(intent, run, done)
+    except (SkipFile, OSError) as error:
+        if not _is_back_after_all(intent, run):
+            raise error
+        came = True
+    if came:
+        attributes.restore(intent.path, intent)
+    return came
+
+
+def _is_back_after_all(intent: Intent, run: str) -> bool:
+    """After a step that failed: puts right what was only begun, and tells whether the file is in its place."""
+    try:
+        if intent.kind == "link":
+            filesystem.drop_links(intent, run)
+            return not filesystem.is_linked(intent) and checked(intent.path, intent.sha256) is not None
+        return not filesystem.settle(intent, run) and checked(intent.path, intent.sha256) is not None
+    except (SkipFile, OSError):
+        return False
+
+
+def _bring_back_move(intent: Intent, run: str, done: bool) -> bool:
+    filesystem.unhide(intent, run)
+    file = checked(intent.to, intent.sha256)
+    if checked(intent.path, intent.sha256):
+        if file:
+            filesystem.remove_second(intent, run, file)
+        return done or file is not None
+    there = os.path.lexists(intent.to)
+    if os.path.lexists(intent.path):
+        if not there and not done:
+            return False  # it was changed since
+        if there:
+            raise SkipFile("another file stands in its place: move that one away, then undo again")
+    if not there:
+        text = "if its folder was moved, index it in its new place, then undo again"
+        raise SkipFile(f"it is no longer where it was put: {shown(intent.to)}; {text}")
+    if file is None:
+        raise SkipFile(f"its copy {shown(intent.to)} has been changed: look at it and put it back by hand")
+    filesystem.move(intent.to, intent.path, run, intent, file)
     return True
 
 
@@ -95,14 +190,13 @@ def _bring_back_link(intent: Intent, run: str, done: bool) -> bool:
     if here is not None and not filesystem.is_linked(intent):
         if not done:
             return False
-        if not has_content(intent.path, intent.sha256):
+        if checked(intent.path, intent.sha256) is None:
             raise SkipFile("another file stands in its place: move that one away, then undo again")
-        filesystem.restore_stat(intent.path, intent)
         return True
     if here is None and not done:
         raise SkipFile("it is no longer there")
     source = intent.path if here else intent.kept
-    if not has_content(source, intent.sha256):
+    if checked(source, intent.sha256) is None:
         raise SkipFile(f"the bytes that it shared with {shown(intent.kept)} were changed in place: its own are gone")
     filesystem.unlink_from_kept(source, intent, run)
     return True

@@ -1,31 +1,38 @@
 """Plans that people edit, apply and undo: only what was checked goes, sidecars travel, everything comes back."""
 
+import errno
 import json
 import os
 import shutil
+import socket
+import struct
 import subprocess
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from PIL import Image
 
-from birdsearch.duplicates.cleanup import apply
+from birdsearch.duplicates.cleanup import apply, renames
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
 from birdsearch.errors import IndexLockedError, InputFileError, PlanError
+from birdsearch.files import sha256_of
 from birdsearch.records import Plan, Step
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
 from birdsearch.storage.folder import Folder
-from tests.support.disks import call_where_disks_mount
+from tests.support.disks import call_where_disks_mount, other_disk
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
 from tests.support.photo_library import SMALL, Library, contents, copy, files, indexed, small
 
 STRANGE = 'Wren/new\nline, "quoted" \\x41 \x1b \udcff ü \u202e.jpg'
 SHA = "a" * 64
+NOBODY = 2**32 - 1
 
 
 @pytest.fixture
@@ -250,6 +257,203 @@ def test_names_that_are_taken_are_never_overwritten(library: Library, tmp_path: 
     assert files(library.photos, away) == before
 
 
+# What a plan may name
+
+
+@pytest.mark.parametrize("relation", ["pixels", "variant"])
+def test_only_photos_of_the_index_go(relation: str, library: Library, tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("not a photo")
+    other = small(tmp_path / "other")
+    beside = library.photos / "new.jpg"
+    shutil.copy(library.path("copies/0.jpg"), beside)
+    victims = [library.index / "lock", library.index / "index.json", library.index / "catalog.sqlite"]
+    victims += [thesis, beside, Path(other.path("copies/0.jpg")), *other.index.glob("*.sqlite")]
+    kept = Path(library.path("Wren/0.jpg"))
+    for victim in victims:
+        steps = (Step(1, "keep", "", str(kept), sha256_of(kept), 1, ""), a_step(victim, relation))
+        report = library.apply(Plan(steps), relations=("identical", "pixels", "variant"))
+        assert (report.done, report.failed, victim.exists()) == (0, 1, True)
+        assert "index" in report.skipped[0][1]
+
+
+def a_step(path: Path, relation: str) -> Step:
+    return Step(1, "remove", relation, str(path), sha256_of(path), 1, "")
+
+
+def test_pixels_are_compared_again(library: Library) -> None:
+    kept = Path(library.path("Wren/0.jpg"))
+    with Image.open(kept) as image:
+        image.save(library.photos / "same pixels.png")
+    with library.open() as index:
+        index.add(library.photos)
+    other, same = Path(library.path("copies/1.jpg")), library.photos / "same pixels.png"
+    steps = [Step(1, "keep", "", str(kept), sha256_of(kept), 1, ""), a_step(other, "pixels"), a_step(same, "pixels")]
+    report = library.apply(Plan(tuple(steps)))
+    assert (report.done, other.exists(), same.exists()) == (1, True, False)
+    assert "the same pixels" in report.skipped[0][1]
+    # a kept file whose pixels nobody can see any more
+    library.undo()
+    kept.write_bytes(b"no picture")
+    steps[0] = Step(1, "keep", "", str(kept), sha256_of(kept), 1, "")
+    assert "cannot be compared" in library.apply(Plan((steps[0], steps[2]))).skipped[0][1]
+
+
+def test_a_photo_is_not_kept_as_something_else(library: Library, tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("not a photo")
+    for kept in (thesis, library.index / "index.json"):
+        keep = Step(1, "keep", "", str(kept), sha256_of(kept), 1, "")
+        report = library.apply(
+            Plan((keep, a_step(Path(library.path("copies/0.jpg")), "variant"))), relations=("variant",)
+        )
+        assert (report.done, report.failed) == (0, 1)
+
+
+@pytest.mark.parametrize("kept", ["fifo", "/dev/zero", "folder", "socket"])
+def test_a_kept_file_that_is_not_a_regular_one_is_not_read(kept: str, library: Library) -> None:
+    path = Path(kept) if kept.startswith("/") else library.photos / kept
+    if kept == "fifo":
+        os.mkfifo(path)
+    elif kept == "folder":
+        path.mkdir()
+    elif kept == "socket":
+        with closing(socket.socket(socket.AF_UNIX)) as made:
+            os.chdir(library.photos)
+            made.bind(kept)
+    gone = Path(library.path("copies/0.jpg"))
+    keep = Step(1, "keep", "", str(path), sha256_of(gone), 1, "")
+    report = library.apply(Plan((keep, a_step(gone, "identical"))))
+    assert report.done == 0
+    assert "not a regular file" in report.skipped[0][1]
+
+
+# A photo and its companions are one
+
+
+def test_companions_come_to_a_kept_photo_that_lacks_them(library: Library) -> None:
+    for name in ("0.MOV", "0.jpg.xmp", "1.jpg.json", "1.wav"):
+        (library.photos / "copies" / name).write_text(name)
+    (library.photos / "Wren/0.xmp").write_text("the kept photo has edits of its own")
+    (library.photos / "Wren/1.cr2").write_text("what has its stem would be taken for the RAW's")
+    before = files(library.photos)
+    assert library.apply(library.plan(*SMALL)).failed == 0
+    assert sorted(os.listdir(library.photos / "Wren")) == [
+        "0.MOV", "0.jpg", "0.xmp", "1.cr2", "1.jpg", "1.jpg.json", "2.jpg",
+    ]  # fmt: skip
+    assert os.listdir(library.photos / "copies") == []
+    assert library.undo().failed == 0
+    assert files(library.photos) == before
+
+
+def test_a_photo_stays_where_its_companion_must(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("0.xmp", "1.mov", "1.wav"):
+        (library.photos / "copies" / name).write_text(name)
+    before, rows = files(library.photos), library.rows()
+    real = renames.rename_noreplace
+
+    def call(source: str, target: str) -> None:
+        if source.endswith(("0.xmp", "1.wav")):
+            raise OSError(5, "Input/output error")
+        real(source, target)
+
+    monkeypatch.setattr(renames, "rename_noreplace", call)
+    report = library.apply(library.plan(*SMALL))
+    assert report.done == 1
+    assert sorted(os.listdir(library.photos / "copies")) == ["0.jpg", "0.xmp", "1.jpg", "1.mov", "1.wav"]
+    monkeypatch.undo()
+    library.undo()
+    assert (files(library.photos), library.rows()) == (before, rows)
+
+
+def test_trash_and_target_are_no_more_open_than_the_photos(library: Library, tmp_path: Path) -> None:
+    (library.photos / "copies").chmod(0o700)
+    for folder in (tmp_path, library.photos, library.photos / "Wren"):
+        folder.chmod(0o755)
+    away = tmp_path / "away"
+    (away / "copies").mkdir(parents=True)
+    for folder in (away, away / "copies"):
+        folder.chmod(0o777)
+    old = os.umask(0)
+    try:
+        for action in ("trash", f"move:{away}"):
+            library.apply(library.plan(*SMALL), action)
+            top = library.photos / TRASH if action == "trash" else away
+            moved = [Path(path) for path in files(top) if os.path.isfile(path)]
+            assert len([path for path in moved if path.suffix == ".jpg"]) == 3
+            for path in moved:
+                above = [folder.stat().st_mode & 0o077 for folder in path.parents if folder.is_relative_to(top)]
+                assert 0 in above, path
+            library.undo()
+    finally:
+        os.umask(old)
+    assert os.listdir(away / "copies") == []
+
+
+# By way of another disk
+
+
+def test_what_another_disk_cannot_keep_comes_back_and_is_said_before(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path(library.path("copies/0.jpg"))
+    acl = struct.pack("<IHHIHHIHHIHHIHHI", 2, 1, 6, NOBODY, 2, 4, 1234, 4, 4, NOBODY, 16, 4, NOBODY, 32, 0, NOBODY)
+    try:
+        os.setxattr(path, "user.tags", b"wren")
+        os.setxattr(path, "system.posix_acl_access", acl)
+    except OSError:
+        pytest.skip("no extended attributes here")
+    os.utime(path, ns=(1, 1_234_567_890_123_456_789))
+    before = files(library.photos)
+    with other_disk(tmp_path) as disk:
+        real = os.setxattr
+
+        def refuse(where: Any, *given: Any) -> None:
+            if isinstance(where, int) or str(where).startswith(str(disk)):
+                raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+            real(where, *given)
+
+        monkeypatch.setattr(os, "setxattr", refuse)
+        report = library.apply(library.plan(*SMALL), f"move:{disk}")
+        assert (report.done, report.failed) == (3, 0)
+        assert [record.getMessage() for record in caplog.records] == [
+            f"the disk of {disk} cannot keep extended attributes (tags, ACLs): `undo` restores them"
+        ]
+        assert not any(one.attributes for one in files(disk).values())
+        assert library.undo().failed == 0
+        assert files(disk) == {}
+    assert files(library.photos) == before
+
+
+def test_a_copy_on_another_disk_keeps_holes(library: Library, tmp_path: Path) -> None:
+    for name in SMALL[0]:
+        with open(library.path(name), "ab") as file:
+            file.truncate(50_000_000)
+            file.seek(20_000_000)
+            file.write(b"something")
+    with library.open() as index:
+        index.add(library.photos)
+    before, blocks = files(library.photos), os.stat(library.path(SMALL[0][1])).st_blocks
+    with other_disk(tmp_path) as disk:
+        assert library.apply(library.plan(SMALL[0]), f"move:{disk}").done == 1
+        assert library.undo().done == 1
+    assert files(library.photos) == before
+    assert os.stat(library.path(SMALL[0][1])).st_blocks < 2 * blocks + 1000
+
+
+def test_a_file_of_several_names_stays_on_its_disk(library: Library, tmp_path: Path) -> None:
+    path = Path(library.path("copies/0.jpg"))
+    os.link(path, tmp_path / "another name")
+    plan, before = library.plan(SMALL[0]), files(library.photos)
+    with other_disk(tmp_path) as disk:
+        assert "hard links" in library.apply(plan, f"move:{disk}").skipped[0][1]
+        assert "hard links" in library.apply(plan, "hardlink").skipped[0][1]
+    assert library.apply(plan).done == 1
+    assert library.undo().done == 1
+    assert files(library.photos) == before
+    assert os.path.samefile(path, tmp_path / "another name")
+
+
 # The catalog follows
 
 
@@ -340,7 +544,7 @@ def test_two_plans_at_once(library: Library) -> None:
 def test_a_hard_link_becomes_a_file_of_its_own_again(library: Library) -> None:
     before, rows = files(library.photos), library.rows()
     report = library.apply(library.plan(*SMALL), "hardlink")
-    assert (report.done, report.bytes) == (3, sum(len(before[library.path(a)][0]) for a, _ in SMALL))
+    assert (report.done, report.bytes) == (3, sum(len(before[library.path(a)].content) for a, _ in SMALL))
     assert all(os.path.samefile(library.path(a), library.path(b)) for a, b in SMALL)
     assert library.rows() == rows
     library.undo()
@@ -380,7 +584,7 @@ def full_disk(folder: Path) -> None:
     report = library.apply(plan, f"move:{disk}")
     assert report.skipped, "there was room"
     assert all("no space" in reason for _, reason in report.skipped), report.skipped
-    assert contents(library.photos, disk) >= {content for content, _, _ in before.values()}
+    assert contents(library.photos, disk) >= {one.content for one in before.values()}
     subprocess.run(["mount", "-o", "remount,size=1m", str(disk)], check=True)
     rest = library.apply(plan, f"move:{disk}")
     assert report.done + rest.done == 3
