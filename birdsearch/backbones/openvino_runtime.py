@@ -1,6 +1,7 @@
 """Networks run by OpenVINO: exported from torch once, checked against it, then opened with no torch and no birder."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -21,8 +22,9 @@ import numpy as np
 
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
 from birdsearch.backbones.classes import Classes
-from birdsearch.cache import cache_folder
+from birdsearch.cache import cache_folder, file_problem, make_private, others_may_write
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.files import atomic_write, sha256_of
 from birdsearch.photos import decode
 from birdsearch.records import Pixels, Progress, Vectors
 
@@ -110,9 +112,17 @@ class OpenVinoNetwork:
         with self._compiling:
             if hint not in self._models:
                 core = openvino.Core()
-                core.set_property({"CACHE_DIR": str(self._folder / "compiled")})
+                compiled = self._folder / "compiled"
+                with contextlib.suppress(OSError):
+                    compiled.mkdir(mode=0o700, exist_ok=True)
+                    for damaged in _damaged(compiled):  # OpenVINO would take them as they are
+                        damaged.unlink(missing_ok=True)
+                    core.set_property({"CACHE_DIR": str(compiled)})
                 options = {"INFERENCE_PRECISION_HINT": _HINT[self.precision], "PERFORMANCE_HINT": hint}
                 self._models[hint] = core.compile_model(str(self._folder / "network.xml"), "CPU", options)
+                with contextlib.suppress(OSError):
+                    if _names(compiled) != set(_sums(compiled)):
+                        _write_sums(compiled)
             return self._models[hint]
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
@@ -182,6 +192,7 @@ class ExportRecord:
         (folder / "facts.json").write_text(json.dumps(stored), encoding="utf-8")
 
 
+_SUMS = "SHA256SUMS"  # of the files beside it
 _STORED = ("name", "dim", "input_size", "source", "parameters", "weights_sha256", "mean", "std")
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, BadZipFile)
 
@@ -197,8 +208,13 @@ def find(source: str) -> str | None:
 
 
 def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone]) -> Backbone | None:
-    """The backbone of a cached export; None where there is none, or it does not agree with torch at any precision."""
+    """The backbone of a cached export; None where there is none that is whole and agrees with torch at a precision."""
     folder = exports_folder() / name
+    if not folder.exists() or _open_to_others() is not None:
+        return None
+    if (problem := _problem(folder)) is not None:
+        logger.warning("%s: exporting the network again.", problem)
+        return None
     try:
         record = ExportRecord.read(folder)
         classes = Classes.read(folder / "classes.npz")
@@ -224,10 +240,55 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
     return None
 
 
+def _open_to_others() -> Path | None:
+    """The cache folder, or that of all exports, where others may write there: they decide what any index holds."""
+    return next((place for place in (cache_folder(), exports_folder()) if others_may_write(place)), None)
+
+
+def _problem(folder: Path) -> str | None:
+    """Why the files of an export are not those that were written."""
+    try:
+        if others_may_write(folder):
+            return f"others may write in {folder}"
+        return next(iter(_damaged(folder).values()), None)
+    except OSError as error:
+        return f"{folder} cannot be read ({error.strerror})"
+
+
+def _damaged(folder: Path) -> dict[Path, str]:
+    """Files that are not what the checksums of their folder say, or are not among them -> what is wrong."""
+    sums = _sums(folder)
+    names = sorted(_names(folder) | set(sums))
+    problems = {folder / name: file_problem(folder / name, sums.get(name, "")) for name in names}
+    return {path: problem for path, problem in problems.items() if problem is not None}
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.is_file()} - {_SUMS}
+
+
+def _sums(folder: Path) -> dict[str, str]:
+    """File name -> sha256, as it was written down; nothing where that cannot be read."""
+    try:
+        lines = (folder / _SUMS).read_text(encoding="ascii").splitlines()
+        return {name: sha256 for sha256, name in (line.split("  ") for line in lines)}
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _write_sums(folder: Path) -> None:
+    """Write down the sha256 of the files of a folder, as `sha256sum --check` reads them."""
+    lines = [f"{sha256_of(folder / name)}  {name}\n" for name in sorted(_names(folder))]
+    with atomic_write(folder / _SUMS) as file:
+        file.write("".join(lines).encode("ascii"))
+
+
 def was_refused(name: str, precision: str) -> bool:
     """Whether an export is there whose vectors at this precision do not agree with those of torch."""
+    if not (folder := exports_folder() / name).exists() or _problem(folder) is not None:
+        return False
     try:
-        checks = ExportRecord.read(exports_folder() / name).checks
+        checks = ExportRecord.read(folder).checks
     except _UNREADABLE:
         return False
     return precision in checks and not checks[precision].passes(precision)
@@ -266,7 +327,9 @@ def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
 
 def _unfinished_folder() -> Path:
     """A new folder among the exports; those that a killed process left are removed."""
-    exports_folder().mkdir(parents=True, exist_ok=True)
+    make_private(exports_folder())
+    if (open_to_others := _open_to_others()) is not None:
+        raise PermissionError(errno.EPERM, f"others may write in {open_to_others}: `chmod go-w` it")
     for old in exports_folder().glob("unfinished-*"):
         if time.time() - old.stat().st_mtime > _GIVEN_UP:
             shutil.rmtree(old, ignore_errors=True)
@@ -282,6 +345,7 @@ def _exported(backbone: Backbone, folder: Path, name: str) -> str | None:
         return f"its export does not agree with torch ({checks})"
     (folder / "classes.npz").write_bytes(backbone.classes.as_npz())
     ExportRecord(backbone, checks).write(folder)
+    _write_sums(folder)
     shutil.rmtree(exports_folder() / name, ignore_errors=True)  # one that could not be opened
     with contextlib.suppress(OSError):  # another process was faster: its export is as good
         folder.rename(exports_folder() / name)

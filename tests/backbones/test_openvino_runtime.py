@@ -121,6 +121,61 @@ def test_a_checkpoint_that_moved_is_known_by_its_bytes(tmp_path: Path, monkeypat
     assert again.source == str(moved)
 
 
+def test_one_flipped_bit_in_the_cache_never_gives_other_vectors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache"))
+    path = small_checkpoint(tmp_path)
+    pixels = np.stack([samples.picture(samples.SPECIES[0], n)[:64, :64] for n in range(2)])
+    before = load_backbone(path, runtime="openvino").embed_pixels(pixels).vectors
+    (folder,) = (path for path in (tmp_path / "cache/networks").iterdir() if path.is_dir())
+    caplog.clear()
+    for name in ("network.xml", "classes.npz", "facts.json", "SHA256SUMS", "network.bin"):
+        sound = (folder / name).read_bytes()
+        flip(folder / name)
+        assert openvino_runtime.open_export(folder.name, "auto", lambda: pytest.fail("torch")) is None
+        assert said(caplog)[-1].endswith("exporting the network again.")
+        if name != "network.bin":
+            (folder / name).write_bytes(sound)
+    np.testing.assert_array_equal(load_backbone(path, runtime="openvino").embed_pixels(pixels).vectors, before)
+    for blob in sorted((folder / "compiled").glob("*.blob")):
+        flip(blob)
+        np.testing.assert_array_equal(load_backbone(path, runtime="openvino").embed_pixels(pixels).vectors, before)
+    caplog.clear()
+    load_backbone(path, runtime="openvino")
+    assert not said(caplog)
+
+
+def flip(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1 << 6
+    path.write_bytes(data)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What birdsearch itself said."""
+    return [record.getMessage() for record in caplog.records if record.name == "birdsearch"]
+
+
+def test_a_cache_that_others_may_write_is_not_used_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache"))
+    path = small_checkpoint(tmp_path)
+    assert load_backbone(path, device="cpu").runtime == "openvino"
+    for place in (tmp_path / "cache", tmp_path / "cache/networks"):
+        assert place.stat().st_mode & 0o777 == 0o700
+        place.chmod(0o777)
+        caplog.clear()
+        assert load_backbone(path, device="cpu").runtime == "torch"
+        assert len(said(caplog)) == 1
+        assert f"others may write in {place}: `chmod go-w` it" in said(caplog)[0]
+        place.chmod(0o700)
+    assert load_backbone(path, device="cpu").runtime == "openvino"
+
+
 def test_what_the_processor_cannot_do_is_said() -> None:
     with pytest.raises(BackboneUnavailableError, match="fp16"):
         load_backbone(DEFAULT, runtime="openvino", precision="fp16")
