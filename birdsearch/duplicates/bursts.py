@@ -1,13 +1,15 @@
 """Exposures of one moment."""
 
+import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 
+from birdsearch.duplicates.exposures import file_number, near_in_series
 from birdsearch.duplicates.grouping import components
 from birdsearch.records import Ids, Vectors, blocks
 from birdsearch.storage.catalog.catalog import PhotoSummary
@@ -23,29 +25,24 @@ def bursts(
     *,
     vectors: Callable[[Ids], Vectors] | None = None,
     min_score: float = BURST_SCORE,
+    paths: Callable[[Sequence[int]], Mapping[int, str]] | None = None,
 ) -> list[tuple[int, ...]]:
     """Photos that one camera took within `gap` seconds of the one before, as groups of ids in order of time.
 
     Photos without a time of day or without a camera are in none. Where both offsets from UTC are known they count;
-    sub-seconds count where both times have them. With `vectors(ids (b,)) -> (b, dim)` a sequence is
-    also cut between two photos whose cosine is below `min_score`.
+    sub-seconds count where both times have them. Without serial numbers the photos of two photographers are kept
+    apart, and with `paths(ids) -> id: path` those of two folders whose file numbers are of two series. With
+    `vectors(ids (b,)) -> (b, dim)` a sequence is also cut between two photos whose cosine is below `min_score`.
     """
     if gap < 0:
         raise ValueError(f"gap must not be negative, got {gap}")
-    cameras: dict[tuple[str, str | None], list[_Moment]] = defaultdict(list)
-    bodies: dict[str | None, set[str]] = defaultdict(set)  # camera -> serial numbers
-    for one in exposures:
-        if one.camera_serial:
-            bodies[one.camera].add(one.camera_serial)
-    for one in exposures:
-        moment = one.taken_at and _moment(one.taken_at, one.taken_offset, one.photo_id)
-        if moment and one.camera is not None:
-            # A copy may have lost the serial number: where there is one body only, it is that one.
-            known = bodies[one.camera]
-            body = one.camera_serial or (next(iter(known)) if len(known) == 1 else None)
-            cameras[one.camera, body].append(moment)
     limit = round(gap * 1_000_000)
-    sequences = [sequence for moments in cameras.values() for sequence in _sequences(moments, limit)]
+    sequences: list[list[_Moment]] = []
+    for (_, body, _), moments in _by_camera(exposures).items():
+        for sequence in _sequences(moments, limit):
+            parts = [] if body or paths is None else _by_series(sequence, paths)
+            apart = (each for part in parts for each in _sequences(part, limit))
+            sequences += apart if len(parts) > 1 else [sequence]
     if vectors is not None:
         sequences = list(_cut(sequences, vectors, min_score))
     return sorted((tuple(moment.photo for moment in sequence) for sequence in sequences), key=min)
@@ -68,6 +65,44 @@ class _Moment:
         if not (self.exact and other.exact):
             mine, theirs = mine - mine % 1_000_000, theirs - theirs % 1_000_000
         return mine - theirs
+
+
+def _by_camera(exposures: Sequence[PhotoSummary]) -> dict[tuple[str, str | None, str | None], list[_Moment]]:
+    """Model, body and, where the body is unknown, photographer -> the moments of their photos."""
+    bodies: dict[str | None, set[str]] = defaultdict(set)  # camera -> serial numbers
+    people: dict[str | None, set[str]] = defaultdict(set)  # camera -> photographers
+    for one in exposures:
+        bodies[one.camera].update(filter(None, (one.camera_serial,)))
+        people[one.camera].update(filter(None, (one.photographer,)))
+
+    def only(known: set[str]) -> str | None:
+        return next(iter(known)) if len(known) == 1 else None
+
+    cameras: dict[tuple[str, str | None, str | None], list[_Moment]] = defaultdict(list)
+    for one in exposures:
+        moment = one.taken_at and _moment(one.taken_at, one.taken_offset, one.photo_id)
+        if moment and one.camera is not None:
+            # A copy may have lost the serial number: where there is one body only, it is that one.
+            body = one.camera_serial or only(bodies[one.camera])
+            person = None if body else one.photographer or only(people[one.camera])
+            cameras[one.camera, body, person].append(moment)
+    return cameras
+
+
+def _by_series(sequence: list[_Moment], paths: Callable[[Sequence[int]], Mapping[int, str]]) -> list[list[_Moment]]:
+    """The photos of folders whose file numbers may be those of one camera together, others apart."""
+    known = paths([moment.photo for moment in sequence])
+    folders: dict[str, list[_Moment]] = defaultdict(list)
+    for moment in sequence:
+        folders[os.path.dirname(known[moment.photo])].append(moment)
+    numbers = [{file_number(known[moment.photo]) for moment in moments} for moments in folders.values()]
+    links = [
+        (one, other)
+        for one, other in combinations(range(len(numbers)), 2)
+        if any(near_in_series(a, b) for a in numbers[one] for b in numbers[other])
+    ]
+    parts = list(folders.values())
+    return [[moment for folder in group for moment in parts[folder]] for group in components(len(parts), links)]
 
 
 def _moment(text: str, offset: str | None, photo: int) -> _Moment | None:

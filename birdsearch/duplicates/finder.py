@@ -178,7 +178,10 @@ class DuplicateFinder:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
         taken = [photo for photo in self._catalog.summaries(self._options.where) if photo.photo_id not in copies]
         sequences = bursts_module.bursts(
-            taken, self._options.burst_gap, vectors=lambda ids: self._store.vectors.fetch(ids.tolist())[0]
+            taken,
+            self._options.burst_gap,
+            vectors=lambda ids: self._store.vectors.fetch(ids.tolist())[0],
+            paths=lambda ids: {i: photo.path for i, photo in self._catalog.known_photos(ids).items()},
         )
         content = {photo.photo_id: photo.sha256 for photo in taken}
         # Two copies are not a burst: of photos of the same bytes the first one stands for all.

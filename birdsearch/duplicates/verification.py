@@ -14,11 +14,13 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from threadpoolctl import threadpool_limits
 
 from birdsearch.duplicates.alignment import LONGEST, Alignment, LocalFeatures, extract_features, register
+from birdsearch.duplicates.exposures import Shot, two_exposures
 from birdsearch.duplicates.hashes import orientations
 from birdsearch.duplicates.implied import is_plain
 from birdsearch.errors import PhotoError
 from birdsearch.photos import decode
 from birdsearch.photos.contents import Contents
+from birdsearch.photos.provenance import read_provenance
 from birdsearch.records import PIXELS, VARIANT, Ids, Pair, Photo, Progress, Vectors, blocks
 
 FEATURE_CACHE_SIZE = 6_000  # photos whose features are kept in memory, of about 60 kB each
@@ -36,6 +38,7 @@ class PairVerifier:
         self._photos, self._progress = photos, progress
         self._features_of = lru_cache(FEATURE_CACHE_SIZE)(_features_of)  # by path
         self._fingerprint_of = cache(_fingerprint)
+        self._said = cache(read_provenance)  # by path
         self.hashes: dict[int, int] = {}  # photo -> its pHash, where the caller knows them
         self.unreadable: set[int] = set()
         self.candidates = 0  # pairs that were compared
@@ -65,7 +68,10 @@ class PairVerifier:
                 if mine.contents == its.contents:
                     return [Pair(a, b, PIXELS.name, None)]
                 return [Pair(a, b, VARIANT.name, None, _same_pixels(mine.contents, its.contents))]
-        if alignment is None or _separate_exposures(one, other):
+        if alignment is None:
+            return []
+        ours, theirs = (Shot(photo, self._said(photo.path)) for photo in (one, other))
+        if two_exposures(ours, theirs, alignment):
             return []
         return [Pair(a, b, VARIANT.name, None, asdict(alignment))]
 
@@ -105,15 +111,6 @@ def _same_pixels(a: Contents, b: Contents) -> dict[str, Any]:
     """The evidence for two files that show the same, of which at least one holds what the other lacks."""
     whole = Alignment(1.0, 1.0, 0, "as it is", (1.0, 0.0, 0.0, 0.0, 1.0, 0.0))
     return {**asdict(whole), "more_in_a": a.beyond(b), "more_in_b": b.beyond(a)}
-
-
-def _separate_exposures(one: Photo, other: Photo) -> bool:
-    """Whether two cameras, or one camera at two moments, took them: then they are two exposures, however alike."""
-    if not (one.camera and other.camera and one.taken_at and other.taken_at):
-        return False
-    # An edited copy may have lost the fractions of a second.
-    length = min(len(one.taken_at), len(other.taken_at))
-    return one.camera != other.camera or one.taken_at[:length] != other.taken_at[:length]
 
 
 def with_scores(pairs: Sequence[Pair], photos: Photos, vectors: Callable[[Sequence[int]], Vectors]) -> list[Pair]:

@@ -325,3 +325,21 @@ def test_ten_thousand_copies_are_one_group() -> None:
 def test_no_pairs_make_no_groups() -> None:
     assert grouped([], lowest) == []
     assert list(implied_pairs([])) == []
+
+
+def test_two_photographers_share_no_burst() -> None:
+    taken = [replace(photo(n, at(f"0{n}")), photographer=("Ana", "Ben")[n % 2]) for n in range(6)]
+    assert found(taken) == [(0, 2, 4), (1, 3, 5)]
+    assert found([*taken[::2], photo(9, at("05"))]) == [(0, 2, 4, 9)]  # a copy may have lost the name
+    one_body = [replace(each, camera_serial="7") for each in taken]
+    assert found(one_body) == [tuple(range(6))]
+
+
+def test_folders_with_numbers_of_two_series_share_no_burst() -> None:
+    taken = [photo(n, at(f"0{n}")) for n in range(6)]
+    two = {n: f"/{'ab'[n % 2]}/IMG_{(4000, 117)[n % 2] + n:04}.JPG" for n in range(6)}
+    assert bursts(taken, paths=lambda _: two) == [(0, 2, 4), (1, 3, 5)]
+    sorted_by_species = {n: f"/{'ab'[n % 2]}/IMG_{4000 + n}.JPG" for n in range(6)}
+    assert bursts(taken, paths=lambda _: sorted_by_species) == [tuple(range(6))]
+    unnumbered = {n: f"/{'ab'[n % 2]}/wren {n}.jpg" for n in range(6)}
+    assert bursts(taken, paths=lambda _: unnumbered) == [tuple(range(6))]

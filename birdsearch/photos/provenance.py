@@ -1,0 +1,168 @@
+"""What a file says of where it comes from: the camera's frame, the programs that wrote it, how it was compressed."""
+
+import io
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from birdsearch.errors import PhotoError
+from birdsearch.photos import decode, xmp
+from birdsearch.photos.exif import describe
+from birdsearch.photos.scan import FoundFile, NotAPhotoError, read
+from birdsearch.records import Photo
+
+_EXIF, _THUMBNAIL = 0x8769, 1  # directories
+_MAKE, _MODEL, _SOFTWARE, _PROCESSING, _TITLE = 0x010F, 0x0110, 0x0131, 0x000B, 0x010E
+_MODIFIED, _MODIFIED_PARTS = 0x0132, (0x0132, 0x9290, 0x9010)  # time, sub-seconds, offset
+_WIDTH, _HEIGHT = 0xA002, 0xA003
+_MAKER_NOTE, _IMAGE_NUMBER, _UNIQUE_ID = 0x927C, 0x9211, 0xA420
+# How a maker's note begins -> where its directory is, in which byte order, and what of it tells exposures apart.
+_NOTES: dict[bytes, tuple[int, bytes, dict[int, str]]] = {
+    b"Apple iOS\0": (14, b"MM", {0x000B: "burst", 0x0015: "unique id"}),
+    b"FUJIFILM": (12, b"II", {0x1438: "image number", 0x1101: "sequence number"}),
+    b"Panasonic\0": (12, b"II", {0x002B: "sequence number"}),
+}
+_CANON = {0x0008: "file number"}
+_NIKON, _NIKON_HEAD = b"Nikon\0\2", 10
+_NIKON_TAGS = {0x00A7: "shutter count"}
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What one file says; a fact that it does not tell, or that cannot be read, is None or empty."""
+
+    make: str | None = None
+    model: str | None = None
+    serial: str | None = None
+    taken_at: str | None = None  # ISO 8601, of the exposure or its digitising: never the time of an edit
+    taken_offset: str | None = None
+    modified_at: str | None = None  # when a program last changed it
+    modified_offset: str | None = None
+    frame: tuple[tuple[str, str], ...] = ()  # what numbers the exposure: ("image number", "17"), ("burst", "A1B2...")
+    programs: tuple[str, ...] = ()  # that say they wrote it; a camera names its firmware here
+    derived: bool = False  # it says that it was made from another file
+    size: tuple[int, int] | None = None  # pixels, as stored
+    camera_size: tuple[int, int] | None = None  # pixels that its EXIF speaks of
+    thumbnail: tuple[int, int] | None = None  # pixels of the small picture in its EXIF
+    maker_note: bool = False
+    tables: tuple[tuple[int, ...], ...] = ()  # of a JPEG: 64 quantisation steps each, row by row
+    progressive: bool = False
+    exif_first: bool | None = None  # of a JPEG: whether EXIF stands where cameras put it, before everything else
+
+
+def read_provenance(path: str) -> Provenance:
+    """What the file at this path says; nothing where it cannot be read."""
+    with suppress(PhotoError, NotAPhotoError):
+        file = read(FoundFile(os.fsencode(path), 0, 0))
+        with decode.opened(file.data, file.format) as image:
+            return _provenance(image)
+    return Provenance()
+
+
+def _provenance(image: Image.Image) -> Provenance:
+    tags, thumbnail = _directories(image)
+    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    said = xmp.properties(packet.encode("utf-8", "ignore") if isinstance(packet, str) else packet)
+    note = tags.get(_MAKER_NOTE)
+    note = note if isinstance(note, bytes) else b""
+    # `describe` takes the time of a change for that of the exposure where there is no other: here they stay apart.
+    taken = _described({tag: value for tag, value in tags.items() if tag != _MODIFIED})
+    modified = _described({tag: tags[tag] for tag in _MODIFIED_PARTS if tag in tags})
+    programs = [_described({_TITLE: tags.get(tag)}).notes for tag in (_SOFTWARE, _PROCESSING)]
+    programs += [*said.get("xmp:CreatorTool", ()), *said.get("xmpMM:History/stEvt:softwareAgent", ())]
+    developed = "true" in map(str.lower, said.get("crs:AlreadyApplied", ()))
+    return Provenance(
+        make=_described({_MAKE: tags.get(_MAKE)}).camera,
+        model=_described({_MODEL: tags.get(_MODEL)}).camera,
+        serial=taken.camera_serial,
+        taken_at=taken.taken_at,
+        taken_offset=taken.taken_offset,
+        modified_at=modified.taken_at,
+        modified_offset=modified.taken_offset,
+        frame=tuple(
+            dict.fromkeys((*_frame(tags, note), *(("burst", each) for each in said.get("GCamera:BurstID", ()))))
+        ),
+        programs=tuple(dict.fromkeys(filter(None, programs))),
+        derived=developed or any(name.startswith("xmpMM:DerivedFrom") for name in said),
+        size=image.size,
+        camera_size=_size(tags.get(_WIDTH), tags.get(_HEIGHT)),
+        thumbnail=thumbnail,
+        maker_note=len(note) > 0,
+        tables=tuple(tuple(table) for _, table in sorted(getattr(image, "quantization", {}).items())),
+        progressive=bool(image.info.get("progressive")),
+        exif_first=_exif_first(getattr(image, "applist", None)),
+    )
+
+
+def _described(tags: Mapping[int, Any]) -> Photo:
+    return describe(Photo(None, ""), tags, {}, b"")
+
+
+def _directories(image: Image.Image) -> tuple[dict[int, Any], tuple[int, int] | None]:
+    """The main and the Exif tags in one, and the size of the small picture; what cannot be read is missing."""
+    tags: dict[int, Any] = {}
+    size = None
+    with suppress(Exception):  # Garbage beside good pixels costs nothing but itself.
+        exif = image.getexif()
+        tags.update(exif)
+        tags.update(exif.get_ifd(_EXIF))
+        small = exif.get_ifd(_THUMBNAIL)
+        start, length = small[0x0201], small[0x0202]
+        data = image.info["exif"].removeprefix(b"Exif\0\0")[start : start + length]
+        size = Image.open(io.BytesIO(data), formats=["JPEG"]).size
+    return tags, size
+
+
+def _size(width: Any, height: Any) -> tuple[int, int] | None:
+    return (width, height) if isinstance(width, int) and isinstance(height, int) and width > 0 < height else None
+
+
+def _exif_first(segments: list[tuple[str, bytes]] | None) -> bool | None:
+    """Whether the first segment of a JPEG is EXIF; None where it has none."""
+    if not segments or not any(name == "APP1" and data.startswith(b"Exif") for name, data in segments):
+        return None
+    return segments[0][0] == "APP1"
+
+
+def _frame(tags: Mapping[int, Any], note: bytes) -> Iterator[tuple[str, str]]:
+    """What a camera numbered the exposure with, in its tags and in those notes of makers that are known."""
+    for tag, name in ((_IMAGE_NUMBER, "image number"), (_UNIQUE_ID, "unique id")):
+        yield from _numbers({tag: tags.get(tag)}, {tag: name})
+    with suppress(Exception):  # Makers document nothing: whatever is no such directory says nothing.
+        if note.startswith(_NIKON):
+            # A whole TIFF of its own.
+            start = int.from_bytes(note[14:18], "little" if note[10:12] == b"II" else "big")
+            yield from _numbers(_directory(note[_NIKON_HEAD:], start, note[10:12]), _NIKON_TAGS)
+        elif str(tags.get(_MAKE, "")).startswith("Canon"):
+            for order in (b"II", b"MM"):
+                yield from _numbers(_directory(note, 0, order), _CANON)
+        else:
+            known = next((each for head, each in _NOTES.items() if note.startswith(head)), None)
+            if known is not None:
+                start, order, names = known
+                yield from _numbers(_directory(note, start, order), names)
+
+
+def _directory(data: bytes, start: int, order: bytes) -> ImageFileDirectory_v2:
+    tags = ImageFileDirectory_v2(
+        order + (b"*\0" if order == b"II" else b"\0*") + start.to_bytes(4, "little" if order == b"II" else "big")
+    )
+    stream = io.BytesIO(data)
+    stream.seek(start)
+    tags.load(stream)
+    return tags
+
+
+def _numbers(tags: Mapping[int, Any], names: Mapping[int, str]) -> Iterator[tuple[str, str]]:
+    """What these tags number the exposure with; zeros and blanks are no number."""
+    for tag, name in names.items():
+        value = tags.get(tag)
+        value = value[0] if isinstance(value, tuple) and value else value
+        shown = str(value).strip("\0 ") if isinstance(value, int | str) else ""
+        if shown.strip("0"):
+            yield name, shown

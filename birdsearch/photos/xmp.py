@@ -1,0 +1,61 @@
+"""XMP packets -> the properties in them. Pure; a packet that is no XML holds nothing."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_LARGEST = 4_000_000  # bytes of a packet that is read; depth maps and videos lie in larger ones
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_PREFIXES = {  # namespace -> the usual prefix
+    "http://ns.adobe.com/xap/1.0/": "xmp",
+    "http://ns.adobe.com/xap/1.0/mm/": "xmpMM",
+    "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#": "stEvt",
+    "http://ns.adobe.com/xap/1.0/sType/ResourceRef#": "stRef",
+    "http://ns.adobe.com/camera-raw-settings/1.0/": "crs",
+    "http://ns.google.com/photos/1.0/camera/": "GCamera",
+}
+
+
+def properties(packet: bytes) -> dict[str, tuple[str, ...]]:
+    """Each property of a packet ("xmp:CreatorTool", "xmpMM:History/stEvt:softwareAgent") -> its texts, in order."""
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import ParseError, fromstring
+
+    found: dict[str, list[str]] = defaultdict(list)
+    start = packet.find(b"<")
+    if start >= 0 and len(packet) <= _LARGEST:
+        try:
+            root = fromstring(packet[start:].rstrip(b"\0 \r\n\t"))
+            for description in root.iter(f"{{{_RDF}}}RDF"):
+                for name, text in _texts(description, ""):
+                    found[name].append(text)
+        except (ParseError, DefusedXmlException, ValueError, RecursionError):
+            return {}
+    return {name: tuple(texts) for name, texts in found.items()}
+
+
+def _texts(element: "Element", path: str) -> Iterator[tuple[str, str]]:
+    """The names and texts of an element, its attributes and all below it; lists and bags are no part of a name."""
+    for attribute, value in element.attrib.items():
+        if name := _name(attribute):
+            yield _joined(path, name), value.strip()
+    for child in element:
+        below = _joined(path, _name(child.tag))
+        if below and (text := (child.text or "").strip()):
+            yield below, text
+        yield from _texts(child, below)
+
+
+def _joined(path: str, name: str) -> str:
+    return "/".join(filter(None, (path, name)))
+
+
+def _name(tag: str) -> str:
+    """A tag with its prefix; empty for those of RDF and XML themselves."""
+    namespace, _, name = tag.removeprefix("{").rpartition("}")
+    if namespace == _RDF or namespace.startswith("http://www.w3.org/XML/"):
+        return ""
+    return f"{_PREFIXES.get(namespace, namespace)}:{name}"
