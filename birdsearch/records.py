@@ -218,7 +218,10 @@ MONTHS = (
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
 # The criteria by which the photo to keep is chosen, in the usual order; "preferred" folders come after "protected".
-POLICY = ("protected", "original", "resolution", "sharpness", "metadata", "size", "oldest")
+POLICY = (
+    "safe", "protected", "original", "resolution", "contents", "sharpness", "place", "companions", "notes", "first",
+    "metadata", "size", "oldest",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

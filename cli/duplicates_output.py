@@ -101,8 +101,19 @@ def _print_summary(report: DuplicateReport, groups: Sequence[Sequence[Member]]) 
         if not RELATIONS[relation].same_picture:
             what = f"{counted(len(of_relation), 'photo')} to choose from"
         output.say(f"{relation:<9}  {counted(count, 'group'):<12}  {what}; {RELATIONS[relation].meaning}")
+    if labelled := _labelled_and_removed(groups):
+        photos = f"{counted(labelled, 'labelled photo')} would go in favour of one without a label"
+        output.note(
+            f"{photos}: look for LABELLED in the table or the plan. --prefer or --protect a folder to keep its."
+        )
     among = f" among {counted(report.counts['photos'], 'photo')}" if "photos" in report.counts else ""
     output.say(f"{'all':<9}  {counted(len(groups), 'group')}{among}, in {report.seconds:.1f} s; nothing was moved")
+
+
+def _labelled_and_removed(groups: Sequence[Sequence[Member]]) -> int:
+    """How many photos would go that have a label while the kept one has none."""
+    unlabelled = (group for group in groups if not group[0].photo.label)
+    return sum(member.do == "remove" and member.photo.label is not None for group in unlabelled for member in group)
 
 
 def _counted(relations: Iterable[str]) -> list[tuple[str, int]]:

@@ -2,7 +2,7 @@
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Self
 
 import numpy as np
@@ -67,12 +67,16 @@ class Proposals:
 
 
 class LiveVectors:
-    """The vectors of an index's photos, deleted ones left out, as `search.pairs` takes them."""
+    """The vectors of an index's photos, deleted ones and `without` left out, as `search.pairs` takes them."""
 
-    def __init__(self, store: Store, where: Filter | None) -> None:
+    def __init__(self, store: Store, where: Filter | None, without: Collection[int] = ()) -> None:
         self._catalog, self._vectors = store.catalog, store.vectors
         self.ids, self.photos = self._catalog.regions_of_photos(where)  # (n,) of regions, ascending; (n,) their photos
-        self._only = None if where is None else self.ids  # the store answers with visible photos only
+        if without:
+            kept = ~np.isin(self.photos, list(without))
+            self.ids, self.photos = self.ids[kept], self.photos[kept]
+        # The store answers with visible photos only.
+        self._only = None if where is None and not without else self.ids
         self.done = 0  # vectors whose blocks were handed out
 
     def __len__(self) -> int:

@@ -1,33 +1,32 @@
 """Duplicates of one index: what is stored proposes pairs, pixels decide, and of each group one photo is kept."""
 
-import math
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import combinations, product
 
 import numpy as np
+import numpy.typing as npt
 
 from birdsearch import records
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping, hashes, implied, keeper
 from birdsearch.duplicates.candidates import LiveVectors, Proposals
+from birdsearch.duplicates.evidence import FileEvidence
 from birdsearch.duplicates.keeper import KeeperOptions
-from birdsearch.duplicates.verification import PairVerifier, Photos, file_identity, with_scores
-from birdsearch.errors import PhotoError
-from birdsearch.photos import decode
-from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Ids, Pair, Progress
+from birdsearch.duplicates.verification import PairVerifier, file_identity, with_scores
+from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Ids, Pair, Photo, Progress, blocks
 from birdsearch.search import pairs
+from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
 
 NEIGHBOURS = 20  # of each vector that are proposed; of edited copies 0.9987 are among them or have near hashes
 MIN_SCORE = 0.3  # below it neighbours are not proposed
 DEEPEN_SCORE = 0.95  # a photo whose 20 neighbours all reach it is searched for more of them
 WHITENED_DEEPEN_SCORE = 0.8  # the same in a whitened space
+VERIFIED_AT_ONCE = 2048  # pairs, before those that follow from them are left out
 ALL_WITH_ALL = 30  # photos of one group whose pairs are all compared, or reported
 
 
@@ -61,7 +60,7 @@ def find(store: Store, options: DuplicateOptions, progress: Progress | None = No
 def choose_again(store: Store, report: DuplicateReport, options: KeeperOptions) -> DuplicateReport:
     """The report with other photos to keep, and with the groups that follow from that."""
     with store.catalog.snapshot():
-        choose = Chooser(store.catalog.known_photos, options)
+        choose = Chooser(store.catalog, options)
         groups = grouping.grouped(report.pairs, choose, store.catalog.not_duplicates())
         exposures = [group for group in report.groups if not RELATIONS[group.relation].same_picture]
         groups += [choose.group(sorted((group.keep, *group.others)), group.relation) for group in exposures]
@@ -69,27 +68,23 @@ def choose_again(store: Store, report: DuplicateReport, options: KeeperOptions) 
 
 
 class Chooser:
-    """Chooses the photo to keep; measures sharpness where it decides, once for each photo."""
+    """Chooses the photo to keep; asks the files only where the records do not decide."""
 
-    def __init__(self, photos: Photos, options: KeeperOptions) -> None:
-        self._photos, self._options = photos, options
-        self._sharpness = cache(self._measured)
+    def __init__(self, catalog: Catalog, options: KeeperOptions) -> None:
+        self._photos, self._options = catalog.known_photos, options
+        self._evidence = FileEvidence(catalog.roots())
 
-    def __call__(self, ids: Sequence[int], relation: str | None = None) -> keeper.Choice:
-        """Which of these photos to keep, and why."""
+    def __call__(
+        self, ids: Sequence[int], pictures: Sequence[int] | None = None, relation: str | None = None
+    ) -> keeper.Choice:
+        """Which of these photos to keep, and why; `pictures` are equal for photos of the same pixels."""
         known = self._photos(ids)
         photos = [known[photo_id] for photo_id in ids]
-        return keeper.best(photos, self._options, sharpness=self._sharpness, relation=relation)
-
-    def _measured(self, photo_id: int) -> float:
-        with suppress(PhotoError):
-            photo = self._photos((photo_id,))[photo_id]
-            return keeper.sharpness(decode.picture(photo.path, keeper.SHARPNESS_LONGEST))
-        return math.nan
+        return keeper.best(photos, self._options, evidence=self._evidence, relation=relation, pictures=pictures)
 
     def group(self, ids: Sequence[int], relation: str) -> DuplicateGroup:
         """The group of these photos, which all have this relation to each other."""
-        choice = self(ids, relation)
+        choice = self(ids, relation=relation)
         others = tuple(photo_id for photo_id in ids if photo_id != choice.keep)
         relations = (relation,) * len(others)
         return DuplicateGroup(relation, choice.keep, others, choice.reason, relations, choice.reasons, choice.protected)
@@ -101,7 +96,7 @@ class DuplicateFinder:
     def __init__(self, store: Store, options: DuplicateOptions, progress: Progress | None) -> None:
         self._store, self._catalog, self._options, self._progress = store, store.catalog, options, progress
         self._verifier = PairVerifier(self._catalog.known_photos, progress)
-        self._choose = Chooser(self._catalog.known_photos, options.keeper)
+        self._choose = Chooser(self._catalog, options.keeper)
         self._different = self._catalog.not_duplicates()
 
     def run(self) -> DuplicateReport:
@@ -111,9 +106,11 @@ class DuplicateFinder:
         copies = self._same_bytes()
         related = [Pair(a, b, records.IDENTICAL.name, 1.0) for ids in copies for a, b in _pairs_of(ids)]
         if self._options.compares_pixels:
+            related += _with_copies(self._same_pixels(copies), copies)
+            pictures = self._pictures(related)
             with Proposals() as proposals:
-                self._propose(proposals, copies)
-                related += _with_copies(self._verified(proposals), copies)
+                self._propose(proposals, pictures)
+                related += _with_copies(self._verified(proposals), pictures)
         related = [pair for pair in related if pair.relation in relations and (pair.a, pair.b) not in self._different]
         if records.VARIANT.name in relations:
             related += implied.implied_pairs(related, refused=self._different)
@@ -141,29 +138,62 @@ class DuplicateFinder:
                 same.append(sorted(files.values()))
         return same
 
-    def _propose(self, proposals: Proposals, copies: list[list[int]]) -> None:
-        """Take in the pairs that are worth verifying, one photo of the same bytes standing for all."""
-        live = LiveVectors(self._store, self._options.where)
-        first = {copy: ids[0] for ids in copies for copy in ids[1:]}
+    def _same_pixels(self, copies: list[list[int]]) -> list[Pair]:
+        """Pairs of the same pixels in other bytes, as far as equal hashes and sizes propose them.
+
+        Of many copies of one picture each is read once, not compared with every other one.
+        """
+        ids, known = self._catalog.hashes(self._options.where)
+        rows = np.flatnonzero(~np.isin(ids, [copy for same in copies for copy in same[1:]]))
+        alike = [ids[rows[group]].tolist() for group in grouping.components(len(rows), _equal(known[rows]))]
+        found: list[Pair] = []
+        for group in (group for group in alike if len(group) > 1):
+            sizes: dict[tuple[int | None, int | None], list[Photo]] = defaultdict(list)
+            # Equal bytes are one file under two names here.
+            for photo in {photo.sha256: photo for photo in self._catalog.known_photos(group).values()}.values():
+                sizes[photo.width, photo.height].append(photo)
+            for photos in (photos for photos in sizes.values() if len(photos) > 1):
+                same = self._verifier.same_pixels(photos)
+                found += (Pair(a, b, records.PIXELS.name, None) for each in same for a, b in _pairs_of(sorted(each)))
+        return found
+
+    def _pictures(self, related: list[Pair]) -> list[list[int]]:
+        """Photos of the same pixels, first of each list the one that stands for all: one that tells of its camera."""
+        pictures = grouping.connected(related)
+        known = self._catalog.known_photos([photo_id for ids in pictures for photo_id in ids])
+        return [sorted(ids, key=lambda photo_id: (known[photo_id].camera is None, photo_id)) for ids in pictures]
+
+    def _propose(self, proposals: Proposals, pictures: list[list[int]]) -> None:
+        """Take in the pairs that are worth verifying, one photo of the same pixels standing for all."""
+        first = {copy: ids[0] for ids in pictures for copy in ids[1:]}
+        live = LiveVectors(self._store, self._options.where, without=first)
         if len(live) > 1:
             # Whitening lowers scores, by how much depends on the photos: there the number of neighbours alone decides.
             whitened = self._store.vectors.whitening() is not None
             lowest, wide = (-1.0, WHITENED_DEEPEN_SCORE) if whitened else (MIN_SCORE, DEEPEN_SCORE)
             for near in pairs.near_blocks(live.blocks, live, lowest, k=NEIGHBOURS, wide=wide):
-                proposals.add(_replaced(live.photos_of(near.ids), first))
+                proposals.add(live.photos_of(near.ids))
                 if self._progress is not None:
                     self._progress("propose", live.done, len(live), "")
         ids, known = self._catalog.hashes(self._options.where)
         self._verifier.hashes = dict(zip(ids.tolist(), known.tolist(), strict=True))
-        proposals.add(_replaced(hashes.hash_pairs(known, ids), first))
+        kept = ~np.isin(ids, list(first))
+        proposals.add(hashes.hash_pairs(known[kept], ids[kept]))
 
     def _verified(self, proposals: Proposals) -> list[Pair]:
         """Those of the pairs whose pixels agree, and those that follow among their partners."""
         verified: list[Pair] = []
         done, total = 0, len(proposals)
+        joined = grouping.Joined()
         for block in proposals.blocks():
-            verified += self._verifier.verify(block, done, total)
-            done += len(block)
+            for part in (block[each] for each in blocks(len(block), VERIFIED_AT_ONCE)):
+                # In a large group the pairs of one photo are enough: the others would be as many as its square.
+                new = [joined.size(a) <= ALL_WITH_ALL or not joined.are_joined(a, b) for a, b in part.tolist()]
+                found = self._verifier.verify(part[new], done, total)
+                joined.add((pair.a, pair.b) for pair in found)
+                verified += found
+                done += len(part)
+        verified += self._with_kept(verified)
         tested = set(self._different)
         while True:
             # The photos of one group are all compared with each other.
@@ -173,6 +203,17 @@ class DuplicateFinder:
                 return verified
             tested.update((a, b) for a, b in left.tolist())
             verified += self._verifier.verify(left[~proposals.holds(left)])
+
+    def _with_kept(self, verified: list[Pair]) -> list[Pair]:
+        """The pairs of each large group's kept photo with all others that are not verified yet."""
+        known = {(pair.a, pair.b) for pair in verified} | self._different
+        left = []
+        for ids in grouping.connected(verified):
+            if len(ids) > ALL_WITH_ALL:
+                kept = self._choose(ids).keep
+                ends = (sorted((kept, other)) for other in ids if other != kept)
+                left += [(a, b) for a, b in ends if (a, b) not in known]
+        return self._verifier.verify(np.array(left, dtype=np.int64)) if left else []
 
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
@@ -208,13 +249,9 @@ def _pairs_of(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
     return combinations(ids, 2) if len(ids) <= ALL_WITH_ALL else ((ids[0], other) for other in ids[1:])
 
 
-def _replaced(ids: Ids, first: dict[int, int]) -> Ids:
-    """The ids (m, 2) with every copy replaced by the photo that stands for it."""
-    if not first:
-        return ids
-    copies, originals = np.array(sorted(first.items()), dtype=np.int64).T
-    places = np.minimum(np.searchsorted(copies, ids), len(copies) - 1)
-    return np.where(copies[places] == ids, originals[places], ids)
+def _equal(values: npt.NDArray[np.uint64]) -> Ids:
+    """Edges (m, 2) that hold rows of equal values (n,) together."""
+    return grouping.edges_from_groups(np.unique(values, return_inverse=True)[1])
 
 
 def _with_copies(verified: list[Pair], same: list[list[int]]) -> list[Pair]:

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from birdsearch.duplicates.keeper import Choice
 from birdsearch.records import RELATIONS, DuplicateGroup, Ids, Pair
 
-Choose = Callable[[Sequence[int]], Choice]  # ids, ascending -> the one to keep, and why not each of the others in turn
+# Ids, ascending, and for each its picture (the same for equal pixels) -> the one to keep, and why not the others.
+Choose = Callable[[Sequence[int], Sequence[int]], Choice]
 Edges = Sequence[tuple[int, int]] | npt.NDArray[np.int64]  # (m, 2), numbers of rows
 
 
@@ -32,7 +33,7 @@ def grouped(
         rows = sorted(row for picture in pictures for row in ties.members[picture])
         if len(rows) < 2:
             continue
-        choice = choose(ties.ids[rows].tolist())
+        choice = choose(ties.ids[rows].tolist(), ties.pictures[rows].tolist())
         kept = rows[int(np.searchsorted(ties.ids[rows], choice.keep))]
         picture = int(ties.pictures[kept])
         near = {picture, *(ties.neighbours[picture].keys() & pictures)}
@@ -94,7 +95,7 @@ def _group(ties: _Ties, members: Sequence[int], rows: list[int], choice: Choice,
     """The record of these rows, the kept one first, with reasons that speak of them alone; `rows` were chosen from."""
     kept, *others = members
     if len(members) < len(rows):
-        again = choose(ties.ids[sorted(members)].tolist())
+        again = choose(ties.ids[sorted(members)].tolist(), ties.pictures[sorted(members)].tolist())
         if again.keep == choice.keep:
             choice, rows = again, sorted(members)
     reasons = dict(zip((row for row in rows if row != kept), choice.reasons, strict=True))
@@ -116,6 +117,36 @@ def _connected(left: set[int], neighbours: Mapping[int, Mapping[int, str]]) -> I
             fringe += (near := neighbours.get(picture, {}).keys() & left)
             left -= near
         yield part
+
+
+class Joined:
+    """Which ids pairs have joined so far (union-find)."""
+
+    def __init__(self) -> None:
+        self._above: dict[int, int] = {}  # id -> another one of its group, nearer to the one that stands for it
+        self._sizes: dict[int, int] = {}  # the id that stands for a group -> how many are in it
+
+    def add(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Join the two ids of each pair."""
+        for pair in pairs:
+            larger, smaller = sorted(map(self._first, pair), key=lambda first: -self._sizes.get(first, 1))
+            if larger != smaller:
+                self._above[smaller] = larger
+                self._sizes[larger] = self._sizes.get(larger, 1) + self._sizes.pop(smaller, 1)
+
+    def are_joined(self, a: int, b: int) -> bool:
+        """Whether two ids are in one group."""
+        return self._first(a) == self._first(b)
+
+    def size(self, number: int) -> int:
+        """How many ids are in the group of this one."""
+        return self._sizes.get(self._first(number), 1)
+
+    def _first(self, number: int) -> int:
+        while (above := self._above.get(number, number)) != number:
+            self._above[number] = self._above.get(above, above)
+            number = above
+        return number
 
 
 def component_labels(count: int, edges: Edges) -> Ids:

@@ -8,17 +8,25 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import permutations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from birdsearch.duplicates import originality, places
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.records import POLICY, RELATIONS, Photo, Pixels, bytes_text, date_text, percent
 
+if TYPE_CHECKING:  # what only ranks photos without reading them must not load it
+    from birdsearch.photos.provenance import Provenance
+
 SHARPNESS_LONGEST = 2048  # pixels of the longest side at which `sharpness` compares
-_CAMERA_FORMATS = frozenset(("JPEG", "TIFF", "HEIF"))  # what cameras write
 _ENLARGED = 2.5**2  # times the pixels: no edited copy is larger than that, so a "copy" that is must be the original
 _SAME_PIXELS = 0.98  # of the most: a border that was trimmed decides nothing
 _SAME_SHARPNESS = 0.9  # of the sharpest: another compression changes the measure by a few per cent
+_SAME_SIZE = 0.9  # of the largest: a field of metadata more, or another program's way of packing, decides nothing
+_COMPARED_WITH_EACH_OTHER = 8  # pictures of one group that are compared pixel by pixel
+_NOTES = ("position", "notes", "rating")  # of the metadata what people add
 _METADATA: dict[str, tuple[str, ...]] = {  # what metadata is made of -> fields of a Photo
     "time": ("taken_at",),
     "camera": ("camera",),
@@ -34,6 +42,10 @@ _METADATA: dict[str, tuple[str, ...]] = {  # what metadata is made of -> fields 
 
 # What decided -> why the photo is kept; what goes on after "the other" and after "3 others"; why not the other photo.
 _SENTENCES = {
+    "damaged": ("safe: a whole picture", "is damaged ({its})", "are damaged", "damaged: {its}"),
+    "thrown away": ("safe: in a folder where photos stay", "lies in a recycle bin, a snapshot or a store of thumbnails",
+                    "lie in recycle bins, snapshots or stores of thumbnails",
+                    "lies in a recycle bin, a snapshot or a store of thumbnails"),
     "protected": ("protected: it lies in {mine}", "does not", "do not",
                   "not in a protected folder, unlike the kept photo"),
     "preferred": ("preferred: it lies in {mine}", "does not", "do not",
@@ -42,12 +54,21 @@ _SENTENCES = {
              "are copies without camera EXIF", "a {its} copy without camera EXIF"),
     "reduced": ("original: has camera EXIF{camera}, {mine}", "is a reduced copy, {its}",
                 "are reduced copies", "a reduced copy, {its}"),
+    "edited": ("original: nothing tells of an edit{camera}", "was {its}", "were made from it", "no original: {its}"),
     "format": ("original: {mine} with camera EXIF{camera}", "is a {its}", "are other formats",
                "a {its}, the kept photo is the {mine}"),
     "resolution": ("resolution: {mine}", "has {its}", "have less", "lower resolution: {its}, not {mine}"),
+    "contents": ("contents: keeps {mine}", "does not", "keep less", "holds less: lacks {mine}"),
     "unreadable": ("sharpness: the sharpest", "cannot be read", "cannot be read", "its picture cannot be read"),
     "sharpness": ("sharpness: the sharpest", "is {its} as sharp", "are less sharp",
                   "less sharp: {its} as sharp as the kept photo"),
+    "notes": ("notes: knows {mine}", "does not", "know less", "poorer notes: lacks {mine}"),
+    "labelled": ("place: in a labelled folder ({mine})", "has no label", "have no label", "not in a labelled folder"),
+    "passing": ("place: in a folder where photos stay", "lies on a memory card or among downloads",
+                "lie on memory cards or among downloads", "on a memory card or among downloads"),
+    "first": ("first: in the folder that was indexed first", "lies in one that came later",
+              "lie in others that came later", "in a folder that was indexed later"),
+    "companions": ("companions: has {mine} beside it", "does not", "have fewer", "without {mine} beside it"),
     "metadata": ("metadata: knows {mine}", "does not", "know less", "poorer metadata: lacks {mine}"),
     "size": ("size: {mine}", "has {its}", "are smaller", "smaller file: {its}, not {mine}"),
     "taken": ("oldest: taken {mine}", "was taken {its}", "were taken later", "taken later: {its}, not {mine}"),
@@ -56,21 +77,56 @@ _SENTENCES = {
 }  # fmt: skip
 
 
+class Evidence:
+    """What can be found out about a photo besides its record; this one finds out nothing.
+
+    Each question is asked only where its answer decides.
+    """
+
+    def said(self, photo: Photo) -> "Provenance | None":
+        """What its file says of where it comes from."""
+        return None
+
+    def made_from(self, photo: Photo, other: Photo) -> str | None:
+        """How a photo was made from the other one, in words, where its pixels show that; None where they do not."""
+        return None
+
+    def beyond(self, photo: Photo, other: Photo) -> tuple[str, ...]:
+        """What its file holds besides its first picture that the other one lacks, in words."""
+        return ()
+
+    def sharpness(self, photo: Photo) -> float:
+        """A measure of `sharpness`; nan where its picture cannot be read."""
+        return 0.0
+
+    def companions(self, photo: Photo) -> tuple[str, ...]:
+        """The paths of the files that lie beside it and belong to it."""
+        return ()
+
+    def root(self, photo: Photo) -> int:
+        """The place of its root folder among those of the index, by when they were indexed first."""
+        return 0
+
+
+NOTHING_KNOWN = Evidence()
+
+
 def policy_order(policy: Sequence[str], relation: str | None = None) -> tuple[str, ...]:
     """All criteria in the order in which they count: those named first, the rest after them in the usual order.
 
-    "preferred" follows "protected" unless it is named itself; for a burst that names nothing else, sharpness comes
-    before everything but these two. Raises ValueError, with the names there are, for one that is unknown.
+    "safe" comes before everything: no policy keeps a damaged photo and lets the whole one go. "preferred" follows
+    "protected" unless it is named itself; for a burst that names nothing else, sharpness comes before everything but
+    these three. Raises ValueError, with the names there are, for one that is unknown.
     """
-    usual = ["protected", "preferred", *POLICY[1:]]
+    usual = ["safe", "protected", "preferred", *POLICY[2:]]
     if unknown := [name for name in policy if name not in usual]:
         raise ValueError(f"no criterion {', '.join(map(repr, unknown))}: there are {', '.join(POLICY)}")
     named = [] if tuple(policy) == POLICY else list(dict.fromkeys(policy))
     if _is_burst(relation):
-        usual.insert(2, "sharpness")
+        usual.insert(3, "sharpness")
     if "protected" in named and "preferred" not in named:
         named.insert(named.index("protected") + 1, "preferred")
-    return tuple(dict.fromkeys([*named, *usual]))
+    return tuple(dict.fromkeys(["safe", *named, *usual]))
 
 
 def _is_burst(relation: str | None) -> bool:
@@ -104,19 +160,20 @@ def best(
     photos: Sequence[Photo],
     options: KeeperOptions = KeeperOptions(),
     *,
-    sharpness: Callable[[int], float] | None = None,
+    evidence: Evidence = NOTHING_KNOWN,
     relation: str | None = None,
+    pictures: Sequence[int] | None = None,
 ) -> Choice:
     """The photo of a group to keep: the first criterion of the policy that tells two photos apart decides.
 
     Photos under a folder of `prefer` come before others, earlier folders first, right after those under one of
-    `protect`. `sharpness(id)` is called only where it decides; nan means that the picture cannot be read. Of a burst
-    the sharpest is proposed. The same photos in any order give the same choice. Raises ValueError for no photos, and
-    for one without an id.
+    `protect`. `pictures` says of each photo which picture it shows, the same number for equal pixels: of these none is
+    an edit of the other. Of a burst the sharpest is proposed. The same photos in any order give the same choice. Raises
+    ValueError for no photos, and for one without an id.
     """
     if not photos:
         raise ValueError("there is no photo to choose from")
-    comparison = _Comparison(options, sharpness, relation)
+    comparison = _Comparison(options, evidence, relation, _pictures(photos, relation, pictures))
     left, decided = sorted(photos, key=id_of), dict[int, str]()
     for name in (*policy_order(options.policy, relation), "path"):
         winners = comparison.best(name, left) if len(left) > 1 else left
@@ -128,11 +185,28 @@ def best(
     explained = {other: comparison.explain(decided[other], kept, photo) for other, photo in others.items()}
     protected = tuple(other for other, photo in others.items() if photo.path in comparison.protected)
     reasons = (
-        f"{'protected: it stays too; ' if other in protected else ''}{reason}"
+        f"{'protected: it stays too; ' if other in protected else _warning(others[other], kept)}{reason}"
         for other, (*_, reason) in explained.items()
     )
     # In the order of the policy, so that what weighs most comes first.
     return Choice(id_of(kept), _reason([explained[each] for each in decided]), tuple(reasons), protected)
+
+
+def _pictures(photos: Sequence[Photo], relation: str | None, pictures: Sequence[int] | None) -> dict[int, int]:
+    """Photo -> the picture it shows; without `pictures` those of the same bytes, or of a relation that says so."""
+    if pictures is not None:
+        return dict(zip(map(id_of, photos), pictures, strict=True))
+    one = relation is not None and RELATIONS[relation].same_pixels
+    first: dict[str, int] = {}
+    return {
+        id_of(photo): 0 if one else first.setdefault(photo.sha256, id_of(photo)) if photo.sha256 else id_of(photo)
+        for photo in photos
+    }
+
+
+def _warning(other: Photo, kept: Photo) -> str:
+    """What a person should see before a labelled photo goes in favour of one without a label."""
+    return f"LABELLED {other.label}, the kept photo is not; " if other.label and not kept.label else ""
 
 
 def _reason(explained: Sequence[Sequence[str]]) -> str:
@@ -181,33 +255,47 @@ def sharpness(pixels: Pixels) -> float:
 class _Comparison:
     """The criteria, and what they know besides the photos themselves."""
 
-    def __init__(self, options: KeeperOptions, sharpness: Callable[[int], float] | None, relation: str | None) -> None:
-        self._options, self._sharpness = options, sharpness
-        self._equal = sharpness is None or (relation is not None and RELATIONS[relation].same_pixels)
+    def __init__(
+        self, options: KeeperOptions, evidence: Evidence, relation: str | None, pictures: dict[int, int]
+    ) -> None:
+        self._options, self._evidence, self._pictures = options, evidence, pictures
         self._least_sharp = 1.0 if _is_burst(relation) else _SAME_SHARPNESS
-        self._measured: dict[str | int, float] = {}
+        self._burst = _is_burst(relation)
+        self._measured: dict[int, float] = {}
+        self._no_original: dict[int, str] = {}  # photo -> what shows that it is none
         self.protected = FolderSet(options.protect)
         self._preferred = [FolderSet((folder,)) for folder in options.prefer]
 
     def best(self, name: str, photos: Sequence[Photo]) -> list[Photo]:
         """The photos that no other one beats by this criterion."""
         match name:
+            case "safe":
+                return _highest(photos, lambda photo: (not photo.damaged) + 2 * (not places.is_thrown_away(photo.path)))
             case "protected":
                 return _highest(photos, lambda photo: photo.path in self.protected)
             case "preferred":
                 return _highest(photos, lambda photo: -self._preference(photo))
             case "original":
-                most = max(map(_pixels, photos))
-                return _highest(photos, lambda photo: _originality(photo, most))
+                return self._originals(photos)
             case "resolution":
                 return _highest(photos, _pixels, _SAME_PIXELS)
-            case "sharpness" if not (self._equal or (photos[0].sha256 and len({p.sha256 for p in photos}) == 1)):
+            case "contents":  # fuller is what holds more than another file and lacks nothing of it
+                return [photo for photo in photos if not any(self._is_fuller(other, photo) for other in photos)]
+            case "sharpness" if len({self._pictures[id_of(photo)] for photo in photos}) > 1:
                 return _highest(photos, self._measure, self._least_sharp)
+            case "notes":
+                return _highest(photos, lambda photo: len(_known_metadata(photo, _NOTES)))
+            case "place":
+                return _highest(_highest(photos, lambda photo: photo.label is not None), _lies_to_stay)
+            case "companions":
+                return _highest(photos, lambda photo: len(self._evidence.companions(photo)) > 0)
+            case "first":
+                return _highest(photos, lambda photo: -self._evidence.root(photo))
             case "metadata":
                 return _highest(photos, lambda photo: len(_known_metadata(photo)))
             # Of one format the larger file is the less compressed one; of two formats sizes say nothing.
             case "size" if photos[0].format and len({photo.format for photo in photos}) == 1:
-                return _highest(photos, lambda photo: photo.size)
+                return _highest(photos, lambda photo: photo.size, _SAME_SIZE)
             case "oldest":  # taken first, as far as all of them say when; then written first
                 timed = all(photo.taken_at for photo in photos) and len({p.taken_offset for p in photos}) == 1
                 ages = {id_of(photo): (photo.taken_at if timed else None, photo.mtime_ns) for photo in photos}
@@ -221,22 +309,35 @@ class _Comparison:
         """The sentences of `_SENTENCES` about two photos, of which this criterion keeps the first."""
         mine = its = camera = ""
         match name:
+            case "safe":
+                name = (
+                    "damaged"
+                    if places.is_thrown_away(kept.path) == places.is_thrown_away(other.path)
+                    else "thrown away"
+                )
+                its = other.damaged or ""
             case "protected":
                 mine = next(folder for folder in self._options.protect if kept.path in FolderSet((folder,)))
             case "preferred":
                 mine = self._options.prefer[self._preference(kept)]
             case "original":
-                name = "copy" if not _has_camera(other) else "reduced" if kept.format == other.format else "format"
                 camera = f" ({kept.camera})" if kept.camera else ""
-                mine, its = (_format_name(kept), _format_name(other)) if name == "format" else _sizes(kept, other)
+                name, mine, its = self._explain_original(kept, other)
             case "resolution":
                 mine, its = _sizes(kept, other)
+            case "contents":
+                mine = " and ".join(self._evidence.beyond(kept, other)) or "more"
             case "sharpness":
                 one, another = self._measure(kept), self._measure(other)
                 name = "unreadable" if another < 0 else name
                 its = percent(another / one) if 0 <= another < 0.995 * one else "almost"
-            case "metadata":
+            case "notes" | "metadata":
                 mine = ", ".join(each for each in _known_metadata(kept) if each not in _known_metadata(other))
+            case "place":
+                mine = kept.label or ""
+                name = "labelled" if kept.label and not other.label else "passing"
+            case "companions":
+                mine = ", ".join(map(os.path.basename, self._evidence.companions(kept)))
             case "size":
                 mine, its = _first_apart(kept.size, other.size, (_bytes, "{:,.0f} bytes".format))
             case "oldest":
@@ -249,17 +350,107 @@ class _Comparison:
                 mine, its = ("the shorter one", "longer path") if shorter else ("first in order", "later path in order")
         return tuple(sentence.format(mine=mine, its=its, camera=camera) for sentence in _SENTENCES[name])
 
+    def _originals(self, photos: Sequence[Photo]) -> list[Photo]:
+        """Those nearest to what a camera wrote: each step leaves out what the one before could not tell."""
+        left = _highest(photos, lambda photo: self._is_camera_file(photo, photos))
+        left = self._without(left, self._signs(left))
+        left = _highest(left, lambda photo: photo.format in originality.CAMERA_FORMATS or not _has_camera(photo))
+        left = self._without(left, self._made_from_another(left))
+        left = self._without(left, self._traces(left))
+        formats = {photo.format for photo in left if _has_camera(photo)}
+        if not self._burst and {"JPEG", "HEIF"} <= formats:
+            left = _highest(left, lambda photo: self._is_native(photo, left))
+        return left
+
+    def _without(self, photos: list[Photo], shown: dict[int, str]) -> list[Photo]:
+        """The photos but those of which something shows that they are no originals; all where it is shown of all."""
+        left = [photo for photo in photos if id_of(photo) not in shown]
+        if not left:
+            return photos
+        self._no_original |= shown
+        return left
+
+    def _is_camera_file(self, photo: Photo, photos: Sequence[Photo]) -> bool:
+        """Whether a camera is named in a photo that is no thumbnail of another one."""
+        if not _has_camera(photo):
+            return False
+        much_larger = (other for other in photos if _pixels(photo) * _ENLARGED < _pixels(other))
+        return all(self._evidence.made_from(other, photo) for other in much_larger)
+
+    def _signs(self, photos: list[Photo]) -> dict[int, str]:
+        """What tells of an edit; where the same pixels lie in a file without a sign, they were not edited."""
+        if self._burst:
+            return {}
+        found = {}
+        for photo in photos:
+            if (said := self._evidence.said(photo)) is not None:
+                found[id_of(photo)] = originality.signs_of_edit(photo, said)
+        clean = {self._pictures[number] for number, signs in found.items() if not signs}
+        return {n: " and ".join(signs[:2]) for n, signs in found.items() if self._pictures[n] not in clean}
+
+    def _made_from_another(self, photos: list[Photo]) -> dict[int, str]:
+        """What pixels and names show to be made from another of these photos."""
+        first = {self._pictures[id_of(photo)]: photo for photo in reversed(photos)}
+        if self._burst or not 1 < len(first) <= _COMPARED_WITH_EACH_OTHER:
+            return {}
+        made: dict[int, str] = {}
+        for photo, other in permutations(first.values(), 2):
+            if self._pictures[id_of(other)] in made:
+                continue
+            if how := self._evidence.made_from(photo, other):
+                made[self._pictures[id_of(photo)]] = how
+            elif originality.is_named_after(photo.path, other.path):
+                made[self._pictures[id_of(photo)]] = f"named after it ({os.path.basename(photo.path)})"
+        return {id_of(photo): made[n] for photo in photos if (n := self._pictures[id_of(photo)]) in made}
+
+    def _traces(self, photos: list[Photo]) -> dict[int, str]:
+        """What programs left in some files, where another file of the format has less of it."""
+        if self._burst or not any(map(_has_camera, photos)):
+            return {}
+        said = {id_of(photo): self._evidence.said(photo) for photo in photos}
+        left = {n: originality.traces(facts) for n, facts in said.items() if facts is not None}
+        found = {}
+        for photo, other in permutations(photos, 2):
+            ours, theirs = (left.get(id_of(each), ()) for each in (photo, other))
+            one_picture = self._pictures[id_of(photo)] == self._pictures[id_of(other)]
+            if photo.format == other.format and not one_picture and len(theirs) < len(ours):
+                found[id_of(photo)] = ", ".join(each for each in ours if each not in theirs) or ", ".join(ours)
+        return found
+
+    def _is_native(self, photo: Photo, photos: Sequence[Photo]) -> bool:
+        """Whether a camera wrote this format rather than the other one, of JPEG and HEIC."""
+        jpegs = [each for each in photos if each.format == "JPEG"]
+        facts = [self._evidence.said(each) for each in jpegs]
+        whole = all(
+            _pixels(each) >= max(map(_pixels, photos)) * _SAME_PIXELS for each in photos if each.format == "HEIF"
+        )
+        untouched = any(said is not None and said.tables and not originality.traces(said) for said in facts)
+        heic = whole and not untouched and any(map(originality.writes_heic, photos))
+        return photo.format == ("HEIF" if heic else "JPEG")
+
+    def _is_fuller(self, photo: Photo, other: Photo) -> bool:
+        same = photo.sha256 is not None and photo.sha256 == other.sha256
+        beyond = self._evidence.beyond
+        return photo is not other and not same and bool(beyond(photo, other)) and not beyond(other, photo)
+
+    def _explain_original(self, kept: Photo, other: Photo) -> tuple[str, str, str]:
+        """Which sentence, and what of the kept and the other photo stands in it."""
+        if shown := self._no_original.get(id_of(other)):
+            return "edited", "", shown
+        if not _has_camera(other) or (kept.format == other.format):
+            return "copy" if not _has_camera(other) else "reduced", *_sizes(kept, other)
+        return "format", _format_name(kept), _format_name(other)
+
     def _preference(self, photo: Photo) -> int:
         """0 in the first preferred folder, 1 in the next..."""
-        places = (place for place, folder in enumerate(self._preferred) if photo.path in folder)
-        return next(places, len(self._preferred))
+        found = (place for place, folder in enumerate(self._preferred) if photo.path in folder)
+        return next(found, len(self._preferred))
 
     def _measure(self, photo: Photo) -> float:
-        """The sharpness of a photo, measured once for each content; -1 where it cannot be read."""
-        assert self._sharpness is not None  # else it decides nothing
-        key = photo.sha256 or id_of(photo)
+        """The sharpness of a photo, measured once for each picture; -1 where it cannot be read."""
+        key = self._pictures[id_of(photo)]
         if key not in self._measured:
-            value = float(self._sharpness(id_of(photo)))
+            value = float(self._evidence.sharpness(photo))
             self._measured[key] = -1.0 if math.isnan(value) else value
         return self._measured[key]
 
@@ -282,24 +473,18 @@ def _pixels(photo: Photo) -> int:
     return (photo.width or 0) * (photo.height or 0)
 
 
+def _lies_to_stay(photo: Photo) -> bool:
+    return not places.is_passing(photo.path)
+
+
 def _has_camera(photo: Photo) -> bool:
     return bool(photo.camera or photo.lens or photo.camera_serial)
 
 
-def _originality(photo: Photo, most: int) -> int:
-    """How near a photo is to what a camera wrote, among photos of so many pixels at most."""
-    if not _has_camera(photo) or _pixels(photo) * _ENLARGED < most:
-        return 0
-    if photo.format not in _CAMERA_FORMATS:
-        return 1
-    # A JPEG is made from a HEIC and never the other way round, but nothing grows on the way.
-    return 3 if photo.format == "HEIF" and _pixels(photo) >= most * _SAME_PIXELS else 2
-
-
-def _known_metadata(photo: Photo) -> list[str]:
-    """What is known of a photo; a rating of no stars is none."""
+def _known_metadata(photo: Photo, among: Sequence[str] = tuple(_METADATA)) -> list[str]:
+    """What of this is known of a photo; a rating of no stars is none."""
     missing = (None, 0, "")
-    return [name for name, fields in _METADATA.items() if all(getattr(photo, f) not in missing for f in fields)]
+    return [name for name in among if all(getattr(photo, field) not in missing for field in _METADATA[name])]
 
 
 def _first_apart(a: float, b: float, forms: Sequence[Callable[[float], str]]) -> tuple[str, str]:

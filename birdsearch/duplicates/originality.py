@@ -36,7 +36,9 @@ _WORDS = (
     "|upscaled|enlarged|retouched|cropped|crop|resized|reduced|compressed|optimi[sz]ed|small|medium|large|big|web|thumb"
     "|thumbnail|preview|final|lr|ps|x[2348]|[2348]x|filtered|watermark(?:ed)?|instagram|facebook|whatsapp|rotated|mirrored"
 )
-_ADDED = re.compile(rf"(?:^|[\s_.(\[~-])(?:{_WORDS})\d*(?:$|[\s_.)\]~-])", re.IGNORECASE)
+# At the end of a name only: the Small Minivet and the Large-billed Crow are no exports.
+_ADDED = re.compile(rf"[\s_.(\[~-](?:{_WORDS})[)\]]*(?:[\s_-]?\(?\d+\)?)?$", re.IGNORECASE)
+_BEFORE = re.compile(r"(?:copy of|kopie von|copie de|copia de|kopi av|edited|bearbeitet)\b", re.IGNORECASE)
 _MESSENGER = re.compile(
     r"(?:img|vid)-\d{8}-wa\d+|whatsapp (?:image|bild|afbeelding)|signal-\d{4}-|photo_\d{4}-\d{2}-\d{2}_|fb_img_"
     r"|received_\d{6}|screen ?shot|bildschirmfoto|captura de pantalla|capture d.écran|screencap|img_e\d{4}"
@@ -44,6 +46,9 @@ _MESSENGER = re.compile(
     re.IGNORECASE,
 )
 _AGAIN = re.compile(r"(?:\s*\(\d+\)|~\d+)$")  # "IMG_1 (1)", "PXL_1~2"
+_PHONES = re.compile(
+    r"apple|iphone|ipad|samsung|sm-|google|pixel|xiaomi|redmi|oppo|oneplus|vivo|huawei|honor", re.IGNORECASE
+)
 _IJG = np.array(
     [16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
      87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
@@ -76,7 +81,7 @@ def _signs(photo: Photo, said: "Provenance") -> Iterator[str]:
 def named_as_copy(path: str) -> bool:
     """Whether the name is one that programs, messengers or people give to what they made from a photo."""
     stem = os.path.splitext(os.path.basename(path))[0]
-    return bool(_MESSENGER.match(stem) or _ADDED.search(stem))
+    return bool(_MESSENGER.match(stem) or _BEFORE.match(stem) or _ADDED.search(stem))
 
 
 def is_numbered_copy(path: str) -> bool:
@@ -141,3 +146,8 @@ def is_standard(table: tuple[int, ...]) -> bool:
         if np.array_equal(steps, np.clip((_IJG * scale + 50) // 100, 1, 255)):
             return True
     return False
+
+
+def writes_heic(photo: Photo) -> bool:
+    """Whether the camera of a photo writes HEIC by itself: phones do, and what cameras write ends in .hif."""
+    return photo.path.lower().endswith(".hif") or bool(_PHONES.match(photo.camera or ""))

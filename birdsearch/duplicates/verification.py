@@ -1,6 +1,7 @@
 """Whether proposed pairs are the same picture: their pixels decide, and say in which way."""
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -42,6 +43,16 @@ class PairVerifier:
         self.hashes: dict[int, int] = {}  # photo -> its pHash, where the caller knows them
         self.unreadable: set[int] = set()
         self.candidates = 0  # pairs that were compared
+
+    def same_pixels(self, photos: Sequence[Photo]) -> list[list[int]]:
+        """Ids of those of the photos that show the same and hold the same, in groups of two and more."""
+        with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+            fingerprints = pool.map(self._fingerprint_of, [photo.path for photo in photos])
+        groups: dict[decode.Fingerprint, list[int]] = defaultdict(list)
+        for photo, fingerprint in zip(photos, fingerprints, strict=True):
+            if fingerprint is not None and photo.id is not None:
+                groups[fingerprint].append(photo.id)
+        return [ids for ids in groups.values() if len(ids) > 1]
 
     def verify(self, candidates: Ids, before: int = 0, total: int | None = None) -> list[Pair]:
         """Those of the pairs (m, 2) whose pixels agree; `before` of `total` were compared by earlier calls."""

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
@@ -70,9 +70,14 @@ class FolderListing:
         return [name for name in self._pictures.get(("stem", _split(photo)[0]), []) if name != photo]
 
 
-def companions_of(photos: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Each photo -> its companions: sidecars, movie, voice memo, and the RAW of its stem; a folder is listed once."""
-    listing = cache(FolderListing.read)
+def companions_of(
+    photos: Iterable[str], listing: Callable[[str], FolderListing] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """Each photo -> its companions: sidecars, movie, voice memo, and the RAW of its stem.
+
+    A folder is listed once; over several calls too with a `listing` that remembers.
+    """
+    listing = listing or cache(FolderListing.read)
     found = {}
     for photo in photos:
         folder, name = os.path.split(photo)

@@ -166,7 +166,7 @@ def test_the_photos_of_a_report_are_fetched_in_one_call(
     ("arguments", "message"),
     [
         (["--relation", "same"], "identical, pixels, variant, burst"),
-        (["--policy", "biggest"], "protected, original, resolution"),
+        (["--policy", "biggest"], "safe, protected, original"),
         (["--burst-gap", "nan"], "not between"),
         (["--burst-gap", "-1"], "not between"),
         (["--prefer", "nowhere"], "does not exist"),

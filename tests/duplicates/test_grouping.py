@@ -244,7 +244,7 @@ def test_cutting_many_sequences_in_blocks_keeps_them_apart() -> None:
 # Groups
 
 
-def lowest(ids: Sequence[int]) -> Choice:
+def lowest(ids: Sequence[int], _pictures: Sequence[int]) -> Choice:
     """Keeps the photo with the lowest id, and says which others it was told of."""
     assert list(ids) == sorted(set(ids))
     return Choice(ids[0], f"lowest of {list(ids)}", tuple(f"{other} is higher" for other in ids[1:]))
@@ -266,7 +266,7 @@ def test_groups_hold_no_chains() -> None:
 
 
 def test_the_kept_photo_decides_which_photos_are_in_its_group() -> None:
-    def middle(ids: Sequence[int]) -> Choice:
+    def middle(ids: Sequence[int], _pictures: Sequence[int]) -> Choice:
         keep = sorted(ids)[len(ids) // 2]
         return Choice(keep, "middle", tuple(f"not {other}" for other in ids if other != keep))
 
@@ -313,9 +313,9 @@ def test_bursts_tie_nothing_together() -> None:
 def test_ten_thousand_copies_are_one_group() -> None:
     asked: list[int] = []
 
-    def choose(ids: Sequence[int]) -> Choice:
+    def choose(ids: Sequence[int], pictures: Sequence[int]) -> Choice:
         asked.append(len(ids))
-        return lowest(ids)
+        return lowest(ids, pictures)
 
     (group,) = grouped([pair(5, copy, "identical") for copy in range(6, 10_005)], choose)
     assert (group.keep, len(group.others), set(group.relations)) == (5, 9_999, {"identical"})

@@ -15,6 +15,7 @@ from birdsearch.duplicates import keeper
 from birdsearch.duplicates.keeper import Choice, KeeperOptions, policy_order
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.photos import decode
+from birdsearch.photos.provenance import Provenance
 from birdsearch.records import POLICY, Photo
 from tests.support.drawing import bird, write
 
@@ -30,10 +31,36 @@ def camera(photo_id: int, **known: object) -> Photo:
     return shot(photo_id, **{"width": 6000, "height": 4000, "camera": "Canon EOS R5", "size": 9_000_000, **known})  # type: ignore[arg-type]
 
 
+class Known(keeper.Evidence):
+    """What a test says of its photos, by their ids."""
+
+    def __init__(self, **known: Any) -> None:
+        self._known = known
+
+    def said(self, photo: Photo) -> Provenance | None:
+        return self._known.get("said", {}).get(photo.id)  # type: ignore[no-any-return]
+
+    def made_from(self, photo: Photo, other: Photo) -> str | None:
+        return self._known.get("made_from", {}).get((photo.id, other.id))  # type: ignore[no-any-return]
+
+    def beyond(self, photo: Photo, other: Photo) -> tuple[str, ...]:
+        return self._known.get("beyond", {}).get((photo.id, other.id), ())  # type: ignore[no-any-return]
+
+    def sharpness(self, photo: Photo) -> float:
+        return float(self._known["sharpness"](photo.id)) if "sharpness" in self._known else 0.0
+
+    def companions(self, photo: Photo) -> tuple[str, ...]:
+        return self._known.get("companions", {}).get(photo.id, ())  # type: ignore[no-any-return]
+
+    def root(self, photo: Photo) -> int:
+        return self._known.get("root", {}).get(photo.id, 0)  # type: ignore[no-any-return]
+
+
 def best(photos: Sequence[Photo], **options: Any) -> Choice:
-    """The choice by these options."""
+    """The choice by these options; what is no option is evidence."""
     chosen = {name: tuple(options.pop(name)) for name in ("prefer", "protect", "policy") if name in options}
-    return keeper.best(photos, KeeperOptions(**chosen), **options)
+    asked = {name: options.pop(name) for name in ("relation", "pictures") if name in options}
+    return keeper.best(photos, KeeperOptions(**chosen), evidence=Known(**options), **asked)
 
 
 def in_any_order(*group: Photo, **options: Any) -> Choice:
@@ -62,21 +89,154 @@ def test_original_is_kept_over_an_enlarged_copy_but_not_a_thumbnail_over_the_pic
     assert in_any_order(camera(1, width=320, height=240), shot(2, width=6000, height=4000)).keep == 2
 
 
-def test_heic_is_kept_over_the_jpeg_made_from_it() -> None:
-    choice = in_any_order(camera(1), camera(2, format="HEIF", size=2_000_000))
+def test_of_a_heic_and_a_jpeg_the_one_that_the_camera_writes_is_kept() -> None:
+    phone = {"camera": "Apple iPhone 15", "size": 2_000_000}
+    choice = in_any_order(camera(1, **phone), camera(2, format="HEIF", **phone))
     assert choice.keep == 2
-    assert choice.reason == "original: HEIC with camera EXIF (Canon EOS R5); the other is a JPEG"
+    assert choice.reason == "original: HEIC with camera EXIF (Apple iPhone 15); the other is a JPEG"
     assert choice.reasons == ("a JPEG, the kept photo is the HEIC",)
+    assert in_any_order(camera(1, path="/birds/a.HIF", format="HEIF"), camera(2)).keep == 1
+    assert in_any_order(camera(1), camera(2, format="HEIF")).keep == 1
+    untouched = Provenance(maker_note=True, exif_first=True, tables=((3,) * 64,))
+    assert in_any_order(camera(1, **phone), camera(2, format="HEIF", **phone), said={1: untouched}).keep == 1
 
 
 def test_a_heic_made_from_something_larger_or_without_a_camera_is_no_original() -> None:
-    assert in_any_order(camera(1), camera(2, format="HEIF", width=3000, height=2000)).keep == 1
+    phone = {"camera": "Apple iPhone 15"}
+    assert in_any_order(camera(1, **phone), camera(2, format="HEIF", width=3000, height=2000, **phone)).keep == 1
     assert in_any_order(shot(1), shot(2, format="HEIF", mtime_ns=2 * 10**18)).keep == 1
     assert in_any_order(camera(1), camera(2, format="PNG", size=30_000_000)).keep == 1
 
 
-def test_only_the_format_tells_what_a_file_is() -> None:
-    assert in_any_order(camera(1, path="/birds/a.heic"), camera(2, path="/birds/a.jpg", format="HEIF")).keep == 2
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (Provenance(programs=("Adobe Photoshop 25.0 (Windows)",)), "written by Adobe Photoshop 25.0 (Windows)"),
+        (Provenance(derived=True), "made from another file, as its XMP says"),
+        (
+            Provenance(taken_at="2024-05-17T06:07:08", modified_at="2024-06-01T10:00:00"),
+            "changed 2024-06-01 10:00:00, after it was taken",
+        ),
+        (
+            Provenance(size=(9000, 6000), camera_size=(6000, 4000)),
+            "resized or cropped to 9000 x 6000, its EXIF speaks of 6000 x 4000",
+        ),
+    ],
+)
+def test_what_tells_of_an_edit_counts_before_resolution_sharpness_and_size(said: Provenance, words: str) -> None:
+    edited = camera(2, width=9000, height=6000, size=30_000_000)
+    choice = in_any_order(camera(1), edited, said={1: Provenance(), 2: said}, sharpness=never)
+    assert choice.keep == 1
+    assert choice.reason == f"original: nothing tells of an edit (Canon EOS R5); the other was {words}"
+    assert choice.reasons == (f"no original: {words}",)
+
+
+def test_firmware_is_no_editor_and_a_camera_may_take_a_while_to_write() -> None:
+    own = Provenance(
+        programs=("Firmware Version 1.3.1", "17.4.1", "HDR+ 1.0.345"),
+        taken_at="2024-05-17T06:07:08",
+        taken_offset="+02:00",
+        modified_at="2024-05-17T04:07:18",
+        modified_offset="+00:00",
+        size=(4000, 6000),
+        camera_size=(6000, 4000),
+    )
+    assert in_any_order(camera(1), camera(2, size=20_000_000), said={1: Provenance(), 2: own}).keep == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "IMG_1 (edited)", "IMG_1-edit", "IMG_1_export", "IMG_1 bearbeitet", "IMG-20240517-WA0007", "IMG_1 - Kopie",
+        "Screenshot_20240517", "WhatsApp Image 2024-05-17", "copy of IMG_1", "IMG_E0001", "IMG_1-modifié", "IMG_1 x2",
+    ],
+)  # fmt: skip
+def test_names_of_exports_and_messengers_are_no_originals(name: str) -> None:
+    choice = in_any_order(camera(1, path="/birds/wren.jpg"), camera(2, path=f"/a/{name}.jpg", size=20_000_000),
+                          said={1: Provenance(), 2: Provenance()})  # fmt: skip
+    assert choice.keep == 1
+    assert f"named as a copy or an export ({name}.jpg)" in choice.reason
+
+
+def test_pixels_that_lie_in_an_untouched_file_too_were_not_edited() -> None:
+    tagged = Provenance(programs=("digiKam-8.0",))
+    photos = [camera(1, path="/DCIM/100CANON/IMG_1.JPG"), camera(2, label="Wren"), camera(3)]
+    said = {1: Provenance(), 2: tagged, 3: tagged}
+    choice = best(photos, said=said, pictures=[1, 1, 3])
+    assert choice.keep == 2
+    assert choice.reasons == ("not in a labelled folder", "no original: written by digiKam-8.0")
+
+
+def test_what_pixels_show_counts_where_nothing_is_said() -> None:
+    made = {(2, 1): "enlarged from 6000 x 4000"}
+    large = camera(2, width=20_000, height=13_333)
+    choice = in_any_order(camera(1), large, made_from=made, sharpness=never)
+    assert choice.keep == 1
+    assert choice.reason.endswith("the other was enlarged from 6000 x 4000")
+    assert in_any_order(camera(1), camera(2, size=20_000_000), made_from={(2, 1): "compressed again"}).keep == 1
+    assert in_any_order(camera(1, path="/b/IMG_1.jpg"), camera(2, path="/a/IMG_1 bright.jpg")).keep == 1
+
+
+def test_traces_of_a_program_count_between_files_of_one_format() -> None:
+    own = Provenance(maker_note=True, exif_first=True, tables=((3,) * 64,))
+    again = Provenance(maker_note=True, exif_first=False, tables=((3,) * 64,))
+    choice = in_any_order(camera(1), camera(2, size=20_000_000), said={1: own, 2: again})
+    assert choice.keep == 1
+    assert choice.reasons == ("no original: without its camera's file header",)
+    assert best([camera(1), camera(2, size=20_000_000)], said={1: own, 2: again}, relation="pixels").keep == 2
+
+
+def test_a_damaged_photo_never_wins() -> None:
+    broken = camera(1, path="/safe/a.jpg", damaged="the end is missing", rating=5)
+    choice = in_any_order(broken, shot(2), protect=["/safe"], policy=["resolution"])
+    assert choice.keep == 2
+    assert choice.reason == "safe: a whole picture; the other is damaged (the end is missing)"
+    assert best([broken, shot(2)], protect=["/safe"]).protected == (1,)
+    assert in_any_order(broken, camera(2, damaged="zeros")).keep == 1
+
+
+@pytest.mark.parametrize("place", ["#recycle", "$RECYCLE.BIN/S-1-5", ".Trash-1000/files", "@eaDir/a.jpg", "THMBNL"])
+def test_what_was_thrown_away_never_wins(place: str) -> None:
+    choice = in_any_order(camera(1, path=f"/v/{place}/a.jpg"), shot(2))
+    assert choice.keep == 2
+    assert choice.reason.startswith("safe: in a folder where photos stay; the other lies in a recycle bin")
+
+
+def test_a_labelled_folder_and_an_older_root_win_over_a_card() -> None:
+    card = camera(1, path="/card/DCIM/100CANON/IMG_1.JPG", photographer="Ana", rating=3, size=9_100_000)
+    labelled = in_any_order(card, camera(2, label="Wren"))
+    assert (labelled.keep, labelled.reason) == (2, "place: in a labelled folder (Wren); the other has no label")
+    settled = in_any_order(card, camera(2))
+    assert settled.keep == 2
+    assert settled.reasons == ("on a memory card or among downloads",)
+    older = in_any_order(camera(1, photographer="Ana", size=9_100_000), camera(2), root={1: 2, 2: 1})
+    assert (older.keep, older.reasons) == (2, ("in a folder that was indexed later",))
+    assert in_any_order(camera(1, rating=3), camera(2), root={1: 2, 2: 1}).keep == 1
+
+
+def test_a_labelled_photo_goes_only_with_a_loud_word() -> None:
+    (reason,) = best([camera(1), shot(2, label="Wren")]).reasons
+    assert reason == "LABELLED Wren, the kept photo is not; a 2.0 MP copy without camera EXIF"
+
+
+def test_a_few_per_cent_of_size_decide_nothing() -> None:
+    assert in_any_order(shot(1, size=500_000, mtime_ns=1), shot(2, size=540_000)).keep == 1
+
+
+def test_companions_count_before_metadata() -> None:
+    choice = in_any_order(shot(1, rating=3), shot(2), companions={2: ("/birds/2.jpg.xmp", "/birds/2.wav")})
+    assert choice.keep == 2
+    assert choice.reason == "companions: has 2.jpg.xmp, 2.wav beside it; the other does not"
+
+
+def test_the_fuller_file_is_kept() -> None:
+    more = {(1, 2): ("16 bits a channel", "a movie behind the picture")}
+    choice = in_any_order(shot(1), shot(2, size=900_000, rating=5), beyond=more, sharpness=never)
+    assert choice.keep == 1
+    assert choice.reason == "contents: keeps 16 bits a channel and a movie behind the picture; the other does not"
+    assert choice.reasons == ("holds less: lacks 16 bits a channel and a movie behind the picture",)
+    both = {(1, 2): ("a depth map",), (2, 1): ("sound",)}
+    assert in_any_order(shot(1), shot(2, size=900_000), beyond=both).keep == 2
 
 
 def test_resolution_then_sharpness_then_metadata_then_size_then_age() -> None:
@@ -85,8 +245,10 @@ def test_resolution_then_sharpness_then_metadata_then_size_then_age() -> None:
     sharper = in_any_order(shot(1), shot(2), sharpness={1: 0.5, 2: 1.0}.__getitem__)
     assert (sharper.keep, sharper.reason) == (2, "sharpness: the sharpest; the other is 50 % as sharp")
     richer = in_any_order(shot(1, size=900_000), shot(2, notes="windy", rating=3), sharpness={1: 1.0, 2: 0.95}.get)
-    assert (richer.keep, richer.reason) == (2, "metadata: knows notes, rating; the other does not")
-    assert richer.reasons == ("poorer metadata: lacks notes, rating",)
+    assert (richer.keep, richer.reason) == (2, "notes: knows notes, rating; the other does not")
+    assert richer.reasons == ("poorer notes: lacks notes, rating",)
+    known = in_any_order(shot(1), shot(2, taken_at="2024-05-01T08:30:00"))
+    assert (known.keep, known.reason) == (2, "metadata: knows time; the other does not")
     larger = in_any_order(shot(1), shot(2, size=900_000))
     assert (larger.keep, larger.reason) == (2, "size: 900 kB; the other has 500 kB")
     older = in_any_order(shot(1), shot(2, mtime_ns=9 * 10**17))
@@ -110,7 +272,10 @@ def test_the_moment_counts_before_the_age_of_the_file() -> None:
 
 def test_the_shorter_path_decides_where_nothing_differs() -> None:
     choice = in_any_order(
-        shot(1, path="/b/wren (1).jpg"), shot(2, path="/b/wren.jpg"), shot(3, path="/b/wren copy.jpg")
+        shot(1, path="/b/wren (1).jpg"),
+        shot(2, path="/b/wren.jpg"),
+        shot(3, path="/b/wren copy.jpg"),
+        relation="pixels",
     )
     assert choice.keep == 2
     assert choice.reason == "path: the shorter one, nothing else differs; 2 others are as good"
@@ -122,18 +287,18 @@ def test_reasons_follow_the_photos_and_name_what_decided_each() -> None:
     choice = best(group)
     assert choice.keep == 2
     assert [reason.split(":")[0] for reason in choice.reasons] == [
-        "a 2.0 MP copy without camera EXIF", "poorer metadata", "lower resolution",
+        "a 2.0 MP copy without camera EXIF", "poorer notes", "lower resolution",
     ]  # fmt: skip
     assert choice.reason == (
         "original: has camera EXIF (Canon EOS R5), 24 MP; one other is a 2.0 MP copy without camera EXIF; "
-        "resolution: 24 MP; one other has 6.0 MP; metadata: knows rating; one other does not"
+        "resolution: 24 MP; one other has 6.0 MP; notes: knows rating; one other does not"
     )
 
 
 def test_several_others_are_counted_and_the_reason_holds_for_all() -> None:
     group = (shot(1, rating=3, notes="windy"), shot(2, rating=2), shot(3, notes="calm"), shot(4))
     choice = in_any_order(*group)
-    assert choice.reason == "metadata: knows notes; 3 others know less"
+    assert choice.reason == "notes: knows notes; 3 others know less"
 
 
 def test_protected_comes_first_and_is_never_removed() -> None:
@@ -179,12 +344,12 @@ def test_links_do_not_lead_around_protection(tmp_path: Path) -> None:
 
 
 def test_policy_names_what_counts_first() -> None:
-    assert policy_order(POLICY) == ("protected", "preferred", *POLICY[1:])
-    assert policy_order(["resolution", "oldest"])[:4] == ("resolution", "oldest", "protected", "preferred")
+    assert policy_order(POLICY) == ("safe", "protected", "preferred", *POLICY[2:])
+    assert policy_order(["resolution", "oldest"])[:4] == ("safe", "resolution", "oldest", "protected")
     assert sorted(policy_order(["oldest", "oldest"])) == sorted(("preferred", *POLICY))
-    assert policy_order(POLICY, "burst")[:3] == ("protected", "preferred", "sharpness")
-    assert policy_order(["oldest"], "burst")[:4] == ("oldest", "protected", "preferred", "sharpness")
-    with pytest.raises(ValueError, match=r"'biggest'.*protected, original, resolution"):
+    assert policy_order(POLICY, "burst")[:4] == ("safe", "protected", "preferred", "sharpness")
+    assert policy_order(["oldest"], "burst")[:5] == ("safe", "oldest", "protected", "preferred", "sharpness")
+    with pytest.raises(ValueError, match=r"'biggest'.*safe, protected, original"):
         policy_order(["biggest"])
     group = [camera(1), shot(2, width=8000, height=6000)]
     assert best(group).keep == 1

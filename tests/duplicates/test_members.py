@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,14 +75,14 @@ def test_a_new_relation_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_new_relation_of_one_picture_makes_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RELATIONS, "print", Relation("print", "a photo of its print", 15, True, False, False))
 
-    def lowest(ids: list[int]) -> Choice:
+    def lowest(ids: Sequence[int], _pictures: Sequence[int]) -> Choice:
         return Choice(ids[0], "lowest", ("higher",) * (len(ids) - 1))
 
     pairs = [Pair(1, 2, "print", None), Pair(1, 3, "variant", None), Pair(1, 4, "identical", 1.0)]
-    (made,) = grouped(pairs, lowest)  # type: ignore[arg-type]
+    (made,) = grouped(pairs, lowest)
     assert (made.relation, made.relations) == ("print", ("print", "variant", "identical"))
     stronger = [*pairs, Pair(1, 2, "variant", None)]
-    assert grouped(stronger, lowest)[0].relations[0] == "variant"  # type: ignore[arg-type]
+    assert grouped(stronger, lowest)[0].relations[0] == "variant"
 
 
 def test_relations_are_named_only_where_they_are_listed_or_detected() -> None:
