@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from birdsearch.duplicates import originality, places
+from birdsearch.duplicates import originality
 from birdsearch.duplicates.members import FolderSet
+from birdsearch.photos.places import is_passing, system_place
 from birdsearch.records import POLICY, RELATIONS, Photo, Pixels, bytes_text, date_text, percent
 
 if TYPE_CHECKING:  # what only ranks photos without reading them must not load it
@@ -43,9 +44,7 @@ _METADATA: dict[str, tuple[str, ...]] = {  # what metadata is made of -> fields 
 # What decided -> why the photo is kept; what goes on after "the other" and after "3 others"; why not the other photo.
 _SENTENCES = {
     "damaged": ("safe: a whole picture", "is damaged ({its})", "are damaged", "damaged: {its}"),
-    "thrown away": ("safe: in a folder where photos stay", "lies in a recycle bin, a snapshot or a store of thumbnails",
-                    "lie in recycle bins, snapshots or stores of thumbnails",
-                    "lies in a recycle bin, a snapshot or a store of thumbnails"),
+    "thrown away": ("safe: in a folder where photos stay", "is {its}", "are not", "{its}"),
     "protected": ("protected: it lies in {mine}", "does not", "do not",
                   "not in a protected folder, unlike the kept photo"),
     "preferred": ("preferred: it lies in {mine}", "does not", "do not",
@@ -270,7 +269,7 @@ class _Comparison:
         """The photos that no other one beats by this criterion."""
         match name:
             case "safe":
-                return _highest(photos, lambda photo: (not photo.damaged) + 2 * (not places.is_thrown_away(photo.path)))
+                return _highest(photos, lambda photo: 2 * (not photo.damaged) + (system_place(photo.path) is None))
             case "protected":
                 return _highest(photos, lambda photo: photo.path in self.protected)
             case "preferred":
@@ -307,15 +306,12 @@ class _Comparison:
 
     def explain(self, name: str, kept: Photo, other: Photo) -> tuple[str, ...]:
         """The sentences of `_SENTENCES` about two photos, of which this criterion keeps the first."""
-        mine = its = camera = ""
+        mine = camera = ""
+        its: str | None = ""
         match name:
             case "safe":
-                name = (
-                    "damaged"
-                    if places.is_thrown_away(kept.path) == places.is_thrown_away(other.path)
-                    else "thrown away"
-                )
-                its = other.damaged or ""
+                name = "damaged" if other.damaged and not kept.damaged else "thrown away"
+                its = other.damaged if name == "damaged" else system_place(other.path)
             case "protected":
                 mine = next(folder for folder in self._options.protect if kept.path in FolderSet((folder,)))
             case "preferred":
@@ -474,7 +470,7 @@ def _pixels(photo: Photo) -> int:
 
 
 def _lies_to_stay(photo: Photo) -> bool:
-    return not places.is_passing(photo.path)
+    return not is_passing(photo.path)
 
 
 def _has_camera(photo: Photo) -> bool:

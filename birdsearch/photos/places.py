@@ -65,6 +65,14 @@ _BY_PAIR = [(_pattern([above]), name, reason) for (above, name), reason in _PAIR
 _LIBRARY, _ORIGINAL, _FILE = _pattern(_LIBRARIES), _pattern(_ORIGINALS), _pattern(_FILES)
 
 
+# Folders of memory cards (DCF: three digits and five letters), and where programs put what comes in.
+_PASSING = re.compile(
+    r"dcim|\d{3}[a-z0-9_]{5}|downloads?|herunterladen|téléchargements|descargas|scaricati|whatsapp.*|telegram.*|signal.*"
+    r"|messenger|viber.*|received|camera uploads|screenshots|te?mp|cache",
+    re.IGNORECASE,
+)
+
+
 def system_place(path: str | bytes) -> str | None:
     """Why a file, by its path alone, is not one of a person's own photos: "in a recycle bin"; None for all others.
 
@@ -96,3 +104,12 @@ def folder_reason(above: str, name: str) -> str | None:
 def file_reason(name: str) -> str | None:
     """Why a file of this name is left out wherever it lies; None for all others."""
     return THUMBNAILS if _FILE.fullmatch(name.lower()) else None
+
+
+def is_passing(path: str) -> bool:
+    """Whether a file lies on a memory card, or where downloads and messages come in: a copy elsewhere is kept.
+
+    >>> is_passing("/media/EOS/DCIM/100CANON/IMG_1.JPG")
+    True
+    """
+    return any(_PASSING.fullmatch(folder) for folder in path.split(os.sep)[:-1])
