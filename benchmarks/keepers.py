@@ -144,7 +144,7 @@ def _edited(original: Original, maker: Maker) -> Case:
     image = ImageEnhance.Contrast(original.image).enhance(maker.rng.uniform(1.05, 1.3))
     image = image.filter(ImageFilter.UnsharpMask(2, int(maker.rng.integers(50, 200))))
     told = {"software": str(maker.rng.choice(EDITORS))} if maker.chance() else {"modified": "2024:06:02 20:11:00"}
-    tags = original.exif(**told)
+    tags = original.exif(None, **told)
     return maker.case(original, f"a/IMG_{original.number:04}.jpg", jpeg(image, maker.quality(90), tags), "original")
 
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageCms, ImageEnhance, ImageOps
 
 import birdsearch
 from birdsearch import Filter, Index
+from birdsearch.duplicates import finder
 from birdsearch.duplicates.candidates import Proposals
 from birdsearch.records import POLICY, DuplicateReport, Plan
 from tests.support.fake_backbone import FakeBackbone
@@ -278,3 +279,73 @@ def test_pairs_that_are_read_in_small_blocks_are_found_as_well(index: Index, mon
     assert spilled.pairs == held.pairs != ()
     assert spilled.groups == held.groups
     assert spilled.counts == held.counts
+
+
+def test_against_a_folder_with_nothing_to_compare(index: Index, place: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card"
+    card.mkdir()
+    empty = index.duplicates(against=card)
+    assert (empty.groups, empty.counts["new"], empty.counts["known"]) == ((), 0, 0)
+    shutil.copy(place / "3.jpg", card / "again.jpg")
+    same = index.duplicates(against=card)
+    assert [(group.relation, len(group.others)) for group in same.groups] == [("identical", 1)]
+    assert (same.counts["new"], same.counts["known"], same.counts["candidates"]) == (1, 1, 0)
+
+
+def test_many_copies_of_one_picture_are_read_once_each(tmp_path: Path) -> None:
+    data = photo(tmp_path / "photos/0.jpg", 1).read_bytes()
+    for number in range(1, 60):
+        (tmp_path / f"photos/{number}.jpg").write_bytes(data + b"%d" % number)
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(tmp_path / "photos")
+        report = index.duplicates()
+    assert report.counts["candidates"] == 0
+    assert [(group.relation, len(group.others)) for group in report.groups] == [("pixels", 59)]
+
+
+def test_many_edits_of_one_picture_are_one_group_without_all_their_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finder, "VERIFIED_AT_ONCE", 8)
+    monkeypatch.setattr(finder, "ALL_WITH_ALL", 5)
+    original = Image.open(photo(tmp_path / "photos/0.jpg", 1))
+    for number in range(1, 13):
+        original.save(tmp_path / f"photos/{number}.jpg", quality=60 + number)
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(tmp_path / "photos")
+        report = index.duplicates()
+    assert [(group.relation, len(group.others)) for group in report.groups] == [("variant", 12)]
+    assert report.counts["candidates"] < 13 * 12 / 2
+
+
+def test_the_photo_of_the_camera_is_kept_over_what_was_made_from_it(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    original = photo(folder / "later in order/wren.jpg", 1, "2024:05:01 08:00:00")
+    with Image.open(original) as opened:
+        picture, exif = opened.convert("RGB"), opened.getexif()
+    picture.resize((1280, 960), Image.Resampling.LANCZOS).save(folder / "a.jpg", quality=90, exif=exif)
+    picture.save(folder / "b.png", exif=exif)
+    exif[0x0131] = "GIMP 2.10"
+    ImageEnhance.Contrast(picture).enhance(1.2).save(folder / "c.jpg", quality=97, exif=exif)
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(folder)
+        (group,) = index.duplicates().groups
+        known = {each.id: Path(each.path).name for each in index.photos()}
+    assert known[group.keep] == "wren.jpg"
+    assert {known[other]: reason for other, reason in zip(group.others, group.reasons, strict=True)} == {
+        "a.jpg": "no original: enlarged from 640 x 480",
+        "b.png": "a PNG, the kept photo is the JPEG",
+        "c.jpg": "no original: written by GIMP 2.10",
+    }
+
+
+def test_frames_of_one_second_are_a_burst(tmp_path: Path) -> None:
+    for number in (1, 2):
+        photo(tmp_path / f"photos/IMG_000{number}.JPG", 1, "2024:05:01 08:00:00")
+        with Image.open(tmp_path / f"photos/IMG_000{number}.JPG") as opened:
+            picture, exif = opened.convert("RGB"), opened.getexif()
+        picture.putpixel((number, 5), (255, 0, 0))
+        picture.save(tmp_path / f"photos/IMG_000{number}.JPG", quality=92, exif=exif)
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(tmp_path / "photos")
+        assert {pair.relation for pair in index.duplicates().pairs} == {"burst"}

@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from birdsearch.duplicates import hashes as hashes_module
 from birdsearch.duplicates.bursts import bursts
-from birdsearch.duplicates.grouping import grouped
+from birdsearch.duplicates.grouping import Joined, grouped
 from birdsearch.duplicates.hashes import hash_pairs, orientations
 from birdsearch.duplicates.implied import implied_pairs
 from birdsearch.duplicates.keeper import Choice
@@ -343,3 +343,13 @@ def test_folders_with_numbers_of_two_series_share_no_burst() -> None:
     assert bursts(taken, paths=lambda _: sorted_by_species) == [tuple(range(6))]
     unnumbered = {n: f"/{'ab'[n % 2]}/wren {n}.jpg" for n in range(6)}
     assert bursts(taken, paths=lambda _: unnumbered) == [tuple(range(6))]
+
+
+def test_joined_ids_are_counted() -> None:
+    joined = Joined()
+    joined.add([(1, 2), (3, 4)])
+    assert joined.are_joined(1, 2)
+    assert not joined.are_joined(2, 3)
+    joined.add([(2, 4), (1, 3)])
+    assert joined.are_joined(1, 3)
+    assert [joined.size(number) for number in (1, 4, 9)] == [4, 4, 1]
