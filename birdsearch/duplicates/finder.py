@@ -113,7 +113,7 @@ class DuplicateFinder:
                 related += _with_copies(self._verified(proposals), pictures)
         related = [pair for pair in related if pair.relation in relations and (pair.a, pair.b) not in self._different]
         if records.VARIANT.name in relations:
-            related += implied.implied_pairs(related, refused=self._different)
+            related += self._verifier.without_exposures(implied.implied_pairs(related, refused=self._different))
         groups = grouping.grouped(related, self._choose, self._different)
         if records.BURST.name in relations:
             bursts = self._bursts({other for group in groups for other in group.others})

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -81,10 +81,21 @@ class PairVerifier:
                 return [Pair(a, b, VARIANT.name, None, _same_pixels(mine.contents, its.contents))]
         if alignment is None:
             return []
-        ours, theirs = (Shot(photo, self._said(photo.path)) for photo in (one, other))
-        if two_exposures(ours, theirs, alignment):
+        if self._two_exposures(one, other, alignment):
             return []
         return [Pair(a, b, VARIANT.name, None, asdict(alignment))]
+
+    def _two_exposures(self, one: Photo, other: Photo, alignment: Alignment) -> bool:
+        return two_exposures(Shot(one, self._said(one.path)), Shot(other, self._said(other.path)), alignment)
+
+    def without_exposures(self, implied: Iterable[Pair]) -> list[Pair]:
+        """Those of the pairs that a third photo implies that are one exposure: it may be a copy of either frame."""
+        kept = []
+        for pair in implied:
+            known, matrix = self._photos((pair.a, pair.b)), pair.evidence["matrix"]
+            if not self._two_exposures(known[pair.a], known[pair.b], Alignment(1.0, 1.0, 0, "", matrix)):
+                kept.append(pair)
+        return kept
 
     def _alignments(self, candidates: Ids) -> Iterator[tuple[int, int, Alignment | None]]:
         """How the pictures of each pair (m, 2) lie on each other; pairs that share photos come together."""
