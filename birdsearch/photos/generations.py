@@ -4,15 +4,13 @@ A JPEG leaves its quantisation steps in whatever is made from it at the same siz
 sizes each follows from the one it was made from better than the other way round.
 """
 
-import os
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from birdsearch.photos.decode import opened, upright
-from birdsearch.photos.scan import FoundFile, read
+from birdsearch.photos.decode import picture
 
+_ALL_PIXELS = 1_000_000  # pixels of the longest side: no picture is larger
 _PIECE = 1024  # pixels of the sides of the piece in the middle of a picture that is looked at
 _BLOCK = 8
 _LEAST_STEP = 3  # grey levels of a quantisation step that rounding to whole levels does not hide
@@ -29,10 +27,8 @@ Grey = npt.NDArray[np.uint8]  # (h, w)
 
 
 def read_grey(path: str) -> Grey:
-    """The brightness (h, w) of a photo, upright, in all its pixels. Raises PhotoError or NotAPhotoError."""
-    file = read(FoundFile(os.fsencode(path), 0, 0))
-    with opened(file.data, file.format) as image:
-        return np.asarray(upright(image).convert("L"), dtype=np.uint8)
+    """The brightness (h, w) of a photo, upright, in all its pixels. Raises PhotoError."""
+    return np.asarray(Image.fromarray(picture(path, _ALL_PIXELS)).convert("L"), dtype=np.uint8)
 
 
 def keeps_steps(grey: Grey, table: tuple[int, ...]) -> bool:
