@@ -281,17 +281,6 @@ def test_pairs_that_are_read_in_small_blocks_are_found_as_well(index: Index, mon
     assert spilled.counts == held.counts
 
 
-def test_against_a_folder_with_nothing_to_compare(index: Index, place: Path, tmp_path: Path) -> None:
-    card = tmp_path / "card"
-    card.mkdir()
-    empty = index.duplicates(against=card)
-    assert (empty.groups, empty.counts["new"], empty.counts["known"]) == ((), 0, 0)
-    shutil.copy(place / "3.jpg", card / "again.jpg")
-    same = index.duplicates(against=card)
-    assert [(group.relation, len(group.others)) for group in same.groups] == [("identical", 1)]
-    assert (same.counts["new"], same.counts["known"], same.counts["candidates"]) == (1, 1, 0)
-
-
 def test_many_copies_of_one_picture_are_read_once_each(tmp_path: Path) -> None:
     data = photo(tmp_path / "photos/0.jpg", 1).read_bytes()
     for number in range(1, 60):
