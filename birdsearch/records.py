@@ -444,6 +444,19 @@ class AuditReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeciesFigures:
+    """How well the photos of one species are classified."""
+
+    photos: int
+    classified: int = 0  # those that could be: a photo of another moment has the same label
+    recall: float | None = None  # share of these that were classified as this species
+    precision: float | None = None  # share of the photos classified as this species that are of it
+    recall_at_1: float | None = None  # share of these whose nearest photo is of this species
+    taken_for: str | None = None  # the other species that they are classified as most often
+    taken_for_photos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """How accurate retrieval and classification are on the labelled photos of an index, leave-one-out."""
 
@@ -454,8 +467,8 @@ class Evaluation:
     knn_accuracy: float | None = None  # top-1 of the `neighbours` source, cross-fitted
     knn_accuracy_top5: float | None = None
     calibration_error: float | None = None  # expected, of that source's probabilities
-    # Label -> "photos" (a count), "knn_accuracy" and "recall_at_1" (shares; absent where no photo was answerable).
-    per_species: dict[str, dict[str, float]] = field(default_factory=dict)
+    per_species: dict[str, SpeciesFigures] = field(default_factory=dict)  # by label
+    answers: dict[str, dict[str, int]] = field(default_factory=dict)  # label -> species it was classified as -> photos
     seconds: float = 0.0
     # Of the backbone's own classes, on photos whose label is one of them; None where it has none, or no such photo.
     backbone_photos: int | None = None  # that were classified

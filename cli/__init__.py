@@ -14,6 +14,7 @@ from . import (
     classify,
     demo,
     duplicates,
+    evaluation,
     export,
     index,
     labels,
@@ -86,7 +87,12 @@ _add(
 )
 _add("label", labels.label, "Compare species", "birdsearch label --index garden --from corrections.csv --author Ana")
 _add("names", names.names, "Compare species", "birdsearch names --index garden --guessed")
-_add("evaluate", labels.evaluate, "Compare species", "birdsearch evaluate --index garden --csv")
+_add(
+    "evaluate",
+    evaluation.evaluate,
+    "Compare species",
+    "birdsearch evaluate --index garden --min-accuracy 0.8 --compare last.json",
+)
 _add("split", labels.split, "Compare species", "birdsearch split lists --index garden --fractions 0.7,0.15,0.15")
 _add("info", maintenance.info, "Maintenance", "birdsearch info --index garden")
 _add("failures", maintenance.failures, "Maintenance", "birdsearch failures --index garden --csv")

@@ -1,4 +1,4 @@
-"""The commands audit, label, evaluate and split: labels are checked, corrected, measured and divided."""
+"""The commands audit, label and split: labels are checked, corrected and divided."""
 
 import csv
 from collections import Counter
@@ -19,7 +19,7 @@ from .progress import progress
 
 if TYPE_CHECKING:
     from birdsearch import Index
-    from birdsearch.records import AuditReport, Evaluation, LabelReport, SplitReport
+    from birdsearch.records import AuditReport, LabelReport, SplitReport
 
 ORIGIN = ("sha256", "index_id", "relative_path")  # what every table of labels says of a photo, beside id and path
 OFF = 0.03  # of a share from what was asked for, from which on it is noted
@@ -37,6 +37,10 @@ From = Annotated[
     ),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Also list labels that a person has confirmed or corrected.")]
+MaxSuspects = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=0, help="Exit with 1 if more labels than this are doubtful, for automatic checks."),
+]
 As = Annotated[str | None, typer.Option("--as", metavar="SPECIES", help="The species that these photos show.")]
 ListAll = Annotated[bool, typer.Option("--list", help="List every label, with its source, author and time.")]
 Clear = Annotated[bool, typer.Option("--clear", help="Remove the labels that were set by hand.")]
@@ -48,7 +52,9 @@ Fractions = Annotated[str, typer.Option(metavar="A,B,C", help="Shares of train, 
 
 
 @options.command(where=True, formats=("json", "csv", "html"))
-def audit(checklist: Checklist = None, again: Again = False, *, shared: Shared) -> None:
+def audit(
+    checklist: Checklist = None, again: Again = False, max_suspects: MaxSuspects = None, *, shared: Shared
+) -> None:
     """List labels that may be wrong, worst first, with reasons. Changes nothing; label --from corrects labels."""
     with shared.open() as index, progress() as callback:
         report = index.audit(shared.where, checklist=checklist or None, again=again, progress=callback)
@@ -74,6 +80,8 @@ def audit(checklist: Checklist = None, again: Again = False, *, shared: Shared) 
         )
     else:
         _print_audit(report, shared)
+    if max_suspects is not None and len(report.suspects) > max_suspects:
+        output.fail(f"{counted(len(report.suspects), 'label')} are doubtful, more than --max-suspects {max_suspects:,}")
 
 
 def _print_audit(report: "AuditReport", shared: Shared) -> None:
@@ -174,53 +182,7 @@ def _ids(index: "Index", named: Sequence[str]) -> Iterator[int]:
         yield int(name) if name.isascii() and name.isdigit() else index.find(name).id or 0
 
 
-# Evaluate and split
-
-
-@options.command(where=True, formats=("json", "csv"))
-def evaluate(*, shared: Shared) -> None:
-    """Measure how accurate retrieval and classification are on your labelled photos, leave-one-out."""
-    with shared.open() as index:
-        result = index.evaluate(shared.where)
-    if shared.json:
-        output.print_json(result)
-    elif shared.csv:
-        columns = list(dict.fromkeys(name for figures in result.per_species.values() for name in figures))
-        rows = ([name, *(figures.get(column) for column in columns)] for name, figures in result.per_species.items())
-        output.print_csv(("species", *columns), rows)
-    else:
-        _print_evaluation(result, shared)
-
-
-def _print_evaluation(result: "Evaluation", shared: Shared) -> None:
-    output.say(f"{'queries':<21} {result.photos:,}")
-    if not result.photos:
-        output.note("Evaluation needs at least two labelled photos of one species.")
-        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
-    else:
-        _print_figures(
-            ("recall@1", result.recall_at_1),
-            ("recall@5", result.recall_at_5),
-            ("mean avg. precision", result.mean_average_precision),
-            ("accuracy", result.knn_accuracy),
-            ("top-5 accuracy", result.knn_accuracy_top5),
-            ("calibration error", result.calibration_error),
-        )
-    if result.backbone_photos:
-        output.say(f"{'backbone queries':<21} {result.backbone_photos:,} (photos whose label is one of its classes)")
-        _print_figures(
-            ("backbone accuracy", result.backbone_accuracy),
-            ("its calibration error", result.backbone_calibration_error),
-            ("after calibration", result.backbone_calibration_error_scaled),
-            ("its temperature", result.temperature),
-        )
-    if result.photos:
-        output.say(f"in {result.seconds:.1f} s")
-
-
-def _print_figures(*figures: tuple[str, float | None]) -> None:
-    for words, value in figures:
-        output.say(f"{words:<21} {'not known' if value is None else f'{value:.3f}'}")
+# Split
 
 
 @options.command(where=True, formats=("json",))

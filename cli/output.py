@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
@@ -41,6 +41,12 @@ def _is_plain(character: str) -> bool:
 def note(text: str) -> None:
     """Print something beside the results, on standard error."""
     typer.echo("\n".join(printable(line) for line in text.splitlines()), err=True)
+
+
+def fail(text: str) -> NoReturn:
+    """End with exit code 1 after the results, because they are not as good as the user demands."""
+    note(f"birdsearch: {text}")
+    raise typer.Exit(1)
 
 
 def say(text: str) -> None:

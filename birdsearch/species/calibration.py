@@ -146,10 +146,10 @@ def classes_of_species(classes: Classes) -> dict[str, int]:
     """Scientific name -> the class that stands for this species, where it is one class alone."""
     codes: dict[str, list[int]] = {}
     for code, (name, rank) in enumerate(zip(classes.names, classes.ranks, strict=True)):
-        meant = resolve.resolve(name)
+        meant = resolve.recognised(name)
         # Other vocabularies have words of their own: a "knot" of ImageNet is one in a rope.
         sure = ("exact", "synonym") if rank in resolve.RANKS else ("exact",)
-        if meant.rank == "species" and meant.candidates and meant.method in sure:
+        if meant is not None and meant.rank == "species" and meant.candidates and meant.method in sure:
             codes.setdefault(meant.candidates[0], []).append(code)
     return {species: of_species[0] for species, of_species in codes.items() if len(of_species) == 1}
 

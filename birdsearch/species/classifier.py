@@ -5,11 +5,13 @@
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from birdsearch.backbones.classes import softmax
 from birdsearch.records import Ids, Vectors, blocks
@@ -21,6 +23,7 @@ Labels = Sequence[str | None]  # one a photo, None where it has none
 Flags = npt.NDArray[np.bool_]
 
 FOLDS = 5
+FEW = 10_000  # photos up to which one thread is as fast as all, and takes a fraction of their time (a guess)
 TWO_FOLDS_FROM = 20_000  # photos: each half is plenty to fit on
 _SPACE_FITTED_ON = 50_000  # photos, at most
 _WEIGHTS_FITTED_ON = 3_000  # photos, at most
@@ -71,9 +74,10 @@ class GalleryClassifier:
         species, codes, groups = _coded(vectors, labels, groups)
         if not species:
             return None
-        fusion = FoldModels.fit(vectors, codes, groups, seed).fusion(None)
-        space = _feature_space(vectors, codes, np.arange(len(codes)), seed)
-        return cls(species, groups, ClassGallery.of(space, vectors, codes, groups), fusion)
+        with blas_threads(len(codes)):
+            fusion = FoldModels.fit(vectors, codes, groups, seed).fusion(None)
+            space = _feature_space(vectors, codes, np.arange(len(codes)), seed)
+            return cls(species, groups, ClassGallery.of(space, vectors, codes, groups), fusion)
 
     def predict(self, vectors: Vectors, k: int = 5, leave_out: Ids | None = None) -> ClassifierOutput:
         """What photos (q, dim) show; `leave_out` (q,) is the position of each in the fit, -1 for none.
@@ -117,6 +121,14 @@ def cross_validate(
         *(np.full((n, k), -1, dtype=np.int64), np.zeros((n, k), dtype=np.float32)),
         *(np.full(n, np.nan, dtype=np.float32), np.full(n, np.nan, dtype=np.float32)),
     )
+    with blas_threads(n):
+        _classify_folds(vectors, groups, result, seed)
+    return result
+
+
+def _classify_folds(vectors: Vectors, groups: Ids, result: CrossValidated, seed: int) -> None:
+    """Write what the photos of each fold show into the arrays of a result."""
+    codes, k = result.codes, result.top.shape[1]
     folds = FoldModels.fit(vectors, codes, groups, seed)
     for fold, space in enumerate(folds.spaces):
         gallery, fusion = ClassGallery.of(space, vectors, codes, groups), folds.fusion(fold)
@@ -132,7 +144,13 @@ def cross_validate(
             result.probabilities[photos] = np.take_along_axis(probabilities, best, 1)
             own = probabilities[np.arange(len(photos)), codes[photos]]
             result.label_probability[photos] = np.where(answered, own, np.nan)
-    return result
+
+
+def blas_threads(photos: int) -> AbstractContextManager[object]:
+    """Numerics on one thread where there are few photos: their steps are so short that other threads only wait."""
+    import scipy.linalg  # noqa: F401 -- brings a BLAS of its own, which is limited only once it is loaded
+
+    return threadpool_limits(1, "blas") if photos <= FEW else nullcontext()
 
 
 def pool_log_probabilities(probabilities: Vectors) -> Vectors:

@@ -1,12 +1,14 @@
 """How well an index knows its own labelled photos: leave-one-out retrieval and classification."""
 
 import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.records import Evaluation, Ids, Vectors, blocks
+from birdsearch.records import Evaluation, Ids, SpeciesFigures, Vectors, blocks
 from birdsearch.species import calibration, classifier
 from birdsearch.species.calibration import calibration_error
 from birdsearch.species.classifier import Labels
@@ -30,19 +32,22 @@ def evaluate(
     classified = classifier.cross_validate(vectors, labels, groups, k=5, seed=seed)
     if classified is None:
         return Evaluation(seconds=time.perf_counter() - started)
-    able, codes = classified.answerable, classified.codes
-    counts = np.bincount(codes[codes >= 0])
-    figures = {name: {"photos": float(count)} for name, count in zip(classified.species, counts, strict=True)}
+    able, codes, names = classified.answerable, classified.codes, classified.species
+    counts = dict(zip(names, np.bincount(codes[codes >= 0]).tolist(), strict=True))
     if not able.any():
+        figures = {name: SpeciesFigures(count) for name, count in counts.items()}
         return Evaluation(per_species=figures, seconds=time.perf_counter() - started)
     right = classified.top[able] == codes[able][:, None]  # (able, 5)
-    _add(figures, classified.species, "knn_accuracy", codes[able], right[:, 0])
+    answers = answers_of([names[code] for code in codes[able]], [names[code] for code in classified.top[able, 0]])
     queries = np.flatnonzero(able)
     if len(queries) > MAX_QUERIES:
         queries = np.sort(np.random.default_rng(seed).permutation(queries)[:MAX_QUERIES])
     units = np.arange(len(codes)) if groups is None else np.asarray(groups)
-    hits, precision = _retrieval_metrics(vectors if searched is None else searched, codes, units, queries)
-    _add(figures, classified.species, "recall_at_1", codes[queries], hits[:, 0])
+    with classifier.blas_threads(len(codes)):
+        hits, precision = _retrieval_metrics(vectors if searched is None else searched, codes, units, queries)
+    nearest = {
+        names[code]: float(hits[codes[queries] == code, 0].mean()) for code in np.unique(codes[queries]).tolist()
+    }
     return Evaluation(
         photos=int(able.sum()),
         recall_at_1=float(hits[:, 0].mean()),
@@ -51,27 +56,50 @@ def evaluate(
         knn_accuracy=float(right[:, 0].mean()),
         knn_accuracy_top5=float(right.any(axis=1).mean()),
         calibration_error=calibration_error(classified.probabilities[able, 0], right[:, 0]),
-        per_species=figures,
+        per_species=per_species(counts, answers, nearest),
+        answers=answers,
         seconds=time.perf_counter() - started,
     )
 
 
-def _add(
-    figures: dict[str, dict[str, float]], species: tuple[str, ...], name: str, codes: Ids, right: npt.NDArray[np.bool_]
-) -> None:
-    """Write the share of right answers among the photos (n,) of each species beside its other figures."""
-    counts, good = np.bincount(codes), np.bincount(codes, weights=right)
-    for number in np.flatnonzero(counts):
-        figures[species[number]][name] = float(good[number] / counts[number])
+def answers_of(labels: Iterable[str], answers: Iterable[str]) -> dict[str, dict[str, int]]:
+    """How many photos of each label got each answer: label -> answer -> photos, the commonest answer first."""
+    table: dict[str, Counter[str]] = {}
+    for label, answer in zip(labels, answers, strict=True):
+        table.setdefault(label, Counter())[answer] += 1
+    return {label: dict(sorted(table[label].items(), key=lambda one: (-one[1], one[0]))) for label in sorted(table)}
+
+
+def per_species(
+    counts: Mapping[str, int], answers: Mapping[str, Mapping[str, int]], nearest: Mapping[str, float]
+) -> dict[str, SpeciesFigures]:
+    """The figures of each species: of its photos, what these were classified as, its share of right neighbours."""
+    taken = Counter[str]()
+    for given in answers.values():
+        taken.update(given)
+    figures = {}
+    for name, photos in counts.items():
+        given = answers.get(name, {})
+        classified, right = sum(given.values()), given.get(name, 0)
+        wrong = next(((other, count) for other, count in given.items() if other != name), (None, 0))
+        figures[name] = SpeciesFigures(
+            photos,
+            classified,
+            recall=right / classified if classified else None,
+            precision=right / taken[name] if taken[name] else None,
+            recall_at_1=nearest.get(name),
+            taken_for=wrong[0],
+            taken_for_photos=wrong[1],
+        )
+    return figures
 
 
 def _retrieval_metrics(vectors: Vectors, codes: Ids, groups: Ids, queries: Ids) -> tuple[npt.NDArray[np.bool_], float]:
     """Whether each of the 5 best answers has the label of its query (q, 5); mean average precision."""
-    from sklearn.metrics import label_ranking_average_precision_score
-
     named = np.flatnonzero(codes >= 0)
     labelled, labelled_codes, labelled_groups = vectors[named], codes[named], groups[named]
-    hits, precisions = [], []
+    hits: list[npt.NDArray[np.bool_]] = []
+    precisions: list[float] = []
     for block in blocks(len(queries), max(1, CELLS // len(named))):
         rows = queries[block]
         scores = vectors[rows] @ labelled.T
@@ -81,8 +109,17 @@ def _retrieval_metrics(vectors: Vectors, codes: Ids, groups: Ids, queries: Ids) 
         # Searches return photos of any label; one without a label cannot be right or wrong, so it is not searched.
         best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
         hits.append(np.pad(np.take_along_axis(same, best, 1), ((0, 0), (0, 5 - best.shape[1]))))
-        precisions.append(len(rows) * float(label_ranking_average_precision_score(same, scores)))
+        precisions += map(_average_precision, scores, same)
     return np.concatenate(hits), sum(precisions) / len(queries)
+
+
+def _average_precision(scores: Vectors, right: npt.NDArray[np.bool_]) -> float:
+    """The mean share of right answers down to each right one; answers of one score share the lowest position.
+
+    That of scikit-learn's `label_ranking_average_precision_score`, whose import takes longer than all of this.
+    """
+    ours = np.sort(-scores[right])
+    return float((np.searchsorted(ours, ours, "right") / np.searchsorted(np.sort(-scores), ours, "right")).mean())
 
 
 def of(gallery: Gallery, store: Store, seed: int = 0) -> Evaluation:

@@ -1,4 +1,4 @@
-"""The commands audit, label, evaluate and split: what they ask of the index, and how they show its answer."""
+"""The commands audit, label and split: what they ask of the index, and how they show its answer."""
 
 import csv
 import json
@@ -13,7 +13,6 @@ from birdsearch.index import Index
 from birdsearch.records import (
     AuditReport,
     ClusterReport,
-    Evaluation,
     LabelReport,
     LeakageCheck,
     SpeciesReport,
@@ -38,7 +37,6 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
             "clusters": ClusterReport(),
             "species_report": SpeciesReport(),
             "audit": AuditReport(),
-            "evaluate": Evaluation(),
             "label": LabelReport(2),
             "label_from": LabelReport(1),
             "split": split_report(),
@@ -118,32 +116,6 @@ def test_labels_set_by_hand_are_kept(garden: Garden, tmp_path: Path) -> None:
     assert run("label", "--from", "corrections.csv", "--index", place).out == "1 label changed, 1 as they were\n"
     rows = run("photos", "--csv", "--index", place).rows
     assert [row["label"] for row in rows[:3]] == ["Dunnock", "Wren", "Robin"]
-
-
-def test_evaluation_of_the_labelled_photos(garden: Garden, stub: IndexStub) -> None:
-    assert "two labelled photos of one species" in command(garden, "evaluate").err
-    stub.answers["evaluate"] = Evaluation(6, 0.5, 1.0, 0.61, 0.83, None, 0.04, {"Wren": {"photos": 3, "knn": 1.0}})
-    out = command(garden, "evaluate").out
-    assert "accuracy              0.830" in out
-    assert "top-5 accuracy        not known" in out
-    assert command(garden, "evaluate", "--csv").rows == [{"species": "Wren", "photos": "3", "knn": "1.0"}]
-    assert command(garden, "evaluate", "--json").json["calibration_error"] == 0.04
-    assert "backbone" not in out
-
-
-def test_evaluation_of_the_backbone(garden: Garden, stub: IndexStub) -> None:
-    known = {"backbone_photos": 1500, "backbone_accuracy": 0.913, "backbone_calibration_error": 0.12}
-    stub.answers["evaluate"] = Evaluation(**known)  # type: ignore[arg-type]
-    lines = command(garden, "evaluate").out.splitlines()
-    assert lines[1].startswith("backbone queries      1,500")
-    assert lines[2:] == [
-        "backbone accuracy     0.913",
-        "its calibration error 0.120",
-        "after calibration     not known",
-        "its temperature       not known",
-    ]
-    stub.answers["evaluate"] = Evaluation(photos=2, backbone_photos=0)
-    assert "backbone" not in command(garden, "evaluate").out
 
 
 def test_split_writes_lists_and_the_leakage_check(garden: Garden, stub: IndexStub) -> None:

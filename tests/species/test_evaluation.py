@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from birdsearch.records import as_json
+from birdsearch.records import SpeciesFigures, as_json
 from birdsearch.species import evaluation as module
 from birdsearch.species.calibration import calibration_error
 from birdsearch.species.evaluation import evaluate
@@ -21,8 +21,8 @@ def test_the_figures_of_searches_by_hand() -> None:
     assert figures.recall_at_1 == 0.5  # the first wren finds the second, which finds a robin; so do the robins
     assert figures.recall_at_5 == 1
     assert figures.mean_average_precision == pytest.approx((1 + 1 / 2 + 1 / 2 + 1) / 4)
-    assert figures.per_species["robin"]["recall_at_1"] == 0.5
-    assert figures.per_species["robin"]["photos"] == 2
+    assert figures.per_species["robin"].recall_at_1 == 0.5
+    assert figures.per_species["robin"].photos == 2
 
 
 def test_easy_photos_are_classified_right() -> None:
@@ -59,7 +59,8 @@ def test_species_of_one_photo_are_no_queries() -> None:
     own = np.where(np.arange(len(own)) == 0, 10, own)
     figures = evaluate(vectors, named(own))
     assert figures.photos == len(own) - 1
-    assert figures.per_species["species 0010"] == {"photos": 1.0}
+    lone = figures.per_species["species 0010"]
+    assert (lone.photos, lone.classified, lone.recall, lone.recall_at_1) == (1, 0, None, None)
 
 
 def test_large_collections_draw_their_queries(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,13 +72,48 @@ def test_large_collections_draw_their_queries(monkeypatch: pytest.MonkeyPatch) -
     assert figures.photos == len(own)
 
 
+def test_precision_recall_and_confusions_by_hand() -> None:
+    answers = module.answers_of(["a", "a", "a", "b", "b"], ["a", "b", "b", "b", "c"])
+    assert answers == {"a": {"b": 2, "a": 1}, "b": {"b": 1, "c": 1}}
+    figures = module.per_species({"a": 4, "b": 2, "c": 1}, answers, {"a": 0.5})
+    assert figures["a"] == SpeciesFigures(4, 3, 1 / 3, 1.0, 0.5, "b", 2)
+    assert figures["b"] == SpeciesFigures(2, 2, 1 / 2, 1 / 3, None, "c", 1)
+    assert figures["c"] == SpeciesFigures(1, 0, None, 0.0, None, None, 0)
+
+
+def test_the_figures_of_species_add_up_to_the_accuracy() -> None:
+    vectors, own = drawn(noise=2)
+    figures = evaluate(vectors, named(own))
+    right = sum(given.get(label, 0) for label, given in figures.answers.items())
+    assert sum(sum(given.values()) for given in figures.answers.values()) == figures.photos
+    assert figures.knn_accuracy == pytest.approx(right / figures.photos)
+    assert 0 < right < figures.photos
+
+
+def test_average_precision_is_that_of_scikit_learn() -> None:
+    from sklearn.metrics import label_ranking_average_precision_score
+
+    rng = np.random.default_rng(1)
+    for ties in (3, 10_000):
+        vectors = rng.integers(0, ties, (40, 3)).astype(np.float32) + 1
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        codes, groups = rng.integers(0, 5, 40), rng.integers(0, 20, 40)
+        scores = vectors @ vectors.T
+        grouped = groups[:, None] == groups
+        same = (codes[:, None] == codes) & ~grouped
+        queries = np.flatnonzero(same.any(axis=1))
+        wanted = label_ranking_average_precision_score(same[queries], np.where(grouped, -2, scores)[queries])
+        labels = [f"species {code}" for code in codes]
+        assert evaluate(vectors, labels, groups).mean_average_precision == pytest.approx(wanted)
+
+
 def test_nothing_answerable() -> None:
     vectors, own = drawn(species=6, photos=1)
     empty = evaluate(vectors, [None] * 6)
     assert (empty.photos, empty.knn_accuracy, empty.per_species) == (0, None, {})
     lone = evaluate(vectors, named(own))
     assert (lone.photos, lone.recall_at_1, lone.calibration_error) == (0, None, None)
-    assert lone.per_species["species 0000"] == {"photos": 1.0}
+    assert lone.per_species["species 0000"] == SpeciesFigures(1)
     assert evaluate(vectors[:0], []).photos == 0
 
 

@@ -233,10 +233,10 @@ def test_labels_of_one_taxon_are_one_species_in_every_analysis(tmp_path: Path) -
     with indexed(tmp_path, wrens | {"Mallard": 4, "Mallrd": 1, "pip": 1}) as index:
         # Called by its commonest label; "Mallrd" would be a guess.
         counts = {"TROGLODYTES_TROGLODYTES": 7, "Mallard": 4, "Mallrd": 1, "pip": 1}
-        assert {name: figures["photos"] for name, figures in index.evaluate().per_species.items()} == counts
+        assert {name: figures.photos for name, figures in index.evaluate().per_species.items()} == counts
         assert {species.species: species.photos for species in index.species_report().species} == counts
         assert {name: sum(split.values()) for name, split in index.split().per_species.items()} == counts
         assert {entry.name: entry.photos for entry in index.life_list().entries} == counts
         (tmp_path / "names.csv").write_text("name,species\npip,Mallard\n")
         index.set_names(tmp_path / "names.csv")
-        assert index.evaluate().per_species["Mallard"]["photos"] == 5
+        assert index.evaluate().per_species["Mallard"].photos == 5

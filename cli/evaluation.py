@@ -1,0 +1,134 @@
+"""The command evaluate: how accurate retrieval and classification are, and whether that is good enough."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from birdsearch.errors import InputFileError
+
+from . import options, output
+from .options import Shared
+
+if TYPE_CHECKING:
+    from birdsearch.records import Evaluation
+
+FIGURES = {  # field of an Evaluation -> what a person calls it
+    "recall_at_1": "recall@1",
+    "recall_at_5": "recall@5",
+    "mean_average_precision": "mean avg. precision",
+    "knn_accuracy": "accuracy",
+    "knn_accuracy_top5": "top-5 accuracy",
+    "calibration_error": "calibration error",
+}
+BACKBONE_FIGURES = {
+    "backbone_accuracy": "backbone accuracy",
+    "backbone_calibration_error": "its calibration error",
+    "backbone_calibration_error_scaled": "after calibration",
+    "temperature": "its temperature",
+}
+COLUMNS = ("photos", "classified", "precision", "recall", "recall_at_1", "taken_for", "taken_for_photos")
+
+MinAccuracy = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Exit with 1 if accuracy is lower, for automatic checks.",
+        callback=options.number_within("--min-accuracy", 0, 1),
+    ),
+]
+Compare = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="What evaluate --json printed before: show what changed, and exit with 1 if accuracy is lower now.",
+    ),
+]
+Confusions = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write the confusion matrix as a CSV: a row for each label, a column for each species it was classified "
+        "as, the number of photos in the cells.",
+    ),
+]
+
+
+@options.command(where=True, formats=("json", "csv"))
+def evaluate(
+    min_accuracy: MinAccuracy = None, compare: Compare = None, confusions: Confusions = None, *, shared: Shared
+) -> None:
+    """Measure how accurate retrieval and classification are on your labelled photos, leave-one-out."""
+    before = None if compare is None else _earlier(compare)
+    with shared.open() as index:
+        result = index.evaluate(shared.where)
+    if confusions is not None:
+        _write_confusions(result.answers, confusions)
+    if shared.json:
+        output.print_json(result)
+    elif shared.csv:
+        rows = ([name, *(getattr(each, column) for column in COLUMNS)] for name, each in result.per_species.items())
+        output.print_csv(("species", *COLUMNS), rows)
+    else:
+        _print_evaluation(result, before, shared)
+    _check(result.knn_accuracy, min_accuracy, before, compare)
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    """The figures of an earlier evaluation."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise InputFileError(f"cannot read {path}: {error}. Give a file that evaluate --json wrote.") from error
+    if not isinstance(known, dict) or "knn_accuracy" not in known:
+        raise InputFileError(f"{path} is not what evaluate --json prints: it has no knn_accuracy.")
+    return {name: known.get(name) for name in (*FIGURES, *BACKBONE_FIGURES)}
+
+
+def _write_confusions(answers: Mapping[str, Mapping[str, int]], path: Path) -> None:
+    names = sorted({*answers, *(name for given in answers.values() for name in given)})
+    output.write_csv(
+        path, ("label", *names), ([name, *(answers.get(name, {}).get(n, 0) for n in names)] for name in names)
+    )
+    output.note(f"confusion matrix written to {path}")
+
+
+def _print_evaluation(result: "Evaluation", before: Mapping[str, Any] | None, shared: Shared) -> None:
+    output.say(f"{'queries':<21} {result.photos:,}")
+    if not result.photos:
+        output.note("Evaluation needs at least two labelled photos of one species.")
+        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
+    else:
+        _print_figures(result, FIGURES, before)
+    if result.backbone_photos:
+        output.say(f"{'backbone queries':<21} {result.backbone_photos:,} (photos whose label is one of its classes)")
+        _print_figures(result, BACKBONE_FIGURES, before)
+    worst = sorted(result.per_species.items(), key=lambda one: (-one[1].taken_for_photos, one[0]))
+    confused = [f"{name} for {each.taken_for} ({each.taken_for_photos})" for name, each in worst if each.taken_for]
+    if confused:
+        output.say(f"{'most confused':<21} {', '.join(confused[:3])}")
+    if result.photos:
+        output.say(f"in {result.seconds:.1f} s")
+
+
+def _print_figures(result: "Evaluation", figures: Mapping[str, str], before: Mapping[str, Any] | None) -> None:
+    for name, words in figures.items():
+        value, earlier = getattr(result, name), None if before is None else before[name]
+        changed = "" if value is None or earlier is None else f"  {value - earlier:+.3f}, before {earlier:.3f}"
+        output.say(f"{words:<21} {'not known' if value is None else f'{value:.3f}'}{changed}")
+
+
+def _check(accuracy: float | None, least: float | None, before: Mapping[str, Any] | None, compare: Path | None) -> None:
+    """End with 1 where accuracy is lower than demanded, as far as three digits show."""
+    earlier = None if before is None else before["knn_accuracy"]
+    for floor, words in ((least, "--min-accuracy demands"), (earlier, f"in {compare}")):
+        if floor is None:
+            continue
+        if accuracy is None:
+            output.fail(f"accuracy cannot be measured, so it is not known whether it reaches the {floor:g} {words}")
+        if round(accuracy, 3) < round(floor, 3):
+            output.fail(f"accuracy {accuracy:.3f} is lower than the {floor:.3f} {words}")
