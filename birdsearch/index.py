@@ -330,12 +330,6 @@ class Index:
 
         return names.taxa(self._store.catalog, where)
 
-    def unlisted_names(self) -> list[str]:
-        """The labels that AviList does not have and no correction explains: those that `names` had to guess."""
-        from birdsearch.species import names
-
-        return names.not_in_avilist(self._store.catalog)
-
     def set_names(self, path: str | os.PathLike[str]) -> int:
         """Replace all corrections of names by a CSV with the columns name and species; returns how many it holds.
 

@@ -62,13 +62,13 @@ def index(
         report = opened.add(
             folders, labels=labels, exclude=exclude or None, prune=prune, force=force, progress=callback
         )
-        unlisted = opened.unlisted_names() if labels not in (None, "none") else []
+        matches = opened.names() if labels not in (None, "none") else []
     if shared.json:
         output.print_json(report)
     else:
         output.print_summary(report)
     output.note_failures(report, f"birdsearch failures{shared.index_option}")
-    names.note_unlisted(unlisted, shared)
+    names.note_unlisted(matches, shared)
     _note_next(report, shared)
     if strict and report.failed:
         raise typer.Exit(1)

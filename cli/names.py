@@ -61,10 +61,7 @@ def _print_names(matches: "Sequence[TaxonMatch]", listed: "Sequence[TaxonMatch]"
         output.say("no labelled photos in the index")
         return
     if listed:
-        rows = [
-            (m.label, f"{m.photos:,}", m.rank or "", m.scientific or "", m.english or "", m.method)
-            for m in listed[:LISTED]
-        ]
+        rows = [(m.label, f"{m.photos:,}", m.rank or "", _taxon(m), m.english or "", m.method) for m in listed[:LISTED]]
         output.print_table(("name", "photos", "rank", "species", "english", "method"), rows, numbers=("photos",))
         output.say("")
     if len(listed) > LISTED:
@@ -73,11 +70,20 @@ def _print_names(matches: "Sequence[TaxonMatch]", listed: "Sequence[TaxonMatch]"
     output.say(f"{counted(len(matches), 'name')}: {', '.join(f'{count:,} {method}' for method, count in methods)}")
 
 
-def note_unlisted(unlisted: Sequence[str], shared: Shared) -> None:
-    """One line about labels that AviList does not have, where there are any."""
-    if unlisted:
-        examples = ", ".join(unlisted[:EXAMPLES]) + (", …" if len(unlisted) > EXAMPLES else "")
-        output.note(
-            f"labels that are not in AviList: {len(unlisted):,} ({examples}). "
-            f"birdsearch names --guessed{shared.index_option} shows what they are matched to"
-        )
+def _taxon(match: "TaxonMatch") -> str:
+    """The taxon; of names that contradict each other, both."""
+    if match.scientific is None and match.candidates:
+        return " or ".join(match.candidates[:EXAMPLES]) + "?"
+    return match.scientific or ""
+
+
+def note_unlisted(matches: "Sequence[TaxonMatch]", shared: Shared) -> None:
+    """Lines about labels that mean no bird, and about those that AviList spells in another way, where there are any."""
+    without = sorted(match.label for match in matches if match.rank is None and match.method != "override")
+    other = sorted(m.label for m in matches if m.rank is not None and m.method not in ("exact", "override"))
+    for what, labels in (("mean no bird", without), ("are not in AviList", other)):
+        if labels:
+            examples = ", ".join(labels[:EXAMPLES]) + (", …" if len(labels) > EXAMPLES else "")
+            output.note(f"labels that {what}: {len(labels):,} ({examples})")
+    if without or other:
+        output.note(f"birdsearch names --guessed{shared.index_option} shows what they are matched to")

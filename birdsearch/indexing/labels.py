@@ -2,15 +2,18 @@
 
 import logging
 import os
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from birdsearch.errors import InputFileError
 from birdsearch.files import with_trailing_slash
+from birdsearch.indexing.folder_labels import folder_label
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
 from birdsearch.records import shown
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.filters import NAMES
 
 logger = logging.getLogger("birdsearch")
 
@@ -79,6 +82,8 @@ class Labeller:
         self._index_id = str((catalog.get_state("identity") or {}).get("id", ""))
         self._tables: dict[str, LabelTable | None] = {}
         self._given = False  # whether this run names where labels come from
+        self._overrides = dict(catalog.get_state(NAMES, {}))
+        self._folder_labels: dict[tuple[bytes, bytes], str | None] = {}  # folder and the chosen one above it
 
     def choose(self, folders: list[bytes], labels: str | None) -> None:
         """Remember "none", "folder" or a CSV for these folders; None leaves what was chosen before."""
@@ -109,11 +114,21 @@ class Labeller:
         folder, choice = source
         if choice == "folder":
             parent = os.path.dirname(path)
-            # A photo that lies directly in the chosen folder lies in no species folder.
-            return ("folder", shown(os.fsdecode(os.path.basename(parent)))) if parent != folder else None
+            # A photo that was named itself lies in the folder that names it.
+            species = self._folder_label(parent, os.path.dirname(parent) if path == folder else folder)
+            return ("folder", species) if species else None
         table = self._table(choice)
         species = None if table is None else table.species(path, sha256 or "")
         return ("csv", species) if species else None
+
+    def _folder_label(self, parent: bytes, chosen: bytes) -> str | None:
+        """The label of the photos that lie directly in a folder, which is the chosen one or lies below it."""
+        if (parent, chosen) not in self._folder_labels:
+            below = parent[len(chosen) :].split(b"/") if parent != chosen else []
+            above = [shown(os.fsdecode(name)) for name in reversed(below) if name]
+            named = shown(os.fsdecode(os.path.basename(chosen)))
+            self._folder_labels[parent, chosen] = folder_label(above, named, self._overrides)
+        return self._folder_labels[parent, chosen]
 
     def follow(self, old: bytes, new: bytes) -> None:
         """When a folder was moved as a whole, its choice moves along."""
@@ -150,6 +165,15 @@ class Labeller:
         paths, contents = {photo.path for photo in known}, {photo.sha256 for photo in known}
         tables = [table for choice in chosen if (table := self._table(choice)) is not None]
         return sum(at not in paths and sha256 not in contents for table in tables for at, sha256 in table.keys)
+
+    def unlabelled(self, folders: list[bytes]) -> tuple[int, list[str]]:
+        """How many photos no folder names a species for, and the folders that they lie in, those of most first."""
+        known = [photo for photo in self._catalog.folder_labels(folders).values() if photo.label is None]
+        without = [
+            os.path.dirname(photo.path) for photo in known if (self.source(photo.path) or ("", ""))[1] == "folder"
+        ]
+        names = Counter(shown(os.fsdecode(os.path.basename(parent))) for parent in without)
+        return len(without), [name for name, _ in names.most_common()]
 
     def _table(self, choice: str) -> LabelTable | None:
         if choice not in self._tables:

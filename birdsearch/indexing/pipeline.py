@@ -31,6 +31,7 @@ LEAVE_SECONDS = 1.0  # that a thread may take to end
 
 ScanResult = scan.FoundFile | scan.Ignored | Failure
 logger = logging.getLogger("birdsearch")
+EXAMPLES = 3  # folders in a warning
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -67,6 +68,10 @@ def add(
         counts = run.run(paths, files, options)
     if (unmatched := labeller.unmatched(paths) if options.labels is not None else 0) > 0:
         logger.warning("lines of the CSV that name no photo under these folders: %d", unmatched)
+    without, places = labeller.unlabelled(paths) if options.labels == "folder" else (0, [])
+    if without:
+        examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")
+        logger.warning("%s got no label: no folder above names a bird (%s)", counted(without, "photo"), examples)
     if counts.not_pruned:
         raise PruneRefusedError(counts.not_pruned)
     return counts.report(time.monotonic() - started)

@@ -32,14 +32,6 @@ def taxa(catalog: Catalog, where: Filter | None = None) -> list[TaxonMatch]:
     return sorted(matches, key=lambda match: (match.confidence, match.label))
 
 
-def not_in_avilist(catalog: Catalog) -> list[str]:
-    """Labels that AviList does not have and no correction explains."""
-    with catalog.snapshot():
-        labels, corrections = catalog.label_counts(), overrides(catalog)
-    known = {resolve.same(name) for name in corrections}
-    return sorted(label for label in labels if resolve.same(label) not in known and not resolve.is_listed(label))
-
-
 def one_spelling(photos: Sequence[PhotoSummary], corrections: Mapping[str, str]) -> list[PhotoSummary]:
     """The photos with one name for each taxon: its commonest label, or where it has none its commonest prediction."""
     labels = Counter(photo.label for photo in photos if photo.label)

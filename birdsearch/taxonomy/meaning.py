@@ -9,7 +9,7 @@ from birdsearch.taxonomy.avilist import Taxon, genera, is_subspecies, key, older
 from birdsearch.taxonomy.other_names import species_of_code, vernacular
 
 # Numbers before or behind a name: "001.Black_footed_Albatross", "Great Tit 3", "wren_02", "Wren (2)".
-_NUMBERS = re.compile(r"^\d+[ ._-]+|(?:[ ._#-]+\d+|\s*\(\d+\))+$")
+_NUMBERS = re.compile(r"^(?:\d+[ ._-]+)+|(?:[ ._#-]+\d+|\s*\(\d+\))+$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from birdsearch.files import read_csv
 from birdsearch.taxonomy import composite, fuzzy
 from birdsearch.taxonomy.avilist import Taxon, key, older_names, same_epithet, words, world
 from birdsearch.taxonomy.meaning import Resolution as Resolution
-from birdsearch.taxonomy.meaning import known, listed, members, of_match, spellings, unresolved
+from birdsearch.taxonomy.meaning import known, members, of_match, spellings, unresolved
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 _KINGDOMS = {"Animalia", "Archaea", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa", "Viruses"}
@@ -49,12 +49,6 @@ def _overridden(name: str, meant: str | None) -> Resolution:
     if not meant:
         return unresolved(name, "override")
     return replace(_resolved(meant), name=name, method="override", confidence=1.0)
-
-
-def is_listed(name: str) -> bool:
-    """Whether a name is spelled as in AviList; the older lists are only read where it does not have the whole name."""
-    meaning = listed(name, name) or recognised(name)
-    return meaning is not None and meaning.method == "exact"
 
 
 def is_english(name: str) -> bool:

@@ -11,7 +11,7 @@ from birdsearch import Index
 from birdsearch.errors import InputFileError
 from birdsearch.records import Filter, TaxonMatch
 from birdsearch.taxonomy import resolve as resolve_module
-from birdsearch.taxonomy.resolve import is_listed, read_overrides, resolve
+from birdsearch.taxonomy.resolve import read_overrides
 from tests.support.fake_backbone import FakeBackbone, classifying
 from tests.support.named_photos import FOX, LABELS, labelled, names_table, photos
 
@@ -150,9 +150,3 @@ def test_tables_as_spreadsheets_save_them(tmp_path: Path) -> None:
 def test_names_without_a_letter_are_not_one_name() -> None:
     meant = resolve_module.resolve_many(["🐦", "???"], overrides={"🐦": "Emu"})
     assert [one.rank for one in meant] == ["species", None]
-
-
-def test_is_listed_is_what_resolve_calls_exact() -> None:
-    spelled = ("parus major", "001.Great_Tit", "Great Tit (adult)", "Anatidae", "Great Tits", "n01530575", "")
-    for name in (*LABELS, *spelled):
-        assert is_listed(name) == (resolve(name).method == "exact"), name
