@@ -69,9 +69,9 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which photos may answer. Every field that is set must hold; names are compared without regard to case."""
+    """Which photos may answer. Every field that is set must hold; names are compared as taxa, in any spelling."""
 
-    species: str | tuple[str, ...] | None = None  # any of these
+    species: str | tuple[str, ...] | None = None  # any of these; of a genus, a family or a split species all of it
     label: str | tuple[str, ...] | None = None
     predicted: str | tuple[str, ...] | None = None  # species or class among the stored predictions
     min_probability: float | None = None  # of `predicted`, or of the first prediction where `predicted` is not set

@@ -91,7 +91,9 @@ def _two_names(text: str) -> Resolution | None:
         left, right = text[: sign.start()], text[sign.end() :]
         if sign[0].strip() == "," and (turned := known(f"{right} {left}")) is not None:
             return turned  # "Owl, Barn"
-        a, b = _part(left), _part(right)
+        a, b = _part(left), _part(right) or _two_names(right)
+        if b is not None and b.rank is None:
+            return unresolved(text, candidates=_union([b] if a is None else [a, b]))  # the others contradict each other
         if a is not None and b is not None:
             return _agreed(text, a, b)
         one = a or b
@@ -155,7 +157,12 @@ def _agreed(text: str, a: Resolution, b: Resolution) -> Resolution:
         return replace(b, name=text)
     if _within(a, b) or (b.method == "guess" and _called_so(a, b)):
         return replace(a, name=text)
-    return unresolved(text, candidates=tuple(dict.fromkeys([*a.candidates, *b.candidates])))
+    return unresolved(text, candidates=_union([a, b]))
+
+
+def _union(meanings: list[Resolution]) -> tuple[str, ...]:
+    """The candidates of all the meanings, each once."""
+    return tuple(dict.fromkeys(one for meaning in meanings for one in meaning.candidates))
 
 
 def _sureness(meaning: Resolution) -> tuple[bool, bool, float]:
@@ -188,7 +195,7 @@ def _several(text: str) -> Resolution | None:
             if len(found) == len(pieces):
                 return _united(text, found)
             if not all_known:
-                return unresolved(text, candidates=tuple(dict.fromkeys(c for m in found for c in m.candidates)))
+                return unresolved(text, candidates=_union(found))
     return None
 
 
@@ -198,14 +205,17 @@ def _piece(pieces: list[str], number: int) -> Resolution | None:
     if not key(piece):
         return None
     # First, for a genus may be called like the epithet: "Sterna hirundo/paradisaea".
-    epithet = number > 0 and head in world().groups and len(words(piece)) == 1
-    if epithet and (meaning := known(f"{head} {piece}")) is not None:
+    *initial, epithet = words(piece)
+    of_head = number > 0 and head in world().groups and (not initial or initial == [head[:1]])  # "B. lagopus"
+    if of_head and (meaning := known(f"{head} {epithet}")) is not None:
         return meaning
     whole = known(piece)
     if whole is not None and (whole.rank == "species" or number in (0, len(pieces) - 1)):
         return whole
-    for end in _ends(piece, words(pieces[-1])) if number < len(pieces) - 1 else ():
-        if (meaning := known(piece.removesuffix("-") + end)) is not None:
+    ends = _ends(piece, words(pieces[-1])) if number < len(pieces) - 1 else []
+    completed = [piece.removesuffix("-") + end for end in ends]
+    for look_up in (known, _kind):  # "Tree/House Sparrow": there are two Tree Sparrows
+        if (meaning := next(filter(None, map(look_up, completed)), None)) is not None:
             return meaning
     return whole or _spelled(piece) or _open(piece) or _kind(piece)
 
@@ -219,7 +229,7 @@ def _ends(piece: str, last: list[str]) -> list[str]:
 
 def _united(text: str, meanings: list[Resolution]) -> Resolution:
     """The lowest group that holds all the meanings."""
-    candidates = tuple(dict.fromkeys(one for meaning in meanings for one in meaning.candidates))
+    candidates = _union(meanings)
     least = min(meanings, key=_sureness)
     if len(candidates) == 1 and all(meaning.candidates for meaning in meanings):
         return of_species(text, candidates, least.method, least.confidence)

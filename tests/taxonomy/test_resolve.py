@@ -153,6 +153,10 @@ def test_names_of_every_kind_are_right(row: dict[str, str]) -> None:
         ("Mallard (Anas crecca)", {"Anas platyrhynchos", "Anas crecca"}),
         ("Brandgans", {"Tadorna tadorna", "Branta leucopsis"}),  # German and Dutch
         ("Mallard/garden", {"Anas platyrhynchos"}),
+        ("Buteo buteo/B. lagopus", {"Buteo buteo", "Buteo lagopus"}),
+        ("Tree/House Sparrow", {"Passer montanus", "Spizelloides arborea", "Passer domesticus"}),
+        ("Parus major - Great Tit - Amsel", {"Parus major", "Turdus merula"}),
+        ("Mallard, Gadwall, Rook", {"Anas platyrhynchos", "Mareca strepera", "Corvus frugilegus"}),
     ],
 )
 def test_names_of_several_taxa_have_all_of_them_as_candidates(name: str, candidates: set[str]) -> None:
