@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-MAX_DIRECTORIES = 10_000  # of a TIFF that are looked at
+MAX_DIRECTORIES = 10_000  # of a TIFF that are looked at...
+MAX_VALUES = 2_000_000  # ...and entries and numbers in them: directories may lie upon each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,15 @@ def gif_blocks(data: bytes) -> Iterator[Chunk]:
             return
 
 
+# What is read: type of page, size, bits, compression, strips, tiles, further directories, JPEG tables, layers, and the
+# index of a JPEG of several pictures.
+TAGS = frozenset(
+    (0x00FE, 0x0100, 0x0101, 0x0102, 0x0103, 0x0111, 0x0115, 0x0116, 0x0117, 0x0144, 0x0145, 0x014A, 0x015B, 0x935C)
+) | {0xB002}
 Directory = Mapping[int, tuple[int | float | bytes, ...]]  # tag -> its values; of bytes and texts one value
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4, 16: 8, 17: 8, 18: 8}
 _CODES = {3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-_MAX_VALUES = 1_000_000
 
 
 def tiff_directories(data: bytes) -> Iterator[Directory]:
@@ -92,9 +97,10 @@ def tiff_directories(data: bytes) -> Iterator[Directory]:
     big = data[2:4] in (b"+\0", b"\0+")
     word, count_code, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
     seen: set[int] = set()
+    values = MAX_VALUES
     pointer = 8 if big else 4
     head = struct.calcsize(count_code)
-    while len(seen) < MAX_DIRECTORIES:
+    while len(seen) < MAX_DIRECTORIES and values > 0:
         whole = pointer + struct.calcsize(word) <= len(data)
         at = struct.unpack_from(order + word, data, pointer)[0] if whole else None
         if at is None or at in seen or at + head > len(data):
@@ -105,7 +111,13 @@ def tiff_directories(data: bytes) -> Iterator[Directory]:
         seen.add(at)
         (count,) = struct.unpack_from(order + count_code, data, at)
         entries = range(at + head, min(at + head + count * entry, len(data) - entry + 1), entry)
-        yield dict(filter(None, (_entry(data, place, order, big) for place in entries)))
+        known: dict[int, tuple[int | float | bytes, ...]] = {}
+        for place in entries[:values]:
+            if (found := _entry(data, place, order, big, values)) is not None:
+                known[found[0]] = found[1]
+                values -= len(found[1])
+        values -= len(entries)
+        yield known
         pointer = at + head + count * entry
 
 
@@ -117,15 +129,19 @@ def strips(page: Directory) -> Iterator[tuple[int, int]]:
                 yield offset, offset + count
 
 
-def _entry(data: bytes, at: int, order: str, big: bool) -> tuple[int, tuple[int | float | bytes, ...]] | None:
+def _entry(
+    data: bytes, at: int, order: str, big: bool, most: int
+) -> tuple[int, tuple[int | float | bytes, ...]] | None:
     tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
     inline, word = (8, "Q") if big else (4, "I")
     size = _SIZES.get(kind, 0) * count
     place = at + (12 if big else 8)
     if size > inline:
         (place,) = struct.unpack_from(order + word, data, place)
-    if not size or count > _MAX_VALUES or place + size > len(data):
+    if tag not in TAGS or not size or place + size > len(data):
         return None
     if kind in _CODES:
+        if count > most:
+            return None
         return tag, struct.unpack_from(f"{order}{count}{_CODES[kind]}", data, place)
     return tag, (data[place : place + size],)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from birdsearch.photos import jpeg
 from birdsearch.photos.containers import boxes, gif_blocks, png_chunks, riff_chunks, strips, tiff_directories
 from birdsearch.photos.items import MediaItems
 
+MAX_PICTURES = 100  # behind the first one that are looked at
 PADDING = 64  # bytes behind a picture that may be anything
 _COLOUR_SPACE, _EXIF, _INTEROPERABILITY = 0xA001, 0x8769, 0xA005
 
@@ -66,7 +68,8 @@ def _colours(image: Image.Image, data: bytes, format: str) -> tuple[str, str]:
     icc = image.info.get("icc_profile")
     if isinstance(icc, bytes) and icc:
         name = _profile_name(icc)
-        return (name, _sha256(icc)) if name else (model, "")
+        # Without the moment at which a program wrote it, and the checksum of that.
+        return (name, _sha256(icc[:24] + icc[36:84] + icc[100:])) if name else (model, "")
     if format == "PNG" and (gamma := _png_gamma(data)):
         return gamma, ""
     # Of cameras' own formats only: a PNG would have to be decoded for its EXIF.
@@ -156,24 +159,24 @@ def _jpeg(data: bytes) -> Found:
 
 def _jpeg_extras(data: bytes, parts: list[jpeg.Segment]) -> Iterator[Extra]:
     previews: set[int] = set()
-    extended = b""
-    credentials = b""
+    extended: list[bytes] = []
+    credentials: list[bytes] = []
     for part in parts:
         payload = data[part.start : part.end] if part.marker >= 0xE0 else b""
         if part.marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xmp/extension/\0"):
-            extended += payload[75:]
+            extended.append(payload[75:])
         elif part.marker == 0xE1 and payload.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
-            extended += payload if b":Data" in payload else b""
+            extended += [payload] if b":Data" in payload else []
         elif part.marker == 0xE2 and payload.startswith(b"MPF\0"):
             previews |= _mpf_previews(payload[4:], part.start + 4)
         elif part.marker == 0xE2 and payload.startswith(b"FPXR\0") and "Audio".encode("utf-16-le") in payload:
             yield "sound", _sha256(payload)
         elif part.marker == 0xEB:
-            credentials += payload
-    yield from _xmp_extras(extended)
+            credentials.append(payload)
+    yield from _xmp_extras(b"".join(extended))
     if credentials:
-        kind = "content credentials (C2PA)" if b"c2pa" in credentials else "further data (JUMBF)"
-        yield kind, _sha256(credentials)
+        kind = "content credentials (C2PA)" if any(b"c2pa" in part for part in credentials) else "further data (JUMBF)"
+        yield kind, _sha256(b"".join(credentials))
     if parts and parts[-1].marker == jpeg.EOI:
         yield from _behind(data, parts[-1].end, previews)
 
@@ -207,18 +210,21 @@ def _behind(data: bytes, start: int, previews: Set[int] = frozenset()) -> Iterat
     if movie := _MOVIE.search(data, start):
         yield "a movie behind the picture", _sha256(data[movie.start() :])
     at, end = start, movie.start() if movie else len(data)
-    while at < end:
-        if data.startswith(b"\xff\xd8\xff", at):
-            inner = list(jpeg.segments(data[at:end]))
-            length = inner[-1].end if inner and inner[-1].marker == jpeg.EOI else end - at
-            if at not in previews:
-                yield _further_picture(data[at : at + length]), _sha256(data[at : at + length])
-            at += max(length, 3)
-            continue
-        following = data.find(b"\xff\xd8\xff", at, end)
-        rest = data[at : following if following >= 0 else end]
-        yield from _unknown(rest)
-        at += len(rest)
+    for _ in range(MAX_PICTURES):
+        if at >= end:
+            return
+        if not data.startswith(b"\xff\xd8\xff", at):
+            following = data.find(b"\xff\xd8\xff", at, end)
+            yield from _unknown(data[at : following if following >= 0 else end])
+            if following < 0:
+                return
+            at = following
+        last = deque(jpeg.segments(data, at), maxlen=1)
+        behind = min(last[0].end, end) if last and last[0].marker == jpeg.EOI else end
+        if at not in previews:
+            yield _further_picture(data[at:behind]), _sha256(data[at:behind])
+        at = behind
+    yield "further data behind the picture", _sha256(data[at:])
 
 
 def _further_picture(data: bytes) -> str:
@@ -304,7 +310,7 @@ def _media(data: bytes) -> Found:
     items = MediaItems.of(data)
 
     def extras() -> Iterator[Extra]:
-        yield from ((words, _sha256(content)) for words, content in items.further())
+        yield from items.further()
         for box in boxes(data):
             if box.name == b"moov":
                 yield "a movie or a sequence of pictures", _sha256(data)

@@ -1,5 +1,6 @@
 """The pictures and other items of a HEIC or AVIF file (ISO/IEC 23008-12), without their pixels."""
 
+import hashlib
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ class MediaItems:
     references: dict[bytes, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)  # type -> (from, to)
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
     owned: dict[int, list[int]] = field(default_factory=dict)  # item -> its properties, from 1
+    unread: int = 0  # bytes that may still be hashed: no file needs more than its own length
     extents: dict[int, list[tuple[int, int]]] = field(default_factory=dict)  # item -> (start, end) in the file
 
     @classmethod
@@ -63,22 +65,23 @@ class MediaItems:
         for item in (self.primary, *(tiles[0][:1] if tiles else ())):
             yield from self._properties_of(item)
 
-    def further(self) -> Iterator[tuple[str, bytes]]:
-        """Every picture besides the first one, its tiles and its thumbnails: what it is, and its bytes."""
+    def further(self) -> Iterator[tuple[str, str]]:
+        """Every picture besides the first one, its tiles and its thumbnails: what it is, and its sha256."""
+        self.unread = 2 * len(self.data)
         parts = {item for _, to in self.references.get(b"dimg", ()) for item in to}
         thumbnails = {start for start, _ in self.references.get(b"thmb", ())}
         auxiliary = {start for start, _ in self.references.get(b"auxl", ())}
         for item, kind in sorted(self.kinds.items()):
             if kind == b"tmap":
-                yield "a gain map (HDR)", self._content(item)
+                yield "a gain map (HDR)", self._sha256(item)
             elif kind not in _PICTURES or item == self.primary or item in parts or item in thumbnails:
                 continue
             elif item in auxiliary:
                 words = self._auxiliary(item)
                 if words is not None:
-                    yield words, self._content(item)
+                    yield words, self._sha256(item)
             elif item not in self.hidden:
-                yield "a further picture", self._content(item)
+                yield "a further picture", self._sha256(item)
 
     def _auxiliary(self, item: int) -> str | None:
         name = b"".join(payload for kind, payload in self._properties_of(item) if kind == b"auxC").lower()
@@ -91,10 +94,14 @@ class MediaItems:
             if 0 < number <= len(self.properties):
                 yield self.properties[number - 1]
 
-    def _content(self, item: int) -> bytes:
-        """The bytes of an item, and of the tiles that it is made of."""
+    def _sha256(self, item: int) -> str:
+        """The sha256 of an item, and of the tiles that it is made of; of its places only where items overlap a lot."""
         tiles = [each for start, to in self.references.get(b"dimg", ()) if start == item for each in to]
-        return b"".join(self.data[a:b] for each in (item, *tiles) for a, b in self.extents.get(each, ()))
+        digest = hashlib.sha256()
+        for start, end in (place for each in (item, *tiles) for place in self.extents.get(each, ())):
+            self.unread -= max(0, min(end, len(self.data)) - start)
+            digest.update(self.data[start:end] if self.unread >= 0 else f"{start}-{end}".encode())
+        return digest.hexdigest()
 
     # The boxes inside `meta`
 
@@ -156,13 +163,15 @@ class MediaItems:
             at += size
             return int.from_bytes(data[at - size : at], "big")
 
+        most = MAX_ITEMS
         for _ in range(min(count, MAX_ITEMS)):
             item = number(4 if version == 2 else 2)
             method = number(2) & 15 if version else 0
             number(2)
             base, extents = number(base_size), number(2)
+            most -= extents  # which may take no bytes at all
             start = inner[b"idat"].start if method == 1 and b"idat" in inner else 0
-            for _ in range(extents):
+            for _ in range(min(extents, most)):
                 number(index_size)
                 offset, length = number(offset_size), number(length_size)
                 self.extents.setdefault(item, []).append((start + base + offset, start + base + offset + length))

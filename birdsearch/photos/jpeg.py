@@ -17,6 +17,8 @@ FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), 
 PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 ARITHMETIC = frozenset(range(0xC9, 0xD0))
 
+MAX_SEGMENTS = 100_000  # of one picture that are looked at
+
 # The first marker after the data of a scan: 0xFF is followed by 0 where it is data, and restarts belong to the scan.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _WARNINGS = ("Corrupt JPEG data", "Premature end of JPEG file", "Inconsistent progression")  # of lost picture data
@@ -34,13 +36,15 @@ class Segment:
     data_end: int
 
 
-def segments(data: bytes, *, header: bool = False) -> Iterator[Segment]:
-    """The segments of the first picture, the last one EOI where it is there; ends quietly where they are garbage.
+def segments(data: bytes, start: int = 0, *, header: bool = False) -> Iterator[Segment]:
+    """The segments of the picture at `start`, the last one EOI where it is there; ends quietly where they are garbage.
 
     With `header` only those up to the first scan, without a search for the end of its data.
     """
-    at = 2
-    while at + 4 <= len(data) + 2 and data[at : at + 1] == b"\xff":
+    at = start + 2
+    for _ in range(MAX_SEGMENTS):
+        if data[at : at + 1] != b"\xff":
+            return
         marker = data[at + 1] if at + 1 < len(data) else 0
         if marker == 0xFF:  # a fill byte
             at += 1

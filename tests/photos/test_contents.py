@@ -14,8 +14,9 @@ import pytest
 from PIL import ImageCms
 
 from birdsearch.errors import PhotoUnreadableError
-from birdsearch.photos import decode
+from birdsearch.photos import containers, decode
 from birdsearch.photos.contents import Contents
+from birdsearch.photos.items import MediaItems
 from birdsearch.photos.scan import NotAPhotoError
 from tests.support.drawing import bird, exif
 from tests.support.strange_files import saved
@@ -200,6 +201,20 @@ def test_both_may_hold_more() -> None:
     deep, moving = Contents(bits=16), Contents(extras=frozenset([("a movie behind the picture", "1")]))
     assert deep.beyond(moving) == ("16 bits a channel",)
     assert moving.beyond(deep) == ("a movie behind the picture",)
+
+
+def test_structures_that_lie_upon_each_other_are_looked_at_in_bounded_time(tmp_path: Path) -> None:
+    held(tmp_path / "many", JPEG + b"\xff\xd8\xff\xd9" * 300_000)
+    held(tmp_path / "segments", JPEG[:2] + b"\xff\xe5\0\2" * 200_000 + JPEG[2:])
+    directory = struct.pack("<H", 60_000) + bytes(12 * 60_000)
+    links = b"".join(struct.pack("<I", 8 + 4 * number) for number in range(1, 4000))
+    list(containers.tiff_directories(b"II*\0\x08\0\0\0" + directory + links * 10))
+    nested = b"II*\0\x08\0\0\0" + b"".join(struct.pack("<H", 0xFFFF) + bytes(10) for _ in range(100_000))
+    assert len(list(containers.tiff_directories(nested))) < 100
+    places = struct.pack(">IHH", 0, 0, 60_000) + b"".join(struct.pack(">HHH", n, 0, 0xFFFF) for n in range(60_000))
+    box = struct.pack(">I4s", 8 + len(places), b"iloc") + places
+    meta = struct.pack(">I4sI", 12 + len(box), b"meta", 0) + box
+    assert sum(map(len, MediaItems.of(heif()[:24] + meta).extents.values())) <= 100_000
 
 
 def test_garbage_in_the_structure_holds_nothing_up(tmp_path: Path) -> None:
