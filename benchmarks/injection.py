@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.common import note, publish, table
 from tests.support.cleanup_faults import ACTIONS, LACKING, PHASES, Trial, Worker, worker
-from tests.support.disks import other_disk
+from tests.support.disks import MEMORY, other_disk
 
 FAULTS = ("", "EIO", "ENOSPC", "EACCES")  # the empty one is a kill
 SYSTEMS = {"renames": "renames that replace nothing", "links": "hard links only", "neither": "neither"}
@@ -28,7 +28,8 @@ def tried(at_work: Worker, action: str, phase: str, lacking: str, every: int) ->
     points: Counter[str] = Counter()
     breaches: list[str] = []
     for n, error in enumerate(FAULTS):
-        with tempfile.TemporaryDirectory() as folder, other_disk(Path(folder)) as disk:
+        memory = MEMORY if MEMORY.is_dir() else None
+        with tempfile.TemporaryDirectory(dir=memory) as folder, other_disk(Path(folder)) as disk:
             away = (disk if action == "other disk" else Path(folder)) / "away"
             trial = Trial(Path(folder) / "library", away, action, phase, lacking)
             step = every if error else 1

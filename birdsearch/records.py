@@ -599,7 +599,8 @@ class TrashedRun:
     run: str
     at: str  # local time, ISO 8601
     photos: int
-    bytes: int  # of these, with their companions
+    companions: int  # that went with them
+    bytes: int  # of all of them
     places: tuple[str, ...]  # folders
 
 

@@ -145,8 +145,8 @@ def print_trash(runs: Sequence[TrashedRun], shared: Shared) -> None:
         output.say("the trash is empty")
     else:
         for run in runs:
-            photos = f"{counted(run.photos, 'photo')} ({bytes_text(run.bytes)})"
-            output.say(f"run {run.run}: {photos} in {', '.join(run.places)}")
+            files = f"{counted(run.photos, 'photo')}, {counted(run.companions, 'companion')} ({bytes_text(run.bytes)})"
+            output.say(f"run {run.run}: {files} in {', '.join(run.places)}")
         output.note(f"To delete it for good: birdsearch trash --empty{shared.index_option}")
 
 

@@ -285,10 +285,10 @@ def test_trash_shows_and_ends_what_lies_there(garden: Garden, stub: IndexStub) -
     where = ("--index", garden.index)
     assert "the trash is empty" in run("trash", *where).out
     stub.answers["trash"] = [
-        TrashedRun("0001-x", "2026-05-01T08:30:00", 2, 3_400_000, ("/p/.birdsearch-trash/0001-x",))
+        TrashedRun("0001-x", "2026-05-01T08:30:00", 2, 1, 3_400_000, ("/p/.birdsearch-trash/0001-x",))
     ]
     answer = run("trash", *where)
-    assert answer.out == "run 0001-x: 2 photos (3.4 MB) in /p/.birdsearch-trash/0001-x\n"
+    assert answer.out == "run 0001-x: 2 photos, 1 companion (3.4 MB) in /p/.birdsearch-trash/0001-x\n"
     assert f"birdsearch trash --empty --index {garden.index}" in answer.err
     assert run("trash", *where, "--json").json[0]["photos"] == 2
     assert "empty_trash" not in [name for name, _, _ in stub.calls]

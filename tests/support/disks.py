@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import ROOT
 
+MEMORY = Path("/dev/shm")  # a disk that waits for nothing, where the system has it
 APART = ["unshare", "--mount", "--map-root-user"]  # what is mounted there is mounted nowhere else
 
 
@@ -34,8 +35,9 @@ from {check.__module__} import {check.__name__}
 @contextmanager
 def other_disk(place: Path) -> Iterator[Path]:
     """A new folder on another file system than a place."""
-    shared = Path("/dev/shm")
-    if not shared.is_dir() or shared.stat().st_dev == place.stat().st_dev:
+    disks = [disk for disk in (MEMORY, Path(tempfile.gettempdir())) if disk.is_dir()]
+    other = next((disk for disk in disks if disk.stat().st_dev != place.stat().st_dev), None)
+    if other is None:
         pytest.skip("this system has no second file system that anybody may write to")
-    with tempfile.TemporaryDirectory(dir=shared) as folder:
+    with tempfile.TemporaryDirectory(dir=other) as folder:
         yield Path(folder)

@@ -31,7 +31,7 @@ from birdsearch.duplicates.cleanup.plan import problems
 from birdsearch.duplicates.cleanup.steps import ApplyOptions, AsToldError, Planner
 from birdsearch.duplicates.cleanup.undo import bring_back
 from birdsearch.errors import PhotoError, PlanError, os_error_text
-from birdsearch.photos.decode import pixels_sha256
+from birdsearch.photos.decode import Fingerprint, fingerprint
 from birdsearch.photos.scan import NotAPhotoError
 from birdsearch.records import PIXELS, SAME_PICTURE, ActionReport, Plan, Progress, RunSummary, Step, blocks, shown
 from birdsearch.storage.catalog.catalog import Catalog
@@ -72,7 +72,7 @@ class _Apply:
         self._as_told = 0  # of these
         self._done = 0  # photos
         self._freed = 0  # bytes
-        self._pixels: dict[str, str] = {}  # sha256 of bytes -> of pixels
+        self._fingerprints: dict[str, Fingerprint] = {}  # by the sha256 of the bytes
 
     def run(self, steps: Sequence[Step], header: Line, progress: Progress | None, started: float) -> ActionReport:
         """Everything, in batches."""
@@ -187,11 +187,10 @@ class _Apply:
 
     def _check(self, intent: Intent) -> tuple[Seen, Seen | None]:
         """Both files, which are what the plan saw."""
-        kept = None
+        kept, there = None, os.path.realpath(intent.kept)
         if intent.kept:
             name = f"the kept photo {shown(intent.kept)}"
             try:
-                there = os.path.realpath(intent.kept)
                 info, kept = os.stat(there), filesystem.checked(there, intent.kept_sha256)
             except OSError as error:
                 raise SkipFile(f"{name}: {os_error_text(error)}") from error
@@ -203,18 +202,19 @@ class _Apply:
         file = filesystem.checked(intent.path, intent.sha256)
         if file is None or (file.mtime_ns, stat.S_IMODE(info.st_mode)) != (intent.mtime_ns, intent.mode):
             raise SkipFile("changed since the plan was made")
-        if intent.relation == PIXELS.name and self._pixels_of(intent) != self._pixels_of(intent, kept=True):
-            raise SkipFile(f"said to have the same pixels, but they are not those of {shown(intent.kept)}")
+        if intent.relation == PIXELS.name:
+            mine, its = (self._fingerprint(*one) for one in ((intent.path, intent.sha256), (there, intent.kept_sha256)))
+            if mine != its:
+                raise SkipFile(f"said to have the same pixels, but they are not those of {shown(intent.kept)}")
         return file, kept
 
-    def _pixels_of(self, intent: Intent, kept: bool = False) -> str:
-        path, sha256 = (intent.kept, intent.kept_sha256) if kept else (intent.path, intent.sha256)
-        if sha256 not in self._pixels:
+    def _fingerprint(self, path: str, sha256: str) -> Fingerprint:
+        if sha256 not in self._fingerprints:
             try:
-                self._pixels[sha256] = pixels_sha256(path)
+                self._fingerprints[sha256] = fingerprint(path)
             except (PhotoError, NotAPhotoError) as error:
                 raise SkipFile(f"the pixels of {shown(path)} cannot be compared: {error}") from error
-        return self._pixels[sha256]
+        return self._fingerprints[sha256]
 
 
 def _carry_out_one(intent: Intent, run: str, files: tuple[Seen, Seen | None]) -> None:

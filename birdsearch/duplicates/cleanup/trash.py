@@ -19,7 +19,7 @@ def trashed(folder: Folder, catalog: Catalog) -> list[TrashedRun]:
     for log, intents in _runs(folder, catalog):
         places = sorted({intent.to[: intent.to.index(TRASH)] + os.path.join(TRASH, log.run) for intent in intents})
         photos, size = sum(intent.photo for intent in intents), sum(intent.size for intent in intents)
-        runs.append(TrashedRun(log.run, str(log.header["at"]), photos, size, tuple(places)))
+        runs.append(TrashedRun(log.run, str(log.header["at"]), photos, len(intents) - photos, size, tuple(places)))
     return runs
 
 

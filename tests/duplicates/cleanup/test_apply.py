@@ -19,7 +19,7 @@ from PIL import Image
 from birdsearch.duplicates.cleanup import apply, renames
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
-from birdsearch.errors import IndexLockedError, InputFileError, PlanError
+from birdsearch.errors import IndexDamagedError, IndexLockedError, InputFileError, PlanError
 from birdsearch.files import sha256_of
 from birdsearch.records import Plan, Step
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
@@ -238,6 +238,26 @@ def test_a_journal_of_format_1_has_its_columns_renamed(library: Library) -> None
     assert library.rows() == rows
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"intent": {"number": 1}},
+        {"intent": [1]},
+        {"intent": {"number": 0, "kind": "move", "made": None, "owner": [0, 0], "kept_inode": [0, 0]}},
+        {"merged": [{"number": 0}]},
+        {"done": 7},
+    ],
+)
+def test_a_journal_that_birdsearch_did_not_write_is_named_with_its_line(library: Library, damage: object) -> None:
+    run = library.apply(library.plan(*SMALL)).run
+    path = library.index / "actions" / f"{run}.jsonl"
+    with path.open("a") as file:
+        file.write(json.dumps(damage) + "\n")
+    line = len(path.read_text().splitlines())
+    with pytest.raises(IndexDamagedError, match=f"line {line} is not what birdsearch wrote"):
+        library.undo()
+
+
 def test_names_that_are_taken_are_never_overwritten(library: Library, tmp_path: Path) -> None:
     away = tmp_path / "away"
     (away / "copies").mkdir(parents=True)
@@ -287,16 +307,21 @@ def test_pixels_are_compared_again(library: Library) -> None:
         image.save(library.photos / "same pixels.png")
     with library.open() as index:
         index.add(library.photos)
+    more = library.photos / "with a movie.jpg"
+    more.write_bytes(kept.read_bytes() + b"\0\0\0\x14ftypqt  \0\0\0\0qt  " * 100)
+    with library.open() as index:
+        index.add(library.photos)
     other, same = Path(library.path("copies/1.jpg")), library.photos / "same pixels.png"
-    steps = [Step(1, "keep", "", str(kept), sha256_of(kept), 1, ""), a_step(other, "pixels"), a_step(same, "pixels")]
+    steps = [Step(1, "keep", "", str(kept), sha256_of(kept), 1, "")]
+    steps += [a_step(path, "pixels") for path in (other, more, same)]
     report = library.apply(Plan(tuple(steps)))
-    assert (report.done, other.exists(), same.exists()) == (1, True, False)
-    assert "the same pixels" in report.skipped[0][1]
+    assert (report.done, other.exists(), more.exists(), same.exists()) == (1, True, True, False)
+    assert ["the same pixels" in reason for _, reason in report.skipped] == [True, True]
     # a kept file whose pixels nobody can see any more
     library.undo()
     kept.write_bytes(b"no picture")
     steps[0] = Step(1, "keep", "", str(kept), sha256_of(kept), 1, "")
-    assert "cannot be compared" in library.apply(Plan((steps[0], steps[2]))).skipped[0][1]
+    assert "cannot be compared" in library.apply(Plan((steps[0], steps[3]))).skipped[0][1]
 
 
 def test_a_photo_is_not_kept_as_something_else(library: Library, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_the_trash_is_shown_and_emptied(library: Library, tmp_path: Path) -> Non
     with library.open() as index:
         (found,) = index.trash()
         places = (str(library.photos / TRASH / str(second)),)
-        assert (found.run, found.photos, found.places) == (second, 2, places)
+        assert (found.run, found.photos, found.companions, found.places) == (second, 2, 1, places)
         inside = sum(os.path.getsize(p) for p in files(library.photos) if TRASH in p)
         assert found.bytes == inside
         report = index.empty_trash()
