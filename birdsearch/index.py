@@ -421,6 +421,24 @@ class Index:
         with self._store.catalog.snapshot():
             return evaluation.of(self._gallery(where), self._store, seed)
 
+    def evaluate_split(self, folder: str | os.PathLike[str], where: Filter | None = None) -> Evaluation:
+        """The same where the photos of train.csv in a folder answer for those of test.csv; see `split`.
+
+        Warns of test photos that leak or cannot be answered. Raises InputFileError for a list that cannot be used.
+        """
+        from birdsearch.species import evaluation
+
+        return evaluation.of_split(self._gallery(where), self._store, Path(folder))
+
+    def evaluate_predictions(self, path: str | os.PathLike[str], where: Filter | None = None) -> Evaluation:
+        """How right the predictions of another program are, on the labelled photos of this index.
+
+        `path` is a CSV with the columns species and path, sha256 or id, perhaps probability. Raises InputFileError.
+        """
+        from birdsearch.species import evaluation
+
+        return evaluation.of_predictions(self._gallery(where), self._store, Path(path))
+
     def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
         """Coordinates (n, 2) of these photos on a map of those that satisfy the filter.
 

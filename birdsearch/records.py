@@ -464,7 +464,7 @@ class Evaluation:
     recall_at_1: float | None = None  # None where no photo is answerable
     recall_at_5: float | None = None
     mean_average_precision: float | None = None
-    knn_accuracy: float | None = None  # top-1 of the `neighbours` source, cross-fitted
+    knn_accuracy: float | None = None  # top-1 of the `neighbours` source, cross-fitted, or of predictions given
     knn_accuracy_top5: float | None = None
     calibration_error: float | None = None  # expected, of that source's probabilities
     per_species: dict[str, SpeciesFigures] = field(default_factory=dict)  # by label

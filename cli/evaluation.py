@@ -56,16 +56,48 @@ Confusions = Annotated[
         "as, the number of photos in the cells.",
     ),
 ]
+Split = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Let the photos of train.csv in this folder, which birdsearch split writes, answer for those of test.csv.",
+    ),
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="Measure the predictions of another program instead: a CSV with the columns species and path (or sha256 "
+        "or id), perhaps probability.",
+    ),
+]
 
 
 @options.command(where=True, formats=("json", "csv"))
 def evaluate(
-    min_accuracy: MinAccuracy = None, compare: Compare = None, confusions: Confusions = None, *, shared: Shared
+    split: Split = None,
+    predictions: Predictions = None,
+    min_accuracy: MinAccuracy = None,
+    compare: Compare = None,
+    confusions: Confusions = None,
+    *,
+    shared: Shared,
 ) -> None:
     """Measure how accurate retrieval and classification are on your labelled photos, leave-one-out."""
+    if split is not None and predictions is not None:
+        raise typer.BadParameter("cannot be combined with --predictions", param_hint="'--split'")
     before = None if compare is None else _earlier(compare)
     with shared.open() as index:
-        result = index.evaluate(shared.where)
+        if split is not None:
+            result = index.evaluate_split(split, shared.where)
+        elif predictions is not None:
+            result = index.evaluate_predictions(predictions, shared.where)
+        else:
+            result = index.evaluate(shared.where)
     if confusions is not None:
         _write_confusions(result.answers, confusions)
     if shared.json:

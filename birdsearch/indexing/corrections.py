@@ -55,7 +55,7 @@ def correct_from(store: Store, path: Path, author: str | None) -> LabelReport:
     rows = list(read_rows(path, ["sha256", "id", "path"]))
     saying = [row for row in rows if row.says_something]
     with store.catalog.snapshot():
-        photos = _NamedPhotos.of(store, saying)
+        photos = NamedPhotos.of(store, saying)
         found = [(row, photos.named(row)) for row in saying]
         known = store.catalog.labels_of({photo_id for _, ids in found for photo_id in ids})
     if found and not any(ids for _, ids in found):
@@ -79,7 +79,7 @@ def correct_from(store: Store, path: Path, author: str | None) -> LabelReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _NamedPhotos:
+class NamedPhotos:
     """The photos of the index, as a CSV may name them."""
 
     index_id: str
@@ -88,7 +88,7 @@ class _NamedPhotos:
     paths: Mapping[int, bytes]
 
     @classmethod
-    def of(cls, store: Store, rows: Sequence[LabelRow]) -> "_NamedPhotos":
+    def of(cls, store: Store, rows: Sequence[LabelRow]) -> "NamedPhotos":
         known = store.catalog.known_files([b"/"])  # with missing photos: their labels count when the file is back
         by_path = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
         by_sha256 = store.catalog.ids_with_bytes(sorted({row.sha256 for row in rows if row.sha256}))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from birdsearch.records import AuditReport, Evaluation, Photo, SpeciesFigures, Suspect
+from birdsearch.records import AuditReport, Evaluation, Filter, Photo, SpeciesFigures, Suspect
 from tests.conftest import Garden
 from tests.support.command_line import Answer, run
 from tests.support.index_stub import IndexStub, garden
@@ -19,7 +19,8 @@ RESULT = Evaluation(6, 0.5, 1.0, 0.61, 0.8333, None, 0.04, FIGURES, ANSWERS)
 
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
-    return IndexStub(monkeypatch, {"evaluate": RESULT, "audit": AuditReport()})
+    answers = dict.fromkeys(("evaluate", "evaluate_split", "evaluate_predictions"), RESULT)
+    return IndexStub(monkeypatch, {**answers, "audit": AuditReport()})
 
 
 def command(garden: Garden, name: str, *arguments: object, code: int = 0) -> Answer:
@@ -83,6 +84,15 @@ def test_a_comparison_with_an_earlier_evaluation(garden: Garden, stub: IndexStub
         Path("wrong.json").write_text(wrong, encoding="utf-8")
         assert "wrong.json" in command(garden, "evaluate", "--compare", "wrong.json", code=1).err
     command(garden, "evaluate", "--compare", "gone.json", code=2)
+
+
+def test_a_split_or_predictions_are_measured_instead(garden: Garden, stub: IndexStub) -> None:
+    Path("predictions.csv").write_text("path,species\n", encoding="utf-8")
+    command(garden, "evaluate", "--split", ".", "--species", "Wren")
+    assert stub.last("evaluate_split") == ((Path("."), Filter(species=("Wren",))), {})
+    command(garden, "evaluate", "--predictions", "predictions.csv")
+    assert stub.last("evaluate_predictions") == ((Path("predictions.csv"), None), {})
+    command(garden, "evaluate", "--split", ".", "--predictions", "predictions.csv", code=2)
 
 
 def test_more_doubtful_labels_than_allowed_end_with_1_after_the_results(garden: Garden, stub: IndexStub) -> None:

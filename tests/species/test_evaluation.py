@@ -1,15 +1,22 @@
 """Evaluation: figures that can be worked out by hand, and clear answers where there are none."""
 
 import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageChops
 
+from birdsearch import Index
+from birdsearch.errors import InputFileError
 from birdsearch.records import SpeciesFigures, as_json
 from birdsearch.species import evaluation as module
 from birdsearch.species.calibration import calibration_error
 from birdsearch.species.evaluation import evaluate
 from tests.species.test_classifier import drawn, named
+from tests.support import drawing
 
 
 def test_the_figures_of_searches_by_hand() -> None:
@@ -131,3 +138,86 @@ def test_calibration_error_by_hand() -> None:
     right = np.array([True, False, True, False])
     assert calibration_error(confidence, right) == pytest.approx((0.45 + 0.05) / 2, abs=1e-6)
     assert calibration_error(np.ones(3, dtype=np.float32), np.ones(3, dtype=bool)) == 0
+
+
+# Of a split, and of predictions that are given
+
+
+@pytest.fixture
+def wrens(index: Index, tmp_path: Path) -> Index:
+    """Four photos each of wrens and robins that look alike, and one owl."""
+    for species, ground in (("Wren", (40, 140, 60)), ("Robin", (200, 60, 40)), ("Owl", (90, 90, 200))):
+        for number in range(1 if species == "Owl" else 4):
+            picture = Image.fromarray(np.random.default_rng(number).integers(0, 60, (64, 64, 3), dtype=np.uint8))
+            mixed = ImageChops.add(picture, Image.new("RGB", picture.size, ground))
+            drawing.write(tmp_path / "photos" / species / f"{number}.png", mixed)
+    index.add(tmp_path / "photos", labels="folder")
+    return index
+
+
+def written(path: Path, lines: Iterable[str], columns: str = "path,species") -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("\n".join([columns, *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def test_the_photos_of_a_training_answer_for_those_of_a_test(
+    wrens: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = tmp_path / "photos"
+    for side, numbers in (("train", (0, 1)), ("test", (2, 3))):
+        names = [photos / name / f"{number}.png" for name in ("Wren", "Robin") for number in numbers]
+        names += [photos / "Owl" / "0.png"] if side == "test" else []
+        written(tmp_path / "lists" / f"{side}.csv", (f"{name},x" for name in names))
+    figures = wrens.evaluate_split(tmp_path / "lists")
+    assert (figures.photos, figures.knn_accuracy, figures.recall_at_1) == (4, 1.0, 1.0)
+    assert figures.answers == {"Robin": {"Robin": 2}, "Wren": {"Wren": 2}}
+    assert figures.per_species["Owl"] == SpeciesFigures(1)
+    assert "1 photo of the test cannot be answered" in caplog.text
+    assert "copies" not in caplog.text
+    written(tmp_path / "lists" / "train.csv", [f"{photos}/Wren/0.png,x", f"{photos}/Robin/2.png,x"])
+    shutil.copy(photos / "Wren" / "0.png", photos / "Wren" / "copy.png")
+    wrens.add(photos)
+    written(tmp_path / "lists" / "test.csv", [f"{photos}/Wren/copy.png,x", f"{photos}/Robin/3.png,x"])
+    wrens.evaluate_split(tmp_path / "lists")
+    assert "1 photo of the test are copies or of one burst" in caplog.text
+    with pytest.raises(InputFileError, match="cannot read"):
+        wrens.evaluate_split(tmp_path)
+
+
+def test_predictions_of_another_program_are_measured(
+    wrens: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photos = tmp_path / "photos"
+    lines = [
+        f"{photos}/Wren/0.png,Troglodytes troglodytes,0.9,1",  # the scientific name of the label
+        f"{photos}/Wren/0.png,Robin,0.1,2",
+        f"{photos}/Wren/1.png,WREN,0.9,1",
+        f"{photos}/Wren/2.png,Robin,0.9,1",
+        f"{photos}/Robin/0.png,,0.9,1",
+    ]
+    table = written(tmp_path / "predictions.csv", lines, "path,species,probability,position")
+    with (tmp_path / "names.csv").open("w") as file:
+        file.write("name,species\nWren,Eurasian Wren\n")
+    wrens.set_names(tmp_path / "names.csv")
+    figures = wrens.evaluate_predictions(table)
+    assert (figures.photos, figures.knn_accuracy, figures.recall_at_1) == (4, 0.5, None)
+    assert figures.answers == {"Robin": {"no species": 1}, "Wren": {"Wren": 2, "Robin": 1}}
+    assert figures.per_species["Wren"].recall == pytest.approx(2 / 3)
+    assert figures.calibration_error == pytest.approx(0.4)
+    assert "no prediction for 5 photos with a label" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["Wren/0.png,Wren,2"], "line 2: the probability is '2'"),
+        (["Wren/0.png,Wren,0.5", "Wren/0.png,Robin,0.5"], "lines 2 and 3"),
+        (["Wren/9.png,Wren,0.5"], "line 2: the index holds no such photo"),
+    ],
+)
+def test_predictions_that_cannot_be_used_are_named_by_line(
+    wrens: Index, tmp_path: Path, lines: list[str], message: str
+) -> None:
+    with pytest.raises(InputFileError, match=message):
+        wrens.evaluate_predictions(written(tmp_path / "photos" / "p.csv", lines, "path,species,probability"))
