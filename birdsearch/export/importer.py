@@ -16,6 +16,7 @@ from birdsearch.export.selection import BATCH, Batch
 from birdsearch.files import PathSet
 from birdsearch.indexing import corrections
 from birdsearch.records import AddReport, Label, LabelReport, Photo, shown
+from birdsearch.species import names
 from birdsearch.storage import parts
 from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
@@ -43,6 +44,8 @@ def import_photos(store: Store, path: Path) -> AddReport:
         for folder in origin.folders:
             catalog.ensure_root(os.fsencode(folder))
         _choose_labels(catalog, origin.labels)
+        names.take_overrides(catalog, origin.names)
+        catalog.keep_not_duplicates(origin.not_duplicates)
         added, unchanged = _import(catalog, store.folder.vectors, path)
     return AddReport(added=added, unchanged=unchanged, seconds=time.monotonic() - started)
 
@@ -50,11 +53,9 @@ def import_photos(store: Store, path: Path) -> AddReport:
 def _choose_labels(catalog: Catalog, choices: Mapping[str, str]) -> None:
     """Folders get their labels here as they did there, unless something was chosen here for them, above or below."""
     known = catalog.label_choices()
-    ours = PathSet(known)
-    new = {os.fsencode(folder): choice for folder, choice in choices.items()}
-    theirs = PathSet(new)
-    if not any(folder in theirs for folder in known):
-        catalog.set_label_choices({folder: new[folder] for folder in sorted(new) if folder not in ours})
+    ours, theirs = PathSet(known), {os.fsencode(folder): choice for folder, choice in sorted(choices.items())}
+    new = [folder for folder in theirs if folder not in ours and not any(one in PathSet([folder]) for one in known)]
+    catalog.set_label_choices({folder: theirs[folder] for folder in new})
 
 
 def _import(catalog: Catalog, vectors_folder: Path, path: Path) -> tuple[int, int]:

@@ -16,6 +16,8 @@ from birdsearch.records import BackboneIdentity, ExportReport, Label, Photo, Pre
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from birdsearch.storage.catalog.catalog import PairOfBytes
+
 _TEXTS = (
     "sha256", "phash", "format", "taken_at", "taken_offset", "camera", "camera_serial", "lens", "photographer", "notes",
     "damaged",
@@ -36,6 +38,8 @@ class Origin:
     backbone: BackboneIdentity
     folders: tuple[str, ...]  # its root folders
     labels: Mapping[str, str]  # folder -> where its labels come from: "none", "folder" or the path of a CSV
+    names: Mapping[str, str]  # corrections of names
+    not_duplicates: "tuple[PairOfBytes, ...]"
 
 
 class Parquet:
@@ -49,7 +53,7 @@ class Parquet:
         """Write one row for each photo."""
         import pyarrow.parquet as pq
 
-        about = {"backbone": as_json(photos.backbone), "folders": photos.folders, "labels": photos.label_choices}
+        about = {"backbone": as_json(photos.backbone), "folders": photos.folders, **photos.said}
         schema = _schema(photos.backbone.dim).with_metadata({"birdsearch": json.dumps(about)})
         count = 0
         with new_file(path) as file, pq.ParquetWriter(file, schema) as writer:
@@ -129,12 +133,10 @@ def read_origin(path: Path) -> Origin:
         ) from error
     try:
         about = json.loads((schema.metadata or {})[b"birdsearch"])
-        known = {field.name: about["backbone"].get(field.name) for field in fields(BackboneIdentity)}
-        origin = Origin(BackboneIdentity(**known), tuple(about["folders"]), dict(about.get("labels", {})))
+        origin = _origin(about)
         needed = [f for f in _schema(int(origin.backbone.dim)) if f.name in schema.names or f.name not in _LATER]
         same = all(schema.field(field.name).type == field.type for field in needed)
-        texts = [*origin.folders, *origin.labels, *origin.labels.values()]
-        whole = same and bool(origin.backbone.name) and all(isinstance(name, str) for name in texts)
+        whole = same and bool(origin.backbone.name)
     except (KeyError, TypeError, ValueError, AttributeError):
         whole = False
     if not whole:
@@ -142,6 +144,18 @@ def read_origin(path: Path) -> Origin:
             f"{shown(str(path))} was not written by `birdsearch export --format parquet`: export the photos again."
         )
     return origin
+
+
+def _origin(about: Mapping[str, Any]) -> Origin:
+    """What an export says of itself; exports of before tables 0005 say nothing of labels, names and pairs."""
+    known = {field.name: about["backbone"].get(field.name) for field in fields(BackboneIdentity)}
+    labels, names = (dict(about.get(name, {})) for name in ("labels", "names"))
+    pairs = tuple((a, b, created_at) for a, b, created_at in about.get("not_duplicates", ()))
+    texts = [*about["folders"], *labels, *labels.values(), *names, *names.values()]
+    texts += [text for a, b, created_at in pairs for text in (a, b, created_at or "")]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError("not a text")
+    return Origin(BackboneIdentity(**known), tuple(about["folders"]), labels, names, pairs)
 
 
 def read_export(path: Path, batch: int) -> Iterator[Batch]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Vectors
 from birdsearch.search.exact import Neighbours
@@ -82,9 +82,14 @@ class Selection(Iterator[Photo]):
         return Provenance(self._store.identity.id, tuple(self.folders))
 
     @property
-    def label_choices(self) -> dict[str, str]:
-        """Folder -> where its labels come from: "none", "folder" or the path of a CSV."""
-        return {os.fsdecode(folder): choice for folder, choice in self._store.catalog.label_choices().items()}
+    def said(self) -> dict[str, Any]:
+        """What people said besides the labels of photos: ways of labelling folders, names, pairs of other pictures."""
+        from birdsearch.species import names  # rapidfuzz and more, which no table needs
+
+        catalog = self._store.catalog
+        choices = {os.fsdecode(folder): choice for folder, choice in catalog.label_choices().items()}
+        pairs = catalog.not_duplicates_by_bytes()
+        return {"labels": choices, "names": names.overrides(catalog), "not_duplicates": pairs}
 
     def batches(self) -> Iterator[Batch]:
         """The photos with vectors and labels."""

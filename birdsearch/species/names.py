@@ -65,6 +65,18 @@ def species_of(labels: Iterable[str | None], corrections: Mapping[str, str]) -> 
     }
 
 
+def take_overrides(catalog: Catalog, theirs: Mapping[str, str]) -> None:
+    """Corrections of names from another index; where there is one here it stays, which is told."""
+    ours = overrides(catalog)
+    meanings = {resolve.same(name): meaning for name, meaning in ours.items()}
+    new = {name: meaning for name, meaning in theirs.items() if resolve.same(name) not in meanings}
+    if new:
+        catalog.set_state(STATE, {**ours, **new}, bump=True)
+    if other := [name for name in theirs.keys() - new.keys() if meanings[resolve.same(name)] != theirs[name]]:
+        examples = ", ".join(shown(name) for name in sorted(other)[:3])
+        logger.warning("names that mean something else here, which stays: %d (%s)", len(other), examples)
+
+
 def set_overrides(store: Store, path: Path) -> int:
     """Replace every correction of names by those of a CSV; returns how many there are.
 

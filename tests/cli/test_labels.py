@@ -85,6 +85,11 @@ def test_audit_as_table_json_and_page(garden: Garden, stub: IndexStub) -> None:
     assert "1 doubtful label among 6 labelled photos" in answer.out
     assert 'data-correct="4"' in Path("page.html").read_text(encoding="utf-8")
     assert command(garden, "audit", "--json").json == as_json(report)
+    assert stub.last("audit")[1]["again"] is False
+    stub.answers["audit"] = replace(report, confirmed=3)
+    assert "3 doubtful labels that a person confirmed: --again lists them too" in command(garden, "audit").err
+    command(garden, "audit", "--again")
+    assert stub.last("audit")[1]["again"] is True
 
 
 def test_label_takes_ids_and_paths(garden: Garden, stub: IndexStub) -> None:
@@ -97,8 +102,39 @@ def test_label_takes_ids_and_paths(garden: Garden, stub: IndexStub) -> None:
     assert "no photo " in command(garden, "label", "gone.jpg", "--as", "Wren", code=1).err
 
 
+def test_label_list_shows_every_label(garden: Garden, tmp_path: Path) -> None:
+    place = tmp_path / "indexes" / "my own"
+    with birdsearch.create(place, backbone=FakeBackbone()) as index:
+        assert "no labels" in run("label", "--list", "--index", place).out
+        index.add(garden.photos, labels="folder")
+        index.label({2: "Kite"}, author="Ana")
+        own, when = index.provenance.index_id, index.labels()[1].created_at
+        photo = index.photo(2)
+    answer = run("label", "--list", "--index", place).out
+    assert "Kite     correction  Ana" in answer
+    row = run("label", "--list", "--csv", "--index", place).rows[1]
+    assert row == {
+        "id": "2", "label": "Kite", "species": "Kite", "source": "correction", "author": "Ana", "created_at": when,
+        "sha256": photo.sha256, "index_id": own, "relative_path": "Robin/2.jpg", "path": photo.path,
+    }  # fmt: skip
+    listed = run("label", "--list", "--json", "--index", place).json
+    assert {name: listed[1][name] for name in ("photo_id", "species", "author", "relative_path")} == {
+        "photo_id": 2, "species": "Kite", "author": "Ana", "relative_path": "Robin/2.jpg"}  # fmt: skip
+    assert f"--index '{place}'" in run("audit", "--csv", "--index", place).err
+
+
 @pytest.mark.parametrize(
-    "wrong", [(), ("3",), ("--as", "Wren"), ("3", "--as", " "), ("3", "--as", "Wren", "--clear")], ids=" ".join
+    "wrong",
+    [
+        ("3", "--list"),
+        ("3", "--as", "Wren", "--csv"),
+        (),
+        ("3",),
+        ("--as", "Wren"),
+        ("3", "--as", " "),
+        ("3", "--as", "Wren", "--clear"),
+    ],
+    ids=" ".join,
 )
 def test_label_takes_exactly_one_of_from_as_and_clear(garden: Garden, stub: IndexStub, wrong: tuple[str, ...]) -> None:
     command(garden, "label", *wrong, code=2)

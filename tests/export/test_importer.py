@@ -310,3 +310,99 @@ def test_imported_photos_need_no_files(exported: Path, other: Index, photos: Pat
     photo = other.photos()[0]
     assert isinstance(photo, Photo)
     assert len(other.search(photo, 10)) == 3
+
+
+# What people said
+
+
+def test_folders_get_their_labels_as_on_the_first_computer(exported: Path, other: Index, photos: Path) -> None:
+    other.import_photos(exported)
+    assert other.info()["labels"] == {str(photos): "folder"}
+    (photos / "Wren").rename(photos / "Kite")
+    assert other.add(photos).moved == 2
+    assert {photo.label for photo in other.photos()} == {"Kite", "Zaunkönig", None}
+
+
+def test_the_way_of_labelling_goes_along_to_a_new_place(exported: Path, other: Index, photos: Path) -> None:
+    other.import_photos(exported)
+    moved = photos.rename(photos.parent / "other computer")
+    assert other.add(moved).moved == 4
+    (moved / "Wren").rename(moved / "Kite")
+    other.add(moved)
+    assert {photo.label for photo in other.photos()} == {"Kite", "Zaunkönig", None}
+
+
+@pytest.mark.parametrize("below", ["", "Wren"])
+def test_what_was_chosen_here_for_a_folder_stays(exported: Path, other: Index, photos: Path, below: str) -> None:
+    other.add(photos / below, labels="none")
+    other.import_photos(exported)
+    assert other.info()["labels"] == {str(photos / below): "none"}
+
+
+def test_corrections_travel_with_author_and_time(index: Index, tmp_path: Path, other: Index) -> None:
+    index.label({1: "Kite", 2: index.photo(2).label}, author="Ana")
+    index.export(tmp_path / "said.parquet")
+    other.import_photos(tmp_path / "said.parquet")
+    assert [replace(label, photo_id=0) for label in other.labels()] == [
+        replace(label, photo_id=0) for label in index.labels()]  # fmt: skip
+    assert other.verify().ok
+
+
+def test_of_two_corrections_the_later_one_counts_and_it_is_told(
+    index: Index, exported: Path, tmp_path: Path, other: Index, caplog: pytest.LogCaptureFixture
+) -> None:
+    other.import_photos(exported)
+    ids = [other.find(index.photo(number).path).id or 0 for number in (1, 2)]
+    other.label({ids[0]: "Robin"}, author="Ben")
+    when = "2020-01-01T00:00:00+00:00"
+    said = [
+        f"{index.photo(1).sha256},Kite,correction,Ana,{when}",
+        f"{index.photo(2).sha256},Kite,correction,Ana,{when}",
+    ]
+    (tmp_path / "a.csv").write_text("\n".join(["sha256,species,source,author,created_at", *said]))
+    assert index.label_from(tmp_path / "a.csv").changed == 2
+    index.export(tmp_path / "said.parquet")
+    report = other.import_photos(tmp_path / "said.parquet")
+    assert (report.added, report.unchanged) == (0, 4)
+    assert [photo.label for photo in other.photos(ids=ids)] == ["Robin", "Kite"]
+    assert "1 changed a label, 0 confirmed one, 1 are not newer" in caplog.text
+
+
+def test_an_export_of_before_there_were_authors_is_taken(exported: Path, other: Index, photos: Path) -> None:
+    table = pq.read_table(exported)
+    about = json.loads(table.schema.metadata[b"birdsearch"])
+    for later in ("labels", "names", "not_duplicates"):
+        about.pop(later, None)
+    table = table.drop_columns(["label_author", "label_created_at", "damaged"])
+    pq.write_table(table.replace_schema_metadata({"birdsearch": json.dumps(about)}), exported)
+    assert other.import_photos(exported).added == 4
+    assert other.info()["labels"] == {}
+    assert {label.source for label in other.labels()} == {"folder"}
+
+
+@pytest.mark.parametrize("labels", [7, ["folder"], {"/photos": 1}])
+def test_ways_of_labelling_that_no_export_has_are_refused(exported: Path, other: Index, labels: Any) -> None:
+    rewritten(exported, lambda _, about: about.update(labels=labels))
+    with pytest.raises(InputFileError, match="xport the photos again"):
+        other.import_photos(exported)
+
+
+def test_names_and_pairs_travel_too(
+    index: Index, tmp_path: Path, other: Index, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "names.csv").write_text("name,species\nZaunkönig,Eurasian Wren\nWren,House Wren\n", encoding="utf-8")
+    index.set_names(tmp_path / "names.csv")
+    index.not_duplicates(1, 3)
+    index.export(tmp_path / "said.parquet")
+    (tmp_path / "names.csv").write_text("name,species\nwren,Marsh Wren\n", encoding="utf-8")
+    other.set_names(tmp_path / "names.csv")
+    other.import_photos(tmp_path / "said.parquet")
+    meant = {match.label: match.english for match in other.names()}
+    assert meant == {"Wren": "Marsh Wren", "Zaunkönig": "Eurasian Wren"}
+    assert "names that mean something else here, which stays: 1 (Wren)" in caplog.text
+    other.export(tmp_path / "again.parquet")
+    first, second = (
+        json.loads(pq.read_schema(tmp_path / f"{name}.parquet").metadata[b"birdsearch"]) for name in ("said", "again")
+    )
+    assert first["not_duplicates"] == second["not_duplicates"] != []
+    assert other.verify().ok

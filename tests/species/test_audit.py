@@ -1,14 +1,18 @@
 """The audit: wrong labels first, with reasons and a better name, cross-validated."""
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from birdsearch.records import AuditReport, Ids, Photo, Suspect, Vectors
+from birdsearch import Index
+from birdsearch.records import AuditReport, Ids, Label, Photo, Suspect, Vectors
 from birdsearch.species import audit as module
 from birdsearch.species.audit import Evidence, off_list
+from birdsearch.storage.store import Store
 from birdsearch.taxonomy.checklist import Checklist
+from tests.conftest import write_garden_photos
 
 
 def drawn(species: int = 20, photos: int = 6, noise: float = 0.8, dim: int = 32) -> tuple[Vectors, list[str | None]]:
@@ -242,3 +246,17 @@ def test_arguments_that_do_not_fit() -> None:
         audit(vectors, labels[1:], numbers(len(labels)))
     with pytest.raises(ValueError, match="one value for each"):
         audit(vectors, labels, numbers(len(labels)), groups=np.zeros(2, dtype=np.int64))
+
+
+def test_what_a_person_gave_or_confirmed_is_not_doubted_again(index: Index, tmp_path: Path) -> None:
+    write_garden_photos(tmp_path / "photos")
+    index.add(tmp_path / "photos", labels="folder")
+    index.label({1: index.photo(1).label, 2: "Kite"})
+    store = Store.open(index.path)
+    with store.writing() as catalog:  # as a photo has it that took over the label of a folder when its copy went
+        catalog.correct_labels({3: Label(3, "Kite", "correction", "folder label of /a.jpg")})
+    suspects = tuple(Suspect(photo, photo.label or "", None, 0.9, ("no reason",)) for photo in index.photos())
+    left = module.without_confirmed(AuditReport(suspects, 6), store.catalog)
+    store.close()
+    assert [suspect.photo.id for suspect in left.suspects] == [3, 4, 5, 6]
+    assert (left.confirmed, left.photos) == (2, 6)

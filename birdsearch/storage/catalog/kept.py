@@ -1,6 +1,6 @@
 """What people said of a photo is said of its bytes: it outlives the photo in the catalog and returns with the bytes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,12 +20,20 @@ def keep(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
     """Before photos go: keep their corrections, and the pairs of them that are not duplicates."""
     said = _newest_last(where_in(connection, _CORRECTIONS, photos.c.id, photo_ids))
     _insert(connection, kept_labels, "OR REPLACE", said)
-    pairs = sa.select(_ONE.c.sha256, _OTHER.c.sha256, not_duplicates.c.created_at).select_from(not_duplicates)
-    pairs = pairs.join(_ONE, _ONE.c.id == not_duplicates.c.a).join(_OTHER, _OTHER.c.id == not_duplicates.c.b)
-    pairs = pairs.where(_ONE.c.sha256 != "", _OTHER.c.sha256 != "")
-    found = [row for side in (_ONE, _OTHER) for row in where_in(connection, pairs, side.c.id, photo_ids)]
-    rows = [{"sha256_a": min(a, b), "sha256_b": max(a, b), "created_at": at} for a, b, at in found]
+    for side in (_ONE, _OTHER):
+        keep_pairs(connection, where_in(connection, _known_pairs(), side.c.id, photo_ids))
+
+
+def keep_pairs(connection: sa.Connection, pairs: Iterable[Iterable[str | None]]) -> None:
+    """Keep pairs of sha256 that are not duplicates, with the time when that was said."""
+    rows = [{"sha256_a": min(a, b), "sha256_b": max(a, b), "created_at": at} for a, b, at in pairs if a and b]
     _insert(connection, kept_not_duplicates, "OR REPLACE", rows)
+
+
+def all_pairs(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
+    """Pairs of sha256 that are not duplicates, of photos that are there and that are not."""
+    found = [*connection.execute(_known_pairs()), *connection.execute(sa.select(kept_not_duplicates))]
+    return sorted({(min(a, b), max(a, b)): (min(a, b), max(a, b), at) for a, b, at in found}.values())
 
 
 def give_back(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
@@ -67,6 +75,12 @@ def forget(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
     """Somebody says something new of these photos: what was kept of their bytes no longer holds."""
     contents = where_in(connection, sa.select(photos.c.sha256), photos.c.id, photo_ids)
     where_in(connection, sa.delete(kept_labels), kept_labels.c.sha256, [sha256 for (sha256,) in contents])
+
+
+def _known_pairs() -> sa.Select[Any]:
+    pairs = sa.select(_ONE.c.sha256, _OTHER.c.sha256, not_duplicates.c.created_at).select_from(not_duplicates)
+    pairs = pairs.join(_ONE, _ONE.c.id == not_duplicates.c.a).join(_OTHER, _OTHER.c.id == not_duplicates.c.b)
+    return pairs.where(_ONE.c.sha256 != "", _OTHER.c.sha256 != "")
 
 
 def _pairs_of_bytes() -> sa.Select[Any]:

@@ -19,6 +19,7 @@ from birdsearch.storage.catalog.catalog import (
     FolderLabel,
     KnownFile,
     Location,
+    PairOfBytes,
     PhotoSummary,
     sha256_prefix,
 )
@@ -412,6 +413,16 @@ class SQLiteCatalog(Database):
         row = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
         with self.transaction() as connection:
             connection.execute(sa.insert(not_duplicates).prefix_with("OR REPLACE").values(**row))
+
+    def not_duplicates_by_bytes(self) -> list[PairOfBytes]:
+        """The same pairs by the sha256 of the photos, with those of photos that are not here."""
+        with self.transaction() as connection:
+            return kept.all_pairs(connection)
+
+    def keep_not_duplicates(self, pairs: Sequence[PairOfBytes]) -> None:
+        """Remember pairs by the sha256 of the photos, be they here or not."""
+        with self.transaction() as connection:
+            kept.keep_pairs(connection, pairs)
 
     def photos_without_region(self) -> list[Photo]:
         """Photos that have lost their vector."""

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from PIL import Image
 from birdsearch.duplicates.verification import close_order
 from birdsearch.export.html import mapped, plots
 from birdsearch.export.html.album import Album, for_map
-from birdsearch.export.html.species import audit_page, clusters_page, species_page
+from birdsearch.export.html.species import Origin, audit_page, clusters_page, species_page
 from birdsearch.records import (
     AuditReport,
     Cluster,
     ClusterReport,
     Confusion,
     Photo,
+    Provenance,
     SpeciesEntry,
     SpeciesReport,
     Suspect,
@@ -150,6 +152,16 @@ def test_audit_page_gives_reasons_and_takes_corrections(album: Album) -> None:
     assert "photos with a ring have a doubtful label" in shown
     assert 'data-photo="77"' not in shown
     assert '"s4"' in json.dumps(data_of(page)["matrix"])
+
+
+def test_the_audit_page_saves_what_another_index_can_check(album: Album) -> None:
+    folder = str(Path(album.photos[4].path).parent)
+    origin = Origin(Provenance("0123abcd", (folder,)), "/tmp/my index")
+    page = unescape(body_of(audit_page(doubted(album), album, origin=origin)))
+    assert page.count("birdsearch label --from corrections.csv --index '/tmp/my index'") == 2
+    rows = [json.loads(row) for row in re.findall(r'data-row="(.*?)" autocomplete', page)]
+    assert rows[0] == {"id": 4, "sha256": None, "index_id": "0123abcd", "relative_path": "4.jpg", "label": "Robin"}
+    assert page.count(">Label is right</button>") == 2
 
 
 def test_reports_about_nothing_are_pages_that_say_so(album: Album) -> None:
