@@ -160,9 +160,10 @@ def _print_labels(index: "Index", shared: Shared) -> None:
             for one, row in zip(labels, about, strict=True)
         ))  # fmt: skip
     elif labels:
+        given = sorted(zip(labels, photos, strict=True), key=lambda pair: pair[0].source != "correction")
         rows = [
             (str(one.photo_id), one.species, one.source, one.author or "", _minute(one.created_at), photo.path)
-            for one, photo in list(zip(labels, photos, strict=True))[:LISTED]
+            for one, photo in given[:LISTED]
         ]
         output.print_table(("id", "species", "source", "author", "time", "path"), rows, numbers=("id",))
         if len(labels) > LISTED:

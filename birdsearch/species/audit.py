@@ -296,7 +296,8 @@ def _suspect(row: int, near: Ids, photos: _Photos, against: _LabelEvidence, of: 
         rows += photos.nearest_of(row, names.index(proposed)).tolist()
     rows += [int(other) for other in near if classified.codes[other] != classified.codes[row]]
     evidence = tuple(int(photos.ids[other]) for other in list(dict.fromkeys(rows))[:EVIDENCE])
-    return Suspect(of[0], label, proposed, of[1], tuple(reasons), evidence)
+    # The photo's own spelling: the analyses may know its species by another one.
+    return Suspect(of[0], of[0].label or label, proposed, of[1], tuple(reasons), evidence)
 
 
 def _best_name(label: str, probabilities: Mapping[str, float], votes: Mapping[str, float], species: int) -> str | None:

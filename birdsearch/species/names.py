@@ -71,7 +71,7 @@ def take_overrides(catalog: Catalog, theirs: Mapping[str, str]) -> None:
     meanings = {resolve.same(name): meaning for name, meaning in ours.items()}
     new = {name: meaning for name, meaning in theirs.items() if resolve.same(name) not in meanings}
     if new:
-        catalog.set_state(STATE, {**ours, **new}, bump=True)
+        catalog.set_state(NAMES, {**ours, **new}, bump=True)
     if other := [name for name in theirs.keys() - new.keys() if meanings[resolve.same(name)] != theirs[name]]:
         examples = ", ".join(shown(name) for name in sorted(other)[:3])
         logger.warning("names that mean something else here, which stays: %d (%s)", len(other), examples)

@@ -260,3 +260,12 @@ def test_what_a_person_gave_or_confirmed_is_not_doubted_again(index: Index, tmp_
     store.close()
     assert [suspect.photo.id for suspect in left.suspects] == [3, 4, 5, 6]
     assert (left.confirmed, left.photos) == (2, 6)
+
+
+def test_a_suspect_keeps_the_spelling_of_its_photo() -> None:
+    vectors, labels = drawn()
+    labels[3] = "species 07"
+    report = module.audit(
+        vectors, labels, ids := numbers(len(labels)), lambda some: {i: Photo(i, "/", label="7") for i in some}
+    )
+    assert (report.suspects[0].photo.id, report.suspects[0].label) == (int(ids[3]), "7")
