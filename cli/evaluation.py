@@ -148,10 +148,12 @@ def _print_evaluation(result: "Evaluation", before: Mapping[str, Any] | None, sh
 
 
 def _print_figures(result: "Evaluation", figures: Mapping[str, str], before: Mapping[str, Any] | None) -> None:
+    """The figures that were measured, each with its change."""
     for name, words in figures.items():
         value, earlier = getattr(result, name), None if before is None else before[name]
-        changed = "" if value is None or earlier is None else f"  {value - earlier:+.3f}, before {earlier:.3f}"
-        output.say(f"{words:<21} {'not known' if value is None else f'{value:.3f}'}{changed}")
+        if value is not None:
+            changed = "" if earlier is None else f"  {value - earlier:+.3f}, before {earlier:.3f}"
+            output.say(f"{words:<21} {value:.3f}{changed}")
 
 
 def _check(accuracy: float | None, least: float | None, before: Mapping[str, Any] | None, compare: Path | None) -> None:
