@@ -20,7 +20,7 @@ def of(image: Image.Image, data: bytes, format: str) -> str | None:
     check = _CHECKS.get(format)
     if check is not None and (found := check(data)):
         return found
-    if image.mode == "P" and format in ("BMP", "PNG") and (colours := image.getpalette()) is not None:
+    if image.mode == "P" and format in ("BMP", "GIF", "PNG") and (colours := image.getpalette()) is not None:
         _, highest = image.getextrema()
         if isinstance(highest, int) and highest >= len(colours) // 3:
             return f"pixels of colour {highest} in a palette of {len(colours) // 3}"
