@@ -21,6 +21,7 @@ from birdsearch.duplicates.implied import is_plain
 from birdsearch.errors import PhotoError
 from birdsearch.photos import decode
 from birdsearch.photos.contents import Contents
+from birdsearch.photos.overlap import overlapped
 from birdsearch.photos.provenance import read_provenance
 from birdsearch.records import PIXELS, VARIANT, Ids, Pair, Photo, Progress, Vectors, blocks
 
@@ -105,7 +106,8 @@ class PairVerifier:
             for block in (ordered[each] for each in blocks(len(ordered), PAIRS_AT_ONCE)):
                 photos = self._photos(np.unique(block).tolist())
                 paths = [photo.path for photo in photos.values()]
-                features = dict(zip(photos, pool.map(self._features_of, paths), strict=True))
+                found = overlapped(paths, self._features_of, workers=os.cpu_count() or 2, ahead=PAIRS_AT_ONCE)
+                features = dict(zip(photos, found, strict=True))
                 self.unreadable.update(photo_id for photo_id, each in features.items() if each is None)
                 a, b = block.T.tolist()
                 yield from zip(a, b, pool.map(_align, map(features.get, a), map(features.get, b)), strict=True)

@@ -3,14 +3,10 @@
 import logging
 import os
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from queue import SimpleQueue
-from threading import Thread
-from typing import TypeVar
 
 from birdsearch.errors import PhotoError, PruneRefusedError
 from birdsearch.indexing.committer import Committer
@@ -18,6 +14,7 @@ from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.labels import Labeller
 from birdsearch.photos import decode, exclusions, memory, scan
+from birdsearch.photos.overlap import overlapped
 from birdsearch.records import AddReport, Failure, Photo, Progress, bytes_text, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate
@@ -27,13 +24,10 @@ EXCLUDE = "exclude"  # the state of the catalog that keeps, for each folder, the
 HANDFUL = 5  # photos: so many may always be pruned
 AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
 COSTLY = 4 * 10**8  # bytes of memory for one decode: a photo that needs more comes last, alone, and is noted before
-LEAVE_SECONDS = 1.0  # that a thread may take to end
 
 ScanResult = scan.FoundFile | scan.Ignored | Failure
 logger = logging.getLogger("birdsearch")
 EXAMPLES = 3  # folders in a warning
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,44 +85,6 @@ def _exclude(catalog: Catalog, folders: Sequence[bytes], patterns: Sequence[str]
 def _has_entries(folder: bytes) -> bool:
     """Whether anything that is not hidden lies in a folder; True for a file."""
     return not os.path.isdir(folder) or any(not name.startswith(b".") for name in os.listdir(folder))
-
-
-def overlapped(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahead: int) -> Generator[R, None, None]:
-    """Do the work in threads, at most `ahead` results in advance, and give the results in the order of the items.
-
-    Where it ends early it does not wait for what is under way: one file that never answers would hold up Ctrl-C.
-    """
-    tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
-    threads = [Thread(target=_serve, args=(tasks, work), name="birdsearch-decode", daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
-    waiting: deque[Future[R]] = deque()
-    try:
-        for item in items:
-            waiting.append(Future())
-            tasks.put((waiting[-1], item))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
-        for _ in threads:
-            tasks.put(None)
-        for thread in threads:
-            thread.join(LEAVE_SECONDS)
-
-
-def _serve(tasks: "SimpleQueue[tuple[Future[R], T] | None]", work: Callable[[T], R]) -> None:
-    """Runs in a thread: task after task, until there is None."""
-    while (task := tasks.get()) is not None:
-        future, item = task
-        if future.set_running_or_notify_cancel():
-            try:
-                future.set_result(work(item))
-            except BaseException as error:
-                future.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import astuple, dataclass, replace
 from typing import Any, cast
@@ -23,10 +22,13 @@ from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import HEAD, identify
 from birdsearch.photos.memory import CostlyError
+from birdsearch.photos.overlap import overlapped
 from birdsearch.photos.scan import FileBytes, FoundFile, NotAPhotoError, read, require_photo
 from birdsearch.records import Photo, Pixels, shown
 
 MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels pass, decompression bombs do not
+
+THUMBNAILS_AHEAD = 256  # that wait for those before them
 
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Photo | Image.Image | npt.NDArray[Any]
 
@@ -219,8 +221,7 @@ def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
             return None
 
     # Pillow lets other threads run while it decodes.
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(one, paths))
+    return list(overlapped(paths, one, workers=os.cpu_count() or 2, ahead=THUMBNAILS_AHEAD))
 
 
 @dataclass(frozen=True, slots=True)

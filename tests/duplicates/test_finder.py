@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import struct
+import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,7 @@ import birdsearch
 from birdsearch import Filter, Index
 from birdsearch.duplicates import finder
 from birdsearch.duplicates.candidates import Proposals
+from birdsearch.photos import overlap, scan
 from birdsearch.records import POLICY, DuplicateReport, Plan
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.painting import samples
@@ -207,6 +210,23 @@ def test_a_file_that_holds_more_than_the_same_pixels_is_a_variant(place: Path, i
     said = [each for pair in report.pairs for end in "ab" for each in pair.evidence.get(f"more_in_{end}", ())]
     assert "a movie behind the picture" in said
     assert any("profile" in each for each in said)
+
+
+def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    back, waited = threading.Event(), list[bool]()
+
+    def hanging(*_: object) -> bytes:
+        waited.append(back.wait(30))
+        return b""
+
+    monkeypatch.setattr(scan, "read_up_to", hanging)
+    monkeypatch.setattr(overlap, "LEAVE_SECONDS", 0.1)
+    press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    press.start()
+    with pytest.raises(KeyboardInterrupt):
+        index.duplicates()
+    assert not waited
+    back.set()
 
 
 def test_a_copy_whose_file_is_gone_is_no_duplicate(index: Index, place: Path) -> None:

@@ -1,0 +1,51 @@
+"""Work on many photos in threads that can be left behind, should one file never answer."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
+from queue import SimpleQueue
+from threading import Thread
+from typing import TypeVar
+
+LEAVE_SECONDS = 1.0  # that a thread may take to end
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def overlapped(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahead: int) -> Generator[R, None, None]:
+    """Do the work in threads, at most `ahead` results in advance, and give the results in the order of the items.
+
+    Where it ends early it does not wait for what is under way: one file that never answers would hold up Ctrl-C.
+    """
+    tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
+    threads = [Thread(target=_serve, args=(tasks, work), name="birdsearch-decode", daemon=True) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    waiting: deque[Future[R]] = deque()
+    try:
+        for item in items:
+            waiting.append(Future())
+            tasks.put((waiting[-1], item))
+            if len(waiting) >= ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        for _ in threads:
+            tasks.put(None)
+        for thread in threads:
+            thread.join(LEAVE_SECONDS)
+
+
+def _serve(tasks: "SimpleQueue[tuple[Future[R], T] | None]", work: Callable[[T], R]) -> None:
+    """Runs in a thread: task after task, until there is None."""
+    while (task := tasks.get()) is not None:
+        future, item = task
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work(item))
+            except BaseException as error:
+                future.set_exception(error)
