@@ -454,6 +454,7 @@ class SpeciesFigures:
     recall_at_1: float | None = None  # share of these whose nearest photo is of this species
     taken_for: str | None = None  # the other species that they are classified as most often
     taken_for_photos: int = 0
+    knn_accuracy: float | None = field(default=None, compare=False)  # `recall`, called as for all species together
 
 
 @dataclass(frozen=True, slots=True)

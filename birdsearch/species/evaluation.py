@@ -113,14 +113,16 @@ def per_species(
         given = answers.get(name, {})
         classified, right = sum(given.values()), given.get(name, 0)
         wrong = next(((other, count) for other, count in given.items() if other != name), (None, 0))
+        recall = right / classified if classified else None
         figures[name] = SpeciesFigures(
             photos,
             classified,
-            recall=right / classified if classified else None,
+            recall=recall,
             precision=right / taken[name] if taken[name] else None,
             recall_at_1=nearest.get(name),
             taken_for=wrong[0],
             taken_for_photos=wrong[1],
+            knn_accuracy=recall,
         )
     return figures
 

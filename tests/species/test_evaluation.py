@@ -83,6 +83,7 @@ def test_precision_recall_and_confusions_by_hand() -> None:
     answers = module.answers_of(["a", "a", "a", "b", "b"], ["a", "b", "b", "b", "c"])
     assert answers == {"a": {"b": 2, "a": 1}, "b": {"b": 1, "c": 1}}
     figures = module.per_species({"a": 4, "b": 2, "c": 1}, answers, {"a": 0.5})
+    assert figures["a"].knn_accuracy == figures["a"].recall
     assert figures["a"] == SpeciesFigures(4, 3, 1 / 3, 1.0, 0.5, "b", 2)
     assert figures["b"] == SpeciesFigures(2, 2, 1 / 2, 1 / 3, None, "c", 1)
     assert figures["c"] == SpeciesFigures(1, 0, None, 0.0, None, None, 0)
