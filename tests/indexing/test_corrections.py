@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from csv import DictReader, DictWriter
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import birdsearch
 from birdsearch import Filter, Index, LabelReport
 from birdsearch.errors import InputFileError, PhotoUnknownError
+from birdsearch.storage.store import Store
 from tests.support.command_line import run
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -354,6 +356,16 @@ def test_a_correction_that_was_taken_back_does_not_return(index: Index, photos: 
     index.label({first: None})
     index.add(photos)
     assert label(index, "copy.jpg") == "Robin"
+
+
+def test_a_pair_of_different_pictures_holds_for_the_copy_that_stays(index: Index, photos: Path) -> None:
+    shutil.copy(photos / "Wren/0.jpg", photos / "Robin/copy.jpg")
+    index.add(photos)
+    index.not_duplicates(number(index, "Wren/0.jpg"), number(index, "Robin/2.jpg"))
+    index.remove(Filter(under=str(photos / "Wren" / "0.jpg")))
+    pair = sorted(number(index, name) for name in ("copy.jpg", "Robin/2.jpg"))
+    with closing(Store.open(index.path)) as store:
+        assert store.catalog.not_duplicates() == {tuple(pair)}
 
 
 def test_a_correction_stays_when_the_file_is_edited_or_moved(index: Index, photos: Path) -> None:
