@@ -8,11 +8,11 @@ import argparse
 import logging
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from benchmarks.common import note, publish, table
-from tests.support.cleanup_faults import ACTIONS, LACKING, PHASES, Trial, Worker, worker
+from tests.support.cleanup_faults import ACTIONS, LACKING, PHASES, Trial, worker
 from tests.support.disks import MEMORY, other_disk
 
 FAULTS = ("", "EIO", "ENOSPC", "EACCES")  # the empty one is a kill
@@ -23,13 +23,14 @@ content lost; nothing left half-way; files, companions and rows fit together; un
 time, owner, attribute, hard link and row."""
 
 
-def tried(at_work: Worker, action: str, phase: str, lacking: str, every: int) -> tuple[Counter[str], list[str]]:
+def tried(lacking: str, action: str, phase: str, every: int) -> tuple[Counter[str], list[str]]:
     """How many points each fault was tried at, and what was wrong afterwards."""
     points: Counter[str] = Counter()
     breaches: list[str] = []
+    memory = MEMORY if MEMORY.is_dir() else None
+    logging.getLogger("birdsearch").setLevel(logging.ERROR)
     for n, error in enumerate(FAULTS):
-        memory = MEMORY if MEMORY.is_dir() else None
-        with tempfile.TemporaryDirectory(dir=memory) as folder, other_disk(Path(folder)) as disk:
+        with worker() as at_work, tempfile.TemporaryDirectory(dir=memory) as folder, other_disk(Path(folder)) as disk:
             away = (disk if action == "other disk" else Path(folder)) / "away"
             trial = Trial(Path(folder) / "library", away, action, phase, lacking)
             step = every if error else 1
@@ -38,6 +39,7 @@ def tried(at_work: Worker, action: str, phase: str, lacking: str, every: int) ->
                 points[error] += 1
                 at += step
             breaches += trial.breaches
+    note(f"{phase}, {action}, {lacking}: {points.total()} points, {len(breaches)} breaches")
     return points, breaches
 
 
@@ -45,28 +47,26 @@ def main() -> None:
     """Try everything, and write the counts down."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="let only every so many calls fail; kills are at each")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     parser.add_argument("--keep", action="store_true", help="write the table into RESULTS.md")
     arguments = parser.parse_args()
-    logging.getLogger("birdsearch").setLevel(logging.ERROR)
-    rows: list[list[Any]] = []
-    wrong: list[str] = []
-    with worker() as at_work:
-        for lacking, system in SYSTEMS.items():
-            for action in ACTIONS:
-                if action == "hardlink" and "links" in LACKING[lacking]:
-                    continue
-                for phase in PHASES:
-                    points, breaches = tried(at_work, action, phase, lacking, arguments.every)
-                    rows.append([phase, action, system, *(points[error] for error in FAULTS), len(breaches)])
-                    wrong += breaches
-                    for breach in breaches:
-                        note(breach)
-                    note(f"{phase} {action} {system}: {sum(points.values())} points, {len(breaches)} breaches")
-    sums = [sum(row[n] for row in rows) for n in range(3, 4 + len(FAULTS))]
+    asked = [
+        (lacking, action, phase, arguments.every)
+        for lacking in SYSTEMS
+        for action in ACTIONS
+        for phase in PHASES
+        if action != "hardlink" or "links" not in LACKING[lacking]
+    ]
+    with ProcessPoolExecutor(arguments.jobs) as pool:
+        found = list(pool.map(tried, *zip(*asked, strict=True)))
+    rows = [
+        [phase, action, SYSTEMS[lacking], *(points[error] for error in FAULTS), len(breaches)]
+        for (lacking, action, phase, _), (points, breaches) in zip(asked, found, strict=True)
+    ]
+    sums = [sum(column) for column in list(zip(*rows, strict=True))[3:]]
     head = ["", "how", "system has", "killed", *(f"{error} once" for error in FAULTS[1:]), "breaches"]
-    text = table(head, [*rows, ["all", "", "", *sums]])
-    text += "\n\n" + "\n".join(wrong) if wrong else ""
-    text += f"\n\n{MEANING}"
+    wrong = [breach for _, breaches in found for breach in breaches]
+    text = "\n\n".join([table(head, [*rows, ["all", "", "", *sums]]), MEANING, *wrong])
     command = f"python -m benchmarks.injection --every {arguments.every}"
     publish("Faults at every file operation of apply and undo", text, command=command, keep=arguments.keep)
 
