@@ -1,7 +1,10 @@
 """Fixtures shared by all tests."""
 
+import os
+import signal
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,6 +60,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIRDSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """Presses Ctrl-C half a second later; also where the tests run in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    yield press.start
+    press.cancel()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import signal
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -212,7 +211,9 @@ def test_a_file_that_holds_more_than_the_same_pixels_is_a_variant(place: Path, i
     assert any("profile" in each for each in said)
 
 
-def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(
+    index: Index, ctrl_c: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     back, waited = threading.Event(), list[bool]()
 
     def hanging(*_: object) -> bytes:
@@ -221,8 +222,7 @@ def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(index: Index, monkey
 
     monkeypatch.setattr(scan, "read_up_to", hanging)
     monkeypatch.setattr(overlap, "LEAVE_SECONDS", 0.1)
-    press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    press.start()
+    ctrl_c()
     with pytest.raises(KeyboardInterrupt):
         index.duplicates()
     assert not waited

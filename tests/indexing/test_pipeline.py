@@ -3,8 +3,8 @@
 import io
 import os
 import shutil
-import signal
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -483,13 +483,12 @@ def test_a_file_that_never_answers_costs_only_itself(
 
 
 def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(
-    photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+    photos: Path, index: Index, ctrl_c: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     back = dead_disk(monkeypatch, "2.jpg")
     monkeypatch.setattr(overlap, "LEAVE_SECONDS", 0.1)
     monkeypatch.setattr(embedder, "NETWORK_BATCH", 1)
-    press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    press.start()
+    ctrl_c()
     with pytest.raises(KeyboardInterrupt):
         index.add(photos)
     assert any(thread.name == "birdsearch-read" for thread in threading.enumerate())  # left behind, still waiting
