@@ -193,6 +193,8 @@ def main() -> None:
         drawing.write(Path(folder, "photos/1.png"), drawing.bird(1, 72, 54))
         work({"index": folder + "/index", "step": {"call": "add", "folders": folder + "/photos"}})
         work({"index": folder + "/index", "step": {"call": "repair"}})
+        with open_or_create(folder + "/index") as index:
+            index.photos(Filter(label="Wren"))  # the names of birds are read once
     pid = 0
     for line in sys.stdin:
         plan: Plan = json.loads(line)
