@@ -357,7 +357,8 @@ def main() -> None:
         ("the copy", "pairs", "right file kept", "and for the right reason", "what decided"),
         [*shares, ["**all**", len(rows) * options.pictures, f"**{total[0]:.4f}**", f"**{total[1]:.4f}**", ""]],
     )
-    publish("Keepers", body, command=f"python -m benchmarks.keepers --seed {options.seed}", keep=options.keep)
+    command = f"python -m benchmarks.keepers --pictures {options.pictures} --seed {options.seed}"
+    publish("Keepers", body, command=command, keep=options.keep)
 
 
 if __name__ == "__main__":
