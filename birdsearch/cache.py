@@ -56,7 +56,7 @@ def file_problem(path: Path, sha256: str, *, anew: bool = False) -> str | None:
             if not stat.S_ISREG(info.st_mode):
                 return f"{name} is not a file"
             fact = f"{sha256} {info.st_dev} {info.st_ino} {info.st_size} {info.st_mtime_ns} {info.st_ctime_ns}"
-            known = fact in _remembered()
+            known = is_remembered(fact)
             if known and not anew:
                 return None
             found = hashlib.file_digest(file, "sha256").hexdigest()
@@ -66,7 +66,7 @@ def file_problem(path: Path, sha256: str, *, anew: bool = False) -> str | None:
         return f"{name} cannot be read ({error.strerror})"
     if found == sha256:
         if not known and time.time_ns() - max(info.st_mtime_ns, info.st_ctime_ns) > _SETTLED_NS:
-            _remember(fact)
+            remember(fact)
         return None
     if known:  # the disk has lost what was written
         _memory().unlink(missing_ok=True)
@@ -74,19 +74,20 @@ def file_problem(path: Path, sha256: str, *, anew: bool = False) -> str | None:
 
 
 def _memory() -> Path:
-    """The file with a line for each file that was right: its sha256, device, inode, size and times."""
+    """The file with a line for each file that was right (sha256, device, inode, size, times) or written for a user."""
     return cache_folder() / "checked"
 
 
-def _remembered() -> frozenset[str]:
+def is_remembered(fact: str) -> bool:
+    """Whether a fact, a line of text, was remembered and is not forgotten yet."""
     path = _memory()
     try:
         if others_may_write(path.parent):
-            return frozenset()
+            return False
         info = path.stat()
-        return _lines(path, info.st_size, info.st_mtime_ns)
+        return fact in _lines(path, info.st_size, info.st_mtime_ns)
     except OSError:
-        return frozenset()
+        return False
 
 
 @lru_cache(maxsize=1)
@@ -95,7 +96,8 @@ def _lines(path: Path, size: int, mtime_ns: int) -> frozenset[str]:
     return frozenset(path.read_bytes().decode("ascii", "replace").split("\n"))
 
 
-def _remember(fact: str) -> None:
+def remember(fact: str) -> None:
+    """Remember a fact for a while, where there is room and permission."""
     path = _memory()
     with suppress(OSError):  # without room or permission every file is read each time
         make_private(path.parent)

@@ -1,10 +1,11 @@
-"""Files of any kind: written whole or not at all, their sha256, paths under folders, and CSVs that people edit."""
+"""Files of any kind: written whole or not at all, and over no file of a user; paths, and CSVs that people edit."""
 
 import csv
 import hashlib
 import io
 import os
 import re
+import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,11 @@ from zipfile import ZIP_STORED, ZipFile
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.errors import InputFileError
+from birdsearch.cache import is_remembered, remember
+from birdsearch.errors import InputFileError, OutputFileError
 from birdsearch.records import shown
 
+INDEX_NAMES = (b"index.json", b"catalog.sqlite", b"vectors")  # what every index holds
 UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
 
 
@@ -102,7 +105,7 @@ class PathSet:
 
 
 def is_index(names: Collection[bytes]) -> bool:
-    """Whether a folder of these names is an index of birdsearch."""
+    """Whether a folder that holds these names is an index of birdsearch, be it damaged."""
     return b"catalog.sqlite" in names and (b"index.json" in names or b"vectors" in names)
 
 
@@ -117,35 +120,41 @@ def with_trailing_slash(folder: bytes) -> bytes:
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write to that is in place, whole and synced, when the block ends; on any error the old one stays."""
-    unfinished = path.with_name(path.name + UNFINISHED)
-    try:
-        with unfinished.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+    with _unfinished(path) as (unfinished, file):
+        yield file
+        _close(file)
         unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
     sync_folder(path.parent)
 
 
 def named_by_content(folder: Path, name: str, suffix: str, write: Callable[[BinaryIO], None]) -> tuple[Path, str]:
     """Put a file in place, whole and synced, as NAME-<first 16 digits of its sha256>SUFFIX; its path and sha256."""
-    unfinished = folder / f"{name}{suffix}{UNFINISHED}"
-    try:
-        with unfinished.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
+    with _unfinished(folder / f"{name}{suffix}") as (unfinished, file):
+        write(file)
+        _close(file)
         sha256 = sha256_of(unfinished)
         path = folder / f"{name}-{sha256[:16]}{suffix}"
         unfinished.replace(path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
     sync_folder(folder)
     return path, sha256
+
+
+@contextmanager
+def _unfinished(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file beside a path, of a name that nobody can have put there before; on any error nothing is left."""
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(8)}{UNFINISHED}")
+    with unfinished.open("xb") as file:  # follows no link
+        try:
+            yield unfinished, file
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+def _close(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
 
 
 @contextmanager
@@ -172,3 +181,73 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+# What a user asked for ----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """A file that a user asked for, to write to: it takes its name when the block ends. See `check_target`.
+
+    Raises OutputFileError where the file cannot be written.
+    """
+    check_target(path, force=force)
+    with written(path):
+        with atomic_write(path) as file:
+            yield file
+        remember(_own(path))
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Translates what the disk refuses while a file or folder is written into OutputFileError."""
+    try:
+        yield
+    except OSError as error:
+        where = shown(os.fsdecode(error.filename)) if error.filename else shown(str(path))
+        raise OutputFileError(
+            f"cannot write {where}: {error.strerror}. Make room or permission, then run the same command again."
+        ) from error
+
+
+def check_target(path: Path, *, force: bool = False) -> None:
+    """Raise OutputFileError where a file must not be written: nothing is overwritten but what birdsearch wrote itself.
+
+    What birdsearch wrote, and nobody changed since, may be replaced; `force` replaces any other file too, but never a
+    folder, a device or a file of an index.
+    """
+    folder = Path(os.path.realpath(path.parent))
+    what = "Name a file in a folder that exists"
+    if not folder.is_dir():
+        why = "its folder does not exist"
+    elif path.is_dir():
+        why = "it is a folder"
+    elif index := next((above for above in (folder, *folder.parents) if _is_index_folder(above)), None):
+        why = f"it would lie in the index {shown(str(index))}"
+        what = "Name a file elsewhere"
+    elif os.path.lexists(path) and not path.is_file():
+        why = "it is not a regular file"
+    elif os.path.lexists(path) and not force and not _is_own(path):
+        why = "it is there already, and is not as birdsearch wrote it"
+        what = "Name another file, or replace it with --force"
+    else:
+        return
+    raise OutputFileError(f"cannot write {shown(str(path))}: {why}. {what}.")
+
+
+def _is_index_folder(folder: Path) -> bool:
+    return is_index([name for name in INDEX_NAMES if os.path.exists(os.path.join(os.fsencode(folder), name))])
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is as birdsearch wrote it."""
+    try:
+        return is_remembered(_own(path))
+    except OSError:
+        return False
+
+
+def _own(path: Path) -> str:
+    """What the cache remembers of a file that birdsearch wrote for a user."""
+    return f"written {sha256_of(path)}"

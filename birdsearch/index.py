@@ -624,15 +624,17 @@ class Index:
         *,
         format: str = "parquet",
         options: Any = None,
+        force: bool = False,
         progress: Progress | None = None,
     ) -> ExportReport:
         """Write photos for another tool in one of the formats of `birdsearch.export.exporter.EXPORTERS`.
 
-        `options` are those of the format. Raises OutputFileError where the file cannot be written.
+        `options` are those of the format. A file that birdsearch did not write, or that was changed since, is only
+        replaced with `force`. Raises OutputFileError where the file cannot be written.
         """
         from birdsearch.export import exporter
 
-        return exporter.export(self._store, Path(path), where, format, options, progress)
+        return exporter.export(self._store, Path(path), where, format, options, progress, force=force)
 
     def optimize(
         self,

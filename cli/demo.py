@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from birdsearch.errors import PhotoMissingError
+from birdsearch.export.target import check_target, write_file
 
 from . import output
 from .index import open_or_create
+from .options import Force
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ ANSWERS = 6
 def demo(
     photos: Annotated[Path | None, typer.Option(metavar="DIR", help="Your photos instead of the samples.")] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the files of the demo.")] = Path("demo"),
+    force: Force = False,
 ) -> None:
     """Index sample photos, query them, classify one, and write a page of results. Prints the path of the page last."""
     from birdsearch.export.html import pages
@@ -36,6 +39,9 @@ def demo(
         folder = photos
         if not folder.is_dir():
             raise PhotoMissingError(f"no such folder: {folder}. Name the folder that holds your photos.")
+    page = (out / "index.html").absolute()
+    if page.parent.is_dir():
+        check_target(page, force=force)  # before the work
     output.say(f"Indexing {folder}")
     with open_or_create(out / "index") as index:
         with progress() as callback:
@@ -54,8 +60,7 @@ def demo(
         output.say("")
         output.say("What does it show?")
         output.print_predictions(index.classify(first))
-    page = (out / "index.html").absolute()
-    output.write_file(page, pages.search_page(results, "Photos that look alike"))
+    output.write_page(page, pages.search_page(results, "Photos that look alike"), force)
     output.say("")
     output.say("A page with pictures, to open in a browser:")
     typer.echo(str(page))
@@ -68,10 +73,7 @@ def copy_samples(folder: Path) -> None:
         for photo in species.iterdir():
             path = folder / species.name / photo.name
             if not path.exists():
-                # A hidden name until it is whole: an interrupted demo leaves no half photo behind.
-                unfinished = path.with_name(f".{path.name}")
-                unfinished.write_bytes(photo.read_bytes())
-                unfinished.replace(path)
+                write_file(path, photo.read_bytes())
 
 
 def _spread(photos: "Sequence[Photo]") -> "list[Photo]":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from birdsearch.export.target import check_target
 from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS
 
 from . import duplicates_output, options, output
@@ -17,7 +18,7 @@ from .options import Shared
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.records import ActionReport, Plan
+    from birdsearch.records import ActionReport
 
 KEEPING = "Which photo is kept"
 CHANGING = "Apply"
@@ -213,11 +214,15 @@ class Question:
 
 def _report(context: typer.Context, question: Question, plan: Path | None, shared: Shared) -> None:
     """Find duplicates, write the plan and the page, print the rest."""
+    if plan is not None:
+        check_target(plan, force=shared.force)
+    from birdsearch import write_plan
+
     with shared.open() as index:
         with progress() as callback:
             report = index.duplicates(where=shared.where, **asdict(question), progress=callback)
         if plan is not None:
-            _write_plan(index.plan(report, protect=question.protect), plan)
+            write_plan(index.plan(report, protect=question.protect), plan, force=shared.force)
         if shared.json and shared.html is None:
             findings = Findings(report, {})
         else:
@@ -229,13 +234,6 @@ def _report(context: typer.Context, question: Question, plan: Path | None, share
         output.note(f"plan written to {plan}")
     if not (shared.json or shared.csv):
         _note_next(context, findings, plan)
-
-
-def _write_plan(plan: "Plan", path: Path) -> None:
-    from birdsearch import write_plan
-
-    with output.writing(path):
-        write_plan(plan, path)
 
 
 def _note_next(context: typer.Context, findings: Findings, plan: Path | None) -> None:

@@ -15,7 +15,7 @@ from .options import BackboneName, Shared
 from .progress import progress
 
 
-@options.command(where=True, formats=("json",))
+@options.command(where=True, formats=("json", "force"))
 @formats.takes_format(EXPORTERS)
 def export(
     file: Annotated[
@@ -27,7 +27,7 @@ def export(
 ) -> None:
     """Write photos with species, predictions and vectors for other tools."""
     with shared.open() as index, progress() as callback:
-        how = {"format": chosen.exporter.name, "options": chosen.options}
+        how = {"format": chosen.exporter.name, "options": chosen.options, "force": shared.force}
         report = index.export(file, shared.where, **how, progress=callback)
     if shared.json:
         output.print_json(report)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from birdsearch.export.tables import photo_row
+from birdsearch.export.target import check_target
 from birdsearch.records import as_json, counted, date_text, percent
 
 from . import options, output
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ORIGIN = ("sha256", "index_id", "relative_path")  # what every table of labels says of a photo, beside id and path
 OFF = 0.03  # of a share from what was asked for, from which on it is noted
+LISTS = ("train.csv", "validation.csv", "test.csv", "proof.csv")
 LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations")
 
 From = Annotated[
@@ -64,7 +66,8 @@ def audit(
             from birdsearch.export.html.species import Origin, audit_page
 
             chosen = album.of_audit(index, report, shared.where)
-            output.write_page(shared.html, audit_page(report, chosen, origin=Origin(provenance, str(index.path))))
+            page = audit_page(report, chosen, origin=Origin(provenance, str(index.path)))
+            output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(report)
     elif shared.csv:
@@ -186,7 +189,7 @@ def _ids(index: "Index", named: Sequence[str]) -> Iterator[int]:
 # Split
 
 
-@options.command(where=True, formats=("json",))
+@options.command(where=True, formats=("json", "force"))
 def split(
     out: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="The folder to write the lists to.")],
     fractions: Fractions = "0.8,0.1,0.1",
@@ -199,21 +202,23 @@ def split(
     Duplicates, bursts and one photographer's photos of one day stay in the same file.
     """
     shares = _parse_fractions(fractions)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"cannot be created: {error.strerror}", param_hint="'DIR'") from error
+    for name in LISTS:
+        check_target(out / name, force=shared.force)
     with shared.open() as index, progress() as callback:
         report = index.split(shared.where, fractions=shares, seed=seed, progress=callback)
         photos = {photo.id: photo for photo in index.photos(ids=list(report.splits))}
         provenance = index.provenance
     earlier = _earlier_lists(out, report.counts)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise typer.BadParameter(f"cannot be created: {error.strerror}", param_hint="'DIR'") from error
     for name in report.counts:
         chosen = [photos[number] for number, part in report.splits.items() if part == name]
         rows = [(photo.path, photo.label, *photo_row(photo, ORIGIN, provenance)) for photo in chosen]
-        output.write_csv(out / f"{name}.csv", ("path", "species", *ORIGIN), rows)
+        output.write_csv(out / f"{name}.csv", ("path", "species", *ORIGIN), rows, shared.force)
     checks = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
-    output.write_csv(out / "proof.csv", LEAKAGE_COLUMNS, checks)
+    output.write_csv(out / "proof.csv", LEAKAGE_COLUMNS, checks, shared.force)
     if shared.json:
         output.print_json(report)
     else:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from birdsearch.export.target import check_target
+
 if TYPE_CHECKING:
     from birdsearch import Index
     from birdsearch.records import Filter
@@ -44,7 +46,13 @@ BackboneName = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE", help="A backbone (birdsearch backbones) or a birder checkpoint file."),
 ]
-FORMATS: dict[str, Any] = {"json": Json, "csv": Csv, "html": Html}
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Replace a file that birdsearch did not write, or that changed.", rich_help_panel=OUTPUT
+    ),
+]
+FORMATS: dict[str, Any] = {"json": Json, "csv": Csv, "html": Html, "force": Force}
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Photo files.")]
 Checklist = Annotated[
     list[Path] | None,
@@ -79,6 +87,7 @@ class Shared:
     json: bool = False
     csv: bool = False
     html: Path | None = None
+    force: bool = False
     where: "Filter | None" = None
 
     def open(self) -> "Index":
@@ -98,10 +107,12 @@ def command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command --index, the formats (json, csv, html) it can print and, with `where`, every filter option.
 
-    The command receives them as one `shared`.
+    With html comes --force, which a command that writes other files asks for as a format. The command receives them as
+    one `shared`.
     """
+    formats = dict.fromkeys([*formats, *(["force"] if "html" in formats else [])])
     added = {"index": IndexName} | {name: FORMATS[name] for name in formats} | (FILTERS if where else {})
-    flags = ("json", "csv")
+    flags = ("json", "csv", "force")
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -110,6 +121,8 @@ def command(
             chosen = {name: value for name, value in given.items() if name not in FILTERS}
             if chosen.get("json") and chosen.get("csv"):
                 raise typer.BadParameter("cannot be combined with --csv", param_hint="'--json'")
+            if chosen.get("html") is not None:
+                check_target(chosen["html"], force=chosen["force"])  # before the work, which may take long
             function(**values, shared=Shared(**chosen, where=_filter(given) if where else None))
 
         parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "shared"]

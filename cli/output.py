@@ -5,14 +5,13 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
-from birdsearch.errors import OutputFileError
 from birdsearch.export.tables import write_rows
+from birdsearch.export.target import write_file
 from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, date_text, percent, shown
 
 if TYPE_CHECKING:
@@ -130,32 +129,17 @@ def _print(table: Any) -> None:
     typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Raises OutputFileError where the file that the user asked for cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputFileError(f"cannot write {path}: {error.strerror}. Name a file in a folder that exists.") from error
-
-
-def write_file(path: Path, data: str | bytes) -> None:
-    """Write a file that the user asked for."""
-    with writing(path):
-        path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
-
-
-def write_page(html: Path, page: str) -> None:
+def write_page(html: Path, page: str, force: bool) -> None:
     """Write a page that the user asked for, and note where it is."""
-    write_file(html, page)
+    write_file(html, page.encode("utf-8", "backslashreplace"), force=force)
     note(f"page written to {html}")
 
 
-def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], force: bool) -> None:
     """Write rows as a CSV that names every file byte by byte."""
     text = io.StringIO()
     write_rows(text, columns, rows)
-    write_file(path, text.getvalue().encode("utf-8", "surrogateescape"))
+    write_file(path, text.getvalue().encode("utf-8", "surrogateescape"), force=force)
 
 
 def print_heading(image: str, position: int, count: int) -> None:

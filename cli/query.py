@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
+from birdsearch.export.target import check_target, write_file
 from birdsearch.records import counted
 
 from . import options, output
@@ -59,7 +60,7 @@ def query(
 
         sections = [(None if combine else image, matches) for image, matches in results]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
-        output.write_page(shared.html, pages.search_page(sections, title))
+        output.write_page(shared.html, pages.search_page(sections, title), shared.force)
     if shared.json:
         output.print_json([{"query": image, "matches": matches} for image, matches in results])
     elif shared.csv:
@@ -108,7 +109,7 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
     if shared.html is not None:
         from birdsearch.export.html import pages
 
-        output.write_page(shared.html, pages.photos_page(listed))
+        output.write_page(shared.html, pages.photos_page(listed), shared.force)
     if shared.json:
         output.print_json(listed)
     elif shared.csv:
@@ -123,7 +124,7 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
         output.note(f"Only the first {limit:,} are shown: --limit N shows more.")
 
 
-@options.command()
+@options.command(formats=("force",))
 def features(
     image: Annotated[str, typer.Argument(metavar="IMAGE", help="A photo.")],
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the feature maps to this file.")] = None,
@@ -135,6 +136,8 @@ def features(
     shared: Shared,
 ) -> None:
     """Show the backbone's feature maps of an image; write them as numbers or as a picture."""
+    for target in filter(None, (out, picture)):
+        check_target(target, force=shared.force)
     maps = load_network(shared, backbone).feature_map(image)
     rows = [(name, *(str(side) for side in values.shape)) for name, values in maps.items()]
     output.print_table(("stage", "channels", "height", "width"), rows, numbers=("channels", "height", "width"))
@@ -143,11 +146,11 @@ def features(
 
         buffer = io.BytesIO()
         np.savez(buffer, **maps)
-        output.write_file(out, buffer.getvalue())
+        write_file(out, buffer.getvalue(), force=shared.force)
         output.note(f"feature maps written to {out}")
     if picture is not None:
         from birdsearch.export.html.heatmap import heatmap_file
 
         format = "JPEG" if picture.suffix.lower() in (".jpg", ".jpeg") else "PNG"
-        output.write_file(picture, heatmap_file(image, list(maps.values())[-1], format))
+        write_file(picture, heatmap_file(image, list(maps.values())[-1], format), force=shared.force)
         output.note(f"picture written to {picture}")

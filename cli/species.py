@@ -60,7 +60,7 @@ def clusters(
 
             title = f"Clusters of {only_species}" if only_species else "Clusters"
             page = clusters_page(report, album.of_clusters(index, report, shared.where), title)
-            output.write_page(shared.html, page)
+            output.write_page(shared.html, page, shared.force)
         ids = [number for cluster in report.clusters for number in cluster.photos]
         photos = {photo.id or 0: photo for photo in index.photos(ids=ids)} if shared.csv else {}
         provenance = index.provenance
@@ -116,7 +116,9 @@ def species(*, shared: Shared) -> None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import species_page
 
-            output.write_page(shared.html, species_page(report, album.of_species(index, report, shared.where)))
+            output.write_page(
+                shared.html, species_page(report, album.of_species(index, report, shared.where)), shared.force
+            )
     if shared.json:
         output.print_json(report)
     elif shared.csv:

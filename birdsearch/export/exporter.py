@@ -8,6 +8,7 @@ from birdsearch.export.fiftyone import FiftyOne
 from birdsearch.export.parquet import Parquet
 from birdsearch.export.selection import Selection
 from birdsearch.export.tables import Csv
+from birdsearch.export.target import check_target
 from birdsearch.records import ExportReport, Filter, Progress
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def export(
     format: str = "parquet",
     options: Any = None,
     progress: Progress | None = None,
+    *,
+    force: bool = False,
 ) -> ExportReport:
     """Write the photos that satisfy the filter in one of the `EXPORTERS`; `options` are those of the format.
 
@@ -54,5 +57,7 @@ def export(
     chosen = exporter.options() if options is None else options
     if not isinstance(chosen, exporter.options):
         raise TypeError(f"options of {format} must be {exporter.options.__name__}, got {type(chosen).__name__}")
+    if not path.is_dir():  # else it is the exporter that knows whether it may fill the folder
+        check_target(path, force=force)
     with store.catalog.snapshot():
         return exporter.write(Selection(store, where, progress), path, chosen)

@@ -1,4 +1,4 @@
-"""The target of an export: a new file or folder, which appears whole or not at all."""
+"""Where an export and other outputs go: a new file or folder, which appears whole or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -6,21 +6,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from birdsearch import files
 from birdsearch.errors import OutputFileError
-from birdsearch.files import atomic_write, durable_folder
+from birdsearch.files import check_target
 from birdsearch.records import shown
+
+__all__ = ["check_target", "new_file", "new_folder", "write_file"]
+
+
+def write_file(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Write a file that a user asked for. Raises OutputFileError where it cannot or must not be written."""
+    with files.new_file(path, force=force) as file:
+        file.write(data)
 
 
 @contextmanager
 def new_file(path: Path, ending: str = "", why: str = "") -> Iterator[BinaryIO]:
-    """A file to write to, which takes its name when the block ends. Raises OutputFileError where it cannot be.
+    """A file for an exporter to write to; `exporter.export` has checked before what it may overwrite.
 
     With an `ending` (".parquet") other names are refused; `why` is the reason in the message.
     """
-    kind, taken = "file", "it is a folder" if path.is_dir() else ""
     if path.suffix.lower() != ending and ending:
-        kind, taken = f"file that ends in {ending},", why
-    with _written(path, kind, taken), atomic_write(path) as file:
+        raise _unwritable(path, why, f"file that ends in {ending},")
+    with files.new_file(path, force=True) as file:
         yield file
 
 
@@ -28,21 +36,13 @@ def new_file(path: Path, ending: str = "", why: str = "") -> Iterator[BinaryIO]:
 def new_folder(path: Path) -> Iterator[Path]:
     """A folder to fill, which takes its name when the block ends. Raises OutputFileError where it cannot be."""
     empty = path.is_dir() and not any(path.iterdir())
-    taken = "something is there already" if os.path.lexists(path) and not empty else ""
-    with _written(path, "new or empty folder", taken), durable_folder(path) as folder:
+    if os.path.lexists(path) and not empty:
+        raise _unwritable(path, "something is there already", "new or empty folder")
+    if not path.absolute().parent.is_dir():
+        raise _unwritable(path, "its folder does not exist", "new or empty folder")
+    with files.written(path), files.durable_folder(path) as folder:
         yield folder
 
 
-@contextmanager
-def _written(path: Path, kind: str, taken: str) -> Iterator[None]:
-    """Translates what the disk refuses, before and while a thing of this kind is written."""
-    why = taken or ("" if path.absolute().parent.is_dir() else "its folder does not exist")
-    if why:
-        raise OutputFileError(f"cannot write {shown(str(path))}: {why}. Name a {kind} in a folder that exists.")
-    try:
-        yield
-    except OSError as error:
-        where = shown(os.fsdecode(error.filename)) if error.filename else shown(str(path))
-        raise OutputFileError(
-            f"cannot write {where}: {error.strerror}. Make room or permission, then run the same command again."
-        ) from error
+def _unwritable(path: Path, why: str, kind: str) -> OutputFileError:
+    return OutputFileError(f"cannot write {shown(str(path))}: {why}. Name a {kind} in a folder that exists.")

@@ -1,9 +1,14 @@
-"""How records are printed."""
+"""How records are printed, and what the files that a user asks for may overwrite."""
+
+import shutil
+from pathlib import Path
 
 import pytest
 
 from birdsearch.cli import output
 from birdsearch.records import AddReport, Failure, Match, Photo, Prediction
+from tests.conftest import Garden
+from tests.support.command_line import run
 
 
 def test_tables_fit_80_columns_and_keep_the_file_name(
@@ -56,3 +61,58 @@ def test_summary_counts_and_failures(capsys: pytest.CaptureFixture[str]) -> None
         *(f"failed: /p/{number}\\n.jpg: truncated JPEG" for number in range(5)),
         "and 2 more; all of them: birdsearch failures",
     ]
+
+
+# How files are written, with TARGET for the file; other commands with --html share the way of these.
+WRITING = {
+    "query": "query IMAGE --html TARGET",
+    "photos": "photos --html TARGET",
+    "dedupe page": "dedupe --html TARGET",
+    "dedupe plan": "dedupe --plan TARGET",
+    "species": "species --html TARGET",
+    "export": "export TARGET",
+    "export csv": "export TARGET --format csv",
+    "maps": "features IMAGE --out TARGET",
+    "heatmap": "features IMAGE --picture TARGET",
+}
+
+
+@pytest.mark.parametrize("command", WRITING.values(), ids=WRITING)
+def test_no_output_overwrites_what_birdsearch_did_not_write(own: Garden, tmp_path: Path, command: str) -> None:
+    image, target = tmp_path / "1.jpg", tmp_path / "2.jpg"
+    for photo in (image, target):
+        shutil.copy(own.photos / "Wren" / "1.jpg", photo)
+    before = target.read_bytes()
+
+    def words(target: Path) -> list[str]:
+        named = {"IMAGE": str(image), "TARGET": str(target)}
+        return [*(named.get(word, word) for word in command.split()), "--index", "own"]
+
+    assert "is not as birdsearch wrote it" in run(*words(target), code=1).err
+    assert target.read_bytes() == before
+    catalog = own.index / "catalog.sqlite"
+    assert "it would lie in the index" in run(*words(catalog), "--force", code=1).err
+    assert catalog.read_bytes()[:6] == b"SQLite"
+    run(*words(target), "--force")
+    assert target.read_bytes() != before
+    run(*words(target))  # what birdsearch wrote itself
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.jpg", "2.jpg", "indexes"]
+
+
+def test_split_overwrites_none_of_its_lists_where_it_must_not_overwrite_one(own: Garden, tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "test.csv").write_text("path,species\nmine,Wren\n")
+    command = ("split", "lists", "--index", "own")
+    assert "lists/test.csv" in run(*command, code=1).err
+    assert [path.name for path in (tmp_path / "lists").iterdir()] == ["test.csv"]
+    run(*command, "--force")
+    run(*command)
+
+
+def test_demo_overwrites_no_page_of_the_user(own: Garden, tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "index.html").write_text("mine")
+    command = ("demo", "--photos", own.photos)
+    assert "demo/index.html" in run(*command, code=1).err
+    assert (tmp_path / "demo" / "index.html").read_text() == "mine"
+    run(*command, "--force")

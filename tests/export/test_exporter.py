@@ -86,7 +86,7 @@ def test_an_export_that_fails_leaves_what_was_there(
                 module, "photo_row", lambda photo, *names: 1 / 0 if photo.id == 9 else row(photo, *names)
             )
     with pytest.raises(ZeroDivisionError):
-        index.export(place / WRITTEN[to], format=to)
+        index.export(place / WRITTEN[to], format=to, force=True)
     assert os.listdir(place) == ([] if to == "fiftyone" else [WRITTEN[to]])
     assert to == "fiftyone" or (place / WRITTEN[to]).read_text() == "old"
 

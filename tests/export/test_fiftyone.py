@@ -59,7 +59,7 @@ def test_fiftyone_makes_a_folder_of_its_own(index: Index, folder: Path, tmp_path
     (tmp_path / "file").write_text("mine")
     for taken in (folder, tmp_path / "file"):
         with pytest.raises(OutputFileError, match=r"something is there already\. Name a new or empty folder"):
-            index.export(taken, format="fiftyone")
+            index.export(taken, format="fiftyone", force=True)
     assert (tmp_path / "file").read_text() == "mine"
     with pytest.raises(OutputFileError, match="its folder does not exist"):
         index.export(tmp_path / "nowhere" / "a", format="fiftyone")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
-from birdsearch.files import atomic_write, read_csv
+from birdsearch.files import new_file, read_csv
 from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member, Photo, Plan, Step, shown
 
 WORDS = ("keep", "remove", "skip")
@@ -110,15 +110,18 @@ def unescaped(text: str) -> str:
     return _ESCAPE.sub(sign, text)
 
 
-def write_plan(plan: Plan, path: str | os.PathLike[str]) -> None:
-    """Write a plan as CSV (UTF-8), whole or not at all; signs that cannot be seen are backslash escapes."""
+def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a plan as CSV (UTF-8), whole or not at all; signs that cannot be seen are backslash escapes.
+
+    A plan that was edited, or another file, is only replaced with `force`: raises OutputFileError.
+    """
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for step in plan.steps:
         rows.writerow([escaped(value) if isinstance(value, str) else value for value in astuple(step)])
     data = text.getvalue()
-    with atomic_write(Path(path)) as file:
+    with new_file(Path(path), force=force) as file:
         # Without this mark spreadsheets take UTF-8 for something else, and would spoil the names.
         file.write(data.encode("utf-8" if data.isascii() else "utf-8-sig"))
 
