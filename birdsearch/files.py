@@ -1,11 +1,13 @@
 """Files of any kind: written whole or not at all, and over no file of a user; paths, and CSVs that people edit."""
 
 import csv
+import errno
 import hashlib
 import io
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +23,9 @@ from birdsearch.errors import InputFileError, OutputFileError
 from birdsearch.records import shown
 
 INDEX_NAMES = (b"index.json", b"catalog.sqlite", b"vectors")  # what every index holds
+# What a spreadsheet may run, with the quotes, spaces and apostrophes that some pass over; full-width signs count too.
+_FORMULA = re.compile("['\"\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
+_NUMBER = re.compile(r"[+-][\d.,:]+(e[+-]?\d+)?", re.ASCII)
 UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
 
 
@@ -38,6 +43,23 @@ def is_sha256(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
+@contextmanager
+def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to read; OSError for a pipe or a device, which could be waited for without end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+    # Should a pipe have taken its place since, opening it must not wait.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(handle, "rb") as file:
+        yield file
+
+
+def whole_number(text: str) -> int | None:
+    """A whole number as ids and sizes are; None for any other text, such as one of more than 18 digits."""
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
+
+
 def read_csv(
     path: str | os.PathLike[str], required: Sequence[str], any_of: Sequence[str] = (), *, may_be_empty: bool = False
 ) -> Iterator[tuple[int, dict[str, str]]]:
@@ -50,27 +72,55 @@ def read_csv(
     >>> for line, values in read_csv("labels.csv", ["species"], any_of=["id", "path"]): ...
     """
     name, header = shown(os.fspath(path)), ",".join([*any_of[-1:], *required])
+    line = 1
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        with open_regular(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
+            first = text.readline(csv.field_size_limit())
+            if may_be_empty and not first.strip() and not any(map(str.strip, text)):
+                return
+            mark = max(",;\t", key=first.count)
+            columns = [column.strip().lower() for column in next(csv.reader([first], delimiter=mark), ())]
+            missing = [] if not any_of or set(any_of) & set(columns) else [any_of[-1]]
+            if missing := [*missing, *(column for column in required if column not in columns)]:
+                words = " and no column ".join(missing)
+                raise InputFileError(
+                    f"{name}, line 1: no column {words}. The first line must name the columns: {header}"
+                )
+            reader = csv.DictReader(text, columns, delimiter=mark)
+            for row in reader:
+                line = 1 + reader.line_num
+                values = {column: unguarded(value or "") for column, value in row.items() if isinstance(column, str)}
+                if any(value.strip() for value in values.values()):
+                    yield line, values
     except OSError as error:
         raise InputFileError(f"cannot read {name}: {error.strerror}. Give a CSV: {header}") from error
     except UnicodeDecodeError as error:
-        raise InputFileError(f"{name} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8.") from error
-    if may_be_empty and not text.strip():
-        return
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=text.partition("\n")[0].count))
-    columns = reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
-    missing = [] if not any_of or set(any_of) & set(columns) else [any_of[-1]]
-    if missing := [*missing, *(column for column in required if column not in columns)]:
-        words = " and no column ".join(missing)
-        raise InputFileError(f"{name}, line 1: no column {words}. The first line must name the columns: {header}")
-    try:
-        for row in reader:
-            values = {column: value or "" for column, value in row.items() if isinstance(column, str)}
-            if any(value.strip() for value in values.values()):
-                yield reader.line_num, values
+        raise InputFileError(f"{name} is not UTF-8 (byte {_first_wrong(path)}): save it as CSV in UTF-8.") from error
     except csv.Error as error:
-        raise InputFileError(f"{name}, line {reader.line_num}: {error}.") from error
+        raise InputFileError(f"{name}, line {line}: {error}.") from error
+
+
+def _first_wrong(path: str | os.PathLike[str]) -> int:
+    """Where a file stops being UTF-8: a decoder that reads piece by piece counts within its piece."""
+    try:
+        Path(path).read_bytes().decode()
+    except UnicodeDecodeError as error:
+        return error.start
+    return 0
+
+
+def guarded(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: what could be one gets an apostrophe before it (OWASP).
+
+    >>> guarded("=1+1"), guarded("'=1+1"), guarded("-3.5")
+    ("'=1+1", "''=1+1", '-3.5')
+    """
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """The cell that `guarded` was given."""
+    return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -217,6 +267,12 @@ def check_target(path: Path, *, force: bool = False) -> None:
     What birdsearch wrote, and nobody changed since, may be replaced; `force` replaces any other file too, but never a
     folder, a device or a file of an index.
     """
+    with written(path):
+        _check_target(path, force)
+
+
+def _check_target(path: Path, force: bool) -> None:
+    """The rules of `check_target`; OSError for a path that the system cannot have."""
     folder = Path(os.path.realpath(path.parent))
     what = "Name a file in a folder that exists"
     if not folder.is_dir():

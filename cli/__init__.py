@@ -108,9 +108,25 @@ _backbones.command("pull", epilog=f"Example: {_PULL}")(backbones.pull)
 app.add_typer(_backbones, name="backbones", rich_help_panel="Start", epilog="Example: birdsearch backbones --all")
 
 
+def _replace_closed_streams() -> None:
+    """Give closed standard streams (`2>&-`) a stand-in: else what is written to them ends up in files of the index.
+
+    Ends where standard output is closed: no answer could be read.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 -- open until the end
+    if sys.stdout is None:
+        sys.exit("birdsearch: standard output is closed: redirect it to a file, or to /dev/null.")
+
+
 def main() -> None:
     """Run the command line."""
     code: object = 0
+    _replace_closed_streams()
     # Imports create many objects that stay: looking for garbage as often as by default takes a tenth of a query.
     gc.set_threshold(50_000)
     # OpenVINO's converter of other formats takes half of its import, and no command needs it.
@@ -119,6 +135,8 @@ def main() -> None:
         app(prog_name="birdsearch")
     except SystemExit as done:
         code = done.code
+    except KeyboardInterrupt:  # outside every command
+        code = 130
     if "openvino" not in sys.modules or not isinstance(code, int | None):
         raise SystemExit(code)
     # Everything is printed and closed; OpenVINO's teardown would only take another fifth of a second.

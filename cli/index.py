@@ -79,7 +79,7 @@ def _check_inputs(folders: Sequence[Path], labels: str | None) -> None:
     from birdsearch import check_labels
 
     if labels not in (None, "none", "folder"):
-        if not Path(labels).is_file():
+        if not os.path.isfile(labels):
             message = f"no such file: {labels!r}. Give none, folder, or the path of a CSV"
             raise typer.BadParameter(message, param_hint="'--labels'")
         check_labels(labels)

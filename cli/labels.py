@@ -183,7 +183,7 @@ def _minute(moment: str | None) -> str:
 def _ids(index: "Index", named: Sequence[str]) -> Iterator[int]:
     """The ids of photos that are named by id or path."""
     for name in named:
-        yield int(name) if name.isascii() and name.isdigit() else index.find(name).id or 0
+        yield int(name) if name.isascii() and name.isdigit() and len(name) < 19 else index.find(name).id or 0
 
 
 # Split

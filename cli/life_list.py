@@ -36,7 +36,7 @@ def life_list(by: By = "species", *, shared: Shared) -> None:
             from birdsearch.export.html import album, life_list
 
             page = life_list.life_list_page(report, album.of_life_list(index, report))
-            output.write_page(shared.html, page)
+            output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(report)
     elif shared.csv:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -57,12 +58,18 @@ def print_json(record: Any) -> None:
     """Print a record, or a list of them, as JSON."""
     import json
 
-    typer.echo(json.dumps(as_json(record), indent=2, ensure_ascii=False))
+    def sign(found: re.Match[str]) -> str:
+        return found[0] if _is_plain(found[0]) else json.dumps(found[0])[1:-1]  # the same to a program
+
+    typer.echo(re.sub(r"[^\n -~]", sign, json.dumps(as_json(record), indent=2, ensure_ascii=False)))
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows as CSV, an unknown value as an empty field."""
-    write_rows(sys.stdout, columns, (as_json(list(row)) for row in rows))
+    """Print rows as CSV, an unknown value as an empty field; a pipe gets every character as it is."""
+    plain = (as_json(list(row)) for row in rows)
+    if sys.stdout.isatty():
+        plain = ([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in plain)
+    write_rows(sys.stdout, columns, plain)
 
 
 class MiddleCut:

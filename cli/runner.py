@@ -14,10 +14,12 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from birdsearch.errors import BirdsearchError
+from birdsearch.errors import BirdsearchError, os_error_text
+from birdsearch.records import shown
 
 from . import output
 
+LONGEST = 2000  # characters of a message
 WRITING = ("index", "import", "remove", "label", "new", "optimize", "repair", "demo")  # commands that commit as they go
 
 
@@ -42,10 +44,16 @@ class Guarded(TyperGroup):
             kept = ": finished work is kept, run the same command to continue" if _writes(ctx) else ""
             self._end(f"birdsearch: stopped{kept}", 143 if isinstance(error, Terminated) else 130)
         except BrokenPipeError:
-            # `| head` has seen enough. Nothing may try that pipe again, Python's exit included.
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            # `| head` has seen enough.
+            _forget_output()
             raise typer.Exit(0) from None
+        except OSError as error:
+            where = os.fspath(error.filename) if error.filename else "standard output"
+            if not error.filename:
+                _forget_output()
+            self._end(f"birdsearch: cannot use {shown(where)}: {os_error_text(error)}", 1)
+        except MemoryError:
+            self._end("birdsearch: not enough memory for this", 1)
         except Exception as error:
             # typer's own: wrong usage, exit, abort. Their base classes moved between its releases.
             if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message"):
@@ -61,8 +69,17 @@ class Guarded(TyperGroup):
 
             traceback.print_exc()
         # In one line: a line break in it belongs to a file's name.
-        typer.echo(output.printable(message), err=True)
+        line = output.printable(message)
+        if len(line) > LONGEST:  # what was typed or read may be of any length; what happened stands at both ends
+            line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+        typer.echo(line, err=True)
         raise typer.Exit(code) from None
+
+
+def _forget_output() -> None:
+    """Nothing may try standard output again, Python's exit included."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _writes(ctx: Any) -> bool:

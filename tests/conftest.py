@@ -25,6 +25,7 @@ _MARKED_PLACES = {
     "tests/species/test_gallery.py": "network",
     "tests/crash": "crash",
     "tests/crash/test_index.py": "network",
+    "tests/cli/test_hostile.py": "slow",
     "tests/cli/test_samples.py": "slow",
     "tests/duplicates/test_alignment.py": "slow",
     "tests/search/test_tuning.py": "slow",

@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from birdsearch.errors import InputFileError, OutputFileError
-from birdsearch.files import UNFINISHED, atomic_write, check_target, new_file, read_csv
+from birdsearch.export.tables import write_rows
+from birdsearch.files import (
+    UNFINISHED,
+    atomic_write,
+    check_target,
+    guarded,
+    new_file,
+    read_csv,
+    unguarded,
+)
 
 ROWS = [(2, {"path": "a.jpg", "species": "Wren", "note": ""}), (4, {"path": "b;c,d.jpg", "species": "", "note": " x"})]
 
@@ -45,6 +54,45 @@ def test_read_csv_says_what_is_wrong_and_where(tmp_path: Path, content: bytes, m
 def test_read_csv_of_nothing_has_no_rows_where_that_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(" \n")
     assert list(read_csv(tmp_path / "a.csv", ["name"], may_be_empty=True)) == []
+
+
+def test_read_csv_waits_for_no_pipe_and_no_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputFileError, match="not a regular file"):
+            list(read_csv(path, ["path"]))
+
+
+FORMULAS = (
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\uff1d1",
+    "\uff0b1",
+    "\uff0d1",
+    "\uff201",
+    " =1",
+    '"=1',
+    "-",
+    "+a",
+)
+PLAIN = ("", "Wren", "a=b", "-3.5", "+02:00", "-1e-7", "'", "'Wren", "'-3.5 km", "2024-05-01", "/=x/1.jpg", "été")
+
+
+@pytest.mark.parametrize("cell", [*FORMULAS, *PLAIN, *(f"'{cell}" for cell in FORMULAS), *(f"''{c}" for c in FORMULAS)])
+def test_a_guarded_cell_is_no_formula_and_gives_the_cell_again(cell: str) -> None:
+    assert guarded(cell) == (cell if cell in PLAIN and cell != "'-3.5 km" else f"'{cell}")
+    assert unguarded(guarded(cell)) == cell
+
+
+def test_read_csv_gives_what_was_written_guarded(tmp_path: Path) -> None:
+    rows = [(cell, f"{number}") for number, cell in enumerate((*FORMULAS, *PLAIN[1:]))]
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
+        write_rows(file, ("species", "n"), rows)
+    assert [tuple(values.values()) for _, values in read_csv(tmp_path / "a.csv", ["species"])] == rows
 
 
 # Writing

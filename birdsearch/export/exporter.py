@@ -1,5 +1,6 @@
 """Exporters: one object for each format in which photos leave an index, and the registry of them."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -57,7 +58,7 @@ def export(
     chosen = exporter.options() if options is None else options
     if not isinstance(chosen, exporter.options):
         raise TypeError(f"options of {format} must be {exporter.options.__name__}, got {type(chosen).__name__}")
-    if not path.is_dir():  # else it is the exporter that knows whether it may fill the folder
+    if not os.path.isdir(path):  # else it is the exporter that knows whether it may fill the folder
         check_target(path, force=force)
     with store.catalog.snapshot():
         return exporter.write(Selection(store, where, progress), path, chosen)

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from birdsearch.export import parquet
 from birdsearch.export.selection import BATCH, Batch
 from birdsearch.files import PathSet
 from birdsearch.indexing import corrections
-from birdsearch.records import AddReport, Label, LabelReport, Photo, shown
+from birdsearch.records import AddReport, Label, LabelReport, Photo, Prediction, shown
 from birdsearch.species import names
 from birdsearch.storage import parts
 from birdsearch.storage.catalog import commits
@@ -121,10 +121,20 @@ def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int]
 def _check(photo: Photo, label: Label | None, path: Path) -> None:
     """Raise InputFileError for a photo that no export holds."""
     name = os.fsencode(photo.path)
+    counted = None not in (photo.size, photo.mtime_ns) and _are_whole(photo.predictions)
     hashes = _SHA256.fullmatch(photo.sha256 or "") and (photo.phash is None or _PHASH.fullmatch(photo.phash))
     labelled = label is None or (label.source in commits.AUTHORITY and label.species)
-    if os.path.abspath(name) != name or not hashes or not labelled:
+    if os.path.abspath(name) != name or not hashes or not counted or not labelled:
         raise InputFileError(
-            f"{shown(str(path))}: {shown(photo.path)} lacks an absolute path, a sha256, or holds what no export does. "
-            "Export the photos again."
+            f"{shown(str(path))}: {shown(photo.path)} lacks an absolute path, a sha256 or a size, or holds what no "
+            "export does. Export the photos again."
         )
+
+
+def _are_whole(predictions: Sequence[Prediction]) -> bool:
+    """Whether the predictions of a photo are complete, and no two have one position."""
+    known = all(
+        None not in (p.position, p.probability) and p.rank and p.class_name and 0 <= (p.probability or 0) <= 1
+        for p in predictions
+    )
+    return known and len({p.position for p in predictions}) == len(predictions)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from birdsearch.errors import InputFileError
 from birdsearch.export.selection import Batch, NoOptions, Selection
 from birdsearch.export.target import new_file
+from birdsearch.files import open_regular
 from birdsearch.records import BackboneIdentity, ExportReport, Label, Photo, Prediction, as_json, shown
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def read_origin(path: Path) -> Origin:
     import pyarrow.parquet as pq
 
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             schema = pq.read_schema(file)
     except FileNotFoundError as error:
         raise InputFileError(f"no such file: {shown(str(path))}. Name one that `birdsearch export` wrote.") from error
@@ -136,7 +137,9 @@ def read_origin(path: Path) -> Origin:
         origin = _origin(about)
         needed = [f for f in _schema(int(origin.backbone.dim)) if f.name in schema.names or f.name not in _LATER]
         same = all(schema.field(field.name).type == field.type for field in needed)
-        whole = same and bool(origin.backbone.name)
+        for name in (*origin.folders, *origin.labels, *origin.labels.values()):
+            os.fsencode(name)  # raises for what is no name of a file
+        whole = same and bool(origin.backbone.name) and all(map(os.path.isabs, origin.folders))
     except (KeyError, TypeError, ValueError, AttributeError):
         whole = False
     if not whole:
@@ -168,7 +171,7 @@ def read_export(path: Path, batch: int) -> Iterator[Batch]:
 
     start = 0
     try:
-        with path.open("rb") as source, pq.ParquetFile(source) as file:
+        with open_regular(path) as source, pq.ParquetFile(source) as file:
             for table in file.iter_batches(batch_size=batch):
                 yield _batch_of(table, start)
                 start += len(table)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from birdsearch.export.selection import NoOptions, Selection
 from birdsearch.export.target import new_file
+from birdsearch.files import guarded
 from birdsearch.records import ExportReport, Photo, Provenance, as_json
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS, provenance: 
 
 
 def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Write a CSV table, an unknown value as an empty field; returns how many rows."""
+    """Write a CSV table, an unknown value as an empty field; returns how many rows.
+
+    What a spreadsheet would run is guarded (`files.guarded`).
+    """
     plain, quoted = (
         csv.writer(file, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC)
     )
     plain.writerow(columns)
     count = 0
-    for cells in rows:
+    for row in rows:
+        cells = [guarded(cell) if isinstance(cell, str) else cell for cell in row]
         # Before Python 3.13 a carriage return is not quoted, and readers take it for the end of a row.
         alone = any(isinstance(cell, str) and "\r" in cell for cell in cells)
         (quoted if alone else plain).writerow(cells)

@@ -151,7 +151,7 @@ def _label(row: LabelRow, photo_id: int, author: str | None) -> Label:
 
 def _by_hand(photo_id: int, species: str, author: str | None) -> Label:
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Label(photo_id, species, "correction", author, now)
+    return Label(photo_id, shown(species), "correction", author and shown(author), now)
 
 
 def _is_later(label: Label, other: Label) -> bool:

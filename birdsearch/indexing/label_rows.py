@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import read_csv
+from birdsearch.files import read_csv, whole_number
 from birdsearch.records import shown
 
 _YES, _NO = ("yes", "y", "true", "1", "x"), ("", "no", "n", "false", "0")
@@ -39,8 +39,7 @@ class LabelRow:
     @property
     def number(self) -> int | None:
         """The photo's id, which means nothing in another index."""
-        number = self._of("id")
-        return int(number) if number.isascii() and number.isdigit() else None
+        return whole_number(self._of("id"))
 
     @property
     def index_id(self) -> str:

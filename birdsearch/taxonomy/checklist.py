@@ -10,9 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.errors import InputFileError
-from birdsearch.taxonomy.avilist import key
+from birdsearch.files import open_regular
+from birdsearch.records import bytes_text
+from birdsearch.taxonomy.avilist import key, world
 from birdsearch.taxonomy.resolve import Resolution, is_bird, recognised, resolve
 
+LONGEST = 10_000  # characters of a line with all its columns
+MOST_LINES = 100_000  # a line that names no bird takes 0.2 ms
 Probabilities = npt.NDArray[np.floating]
 _COMMENT = re.compile(r"(?:^|\s)#(?![,;\t]).*")  # but not the heading "Row #"
 # Headings, as keys, of columns that name a species: those of eBird, Darwin Core and people.
@@ -46,11 +50,7 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     unresolved: list[str] = []
     guesses: list[Resolution] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputFileError(f"{path} cannot be read as a checklist in UTF-8: {error}") from error
-        for number, cells in _rows(text):
+        for number, cells in _rows(_lines(path)):
             meaning = _of_cells(cells)
             if meaning is None:
                 unresolved.append(f"{path}, line {number}: {','.join(cells)}")
@@ -61,9 +61,28 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     return Checklist(frozenset(species), tuple(unresolved), tuple(guesses))
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
+def _lines(path: str | Path) -> list[str]:
+    """The lines of a checklist. Raises InputFileError for what is not a list of species."""
+    try:
+        with open_regular(path) as file:
+            lines = file.read().decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFileError(f"{path} cannot be read as a checklist in UTF-8: {error}") from error
+    if len(lines) > MOST_LINES:
+        raise InputFileError(
+            f"{path} has {len(lines):,} lines, but the world has {len(world().species):,} species: is it a checklist? "
+            f"Give one of at most {MOST_LINES:,} lines."
+        )
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST:
+            long = bytes_text(len(line.encode()))
+            raise InputFileError(f"{path}, line {number}: it is {long} long, which no species is. Is it a checklist?")
+    return lines
+
+
+def _rows(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each line that may name a species; of a table with headings its columns of names."""
-    lines = [_COMMENT.sub("", line).strip() for line in text.splitlines()]
+    lines = [_COMMENT.sub("", line).strip() for line in lines]
     first = next((number for number, line in enumerate(lines) if line), len(lines))
     separator = max("\t;,", key=(lines[first] if first < len(lines) else "").count)
     headings = next(csv.reader(lines[first : first + 1], delimiter=separator), [])

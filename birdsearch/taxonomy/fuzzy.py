@@ -55,7 +55,8 @@ class _Names:
     whole: dict[str, tuple[str, ...]]  # joined stems -> species
     having: dict[str, frozenset[int]]  # stem -> positions in names
     ending: dict[str, tuple[int, ...]]  # joined last stems -> positions of AviList's names
-    vocabulary: tuple[str, ...]  # words as they are written, in which wrong letters are looked for
+    vocabulary: dict[str, list[str]]  # first letter -> words as they are written, to find wrong letters
+    tails: dict[str, list[str]]  # all letters but the first -> words
     written: frozenset[str]  # all words as they are written
 
 
@@ -155,9 +156,19 @@ def _names() -> _Names:
         {at: tuple(species) for at, species in whole.items()},
         {at: frozenset(positions) for at, positions in having.items()},
         {at: tuple(positions) for at, positions in ending.items()},
-        tuple(word for word in vocabulary if len(word) > 2),
+        *_by_first_letter(word for word in vocabulary if len(word) > 2),
         frozenset(vocabulary),
     )
+
+
+def _by_first_letter(vocabulary: Iterable[str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """First letter -> words, and what follows it -> words."""
+    first: dict[str, list[str]] = defaultdict(list)
+    tails: dict[str, list[str]] = defaultdict(list)
+    for word in vocabulary:
+        first[word[0]].append(word)
+        tails[word[1:]].append(word)
+    return dict(first), dict(tails)
 
 
 def _english() -> Iterator[tuple[str, tuple[str, ...], bool]]:
@@ -224,15 +235,22 @@ def _corrections(given: list[str]) -> list[dict[str, int]]:
 
 @lru_cache(maxsize=4096)
 def _near(word: str) -> dict[str, int]:
-    """Stems of known words with at most a third of other letters (a swap of two counts one): Damerau 1964."""
+    """Stems of known words with at most a third of other letters (a swap of two counts one): Damerau 1964.
+
+    Another first letter is the only wrong one, so words of other letters are looked up and not compared.
+    """
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
     stems: dict[str, int] = {}
-    vocabulary = _names().vocabulary
-    for near, distance, _ in process.extract(word, vocabulary, scorer=OSA.distance, score_cutoff=3, limit=200):
-        if distance <= max(len(word), len(near)) // 3 and (distance < 2 or word[0] == near[0]):
-            stems.setdefault(stem(near), int(distance))
+    alike = _names().vocabulary.get(word[0], ())
+    found = [
+        (near, int(distance))
+        for near, distance, _ in process.extract(word, alike, scorer=OSA.distance, score_cutoff=3, limit=200)
+    ]
+    for near, distance in sorted([*found, *((near, 1) for near in _other_first_letter(word))], key=lambda one: one[1]):
+        if distance <= max(len(word), len(near)) // 3:
+            stems.setdefault(stem(near), distance)
     return stems
 
 
@@ -242,6 +260,14 @@ def _is_slip(word: str, near: str) -> bool:
     if sorted(one) == sorted(other) or _SAME_LETTER.sub(r"\1", one) == _SAME_LETTER.sub(r"\1", other):
         return True
     return min(len(one), len(other)) >= _LONG and _VOWELS.sub("", one) == _VOWELS.sub("", other)
+
+
+def _other_first_letter(word: str) -> list[str]:
+    """Known words that differ in the first letter alone: another one, one too few, one too many, or a swap."""
+    names = _names()
+    near = [*names.tails.get(word[1:], ()), *names.tails.get(word, ())]
+    near += [one for one in (word[1:], word[1:2] + word[0] + word[2:]) if one in names.vocabulary.get(one[:1], ())]
+    return [one for one in near if one[0] != word[0]]
 
 
 def _positions(corrections: list[dict[str, int]]) -> set[int]:

@@ -1,6 +1,8 @@
 """How records are printed, and what the files that a user asks for may overwrite."""
 
+import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,26 @@ def test_strange_names_are_shown_whole_and_harmless(capsys: pytest.CaptureFixtur
     shown = ["/p/[bold]x[/bold].jpg", "/p/two\\nlines.jpg", "/p/\\x1b[31mred.jpg", "/p/:smile:.jpg", "/p/w\\xe4ren.jpg"]
     shown += ["/p/\\u202egpj.jpg", "/p/日本語.jpg"]
     assert [line.split()[-1] for line in lines[1:]] == shown
+
+
+STEERING = "a\x1b]0;PWNED\x07\u009b31m\u202e\x7f\u2028é 日本\u200d.jpg"
+
+
+def test_json_holds_no_character_that_steers_a_terminal_and_means_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_json({"path": STEERING})
+    text = capsys.readouterr().out
+    assert json.loads(text) == {"path": STEERING}
+    assert text == '{\n  "path": "a\\u001b]0;PWNED\\u0007\\u009b31m\\u202e\\u007f\\u2028é 日本\u200d.jpg"\n}\n'
+
+
+def test_csv_is_harmless_on_a_terminal_and_exact_in_a_pipe(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output.print_csv(("path",), [[STEERING]])
+    assert capsys.readouterr().out == f"path\n{STEERING}\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    output.print_csv(("path", "size"), [[STEERING, -3.5]])
+    assert capsys.readouterr().out.splitlines()[1] == output.printable(STEERING) + ",-3.5"
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 5, 10, 11, 40])

@@ -86,6 +86,42 @@ def test_a_closed_pipe_is_silent(garden: Garden) -> None:
         assert process.wait() == 0
 
 
+def shell(line: str, garden: Garden) -> "subprocess.CompletedProcess[str]":
+    """A line of the shell in which `birdsearch` is this one and INDEX the index."""
+    words = line.replace("birdsearch", f"{sys.executable} -m birdsearch").replace("INDEX", str(garden.index))
+    return subprocess.run(["sh", "-c", words], capture_output=True, text=True, check=False)
+
+
+def test_an_output_that_takes_nothing_is_told(garden: Garden) -> None:
+    full = shell("birdsearch photos --csv --index INDEX >/dev/full", garden)
+    assert (full.returncode, full.stderr) == (1, "birdsearch: cannot use standard output: no space left on device\n")
+    before = (garden.index / "catalog.sqlite").read_bytes()
+    closed = shell("birdsearch photos --index INDEX >&-", garden)
+    assert closed.returncode == 1
+    assert "standard output is closed" in closed.stderr
+    assert shell("birdsearch photos --index INDEX <&- 2>&-", garden).returncode == 0
+    assert (garden.index / "catalog.sqlite").read_bytes() == before
+
+
+def test_a_message_is_never_endless() -> None:
+    message = run("photos", "--index", "./" + "x/" * 5000, code=1).err
+    assert len(message) < 3000
+    assert message.endswith("File name too long.\n")
+
+
+def test_ctrl_c_while_the_command_line_is_loaded_is_quiet() -> None:
+    code = (
+        "import sys, birdsearch.__main__ as m\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'birdsearch.cli': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "m.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_import_of_the_command_line_needs_no_network_library() -> None:
     code = (
         "import sys, birdsearch.cli as c\n"

@@ -406,3 +406,30 @@ def test_names_and_pairs_travel_too(
     )
     assert first["not_duplicates"] == second["not_duplicates"] != []
     assert other.verify().ok
+
+
+GUESS = {"species": "Wren", "probability": 0.5, "position": 1, "rank": "species", "class_name": "c"}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *({name: None} for name in ("size", "mtime_ns", "sha256", "path_bytes", "predictions", "vector", "norm")),
+        *({"predictions": [GUESS | {name: None}]} for name in ("position", "rank", "class_name", "probability")),
+        {"predictions": [GUESS, GUESS]},
+        {"predictions": [None]},
+        {"predictions": [GUESS | {"probability": float("nan")}]},
+        {"folders": ["/a\ud800"]},
+        {"folders": [5]},
+        {"folders": ["relative"]},
+    ],
+)
+def test_import_refuses_what_no_export_holds(exported: Path, other: Index, values: dict[str, Any]) -> None:
+    table = pq.read_table(exported)
+    about = json.loads(table.schema.metadata[b"birdsearch"]) | {k: v for k, v in values.items() if k == "folders"}
+    rows = [row | {k: v for k, v in values.items() if k != "folders"} for row in table.to_pylist()]
+    schema = table.schema.with_metadata({"birdsearch": json.dumps(about)})
+    pq.write_table(pa.Table.from_pylist(rows, schema), exported)
+    with pytest.raises(InputFileError, match=r"birds\.parquet"):
+        other.import_photos(exported)
+    assert len(other) == 0

@@ -1,6 +1,7 @@
 """Checklists and roll-up, with constructed probabilities over class names of both forms."""
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,26 @@ def test_checklist_knows_old_names_split_species_genera_and_reports_guesses(tmp_
     checklist = read_checklist([path])
     assert {"Tachyspiza badia", "Tyto alba", "Tyto furcata", "Cygnus olor", "Hirundo rustica"} <= checklist.species
     assert [guess.name for guess in checklist.guesses] == ["Barn swalow"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("Great Tit\n" + "a" * 400_000, "line 2: it is 400 kB long"),
+        ("x\n" * 100_001, "100,001 lines, but the world has"),
+    ],
+)
+def test_what_is_no_list_of_species_is_told_at_once(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(InputFileError, match=told):
+        read_checklist(tmp_path / "list.txt")
+
+
+def test_a_checklist_is_a_regular_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(InputFileError, match="not a regular file"):
+            read_checklist(path)
 
 
 def test_several_checklists_are_one(tmp_path: Path) -> None:

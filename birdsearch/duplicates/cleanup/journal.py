@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from birdsearch.errors import IndexDamagedError, PlanError
-from birdsearch.files import sync_folder
+from birdsearch.files import sync_folder, whole_number
 from birdsearch.records import RunSummary, shown
 from birdsearch.storage.catalog.removal import Merge
 from birdsearch.storage.folder import Folder
@@ -187,7 +187,7 @@ def select_run(folder: Folder, run: str | None, can_be_back: Callable[[Log, Inte
                 return log
             logger.warning("run %s cannot be undone: nothing is left where its files were put", log.run)
         return rest[-1]
-    number = int(run) if run.isascii() and run.isdecimal() else None
+    number = whole_number(run)
     named = [log for log in every if log.run == run or _number(log.run) == number]
     if not named:
         raise PlanError(f"no run {shown(run)} in {shown(str(folder.path))}: `birdsearch undo --list` lists them.")

@@ -4,13 +4,14 @@ import csv
 import io
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
-from birdsearch.files import new_file, read_csv
+from birdsearch.files import guarded, new_file, read_csv, whole_number
 from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member, Photo, Plan, Step, shown
 
 WORDS = ("keep", "remove", "skip")
@@ -105,6 +106,8 @@ def unescaped(text: str) -> str:
         if short:
             return _LONG[short]
         number = int(byte or four or eight, 16)
+        if number > sys.maxunicode or (not byte and chr(number).encode("utf-8", "ignore") == b""):
+            raise ValueError(f"{match[0]} is no character: a backslash in a name is written \\\\")
         return chr(number + 0xDC00 if byte and number >= 0x80 else number)
 
     return _ESCAPE.sub(sign, text)
@@ -119,7 +122,7 @@ def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False)
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
     for step in plan.steps:
-        rows.writerow([escaped(value) if isinstance(value, str) else value for value in astuple(step)])
+        rows.writerow([guarded(escaped(value)) if isinstance(value, str) else value for value in astuple(step)])
     data = text.getvalue()
     with new_file(Path(path), force=force) as file:
         # Without this mark spreadsheets take UTF-8 for something else, and would spoil the names.
@@ -143,14 +146,17 @@ def read_plan(path: str | os.PathLike[str]) -> Plan:
 
 def _step(values: Mapping[str, str]) -> Step:
     """One line of the file; ValueError says in words what is wrong with it."""
-    numbers = {name: values[name].strip() for name in ("group", "size")}
-    for name, value in numbers.items():
-        if not value.isascii() or not value.isdecimal():
-            raise ValueError(f'{name} is "{shown(value)}": write a whole number')
+    group, size = (_number(name, values[name]) for name in ("group", "size"))
     sha256 = values["sha256"].strip().lower()
     do = values["do"].strip().lower()
     if not re.fullmatch("[0-9a-f]{64}", sha256) and (sha256 or do != "skip"):
         raise ValueError("sha256 is not 64 hex digits: make the plan anew, or write skip")
     path = os.fsdecode(os.fsencode(unescaped(values["path"])))
     relation = values["relation"].strip().lower()
-    return Step(int(numbers["group"]), do, relation, path, sha256, int(numbers["size"]), unescaped(values["reason"]))
+    return Step(group, do, relation, path, sha256, size, unescaped(values["reason"]))
+
+
+def _number(name: str, text: str) -> int:
+    if (number := whole_number(text)) is None:
+        raise ValueError(f'{name} is "{shown(text.strip())}": write a whole number')
+    return number

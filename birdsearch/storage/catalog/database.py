@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from birdsearch.errors import IndexDamagedError, IndexUnwritableError, IndexVersionError
 from birdsearch.records import shown
 from birdsearch.storage.catalog.filters import distance_km
-from birdsearch.storage.catalog.tables import DamagedValueError, metadata, state
+from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, metadata, state
 
 NEWEST = "0005"  # the last file in migrations/versions; a test compares
 
@@ -312,6 +312,7 @@ def _put_state(connection: sa.Connection, key: str, value: Any) -> None:
 
 def where_in(connection: sa.Connection, statement: Any, column: sa.Column[Any], values: Sequence[Any]) -> list[Any]:
     """Run a select, update or delete for those rows whose column has one of the values; returns the rows it gives."""
+    values = [value for value in values if not isinstance(value, int) or abs(value) <= MAX_INTEGER]
     rows: list[Any] = []
     values = [value for value in values if not isinstance(value, int) or -LARGEST <= value <= LARGEST]  # none has more
     for start in range(0, len(values), MAX_IN):

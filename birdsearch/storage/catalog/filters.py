@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
 from birdsearch.records import Filter, shown
-from birdsearch.storage.catalog.tables import photos, predictions, roots, state
+from birdsearch.storage.catalog.tables import MAX_INTEGER, photos, predictions, roots, state
 from birdsearch.taxonomy.resolve import meaning_any, similar
 
 logger = logging.getLogger("birdsearch")
@@ -60,7 +60,7 @@ def conditions(where: Filter | None, connection: sa.Connection) -> list[Conditio
         part = where.camera.casefold()
         terms.append(photos.c.camera.in_([c for c in _distinct(photos.c.camera, connection) if part in c.casefold()]))
     if where.min_width is not None:
-        terms.append(photos.c.width >= min(where.min_width, 2**63 - 1))  # SQLite takes no larger number
+        terms.append(photos.c.width >= min(where.min_width, MAX_INTEGER))
     return terms
 
 

@@ -37,6 +37,7 @@ from birdsearch.storage.catalog.database import Database, where_in
 from birdsearch.storage.catalog.filters import conditions, inside
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
 from birdsearch.storage.catalog.tables import (
+    MAX_INTEGER,
     DamagedValueError,
     failures,
     label_sources,
@@ -325,7 +326,7 @@ class SQLiteCatalog(Database):
 
     def photo_ids(self, where: Filter | None = None, limit: int | None = None) -> list[int]:
         """Ids of the visible photos that satisfy the filter, in order of id."""
-        query = sa.select(photos.c.id).order_by(photos.c.id).limit(limit)
+        query = sa.select(photos.c.id).order_by(photos.c.id).limit(limit and min(limit, MAX_INTEGER))
         return [photo_id for (photo_id,) in self._visible_rows(query, where)]
 
     def region_ids(self, where: Filter) -> Ids:

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+MAX_INTEGER = 2**63 - 1  # of SQLite: a larger id is the id of nothing
 metadata = sa.MetaData()
 Row = dict[str, Any]  # column -> value, of one of the tables below
 
