@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birdsearch.errors import InputFileError
+from birdsearch.export.target import check_target
 
 from . import options, output
 from .options import Shared
@@ -77,7 +78,7 @@ Predictions = Annotated[
 ]
 
 
-@options.command(where=True, formats=("json", "csv"))
+@options.command(where=True, formats=("json", "csv", "force"))
 def evaluate(
     split: Split = None,
     predictions: Predictions = None,
@@ -91,6 +92,8 @@ def evaluate(
     if split is not None and predictions is not None:
         raise typer.BadParameter("cannot be combined with --predictions", param_hint="'--split'")
     before = None if compare is None else _earlier(compare)
+    if confusions is not None:
+        check_target(confusions, force=shared.force)  # before the work
     with shared.open() as index:
         if split is not None:
             result = index.evaluate_split(split, shared.where)
@@ -99,7 +102,7 @@ def evaluate(
         else:
             result = index.evaluate(shared.where)
     if confusions is not None:
-        _write_confusions(result.answers, confusions)
+        _write_confusions(result.answers, confusions, shared.force)
     if shared.json:
         output.print_json(result)
     elif shared.csv:
@@ -113,19 +116,20 @@ def evaluate(
 def _earlier(path: Path) -> dict[str, Any]:
     """The figures of an earlier evaluation."""
     try:
+        if not path.is_file():
+            raise OSError("not a regular file")  # a pipe would be waited for
         known = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(f"cannot read {path}: {error}. Give a file that evaluate --json wrote.") from error
     if not isinstance(known, dict) or "knn_accuracy" not in known:
         raise InputFileError(f"{path} is not what evaluate --json prints: it has no knn_accuracy.")
     return {name: known.get(name) for name in (*FIGURES, *BACKBONE_FIGURES)}
 
 
-def _write_confusions(answers: Mapping[str, Mapping[str, int]], path: Path) -> None:
+def _write_confusions(answers: Mapping[str, Mapping[str, int]], path: Path, force: bool) -> None:
     names = sorted({*answers, *(name for given in answers.values() for name in given)})
-    output.write_csv(
-        path, ("label", *names), ([name, *(answers.get(name, {}).get(n, 0) for n in names)] for name in names)
-    )
+    rows = ([name, *(answers.get(name, {}).get(n, 0) for n in names)] for name in names)
+    output.write_csv(path, ("label", *names), rows, force)
     output.note(f"confusion matrix written to {path}")
 
 

@@ -40,7 +40,7 @@ def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterabl
     plain, quoted = (
         csv.writer(file, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC)
     )
-    plain.writerow(columns)
+    plain.writerow(map(guarded, columns))
     count = 0
     for row in rows:
         cells = [guarded(cell) if isinstance(cell, str) else cell for cell in row]

@@ -94,6 +94,7 @@ WRITING = {
     "species": "species --html TARGET",
     "export": "export TARGET",
     "export csv": "export TARGET --format csv",
+    "confusions": "evaluate --confusions TARGET",
     "maps": "features IMAGE --out TARGET",
     "heatmap": "features IMAGE --picture TARGET",
 }
