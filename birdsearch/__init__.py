@@ -17,6 +17,7 @@ from birdsearch.records import (
     Failure,
     Filter,
     FolderReport,
+    IndexSummary,
     KnownPhoto,
     Label,
     LabelReport,
@@ -47,9 +48,11 @@ if TYPE_CHECKING:
     from birdsearch.backbones import pull as pull_backbone
     from birdsearch.duplicates.cleanup.plan import read_plan, write_plan
     from birdsearch.duplicates.copying import copy_new
+    from birdsearch.homes import find_index
     from birdsearch.index import Index, create, open, restore
     from birdsearch.indexing.labels import check_labels
     from birdsearch.search.pairs import near_pairs
+    from birdsearch.storage.maintenance import list_indexes
 
 __all__ = [
     "BIRD_BACKBONES",
@@ -70,6 +73,7 @@ __all__ = [
     "Filter",
     "FolderReport",
     "Index",
+    "IndexSummary",
     "KnownPhoto",
     "Label",
     "LabelReport",
@@ -95,7 +99,9 @@ __all__ = [
     "check_labels",
     "copy_new",
     "create",
+    "find_index",
     "list_backbones",
+    "list_indexes",
     "load_backbone",
     "near_pairs",
     "open",
@@ -114,7 +120,9 @@ _LAZY = {
     "check_labels": "indexing.labels.check_labels",
     "copy_new": "duplicates.copying.copy_new",
     "create": "index.create",
+    "find_index": "homes.find_index",
     "list_backbones": "backbones.list_backbones",
+    "list_indexes": "storage.maintenance.list_indexes",
     "load_backbone": "backbones.load_backbone",
     "near_pairs": "search.pairs.near_pairs",
     "open": "index.open",

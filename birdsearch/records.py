@@ -594,6 +594,19 @@ class ActionReport:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexSummary:
+    """One index that has a name, as `birdsearch indexes` shows it."""
+
+    name: str
+    path: str  # its folder
+    photos: int | None = None  # None, as the next, where `problem` says why
+    backbone: str | None = None
+    bytes: int = 0
+    changed: str | None = None  # local time of the last change, ISO 8601
+    problem: str | None = None  # why it cannot be opened
+
+
+@dataclass(frozen=True, slots=True)
 class TrashedRun:
     """What lies in the trash of one run of `apply`."""
 

@@ -95,6 +95,7 @@ _add(
 )
 _add("split", labels.split, "Compare species", "birdsearch split lists --index garden --fractions 0.7,0.15,0.15")
 _add("info", maintenance.info, "Maintenance", "birdsearch info --index garden")
+_add("indexes", maintenance.indexes, "Maintenance", "birdsearch indexes --json")
 _add("failures", maintenance.failures, "Maintenance", "birdsearch failures --index garden --csv")
 _add("remove", maintenance.remove, "Maintenance", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
 _add("optimize", maintenance.optimize, "Build", "birdsearch optimize --index garden --recall 0.99 --whiten")

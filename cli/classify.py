@@ -136,5 +136,5 @@ def load_network(shared: Shared, backbone: str | None) -> Any:
         if shared.index is not None or os.environ.get("BIRDSEARCH_INDEX"):
             raise
     chosen = os.environ.get("BIRDSEARCH_BACKBONE") or birdsearch.DEFAULT_BACKBONE
-    output.note(f"There is no index yet, so the backbone {chosen} is used.")
+    output.note(f"There is no index named default, so the backbone {chosen} answers alone.")
     return birdsearch.load_backbone(chosen)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from birdsearch.records import bytes_text, counted, percent
+from birdsearch.records import bytes_text, counted, date_text, percent
 
 from . import options, output
 from .options import Shared
@@ -26,6 +26,36 @@ def info(*, shared: Shared) -> None:
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         output.say(f"{name:<{width}}  {value}")
+
+
+def indexes(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List your indexes: those in the nearest folder named indexes, then those in your data folder."""
+    import birdsearch
+
+    listed = birdsearch.list_indexes()
+    if json:
+        output.print_json(listed)
+        return
+    if not listed:
+        output.say("no index yet")
+        output.note("Next: birdsearch index DIR")
+        return
+    rows = [
+        (one.name, "" if one.photos is None else f"{one.photos:,}", one.backbone or "", bytes_text(one.bytes),
+         date_text((one.changed or "")[:16]), one.path)
+        for one in listed
+    ]  # fmt: skip
+    columns = ("name", "photos", "backbone", "size", "changed", "path")
+    output.print_table(columns, rows, numbers=("photos", "size"))
+    names = [one.name for one in listed]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        first = next(one.path for one in listed if one.name == name)
+        output.note(f"The name {name} opens {first}; the other one needs its path.")
+    for one in listed:
+        if one.problem:
+            output.note(f"{one.name}: {one.problem}")
 
 
 def _flat(facts: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:

@@ -29,8 +29,8 @@ IndexName = Annotated[
         "--index",
         metavar="NAME|PATH",
         show_default=False,
-        help="The index: a name (garden means indexes/garden) or a path with a slash in it. "
-        "Default: BIRDSEARCH_INDEX, then indexes/default.",
+        help="The index: a name (birdsearch indexes lists them) or a path with a slash in it. "
+        "Default: BIRDSEARCH_INDEX, then the name default.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
@@ -69,14 +69,16 @@ TopK = Annotated[int, typer.Option("-k", metavar="K", min=1, help="Number of ans
 
 
 def index_path(name: str | None) -> Path:
-    """The folder of an index: a name lies under indexes/, a value with a separator in it is a path."""
+    """The folder of an index: a name is looked for where indexes lie, a value with a separator in it is a path."""
+    import birdsearch
+
     value = name if name is not None else os.environ.get("BIRDSEARCH_INDEX") or "default"
     if not value.strip():
         raise typer.BadParameter("is empty: give a name or a path", param_hint="'--index'")
     separators = (os.sep, os.altsep) if os.altsep else (os.sep,)
     if any(separator in value for separator in separators) or value in (".", ".."):
         return Path(value).expanduser()
-    return Path("indexes") / value
+    return birdsearch.find_index(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,9 +57,10 @@ def _network_only_where_marked(request: pytest.FixtureRequest) -> Iterator[None]
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Tests start with an empty cache, as a new computer does, and leave the user's own alone."""
+    """Tests start with an empty cache and no indexes, as a new computer does, and leave the user's own alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BIRDSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("BIRDSEARCH_DATA", str(tmp_path_factory.mktemp("data")))
         yield
 
 

@@ -81,7 +81,9 @@ def test_errors_of_what_is_not_there_are_also_the_builtin_ones() -> None:
 def test_wrong_index_name_suggests_the_right_one(index: Index) -> None:
     with pytest.raises(IndexMissingError, match=r"no index at .*indexes/gardn\. Did you mean .*indexes/garden\?"):
         birdsearch.open(index.path.parent / "gardn")
-    with pytest.raises(IndexMissingError, match="Make it with `birdsearch index PHOTOS`"):
+    with pytest.raises(
+        IndexMissingError, match=r"Make it with `birdsearch index DIR --index '/.*quite something else'`"
+    ):
         birdsearch.open(index.path.parent / "quite something else")
 
 

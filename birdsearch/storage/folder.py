@@ -1,14 +1,15 @@
 """The folder of an index: where everything lies, who may write, and index.json."""
 
-import difflib
 import errno
 import json
 import os
 import re
+import shlex
 import socket
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from birdsearch.errors import (
     IndexVersionError,
 )
 from birdsearch.files import UNFINISHED, is_sha256
+from birdsearch.homes import missing_words
 from birdsearch.records import BackboneIdentity, Identity, as_json, shown
 from birdsearch.storage import parts
 
@@ -192,18 +194,13 @@ class Folder:
 
     def _damaged(self, why: str) -> IndexDamagedError:
         return IndexDamagedError(
-            f"{shown(str(self.identity))} {why}: run `birdsearch repair --index {shown(str(self.path))}`."
+            f"{shown(str(self.identity))} {why}: run `birdsearch repair --index {shlex.quote(shown(str(self.path)))}`."
         )
 
     def _missing(self) -> IndexMissingError | IndexDamagedError:
         if self._holds_parts():
             return self._damaged("is missing")
-        name = shown(str(self.path))
-        folder = self.path.parent
-        others = [p.name for p in folder.iterdir() if os.path.exists(p / "index.json")] if folder.is_dir() else []
-        close = difflib.get_close_matches(self.path.name, others, n=1)
-        hint = f"Did you mean {shown(str(folder / close[0]))}?" if close else "Make it with `birdsearch index PHOTOS`."
-        return IndexMissingError(f"no index at {name}. {hint}")
+        return IndexMissingError(missing_words(self.path))
 
     def _holds_parts(self) -> bool:
         return self.catalog.exists() and self.vectors.is_dir() and any(self.vectors.glob(f"*{parts.SUFFIX}"))
@@ -215,6 +212,12 @@ class Folder:
             with suppress(OSError):  # a writer at work renames and removes
                 total += path.stat().st_size if path.is_file() else 0
         return total
+
+    def changed(self) -> str | None:
+        """When the catalog was last written, in local time; None where it is not there."""
+        files = [path for name in _WRITTEN_IN_PLACE[1:3] if (path := self.path / name).exists()]
+        latest = max((path.stat().st_mtime for path in files), default=None)
+        return None if latest is None else datetime.fromtimestamp(latest).isoformat(timespec="seconds")
 
     def check_free(self) -> None:
         """Raises IndexExistsError unless a new index may be made here."""

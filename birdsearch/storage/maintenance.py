@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 
 from birdsearch.cache import file_problem
-from birdsearch.errors import IndexDamagedError
+from birdsearch.errors import BirdsearchError, IndexDamagedError
 from birdsearch.files import sha256_of
-from birdsearch.records import AddReport, Identity, as_json, shown
+from birdsearch.homes import homes, indexes_in
+from birdsearch.records import AddReport, Identity, IndexSummary, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import Folder
-from birdsearch.storage.store import IDENTITY, Store, stored_identity
+from birdsearch.storage.store import IDENTITY, Store, open_catalog, stored_identity
 
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
 
@@ -40,6 +41,21 @@ def facts(store: Store) -> dict[str, Any]:
         "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
         "bytes": store.folder.bytes(),
     }
+
+
+def list_indexes() -> list[IndexSummary]:
+    """The indexes that a name opens from the current folder; of two with one name the first is the one it opens."""
+    return [_summary(Folder(place)) for home in homes() for place in indexes_in(home)]
+
+
+def _summary(folder: Folder) -> IndexSummary:
+    known = IndexSummary(folder.path.name, str(folder.path), bytes=folder.bytes(), changed=folder.changed())
+    try:
+        identity = folder.read_identity()
+        with closing(open_catalog(folder, identity)) as catalog:
+            return replace(known, photos=catalog.count(), backbone=identity.backbone.name)
+    except BirdsearchError as error:
+        return replace(known, problem=str(error))
 
 
 def problems(store: Store) -> Iterator[str]:

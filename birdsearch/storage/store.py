@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -146,7 +147,7 @@ class Store:
             where = shown(str(self.folder.path))
             raise IndexDamagedError(
                 f"index.json of {where} is damaged or of another index: its catalog remembers it otherwise. "
-                f"Run `birdsearch repair --index {where}`."
+                f"Run `birdsearch repair --index {shlex.quote(where)}`."
             )
 
     def _given(self, backbone: Any) -> "Backbone | None":

@@ -12,6 +12,7 @@ from tests.conftest import Garden
 def quiet_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test starts in an empty folder, with no setting of the user's."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "data"))
     for name in ("BIRDSEARCH_INDEX", "BIRDSEARCH_BACKBONE", "BIRDSEARCH_DEBUG", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 

@@ -27,7 +27,7 @@ def test_classify_with_and_without_an_index(garden: Garden) -> None:
     assert answer[0]["predictions"][0]["rank"] == "ImageNet"
     alone = run("classify", path, path, "-k", "2", "--csv")
     assert len(alone.rows) == 4
-    assert "no index yet" in alone.err
+    assert "no index named default" in alone.err
     assert "ImageNet: " in run("classify", path, "--backbone", "efficientnet_lite0_imagenet").out
     run("classify", path, "--index", "gardn", code=1)
 

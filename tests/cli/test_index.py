@@ -14,7 +14,7 @@ def test_index_creates_adds_and_counts_every_file_once(tmp_path: Path) -> None:
     (tmp_path / "pics" / "notes.txt").write_text("no photo")
     (tmp_path / "pics" / "broken.jpg").write_bytes((tmp_path / "pics/Wren/1.jpg").read_bytes()[:500])
     first = run("index", "pics", "--index", "garden")
-    assert (tmp_path / "indexes" / "garden").is_dir()
+    assert (tmp_path / "data" / "indexes" / "garden").is_dir()
     assert "built-in backbone" in first.err
     assert "rope_vit_reg4_b14_capi-inat21" in first.err
     counts = summary_of(first)
@@ -45,7 +45,7 @@ def test_index_of_a_missing_folder_makes_nothing(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     assert "nowhere" in run("index", "nowhere", code=1).err
     assert "Did you mean" in run("index", "pictures", "picture", code=1).err
-    assert not (tmp_path / "indexes").exists()
+    assert run("indexes", "--json").json == []
 
 
 def test_index_of_a_folder_without_photos_says_so(own: Garden, tmp_path: Path) -> None:

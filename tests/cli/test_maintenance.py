@@ -1,5 +1,7 @@
 """The commands info, failures, remove, verify, repair and optimize."""
 
+import re
+import shutil
 from pathlib import Path
 
 from tests.conftest import Garden
@@ -64,3 +66,13 @@ def test_optimize_measures_engines_and_names_its_choice(own: Garden) -> None:
 def test_optimize_that_cannot_reach_its_recall_ends_with_1(own: Garden) -> None:
     assert "take 'flat'" in run("optimize", "--index", "own", "--engine", "ivf", code=1).err
     run("optimize", "--index", "own", "--recall", "2", code=2)
+
+
+def test_indexes_lists_names_and_places(own: Garden, tmp_path: Path) -> None:
+    answer = run("indexes")
+    assert re.search(rf"^own +6 +\S+ .*{re.escape(str(own.index))}$", answer.out, re.MULTILINE)
+    shutil.copytree(own.index, tmp_path / "data" / "indexes" / "own")
+    answer = run("indexes")
+    assert f"The name own opens {own.index}" in answer.err
+    assert [one["photos"] for one in run("indexes", "--json").json] == [6, 6]
+    assert f"{own.index} is used; another index named own lies at" in run("info", "--index", "own").err

@@ -37,15 +37,18 @@ def test_wrong_usage_ends_with_2(arguments: list[str], message: str) -> None:
     assert message in " ".join(run(*arguments, code=2).err.replace("│", " ").split())
 
 
-def test_index_names_and_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert options.index_path("garden") == Path("indexes/garden")
+def test_index_names_and_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    named = tmp_path / "data" / "indexes"
+    assert options.index_path("garden") == named / "garden"
     assert options.index_path("my/garden") == Path("my/garden")
     assert options.index_path("./garden") == Path("garden")
     assert options.index_path(".") == Path(".")
-    assert options.index_path(None) == Path("indexes/default")
+    assert options.index_path(None) == named / "default"
     monkeypatch.setenv("BIRDSEARCH_INDEX", "/tmp/x")
     assert options.index_path(None) == Path("/tmp/x")
-    assert options.index_path("garden") == Path("indexes/garden")
+    assert options.index_path("garden") == named / "garden"
+    monkeypatch.setenv("BIRDSEARCH_INDEX", "meadow")
+    assert options.index_path(None) == named / "meadow"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""Where indexes with a name lie: in the nearest folder `indexes`, looked for as git looks, or among the user's data."""
+
+import difflib
+import logging
+import os
+import shlex
+from pathlib import Path
+
+from birdsearch.records import shown
+
+logger = logging.getLogger("birdsearch")
+
+HOME = "indexes"
+
+
+def data_folder() -> Path:
+    """The folder of what only this user's birdsearch has: BIRDSEARCH_DATA, else the platform's place for data."""
+    chosen = os.environ.get("BIRDSEARCH_DATA")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return platformdirs.user_data_path("birdsearch", appauthor=False)
+
+
+def homes() -> list[Path]:
+    """The folders in which a name is looked for, in this order; the last may not exist yet."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # the current folder was deleted
+        return [data_folder() / HOME]
+    upwards = (folder / HOME for folder in (here, *here.parents))
+    nearest = next((home for home in upwards if os.path.isdir(home)), None)
+    users = data_folder() / HOME
+    return [users] if nearest is None or nearest == users else [nearest, users]
+
+
+def find_index(name: str) -> Path:
+    """The folder of the index of this name; where there is none yet, the folder in which it would be made.
+
+    >>> birdsearch.open(birdsearch.find_index("garden"))  # doctest: +SKIP
+    """
+    places = [home / name for home in homes()]
+    found = [place for place in places if holds_index(place)]
+    if len(found) > 1:
+        used, other = (shown(str(place)) for place in found)
+        logger.warning("%s is used; another index named %s lies at %s", used, shown(name), other)
+    return next(iter(found or places))
+
+
+def holds_index(folder: Path) -> bool:
+    """Whether a folder is an index, be it a damaged one."""
+    return any(os.path.exists(folder / file) for file in ("index.json", "catalog.sqlite"))
+
+
+def indexes_in(home: Path) -> list[Path]:
+    """The indexes that lie in a folder, by name."""
+    try:
+        return sorted(place for place in home.iterdir() if holds_index(place))
+    except OSError:
+        return []
+
+
+def missing_words(folder: Path) -> str:
+    """What to say where an index is asked for that is not there: what, where, and what next."""
+    known = homes()
+    named = folder.parent in known
+    name, others = folder.name, [place for home in known if named for place in indexes_in(home)]
+    if named:
+        what = f"no index named {shown(name)} in {' or '.join(shown(str(home)) for home in known)}"
+        option = "" if name == "default" else f" --index {shlex.quote(shown(name))}"
+        if holds_index(Path(name)):
+            return f"{what}. One lies in the current folder: --index {shlex.quote(shown(os.path.join('.', name)))}."
+    else:
+        what, others = f"no index at {shown(str(folder))}", indexes_in(folder.parent)
+        option = f" --index {shlex.quote(shown(str(folder)))}"
+    close = difflib.get_close_matches(name, {place.name for place in others}, n=1)
+    if close:
+        return f"{what}. Did you mean {shown(close[0] if named else str(folder.parent / close[0]))}?"
+    there = " `birdsearch indexes` lists those that are there." if others and named else ""
+    return f"{what}.{there} Make it with `birdsearch index DIR{option}`."
