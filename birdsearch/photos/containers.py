@@ -3,8 +3,9 @@
 Each walk ends quietly where a file is cut off or holds garbage: what a decoder makes of it is the decoder's matter.
 """
 
+import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 MAX_DIRECTORIES = 10_000  # of a TIFF that are looked at...
@@ -85,16 +86,38 @@ def gif_blocks(data: bytes) -> Iterator[Chunk]:
 TAGS = frozenset(
     (0x00FE, 0x0100, 0x0101, 0x0102, 0x0103, 0x0111, 0x0115, 0x0116, 0x0117, 0x0144, 0x0145, 0x014A, 0x015B, 0x935C)
 ) | {0xB002}
-Directory = Mapping[int, tuple[int | float | bytes, ...]]  # tag -> its values; of bytes and texts one value
+Values = tuple[int | float | bytes | str, ...]
+Directory = Mapping[int, Values]  # tag -> its values; of bytes and texts one value
 
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4, 16: 8, 17: 8, 18: 8}
-_CODES = {3: "H", 4: "I", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_CODES = {3: "H", 4: "I", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+_TEXT, _RATIONALS = 2, {5: "I", 10: "i"}
+
+
+def tiff_directory(data: bytes, at: int | None = None) -> Directory:
+    """Every entry of one directory of a TIFF or an EXIF block, the first one without `at`; a bad entry costs itself."""
+    order, big = _layout(data)
+    word, count_code, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
+    head, pointer = struct.calcsize(count_code), 8 if big else 4
+    if at is None:
+        whole = pointer + struct.calcsize(word) <= len(data)
+        at = struct.unpack_from(order + word, data, pointer)[0] if whole else len(data)
+    if at + head > len(data):
+        return {}
+    (count,) = struct.unpack_from(order + count_code, data, at)
+    places = range(at + head, min(at + head + count * entry, len(data) - entry + 1), entry)
+    found = (_entry(data, place, (order, big), MAX_VALUES) for place in places[:MAX_VALUES])
+    return dict(each for each in found if each is not None)
+
+
+def _layout(data: bytes) -> tuple[str, bool]:
+    """Byte order, and whether the numbers are those of a BigTIFF."""
+    return "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
 
 
 def tiff_directories(data: bytes) -> Iterator[Directory]:
-    """The directories of a TIFF, one for each page; rationals and floats are left out. A lost page is an empty one."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
+    """The directories of a TIFF, one for each page, with the entries of TAGS. A lost page is an empty one."""
+    order, big = _layout(data)
     word, count_code, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
     seen: set[int] = set()
     values = MAX_VALUES
@@ -111,9 +134,9 @@ def tiff_directories(data: bytes) -> Iterator[Directory]:
         seen.add(at)
         (count,) = struct.unpack_from(order + count_code, data, at)
         entries = range(at + head, min(at + head + count * entry, len(data) - entry + 1), entry)
-        known: dict[int, tuple[int | float | bytes, ...]] = {}
+        known: dict[int, Values] = {}
         for place in entries[:values]:
-            if (found := _entry(data, place, order, big, values)) is not None:
+            if (found := _entry(data, place, (order, big), values, TAGS)) is not None:
                 known[found[0]] = found[1]
                 values -= len(found[1])
         values -= len(entries)
@@ -130,18 +153,25 @@ def strips(page: Directory) -> Iterator[tuple[int, int]]:
 
 
 def _entry(
-    data: bytes, at: int, order: str, big: bool, most: int
-) -> tuple[int, tuple[int | float | bytes, ...]] | None:
+    data: bytes, at: int, layout: tuple[str, bool], most: int, tags: Set[int] | None = None
+) -> tuple[int, Values] | None:
+    """Tag and values of an entry; None where it is not one of `tags` or its values do not lie in the data."""
+    order, big = layout
     tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
     inline, word = (8, "Q") if big else (4, "I")
     size = _SIZES.get(kind, 0) * count
     place = at + (12 if big else 8)
     if size > inline:
         (place,) = struct.unpack_from(order + word, data, place)
-    if tag not in TAGS or not size or place + size > len(data):
+    if (tags is not None and tag not in tags) or not size or place + size > len(data):
         return None
-    if kind in _CODES:
+    if kind in _RATIONALS or kind in _CODES:
         if count > most:
             return None
-        return tag, struct.unpack_from(f"{order}{count}{_CODES[kind]}", data, place)
-    return tag, (data[place : place + size],)
+        if kind in _CODES:
+            return tag, struct.unpack_from(f"{order}{count}{_CODES[kind]}", data, place)
+        numbers = struct.unpack_from(f"{order}{2 * count}{_RATIONALS[kind]}", data, place)
+        pairs = zip(numbers[::2], numbers[1::2], strict=True)
+        return tag, tuple(above / below if below else math.nan for above, below in pairs)
+    value = data[place : place + size]
+    return tag, (value.decode("latin-1") if kind == _TEXT else value,)

@@ -7,7 +7,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
-from birdsearch.photos import contents, damage, memory, rgb
+from birdsearch.photos import contents, damage, memory, metadata, rgb
 from birdsearch.photos.contents import Contents
 from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
@@ -61,9 +61,9 @@ def decode(
         reduced = image.size != full
         with memory.room(image, format, data, most):
             image.load()
-            orientation = _orientation(image)
+            orientation = metadata.orientation(image)
             oriented = rgb.upright(image, orientation, least)
-            known = describe(photo, *_metadata(image))
+            known = describe(photo, metadata.of(image, data))
             pixels, hashed = _squashed(oriented, size), phash(oriented)
             damaged = damage.of(image, data, format)
         # A TIFF is rotated by its decoder, others may learn their size while they are decoded.
@@ -75,9 +75,6 @@ def decode(
 
 def _format_of(data: bytes, path: str) -> str:
     return require_photo(identify(data[:HEAD], path))
-
-
-_ORIENTATION, _EXIF, _GPS = 0x0112, 0x8769, 0x8825
 
 
 @contextmanager
@@ -149,28 +146,6 @@ def _quiet() -> Iterator[None]:
         _QUIET.reading = before
 
 
-def _orientation(image: Image.Image) -> int:
-    try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Garbage beside good pixels costs nothing but itself.
-        return 1
-    return value if isinstance(value, int) else 1
-
-
-def _metadata(image: Image.Image) -> tuple[dict[int, Any], dict[int, Any], bytes]:
-    """(main and Exif tags, GPS tags, XMP packet) of a loaded image; whatever cannot be read is missing."""
-    tags: dict[int, Any] = {}
-    gps: dict[int, Any] = {}
-    with suppress(Exception):  # Garbage beside good pixels costs nothing but itself.
-        exif = image.getexif()
-        tags.update(exif)
-        tags.update(exif.get_ifd(_EXIF))
-        gps.update(exif.get_ifd(_GPS))
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
-    xmp = xmp.encode("utf-8", "ignore") if isinstance(xmp, str) else xmp
-    return tags, gps, xmp if isinstance(xmp, bytes) else b""
-
-
 def phash(image: Image.Image) -> str:
     """The 64-bit perceptual hash of an upright RGB image, as 16 hex digits."""
     import imagehash
@@ -239,7 +214,7 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
         known = contents.of(image, file.data, file.format)
         with memory.room(image, file.format, file.data):
             image.load()
-            pixels, samples = rgb.sha256(image, _orientation(image)), rgb.samples_sha256(image)
+            pixels, samples = rgb.sha256(image, metadata.orientation(image)), rgb.samples_sha256(image)
         if not samples and known.bits > 8:  # Pillow has reduced them: the coded data stand for them
             samples = contents.coded_sha256(file.data, file.format)
     return Fingerprint(pixels, replace(known, samples=samples))
@@ -272,7 +247,7 @@ def _image(image: ImageLike, least: int | None) -> Image.Image:
         if isinstance(path, Image.Image):
             with _translated_errors(path.format or "image"), _quiet():
                 path.load()
-                return rgb.upright(path, _orientation(path))
+                return rgb.upright(path, metadata.orientation(path))
         if isinstance(path, bytes | bytearray | memoryview):
             data = bytes(path)
             format = _format_of(data, "")
@@ -287,7 +262,7 @@ def _image(image: ImageLike, least: int | None) -> Image.Image:
                 stored.draft(None, (least, least))
             with memory.room(stored, format, data):
                 stored.load()
-                return rgb.upright(stored, _orientation(stored), least)
+                return rgb.upright(stored, metadata.orientation(stored), least)
     except NotAPhotoError as error:
         hint = "Export it as JPEG or TIFF first." if "RAW" in error.reason else "Name a JPEG, PNG, TIFF, HEIC... file."
         raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error

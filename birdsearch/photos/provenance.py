@@ -11,14 +11,13 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from birdsearch.errors import PhotoError
-from birdsearch.photos import decode, xmp
-from birdsearch.photos.exif import describe
+from birdsearch.photos import decode, metadata
+from birdsearch.photos.exif import describe, modified, text
+from birdsearch.photos.metadata import Metadata
 from birdsearch.photos.scan import FoundFile, NotAPhotoError, read
 from birdsearch.records import Photo
 
-_EXIF, _THUMBNAIL = 0x8769, 1  # directories
-_MAKE, _MODEL, _SOFTWARE, _PROCESSING, _TITLE = 0x010F, 0x0110, 0x0131, 0x000B, 0x010E
-_MODIFIED, _MODIFIED_PARTS = 0x0132, (0x0132, 0x9290, 0x9010)  # time, sub-seconds, offset
+_MAKE, _MODEL, _SOFTWARE, _PROCESSING, _MODIFIED = 0x010F, 0x0110, 0x0131, 0x000B, 0x0132
 _WIDTH, _HEIGHT = 0xA002, 0xA003
 _MAKER_NOTE, _IMAGE_NUMBER, _UNIQUE_ID = 0x927C, 0x9211, 0xA420
 # How a maker's note begins -> where its directory is, in which byte order, and what of it tells exposures apart.
@@ -60,30 +59,28 @@ def read_provenance(path: str) -> Provenance:
     with suppress(PhotoError, NotAPhotoError):
         file = read(FoundFile(os.fsencode(path), 0, 0))
         with decode.opened(file.data, file.format) as image:
-            return _provenance(image)
+            return _provenance(image, metadata.of(image, file.data))
     return Provenance()
 
 
-def _provenance(image: Image.Image) -> Provenance:
-    tags, thumbnail = _directories(image)
-    packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    said = xmp.properties(packet.encode("utf-8", "ignore") if isinstance(packet, str) else packet)
+def _provenance(image: Image.Image, written: Metadata) -> Provenance:
+    tags, said = written.tags, written.xmp
     note = tags.get(_MAKER_NOTE)
     note = note if isinstance(note, bytes) else b""
-    # `describe` takes the time of a change for that of the exposure where there is no other: here they stay apart.
-    taken = _described({tag: value for tag, value in tags.items() if tag != _MODIFIED})
-    modified = _described({tag: tags[tag] for tag in _MODIFIED_PARTS if tag in tags})
-    programs = [_described({_TITLE: tags.get(tag)}).notes for tag in (_SOFTWARE, _PROCESSING)]
+    # The camera's own entries only, and of them no time of a change: that of the exposure has to stay apart here.
+    taken = describe(Photo(None, ""), Metadata({tag: value for tag, value in tags.items() if tag != _MODIFIED}))
+    modified_at, modified_offset = modified(written)
+    programs = [text(tags.get(tag)) for tag in (_SOFTWARE, _PROCESSING)]
     programs += [*said.get("xmp:CreatorTool", ()), *said.get("xmpMM:History/stEvt:softwareAgent", ())]
     developed = "true" in map(str.lower, said.get("crs:AlreadyApplied", ()))
     return Provenance(
-        make=_described({_MAKE: tags.get(_MAKE)}).camera,
-        model=_described({_MODEL: tags.get(_MODEL)}).camera,
+        make=text(tags.get(_MAKE)),
+        model=text(tags.get(_MODEL)),
         serial=taken.camera_serial,
         taken_at=taken.taken_at,
         taken_offset=taken.taken_offset,
-        modified_at=modified.taken_at,
-        modified_offset=modified.taken_offset,
+        modified_at=modified_at,
+        modified_offset=modified_offset,
         frame=tuple(
             dict.fromkeys((*_frame(tags, note), *(("burst", each) for each in said.get("GCamera:BurstID", ()))))
         ),
@@ -91,7 +88,7 @@ def _provenance(image: Image.Image) -> Provenance:
         derived=developed or any(name.startswith("xmpMM:DerivedFrom") for name in said),
         size=image.size,
         camera_size=_size(tags.get(_WIDTH), tags.get(_HEIGHT)),
-        thumbnail=thumbnail,
+        thumbnail=_size_of(written.thumbnail),
         maker_note=len(note) > 0,
         tables=tuple(tuple(table) for _, table in sorted(getattr(image, "quantization", {}).items())),
         progressive=bool(image.info.get("progressive")),
@@ -99,23 +96,10 @@ def _provenance(image: Image.Image) -> Provenance:
     )
 
 
-def _described(tags: Mapping[int, Any]) -> Photo:
-    return describe(Photo(None, ""), tags, {}, b"")
-
-
-def _directories(image: Image.Image) -> tuple[dict[int, Any], tuple[int, int] | None]:
-    """The main and the Exif tags in one, and the size of the small picture; what cannot be read is missing."""
-    tags: dict[int, Any] = {}
-    size = None
+def _size_of(thumbnail: bytes) -> tuple[int, int] | None:
     with suppress(Exception):  # Garbage beside good pixels costs nothing but itself.
-        exif = image.getexif()
-        tags.update(exif)
-        tags.update(exif.get_ifd(_EXIF))
-        small = exif.get_ifd(_THUMBNAIL)
-        start, length = small[0x0201], small[0x0202]
-        data = image.info["exif"].removeprefix(b"Exif\0\0")[start : start + length]
-        size = Image.open(io.BytesIO(data), formats=["JPEG"]).size
-    return tags, size
+        return Image.open(io.BytesIO(thumbnail), formats=["JPEG"]).size
+    return None
 
 
 def _size(width: Any, height: Any) -> tuple[int, int] | None:

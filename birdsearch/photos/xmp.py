@@ -16,6 +16,14 @@ _PREFIXES = {  # namespace -> the usual prefix
     "http://ns.adobe.com/xap/1.0/sType/ResourceRef#": "stRef",
     "http://ns.adobe.com/camera-raw-settings/1.0/": "crs",
     "http://ns.google.com/photos/1.0/camera/": "GCamera",
+    "http://purl.org/dc/elements/1.1/": "dc",
+    "http://ns.adobe.com/photoshop/1.0/": "photoshop",
+    "http://ns.adobe.com/tiff/1.0/": "tiff",
+    "http://ns.adobe.com/exif/1.0/": "exif",
+    "http://ns.adobe.com/exif/1.0/aux/": "aux",
+    "http://cipa.jp/exif/1.0/": "exifEX",
+    "http://ns.microsoft.com/photo/1.0": "MicrosoftPhoto",  # Windows writes it in both ways
+    "http://ns.microsoft.com/photo/1.0/": "MicrosoftPhoto",
 }
 
 
@@ -25,6 +33,8 @@ def properties(packet: bytes) -> dict[str, tuple[str, ...]]:
     from defusedxml.ElementTree import ParseError, fromstring
 
     found: dict[str, list[str]] = defaultdict(list)
+    if packet.startswith((b"\xff\xfe", b"\xfe\xff")):
+        packet = packet.decode("utf-16", "replace").encode()
     start = packet.find(b"<")
     if start >= 0 and len(packet) <= _LARGEST:
         try:

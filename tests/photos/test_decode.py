@@ -236,12 +236,6 @@ def test_decode_reads_what_the_camera_wrote(tmp_path: Path) -> None:
         assert (photo.photographer, photo.notes, photo.rating) == ("Ana Núñez", "at the feeder\nwindy", 4), name
 
 
-def test_decode_reads_the_stars_of_an_xmp_packet(tmp_path: Path) -> None:
-    packet = b'<x:xmpmeta><rdf:Description xmp:Rating="5"/></x:xmpmeta>'
-    assert decoded(write(tmp_path / "a.jpg", bird(1), xmp=packet)).photo.rating == 5
-    assert decoded(write(tmp_path / "a.webp", bird(1), xmp=packet)).photo.rating == 5
-
-
 def test_garbage_beside_good_pixels_costs_nothing_but_itself(tmp_path: Path) -> None:
     whole = camera_exif().tobytes()
     plain = drawn(bird(1))

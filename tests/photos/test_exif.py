@@ -1,18 +1,26 @@
-"""What a camera wrote, good and bad, as the fields of a photo."""
+"""What cameras and their owners wrote, good and bad, as the fields of a photo."""
 
 from typing import Any
 
 import pytest
 
 from birdsearch.photos.exif import describe
+from birdsearch.photos.metadata import Metadata
 from birdsearch.records import Photo
 from tests.support.drawing import rational
 
 NONE = Photo(None, "/1.jpg")
 
 
-def described(tags: dict[int, Any] | None = None, gps: dict[int, Any] | None = None, xmp: bytes = b"") -> Photo:
-    return describe(NONE, tags or {}, gps or {}, xmp)
+def described(
+    tags: dict[int, Any] | None = None,
+    gps: dict[int, Any] | None = None,
+    xmp: dict[str, str] | None = None,
+    iptc: dict[int, bytes] | None = None,
+) -> Photo:
+    packet = {name: (text,) for name, text in (xmp or {}).items()}
+    sets = {number: (text,) for number, text in (iptc or {}).items()}
+    return describe(NONE, Metadata(tags or {}, gps or {}, packet, sets))
 
 
 @pytest.mark.parametrize(
@@ -23,7 +31,12 @@ def described(tags: dict[int, Any] | None = None, gps: dict[int, Any] | None = N
         ({0x9003: "2024:05:17 06:07:08", 0x9011: "Z"}, "2024-05-17T06:07:08", "+00:00"),
         ({0x9003: "2024-05-17T06:07:08.5\0"}, "2024-05-17T06:07:08.5", None),
         ({0x9004: "2024:05:17 06:07:08", 0x9292: "7", 0x9291: "3"}, "2024-05-17T06:07:08.7", None),
-        ({0x9003: "0000:00:00 00:00:00", 0x0132: "2024:05:17 06:07:08"}, "2024-05-17T06:07:08", None),
+        ({0x9003: "2024:05:17 06:07:08+02:00", 0x9011: "+05:00"}, "2024-05-17T06:07:08", "+02:00"),
+        ({0x9003: "2024-05-17t06:07:08.250z", 0x9291: "3"}, "2024-05-17T06:07:08.3", "+00:00"),
+        ({0x9003: "2024:05:17 06:07:08 -0330"}, "2024-05-17T06:07:08", "-03:30"),
+        ({0x9003: "2024:05:17 06:07Z", 0x9291: "3"}, "2024-05-17T06:07", "+00:00"),
+        ({0x9003: "2024:05:17 06:07:  "}, "2024-05-17T06:07", None),
+        ({0x9003: "2024:05:17"}, "2024-05-17", None),
         ({0x9003: "    :  :     :  :  "}, None, None),
         ({0x9003: "2024:02:30 06:07:08"}, None, None),
         ({0x9003: "2024:05:17 06:07:08", 0x9011: "+99:00", 0x9291: "x"}, "2024-05-17T06:07:08", None),
@@ -33,6 +46,52 @@ def described(tags: dict[int, Any] | None = None, gps: dict[int, Any] | None = N
 def test_time(tags: dict[int, Any], taken_at: str | None, offset: str | None) -> None:
     photo = described(tags)
     assert (photo.taken_at, photo.taken_offset) == (taken_at, offset)
+
+
+ORIGINAL, DIGITISED, CHANGED = "2024:05:17 06:07:08", "2024:05:18 06:07:08", "2024:06:01 10:00:00"
+
+
+@pytest.mark.parametrize(
+    ("tags", "xmp", "iptc", "taken_at"),
+    [
+        (
+            {0x9003: ORIGINAL, 0x9004: DIGITISED},
+            {"photoshop:DateCreated": "2020-01-01"},
+            {55: b"20190101"},
+            "2024-05-17",
+        ),
+        ({0x9003: "0000:00:00 00:00:00"}, {"exif:DateTimeOriginal": "2020-01-01T05:06:07Z"}, {}, "2020-01-01"),
+        ({0x9004: DIGITISED}, {"photoshop:DateCreated": "2020-01-01"}, {55: b"20190101"}, "2020-01-01"),
+        ({0x9004: DIGITISED}, {}, {55: b"20190101", 60: b"050607+0200"}, "2019-01-01"),
+        ({0x9004: DIGITISED}, {"xmp:CreateDate": "2020-01-01"}, {}, "2024-05-18"),
+        ({}, {"xmp:CreateDate": "2020-01-01", "xmp:ModifyDate": "2021-01-01"}, {}, "2020-01-01"),
+    ],
+)
+def test_the_exposure_comes_before_its_digitising(
+    tags: dict[int, Any], xmp: dict[str, str], iptc: dict[int, bytes], taken_at: str
+) -> None:
+    assert (described(tags, xmp=xmp, iptc=iptc).taken_at or "")[:10] == taken_at
+
+
+def test_the_time_of_iptc_has_its_own_offset() -> None:
+    photo = described(iptc={55: b"20190101", 60: b"050607+0200"})
+    assert (photo.taken_at, photo.taken_offset) == ("2019-01-01T05:06:07", "+02:00")
+
+
+@pytest.mark.parametrize(
+    ("tags", "xmp", "known"),
+    [
+        ({0x829A: 0.01}, {}, True),  # an early phone
+        ({}, {}, False),
+        ({0x829A: 0.01, 0x0131: "Adobe Lightroom"}, {}, False),
+        ({0x829A: 0.01, 0x9003: "0000:00:00 00:00:00"}, {}, False),
+        ({0x829A: 0.01}, {"xmp:MetadataDate": "2024-06-01T10:00:00"}, False),
+    ],
+)
+def test_the_time_of_a_change_is_that_of_the_exposure_only_where_a_camera_wrote_it(
+    tags: dict[int, Any], xmp: dict[str, str], known: bool
+) -> None:
+    assert described({0x0132: CHANGED, **tags}, xmp=xmp).taken_at == ("2024-06-01T10:00:00" if known else None)
 
 
 @pytest.mark.parametrize(
@@ -87,19 +146,51 @@ def test_texts_are_cleaned_and_kept_in_any_encoding() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tag", "xmp", "rating"),
+    ("tags", "xmp", "rating"),
     [
-        (4, b"", 4),
-        (0, b"", 0),
-        (99, b"", None),
-        ("4", b'<rdf:Description xmp:Rating="3">', 3),
-        (None, b"<xmp:Rating>5</xmp:Rating>", 5),
-        (None, b"<xmp:Rating>-1</xmp:Rating>", None),
-        (None, b"<xmp:Rating>many</xmp:Rating>", None),
+        ({0x4746: 4}, {}, 4),
+        ({0x4746: 0}, {}, 0),
+        ({0x4746: 99}, {}, None),
+        ({0x4746: "4\0"}, {}, 4),
+        ({0x4746: b"\4"}, {}, 4),
+        ({0x4746: 0}, {"xmp:Rating": "3"}, 3),
+        ({0x4746: 5}, {"xmp:Rating": "-1"}, None),
+        ({0x4746: 5}, {"xmp:Rating": "many"}, 5),
+        ({}, {"xmp:Rating": "4.0"}, 4),
+        ({}, {"MicrosoftPhoto:Rating": "50", "xmp:Rating": "2"}, 2),
+        ({0x4749: 99}, {"MicrosoftPhoto:Rating": "1"}, 1),
+        ({0x4749: 75}, {}, 4),
+        ({0x4749: 0}, {}, 0),
+        ({0x4749: 1000}, {}, None),
     ],
 )
-def test_rating(tag: Any, xmp: bytes, rating: int | None) -> None:
-    assert described({0x4746: tag}, xmp=xmp).rating == rating
+def test_rating(tags: dict[int, Any], xmp: dict[str, str], rating: int | None) -> None:
+    assert described(tags, xmp=xmp).rating == rating
+
+
+def test_xmp_and_iptc_fill_what_exif_does_not_tell() -> None:
+    xmp = {
+        "dc:creator": "Ana",
+        "dc:description": "at the feeder",
+        "tiff:Make": "Canon",
+        "tiff:Model": "Canon EOS R5",
+        "aux:Lens": "100-500mm",
+        "aux:SerialNumber": "12",
+        "exif:GPSLatitude": "33,51.5S",
+        "exif:GPSLongitude": "151,12,36E",
+    }
+    photo = described(xmp=xmp, iptc={80: b"Ben", 120: "Wren, übermütig".encode(), 5: b"Troglodytes"})
+    assert (photo.photographer, photo.camera, photo.lens, photo.camera_serial) == (
+        "Ana",
+        "Canon EOS R5",
+        "100-500mm",
+        "12",
+    )
+    assert (photo.latitude, photo.longitude) == (-33.858333, 151.21)
+    assert photo.notes == "at the feeder\nWren, übermütig\nTroglodytes"
+    assert described({0x013B: "Cleo"}, xmp=xmp).photographer == "Cleo"
+    assert described(iptc={80: b"Zo\xeb"}).photographer == "Zoë"
+    assert described(xmp={"exif:GPSLatitude": "33.5", "exif:GPSLongitude": "151.2"}).latitude is None
 
 
 def test_nothing_written_is_nothing_known() -> None:

@@ -27,6 +27,12 @@ def test_attributes_elements_and_lists_are_properties() -> None:
     assert found["xmpMM:DerivedFrom/stRef:documentID"] == ("a",)
 
 
+def test_a_namespace_counts_and_not_its_prefix() -> None:
+    packet = HEAD.replace("xmlns:xmp=", "xmlns:any=") + f' any:Rating="5" >{TAIL}'
+    assert properties(packet.encode())["xmp:Rating"] == ("5",)
+    assert properties(packet.encode("utf-16"))["xmp:Rating"] == ("5",)
+
+
 @pytest.mark.parametrize(
     "packet",
     [
