@@ -253,7 +253,7 @@ class Index:
         image: ImageLike,
         k: int = 5,
         *,
-        source: str = "backbone",
+        source: str = "auto",
         checklist: Iterable[str | Path] | None = None,
         roll_up: float | None = None,
         calibrate: bool = False,
@@ -268,21 +268,22 @@ class Index:
         images: Sequence[ImageLike],
         k: int = 5,
         *,
-        source: str = "backbone",
+        source: str = "auto",
         checklist: Iterable[str | Path] | None = None,
         roll_up: float | None = None,
         burst: bool = False,
         calibrate: bool = False,
     ) -> list[list[Prediction]]:
-        """What photos show, by the backbone's classes or ("neighbours") by the labelled photos of this index.
+        """What photos show, by the classes of the network ("backbone") or the labelled photos ("neighbours").
 
-        `checklist` names files of species that are to be expected: the others are noted as possible vagrants, with
-        their raw probability. With `roll_up` (0 to 1) a rank above the species, position 0, comes first where no
-        species reaches it. Neighbours also answer, at position 0, that a photo is like nothing in this index. With
-        `burst` the photos are exposures of one moment and answer together. With `calibrate` the backbone's
-        probabilities are first scaled so that on this index's labelled photos they are right as often as they say (Guo
-        et al. 2017); `raw` is what they were. Too few labels change nothing, which is logged. A Photo of this index
-        needs no network.
+        By default ("auto") the labelled photos answer where the network knows no species. `checklist` names files of
+        species that are to be expected: the others are noted as possible vagrants, with their raw probability. With
+        `roll_up` (0 to 1) a rank above the species, position 0, comes first where no species reaches it. Neighbours
+        also answer, at position 0, that a photo is like nothing in this index. With `burst` the photos are exposures
+        of one moment and answer together. With `calibrate` the backbone's probabilities are first scaled so that on
+        this index's labelled photos they are right as often as they say (Guo et al. 2017), as those of neighbours
+        always are; `raw` is what they were. Too few labels change nothing, which is logged. A Photo of this index
+        needs no network. Raises BackboneUnavailableError for a checklist where neither knows a species.
 
         >>> index.classify_many(["a.jpg", "b.jpg"], k=3, source="neighbours")  # doctest: +SKIP
         """

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,13 +15,17 @@ from . import options, output
 from .options import BackboneName, Checklist, Images, Shared, TopK
 
 if TYPE_CHECKING:
-    from birdsearch.records import Prediction
+    from birdsearch import Index
+    from birdsearch.records import Photo, Prediction
 
 EVIDENCE = 3  # photos that are named as reasons
 
 Source = Annotated[
-    Literal["backbone", "neighbours"],
-    typer.Option(help="Classify by the network's classes, or by the labelled photos of the index."),
+    Literal["auto", "backbone", "neighbours"],
+    typer.Option(
+        help="Classify by the network's classes, or by the labelled photos of the index; auto: by these where the "
+        "network knows no species."
+    ),
 ]
 RollUp = Annotated[
     float | None,
@@ -50,7 +54,7 @@ class Choices:
     @property
     def need_index(self) -> bool:
         """Whether a network alone cannot answer."""
-        return self != Choices("backbone", None, None, False, False)
+        return self != Choices("backbone" if self.source == "backbone" else "auto", None, None, False, False)
 
     def check(self, backbone: str | None) -> None:
         """Raise BadParameter for options that cannot be combined."""
@@ -58,20 +62,16 @@ class Choices:
             others = "--source neighbours, --checklist, --roll-up, --burst and --calibrate"
             message = f"cannot be combined with {others}: they need the index"
             raise typer.BadParameter(message, param_hint="'--backbone'")
-        if self.source != "neighbours":
-            return
-        if self.checklist is not None or self.roll_up is not None:
-            raise typer.BadParameter("needs --source backbone", param_hint="'--checklist' / '--roll-up'")
-        if self.calibrate:
+        if self.calibrate and self.source == "neighbours":
             message = "needs --source backbone: the neighbours' probabilities are calibrated already"
             raise typer.BadParameter(message, param_hint="'--calibrate'")
 
 
-@options.command(formats=("json", "csv"))
+@options.command(formats=("json", "csv", "html"))
 def classify(
     images: Images,
     k: TopK = 5,
-    source: Source = "backbone",
+    source: Source = "auto",
     checklist: Checklist = None,
     roll_up: RollUp = None,
     burst: Burst = False,
@@ -83,24 +83,69 @@ def classify(
     """Identify what each image shows, by the backbone's classes or by the labelled photos of the index."""
     choices = Choices(source, checklist or None, roll_up, burst, calibrate)
     choices.check(backbone)
-    evidence: dict[int, str] = {}
-    if choices.need_index:
-        with shared.open() as index:
-            answers = index.classify_many(images, k, **asdict(choices))
-            ids = {number for predictions in answers for p in predictions for number in p.evidence[:EVIDENCE]}
-            evidence = {photo.id or 0: photo.path for photo in index.photos(ids=sorted(ids))}
-    else:
-        network = load_network(shared, backbone)
-        answers = [network.classify(image, k) for image in images]
+    answers, evidence = _answers(images, k, choices, backbone, shared)
     results = list(zip(images, answers, strict=True))
+    # One answer for all, with the reasons of each.
+    common = [(tuple(images), _common(answers))] if burst else [((image,), answer) for image, answer in results]
+    if shared.html is not None:
+        from birdsearch.export.html import pages
+
+        output.write_page(shared.html, pages.classify_page(common, evidence), shared.force)
     if shared.json:
         output.print_json([{"query": image, "predictions": predictions} for image, predictions in results])
     elif shared.csv:
         output.print_csv(COLUMNS, (row for image, predictions in results for row in _rows(image, predictions)))
     else:
-        for position, (image, predictions) in enumerate(results):
-            output.print_heading(image, position, len(results))
+        for position, (shown, predictions) in enumerate(common):
+            output.print_heading(" + ".join(shown), position, len(images))
             _print_predictions(predictions, evidence, calibrate)
+    note_source(source, answers, shared)
+
+
+def _answers(
+    images: list[str], k: int, choices: Choices, backbone: str | None, shared: Shared
+) -> "tuple[list[list[Prediction]], dict[int, Photo]]":
+    """What each image shows, and by id the photos that are the reasons."""
+    if backbone is None and (index := _index(shared, choices.need_index)) is not None:
+        with index:
+            answers = index.classify_many(images, k, **asdict(choices))
+            ids = {number for predictions in answers for p in predictions for number in p.evidence[:EVIDENCE]}
+            return answers, {photo.id or 0: photo for photo in index.photos(ids=sorted(ids))}
+    network = load_network(shared, backbone)
+    return [list(network.classify(image, k)) for image in images], {}
+
+
+def _index(shared: Shared, needed: bool) -> "Index | None":
+    """The index of the options; None where it does not exist and nobody asked for it."""
+    try:
+        return shared.open()
+    except IndexMissingError:
+        if needed or shared.names_index:
+            raise
+        return None
+
+
+def _common(answers: "Sequence[Sequence[Prediction]]") -> "list[Prediction]":
+    """The one answer of all images, with the reasons of each."""
+    return [
+        replace(one, evidence=tuple(dict.fromkeys(number for p in same for number in p.evidence[:EVIDENCE])))
+        for same in zip(*answers, strict=True)
+        for one in same[:1]
+    ]
+
+
+def note_source(source: str, answers: "Sequence[Sequence[Prediction]]", shared: Shared) -> None:
+    """Who has answered, where the user left it open and the network knows no species."""
+    said = [prediction for predictions in answers for prediction in predictions]
+    if source != "auto" or not said:
+        return
+    if any(prediction.source == "neighbours" for prediction in said):
+        output.note("The network knows no species, so your labelled photos answer; --source backbone asks the network.")
+    elif not any(prediction.species for prediction in said):
+        output.note(
+            "The network knows no species. Your own photos can answer once they are labelled: "
+            f"birdsearch index DIR --labels folder{shared.index_option}"
+        )
 
 
 def _rows(image: str, predictions: "Sequence[Prediction]") -> Iterator[list[Any]]:
@@ -108,8 +153,8 @@ def _rows(image: str, predictions: "Sequence[Prediction]") -> Iterator[list[Any]
         yield [image, *(getattr(p, column) for column in COLUMNS[1:])]
 
 
-def _print_predictions(predictions: "Sequence[Prediction]", evidence: Mapping[int, str], calibrated: bool) -> None:
-    """The table of one image, then what a person should know; `evidence` names the paths of photos."""
+def _print_predictions(predictions: "Sequence[Prediction]", evidence: "Mapping[int, Photo]", calibrated: bool) -> None:
+    """What one image shows, then what a person should know; `evidence` are photos by id."""
     if not predictions:
         output.say("no labelled photos in the index")
         return
@@ -120,7 +165,7 @@ def _print_predictions(predictions: "Sequence[Prediction]", evidence: Mapping[in
             before = "" if p.raw is None else f" ({percent(p.raw, 1)} without the {changed_by})"
             output.say(f"{p.name}: {p.note}{before}")
     for number in next((p.evidence for p in predictions if p.evidence), ())[:EVIDENCE]:
-        output.note(f"like {evidence[number]}")
+        output.note(f"like {evidence[number].path}")
 
 
 def load_network(shared: Shared, backbone: str | None) -> Any:
@@ -129,12 +174,9 @@ def load_network(shared: Shared, backbone: str | None) -> Any:
 
     if backbone is not None:
         return birdsearch.load_backbone(backbone)
-    try:
-        with shared.open() as index:
+    if (index := _index(shared, needed=False)) is not None:
+        with index:
             return index.backbone
-    except IndexMissingError:
-        if shared.index is not None or os.environ.get("BIRDSEARCH_INDEX"):
-            raise
     chosen = os.environ.get("BIRDSEARCH_BACKBONE") or birdsearch.DEFAULT_BACKBONE
     output.note(f"There is no index named default, so the backbone {chosen} answers alone.")
     return birdsearch.load_backbone(chosen)

@@ -11,8 +11,9 @@ from birdsearch.errors import PhotoMissingError
 from birdsearch.export.target import check_target, write_file
 
 from . import output
+from .classify import note_source
 from .index import open_or_create
-from .options import Force
+from .options import Force, Shared
 from .progress import progress
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def demo(
         output.print_matches(matches)
         output.say("")
         output.say("What does it show?")
-        output.print_predictions(index.classify(first))
+        predictions = index.classify(first)
+        output.print_predictions(predictions)
+        note_source("auto", [predictions], Shared(index=str(index.path)))
     output.write_page(page, pages.search_page(results, "Photos that look alike"), force)
     output.say("")
     output.say("A page with pictures, to open in a browser:")

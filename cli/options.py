@@ -99,6 +99,11 @@ class Shared:
         return birdsearch.open(index_path(self.index))
 
     @property
+    def names_index(self) -> bool:
+        """Whether the user said which index is meant."""
+        return self.index is not None or bool(os.environ.get("BIRDSEARCH_INDEX"))
+
+    @property
     def index_option(self) -> str:
         """The words that name the same index in a proposed command."""
         return "" if self.index is None else f" --index {shlex.quote(self.index)}"

@@ -214,9 +214,16 @@ def _match_rows(matches: Sequence[Match]) -> Iterator[list[str]]:
 
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:
-    """The table of predictions for one photo."""
-    rows = ([str(p.position), percent(p.probability, 1), p.name, p.class_name] for p in predictions)
-    print_table(("#", "probability", "name", "class"), rows, numbers=("#", "probability"))
+    """A sentence where a photo is like none of the species, then the table of predictions."""
+    for p in predictions:
+        if p.rank == "abstain":
+            say(f"Probably none of your species ({percent(p.probability)})")
+    listed = [p for p in predictions if p.rank != "abstain"]
+    columns, rows = ["#", "probability", "name"], [[str(p.position), percent(p.probability, 1), p.name] for p in listed]
+    if any(p.class_name not in p.name for p in listed):
+        columns.append("class")
+        rows = [[*row, p.class_name] for row, p in zip(rows, listed, strict=True)]
+    print_table(columns, rows, numbers=("#", "probability"))
 
 
 def print_summary(report: AddReport) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from birdsearch.errors import BackboneUnavailableError, InputFileError
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Ids, Prediction, Vectors, shown
-from birdsearch.species import calibration, classifier
+from birdsearch.species import calibration, classifier, names
 from birdsearch.species.classifier import ClassifierOutput, GalleryClassifier
 from birdsearch.species.gallery import Gallery, GalleryCache
 from birdsearch.storage import query
@@ -28,7 +28,7 @@ UNKNOWN = "not like anything in this index"
 VAGRANT = "possible vagrant: not on the checklist"
 ITSELF = 0.9995  # score from which on an image counts as a photo of the index
 NEW = 0.5  # novelty from which on UNKNOWN is the first answer
-SOURCES = ("backbone", "neighbours")
+SOURCES = ("auto", "backbone", "neighbours")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ClassifyOptions:
     """How to classify; `Index.classify_many` describes each. Raises ValueError for options that do not fit."""
 
     k: int = 5  # answers
-    source: str = "backbone"  # of SOURCES
+    source: str = "auto"  # of SOURCES
     checklist: Iterable[str | Path] | None = None  # files
     roll_up: float | None = None  # 0 to 1
     burst: bool = False
@@ -46,12 +46,9 @@ class ClassifyOptions:
         if self.k < 1:
             raise ValueError(f"k must be at least 1, got {self.k}")
         if self.source not in SOURCES:
-            raise ValueError(f"source must be {' or '.join(SOURCES)}, got {self.source!r}")
-        if self.source == "neighbours":
-            if self.checklist is not None or self.roll_up is not None:
-                raise ValueError("checklist and roll_up weigh the backbone's classes: leave them out with neighbours")
-            if self.calibrate:
-                raise ValueError("neighbours are calibrated already: leave calibrate out with them")
+            raise ValueError(f"source must be {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, got {self.source!r}")
+        if self.source == "neighbours" and self.calibrate:
+            raise ValueError("neighbours are calibrated already: leave calibrate out with them")
 
 
 def classify(
@@ -59,13 +56,25 @@ def classify(
 ) -> list[list[Prediction]]:
     """What images show, best first; at position 0 what is not a class: a higher rank, or UNKNOWN.
 
-    Raises BackboneUnavailableError where the backbone has no classes, InputFileError for a bad checklist.
+    Raises BackboneUnavailableError where the backbone has no classes, or is to be weighed by a checklist and knows no
+    species; InputFileError for a bad checklist.
 
     >>> classify(store, GalleryCache(store), ["a.jpg"], ClassifyOptions(k=3, source="neighbours"))
     """
     own = query.own_ids(store, images)
-    if options.source == "neighbours":
-        return by_neighbours(gallery(None), query.embed(store, images, own), own, options.k, burst=options.burst)
+    knows_species = store.stored_classes is not None and any(store.stored_classes.species)
+    source = options.source
+    if source == "auto":
+        source = "backbone" if knows_species or not store.catalog.counts()["labelled"] else "neighbours"
+    if source == "neighbours":
+        vectors = query.embed(store, images, own)
+        return by_neighbours(gallery(None), vectors, own, options, names.overrides(store.catalog))
+    if options.checklist is not None and not knows_species:
+        raise BackboneUnavailableError(
+            f"{store.identity.backbone.name} knows no species, so a checklist cannot weigh its answers. Label your "
+            "photos (`birdsearch index DIR --labels folder`) and they answer instead, or make an index with a network "
+            "for birds: `birdsearch backbones` lists them."
+        )
     probabilities = _class_probabilities(store, images, own)
     if options.burst and len(images) > 1:
         probabilities = classifier.pool_log_probabilities(probabilities)
@@ -94,13 +103,18 @@ def _class_probabilities(store: Store, images: Sequence[ImageLike], own: Sequenc
 
 
 def by_neighbours(
-    gallery: Gallery, vectors: Vectors, own: Sequence[int | None], k: int, *, burst: bool = False
+    gallery: Gallery,
+    vectors: Vectors,
+    own: Sequence[int | None],
+    options: ClassifyOptions,
+    overrides: Mapping[str, str] | None = None,
 ) -> list[list[Prediction]]:
     """Predictions of the labelled photos for vectors (q, dim); `own` are the ids of those that are photos of the index.
 
-    With `burst` all of them are photos of one moment and get one answer. Without a label in the index there are none.
+    `overrides` are the meanings that a user gave to labels, which a checklist looks at. Without a label in the index
+    there are no predictions.
     """
-    burst = burst and len(vectors) > 1
+    burst = options.burst and len(vectors) > 1
     positions = _own_positions(gallery, vectors, own)
     made = _without_group_of(gallery, positions) if burst and (positions >= 0).any() else gallery.classifier
     if made is None:
@@ -108,10 +122,19 @@ def by_neighbours(
     output = made.predict(vectors, leave_out=positions)
     if burst:
         output = _pooled(output)
-    return [
-        _neighbour_predictions(made.species, row, novelty, gallery.ids[evidence[evidence >= 0]], k)
-        for row, novelty, evidence in zip(output.probabilities, output.novelty.tolist(), output.evidence, strict=True)
-    ]
+    labels = Classes(made.species, made.species, ("species",) * len(made.species), None)
+    answers = by_classes(labels, output.probabilities, options, overrides=overrides)
+    for row, answer in enumerate(answers):
+        likeliest = made.species[int(output.probabilities[row].argmax())]
+        ids = tuple(gallery.ids[output.evidence[row][output.evidence[row] >= 0]].tolist())
+        answer[:] = [
+            replace(one, source="neighbours", evidence=ids if one.species == likeliest else ())
+            for one in answer
+            if one.probability > 0
+        ]
+        if output.novelty[row] >= NEW:
+            answer.insert(0, Prediction(None, float(output.novelty[row]), 0, "abstain", UNKNOWN, "neighbours"))
+    return answers
 
 
 def _own_positions(gallery: Gallery, vectors: Vectors, own: Sequence[int | None]) -> Ids:
@@ -138,28 +161,6 @@ def _pooled(output: ClassifierOutput) -> ClassifierOutput:
     pooled = classifier.pool_log_probabilities(output.probabilities)
     evidence = np.where((alone == pooled.argmax(axis=1))[:, None], output.evidence, -1)
     return ClassifierOutput(pooled, np.full(len(alone), output.novelty.mean(), dtype=np.float32), evidence)
-
-
-def _neighbour_predictions(
-    species: Sequence[str], probabilities: Vectors, novelty: float, evidence: Ids, k: int
-) -> list[Prediction]:
-    """The k likeliest species of one photo (species,), the ids of its evidence with the first of them."""
-    predictions = [
-        Prediction(
-            species=species[code],
-            probability=float(probabilities[code]),
-            position=position,
-            rank="species",
-            class_name=species[code],
-            source="neighbours",
-            evidence=tuple(evidence.tolist()) if position == 1 else (),
-        )
-        for position, code in enumerate(np.argsort(-probabilities, kind="stable")[:k].tolist(), 1)
-        if probabilities[code] > 0
-    ]
-    if novelty >= NEW:
-        predictions.insert(0, Prediction(None, novelty, 0, "abstain", UNKNOWN, "neighbours"))
-    return predictions
 
 
 # By the classes of the backbone --------------------------------------------------------------------------------------
@@ -290,22 +291,25 @@ def by_classes(
     probabilities: Vectors,
     options: ClassifyOptions = ClassifyOptions(),
     temperature: float | None = None,
+    overrides: Mapping[str, str] | None = None,
 ) -> list[list[Prediction]]:
-    """Predictions of the backbone's classes (n, classes), weighed by a checklist, rolled up where no species is likely.
+    """Predictions of classes (n, classes), weighed by a checklist, rolled up where no species is likely.
 
-    With a temperature they are scaled first. Species outside a checklist are noted as possible vagrants with their raw
-    probability, never hidden. The lowest rank that reaches `roll_up` comes at position 0 if it is not a species.
+    The classes are those of the backbone, or labels, to which a user may have given meanings (`overrides`). With a
+    temperature probabilities are scaled first. Species outside a checklist are noted as possible vagrants with their
+    raw probability, never hidden. The lowest rank that reaches `roll_up` comes at position 0 if it is not a species.
     """
     weights = (
         probabilities.astype(np.float64) if temperature is None else calibration.scaled(probabilities, temperature)
     )
     vagrant = np.zeros(len(classes.names), dtype=bool)
     if options.checklist is not None:
-        weighed = reweighted(weights, resolve_many(classes.names), listed(options.checklist))
+        weighed = reweighted(weights, resolve_many(classes.names, overrides=overrides), listed(options.checklist))
         weights, vagrant = weighed.weighted, weighed.vagrant
     untouched = options.checklist is None and temperature is None
     place = {name: code for code, name in enumerate(classes.names)}
-    known = None if options.roll_up is None else lineages(lineage(name) for name in classes.names)
+    meant = names.species_of(classes.names, overrides) if overrides else {}
+    known = None if options.roll_up is None else lineages(lineage(meant.get(name, name)) for name in classes.names)
     answers = []
     for row, raw, best in zip(weights, probabilities, classes.top(weights.astype(np.float32), options.k), strict=True):
         codes = [place[one.class_name] for one in best]

@@ -22,7 +22,7 @@ def command(garden: Garden, name: str, *arguments: object, code: int = 0) -> Ans
 
 def test_classify_with_and_without_an_index(garden: Garden) -> None:
     path = garden.photos / "Robin" / "1.jpg"
-    answer = run("classify", path, "-k", "3", "--index", garden.index, "--json").json
+    answer = run("classify", path, "-k", "3", "--source", "backbone", "--index", garden.index, "--json").json
     assert [p["position"] for p in answer[0]["predictions"]] == [1, 2, 3]
     assert answer[0]["predictions"][0]["rank"] == "ImageNet"
     alone = run("classify", path, path, "-k", "2", "--csv")
@@ -43,7 +43,7 @@ def test_classify_by_the_labelled_photos(garden: Garden, stub: IndexStub) -> Non
         (["a.jpg"], 3),
         {"source": "neighbours", "checklist": None, "roll_up": None, "burst": True, "calibrate": False},
     )
-    assert "not like anything in this index" in answer.out
+    assert answer.out.startswith("Probably none of your species (70 %)\n#  probability  name\n1       60.0 %  Wren\n")
     assert "Emu: possible vagrant (40.0 % without the checklist)" in answer.out
     with birdsearch.open(garden.index) as index:
         assert f"like {index.photo(1).path}" in answer.err
@@ -58,12 +58,50 @@ def test_classify_shows_the_probability_before_calibration(garden: Garden, stub:
     assert "(40.0 % without the checklist and calibration)" in answer.out
 
 
-def test_classify_options_that_cannot_go_together(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
-    (tmp_path / "list.txt").write_text("Wren\n", encoding="utf-8")
-    command(garden, "classify", "a.jpg", "--source", "neighbours", "--checklist", "list.txt", code=2)
+def test_classify_options_that_cannot_go_together(garden: Garden, stub: IndexStub) -> None:
     command(garden, "classify", "a.jpg", "--burst", "--backbone", "other", code=2)
     command(garden, "classify", "a.jpg", "--calibrate", "--backbone", "other", code=2)
     assert "already" in command(garden, "classify", "a.jpg", "--calibrate", "--source", "neighbours", code=2).err
     command(garden, "classify", "a.jpg", "--roll-up", 2, code=2)
     stub.answers["classify_many"] = [[]]
     assert "no labelled photos in the index" in command(garden, "classify", "a.jpg", "--roll-up", 0.9).out
+
+
+def test_labelled_photos_answer_where_the_network_knows_no_species(garden: Garden, tmp_path: Path) -> None:
+    path = garden.photos / "Robin" / "1.jpg"
+    answer = command(garden, "classify", path)
+    assert "Robin" in answer.out
+    assert "ImageNet" not in answer.out
+    assert "so your labelled photos answer; --source backbone" in answer.err
+    asked = command(garden, "classify", path, "--source", "backbone")
+    assert "ImageNet" in asked.out
+    assert "labelled" not in asked.err
+    run("index", garden.photos, "--index", "unlabelled")
+    hint = run("classify", path, "--index", "unlabelled")
+    assert "ImageNet" in hint.out
+    assert "birdsearch index DIR --labels folder --index unlabelled" in hint.err
+
+
+def test_a_checklist_weighs_labelled_photos_and_no_network_without_species(garden: Garden, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("Eurasian Wren\n", encoding="utf-8")
+    path = garden.photos / "Robin" / "1.jpg"
+    answer = command(garden, "classify", path, "--checklist", "list.txt", "--json").json[0]["predictions"]
+    notes = {one["species"]: one["note"] for one in answer if one["species"]}
+    assert notes == {"Wren": "", "Robin": "possible vagrant: not on the checklist"}
+    refused = command(garden, "classify", path, "--checklist", "list.txt", "--source", "backbone", code=1)
+    assert "knows no species, so a checklist cannot weigh its answers" in refused.err
+
+
+def test_a_burst_gets_one_answer_that_is_printed_once(garden: Garden) -> None:
+    paths = [garden.photos / "Robin" / f"{number}.jpg" for number in (1, 2)]
+    answer = command(garden, "classify", *paths, "--burst")
+    assert answer.out.count("Robin") == 2 + 1  # the two names in the heading, and the answer
+    assert len(command(garden, "classify", *paths, "--burst", "--csv", "-k", 1).rows) == 2
+
+
+def test_the_page_shows_the_photo_its_answer_and_the_reasons(garden: Garden, tmp_path: Path) -> None:
+    command(garden, "classify", garden.photos / "Robin" / "1.jpg", "--html", "answer.html")
+    page = (tmp_path / "answer.html").read_text(encoding="utf-8")
+    assert "<h2>Robin</h2>" in page
+    assert "Robin/1.jpg" in page
+    assert page.count('<li class="card">') == 2  # the other two Robins

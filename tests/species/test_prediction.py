@@ -11,9 +11,7 @@ from birdsearch.species.prediction import ClassifyOptions
     ("options", "words"),
     [
         ({"k": 0}, "k must be at least 1"),
-        ({"source": "oracle"}, "source must be backbone or neighbours"),
-        ({"source": "neighbours", "roll_up": 0.9}, "leave them out with neighbours"),
-        ({"source": "neighbours", "checklist": ["list.txt"]}, "leave them out with neighbours"),
+        ({"source": "oracle"}, "source must be auto, backbone or neighbours"),
         ({"source": "neighbours", "calibrate": True}, "calibrated already"),
     ],
 )

@@ -367,7 +367,7 @@ def test_probabilities_from_the_index_are_those_of_the_network(network_garden: G
 
 
 def test_an_index_whose_backbone_knows_no_classes_says_so(world: Index) -> None:
-    for ask in (lambda: world.classify(world.photos()[0]), lambda: world.probabilities([1])):
+    for ask in (lambda: world.classify(world.photos()[0], source="backbone"), lambda: world.probabilities([1])):
         with pytest.raises(BackboneUnavailableError, match=r"knows no classes.*birdsearch backbones"):
             ask()
 

@@ -1,14 +1,14 @@
 """HTML pages of photos: one file each, pictures inside, nothing loaded from anywhere."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from birdsearch.export.html.duplicates import duplicates_page, members
 from birdsearch.export.html.heatmap import activation_heatmap
 from birdsearch.export.html.pictures import Picture, date, picture, place, shape, template, text, thumbnails
 from birdsearch.records import Match, Photo, Prediction
 
-__all__ = ["activation_heatmap", "duplicates_page", "members", "photos_page", "search_page"]
+__all__ = ["activation_heatmap", "classify_page", "duplicates_page", "members", "photos_page", "search_page"]
 
 _PREDICTIONS = 3
 
@@ -33,6 +33,16 @@ class _Section:
     cards: tuple[_Card, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """Photos of one answer, with what they show and the photos that are the reason."""
+
+    queries: tuple[Picture, ...]
+    none: float | None  # probability that it is none of the species
+    predictions: tuple[Prediction, ...]
+    alike: tuple[_Card, ...]
+
+
 def search_page(results: Sequence[tuple[str | None, Sequence[Match]]], title: str) -> str:
     """A page of queries with their matches; a query is the path of a photo, or None where it was not a single photo."""
     paths = [path for path, _ in results if path is not None]
@@ -46,6 +56,32 @@ def search_page(results: Sequence[tuple[str | None, Sequence[Match]]], title: st
     ]
     frame = shape([match.photo for _, matches in results for match in matches])
     return template("search.html").render(title=text(title), sections=sections, shape=frame)
+
+
+def classify_page(
+    results: Sequence[tuple[Sequence[str], Sequence[Prediction]]], evidence: Mapping[int, Photo], title: str = "Species"
+) -> str:
+    """A page of photos (paths; several of one burst together) with what they show; `evidence` are photos by id."""
+    answers = [
+        (paths, said, [evidence[number] for one in said for number in one.evidence if number in evidence])
+        for paths, said in results
+    ]
+    uris = thumbnails([path for paths, _, alike in answers for path in (*paths, *(photo.path for photo in alike))])
+    sections = [
+        _Answered(
+            tuple(picture(path, uris) for path in paths),
+            next((one.probability for one in said if one.rank == "abstain"), None),
+            tuple(
+                replace(one, species=one.species and text(one.species), class_name=text(one.class_name))
+                for one in said
+                if one.rank != "abstain"
+            ),
+            tuple(_card(photo, uris) for photo in alike),
+        )
+        for paths, said, alike in answers
+    ]
+    frame = shape([photo for _, _, alike in answers for photo in alike])
+    return template("classify.html").render(title=text(title), sections=sections, shape=frame)
 
 
 def photos_page(photos: Sequence[Photo], title: str = "Photos") -> str:
