@@ -1,14 +1,12 @@
-"""Files of any kind: written whole or not at all, and over no file of a user; paths, and CSVs that people edit."""
+"""Files of any kind: written whole or not at all, and over no file of a user; paths, and cells of CSVs."""
 
-import csv
 import errno
 import hashlib
-import io
 import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.cache import is_remembered, remember
-from birdsearch.errors import InputFileError, OutputFileError
+from birdsearch.errors import OutputFileError
 from birdsearch.records import shown
 
 INDEX_NAMES = (b"index.json", b"catalog.sqlite", b"vectors")  # what every index holds
@@ -60,55 +58,6 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 
-def read_csv(
-    path: str | os.PathLike[str], required: Sequence[str], any_of: Sequence[str] = (), *, may_be_empty: bool = False
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV that people edit: line number, and values by column name in small letters; blank rows left out.
-
-    Commas, semicolons or tabs separate, as the first line has it. All columns of `required` must be there, and one of
-    `any_of`. Raises InputFileError, with the line, for what cannot be used, such as a file without a line, unless it
-    `may_be_empty`.
-
-    >>> for line, values in read_csv("labels.csv", ["species"], any_of=["id", "path"]): ...
-    """
-    name, header = shown(os.fspath(path)), ",".join([*any_of[-1:], *required])
-    line = 1
-    try:
-        with open_regular(path) as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
-            first = text.readline(csv.field_size_limit())
-            if may_be_empty and not first.strip() and not any(map(str.strip, text)):
-                return
-            mark = max(",;\t", key=first.count)
-            columns = [column.strip().lower() for column in next(csv.reader([first], delimiter=mark), ())]
-            missing = [] if not any_of or set(any_of) & set(columns) else [any_of[-1]]
-            if missing := [*missing, *(column for column in required if column not in columns)]:
-                words = " and no column ".join(missing)
-                raise InputFileError(
-                    f"{name}, line 1: no column {words}. The first line must name the columns: {header}"
-                )
-            reader = csv.DictReader(text, columns, delimiter=mark)
-            for row in reader:
-                line = 1 + reader.line_num
-                values = {column: unguarded(value or "") for column, value in row.items() if isinstance(column, str)}
-                if any(value.strip() for value in values.values()):
-                    yield line, values
-    except OSError as error:
-        raise InputFileError(f"cannot read {name}: {error.strerror}. Give a CSV: {header}") from error
-    except UnicodeDecodeError as error:
-        raise InputFileError(f"{name} is not UTF-8 (byte {_first_wrong(path)}): save it as CSV in UTF-8.") from error
-    except csv.Error as error:
-        raise InputFileError(f"{name}, line {line}: {error}.") from error
-
-
-def _first_wrong(path: str | os.PathLike[str]) -> int:
-    """Where a file stops being UTF-8: a decoder that reads piece by piece counts within its piece."""
-    try:
-        Path(path).read_bytes().decode()
-    except UnicodeDecodeError as error:
-        return error.start
-    return 0
-
-
 def guarded(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula: what could be one gets an apostrophe before it (OWASP).
 
@@ -116,6 +65,11 @@ def guarded(cell: str) -> str:
     ("'=1+1", "''=1+1", '-3.5')
     """
     return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def csv_bytes(text: str) -> bytes:
+    """A CSV as a file holds it; spreadsheets take UTF-8 for something else unless its mark comes first."""
+    return text.encode("utf-8" if text.isascii() else "utf-8-sig", "surrogateescape")
 
 
 def unguarded(cell: str) -> str:

@@ -623,15 +623,16 @@ class Index:
         path: str | os.PathLike[str],
         where: Filter | None = None,
         *,
-        format: str = "parquet",
+        format: str | None = None,
         options: Any = None,
         force: bool = False,
         progress: Progress | None = None,
     ) -> ExportReport:
-        """Write photos for another tool in one of the formats of `birdsearch.export.exporter.EXPORTERS`.
+        """Write photos for another tool: "parquet" or "csv", as the name ends, or another `format` that is named.
 
-        `options` are those of the format. A file that birdsearch did not write, or that was changed since, is only
-        replaced with `force`. Raises OutputFileError where the file cannot be written.
+        The formats are those of `birdsearch.export.exporter.EXPORTERS`; `options` are those of the format. A file that
+        birdsearch did not write, or that was changed since, is only replaced with `force`. Raises OutputFileError where
+        the file cannot be written, or its name says another format or none.
         """
         from birdsearch.export import exporter
 

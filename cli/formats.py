@@ -6,11 +6,12 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Optional, get_type_hints
 
 import typer
 
-from birdsearch.export.exporter import Exporter
+from birdsearch.export.exporter import Exporter, exporter_of
 
 from . import options
 
@@ -28,16 +29,18 @@ class Chosen:
 def takes_format(exporters: Mapping[str, Exporter]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command --format and the options of these exporters; it receives them as one `chosen`.
 
-    The first exporter is the default. A field `longest_side` of an exporter's options becomes --longest-side.
+    Without --format the name of its `file` says which. A field `longest_side` of an exporter's options becomes
+    --longest-side.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         kinds = _options(exporters)
 
         @functools.wraps(command)
-        def wrapper(format: str, **values: Any) -> None:
+        def wrapper(file: str | Path, format: str | None = None, **values: Any) -> None:
             given = {name: value for name in kinds if (value := values.pop(name)) is not None}
-            command(**values, chosen=Chosen(exporters[format], _chosen(exporters[format], given)))
+            exporter = exporter_of(Path(file), format, exporters)
+            command(file, **values, chosen=Chosen(exporter, _chosen(exporter, given)))
 
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "chosen"]
         added = [_format(exporters), *(options.parameter(name, kind) for name, kind in kinds.items())]
@@ -49,8 +52,8 @@ def takes_format(exporters: Mapping[str, Exporter]) -> Callable[[Callable[..., N
 def _format(exporters: Mapping[str, Exporter]) -> inspect.Parameter:
     words = ". ".join(f"{exporter.name}: {exporter.help}" for exporter in exporters.values()) + "."
     choices: Any = enum.StrEnum("Format", {name: name for name in exporters})  # type: ignore[misc]
-    annotation = Annotated[choices, typer.Option("--format", help=words)]
-    return options.parameter("format", annotation, next(iter(choices)))
+    help = f"As the name of the file ends, unless it is given. {words}"
+    return options.parameter("format", Annotated[Optional[choices], typer.Option("--format", help=help)])  # noqa: UP045
 
 
 def _options(exporters: Mapping[str, Exporter]) -> dict[str, Any]:

@@ -231,7 +231,8 @@ def _earlier_lists(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Sha256 of a photo -> the list of a folder that has it; nothing where there are no lists yet."""
     earlier: dict[str, str] = {}
     for name in names:
-        with suppress(OSError, UnicodeDecodeError, csv.Error), (folder / f"{name}.csv").open(encoding="utf-8") as file:
+        path = folder / f"{name}.csv"
+        with suppress(OSError, UnicodeDecodeError, csv.Error), path.open(encoding="utf-8-sig") as file:
             earlier |= {row["sha256"]: name for row in csv.DictReader(file) if row.get("sha256")}
     return earlier
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import typer
 
 from birdsearch.export.tables import write_rows
-from birdsearch.export.target import write_file
+from birdsearch.export.target import csv_bytes, write_file
 from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, date_text, percent, shown
 
 if TYPE_CHECKING:
@@ -143,10 +143,10 @@ def write_page(html: Path, page: str, force: bool) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], force: bool) -> None:
-    """Write rows as a CSV that names every file byte by byte."""
+    """Write rows as a CSV that opens in a spreadsheet and names every file byte by byte."""
     text = io.StringIO()
     write_rows(text, columns, rows)
-    write_file(path, text.getvalue().encode("utf-8", "surrogateescape"), force=force)
+    write_file(path, csv_bytes(text.getvalue()), force=force)
 
 
 def print_heading(image: str, position: int, count: int) -> None:

@@ -153,7 +153,7 @@ def test_an_index_with_a_lost_part(index: Index) -> None:
         for ask in (
             lambda: again.search(photo),
             lambda: again.vectors([1]),
-            lambda: again.export(index.path.parent / "a"),
+            lambda: again.export(index.path.parent / "a.parquet"),
         ):
             with pytest.raises(IndexDamagedError, match="birdsearch repair"):
                 ask()

@@ -22,6 +22,7 @@ class EmbeddingAtlas:
     """Photos for Embedding Atlas."""
 
     name = "embedding-atlas"
+    suffix = ".parquet"
     help = "thumbnails, a map and neighbours"
     options = NoOptions
 

@@ -1,16 +1,18 @@
 """Exporters: one object for each format in which photos leave an index, and the registry of them."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from birdsearch.errors import OutputFileError
 from birdsearch.export.embedding_atlas import EmbeddingAtlas
 from birdsearch.export.fiftyone import FiftyOne
 from birdsearch.export.parquet import Parquet
 from birdsearch.export.selection import Selection
 from birdsearch.export.tables import Csv
 from birdsearch.export.target import check_target
-from birdsearch.records import ExportReport, Filter, Progress
+from birdsearch.records import ExportReport, Filter, Progress, shown
 
 if TYPE_CHECKING:
     from birdsearch.storage.store import Store
@@ -23,6 +25,7 @@ class Exporter(Protocol):
     """
 
     name: str  # what --format takes
+    suffix: str  # how its files end, ".csv"; empty for a folder
     help: str  # one line
     options: type[Any]  # a frozen dataclass; every field has a default and `metadata={"help": ...}`
 
@@ -38,26 +41,46 @@ EXPORTERS: dict[str, Exporter] = {
 }
 
 
+def exporter_of(path: Path, format: str | None = None, exporters: Mapping[str, Exporter] = EXPORTERS) -> Exporter:
+    """The exporter of a format, of the first one that a file's name ends as where none is named.
+
+    Raises OutputFileError for a name that says another format or none, ValueError for an unknown format.
+    """
+    if format is not None and format not in exporters:
+        raise ValueError(f"format must be one of {', '.join(exporters)}, got {format!r}")
+    ending = path.suffix.lower()
+    by_name = next((exporter for exporter in exporters.values() if exporter.suffix == ending != ""), None)
+    chosen = by_name if format is None else exporters[format]
+    if chosen is not None and (by_name is None or chosen.suffix == ending):
+        return chosen
+    endings = " or ".join(dict.fromkeys(exporter.suffix for exporter in exporters.values() if exporter.suffix))
+    if chosen is None:
+        why = f"its name does not say in which format. Let it end in {endings}, or name a format"
+        raise OutputFileError(f"cannot write {shown(str(path))}: {why} ({', '.join(exporters)}).")
+    what = f"let it end in {chosen.suffix}" if chosen.suffix else "name a folder"
+    raise OutputFileError(f"cannot write {shown(str(path))}: its name does not say {chosen.name}; {what}.")
+
+
 def export(
     store: "Store",
     path: Path,
     where: Filter | None = None,
-    format: str = "parquet",
+    format: str | None = None,
     options: Any = None,
     progress: Progress | None = None,
     *,
     force: bool = False,
 ) -> ExportReport:
-    """Write the photos that satisfy the filter in one of the `EXPORTERS`; `options` are those of the format.
+    """Write the photos that satisfy the filter by `exporter_of`; `options` are those of the format.
 
     Raises ValueError for an unknown format, OutputFileError where the file cannot be written.
     """
-    if format not in EXPORTERS:
-        raise ValueError(f"format must be one of {', '.join(EXPORTERS)}, got {format!r}")
-    exporter = EXPORTERS[format]
+    if format is None:
+        check_target(path, force=force)
+    exporter = exporter_of(path, format)
     chosen = exporter.options() if options is None else options
     if not isinstance(chosen, exporter.options):
-        raise TypeError(f"options of {format} must be {exporter.options.__name__}, got {type(chosen).__name__}")
+        raise TypeError(f"options of {exporter.name} must be {exporter.options.__name__}, got {type(chosen).__name__}")
     if not os.path.isdir(path):  # else it is the exporter that knows whether it may fill the folder
         check_target(path, force=force)
     with store.catalog.snapshot():

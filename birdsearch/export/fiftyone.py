@@ -19,6 +19,7 @@ class FiftyOne:
     """Photos for FiftyOne, as a FiftyOneImageClassificationDataset."""
 
     name = "fiftyone"
+    suffix = ""
     help = "a folder of paths, labels and vectors"
     options = NoOptions
 

@@ -47,6 +47,7 @@ class Parquet:
     """Photos as `birdsearch import` takes them, and as other tools read them too."""
 
     name = "parquet"
+    suffix = ".parquet"
     help = "all that is known, with vectors"
     options = NoOptions
 

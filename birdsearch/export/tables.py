@@ -52,9 +52,10 @@ def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterabl
 
 
 class Csv:
-    """Photos as CSV (UTF-8)."""
+    """Photos as CSV (UTF-8, with the mark by which spreadsheets know it)."""
 
     name = "csv"
+    suffix = ".csv"
     help = "the columns of `birdsearch photos --csv`"
     options = NoOptions
 
@@ -62,7 +63,7 @@ class Csv:
         """Write one row for each photo."""
         with new_file(path) as file:
             rows = (as_json(photo_row(photo, PHOTO_COLUMNS, photos.provenance)) for photo in photos)
-            return ExportReport(write_rows(codecs.getwriter("utf-8")(file), PHOTO_COLUMNS, rows))
+            return ExportReport(write_rows(codecs.getwriter("utf-8-sig")(file), PHOTO_COLUMNS, rows))
 
     def next_step(self, path: Path, report: ExportReport) -> str:
         """A table needs no hint."""

@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from birdsearch import files
 from birdsearch.errors import OutputFileError
-from birdsearch.files import check_target
+from birdsearch.files import check_target, csv_bytes
 from birdsearch.records import shown
 
-__all__ = ["check_target", "new_file", "new_folder", "write_file"]
+__all__ = ["check_target", "csv_bytes", "new_file", "new_folder", "write_file"]
 
 
 def write_file(path: Path, data: bytes, *, force: bool = False) -> None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import read_csv, whole_number
+from birdsearch.files import whole_number
 from birdsearch.records import shown
+from birdsearch.sheets import read_csv
 
 _YES, _NO = ("yes", "y", "true", "1", "x"), ("", "no", "n", "false", "0")
 
@@ -105,13 +106,16 @@ class LabelRow:
         return self.values.get(column, "").strip()
 
 
-def read_rows(path: Path, named_by: Sequence[str]) -> Iterator[LabelRow]:
-    """The lines of a CSV with the column species and one of those that name a photo. Raises InputFileError."""
+def read_rows(path: Path, named_by: Sequence[str], says: str = "species") -> Iterator[LabelRow]:
+    """The lines of a CSV with a column of species and one of those that name a photo. Raises InputFileError.
+
+    `says` "prediction" takes the species that a program predicted before those that a photo is said to show.
+    """
     file, folder = shown(str(path)), os.fsencode(path.parent)
-    for line, values in read_csv(path, ["species"], any_of=named_by):
+    for line, values in read_csv(path, [says], any_of=named_by):
         photo = values.get("path", "")
         at = os.path.abspath(os.path.join(folder, os.fsencode(photo))) if photo else None
-        yield LabelRow(file, line, values, at)
+        yield LabelRow(file, line, values | {"species": values[says]}, at)
 
 
 def contradiction(row: LabelRow, line: int, species: str) -> InputFileError:

@@ -3,15 +3,17 @@
 import logging
 import os
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import with_trailing_slash
+from birdsearch.files import PathSet, with_trailing_slash
 from birdsearch.indexing.folder_labels import folder_label
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
-from birdsearch.records import shown
+from birdsearch.indexing.moved_paths import moved_paths
+from birdsearch.records import counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.filters import NAMES
 
@@ -25,13 +27,31 @@ FolderLabel = tuple[str, str]  # source ("folder" or "csv"), species
 class LabelTable:
     """What a CSV of labels says: of files by their path, and of contents to which it gives one species."""
 
-    by_path: dict[bytes, str]  # absolute path -> species
-    by_sha256: dict[str, str]
-    keys: frozenset[tuple[bytes | None, str]]  # path and sha256 of each photo that it names
+    by_path: Mapping[bytes, str]  # absolute path -> species
+    by_sha256: Mapping[str, str]
+    rows: Mapping[tuple[bytes | None, str], LabelRow]  # path and sha256 -> the first line that names this photo
+    moved: Mapping[bytes, bytes] = field(default_factory=dict)  # path of a photo -> what the table has for it
 
     def species(self, path: bytes, sha256: str) -> str | None:
         """The species of a photo; None where the table does not name it."""
-        return self.by_path.get(path) or self.by_sha256.get(sha256)
+        return self.by_path.get(self.moved.get(path, path)) or self.by_sha256.get(sha256)
+
+    def found_among(self, photos: Collection[bytes]) -> "LabelTable":
+        """The same table where paths of another disk or system are those of these photos, as far as that is sure."""
+        elsewhere = {at: row.values["path"] for (at, _), row in self.rows.items() if at and at not in photos}
+        if not elsewhere:
+            return replace(self, moved={})
+        named: dict[bytes, list[bytes]] = {}
+        for at, photo in moved_paths(elsewhere, [photo for photo in photos if photo not in self.by_path]).items():
+            named.setdefault(photo, []).append(at)
+        return replace(
+            self, moved={photo: at[0] for photo, at in named.items() if len({self.by_path[one] for one in at}) == 1}
+        )
+
+    def unmatched(self, photos: Collection[bytes], contents: Collection[str]) -> list[LabelRow]:
+        """The lines that name none of these photos."""
+        meant = {*photos, *self.moved.values()}
+        return [row for (at, sha256), row in self.rows.items() if at not in meant and sha256 not in contents]
 
 
 def read_labels(path: Path, index_id: str = "") -> LabelTable:
@@ -43,14 +63,14 @@ def read_labels(path: Path, index_id: str = "") -> LabelTable:
     by_path: dict[bytes, tuple[int, str]] = {}
     alone: dict[str, tuple[int, str]] = {}  # of lines with no path
     by_sha256: dict[str, set[str]] = {}
-    keys: set[tuple[bytes | None, str]] = set()
+    rows: dict[tuple[bytes | None, str], LabelRow] = {}
     for row in read_rows(path, ["sha256", "path"]):
         if row.path is None and not row.sha256:
             raise InputFileError(f"{row.place}: no path. Write path,species in every line.")
         if not row.species or row.is_guess:
             continue
         at = row.path if not row.sha256 or row.index_id == index_id else None
-        keys.add((at, row.sha256))
+        rows.setdefault((at, row.sha256), row)
         if at is not None:
             _unique(by_path, at, row)
         elif row.path is None:
@@ -58,7 +78,7 @@ def read_labels(path: Path, index_id: str = "") -> LabelTable:
         if row.sha256:
             by_sha256.setdefault(row.sha256, set()).add(row.species)
     of_contents = {sha256: species.pop() for sha256, species in by_sha256.items() if len(species) == 1}
-    return LabelTable({key: species for key, (_, species) in by_path.items()}, of_contents, frozenset(keys))
+    return LabelTable({key: species for key, (_, species) in by_path.items()}, of_contents, rows)
 
 
 def check_labels(path: str | os.PathLike[str]) -> None:
@@ -147,6 +167,8 @@ class Labeller:
     def refresh(self, folders: list[bytes]) -> dict[int, FolderLabel | None]:
         """Photo id -> new label for every photo under the folders whose label is not what the choice says now."""
         changed: dict[int, FolderLabel | None] = {}
+        for choice in self._tables_of(folders):
+            self._find_moved(choice)
         for photo_id, known in self._catalog.folder_labels(folders).items():
             source = self.source(known.path)
             if source is None or (source[1] not in ("none", "folder") and self._table(source[1]) is None):
@@ -158,13 +180,33 @@ class Labeller:
                 changed[photo_id] = new
         return changed
 
-    def unmatched(self, folders: list[bytes]) -> int:
-        """How many lines of the CSVs chosen for these folders name a photo that the index does not hold."""
-        chosen = {choice for folder, choice in self._choices.items() if folder in folders} - {"none", "folder"}
+    def unmatched(self, folders: list[bytes]) -> list[LabelRow]:
+        """The lines of the CSVs chosen for these folders that name a photo that the index does not hold."""
         known = self._catalog.folder_labels(folders).values()
         paths, contents = {photo.path for photo in known}, {photo.sha256 for photo in known}
-        tables = [table for choice in chosen if (table := self._table(choice)) is not None]
-        return sum(at not in paths and sha256 not in contents for table in tables for at, sha256 in table.keys)
+        tables = [table for choice in self._tables_of(folders) if (table := self._table(choice)) is not None]
+        return [row for table in tables for row in table.unmatched(paths, contents)]
+
+    def _tables_of(self, folders: list[bytes]) -> set[str]:
+        """The CSVs chosen for these folders, for one above or for one below."""
+        named, above = PathSet(folders), {source[1] for f in folders if (source := self.source(f)) is not None}
+        return ({choice for folder, choice in self._choices.items() if folder in named} | above) - {"none", "folder"}
+
+    def _find_moved(self, choice: str) -> None:
+        """Find the photos that a CSV names by where they lay elsewhere, and tell about them when it is new."""
+        table = self._table(choice)
+        if table is None:
+            return
+        folders = [folder for folder, chosen in self._choices.items() if chosen == choice]
+        known = self._catalog.folder_labels(folders).values()
+        self._tables[choice] = table = table.found_among({photo.path for photo in known})
+        if table.moved and self._given:
+            photo, at = next(iter(table.moved.items()))
+            logger.warning(
+                "%s: %s found by the end of the path (%s is %s)", shown(choice), counted(len(table.moved), "photo"),
+                next(shown(row.values["path"]) for (path, _), row in table.rows.items() if path == at),
+                shown(os.fsdecode(photo)),
+            )  # fmt: skip
 
     def unlabelled(self, folders: list[bytes]) -> tuple[int, list[str]]:
         """How many photos no folder names a species for, and the folders that they lie in, those of most first."""

@@ -27,7 +27,7 @@ COSTLY = 4 * 10**8  # bytes of memory for one decode: a photo that needs more co
 
 ScanResult = scan.FoundFile | scan.Ignored | Failure
 logger = logging.getLogger("birdsearch")
-EXAMPLES = 3  # folders in a warning
+EXAMPLES = 3  # folders or lines in a warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,12 @@ def add(
             catalog.ensure_root(path if os.path.isdir(path) else os.path.dirname(path))
         run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), progress)
         counts = run.run(paths, files, options)
-    if (unmatched := labeller.unmatched(paths) if options.labels is not None else 0) > 0:
-        logger.warning("lines of the CSV that name no photo under these folders: %d", unmatched)
+    if unmatched := labeller.unmatched(paths) if options.labels is not None else []:
+        lines = ", ".join(f"line {row.line}: {shown(row.photo)}" for row in unmatched[:EXAMPLES])
+        logger.warning(
+            "lines of the CSV that name no photo under these folders for certain: %d (%s)",
+            len(unmatched), lines + (", …" if len(unmatched) > EXAMPLES else ""),
+        )  # fmt: skip
     without, places = labeller.unlabelled(paths) if options.labels == "folder" else (0, [])
     if without:
         examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")

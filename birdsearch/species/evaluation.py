@@ -236,7 +236,8 @@ def of_predictions(gallery: Gallery, store: Store, path: Path) -> Evaluation:
     Names are compared as taxa. A line without a species is a wrong answer; with the column position the first counts.
     """
     started = time.monotonic()
-    rows = [row for row in read_rows(path, ["sha256", "id", "path"]) if row.values.get("position", "1").strip() == "1"]
+    rows = list(read_rows(path, ["sha256", "id", "path"], says="prediction"))
+    rows = [row for row in rows if row.values.get("position", "1").strip() == "1"]
     named = NamedPhotos.of(store, rows)
     said: dict[int, LabelRow] = {}
     for row in rows:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import open_regular
 from birdsearch.records import bytes_text
+from birdsearch.sheets import read_text
 from birdsearch.taxonomy.avilist import key, world
 from birdsearch.taxonomy.resolve import Resolution, is_bird, recognised, resolve
 
@@ -63,11 +63,7 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
 
 def _lines(path: str | Path) -> list[str]:
     """The lines of a checklist. Raises InputFileError for what is not a list of species."""
-    try:
-        with open_regular(path) as file:
-            lines = file.read().decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"{path} cannot be read as a checklist in UTF-8: {error}") from error
+    lines = read_text(path, "Give a list of species, one a line.").splitlines()
     if len(lines) > MOST_LINES:
         raise InputFileError(
             f"{path} has {len(lines):,} lines, but the world has {len(world().species):,} species: is it a checklist? "

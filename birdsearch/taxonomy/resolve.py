@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import read_csv
+from birdsearch.sheets import read_csv
 from birdsearch.taxonomy import composite, fuzzy
 from birdsearch.taxonomy.avilist import Taxon, key, older_names, same_epithet, words, world
 from birdsearch.taxonomy.meaning import Resolution as Resolution

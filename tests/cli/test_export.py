@@ -20,7 +20,7 @@ def test_export_and_import(own: Garden, tmp_path: Path) -> None:
 def test_export_for_other_tools_says_what_is_next(own: Garden, tmp_path: Path) -> None:
     where = ["--index", "own", "--label", "Wren"]
     assert "3 photos" in run("export", "wrens.csv", *where, "--format", "csv").out
-    assert (tmp_path / "wrens.csv").read_bytes().decode() == run("photos", *where, "--csv").out
+    assert (tmp_path / "wrens.csv").read_bytes().decode("utf-8-sig") == run("photos", *where, "--csv").out
     atlas = run("export", "my wrens.parquet", *where, "--format", "embedding-atlas")
     assert "embedding-atlas 'my wrens.parquet' --image image --x x --y y --neighbors neighbors" in atlas.err
     none = run("export", "none.parquet", *where, "--format", "embedding-atlas", "--species", "Robin")

@@ -92,7 +92,7 @@ WRITING = {
     "dedupe page": "dedupe --html TARGET",
     "dedupe plan": "dedupe --plan TARGET",
     "species": "species --html TARGET",
-    "export": "export TARGET",
+    "export": "export TARGET --format csv",
     "export csv": "export TARGET --format csv",
     "confusions": "evaluate --confusions TARGET",
     "maps": "features IMAGE --out TARGET",

@@ -15,7 +15,7 @@ from birdsearch import Index
 
 def csv_rows(path: Path) -> list[dict[str, str]]:
     """A CSV file as any reader takes it."""
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -91,14 +91,33 @@ def test_an_export_that_fails_leaves_what_was_there(
     assert to == "fiftyone" or (place / WRITTEN[to]).read_text() == "old"
 
 
+def test_the_name_of_a_file_says_its_format(index: Index, tmp_path: Path) -> None:
+    assert index.export(tmp_path / "birds.CSV").written == count(tmp_path / "birds.CSV", "csv") == 16
+    assert (tmp_path / "birds.CSV").read_bytes().startswith(b"\xef\xbb\xbfid,species,")
+    assert index.export(tmp_path / "birds.parquet").written == count(tmp_path / "birds.parquet", "parquet") == 16
+    assert index.export(tmp_path / "birds.txt", format="csv").written == 16
+
+
 def test_an_export_that_cannot_be_says_what_to_do(index: Index, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="format must be one of parquet, csv, embedding-atlas, fiftyone, got 'xml'"):
         index.export(tmp_path / "a", format="xml")
     with pytest.raises(OutputFileError, match=r"Name a file that ends in \.parquet"):
-        index.export(tmp_path / "a.csv", format="embedding-atlas")
-    for to in ("csv", "embedding-atlas"):
+        index.export(tmp_path / "a.data", format="embedding-atlas")
+    for name in ("a", "a.json", "a.html", "a.csv.gz"):
+        with pytest.raises(
+            OutputFileError, match=r"Let it end in \.parquet or \.csv, or name a format \(parquet, csv,"
+        ):
+            index.export(tmp_path / name)
+    for name, to, what in (
+        ("a.csv", "parquet", r"say parquet; let it end in \.parquet"),
+        ("a.parquet", "csv", r"say csv; let it end in \.csv"),
+        ("a.csv", "fiftyone", "say fiftyone; name a folder"),
+    ):
+        with pytest.raises(OutputFileError, match=what):
+            index.export(tmp_path / name, format=to)
+    for name in ("a.csv", "a.parquet"):
         with pytest.raises(OutputFileError, match="its folder does not exist"):
-            index.export(tmp_path / "nowhere" / "a.parquet", format=to)
+            index.export(tmp_path / "nowhere" / name)
     assert not list(tmp_path.glob("a*"))
 
 
@@ -112,6 +131,7 @@ class _NamesOptions:
 
 class _Names:
     name = "names"
+    suffix = ".txt"
     help = "the name of each file"
     options = _NamesOptions
 
@@ -147,10 +167,10 @@ def test_the_command_offers_every_format_of_a_registry_with_its_options() -> Non
     help = runner.invoke(app, ["--help"]).output
     assert "names: the name of each file" in help
     assert re.search(r"--ending .*What follows each name", help)
-    assert runner.invoke(app, ["a"]).output == "a parquet NoOptions()\n"
+    assert runner.invoke(app, ["a.parquet"]).output == "a.parquet parquet NoOptions()\n"
     given = runner.invoke(app, ["a", "--format", "names", "--ending", ";"])
     assert given.output == "a names _NamesOptions(ending=';')\n"
-    refused = runner.invoke(app, ["a", "--ending", ";"])
+    refused = runner.invoke(app, ["a.parquet", "--ending", ";"])
     assert refused.exit_code == 2
     assert "is not an option of --format parquet" in refused.output
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,34 @@ def test_csv_of_a_spreadsheet(photos: Path) -> None:
     assert said == {folder + b"/Wren/0.jpg": "Zaunkönig", folder + b"/Robin/2.jpg": "Rot;kehl"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file,label\nD:\\Bilder\\Wren\\0.jpg,Kite\nD:\\Bilder\\Wren\\9.jpg,Kite\nD:\\Bilder\\3.jpg,Kite\n",
+        "image_path;Common Name\n/home/ana/wren/0.JPG;Kite\n",
+        "path,species\n0.jpg,Kite\n",
+        "path,species\n\\\\nas\\wren\\0.jpg,Kite\n",
+    ],
+)
+def test_csv_of_another_computer_names_photos_by_the_end_of_their_path(
+    photos: Path, index: Index, tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    index.add(photos, labels=csv(tmp_path / "a.csv", text))
+    assert labels(index) == dict.fromkeys(FOLDERS) | {"0.jpg": "Kite"}
+    assert "1 photo found by the end of the path" in caplog.text
+    caplog.clear()
+    index.add(photos)
+    assert labels(index)["0.jpg"] == "Kite"
+    assert caplog.records == []
+    assert index.label_from(csv(tmp_path / "b.csv", "path,species\nD:\\Bilder\\Wren\\0.jpg,Wren\n")).changed == 1
+
+
+def test_csv_of_another_form_of_unicode_names_the_photo(index: Index, tmp_path: Path) -> None:
+    write(tmp_path / "photos" / unicodedata.normalize("NFD", "Grünspecht") / "ä.jpg".replace("ä", "a\u0308"), bird(1))
+    index.add(tmp_path / "photos", labels=csv(tmp_path / "a.csv", "path,species\nphotos/Grünspecht/ä.jpg,Kite\n"))
+    assert list(labels(index).values()) == ["Kite"]
+
+
 def test_csv_may_name_files_with_odd_line_ends_in_their_names(photos: Path) -> None:
     said = read_labels(Path(csv(photos / "a.csv", 'path,species\na\u2028b.jpg,Wren\n"c\nd.jpg",Robin\n')))
     assert list(said.by_path.values()) == ["Wren", "Robin"]
@@ -132,7 +161,8 @@ def test_csv_lines_that_name_no_photo_are_told(photos: Path, index: Index, caplo
     with caplog.at_level(logging.WARNING, "birdsearch"):
         index.add(photos, labels=said)
     assert [record.getMessage() for record in caplog.records] == [
-        "lines of the CSV that name no photo under these folders: 2"
+        "lines of the CSV that name no photo under these folders for certain: 2 "
+        "(line 3: Wren/typo.jpg, line 4: elsewhere.jpg)"
     ]
 
 
@@ -200,12 +230,12 @@ def test_copies_take_the_label_of_their_own_folder(photos: Path, index: Index, f
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("file,bird\na.jpg,Wren\n", "line 1: no column path and no column species"),
-        ("path,label\na.jpg,Wren\n", "no column species.*path,species"),
+        ("what,else\na.jpg,Wren\n", "line 1: no column path and no column species"),
+        ("path,note\na.jpg,Wren\n", "no column species.*path,species"),
         ("", "no column path"),
         ("path,species\n,Wren\n", "line 2: no path"),
         ("path,species\na.jpg,Wren\n,Robin\n", "line 3: no path"),
-        (b"path,species\na\xff.jpg,Wren\n", "is not UTF-8"),
+        (b"path,species\na\x81.jpg,Wren\n", "line 2: this is not UTF-8"),
         (b"PK\3\4" + bytes(100), "no column|not UTF-8|line 1"),
     ],
 )

@@ -78,7 +78,7 @@ def test_several_checklists_are_one(tmp_path: Path) -> None:
 
 def test_unreadable_checklist_says_which(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
-    path.write_bytes(b"Gr\xfcnfink\n")
+    path.write_bytes(b"Gr\x81nfink\n")
     for wrong in (path, tmp_path / "missing.txt"):
         with pytest.raises(InputFileError, match=wrong.name):
             read_checklist(wrong)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
-from birdsearch.files import guarded, new_file, read_csv, whole_number
+from birdsearch.files import csv_bytes, guarded, new_file, whole_number
 from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member, Photo, Plan, Step, shown
+from birdsearch.sheets import read_csv
 
 WORDS = ("keep", "remove", "skip")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -123,10 +124,8 @@ def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False)
     rows.writerow(COLUMNS)
     for step in plan.steps:
         rows.writerow([guarded(escaped(value)) if isinstance(value, str) else value for value in astuple(step)])
-    data = text.getvalue()
     with new_file(Path(path), force=force) as file:
-        # Without this mark spreadsheets take UTF-8 for something else, and would spoil the names.
-        file.write(data.encode("utf-8" if data.isascii() else "utf-8-sig"))
+        file.write(csv_bytes(text.getvalue()))
 
 
 def read_plan(path: str | os.PathLike[str]) -> Plan:

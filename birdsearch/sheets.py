@@ -1,0 +1,194 @@
+"""Tables that come from elsewhere: CSVs as spreadsheets, other programs and people write them."""
+
+import codecs
+import csv
+import io
+import logging
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from birdsearch.errors import InputFileError
+from birdsearch.files import open_regular, unguarded
+from birdsearch.records import bytes_text, shown
+
+logger = logging.getLogger("birdsearch")
+
+LONGEST = 2**30  # bytes: ten million lines
+# Usual other names of a column, the likelier first; a column counts once, and under its own name before any other.
+ALIASES = {
+    "path": (
+        "file_path", "filepath", "image_path", "photo_path", "file_name", "filename", "file", "image", "image_file",
+        "image_name", "photo", "img", "img_path", "pfad", "datei", "dateiname", "chemin", "fichier", "ruta", "archivo",
+    ),
+    "species": (
+        "label", "name", "class", "class_name", "category", "common_name", "english_name", "vernacular_name",
+        "scientific_name", "species_name", "taxon", "taxon_name", "art", "espece", "especie", "soort",
+    ),
+    "prediction": ("predicted", "predicted_species", "predicted_label", "species"),
+    "name": ("label", "folder"),
+}  # fmt: skip
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_SEPARATORS = ",;\t|"
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)  # as Excel has it
+_BEYOND_ASCII = re.compile("[\u0080-\ud7ff\ue000-\U0010ffff]")  # and no byte that is not UTF-8
+_STRAY = re.compile("[\udc80-\udcff]")  # such a byte, as surrogateescape gives it
+_NAMES = ("species", "label", "prediction")  # columns of names: what was encoded twice is seen there
+_PATHS = ("path", "relative_path")  # columns whose bytes may be anything
+
+
+def read_csv(
+    path: str | os.PathLike[str], required: Sequence[str], any_of: Sequence[str] = (), *, may_be_empty: bool = False
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV that people edit: line number, and values by column name in small letters; blank rows left out.
+
+    Commas, semicolons, tabs or bars separate, as the first line has it; of the encodings see `read_text`. All columns
+    of `required` must be there, and one of `any_of`, under these names or one of their `ALIASES`. Raises
+    InputFileError, with the line, for what cannot be used, such as a file without a line, unless it `may_be_empty`.
+
+    >>> for line, values in read_csv("labels.csv", ["species"], any_of=["id", "path"]): ...
+    """
+    name, header = shown(os.fspath(path)), ",".join([*any_of[-1:], *required])
+    text = read_text(path, f"Give a CSV: {header}")
+    lines = io.StringIO(text, newline="")
+    first, separator, skipped = _heading(lines)
+    if may_be_empty and not first.strip():
+        return
+    line = skipped + 1
+    cells = _Cells(name, _encoded_twice(text))
+    try:
+        how: dict[str, Any] = {"delimiter": separator, "skipinitialspace": f'{separator} "' in first}
+        columns = _columns(next(csv.reader([first], **how), ()), (*required, *any_of))
+        missing = [] if not any_of or set(any_of) & set(columns) else [any_of[-1]]
+        if missing := [*missing, *(column for column in required if column not in columns)]:
+            words = " and no column ".join(missing)
+            raise InputFileError(
+                f"{name}, line {line}: no column {words}. The first line must name the columns: {header}"
+            )
+        reader = csv.DictReader(lines, columns, **how)
+        for row in reader:
+            line = skipped + 1 + reader.line_num
+            values = {column: unguarded(value or "") for column, value in row.items() if isinstance(column, str)}
+            if any(value.strip() for value in values.values()):
+                yield line, values if text.isascii() else cells.checked(line, values)
+    except csv.Error as error:
+        raise InputFileError(f"{name}, line {line}: {error}.") from error
+
+
+def read_text(path: str | os.PathLike[str], advice: str) -> str:
+    """The text of a file in UTF-8, UTF-16 or UTF-32, or in cp1252 as Windows writes it, which is noted.
+
+    In text of UTF-8 that holds other bytes too these are as surrogateescape gives them: birdsearch writes the names of
+    files so. Raises InputFileError, with the line; `advice` says what to give where the file cannot be read.
+    """
+    name = shown(os.fspath(path))
+    try:
+        with open_regular(path) as file:
+            data = file.read(LONGEST + 1)
+    except OSError as error:
+        raise InputFileError(f"cannot read {name}: {error.strerror}. {advice}") from error
+    if len(data) > LONGEST:
+        raise InputFileError(f"cannot read {name}: it is longer than {bytes_text(LONGEST)}. {advice}")
+    encoding = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None) or _without_mark(data)
+    try:
+        if encoding != "utf-8-sig":
+            return data.decode(encoding)
+        text = data.decode(encoding, "surrogateescape")
+        if not _STRAY.search(text) or _BEYOND_ASCII.search(text):
+            return text
+        encoding = "cp1252"
+        text = data.decode(encoding)
+        logger.warning("%s is not UTF-8: read as text of Windows (cp1252)", name)
+        return text
+    except UnicodeDecodeError as error:
+        line = 1 + error.object[: error.start].decode(encoding, "ignore").count("\n")
+        kind = "UTF-8" if encoding == "cp1252" else encoding.upper()
+        raise InputFileError(f"{name}, line {line}: this is not {kind}. Save the file as CSV in UTF-8.") from error
+
+
+def _without_mark(data: bytes) -> str:
+    """The encoding of a text that does not begin with a mark: in UTF-16 every other byte of most is 0."""
+    start = data[:1000]
+    if 3 * start[1::2].count(0) > len(start):
+        return "utf-16-le"
+    return "utf-16-be" if 3 * start[::2].count(0) > len(start) else "utf-8-sig"
+
+
+def _heading(lines: io.StringIO) -> tuple[str, str, int]:
+    """The first line that is not blank, what separates its columns, and how many lines come before it."""
+    separator = ""
+    for skipped, line in enumerate(lines):
+        if stated := _SEPARATOR_LINE.fullmatch(line):
+            separator = stated[1]
+        elif line.strip(_SEPARATORS + " \r\n"):
+            return line, separator or max(_SEPARATORS, key=line.count), skipped
+    return "", ",", 0
+
+
+def _columns(cells: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    """The names of the columns, in small letters; what goes by another usual name gets the one that is wanted."""
+    columns = [cell.strip().lower() for cell in cells]
+    plain = [re.sub(r"[\W_]+", "_", column).strip("_") for column in columns]
+    for name in wanted:
+        if name in columns:
+            continue
+        for alias in ALIASES.get(name, ()):
+            found = [at for at, column in enumerate(plain) if column in (alias, f"{alias}s", alias.replace("_", ""))]
+            if found and columns[found[0]] not in wanted:
+                columns[found[0]] = name
+                break
+    return columns
+
+
+@dataclass(slots=True)
+class _Cells:
+    """What is looked at in the cells of a text with letters beyond ASCII."""
+
+    name: str  # of the file
+    twice: bool  # whether all of the text was encoded twice
+    noted: bool = False
+
+    def checked(self, line: int, values: dict[str, str]) -> dict[str, str]:
+        """The values, with names that were encoded twice put right where that is sure. Raises InputFileError."""
+        place = f"{self.name}, line {line}"
+        for column, value in values.items():
+            if column not in _PATHS and _STRAY.search(value):
+                raise InputFileError(
+                    f"{place}: {column} is {shown(value)!r}, which is not UTF-8 as other lines are. "
+                    "Save the file as CSV in UTF-8."
+                )
+        broken = {column: value for column in _NAMES if _once(value := values.get(column, "")) != value}
+        if not self.twice and broken.get("species", "") not in ("", values.get("label")):
+            raise InputFileError(
+                f"{place}: {broken['species']!r} was saved in a wrong encoding. Write {_once(broken['species'])!r}, "
+                "or open the original as UTF-8 and save it as CSV in UTF-8."
+            )
+        if self.twice and broken:
+            if not self.noted:
+                one = next(iter(broken.values()))
+                logger.warning("%s: %r is read as %r: its UTF-8 was saved in a wrong encoding", place, one, _once(one))
+            self.noted = True
+            return values | {column: _once(value) for column, value in broken.items()}
+        return values
+
+
+def _encoded_twice(text: str) -> bool:
+    """Whether a text is UTF-8 that was taken for cp1252 and encoded again, all of it."""
+    return _once(text) != text
+
+
+def _once(text: str) -> str:
+    """A text that was encoded twice as it was before; any other as it is."""
+    if text.isascii():
+        return text
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+    return text
