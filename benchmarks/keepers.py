@@ -300,7 +300,7 @@ def choice(case: Case) -> tuple[bool, str]:
 
 
 def _photo(number: int, path: Path) -> Photo:
-    file = read(FoundFile(str(path).encode(), 0, 0))
+    file = read(FoundFile(str(path).encode()))
     return replace(decode.decode(file.data, file.photo, (64, 64), file.format).photo, id=number)
 
 

@@ -8,9 +8,10 @@ import secrets
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, TypeGuard
+from typing import Any, BinaryIO, Self, TypeGuard
 from zipfile import ZIP_STORED, ZipFile
 
 import numpy as np
@@ -116,6 +117,31 @@ def is_index(names: Collection[bytes]) -> bool:
 def with_trailing_slash(folder: bytes) -> bytes:
     """The folder with a slash at its end, so that what follows is a path under it."""
     return folder if folder.endswith(b"/") else folder + b"/"
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What tells without reading a file whether it changed; None where that was never known."""
+
+    size: int | None = None
+    mtime_ns: int | None = None
+    ctime_ns: int | None = None  # changes with the content, and with name, permissions and links
+    inode: int | None = None
+
+    @classmethod
+    def of(cls, info: os.stat_result) -> Self:
+        """The state that a file is in now."""
+        # File systems of memory cards have no ctime, and number their files anew whenever they are mounted.
+        inode = info.st_ino if info.st_ctime_ns != info.st_mtime_ns else None
+        signed = None if inode is None else (inode + 2**63) % 2**64 - 2**63  # as SQLite stores it
+        return cls(info.st_size, info.st_mtime_ns, info.st_ctime_ns, signed)
+
+    def is_same(self, before: Self) -> bool:
+        """Whether a file that was in the state before is unchanged; what is not known of either decides nothing."""
+        if (self.size, self.mtime_ns) != (before.size, before.mtime_ns):
+            return False
+        pairs = ((self.ctime_ns, before.ctime_ns), (self.inode, before.inode))
+        return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
 # Writing ------------------------------------------------------------------------------------------------------------

@@ -574,15 +574,19 @@ class Index:
 
     def add(
         self,
-        folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         *,
         labels: str | None = None,
         exclude: Sequence[str] | None = None,
         prune: bool = False,
         force: bool = False,
+        reread: bool = False,
         progress: Progress | None = None,
     ) -> AddReport:
         """Index every photo under one or more folders; photos that are indexed and unchanged cost no decode.
+
+        Without folders those that the index holds photos of are looked through. `reread` reads every file again and
+        renews what is known of it; the vectors of files with the same bytes stay.
 
         `labels` is "none", "folder" (the name of the folder a photo lies in) or the path of a CSV (path,species);
         `exclude` are patterns in the syntax of .gitignore, [] for none. Left out, each folder keeps what was chosen
@@ -594,7 +598,8 @@ class Index:
         """
         from birdsearch.indexing import pipeline
 
-        return pipeline.add(self._store, folders, pipeline.AddOptions(labels, exclude, prune, force), progress)
+        options = pipeline.AddOptions(labels, exclude, prune, force, reread)
+        return pipeline.add(self._store, folders, options, progress)
 
     def remove(self, where: Filter) -> int:
         """Remove the photos that satisfy the filter from the index, never their files. Returns how many.

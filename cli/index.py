@@ -35,17 +35,31 @@ Exclude = Annotated[
 ]
 Prune = Annotated[bool, typer.Option("--prune", help="Remove photos whose file is gone from the index.")]
 Force = Annotated[bool, typer.Option("--force", help="With --prune: even where most photos of a folder are gone.")]
+Reread = Annotated[
+    bool,
+    typer.Option(
+        "--reread",
+        help="Read every file again, changed or not, and renew what is known of it. Same bytes keep their vectors.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
 @options.command(formats=("json",))
 def index(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders of photos, or single photos.")],
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[DIR]...",
+            help="Folders of photos, or single photos. Without any: all folders that the index holds photos of.",
+        ),
+    ] = None,
     backbone: BackboneName = None,
     labels: Labels = None,
     exclude: Exclude = None,
     prune: Prune = False,
     force: Force = False,
+    reread: Reread = False,
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -54,13 +68,22 @@ def index(
     shared: Shared,
 ) -> None:
     """Add folders of photos to an index. Creates the index if needed; unchanged files are skipped."""
-    _check_inputs(folders, labels)
+    _check_inputs(folders or [], labels)
+    path = options.index_path(shared.index)
+    if not folders and not path.exists():
+        raise typer.BadParameter(f"which photos? There is no index at {path} yet: birdsearch index DIR")
     if force and not prune:
         raise typer.BadParameter("needs --prune", param_hint="'--force'")
     how = {"runtime": runtime, "device": device, "precision": precision}
-    with open_or_create(options.index_path(shared.index), backbone, **how) as opened, progress() as callback:
+    with open_or_create(path, backbone, **how) as opened, progress() as callback:
         report = opened.add(
-            folders, labels=labels, exclude=exclude or None, prune=prune, force=force, progress=callback
+            folders or None,
+            labels=labels,
+            exclude=exclude or None,
+            prune=prune,
+            force=force,
+            reread=reread,
+            progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []
     if shared.json:

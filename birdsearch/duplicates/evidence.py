@@ -104,7 +104,7 @@ def _grey(path: str) -> Grey | None:
 
 def _contents(path: str) -> Contents:
     with suppress(PhotoError, NotAPhotoError):
-        file = read(FoundFile(os.fsencode(path), 0, 0))
+        file = read(FoundFile(os.fsencode(path)))
         with decode.opened(file.data, file.format) as image:
             return contents.of(image, file.data, file.format)
     return Contents()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from birdsearch.files import FileState
 from birdsearch.indexing.embedder import EmbeddedPhoto
 from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Photo
@@ -36,6 +37,7 @@ class Committer:
     def __init__(self, catalog: Catalog, vectors_folder: Path, labeller: Labeller) -> None:
         self.batch = Batch()  # what needs no vector
         self.photos: list[EmbeddedPhoto] = []
+        self.states: dict[str, FileState] = {}  # path -> state of its file when it was read
         self.provenance = "copy"  # what made the vectors of this run
         self._catalog = catalog
         self._folder = vectors_folder
@@ -99,7 +101,9 @@ class Committer:
         known = photo.id is not None
         photo_id = photo.id if known else next(self._photo_ids)
         photo = replace(photo, id=photo_id, label=None, species=None, species_source=None)
-        return Entry(photo, known, next(self._region_ids), self._labels.of(os.fsencode(photo.path), photo.sha256))
+        label = self._labels.of(os.fsencode(photo.path), photo.sha256)
+        state = self.states.pop(photo.path, FileState())
+        return Entry(photo, known, next(self._region_ids), label, state=state)
 
     def _write(self, batch: Batch, part: parts.Part | None) -> None:
         """Runs in the writing thread: first the part, then the commit that makes it count."""

@@ -1,11 +1,11 @@
-"""ChangeDetector: what each file of a scan is against the catalog, by size and time, then by content."""
+"""ChangeDetector: what each file of a scan is against the catalog, by its state, then by content."""
 
 import os
 from collections import Counter, deque
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from birdsearch.files import PathSet
+from birdsearch.files import FileState, PathSet
 from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo
 from birdsearch.storage.catalog.catalog import Catalog, KnownFile, sha256_prefix
@@ -18,6 +18,7 @@ class Unchanged:
     photo_id: int
     was_missing: bool = False
     damaged: str | None = None
+    state: FileState | None = None  # to be stored, where less was known of the file before
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +54,17 @@ class ChangeDetector:
         return cls(catalog, catalog.known_files(folders))
 
     def by_state(self, file: FoundFile) -> Unchanged | Failure | None:
-        """What a file is by size and time alone: a photo, the failure of an earlier run, or (None) to be read."""
+        """What a file is without a look inside: a photo, the failure of an earlier run, or (None) to be read."""
         known = self.known.get(file.path)
-        if known is None or (known.size, known.mtime_ns) != (file.size, file.mtime_ns):
+        if known is None or not file.state.is_same(known.state):
             return None
         self.mark_found(file.path)
         if known.failure is not None:
             self._failed_again.add(file.path)
             return known.failure
         assert known.photo_id is not None  # a known file is a photo or a failure
-        return Unchanged(known.photo_id, known.missing, known.damaged)
+        more = file.state if known.state.ctime_ns is None and file.state.ctime_ns is not None else None
+        return Unchanged(known.photo_id, known.missing, known.damaged, more)
 
     def read_contents(self) -> None:
         """Read which contents the catalog knows; needed before `is_known`, and costly for a run without new files."""

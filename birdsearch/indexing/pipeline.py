@@ -6,9 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
-from birdsearch.errors import PhotoError, PruneRefusedError
+from birdsearch.errors import PhotoError, PhotoMissingError, PruneRefusedError
+from birdsearch.files import FileState
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
@@ -17,7 +18,7 @@ from birdsearch.photos import decode, exclusions, memory, scan
 from birdsearch.photos.overlap import overlapped
 from birdsearch.records import AddReport, Failure, Photo, Progress, bytes_text, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.commits import PhotoUpdate
+from birdsearch.storage.catalog.commits import PhotoUpdate, facts
 from birdsearch.storage.store import Store
 
 EXCLUDE = "exclude"  # the state of the catalog that keeps, for each folder, the patterns of what is left out
@@ -38,16 +39,19 @@ class AddOptions:
     exclude: Sequence[str] | None = None
     prune: bool = False
     force: bool = False
+    reread: bool = False
 
 
 def add(
     store: Store,
-    folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
     options: AddOptions,
     progress: Progress | None = None,
 ) -> AddReport:
     """Index every photo under one or more folders; see `Index.add`."""
     started = time.monotonic()
+    if folders is None:
+        folders = _remembered(store)
     several = [folders] if isinstance(folders, str | os.PathLike) else folders
     paths = [os.path.abspath(os.fsencode(folder)) for folder in several]
     scan.scan(paths)  # raises here for a folder that does not exist
@@ -58,7 +62,7 @@ def add(
         labeller.choose(paths, options.labels)
         for path in paths:
             catalog.ensure_root(path if os.path.isdir(path) else os.path.dirname(path))
-        run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), progress)
+        run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), progress, reread=options.reread)
         counts = run.run(paths, files, options)
     if unmatched := labeller.unmatched(paths) if options.labels is not None else []:
         lines = ", ".join(f"line {row.line}: {shown(row.photo)}" for row in unmatched[:EXAMPLES])
@@ -73,6 +77,18 @@ def add(
     if counts.not_pruned:
         raise PruneRefusedError(counts.not_pruned)
     return counts.report(time.monotonic() - started)
+
+
+def _remembered(store: Store) -> list[str]:
+    """The folders of the photos of an index that are there; the others are named in a warning."""
+    known = [os.fsdecode(root) for root in store.catalog.roots_in_use()]
+    there = [folder for folder in known if os.path.isdir(folder)]
+    for folder in known:
+        if folder not in there:
+            logger.warning("%s is not there: its photos stay as they are. Is a disk away?", shown(folder))
+    if not there:
+        raise PhotoMissingError("no folder to look through: the index holds none that is there. Name one: index DIR")
+    return there
 
 
 def _exclude(catalog: Catalog, folders: Sequence[bytes], patterns: Sequence[str] | None) -> dict[bytes, Sequence[str]]:
@@ -109,7 +125,7 @@ class Rejected:
     @property
     def photo(self) -> Photo:
         """The file as far as it is known."""
-        return Photo(None, os.fsdecode(self.file.path), size=self.file.size, mtime_ns=self.file.mtime_ns)
+        return self.file.photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +138,7 @@ class Costly:
     @property
     def photo(self) -> Photo:
         """The file as far as it is known."""
-        return Photo(None, os.fsdecode(self.file.path), size=self.file.size, mtime_ns=self.file.mtime_ns)
+        return self.file.photo
 
 
 Outcome = decode.Decoded | KnownContent | Rejected
@@ -151,8 +167,17 @@ class Counts:
 class AddRun:
     """One run of `add`: takes each file through the stages and counts what became of it."""
 
-    def __init__(self, store: Store, labeller: Labeller, detector: ChangeDetector, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        labeller: Labeller,
+        detector: ChangeDetector,
+        progress: Progress | None,
+        *,
+        reread: bool = False,
+    ) -> None:
         self._store = store
+        self._reread = reread
         self._labels = labeller
         self._detector = detector
         self._progress = progress
@@ -196,19 +221,19 @@ class AddRun:
     # Scan
 
     def _compare(self, files: Iterable[ScanResult]) -> tuple[list[scan.FoundFile], list[bytes]]:
-        """Judge by size and time alone; returns the files to be read and the folders that could not be."""
+        """Judge without a look into the files; returns the files to be read and the folders that could not be."""
         to_read: list[scan.FoundFile] = []
         unreachable: list[bytes] = []
         for number, file in enumerate(files):
             if self._progress and number % 1000 == 0:
                 self._progress("scan", number, None, "")
             if isinstance(file, Failure):
-                self._fail(file, None, None)
+                self._fail(file, FileState())
                 unreachable.append(os.fsencode(file.path))
             elif isinstance(file, scan.Ignored):
                 self._left_out.append(os.fsencode(file.path))
                 self._ignore(self._left_out[-1], file.reason, file.files)
-            elif not self._is_unchanged(file):
+            elif self._reread or not self._is_unchanged(file):
                 to_read.append(file)
         return to_read, unreachable
 
@@ -218,8 +243,9 @@ class AddRun:
             self._counts.failed.append(before)
         elif before is not None:
             self._count_unchanged(before, os.fsdecode(file.path))
-            if before.was_missing:
-                self._committer.batch.updates.append(PhotoUpdate(before.photo_id, {"missing": False}))
+            if before.was_missing or before.state is not None:
+                state = {} if before.state is None else asdict(before.state)
+                self._committer.batch.updates.append(PhotoUpdate(before.photo_id, {"missing": False, **state}))
         return before is not None
 
     def _count_unchanged(self, known: Unchanged, path: str) -> None:
@@ -253,8 +279,7 @@ class AddRun:
         """Decode a large picture, and note before that it was tried: where this kills the run, the next one goes on."""
         path = costly.photo.path
         note = f"the program ended while it decoded this file ({costly.why}); touch the file to try it again"
-        state = costly.file.size, costly.file.mtime_ns
-        self._committer.batch.failed.append((state, Failure(path, "decode", note)))
+        self._committer.batch.failed.append((costly.file.state, Failure(path, "decode", note)))
         self._flush()
         self._committer.wait()
         try:
@@ -265,8 +290,8 @@ class AddRun:
 
     def _prepare_cheap(self, entry: scan.FoundFile) -> Outcome | Costly:
         """Runs in a thread, as `_prepare`; what takes much memory is put off."""
-        if entry.size > COSTLY:
-            return Costly(entry, f"{bytes_text(entry.size)} long")
+        if (entry.state.size or 0) > COSTLY:
+            return Costly(entry, f"{bytes_text(entry.state.size or 0)} long")
         try:
             return self._prepare(entry, COSTLY)
         except memory.CostlyError as error:
@@ -281,7 +306,8 @@ class AddRun:
         except PhotoError as error:
             return Rejected(entry, "read", str(error))
         assert file.photo.sha256 is not None  # read has just computed it
-        if self._detector.is_known(file.photo.sha256):
+        self._committer.states[file.photo.path] = file.state
+        if self._detector.is_known(file.photo.sha256) and not self._reread:
             return KnownContent(file.photo)
         try:
             return decode.decode(file.data, file.photo, self._store.backbone.input_size, file.format, most=most)
@@ -297,8 +323,8 @@ class AddRun:
                 self._ignore(path, outcome.reason)
                 return
             # What could not be read today (permission, a disk that is away) is tried again tomorrow.
-            state = (outcome.file.size, outcome.file.mtime_ns) if outcome.stage == "decode" else (None, None)
-            self._fail(Failure(outcome.photo.path, outcome.stage, outcome.reason), *state)
+            state = outcome.file.state if outcome.stage == "decode" else FileState()
+            self._fail(Failure(outcome.photo.path, outcome.stage, outcome.reason), state)
             return
         self._detector.mark_found(path)
         if self._detector.had_failed(path):
@@ -314,15 +340,19 @@ class AddRun:
         self._take_embedded(self._embedder.add(outcome))
 
     def _take_known(self, photo: Photo) -> None:
-        state = {"size": photo.size, "mtime_ns": photo.mtime_ns, "missing": False}
         known = self._detector.by_content(photo)
+        if known is None:
+            self._copies.append(photo)
+            return
+        state = {**asdict(self._committer.states.pop(photo.path)), "missing": False}
+        if self._reread:
+            state |= facts(photo)
         if isinstance(known, Unchanged):
+            known = replace(known, damaged=photo.damaged if self._reread else known.damaged)
             self._committer.batch.updates.append(PhotoUpdate(known.photo_id, state))
             self._count_unchanged(known, photo.path)
-        elif isinstance(known, Moved):
-            self._move(known, photo, state)
         else:
-            self._copies.append(photo)
+            self._move(known, photo, state)
 
     def _move(self, moved: Moved, photo: Photo, state: Mapping[str, object]) -> None:
         path = os.fsencode(photo.path)
@@ -339,7 +369,7 @@ class AddRun:
         for result in results:
             photo = result.photo
             if isinstance(result, NotEmbedded):
-                self._fail(Failure(photo.path, "embed", result.reason), photo.size, photo.mtime_ns)
+                self._fail(Failure(photo.path, "embed", result.reason), self._committer.states.pop(photo.path))
             else:
                 self._committer.provenance = self._store.backbone.provenance
                 photo = replace(photo, id=self._detector.photo_id(os.fsencode(photo.path)))
@@ -352,8 +382,8 @@ class AddRun:
         if self._detector.had_failed(path):
             self._committer.batch.recovered.append(os.fsdecode(path))
 
-    def _fail(self, failure: Failure, size: int | None, mtime_ns: int | None) -> None:
-        """Count a failure; with the file's size and time it is not tried again before they change."""
+    def _fail(self, failure: Failure, state: FileState) -> None:
+        """Count a failure; with the state of its file it is not tried again before that changes."""
         path = os.fsencode(failure.path)
         self._counts.failed.append(failure)
         self._detector.mark_found(path, failed=True)
@@ -361,7 +391,7 @@ class AddRun:
             # The photo that was here is no longer what the file shows: hidden, and counted as this failure.
             self._committer.batch.updates.append(PhotoUpdate(photo_id, {"missing": True}))
         # Last: once the failure is committed the file is not read again, so Ctrl-C must not come in between.
-        self._committer.batch.failed.append(((size, mtime_ns), failure))
+        self._committer.batch.failed.append((state, failure))
 
     def _empty(self, folders: Sequence[bytes]) -> list[bytes]:
         """Named folders that are empty though they had photos: a disk that is away leaves one, so none is missing."""
@@ -435,7 +465,8 @@ class AddRun:
             if (original := originals.get(photo.sha256)) is None:
                 # It could not be embedded, or has shown something else since an earlier commit of this run.
                 self._detector.drop_content(photo.sha256)
-                self._take(self._prepare(scan.FoundFile(os.fsencode(photo.path), photo.size, photo.mtime_ns)))
+                state = self._committer.states[photo.path]
+                self._take(self._prepare(scan.FoundFile(os.fsencode(photo.path), state)))
                 continue
             own_id = self._detector.photo_id(os.fsencode(photo.path))
             own = replace(original.photo, id=own_id, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)

@@ -275,7 +275,7 @@ def _file_bytes(path: str) -> FileBytes:
     if re.match(r"[a-z][a-z0-9+.-]*://", path, re.IGNORECASE):
         raise PhotoMissingError(f"{shown(path)} is a web address: download the picture and name the file")
     try:
-        return read(FoundFile(os.fsencode(os.path.abspath(path)), 0, 0))
+        return read(FoundFile(os.fsencode(os.path.abspath(path))))
     except PhotoMissingError as error:
         raise missing_file_error(path, "file") from error
     except NotAPhotoError:

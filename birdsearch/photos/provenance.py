@@ -57,7 +57,7 @@ class Provenance:
 def read_provenance(path: str) -> Provenance:
     """What the file at this path says; nothing where it cannot be read."""
     with suppress(PhotoError, NotAPhotoError):
-        file = read(FoundFile(os.fsencode(path), 0, 0))
+        file = read(FoundFile(os.fsencode(path)))
         with decode.opened(file.data, file.format) as image:
             return _provenance(image, metadata.of(image, file.data))
     return Provenance()

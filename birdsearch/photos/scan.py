@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from birdsearch.errors import InputFileError, PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
-from birdsearch.files import is_index
+from birdsearch.files import FileState, is_index
 from birdsearch.photos import places
 from birdsearch.photos.exclusions import IGNORE_FILE, Exclusions
 from birdsearch.photos.filetype import HEAD, Kind, identify
@@ -34,8 +34,12 @@ class FoundFile:
     """A regular file that a scan has seen and not opened."""
 
     path: bytes  # absolute, as os.fsencode gives it
-    size: int
-    mtime_ns: int
+    state: FileState = field(default_factory=FileState)
+
+    @property
+    def photo(self) -> Photo:
+        """The file as far as it is known."""
+        return Photo(None, os.fsdecode(self.path), size=self.state.size or 0, mtime_ns=self.state.mtime_ns or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class FileBytes:
     photo: Photo  # of which path, size, mtime_ns and sha256 are known
     data: bytes
     format: str  # of decoders.DECODERS
+    state: FileState  # when it was read
 
 
 class NotAPhotoError(Exception):
@@ -192,7 +197,7 @@ def _reason(entry: os.DirEntry[bytes], is_folder: bool, exclusions: Exclusions) 
 
 def _found(path: bytes, info: os.stat_result) -> FoundFile | Ignored:
     if stat.S_ISREG(info.st_mode):
-        return FoundFile(path, info.st_size, info.st_mtime_ns)
+        return FoundFile(path, FileState.of(info))
     # Opening a pipe could wait for ever, opening a device could do something.
     return Ignored(os.fsdecode(path), "not a regular file")
 
@@ -270,7 +275,7 @@ def _read_once(path: str, alive: Callable[[], None]) -> FileBytes | None:
         return None
     sha256 = hashlib.sha256(data).hexdigest()
     photo = Photo(None, path, sha256=sha256, size=before.st_size, mtime_ns=before.st_mtime_ns)
-    return FileBytes(photo, data, format)
+    return FileBytes(photo, data, format, FileState.of(before))
 
 
 def read_up_to(file: io.FileIO, count: int, alive: Callable[[], None]) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from birdsearch.files import FileState
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo
@@ -24,7 +25,7 @@ def catalog(tmp_path: Path) -> Catalog:
     (tmp_path / "wren.jpg").write_bytes(b"wren")
     photo = Photo(1, str(tmp_path / "wren.jpg"), sha256=SHA, size=4, mtime_ns=7)
     failure = Failure(str(tmp_path / "broken.jpg"), "decode", "truncated")
-    made.commit(Batch([Entry(photo, False, 1)], PartRow(1, 1, "", "test"), failed=[((9, 9), failure)]))
+    made.commit(Batch([Entry(photo, False, 1)], PartRow(1, 1, "", "test"), failed=[(FileState(9, 9), failure)]))
     return made
 
 
@@ -34,7 +35,7 @@ def detector(catalog: Catalog, tmp_path: Path) -> ChangeDetector:
 
 
 def file(tmp_path: Path, name: str, size: int, mtime_ns: int) -> FoundFile:
-    return FoundFile(os.fsencode(tmp_path / name), size, mtime_ns)
+    return FoundFile(os.fsencode(tmp_path / name), FileState(size, mtime_ns))
 
 
 def test_size_and_time_decide_whether_a_file_is_read(detector: ChangeDetector, tmp_path: Path) -> None:
@@ -44,6 +45,22 @@ def test_size_and_time_decide_whether_a_file_is_read(detector: ChangeDetector, t
     failed = detector.by_state(file(tmp_path, "broken.jpg", 9, 9))
     assert isinstance(failed, Failure)
     assert failed.reason == "truncated"
+
+
+def test_a_ctime_or_inode_that_changed_is_a_reason_to_read_where_both_are_known() -> None:
+    before = FileState(4, 7, 8, 9)
+    assert FileState(4, 7, 8, 9).is_same(before)
+    assert not FileState(4, 7, 9, 9).is_same(before)
+    assert not FileState(4, 7, 8, 10).is_same(before)
+    assert FileState(4, 7, 8, None).is_same(before)
+    assert FileState(4, 7, 9, 10).is_same(FileState(4, 7))
+
+
+def test_an_index_of_before_learns_the_state_of_a_file_without_a_look_inside(
+    detector: ChangeDetector, tmp_path: Path
+) -> None:
+    state = FileState(4, 7, 8, 9)
+    assert detector.by_state(FoundFile(os.fsencode(tmp_path / "wren.jpg"), state)) == Unchanged(1, state=state)
 
 
 def test_content_tells_a_touched_file_from_a_copy(detector: ChangeDetector, tmp_path: Path) -> None:

@@ -103,6 +103,59 @@ def test_add_of_nothing_new_decodes_nothing(photos: Path, index: Index, monkeypa
     assert index.failures() == list(first.failed)
 
 
+def keep_time(path: Path, data: bytes) -> None:
+    """Put a new file of the same size in the place of one, with its time."""
+    before, other = path.stat(), path.with_name("temporary")
+    assert len(data) == before.st_size
+    other.write_bytes(data)
+    other.replace(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_file_that_kept_size_and_time_is_read_again(tmp_path: Path, index: Index, fake: FakeBackbone) -> None:
+    path = write(tmp_path / "photos/1.jpg", bird(1, 80, 60), exif=exif({}, {0x9003: "2024:05:17 07:25:00"}))
+    os.utime(path, (1_715_923_500, 1_715_923_500))
+    index.add(tmp_path / "photos")
+    keep_time(path, path.read_bytes().replace(b"2024:05:17 07", b"2024:05:17 08"))
+    assert counts(index.add(tmp_path / "photos")) == {"changed": 1}
+    assert index.photos()[0].taken_at == "2024-05-17T08:25:00"
+    seen = fake.embedded
+    keep_time(path, path.read_bytes())
+    assert counts(index.add(tmp_path / "photos")) == {"unchanged": 1}
+    assert fake.embedded == seen
+    assert counts(index.add(tmp_path / "photos")) == {"unchanged": 1}
+
+
+def test_reread_renews_what_is_known_and_keeps_the_vectors(
+    photos: Path, index: Index, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(decode, "describe", lambda photo, _metadata: replace(photo, rating=1))
+        index.add(photos)
+    assert {photo.rating for photo in index.photos()} == {1}
+    seen, ids = fake.embedded, [photo.id for photo in index.photos()]
+    assert counts(index.add(photos)) == {"unchanged": 6}
+    assert {photo.rating for photo in index.photos()} == {1}
+    assert counts(index.add(photos, reread=True)) == {"unchanged": 6}
+    assert {photo.rating for photo in index.photos()} == {None}
+    assert (fake.embedded, [photo.id for photo in index.photos()]) == (seen, ids)
+    assert is_sound(index)
+
+
+def test_add_without_folders_looks_through_those_of_the_index(
+    tmp_path: Path, photos: Path, index: Index, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(PhotoMissingError, match="no folder to look through"):
+        index.add()
+    index.add(photos)
+    index.add(write(tmp_path / "card/7.jpg", bird(7, 80, 60)).parent)
+    write(photos / "Wren/8.jpg", bird(8, 80, 60))
+    (tmp_path / "card").rename(tmp_path / "away")
+    assert counts(index.add()) == {"added": 1, "unchanged": 6}
+    assert "card is not there: its photos stay as they are" in caplog.text
+    assert index.count() == 8
+
+
 def test_reopened_index_shows_the_same(photos: Path, index: Index, fake: FakeBackbone) -> None:
     index.add(photos, labels="folder")
     before = index.photos()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from birdsearch.errors import PhotoMissingError, PhotoUnreadableError
+from birdsearch.files import FileState
 from birdsearch.photos import scan as scan_module
 from birdsearch.photos.scan import FoundFile, Ignored, NotAPhotoError, read, scan
 from birdsearch.records import Failure
@@ -44,7 +45,7 @@ def test_scan_gives_absolute_paths_sizes_and_times_in_a_fixed_order(
     for item in items:
         assert isinstance(item, FoundFile)
         info = os.stat(item.path)
-        assert (item.size, item.mtime_ns) == (info.st_size, info.st_mtime_ns)
+        assert item.state == FileState.of(info)
 
 
 def test_scan_leaves_hidden_files_alone_unless_they_are_named(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_scan_opens_no_pipe_socket_or_device(tmp_path: Path, monkeypatch: pytest
     wanted = [Ignored(str(tmp_path / name), "not a regular file") for name in ("pipe.jpg", "socket.jpg")]
     assert list(scan([tmp_path])) == wanted
     with pytest.raises(NotAPhotoError, match="not a regular file"):
-        read(FoundFile(os.fsencode(tmp_path / "pipe.jpg"), 0, 0))
+        read(FoundFile(os.fsencode(tmp_path / "pipe.jpg")))
 
 
 def test_scan_takes_any_name(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_scan_reports_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch
     unlisted = [("b", "no permission"), ("c", "no longer there")]
     failures = [Failure(str(tmp_path / name), "scan", reason) for name, reason in unlisted]
     info = kept.stat()
-    assert list(scan([tmp_path])) == [FoundFile(os.fsencode(kept), info.st_size, info.st_mtime_ns), *failures]
+    assert list(scan([tmp_path])) == [FoundFile(os.fsencode(kept), FileState.of(info)), *failures]
 
 
 def test_scan_refuses_a_missing_folder_at_once_and_proposes_another(tmp_path: Path) -> None:
@@ -153,17 +154,17 @@ def test_read_tries_again_when_the_file_changes_meanwhile(tmp_path: Path, monkey
         return data
 
     monkeypatch.setattr(scan_module, "read_up_to", growing)
-    file = read(FoundFile(os.fsencode(path), 0, 0))
+    file = read(FoundFile(os.fsencode(path)))
     assert file.data == JPEG + b"more"
     assert file.photo.size == len(JPEG) + 4
 
     changes[:] = [b"and", b"more"]
     with pytest.raises(PhotoUnreadableError, match="changed while it was read"):
-        read(FoundFile(os.fsencode(path), 0, 0))
+        read(FoundFile(os.fsencode(path)))
 
 
 def test_a_file_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    item = FoundFile(os.fsencode(put(tmp_path / "1.jpg")), 0, 0)
+    item = FoundFile(os.fsencode(put(tmp_path / "1.jpg")))
     disk_is_back = threading.Event()
 
     def dead(_file: io.FileIO, _count: int, _alive: Callable[[], None]) -> bytes:
@@ -181,7 +182,7 @@ def test_a_file_that_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: py
 
 def test_a_slow_file_is_read_as_long_as_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = JPEG + bytes(2000)
-    item = FoundFile(os.fsencode(put(tmp_path / "1.jpg", data)), 0, 0)
+    item = FoundFile(os.fsencode(put(tmp_path / "1.jpg", data)))
     monkeypatch.setattr(scan_module, "BLOCK", 100)
     monkeypatch.setattr(scan_module, "ANSWER_SECONDS", 0.2)
     real = scan_module.read_up_to
@@ -199,7 +200,7 @@ def test_a_slow_file_is_read_as_long_as_it_goes_on(tmp_path: Path, monkeypatch: 
 
 def test_read_says_in_plain_words_why_it_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path / "1.jpg")
-    item = FoundFile(os.fsencode(path), 0, 0)
+    item = FoundFile(os.fsencode(path))
     monkeypatch.setattr(scan_module, "MAX_BYTES", 50)
     with pytest.raises(PhotoUnreadableError, match="more than"):
         read(item)
@@ -220,14 +221,14 @@ def test_read_says_in_plain_words_why_it_cannot(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(("name", "data"), [("empty.jpg", b""), ("zeros.jpg", bytes(9000)), ("x.heic", b"\x9d" * 9)])
 def test_read_fails_a_file_that_is_called_a_picture_and_is_none(tmp_path: Path, name: str, data: bytes) -> None:
     with pytest.raises(PhotoUnreadableError):
-        read(FoundFile(os.fsencode(put(tmp_path / name, data)), 0, 0))
+        read(FoundFile(os.fsencode(put(tmp_path / name, data))))
 
 
 def test_read_of_something_else_stops_after_its_first_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path / "film.mp4", b"\0\0\0\x18ftypisom" + bytes(100))
     monkeypatch.setattr(scan_module, "read_up_to", lambda *_: pytest.fail("read whole"))
     with pytest.raises(NotAPhotoError) as caught:
-        read(FoundFile(os.fsencode(path), 0, 0))
+        read(FoundFile(os.fsencode(path)))
     assert caught.value.reason == "video"
 
 

@@ -1,5 +1,6 @@
 """Store: what is handed to it is used, whoever made it; the one write path cleans up first and refreshes last."""
 
+import itertools
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -112,6 +113,8 @@ def test_a_large_index_of_before_content_named_engines_says_what_is_slow_now(
         connection.exec_driver_sql("ALTER TABLE predictions RENAME COLUMN rank TO level")
         connection.exec_driver_sql("ALTER TABLE predictions RENAME COLUMN position TO rank")
         connection.exec_driver_sql("ALTER TABLE photos DROP COLUMN damaged")
+        for table, name in itertools.product(("photos", "failures"), ("ctime_ns", "inode")):
+            connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
         for table in ("kept_labels", "kept_not_duplicates"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.files import FileState
 from birdsearch.records import Failure, Filter, Ids, Label, Photo
 from birdsearch.storage.catalog.commits import Batch, PartRow
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
@@ -20,8 +21,7 @@ class KnownFile:
     """What the catalog remembers of one file."""
 
     photo_id: int | None  # None: it failed, `failure` says why
-    size: int | None
-    mtime_ns: int | None
+    state: FileState  # when it was read
     missing: bool = False
     failure: Failure | None = None
     damaged: str | None = None

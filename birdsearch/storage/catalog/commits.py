@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import sqlalchemy as sa
 
-from birdsearch.files import with_trailing_slash
+from birdsearch.files import FileState, with_trailing_slash
 from birdsearch.records import Failure, Label, Photo
 from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.database import where_in
@@ -15,7 +15,10 @@ from birdsearch.storage.catalog.tables import Row, failures, labels, parts, phot
 
 AUTHORITY = ("correction", "csv", "folder")  # whose label counts, first one first
 PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
-STORED = [c.name for c in photos.c if c.name not in ("root_id", "relative", "missing", "phash")]
+STATE = [each.name for each in fields(FileState)]  # columns of what tells whether a file changed
+STORED = [c.name for c in photos.c if c.name not in ("root_id", "relative", "missing", "phash", "ctime_ns", "inode")]
+# What is read from a file anew with its bytes as before.
+_FACTS = [name for name in STORED if name not in ("id", "sha256", *STATE, "label", "species", "species_source")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Entry:
     region_id: int
     label: tuple[str, str] | None = None  # source, species
     correction: Label | None = None  # that comes with the photo
+    state: FileState = field(default_factory=FileState)  # beyond size and time, which the photo has
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ class Batch:
     part: PartRow | None = None  # holds the vector of entries[i] in row i
     updates: list[PhotoUpdate] = field(default_factory=list)
     labels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # of photos that are not among the entries
-    failed: list[tuple[tuple[int | None, int | None], Failure]] = field(default_factory=list)  # (size, mtime_ns), why
+    failed: list[tuple[FileState, Failure]] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)  # paths that failed before and do no longer
 
 
@@ -72,10 +76,15 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     _insert_corrections(connection, brought)
     kept.give_back(connection, [entry.photo.id for entry in batch.entries if entry.photo.id])
     where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
-    for (size, mtime_ns), failure in batch.failed:
+    for state, failure in batch.failed:
         values = {"path": os.fsencode(failure.path), "stage": failure.stage, "reason": failure.reason}
-        connection.execute(sa.insert(failures).prefix_with("OR REPLACE").values(**values, size=size, mtime_ns=mtime_ns))
+        connection.execute(sa.insert(failures).prefix_with("OR REPLACE").values(**values, **asdict(state)))
     derive_species(connection, [entry.photo.id for entry in batch.entries if entry.photo.id] + list(batch.labels))
+
+
+def facts(photo: Photo) -> dict[str, object]:
+    """Column -> value of everything that is written in a photo's file or follows from its pixels."""
+    return {**{name: getattr(photo, name) for name in _FACTS}, "phash": _signed(photo.phash)}
 
 
 def _write_entries(connection: sa.Connection, batch: Batch) -> None:
@@ -90,6 +99,7 @@ def _write_entries(connection: sa.Connection, batch: Batch) -> None:
         root_id, relative = split_path(os.fsencode(photo.path), folders)
         values = {name: getattr(photo, name) for name in STORED}
         values |= {"root_id": root_id, "relative": relative, "missing": False, "phash": _signed(photo.phash)}
+        values |= {"ctime_ns": entry.state.ctime_ns, "inode": entry.state.inode}
         if entry.known:
             changed.append(PhotoUpdate(values.pop("id"), values))
         else:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
-from birdsearch.files import PathSet, with_trailing_slash
+from birdsearch.files import FileState, PathSet, with_trailing_slash
 from birdsearch.records import Failure, Filter, Ids, Label, Photo, Prediction, shown
 from birdsearch.storage.catalog import commits, kept, removal
 from birdsearch.storage.catalog.catalog import (
@@ -25,6 +25,7 @@ from birdsearch.storage.catalog.catalog import (
 )
 from birdsearch.storage.catalog.commits import (
     AUTHORITY,
+    STATE,
     STORED,
     Batch,
     PartRow,
@@ -120,16 +121,16 @@ class SQLiteCatalog(Database):
             for row in connection.execute(sa.select(failures)).mappings():
                 if row["path"] in named:
                     failure = Failure(os.fsdecode(row["path"]), row["stage"], row["reason"])
-                    known[row["path"]] = KnownFile(None, row["size"], row["mtime_ns"], failure=failure)
-            state = photos.c.size, photos.c.mtime_ns, photos.c.missing, photos.c.damaged
-            query = sa.select(photos.c.id, roots.c.path, photos.c.relative, *state).join(roots)
-            for photo_id, root, relative, size, mtime_ns, missing, damaged in connection.execute(query):
+                    known[row["path"]] = KnownFile(None, FileState(*(row[name] for name in STATE)), failure=failure)
+            state = (photos.c[name] for name in STATE)
+            query = sa.select(photos.c.id, roots.c.path, photos.c.relative, photos.c.missing, photos.c.damaged, *state)
+            for photo_id, root, relative, missing, damaged, *values in connection.execute(query.join(roots)):
                 path = with_trailing_slash(root) + relative
                 if path in known:
                     # A photo whose file is broken now is hidden, and the file is judged by its failure.
                     known[path] = replace(known[path], photo_id=photo_id, missing=True)
                 elif path in named:
-                    known[path] = KnownFile(photo_id, size, mtime_ns, missing, damaged=damaged)
+                    known[path] = KnownFile(photo_id, FileState(*values), missing, damaged=damaged)
         return known
 
     def paths_with_bytes(self, sha256: str) -> dict[int, bytes]:

@@ -43,6 +43,8 @@ photos = sa.Table(
     sa.Column("phash", sa.BigInteger),  # signed: SQLite has no unsigned 64-bit integers
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("ctime_ns", sa.BigInteger),
+    sa.Column("inode", sa.BigInteger),
     sa.Column("width", sa.Integer),
     sa.Column("height", sa.Integer),
     sa.Column("format", sa.Text),
@@ -122,6 +124,8 @@ failures = sa.Table(
     sa.Column("path", sa.LargeBinary, primary_key=True),
     sa.Column("size", sa.BigInteger),
     sa.Column("mtime_ns", sa.BigInteger),
+    sa.Column("ctime_ns", sa.BigInteger),
+    sa.Column("inode", sa.BigInteger),
     sa.Column("stage", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
 )
