@@ -49,7 +49,7 @@ def _version(value: bool) -> None:
 @app.callback()
 def birdsearch(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Search, classify and compare bird photos by what they show."""

@@ -106,13 +106,14 @@ def _answers(
     images: list[str], k: int, choices: Choices, backbone: str | None, shared: Shared
 ) -> "tuple[list[list[Prediction]], dict[int, Photo]]":
     """What each image shows, and by id the photos that are the reasons."""
+    asked = options.given(images)
     if backbone is None and (index := _index(shared, choices.need_index)) is not None:
         with index:
-            answers = index.classify_many(images, k, **asdict(choices))
+            answers = index.classify_many(asked, k, **asdict(choices))
             ids = {number for predictions in answers for p in predictions for number in p.evidence[:EVIDENCE]}
             return answers, {photo.id or 0: photo for photo in index.photos(ids=sorted(ids))}
     network = load_network(shared, backbone)
-    return [list(network.classify(image, k)) for image in images], {}
+    return [list(network.classify(image, k)) for image in asked], {}
 
 
 def _index(shared: Shared, needed: bool) -> "Index | None":

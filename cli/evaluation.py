@@ -12,6 +12,7 @@ from birdsearch.export.target import check_target
 
 from . import options, output
 from .options import Shared
+from .progress import working
 
 if TYPE_CHECKING:
     from birdsearch.records import Evaluation
@@ -94,13 +95,14 @@ def evaluate(
     before = None if compare is None else _earlier(compare)
     if confusions is not None:
         check_target(confusions, force=shared.force)  # before the work
-    with shared.open() as index:
+    with shared.open() as index, working("Comparing the labelled photos"):
         if split is not None:
             result = index.evaluate_split(split, shared.where)
         elif predictions is not None:
             result = index.evaluate_predictions(predictions, shared.where)
         else:
             result = index.evaluate(shared.where)
+        labelled = index.info()["labelled"]
     if confusions is not None:
         _write_confusions(result.answers, confusions, shared.force)
     if shared.json:
@@ -109,7 +111,7 @@ def evaluate(
         rows = ([name, *(getattr(each, column) for column in COLUMNS)] for name, each in result.per_species.items())
         output.print_csv(("species", *COLUMNS), rows)
     else:
-        _print_evaluation(result, before, shared)
+        _print_evaluation(result, before, labelled, shared)
     _check(result.knn_accuracy, min_accuracy, before, compare)
 
 
@@ -133,11 +135,11 @@ def _write_confusions(answers: Mapping[str, Mapping[str, int]], path: Path, forc
     output.note(f"confusion matrix written to {path}")
 
 
-def _print_evaluation(result: "Evaluation", before: Mapping[str, Any] | None, shared: Shared) -> None:
+def _print_evaluation(result: "Evaluation", before: Mapping[str, Any] | None, labelled: int, shared: Shared) -> None:
     output.say(f"{'queries':<21} {result.photos:,}")
     if not result.photos:
         output.note("Evaluation needs at least two labelled photos of one species.")
-        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
+        output.note_unlabelled(labelled, shared.index_option)
     else:
         _print_figures(result, FIGURES, before)
     if result.backbone_photos:

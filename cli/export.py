@@ -33,6 +33,8 @@ def export(
         output.print_json(report)
         return
     output.say(f"{counted(report.written, 'photo')} written to {file}")
+    if not report.written and shared.where is not None:
+        output.note("No photo fits the filter.")
     for reason, count in report.left_out.items():
         output.note(f"{counted(count, 'photo')} left out: {reason}")
     if report.rounded:

@@ -89,7 +89,7 @@ def index(
     if shared.json:
         output.print_json(report)
     else:
-        output.print_summary(report)
+        output.print_summary(report, pruned=prune)
     output.note_failures(report, f"birdsearch failures{shared.index_option}")
     names.note_unlisted(matches, shared)
     _note_next(report, shared)

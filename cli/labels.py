@@ -60,7 +60,7 @@ def audit(
     """List labels that may be wrong, worst first, with reasons. Changes nothing; label --from corrects labels."""
     with shared.open() as index, progress() as callback:
         report = index.audit(shared.where, checklist=checklist or None, again=again, progress=callback)
-        provenance = index.provenance
+        provenance, labelled = index.provenance, index.info()["labelled"]
         if shared.html is not None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import Origin, audit_page
@@ -82,15 +82,15 @@ def audit(
             f"birdsearch label --from FILE{shared.index_option}. Lines where both are empty change nothing."
         )
     else:
-        _print_audit(report, shared)
+        _print_audit(report, labelled, shared)
     if max_suspects is not None and len(report.suspects) > max_suspects:
         output.fail(f"{counted(len(report.suspects), 'label')} are doubtful, more than --max-suspects {max_suspects:,}")
 
 
-def _print_audit(report: "AuditReport", shared: Shared) -> None:
+def _print_audit(report: "AuditReport", labelled: int, shared: Shared) -> None:
     if not report.photos:
         output.say("no photo has a label that can be checked")
-        output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
+        output.note_unlabelled(labelled, shared.index_option)
         return
     if report.suspects:
         rows = [
@@ -101,8 +101,8 @@ def _print_audit(report: "AuditReport", shared: Shared) -> None:
         output.print_table(columns, rows, numbers=("doubt", "id"))
         output.say("")
         output.note_cut(len(report.suspects), "labels")
-    doubtful, labelled = counted(len(report.suspects), "doubtful label"), counted(report.photos, "labelled photo")
-    output.say(f"{doubtful} among {labelled}, in {report.seconds:.1f} s; nothing was changed")
+    doubtful, checked = counted(len(report.suspects), "doubtful label"), counted(report.photos, "labelled photo")
+    output.say(f"{doubtful} among {checked}, in {report.seconds:.1f} s; nothing was changed")
     if report.confirmed:
         output.note(f"{counted(report.confirmed, 'doubtful label')} that a person confirmed: --again lists them too")
 

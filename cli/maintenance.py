@@ -58,17 +58,19 @@ def indexes(
             output.note(f"{one.name}: {one.problem}")
 
 
-def _flat(facts: dict[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested facts as lines: `backbone name`, `backbone dim`."""
+def _flat(facts: dict[str, object]) -> list[tuple[str, str]]:
+    """Facts as lines; of those that are nested, such as the labels of each folder, one line each."""
     lines: list[tuple[str, str]] = []
-    for name, value in facts.items():
-        words = f"{prefix}{name}".replace("_", " ")
-        if isinstance(value, dict):
-            lines += _flat(value, f"{words} ")
+    for key, value in facts.items():
+        name = key.replace("_", " ")
+        if key == "bytes" and isinstance(value, int):
+            lines.append(("size", bytes_text(value)))
+        elif isinstance(value, dict):
+            lines += [(name, f"{inner}: {each}") for inner, each in value.items()]
         elif isinstance(value, list | tuple):
-            lines.append((words, ", ".join(str(item) for item in value)))
+            lines.append((name, ", ".join(str(item) for item in value)))
         else:
-            lines.append((words, f"{value:,}" if type(value) is int else "" if value is None else str(value)))
+            lines.append((name, f"{value:,}" if type(value) is int else "" if value is None else str(value)))
     return lines
 
 

@@ -6,7 +6,8 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -53,7 +54,7 @@ Force = Annotated[
     ),
 ]
 FORMATS: dict[str, Any] = {"json": Json, "csv": Csv, "html": Html, "force": Force}
-Images = Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Photo files.")]
+Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="Photo files; - reads one from standard input.")]
 Checklist = Annotated[
     list[Path] | None,
     typer.Option(
@@ -66,6 +67,13 @@ Checklist = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]
 TopK = Annotated[int, typer.Option("-k", metavar="K", min=1, help="Number of answers.")]
+
+
+def given(images: Sequence[str]) -> list[str | bytes]:
+    """Images as the library takes them: - becomes the bytes that come through standard input."""
+    if images.count("-") > 1:
+        raise typer.BadParameter("- may be given once: standard input can be read once", param_hint="'IMAGE'")
+    return [sys.stdin.buffer.read() if image == "-" else image for image in images]
 
 
 def index_path(name: str | None) -> Path:

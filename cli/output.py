@@ -13,15 +13,13 @@ import typer
 
 from birdsearch.export.tables import write_rows
 from birdsearch.export.target import csv_bytes, write_file
-from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, date_text, percent, shown
+from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, counted, date_text, percent, shown
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
-    from rich.measure import Measurement
+    from rich.console import Console
 
 LISTED = 30  # rows of a table that may be cut
 FAILURES_SHOWN = 5
-SHORTEST_PATH = 24  # terminal cells
 SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that are shortened first
 
 
@@ -72,68 +70,55 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     write_rows(sys.stdout, columns, plain)
 
 
-class MiddleCut:
-    """A path in a table: where there is no room it loses its middle, never the file's name first."""
-
-    def __init__(self, text: str) -> None:
-        self.text = printable(text)
-
-    def __rich_measure__(self, console: "Console", options: "ConsoleOptions") -> "Measurement":
-        from rich.cells import cell_len
-        from rich.measure import Measurement
-
-        width = cell_len(self.text)
-        return Measurement(min(width, SHORTEST_PATH), width)
-
-    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
-        from rich.text import Text
-
-        yield Text(shorten(self.text, options.max_width), no_wrap=True, overflow="crop")
-
-
-def shorten(text: str, width: int) -> str:
-    """Cut the middle out of a text that is wider than `width` terminal cells; its end gets two thirds of the room."""
-    from rich.cells import cell_len, set_cell_size
-
-    if cell_len(text) <= width:
-        return text
-    room = width - 1
-    tail = text
-    while cell_len(tail) > (room * 2 + 2) // 3:
-        tail = tail[1:]
-    return set_cell_size(text, room - cell_len(tail)).rstrip() + "…" + tail
-
-
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
-    """Print a table that fits the terminal: long columns share the room. A pipe gets everything in full."""
+    """Print a table that fits the terminal: long columns share the room, and a path is folded, never cut.
+
+    Where there is not enough room, the folder that all paths share is said once above. A pipe gets everything in full.
+    """
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
+    listed = [[printable(cell) for cell in row] for row in rows]
+    console = _console()
+    wide = sum(max(cell_len(cell) for cell in column) + 2 for column in zip(columns, *listed, strict=True))
+    if "path" in columns and wide - 2 > console.width:
+        _drop_shared_folder(listed, columns.index("path"))
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in numbers else "left"
         table.add_column(column, justify=justify, no_wrap=column not in SHRINKABLE)
-    for row in rows:
-        cells = zip(columns, row, strict=True)
+    for row in listed:
         table.add_row(
             *(
-                MiddleCut(cell) if column == "path" else Text(printable(cell), no_wrap=True, overflow="ellipsis")
-                for column, cell in cells
+                Text(cell, overflow="fold") if column == "path" else Text(cell, no_wrap=True, overflow="ellipsis")
+                for column, cell in zip(columns, row, strict=True)
             )
         )
-    _print(table)
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    on_terminal = sys.stdout.isatty()
-    # A pipe has no width, so nothing is cut there unless the user set one.
-    width = None if on_terminal or os.environ.get("COLUMNS") else 4096
-    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
     with console.capture() as capture:
         console.print(table)
     typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def _drop_shared_folder(rows: list[list[str]], column: int) -> None:
+    """Take the folder that all paths of a column lie in out of them, and print it."""
+    try:
+        shared = os.path.commonpath([os.path.dirname(row[column]) for row in rows])
+    except ValueError:  # no rows, or relative paths among absolute ones
+        return
+    if os.path.dirname(shared) == shared:
+        return  # nothing, or the root
+    say(f"paths below {shared}:")
+    for row in rows:
+        row[column] = row[column][len(shared) + 1 :]
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    # A pipe has no width, so nothing is cut there unless the user set one.
+    width = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 4096
+    return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
 
 
 def write_page(html: Path, page: str, force: bool) -> None:
@@ -155,6 +140,14 @@ def print_heading(image: str, position: int, count: int) -> None:
         say("")
     if count > 1:
         say(image)
+
+
+def note_unlabelled(labelled: int, index_option: str) -> None:
+    """What to do where labels are too few to compare; `labelled` photos have one."""
+    if labelled:
+        note(f"{counted(labelled, 'photo')} with a label, none of which has another photo of its species to compare.")
+    else:
+        note(f"Next: birdsearch index DIR --labels folder{index_option}")
 
 
 def note_cut(count: int, things: str) -> None:
@@ -204,13 +197,14 @@ def print_photos(photos: Sequence[Photo]) -> None:
 
 def print_matches(matches: Sequence[Match]) -> None:
     """The table of one answer."""
-    print_table(("#", "score", "species", "taken", "path"), _match_rows(matches), numbers=("#", "score"))
+    columns = ("#", "score", "id", "species", "taken", "path")
+    print_table(columns, _match_rows(matches), numbers=("#", "score", "id"))
 
 
 def _match_rows(matches: Sequence[Match]) -> Iterator[list[str]]:
     for position, match in enumerate(matches, start=1):
         photo = match.photo
-        yield [str(position), score(match.score), photo_species(photo), photo_date(photo), photo.path]
+        yield [str(position), score(match.score), str(photo.id), photo_species(photo), photo_date(photo), photo.path]
 
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:
@@ -226,8 +220,8 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     print_table(columns, rows, numbers=("#", "probability"))
 
 
-def print_summary(report: AddReport) -> None:
-    """The counts of a run: every file is in exactly one line above the total."""
+def print_summary(report: AddReport, *, pruned: bool = False) -> None:
+    """The counts of a run: every file is in exactly one line above the total. `pruned`: missing photos were removed."""
     ignored = sum(report.ignored.values())
     reasons = ", ".join(f"{count} {printable(reason)}" for reason, count in sorted(report.ignored.items()))
     failed = len(report.failed)
@@ -243,8 +237,11 @@ def print_summary(report: AddReport) -> None:
         typer.echo(f"{name:<10} {count:>{width},}  {remark}".rstrip())
     typer.echo(f"{'files':<10} {total:>{width},}  in {report.seconds:.1f} s{rate}")
     if report.missing:
-        remark = "photos whose file is gone or left out; they stay in the index, hidden (--prune removes them)"
-        typer.echo(f"{'missing':<10} {report.missing:>{width},}  {remark}")
+        photos, stay = ("photo", "it stays") if report.missing == 1 else ("photos", "they stay")
+        name, remark = "forgotten", f"{photos} whose file is gone or left out"
+        if not pruned:
+            name, remark = "missing", f"{remark}; {stay} in the index, hidden (--prune removes them)"
+        typer.echo(f"{name:<10} {report.missing:>{width},}  {remark}")
 
 
 def note_failures(report: AddReport, more: str) -> None:

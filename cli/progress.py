@@ -28,6 +28,18 @@ def progress() -> "Iterator[Progress]":
         yield _Bars(bars)
 
 
+@contextmanager
+def working(words: str) -> "Iterator[None]":
+    """A sign of life on a terminal while a job runs that cannot say how far it is."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(file=sys.stderr, markup=False, highlight=False).status(words):
+        yield
+
+
 class _PlainLines:
     """For logs: silent for short jobs."""
 

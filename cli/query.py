@@ -45,20 +45,21 @@ def query(
     images: Images, k: TopK = 10, min_score: MinScore = None, combine: Combine = False, *, shared: Shared
 ) -> None:
     """Find the photos that look most like each image."""
+    asked = options.given(images)
     with shared.open() as index:
         if combine:
             # The mean direction: close to what all images share.
-            mean = index.embed(images).mean(axis=0, keepdims=True)
+            mean = index.embed(asked).mean(axis=0, keepdims=True)
             answers = index.search_vectors(mean, k, where=shared.where, min_score=min_score)
         else:
-            answers = index.search_many(images, k, where=shared.where, min_score=min_score)
+            answers = index.search_many(asked, k, where=shared.where, min_score=min_score)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance
     results = list(zip([" + ".join(images)] if combine else images, answers, strict=True))
     if shared.html is not None:
         from birdsearch.export.html import pages
 
-        sections = [(None if combine else image, matches) for image, matches in results]
+        sections = [(None if combine or image == "-" else image, matches) for image, matches in results]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
         output.write_page(shared.html, pages.search_page(sections, title), shared.force)
     if shared.json:
@@ -101,15 +102,13 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
         limit = LISTED
     with shared.open() as index:
         empty = len(index) == 0
-        # One more than the limit shows whether there are more.
-        listed = index.photos(shared.where, limit=None if limit is None else limit + 1)
+        listed = index.photos(shared.where, limit=limit)
+        total = index.count(shared.where)
         provenance = index.provenance
-    cut = limit is not None and len(listed) > limit
-    listed = listed[:limit]
     if shared.html is not None:
         from birdsearch.export.html import pages
 
-        output.write_page(shared.html, pages.photos_page(listed), shared.force)
+        output.write_page(shared.html, pages.photos_page(listed, total=total), shared.force)
     if shared.json:
         output.print_json(listed)
     elif shared.csv:
@@ -120,8 +119,8 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
         output.say("no photos" if empty else "no photo fits the filter")
     if empty:
         _note_few(0, 1, shared)
-    elif cut:
-        output.note(f"Only the first {limit:,} are shown: --limit N shows more.")
+    elif len(listed) < total:
+        output.note(f"Only the first {len(listed):,} of {total:,} are shown: --limit N shows more.")
 
 
 @options.command(formats=("force",))

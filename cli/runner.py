@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -21,6 +22,23 @@ from . import output
 
 LONGEST = 2000  # characters of a message
 WRITING = ("index", "import", "remove", "label", "new", "optimize", "repair", "demo")  # commands that commit as they go
+
+
+# Words of other programs -> the command that does this here.
+SYNONYMS = {
+    "search": "query", "find": "query", "similar": "query", "identify": "classify", "recognize": "classify",
+    "ls": "photos", "show": "photos", "add": "index", "update": "index", "create": "index", "rm": "remove",
+    "delete": "remove", "duplicates": "dedupe", "dups": "dedupe", "stats": "info", "status": "info", "check": "verify",
+    "fix": "repair", "models": "backbones", "networks": "backbones", "lifelist": "list", "errors": "failures",
+}  # fmt: skip
+
+# What pydantic says of a wrong value -> in our words.
+_WORDS = {
+    r"Input should be a valid number, .*": "is not a number",
+    r"Input should be a valid integer, .*": "is not a whole number",
+    r"Input should be (greater|less) than or equal to (\S+)": r"must be \2 or \1",
+    r"Value error, ": "",
+}
 
 
 class Terminated(KeyboardInterrupt):
@@ -56,10 +74,24 @@ class Guarded(TyperGroup):
             self._end("birdsearch: not enough memory for this", 1)
         except Exception as error:
             # typer's own: wrong usage, exit, abort. Their base classes moved between its releases.
-            if isinstance(error, typer.Exit | typer.Abort) or hasattr(error, "format_message"):
+            if isinstance(error, typer.Exit | typer.Abort):
+                raise
+            if hasattr(error, "format_message"):
+                error.message = _own_words(getattr(error, "message", ""))  # type: ignore[attr-defined]
                 raise
             what = " ".join(f"{type(error).__name__}: {error}".split())
             self._end(f"birdsearch: internal error: {what}; set BIRDSEARCH_DEBUG=1 for the traceback", 1)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the first word names; `help COMMAND` is `COMMAND --help`."""
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
+            if len(args) == 1:
+                typer.echo(ctx.get_help())
+                raise typer.Exit
+        if args[0] in SYNONYMS:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {SYNONYMS[args[0]]!r}?")
+        return super().resolve_command(ctx, args)
 
     @staticmethod
     def _end(message: str, code: int) -> None:
@@ -82,12 +114,18 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _own_words(message: str) -> str:
+    for theirs, ours in _WORDS.items():
+        message = re.sub(theirs, ours, message)
+    return message
+
+
 def _writes(ctx: Any) -> bool:
     return ctx.invoked_subcommand in WRITING
 
 
 class _Notes(logging.Handler):
-    """Warnings of the library as notes on standard error, each once."""
+    """What the library logs as notes on standard error, each once."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
@@ -108,8 +146,10 @@ def _surroundings() -> Iterator[None]:
         # A terminal that cannot show a letter gets its escape instead of an error.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    logger, notes = logging.getLogger("birdsearch"), _Notes(logging.WARNING)
+    logger, notes = logging.getLogger("birdsearch"), _Notes(logging.INFO)
     logger.addHandler(notes)
+    level = logger.level
+    logger.setLevel(logging.INFO)
     propagated, logger.propagate = logger.propagate, False
     on_main_thread = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, _terminate) if on_main_thread else None
@@ -121,6 +161,7 @@ def _surroundings() -> Iterator[None]:
     finally:
         logger.removeHandler(notes)
         logger.propagate = propagated
+        logger.setLevel(level)
         if on_main_thread:
             signal.signal(signal.SIGTERM, before)
 

@@ -11,6 +11,7 @@ from birdsearch.records import counted
 from . import options, output
 from .options import Seed, Shared
 from .output import LISTED
+from .progress import working
 
 if TYPE_CHECKING:
     from birdsearch.records import ClusterReport, Photo, Provenance, SpeciesReport
@@ -110,7 +111,7 @@ def _print_clusters(report: "ClusterReport") -> None:
 @options.command(where=True, formats=("json", "csv", "html"))
 def species(*, shared: Shared) -> None:
     """Show which species look alike and which get confused."""
-    with shared.open() as index:
+    with shared.open() as index, working("Comparing the species"):
         report = index.species_report(shared.where)
         if shared.html is not None:
             from birdsearch.export.html import album

@@ -302,6 +302,7 @@ def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
     if failed.exists():
         logger.warning("torch runs %s: %s", backbone.name, failed.read_text(encoding="utf-8").strip())
         return None
+    logger.info("preparing the network %s for this computer, which is done once and takes about 20 s", backbone.name)
     if progress:
         progress("prepare", 0, None, backbone.name)
     try:

@@ -4,7 +4,7 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.conftest import Garden
+from tests.conftest import Garden, write_garden_photos
 from tests.support.command_line import run
 
 
@@ -76,3 +76,11 @@ def test_indexes_lists_names_and_places(own: Garden, tmp_path: Path) -> None:
     assert f"The name own opens {own.index}" in answer.err
     assert [one["photos"] for one in run("indexes", "--json").json] == [6, 6]
     assert f"{own.index} is used; another index named own lies at" in run("info", "--index", "own").err
+
+
+def test_info_shows_folders_as_they_are_spelled(tmp_path: Path) -> None:
+    write_garden_photos(tmp_path / "my_birds_2024")
+    run("index", "my_birds_2024", "--labels", "folder", "--index", "own")
+    info = run("info", "--index", "own").out
+    assert re.search(r"^labels +\S+/my_birds_2024: folder$", info, re.MULTILINE)
+    assert re.search(r"^size +[\d.,]+ [kM]B$", info, re.MULTILINE)

@@ -13,7 +13,11 @@ from tests.support.command_line import run
     [
         (["nonsense"], "No such command"),
         (["query"], "Missing argument"),
-        (["query", "a.jpg", "-k", "0"], "-k"),
+        (["query", "a.jpg", "-k", "0"], "'-k': must be 1 or greater"),
+        (["query", "a.jpg", "-k", "x"], "'-k': is not a whole number"),
+        (["query", "a.jpg", "--min-score", "x"], "'--min-score': is not a number"),
+        (["query", "-", "-"], "may be given once"),
+        (["classify", "a.jpg", "--source", "neighbors"], "'--source': 'neighbors' is not one of"),
         (["query", "a.jpg", "--min-score", "nan"], "--min-score"),
         (["query", "a.jpg", "--min-score", "2"], "not between -1 and 1"),
         (["query", "a.jpg", "--near", "52,13"], "LAT,LON,KM"),

@@ -13,20 +13,26 @@ from tests.conftest import Garden
 from tests.support.command_line import run
 
 
-def test_tables_fit_80_columns_and_keep_the_file_name(
+def test_tables_fit_80_columns_and_show_paths_whole(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guess = Prediction(None, 0.4321, 1, "ImageNet", "a very long class name that goes on and on and on")
-    photo = Photo(12345, "/" + "long folder/" * 20 + "bird.jpg", taken_at="2024-05-01T08:30:00", predictions=(guess,))
+    names = ["deep/" * 10 + "bird.jpg", "other.jpg"]
+    photos = [Photo(12345, f"/home/ana/{name}", taken_at="2024-05-01T08:30:00", predictions=(guess,)) for name in names]
+    matches = [Match(photo, 0.5) for photo in photos]
     monkeypatch.setenv("COLUMNS", "80")
-    output.print_matches([Match(photo, 0.5)])
-    lines = capsys.readouterr().out.splitlines()
+    output.print_matches(matches)
+    first, *lines = capsys.readouterr().out.splitlines()
+    assert first == "paths below /home/ana:"
     assert all(len(line) <= 80 for line in lines)
-    assert lines[1].endswith("bird.jpg")
-    assert "…" in lines[1]
+    assert lines[1].split()[:3] == ["1", "0.500", "12345"]
+    at = lines[0].index("path")
+    assert "".join(line[at:] for line in lines[1:]).replace(" ", "") == "".join(names)
+    output.print_matches([Match(Photo(7, "/home/ana/a.jpg"), 0.5)])  # has room
+    assert "/home/ana/a.jpg" in capsys.readouterr().out
     monkeypatch.delenv("COLUMNS")
-    output.print_matches([Match(photo, 0.5)])
-    assert photo.path in capsys.readouterr().out
+    output.print_matches(matches)
+    assert photos[0].path in capsys.readouterr().out
 
 
 def test_strange_names_are_shown_whole_and_harmless(capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,12 +65,11 @@ def test_csv_is_harmless_on_a_terminal_and_exact_in_a_pipe(
     assert capsys.readouterr().out.splitlines()[1] == output.printable(STEERING) + ",-3.5"
 
 
-@pytest.mark.parametrize("width", [1, 2, 3, 5, 10, 11, 40])
-@pytest.mark.parametrize("text", ["abcdefghijkl.jpg", "日本語日本語日本語.jpg", "a", ""])
-def test_shorten_never_exceeds_its_width(text: str, width: int) -> None:
-    from rich.cells import cell_len
-
-    assert cell_len(output.shorten(text, width)) <= width
+def test_pruned_photos_are_forgotten_and_not_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_summary(AddReport(missing=1), pruned=True)
+    assert capsys.readouterr().out.splitlines()[-1] == "forgotten  1  photo whose file is gone or left out"
+    output.print_summary(AddReport(missing=1))
+    assert "missing    1  photo whose file is gone or left out; it stays" in capsys.readouterr().out
 
 
 def test_summary_counts_and_failures(capsys: pytest.CaptureFixture[str]) -> None:

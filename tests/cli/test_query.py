@@ -138,3 +138,18 @@ def test_features_writes_maps_and_a_picture(garden: Garden, tmp_path: Path) -> N
     with Image.open(tmp_path / "energy.png") as picture:
         assert picture.format == "PNG"
         assert picture.size == (320, 240)
+
+
+def test_a_photo_may_come_through_standard_input(garden: Garden) -> None:
+    photo = garden.photos / "Wren" / "1.jpg"
+    for command in ("query", "classify"):
+        piped = run(command, "-", "--index", garden.index, "--json", input=photo.read_bytes()).json
+        assert piped[0]["query"] == "-"
+        named = run(command, photo, "--index", garden.index, "--json").json
+        assert {**piped[0], "query": ""} == {**named[0], "query": ""}
+
+
+def test_photos_say_of_how_many_they_are_the_first(garden: Garden, tmp_path: Path) -> None:
+    answer = run("photos", "--limit", 2, "--index", garden.index, "--html", "page.html")
+    assert "Only the first 2 of 6 are shown" in answer.err
+    assert "the first 2 of 6 photos" in (tmp_path / "page.html").read_text(encoding="utf-8")

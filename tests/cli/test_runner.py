@@ -9,6 +9,7 @@ import pytest
 import typer.main
 
 from birdsearch.cli import app
+from birdsearch.cli.runner import SYNONYMS
 from birdsearch.index import Index
 from birdsearch.records import AddReport
 from tests.conftest import Garden
@@ -31,6 +32,27 @@ def test_every_command_has_help_with_an_example() -> None:
 
 def test_version() -> None:
     assert run("--version").out.startswith("birdsearch ")
+    assert run("-V").out == run("--version").out
+
+
+def test_help_is_a_word_too() -> None:
+    assert run("help").out.split() == run("--help").out.split()
+    assert run("help", "query").out == run("query", "--help").out
+    assert "No such command" in run("help", "nonsense", code=2).err
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("search", "query"), ("ls", "photos"), ("rm", "remove"), ("duplicates", "dedupe"), ("identify", "classify")],
+)
+def test_words_of_other_programs_lead_to_the_command(word: str, meant: str) -> None:
+    assert f"No such command '{word}'. Did you mean '{meant}'?" in run(word, "x", code=2).err
+
+
+def test_synonyms_lead_to_commands_and_hide_none() -> None:
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    assert set(SYNONYMS.values()) <= known
+    assert not set(SYNONYMS) & known
 
 
 def test_unknown_index_is_named(garden: Garden) -> None:

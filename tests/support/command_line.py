@@ -29,13 +29,13 @@ class Answer:
         return list(csv.DictReader(io.StringIO(self.out)))
 
 
-def invoke(*arguments: object, input: str | None = None) -> tuple[Answer, BaseException | None]:
+def invoke(*arguments: object, input: str | bytes | None = None) -> tuple[Answer, BaseException | None]:
     """What a command printed and how it ended, and the exception that ended it."""
     result = _runner.invoke(app, [str(argument) for argument in arguments], input=input)
     return Answer(result.exit_code, result.stdout, result.stderr), result.exception
 
 
-def run(*arguments: object, code: int = 0, input: str | None = None) -> Answer:
+def run(*arguments: object, code: int = 0, input: str | bytes | None = None) -> Answer:
     """A command in this process; it must end with `code` and never with a traceback."""
     answer, error = invoke(*arguments, input=input)
     assert "Traceback" not in answer.out + answer.err

@@ -84,11 +84,12 @@ def classify_page(
     return template("classify.html").render(title=text(title), sections=sections, shape=frame)
 
 
-def photos_page(photos: Sequence[Photo], title: str = "Photos") -> str:
-    """A page of photos."""
+def photos_page(photos: Sequence[Photo], title: str = "Photos", *, total: int | None = None) -> str:
+    """A page of photos, the first of `total`."""
     uris = thumbnails([photo.path for photo in photos])
     cards = [_card(photo, uris) for photo in photos]
-    return template("photos.html").render(title=text(title), cards=cards, shape=shape(photos))
+    count = len(photos) if total is None else total
+    return template("photos.html").render(title=text(title), cards=cards, total=count, shape=shape(photos))
 
 
 def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None) -> _Card:
