@@ -30,7 +30,6 @@ from .runner import Guarded
 app = typer.Typer(
     cls=Guarded,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: birdsearch demo",

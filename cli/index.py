@@ -50,7 +50,7 @@ def index(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[DIR]...",
+            metavar="DIR",
             help="Folders of photos, or single photos. Without any: all folders that the index holds photos of.",
         ),
     ] = None,

@@ -44,12 +44,16 @@ class _Nearest:
 
 
 def species_report(
-    vectors: Vectors, names: Sequence[str | None], ids: Ids, groups: Codes | None = None
+    vectors: Vectors,
+    names: Sequence[str | None],
+    ids: Ids,
+    groups: Codes | None = None,
+    scored: Vectors | None = None,
 ) -> SpeciesReport:
     """Which species look alike, from unit vectors (n, dim), the species `names` (n,) and photo `ids` (n,).
 
     `groups` (n,) are numbers of bursts or duplicates, below 0 for photos that are in none. Photos without a name are
-    left out.
+    left out. Scores are told of `scored` (n, dim), unit vectors in which a search compares; by default of the same.
     """
     named = np.array([row for row, name in enumerate(names) if name is not None], dtype=np.int64)
     if not len(named):
@@ -63,7 +67,8 @@ def species_report(
     units = np.arange(len(rows)) if groups is None else _units(np.asarray(groups)[rows], len(rows))
     sorted_vectors = np.ascontiguousarray(vectors[rows], dtype=np.float32)
     nearest = _nearest(sorted_vectors, codes, units)
-    entries = _entries(sorted_vectors, codes, units, nearest, shown, np.asarray(ids)[rows])
+    told = sorted_vectors if scored is None else np.ascontiguousarray(scored[rows], dtype=np.float32)
+    entries = _entries((sorted_vectors, told), codes, units, nearest, shown, np.asarray(ids)[rows])
     return SpeciesReport(entries, _confusions(codes, nearest, shown, np.asarray(ids)[rows]))
 
 
@@ -100,11 +105,18 @@ def _nearest(vectors: Vectors, codes: Codes, units: Codes) -> _Nearest:
 
 
 def _entries(
-    vectors: Vectors, codes: Codes, units: Codes, nearest: _Nearest, shown: Sequence[str], ids: Ids
+    compared_and_told: tuple[Vectors, Vectors],
+    codes: Codes,
+    units: Codes,
+    nearest: _Nearest,
+    shown: Sequence[str],
+    ids: Ids,
 ) -> tuple[SpeciesEntry, ...]:
     """One entry for each species; the rows of a species lie together."""
+    vectors, told = compared_and_told
     borders = np.searchsorted(codes, np.arange(len(shown) + 1))
     means = np.empty((len(shown), vectors.shape[1]), dtype=np.float32)
+    told_means = np.empty((len(shown), told.shape[1]))
     cohesions: list[float | None] = []
     medoids: list[tuple[int, ...]] = []
     for place in range(len(shown)):
@@ -112,12 +124,12 @@ def _entries(
         group_means, member = _group_means(vectors[members], units[members])
         sums, size = group_means.sum(axis=0, dtype=np.float64), len(group_means)
         means[place] = sums / size
-        within = float(sums @ sums - np.einsum("ij,ij->", group_means, group_means, dtype=np.float64))
-        cohesions.append(round(within / (size * (size - 1)), 6) if size > 1 else None)
+        told_means[place], cohesion = _mean_and_cohesion(told[members], units[members])
+        cohesions.append(cohesion)
         # Without its own group: copies of a photo do not make it central.
         typical = np.einsum("ij,ij->i", vectors[members], sums[None, :] - group_means[member]).round(5)
         medoids.append(tuple(int(i) for i in ids[members][np.argsort(-typical, kind="stable")[:MEDOIDS]]))
-    closest, score = _nearest_species(means)
+    closest = _nearest_species(means)
     entries = []
     for place, name in enumerate(shown):
         members = slice(borders[place], borders[place + 1])
@@ -131,13 +143,21 @@ def _entries(
                 photos=int(borders[place + 1] - borders[place]),
                 cohesion=cohesions[place],
                 nearest=shown[closest[place]] if closest[place] >= 0 else None,
-                nearest_score=float(score[place]) if closest[place] >= 0 else None,
+                nearest_score=float(told_means[place] @ told_means[closest[place]]) if closest[place] >= 0 else None,
                 overlap=float(nearest.confused[members].sum() / comparable.sum()) if comparable.any() else None,
                 medoids=medoids[place],
                 boundary=tuple(int(ids[members][row]) for row in last),
             )
         )
     return tuple(entries)
+
+
+def _mean_and_cohesion(vectors: Vectors, units: Codes) -> tuple[npt.NDArray[np.float64], float | None]:
+    """The mean row (dim,) of the groups of a species, and the mean score of two of them; None for a single one."""
+    means, _ = _group_means(vectors, units)
+    sums, size = means.sum(axis=0), len(means)
+    within = float(sums @ sums - np.einsum("ij,ij->", means, means))
+    return sums / size, round(within / (size * (size - 1)), 6) if size > 1 else None
 
 
 def _group_means(vectors: Vectors, units: Codes) -> tuple[npt.NDArray[np.float64], Codes]:
@@ -148,17 +168,16 @@ def _group_means(vectors: Vectors, units: Codes) -> tuple[npt.NDArray[np.float64
     return sums / sizes[:, None], member
 
 
-def _nearest_species(means: Vectors) -> tuple[Codes, Vectors]:
+def _nearest_species(means: Vectors) -> Codes:
     """For each species the other one with the highest mean score of their photos, (species,); -1 where it is alone."""
     count = len(means)
-    closest, score = np.full(count, -1, dtype=np.int64), np.full(count, -np.inf, dtype=np.float32)
+    closest = np.full(count, -1, dtype=np.int64)
     if count > 1:
         for block in blocks(count, QUERIES):
             scores = means[block] @ means.T
             scores[np.arange(len(scores)), np.arange(block.start, block.stop)] = -np.inf
             closest[block] = scores.argmax(axis=1)
-            score[block] = scores.max(axis=1)
-    return closest, score
+    return closest
 
 
 def _confusions(codes: Codes, nearest: _Nearest, shown: Sequence[str], ids: Ids) -> tuple[Confusion, ...]:
@@ -199,5 +218,7 @@ def of(gallery: Gallery) -> SpeciesReport:
     """Which species (labels, else predicted species) look alike and which get confused."""
     started = time.monotonic()
     names = [photo.species for photo in gallery.photos]
-    report = species_report(gallery.vectors, names, gallery.ids, gallery.groups)
+    # Whitening that is only fitted for this comparison must not show: 0.78 here is 0.78 in `query`.
+    scored = gallery.raw if gallery.space is None else gallery.vectors
+    report = species_report(gallery.vectors, names, gallery.ids, gallery.groups, scored)
     return replace(report, seconds=time.monotonic() - started)

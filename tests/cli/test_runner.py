@@ -1,5 +1,6 @@
 """The command line as a whole: help, exit codes, signals, and what importing it loads."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -152,3 +153,10 @@ def test_import_of_the_command_line_needs_no_network_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "", "")
+
+
+def test_the_shell_completes_commands() -> None:
+    words = {"_BIRDSEARCH_COMPLETE": "complete_bash", "COMP_WORDS": "birdsearch cl", "COMP_CWORD": "1"}
+    command = [sys.executable, "-c", "from birdsearch.cli import main; main()"]
+    done = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["classify", "clusters"], done.stderr

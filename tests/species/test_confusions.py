@@ -110,3 +110,18 @@ def test_photos_that_are_all_alike() -> None:
     vectors = np.tile(unit(np.ones((1, 16))), (20, 1))
     shown = species_report(vectors, ["Wren", "Robin"] * 10, np.arange(20))
     assert [entry.cohesion for entry in shown.species] == [pytest.approx(1, abs=1e-5)] * 2
+
+
+def test_scores_are_those_of_a_search_whatever_space_is_compared_in() -> None:
+    vectors, names = species(4, 5, dim=12, spread=0.4)
+    labels, ids = [str(name) for name in names], np.arange(len(names))
+    other = np.roll(vectors, 3, axis=1) ** 3
+    other /= np.linalg.norm(other, axis=1, keepdims=True)
+    compared = species_report(other, labels, ids)
+    shown = species_report(other, labels, ids, scored=vectors)
+    cohesion, _ = plain(vectors, names, ids)
+    for name, (before, entry) in enumerate(zip(compared.species, shown.species, strict=True)):
+        assert (entry.overlap, entry.nearest, entry.medoids) == (before.overlap, before.nearest, before.medoids)
+        assert entry.cohesion == pytest.approx(cohesion[name], abs=1e-5)
+        between = vectors[names == name] @ vectors[names == int(entry.nearest or 0)].T
+        assert entry.nearest_score == pytest.approx(between.mean(), abs=1e-5)
