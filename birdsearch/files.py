@@ -119,6 +119,45 @@ def with_trailing_slash(folder: bytes) -> bytes:
     return folder if folder.endswith(b"/") else folder + b"/"
 
 
+def known_spelling(path: bytes, roots: Iterable[bytes]) -> bytes:
+    """An absolute path as these folders spell it, if it lies in one of them or above one; else as it is.
+
+    A folder is one folder through links, mounts and the case of letters; a link to a file is a file of its own.
+    """
+    folders = sorted(roots, key=lambda root: len(os.path.realpath(root)), reverse=True)
+    if path in folders:
+        return path
+    place, name = (path, b"") if os.path.isdir(path) else os.path.split(path)
+    real = os.path.realpath(place)
+    for root in folders:
+        real_root = os.path.realpath(root)
+        if real == real_root or real.startswith(with_trailing_slash(real_root)):
+            below = real[len(real_root) :].strip(b"/")
+            return os.path.join(root, *filter(None, (below, name)))
+    known = {identity: root for root in folders if (identity := identity_of(root)) is not None}
+    for above in _upwards(place):
+        if (spelled := known.get(identity_of(above) or (0, 0))) is not None:
+            return os.path.join(spelled, *filter(None, (place[len(above) :].strip(b"/"), name)))
+    own = identity_of(place)
+    above_roots = (above for root in folders for above in _upwards(root) if own and identity_of(above) == own)
+    return os.path.join(next(above_roots, place), *filter(None, (name,)))
+
+
+def identity_of(folder: bytes) -> tuple[int, int] | None:
+    """Device and inode; None where there is nothing."""
+    try:
+        info = os.stat(folder)
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
+
+
+def _upwards(path: bytes) -> Iterator[bytes]:
+    yield path
+    while (above := os.path.dirname(path)) != path:
+        yield (path := above)
+
+
 @dataclass(frozen=True, slots=True)
 class FileState:
     """What tells without reading a file whether it changed; None where that was never known."""

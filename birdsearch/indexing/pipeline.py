@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
 from birdsearch.errors import PhotoError, PhotoMissingError, PruneRefusedError
-from birdsearch.files import FileState
+from birdsearch.files import FileState, known_spelling, with_trailing_slash
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
@@ -57,7 +57,8 @@ def add(
     scan.scan(paths)  # raises here for a folder that does not exist
     exclusions.compiled(options.exclude or ())  # and here for a pattern that means nothing
     with store.writing() as catalog:
-        files = scan.scan(paths, _exclude(catalog, paths, options.exclude))
+        paths = list(dict.fromkeys(known_spelling(path, catalog.roots().values()) for path in paths))
+        files = scan.scan(paths, _exclude(catalog, paths, options.exclude), catalog.roots_in_use())
         labeller = Labeller(catalog)
         labeller.choose(paths, options.labels)
         for path in paths:
@@ -201,6 +202,7 @@ class AddRun:
             self._hide_missing(folders, unreachable, options)
             self._flush()
             self._committer.wait()
+            self._forget_failures()
             self._committer.batch.labels = self._labels.refresh(list(folders))
             self._flush()
             self._committer.wait()
@@ -418,6 +420,16 @@ class AddRun:
             self._store.catalog.remove(missing)
         else:
             self._committer.batch.updates += [PhotoUpdate(photo_id, {"missing": True}) for photo_id in missing]
+
+    def _forget_failures(self) -> None:
+        """Failures whose folder has gone; a root that is away or empty, as that of a disk, tells nothing."""
+        roots = self._store.catalog.roots_in_use()
+        for failure in self._store.catalog.failures():
+            path = os.fsencode(failure.path)
+            root = next((root for root in roots if path.startswith(with_trailing_slash(root))), None)
+            away = root is not None and not (os.path.isdir(root) and _has_entries(root))
+            if not away and not os.path.lexists(os.path.dirname(path)):
+                self._committer.batch.recovered.append(failure.path)
 
     def _why_not_pruned(self, folders: Sequence[bytes], unreachable: Sequence[bytes], missing: Sequence[int]) -> str:
         """What speaks for a disk that is away, not for photos that somebody took away; empty where nothing does."""

@@ -93,7 +93,7 @@ _CUT_OFF = ("truncat", "unexpected end", "not enough data", "premature", "unpack
 
 
 # How they say that a file is of a kind which they do not know: it may be whole.
-_UNKNOWN_KIND = ("unsupported", "not supported", "unknown pixel mode", "unknown data organization")
+_UNKNOWN_KIND = ("unsupported", "not supported", "not been built in", "unknown pixel mode", "unknown data organization")
 
 
 @contextmanager

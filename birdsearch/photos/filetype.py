@@ -26,7 +26,8 @@ SIDECAR_OWNERS = IMAGE_SUFFIXES | RAW_SUFFIXES | {".jxl", ".psb", ".psd"}
 _BMFF_BRANDS = {  # brand of an ISO media file -> format
     b"avif": "AVIF",
     b"avis": "AVIF",
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"), "HEIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIF"),  # HEVC
+    **dict.fromkeys((b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"heif", b"MiHB", b"MiHE", b"MiHA", b"MiPr"), "HEIF"),
 }
 # How the files of each format of photos/decoders.py begin.
 SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
@@ -47,6 +48,7 @@ _OTHERS = (
     (
         re.compile(
             rb"8BPS|\0\0\x01\0[^\0]|icns|\xff\x0a|\0\0\0\x0cJXL |\x76\x2f\x31\x01|gimp xcf|DDS |qoif|"
+            rb"....ftyp(avc[is]|jpeg|jpgs|j2ki|j2is|vvi[cs]|unif|ev[bm][is])|"  # pictures of other codecs in HEIF
             rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*(<!DOCTYPE svg[^>]*>\s*)?<svg",
             re.DOTALL,
         ),

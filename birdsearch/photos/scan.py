@@ -8,18 +8,18 @@ import os
 import queue
 import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from birdsearch.errors import InputFileError, PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
-from birdsearch.files import FileState, is_index
+from birdsearch.files import FileState, PathSet, identity_of, is_index, known_spelling
 from birdsearch.photos import places
 from birdsearch.photos.exclusions import IGNORE_FILE, Exclusions
 from birdsearch.photos.filetype import HEAD, Kind, identify
-from birdsearch.records import Failure, Photo, bytes_text
+from birdsearch.records import Failure, Photo, bytes_text, shown
 
 MAX_BYTES = 8 * 10**8  # of one file, a guess: larger ones are refused, as they are read whole
 MOST_COUNTED = 100_000  # files of one folder that is left out: the snapshots of a disk hold it many times
@@ -70,27 +70,31 @@ class NotAPhotoError(Exception):
 
 
 def scan(
-    folders: Sequence[bytes | str | os.PathLike[str]], exclude: Mapping[bytes, Sequence[str]] | None = None
+    folders: Sequence[bytes | str | os.PathLike[str]],
+    exclude: Mapping[bytes, Sequence[str]] | None = None,
+    roots: Iterable[bytes] = (),
 ) -> Iterator[FoundFile | Failure | Ignored]:
     """Every file under the folders, once, in a fixed order; a named file or folder stands for itself.
 
     Hidden files and folders (leading dot) are left alone, unless they are named. What `places` and `exclusions` leave
     out is only counted; `exclude` is folder -> patterns. Links to files are files; linked folders come last, so that a
-    file which is reached both ways is known by its real path.
+    file which is reached both ways is known by its real path. A folder that is one of `roots` is spelled as there, and
+    left out where that root is not below the named folders.
     Raises PhotoMissingError at once where a named folder does not exist.
     """
     named = [os.path.abspath(os.fsencode(folder)) for folder in folders]
     for path in named:
         if not os.path.lexists(path):
             raise missing_file_error(os.fsdecode(path), "file or folder")
-    return _Scan(named, exclude or {}).run()
+    return _Scan(named, exclude or {}, roots).run()
 
 
 class _Scan:
     """One walk over the named folders, remembering where it has been."""
 
-    def __init__(self, named: Sequence[bytes], exclude: Mapping[bytes, Sequence[str]]) -> None:
+    def __init__(self, named: Sequence[bytes], exclude: Mapping[bytes, Sequence[str]], roots: Iterable[bytes]) -> None:
         self.named = dict.fromkeys(named)
+        self.roots = {identity: root for root in roots if (identity := identity_of(root)) is not None}
         self.exclude = exclude
         self.folders: set[tuple[int, int]] = set()  # device and inode of the folders listed so far
         self.files: set[tuple[int, int, bytes]] = set()  # folder (device, inode) and name of the files named
@@ -114,7 +118,12 @@ class _Scan:
                 self.files.add(key)
                 yield _found(path, info)
         while self.linked:
-            yield from self._tree(*self.linked.pop(0))
+            path, exclusions = self.linked.pop(0)
+            spelled = known_spelling(path, self.roots.values())
+            if spelled == path or spelled in PathSet(self.named):
+                yield from self._tree(path, exclusions)
+            else:
+                yield self._left_out(path, f"in the index as {shown(os.fsdecode(spelled))}")
 
     def _tree(self, top: bytes, above: Exclusions) -> Iterator[FoundFile | Failure | Ignored]:
         waiting = [(top, above)]
@@ -125,6 +134,11 @@ class _Scan:
                 identity = info.st_dev, info.st_ino
                 if identity in self.folders:
                     continue
+                root = self.roots.get(identity, folder)
+                if root != folder and root not in PathSet(self.named):
+                    yield self._left_out(folder, f"in the index as {shown(os.fsdecode(root))}")
+                    continue
+                folder = root
                 self.folders.add(identity)
                 with os.scandir(folder) as listing:
                     entries = sorted(listing, key=lambda entry: entry.name)

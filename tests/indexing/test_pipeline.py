@@ -126,6 +126,18 @@ def test_a_file_that_kept_size_and_time_is_read_again(tmp_path: Path, index: Ind
     assert counts(index.add(tmp_path / "photos")) == {"unchanged": 1}
 
 
+def test_failures_go_with_their_folder(tmp_path: Path, photos: Path, index: Index) -> None:
+    (photos / "Wren/broken.jpg").write_bytes(b"\xff\xd8\xff\xe0broken")
+    index.add(photos)
+    photos.rename(tmp_path / "renamed")
+    index.add(tmp_path / "renamed")
+    assert [failure.path for failure in index.failures()] == [str(tmp_path / "renamed/Wren/broken.jpg")]
+    (tmp_path / "renamed").rename(tmp_path / "away")
+    (tmp_path / "renamed").mkdir()  # where a disk was mounted
+    index.add(write(tmp_path / "card/7.jpg", bird(7, 80, 60)).parent)
+    assert len(index.failures()) == 1
+
+
 def test_reread_renews_what_is_known_and_keeps_the_vectors(
     photos: Path, index: Index, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +166,36 @@ def test_add_without_folders_looks_through_those_of_the_index(
     assert counts(index.add()) == {"added": 1, "unchanged": 6}
     assert "card is not there: its photos stay as they are" in caplog.text
     assert index.count() == 8
+
+
+@pytest.mark.parametrize("first", ["link", "photos"])
+def test_one_folder_is_one_root_however_it_is_named(tmp_path: Path, photos: Path, index: Index, first: str) -> None:
+    (tmp_path / "link").symlink_to(photos)
+    (photos / "again").symlink_to(photos / "Wren")
+    index.add(tmp_path / first)
+    for other in ("photos", "link", "link/Wren", "photos/again", "photos/Wren/0.jpg", "link/Wren/0.jpg"):
+        report = index.add(tmp_path / other)
+        assert set(counts(report)) == {"unchanged"}, other
+        where = Filter(under=str(tmp_path / other))
+        assert index.count(where) == (6 if other in ("photos", "link") else 1 if other.endswith("jpg") else 3), other
+    assert index.count() == 6
+    assert index.find(photos / "Wren/0.jpg").id == index.find(tmp_path / "link/Wren/0.jpg").id
+    assert set(counts(index.add(tmp_path))) == {"unchanged", "ignored"}  # above the root, with the index in it
+    assert index.count() == 6
+    (tmp_path / "card").mkdir()
+    (tmp_path / "card/link").symlink_to(photos)
+    assert counts(index.add(tmp_path / "card")) == {"ignored": 7}
+    assert set(counts(index.add(tmp_path))) == {"unchanged", "ignored"}
+    assert index.count() == 6
+
+
+def test_a_folder_above_one_that_was_named_by_a_link_spells_it_as_before(
+    tmp_path: Path, photos: Path, index: Index
+) -> None:
+    (tmp_path / "link").symlink_to(photos)
+    index.add(tmp_path / "link/Wren")
+    assert counts(index.add(photos)) == {"unchanged": 3, "added": 3}
+    assert {Path(photo.path).parts[-3] for photo in index.photos()} == {"link"}
 
 
 def test_reopened_index_shows_the_same(photos: Path, index: Index, fake: FakeBackbone) -> None:

@@ -19,6 +19,9 @@ from birdsearch.photos.filetype import HEAD, Kind, identify
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIF"),
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf", "AVIF"),
         (b"\0\0\0\x18ftypheix\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x18ftypmif2\0\0\0\0miafheic", "HEIF"),
+        (b"\0\0\0\x18ftypMiHB\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x18ftypmsf1\0\0\0\0avismiaf", "AVIF"),
         (b"P6\n# made by hand\n3 2\n255\n", "PPM"),
     ],
 )
@@ -51,3 +54,9 @@ def test_a_name_breaks_the_tie_where_the_bytes_say_nothing() -> None:
     assert identify(b"\x9d\x81\0\1", "bird.dat") == Kind(None, "not an image")
     assert identify(b"", "bird.jpg") == Kind(None, "empty file", broken=True)
     assert identify(b"", "readme") == Kind(None, "empty file")
+
+
+def test_heif_of_another_codec_is_an_unsupported_image() -> None:
+    for brand in (b"avci", b"jpeg", b"j2ki", b"vvic", b"evbi", b"unif"):
+        kind = identify(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1miaf", "a.heic")
+        assert (kind.format, kind.reason, kind.broken) == (None, "unsupported image", False), brand

@@ -164,7 +164,7 @@ def roots_of(connection: sa.Connection) -> dict[int, bytes]:
 
 def split_path(path: bytes, folders: dict[int, bytes]) -> tuple[int, bytes]:
     """A path as (root id, path under it)."""
-    for root_id, root in folders.items():
+    for root_id, root in sorted(folders.items(), key=lambda each: len(each[1]), reverse=True):
         if path.startswith(with_trailing_slash(root)):
             return root_id, path[len(with_trailing_slash(root)) :]
     raise ValueError(f"no root holds {os.fsdecode(path)}")

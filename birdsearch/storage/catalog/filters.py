@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from birdsearch.files import with_trailing_slash
+from birdsearch.files import known_spelling, with_trailing_slash
 from birdsearch.records import Filter, shown
 from birdsearch.storage.catalog.tables import MAX_INTEGER, photos, predictions, roots, state
 from birdsearch.taxonomy.resolve import meaning_any, similar
@@ -107,9 +107,10 @@ def _moment(text: str) -> str:
 
 
 def _under(folder: str, connection: sa.Connection) -> Condition:
-    path = os.path.abspath(os.fsencode(folder))
+    known = connection.execute(sa.select(roots.c.id, roots.c.path)).all()
+    path = known_spelling(os.path.abspath(os.fsencode(folder)), [root for _, root in known])
     choices: list[Condition] = [sa.false()]
-    for root_id, root in connection.execute(sa.select(roots.c.id, roots.c.path)):
+    for root_id, root in known:
         if root == path or root.startswith(with_trailing_slash(path)):
             choices.append(photos.c.root_id == root_id)
         elif path.startswith(with_trailing_slash(root)):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
-from birdsearch.files import FileState, PathSet, with_trailing_slash
+from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
 from birdsearch.records import Failure, Filter, Ids, Label, Photo, Prediction, shown
 from birdsearch.storage.catalog import commits, kept, removal
 from birdsearch.storage.catalog.catalog import (
@@ -104,6 +104,8 @@ class SQLiteCatalog(Database):
                 if not path.startswith(with_trailing_slash(folder)):
                     continue
                 prefix = path[len(with_trailing_slash(folder)) :] + b"/"
+                if os.path.realpath(path) + b"/" != with_trailing_slash(os.path.realpath(folder)) + prefix:
+                    continue  # it lies elsewhere: its spelling leads through a link
                 inner = connection.execute(sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == old))
                 moved = [PhotoUpdate(i, {"root_id": new, "relative": prefix + name}) for i, name in inner]
                 update_each(connection, moved)
@@ -320,8 +322,10 @@ class SQLiteCatalog(Database):
     def photo_at(self, path: bytes) -> Photo:
         """The photo at a path, missing or not. Raises PhotoUnknownError where the catalog has none."""
         with self.transaction() as connection:
-            if ids := list(removal.photo_ids(connection, [path]).values()):
-                return self._records(connection, ids)[0]
+            ids = removal.photo_ids(connection, [path])
+            ids = ids or removal.photo_ids(connection, [known_spelling(path, roots_of(connection).values())])
+            if ids:
+                return self._records(connection, list(ids.values()))[0]
         name, index = shown(os.fsdecode(path)), shown(str(self.path.parent))
         raise PhotoUnknownError(f"no photo {name} in {index}: `birdsearch photos` lists the paths, with their ids.")
 
