@@ -533,12 +533,16 @@ class Index:
         with self._store.writing() as catalog:
             return apply(self._store.folder, catalog, plan, options, progress)
 
-    def undo(self, run: str | None = None, *, progress: Progress | None = None) -> ActionReport:
-        """Bring back every file and every row of the last run of `apply`, or of the one named. Raises PlanError."""
+    def undo(self, run: str | None = None, *, foreign: bool = False, progress: Progress | None = None) -> ActionReport:
+        """Bring back every file and every row of the last run of `apply`, or of the one named. Raises PlanError.
+
+        A run that another user, or you on another computer, recorded is carried out only with `foreign`: its journal
+        could name any file.
+        """
         from birdsearch.duplicates.cleanup.undo import undo
 
         with self._store.writing() as catalog:
-            return undo(self._store.folder, catalog, run, progress=progress)
+            return undo(self._store.folder, catalog, run, foreign=foreign, progress=progress)
 
     def runs(self) -> list[RunSummary]:
         """Every run of `apply`, oldest first."""

@@ -305,6 +305,9 @@ def undo(
         str | None, typer.Argument(metavar="[RUN]", help="The run to undo; the last one by default.")
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="Only list the runs.")] = False,
+    foreign: Annotated[
+        bool, typer.Option("--foreign", help="Trust a run that was recorded on another computer, or by another user.")
+    ] = False,
     *,
     shared: Shared,
 ) -> None:
@@ -316,7 +319,7 @@ def undo(
             duplicates_output.print_runs(index.runs(), shared)
             return
         with progress() as callback:
-            report = index.undo(run, progress=callback)
+            report = index.undo(run, foreign=foreign, progress=callback)
     duplicates_output.print_action(report, f"run {report.run}: restored", "to their places", shared)
     _exit_if_failed(report)
 

@@ -55,7 +55,7 @@ def apply(
     for _, reason in problems(plan):
         raise PlanError(f"the plan cannot be carried out: {reason}.")
     for log in journal.logs(folder):
-        if not log.ended and not log.undone:
+        if not log.ended and not log.undone and log.is_own():
             _finish(catalog, log)
     run = _Apply(folder, catalog, Planner(plan, options, journal.next_run(folder), folder, catalog))
     header = {"action": options.action, "relations": [*options.relations]}

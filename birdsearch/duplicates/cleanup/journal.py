@@ -1,7 +1,7 @@
 """The journal of what was done to a user's files: written and synced first, so that it can be undone.
 
 One file a run, one JSON object a line (`Line`):
-- first the header: birdsearch ("actions"), format, at (local time), action, relations
+- first the header: birdsearch ("actions"), format, at (local time), by (`_mark`), action, relations
 - {"intent": the fields of `Intent`}, before the file is touched
 - {"done": numbers of intents, "left": numbers}, when a batch was carried out, or skipped
 - {"merged": [{number, kept_id, columns, ...}]}, what kept photos take over, before it is in the catalog
@@ -10,9 +10,12 @@ One file a run, one JSON object a line (`Line`):
 - {"end": true}, with "undone": true where the run was undone
 """
 
+import hashlib
+import hmac
 import json
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -21,8 +24,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from birdsearch.cache import make_private
 from birdsearch.errors import IndexDamagedError, PlanError
 from birdsearch.files import sync_folder, whole_number
+from birdsearch.homes import data_folder
 from birdsearch.records import RunSummary, shown
 from birdsearch.storage.catalog.removal import Merge
 from birdsearch.storage.folder import Folder
@@ -93,6 +98,18 @@ class Log:
         """The name of the run."""
         return self.path.name.removesuffix(SUFFIX)
 
+    def is_own(self) -> bool:
+        """Whether this user recorded the run, on this computer; a stranger's journal could name any file."""
+        return hmac.compare_digest(str(self.header.get("by")), _mark(self.run))
+
+    def check_own(self) -> None:
+        """Raises PlanError for a run that was recorded elsewhere."""
+        if not self.is_own():
+            raise PlanError(
+                f"run {self.run} was not recorded by you on this computer, and what it says of your files may not be "
+                f"true. Read {shown(str(self.path))}; if you trust it: `birdsearch undo {self.run} --foreign`."
+            )
+
     def open(self) -> list[Intent]:
         """What was done, or may have been when the run was killed, and is not back yet."""
         settled = self.left | self.back | self.emptied
@@ -113,6 +130,26 @@ class Log:
         return "partly undone" if self.back else "done" if self.ended else "stopped"
 
 
+def _mark(run: str) -> str:
+    """What only this user can write beside the name of a run: its HMAC-SHA256 with a key among the user's data."""
+    path = data_folder() / "journal.key"
+    with suppress(FileNotFoundError):
+        return hmac.new(path.read_bytes(), os.fsencode(run), hashlib.sha256).hexdigest()
+    make_private(path.parent)
+    new = path.with_suffix(f".{secrets.token_hex(8)}")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(32))
+    try:
+        os.link(new, path)  # of two processes at once the first key counts
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    return _mark(run)
+
+
 def create(folder: Folder, run: str, header: Line) -> BinaryIO:
     """A new journal, open to be written; it and its folder are synced before anything is done."""
     place = folder.path / _FOLDER
@@ -123,7 +160,7 @@ def create(folder: Folder, run: str, header: Line) -> BinaryIO:
     file = own_journal.open("xb", buffering=0)
     now = time.strftime("%Y-%m-%dT%H:%M:%S")
     try:
-        write(file, [{"birdsearch": "actions", "format": _FORMAT, "at": now, **header}])
+        write(file, [{"birdsearch": "actions", "format": _FORMAT, "at": now, "by": _mark(run), **header}])
         sync_folder(place)
     except OSError:
         file.close()

@@ -56,9 +56,9 @@ def empty(folder: Folder, catalog: Catalog) -> ActionReport:
 
 
 def _runs(folder: Folder, catalog: Catalog) -> Iterator[tuple[Log, Sequence[Intent]]]:
-    """Each run, and what of it lies in the trash, the photos first."""
+    """Each run that this user recorded, and what of it lies in the trash, the photos first."""
     today = moved_folders(folder, catalog)
-    for log in journal.logs(folder):
+    for log in filter(Log.is_own, journal.logs(folder)):
         log.intents = [today(intent) for intent in log.intents]
         inside = [i for i in log.open() if os.path.join(os.sep + TRASH, log.run) in i.to and os.path.lexists(i.to)]
         if inside:

@@ -17,17 +17,26 @@ from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
 
 
-def undo(folder: Folder, catalog: Catalog, run: str | None = None, *, progress: Progress | None = None) -> ActionReport:
+def undo(
+    folder: Folder,
+    catalog: Catalog,
+    run: str | None = None,
+    *,
+    foreign: bool = False,
+    progress: Progress | None = None,
+) -> ActionReport:
     """Bring every file and every row of a run back: of the last one of which anything can be, or of the one named.
 
     Never overwrites: where another file stands in the old place this one is skipped, and can be undone later. Where a
     folder was moved, and indexed again in its new place, its files come back there. The caller holds the lock of the
     index, and sees to the engine afterwards. Raises PlanError where there is no such run, where it is undone already,
-    or where a later run must be undone first.
+    where a later run must be undone first, or, unless `foreign`, where somebody else recorded it.
     """
     started = time.monotonic()
     today = moved_folders(folder, catalog)
     log = journal.select_run(folder, run, lambda log, intent: _can_be_back(today(intent), log.run))
+    if not foreign:
+        log.check_own()
     log.intents = [today(intent) for intent in log.intents]
     _check_order(folder, log, today)
     skipped: list[tuple[str, str]] = []

@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 from PIL import Image
 
+import birdsearch
 from birdsearch.duplicates.cleanup import apply, renames
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
@@ -28,6 +29,7 @@ from birdsearch.storage.folder import Folder
 from tests.support.disks import call_where_disks_mount, other_disk
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
+from tests.support.fake_backbone import FakeBackbone
 from tests.support.photo_library import SMALL, Library, contents, copy, files, indexed, small
 
 STRANGE = 'Wren/new\nline, "quoted" \\x41 \x1b \udcff ü \u202e.jpg'
@@ -256,6 +258,24 @@ def test_a_journal_that_birdsearch_did_not_write_is_named_with_its_line(library:
     line = len(path.read_text().splitlines())
     with pytest.raises(IndexDamagedError, match=f"line {line} is not what birdsearch wrote"):
         library.undo()
+
+
+def test_a_strangers_journal_moves_and_deletes_nothing(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, before = library.rows(), files(library.photos)
+    run = library.apply(library.plan(*SMALL)).run
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("BIRDSEARCH_DATA", str(tmp_path / "another user"))
+        with birdsearch.open(library.index, backbone=FakeBackbone()) as index:
+            with pytest.raises(PlanError, match=f"birdsearch undo {run} --foreign"):
+                index.undo()
+            assert index.trash() == []
+            assert index.empty_trash().done == 0
+            assert index.undo(foreign=True).skipped == ()
+    assert (library.rows(), files(library.photos)) == (rows, before)
+    library.apply(library.plan(*SMALL))
+    assert library.undo().skipped == ()
 
 
 def test_names_that_are_taken_are_never_overwritten(library: Library, tmp_path: Path) -> None:
