@@ -91,8 +91,8 @@ def _is_still(path: str, file: Seen, sha256: str) -> bool:
 
 
 def inode(path: str) -> tuple[int, int] | None:
-    """Device and inode of what a name leads to; None where there is nothing."""
-    with suppress(OSError):
+    """Device and inode of what a name leads to; None where there is nothing. Raises OSError where nobody can tell."""
+    with suppress(FileNotFoundError, NotADirectoryError):
         info = os.stat(path)
         return info.st_dev, info.st_ino
     return None
@@ -348,7 +348,12 @@ def unlink_from_kept(source: str, intent: Intent, run: str) -> None:
     if before is None:
         _put_back(own, intent.path)
         return
-    old = _swap(own, intent.path, _hidden(intent.path, run, intent, "-old"))
+    try:
+        old = _swap(own, intent.path, _hidden(intent.path, run, intent, "-old"))
+    except OSError:
+        if seen(intent.path) is not None:
+            unlink_if_exists(own)  # our own copy, of a file that is there
+        raise
     if seen(old) == before or inode(old) == inode(intent.kept):
         os.unlink(old)
         return

@@ -4,6 +4,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import count
@@ -61,8 +62,10 @@ class Planner:
         for step in plan.steps:
             if step.do == "keep":
                 self._keeps.setdefault(step.group, []).append(step)
-        kept = (filesystem.inode(step.path) for keeps in self._keeps.values() for step in keeps)
-        self._kept_inodes = {there for there in kept if there is not None}
+        self._kept_inodes: set[tuple[int, int] | None] = set()
+        for step in (step for keeps in self._keeps.values() for step in keeps):
+            with suppress(OSError):  # its step will say so
+                self._kept_inodes.add(filesystem.inode(step.path))
         self._places: set[str] = set()  # names that files of this run go to
         self._trash_root, self._is_index = cache(self._find_trash_root), cache(_is_index)
         self._is_more_open = cache(attributes.is_more_open)
