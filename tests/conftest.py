@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +67,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def ctrl_c() -> Iterator[Callable[[], None]]:
-    """Presses Ctrl-C half a second later; also where the tests run in the background, which ignores it."""
+    """Presses Ctrl-C once, half a second later; also where the tests run in the background, which ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    press = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    yield press.start
-    press.cancel()
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+
+    def press() -> None:
+        with suppress(RuntimeError):  # it was pressed before
+            timer.start()
+
+    yield press
+    timer.cancel()
     signal.signal(signal.SIGINT, before)
 
 

@@ -217,12 +217,12 @@ def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(
     back, waited = threading.Event(), list[bool]()
 
     def hanging(*_: object) -> bytes:
+        ctrl_c()
         waited.append(back.wait(30))
         return b""
 
     monkeypatch.setattr(scan, "read_up_to", hanging)
     monkeypatch.setattr(overlap, "LEAVE_SECONDS", 0.1)
-    ctrl_c()
     with pytest.raises(KeyboardInterrupt):
         index.duplicates()
     assert not waited

@@ -548,13 +548,14 @@ def test_a_costly_file_that_is_broken_fails_with_its_reason(
         assert [failure.reason for failure in index.failures()] == ["truncated PNG"]
 
 
-def dead_disk(monkeypatch: pytest.MonkeyPatch, name: str) -> threading.Event:
-    """Make a file hang when it is read; the event brings it back."""
+def dead_disk(monkeypatch: pytest.MonkeyPatch, name: str, then: Callable[[], None] = lambda: None) -> threading.Event:
+    """Make a file hang when it is read, and call `then`; the event brings it back."""
     back = threading.Event()
     real = scan.read_up_to
 
     def hanging(file: io.FileIO, *rest: Any) -> bytes:
         if os.path.realpath(f"/proc/self/fd/{file.fileno()}").endswith(name):
+            then()
             back.wait(60)
         return real(file, *rest)
 
@@ -580,10 +581,9 @@ def test_a_file_that_never_answers_costs_only_itself(
 def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(
     photos: Path, index: Index, ctrl_c: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    back = dead_disk(monkeypatch, "2.jpg")
+    back = dead_disk(monkeypatch, "2.jpg", then=ctrl_c)
     monkeypatch.setattr(overlap, "LEAVE_SECONDS", 0.1)
     monkeypatch.setattr(embedder, "NETWORK_BATCH", 1)
-    ctrl_c()
     with pytest.raises(KeyboardInterrupt):
         index.add(photos)
     assert any(thread.name == "birdsearch-read" for thread in threading.enumerate())  # left behind, still waiting
