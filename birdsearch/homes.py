@@ -3,9 +3,12 @@
 import difflib
 import logging
 import os
+import secrets
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
+from birdsearch.cache import make_private
 from birdsearch.records import shown
 
 logger = logging.getLogger("birdsearch")
@@ -21,6 +24,26 @@ def data_folder() -> Path:
     import platformdirs
 
     return platformdirs.user_data_path("birdsearch", appauthor=False)
+
+
+def user_key() -> bytes:
+    """A secret of this user on this computer, 32 bytes, made at the first call: what is signed with it is their own."""
+    path = data_folder() / "user.key"
+    with suppress(FileNotFoundError):
+        return path.read_bytes()
+    make_private(path.parent)
+    new = path.with_suffix(f".{secrets.token_hex(8)}")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(32))
+    try:
+        os.link(new, path)  # of two processes at once the first key counts
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    return path.read_bytes()
 
 
 def homes() -> list[Path]:

@@ -5,7 +5,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +70,10 @@ def ctrl_c() -> Iterator[Callable[[], None]]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
 
+    once = threading.Lock()
+
     def press() -> None:
-        with suppress(RuntimeError):  # it was pressed before
+        if once.acquire(blocking=False):
             timer.start()
 
     yield press

@@ -1,11 +1,13 @@
 """Where an index with a name is opened from and made."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import birdsearch
+from birdsearch import homes
 from birdsearch.errors import IndexMissingError
 from tests.support.fake_backbone import FakeBackbone
 
@@ -93,3 +95,14 @@ def test_the_list_of_indexes_tells_what_each_holds(tmp_path: Path) -> None:
     assert (meadow.changed or "").startswith("20")
     assert "birdsearch repair --index" in (broken.problem or "")
     assert broken.photos is None
+
+
+def test_the_key_of_a_user_is_made_once_and_is_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "ana"))
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: homes.user_key(), range(8)))
+    assert len(keys) == 1
+    assert len(homes.user_key()) == 32
+    assert [path.name for path in (tmp_path / "ana").iterdir()] == ["user.key"]
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "ben"))
+    assert homes.user_key() not in keys

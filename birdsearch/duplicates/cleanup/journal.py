@@ -15,7 +15,6 @@ import hmac
 import json
 import logging
 import os
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -24,10 +23,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from birdsearch.cache import make_private
 from birdsearch.errors import IndexDamagedError, PlanError
 from birdsearch.files import sync_folder, whole_number
-from birdsearch.homes import data_folder
+from birdsearch.homes import user_key
 from birdsearch.records import RunSummary, shown
 from birdsearch.storage.catalog.removal import Merge
 from birdsearch.storage.folder import Folder
@@ -131,23 +129,8 @@ class Log:
 
 
 def _mark(run: str) -> str:
-    """What only this user can write beside the name of a run: its HMAC-SHA256 with a key among the user's data."""
-    path = data_folder() / "journal.key"
-    with suppress(FileNotFoundError):
-        return hmac.new(path.read_bytes(), os.fsencode(run), hashlib.sha256).hexdigest()
-    make_private(path.parent)
-    new = path.with_suffix(f".{secrets.token_hex(8)}")
-    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(32))
-    try:
-        os.link(new, path)  # of two processes at once the first key counts
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links
-        os.replace(new, path)
-    finally:
-        new.unlink(missing_ok=True)
-    return _mark(run)
+    """What only this user can write beside the name of a run: its HMAC-SHA256 with the user's key."""
+    return hmac.new(user_key(), os.fsencode(run), hashlib.sha256).hexdigest()
 
 
 def create(folder: Folder, run: str, header: Line) -> BinaryIO:
