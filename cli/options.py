@@ -17,6 +17,8 @@ import typer
 
 from birdsearch.export.target import check_target
 
+from . import output
+
 if TYPE_CHECKING:
     from birdsearch import Index
     from birdsearch.records import Filter
@@ -138,7 +140,9 @@ def command(
                 raise typer.BadParameter("cannot be combined with --csv", param_hint="'--json'")
             if chosen.get("html") is not None:
                 check_target(chosen["html"], force=chosen["force"])  # before the work, which may take long
-            function(**values, shared=Shared(**chosen, where=_filter(given) if where else None))
+            shared = Shared(**chosen, where=_filter(given) if where else None)
+            output.index_option.set(shared.index_option)
+            function(**values, shared=shared)
 
         parameters = [p for p in inspect.signature(function).parameters.values() if p.name != "shared"]
         parameters += [parameter(name, kind, False if name in flags else None) for name, kind in added.items()]

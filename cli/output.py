@@ -6,6 +6,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
@@ -34,6 +35,20 @@ def printable(text: str) -> str:
 def _is_plain(character: str) -> bool:
     # Cf holds the direction marks (which reorder a line) but also the joiners that emoji and scripts need.
     return character in "\u200c\u200d" or unicodedata.category(character)[0] not in "CZ"
+
+
+# The words that name the index of this run, for commands that the library proposes: it does not know --index.
+index_option: ContextVar[str] = ContextVar("index_option", default="")
+
+
+def with_index(message: str) -> str:
+    """A message of the library in which every proposed command names the index of this run."""
+    option = index_option.get()
+    return re.sub(
+        r"`birdsearch (?!(?:backbones|export|import|indexes)\b)[a-z]+[^`]*`",
+        lambda found: found[0] if not option or "--index" in found[0] else f"{found[0][:-1]}{option}`",
+        message,
+    )
 
 
 def note(text: str) -> None:

@@ -101,7 +101,7 @@ class Guarded(TyperGroup):
 
             traceback.print_exc()
         # In one line: a line break in it belongs to a file's name.
-        line = output.printable(message)
+        line = output.printable(output.with_index(message))
         if len(line) > LONGEST:  # what was typed or read may be of any length; what happened stands at both ends
             line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
         typer.echo(line, err=True)
@@ -136,7 +136,7 @@ class _Notes(logging.Handler):
         message = record.getMessage()
         if message not in self._printed:
             self._printed.add(message)
-            output.note(f"note: {message}")
+            output.note(f"note: {output.with_index(message)}")
 
 
 @contextmanager
@@ -146,6 +146,7 @@ def _surroundings() -> Iterator[None]:
         # A terminal that cannot show a letter gets its escape instead of an error.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    output.index_option.set("")
     logger, notes = logging.getLogger("birdsearch"), _Notes(logging.INFO)
     logger.addHandler(notes)
     level = logger.level

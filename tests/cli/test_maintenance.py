@@ -84,3 +84,11 @@ def test_info_shows_folders_as_they_are_spelled(tmp_path: Path) -> None:
     info = run("info", "--index", "own").out
     assert re.search(r"^labels +\S+/my_birds_2024: folder$", info, re.MULTILINE)
     assert re.search(r"^size +[\d.,]+ [kM]B$", info, re.MULTILINE)
+
+
+def test_commands_that_the_library_proposes_name_the_index(own: Garden) -> None:
+    (own.index / "classifier.npz").unlink()
+    message = run("classify", own.photos / "Wren" / "1.jpg", "--source", "backbone", "--index", "own", code=1).err
+    assert "run `birdsearch repair --index own`" in message
+    assert "`birdsearch photos --index own`" in run("label", 99, "--as", "Wren", "--index", "own", code=1).err
+    assert "`birdsearch indexes` lists" in run("info", "--index", "else", code=1).err
