@@ -57,8 +57,9 @@ def add(
     scan.scan(paths)  # raises here for a folder that does not exist
     exclusions.compiled(options.exclude or ())  # and here for a pattern that means nothing
     with store.writing() as catalog:
-        paths = list(dict.fromkeys(known_spelling(path, catalog.roots().values()) for path in paths))
-        files = scan.scan(paths, _exclude(catalog, paths, options.exclude), catalog.roots_in_use())
+        roots = catalog.roots_in_use()
+        paths = list(dict.fromkeys(known_spelling(path, roots) for path in paths))
+        files = scan.scan(paths, _exclude(catalog, paths, options.exclude), roots)
         labeller = Labeller(catalog)
         labeller.choose(paths, options.labels)
         for path in paths:
