@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from birdsearch.search.pairs import near_pairs
     from birdsearch.storage.maintenance import list_indexes
 
+__version__: str  # from the package's metadata, at first use
+
 __all__ = [
     "BIRD_BACKBONES",
     "DEFAULT_BACKBONE",
@@ -134,6 +136,10 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # slow to load, for few
+
+        return version("birdsearch")
     if name not in _LAZY:
         raise AttributeError(f"module 'birdsearch' has no attribute '{name}'")
     from importlib import import_module

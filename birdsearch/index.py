@@ -42,6 +42,7 @@ from birdsearch.records import (
     TrashedRun,
     Vectors,
     VerifyReport,
+    several,
     shown,
 )
 from birdsearch.storage import query
@@ -178,18 +179,30 @@ class Index:
     ) -> list[Match]:
         """The k photos that look most like this one, best first; a Photo of this index never finds itself.
 
-        `image` is a path, bytes, a PIL image, an array (h, w, 3) uint8, or a Photo. Raises PhotoUnreadableError or
-        PhotoMissingError for an image that cannot be read.
+        `image` is a path, bytes, an open file, a PIL image, an array (h, w, 3) uint8, or a Photo. Raises
+        PhotoUnreadableError or PhotoMissingError for an image that cannot be read.
 
         >>> index.search("mystery.jpg", k=5, where=Filter(species="Wren"))  # doctest: +SKIP
         """
         return self.search_many([image], k, where=where, min_score=min_score)[0]
 
     def search_many(
-        self, images: Sequence[ImageLike], k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+        self,
+        images: Sequence[ImageLike],
+        k: int = 10,
+        *,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        errors: query.Errors = "raise",
     ) -> list[list[Match]]:
-        """The matches of several images, in their order; see `search`."""
-        return query.by_images(self._store, images, k, where, min_score)
+        """The matches of several images, in their order; see `search`.
+
+        An image that cannot be read raises an error; with `errors="skip"` it is logged and its place has no matches.
+        A function as `errors` gets position and error of each instead.
+
+        >>> index.search_many(["a.jpg", "broken.jpg"], errors="skip")  # doctest: +SKIP
+        """
+        return query.by_images(self._store, query.check_images(images, errors), k, where, min_score, errors)
 
     def search_vectors(
         self, vectors: Vectors, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
@@ -197,9 +210,13 @@ class Index:
         """The matches of vectors (q, dim) of this index's backbone, of any length. Raises ValueError for others."""
         return query.by_vectors(self._store, vectors, k, where, min_score)
 
-    def embed(self, images: Sequence[ImageLike]) -> Vectors:
-        """Unit vectors (n, dim) of images; those of a Photo of this index come from the index."""
-        return query.embed(self._store, images, query.own_ids(self._store, images))
+    def embed(self, images: Sequence[ImageLike], *, errors: query.Errors = "raise") -> Vectors:
+        """Unit vectors (n, dim) of images; those of a Photo of this index come from the index.
+
+        The row of an image that cannot be read is NaN where `errors` lets it pass; see `search_many`.
+        """
+        images = query.check_images(images, errors)
+        return query.embed(self._store, images, query.own_ids(self._store, images), errors)
 
     # Photos
 
@@ -273,6 +290,7 @@ class Index:
         roll_up: float | None = None,
         burst: bool = False,
         calibrate: bool = False,
+        errors: query.Errors = "raise",
     ) -> list[list[Prediction]]:
         """What photos show, by the classes of the network ("backbone") or the labelled photos ("neighbours").
 
@@ -284,13 +302,14 @@ class Index:
         this index's labelled photos they are right as often as they say (Guo et al. 2017), as those of neighbours
         always are; `raw` is what they were. Too few labels change nothing, which is logged. A Photo of this index
         needs no network. Raises BackboneUnavailableError for a checklist where neither knows a species.
+        An image that cannot be read gets no predictions where `errors` lets it pass; see `search_many`.
 
         >>> index.classify_many(["a.jpg", "b.jpg"], k=3, source="neighbours")  # doctest: +SKIP
         """
         from birdsearch.species.prediction import ClassifyOptions, classify
 
         options = ClassifyOptions(k, source, checklist, roll_up, burst, calibrate)
-        return classify(self._store, self._gallery, images, options)
+        return classify(self._store, self._gallery, query.check_images(images, errors), options, errors)
 
     def probabilities(self, ids: Sequence[int]) -> Vectors:
         """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
@@ -473,8 +492,8 @@ class Index:
         """
         from birdsearch.duplicates import finder, keeper
 
-        keeping = keeper.KeeperOptions(tuple(prefer), tuple(protect), tuple(policy))
-        options = finder.DuplicateOptions(tuple(relations), where, burst_gap, keeping)
+        keeping = keeper.KeeperOptions(several(prefer), several(protect), several(policy))
+        options = finder.DuplicateOptions(several(relations), where, burst_gap, keeping)
         return finder.find(self._store, options, progress)
 
     def compare_folder(self, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> FolderReport:
@@ -506,10 +525,12 @@ class Index:
         from birdsearch.duplicates.cleanup.plan import make_plan
 
         if policy is not None:
-            options = keeper.KeeperOptions(protect=tuple(protect), policy=tuple(policy))
+            options = keeper.KeeperOptions(protect=several(protect), policy=several(policy))
             report = finder.choose_again(self._store, report, options)
         ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others)})
-        return make_plan(report, self._store.catalog.known_photos(ids), relations=relations, protect=protect)
+        return make_plan(
+            report, self._store.catalog.known_photos(ids), relations=several(relations), protect=several(protect)
+        )
 
     def apply(
         self,
@@ -529,7 +550,7 @@ class Index:
         from birdsearch.duplicates.cleanup.apply import apply
         from birdsearch.duplicates.cleanup.steps import ApplyOptions
 
-        options = ApplyOptions(action, tuple(relations), tuple(protect))
+        options = ApplyOptions(action, several(relations), several(protect))
         with self._store.writing() as catalog:
             return apply(self._store.folder, catalog, plan, options, progress)
 
@@ -602,7 +623,8 @@ class Index:
         """
         from birdsearch.indexing import pipeline
 
-        options = pipeline.AddOptions(labels, exclude, prune, force, reread)
+        patterns = None if exclude is None else several(exclude)
+        options = pipeline.AddOptions(labels, patterns, prune, force, reread)
         return pipeline.add(self._store, folders, options, progress)
 
     def remove(self, where: Filter) -> int:
@@ -646,6 +668,17 @@ class Index:
         from birdsearch.export import exporter
 
         return exporter.export(self._store, Path(path), where, format, options, progress, force=force)
+
+    def to_arrow(self, where: Filter | None = None) -> Any:
+        """What `export` writes as Parquet, vectors included, as a `pyarrow.Table` in memory.
+
+        >>> index.to_arrow(Filter(species="Wren")).to_pandas()  # doctest: +SKIP
+        """
+        from birdsearch.export import parquet
+        from birdsearch.export.selection import Selection
+
+        with self._store.catalog.snapshot():
+            return parquet.to_arrow(Selection(self._store, where, None))
 
     def optimize(
         self,

@@ -2,12 +2,14 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from birdsearch.filter import Filter as Filter
 
 Vectors = npt.NDArray[np.float32]  # (n, dim), rows of length 1 unless said otherwise
 Ids = npt.NDArray[np.int64]
@@ -65,22 +67,6 @@ class Photo:
     species: str | None = None
     species_source: str | None = None  # "label", "prediction" or None
     predictions: tuple[Prediction, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which photos may answer. Every field that is set must hold; names are compared as taxa, in any spelling."""
-
-    species: str | tuple[str, ...] | None = None  # any of these; of a genus, a family or a split species all of it
-    label: str | tuple[str, ...] | None = None
-    predicted: str | tuple[str, ...] | None = None  # species or class among the stored predictions
-    min_probability: float | None = None  # of `predicted`, or of the first prediction where `predicted` is not set
-    taken_after: str | None = None  # ISO date or time, inclusive
-    taken_before: str | None = None  # ISO date or time, exclusive
-    under: str | None = None  # a folder
-    near: tuple[float, float, float] | None = None  # latitude, longitude (degrees), radius (km)
-    camera: str | None = None  # part of the camera's name
-    min_width: int | None = None  # pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -536,6 +522,11 @@ class Identity:
 def shown(text: str) -> str:
     """A text as it can be printed: bytes that are not UTF-8 become backslash escapes."""
     return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
+
+
+def several(values: str | Iterable[str]) -> tuple[str, ...]:
+    """Texts that a user gave, or the one text alone, which would else be taken apart into its letters."""
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 def counted(count: int, thing: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from birdsearch.errors import IndexMissingError
+from birdsearch.errors import IndexMissingError, PhotoError
 from birdsearch.records import percent
 
 from . import options, output
@@ -83,16 +83,20 @@ def classify(
     """Identify what each image shows, by the backbone's classes or by the labelled photos of the index."""
     choices = Choices(source, checklist or None, roll_up, burst, calibrate)
     choices.check(backbone)
-    answers, evidence = _answers(images, k, choices, backbone, shared)
+    failed: dict[int, PhotoError] = {}
+    answers, evidence = _answers(images, k, choices, backbone, shared, failed)
     results = list(zip(images, answers, strict=True))
     # One answer for all, with the reasons of each.
-    common = [(tuple(images), _common(answers))] if burst else [((image,), answer) for image, answer in results]
+    read = [result for number, result in enumerate(results) if number not in failed]
+    common: list[tuple[tuple[str, ...], list[Prediction]]] = [((image,), answer) for image, answer in read]
+    if burst and read:
+        common = [(tuple(image for image, _ in read), _common([answer for _, answer in read]))]
     if shared.html is not None:
         from birdsearch.export.html import pages
 
         output.write_page(shared.html, pages.classify_page(common, evidence), shared.force)
     if shared.json:
-        output.print_json([{"query": image, "predictions": predictions} for image, predictions in results])
+        output.print_json(output.answers(results, "predictions", failed))
     elif shared.csv:
         output.print_csv(COLUMNS, (row for image, predictions in results for row in _rows(image, predictions)))
     else:
@@ -100,20 +104,26 @@ def classify(
             output.print_heading(" + ".join(shown), position, len(images))
             _print_predictions(predictions, evidence, calibrate)
     note_source(source, answers, shared)
+    output.end_failed(failed)
 
 
 def _answers(
-    images: list[str], k: int, choices: Choices, backbone: str | None, shared: Shared
+    images: list[str],
+    k: int,
+    choices: Choices,
+    backbone: str | None,
+    shared: Shared,
+    failed: dict[int, PhotoError],
 ) -> "tuple[list[list[Prediction]], dict[int, Photo]]":
-    """What each image shows, and by id the photos that are the reasons."""
+    """What each image shows, and by id the photos that are the reasons; `failed` gets what cannot be read."""
     asked = options.given(images)
     if backbone is None and (index := _index(shared, choices.need_index)) is not None:
         with index:
-            answers = index.classify_many(asked, k, **asdict(choices))
+            answers = index.classify_many(asked, k, **asdict(choices), errors=failed.__setitem__)
             ids = {number for predictions in answers for p in predictions for number in p.evidence[:EVIDENCE]}
             return answers, {photo.id or 0: photo for photo in index.photos(ids=sorted(ids))}
     network = load_network(shared, backbone)
-    return [list(network.classify(image, k)) for image in asked], {}
+    return [_answer(network, image, k, number, failed) for number, image in enumerate(asked)], {}
 
 
 def _index(shared: Shared, needed: bool) -> "Index | None":
@@ -147,6 +157,16 @@ def note_source(source: str, answers: "Sequence[Sequence[Prediction]]", shared: 
             "The network knows no species. Your own photos can answer once they are labelled: "
             f"birdsearch index DIR --labels folder{shared.index_option}"
         )
+
+
+def _answer(network: Any, image: str | bytes, k: int, number: int, failed: dict[int, PhotoError]) -> "list[Prediction]":
+    """What a network alone says of an image; one that cannot be read is noted among those that failed."""
+    try:
+        answer: list[Prediction] = network.classify(image, k)
+        return answer
+    except PhotoError as error:
+        failed[number] = error
+        return []
 
 
 def _rows(image: str, predictions: "Sequence[Prediction]") -> Iterator[list[Any]]:

@@ -231,6 +231,8 @@ FILTERS: dict[str, Any] = {
     "after": _option(str | None, "DATE", "Taken on this date or later."),
     "before": _option(str | None, "DATE", "Taken before this date."),
     "under": _option(str | None, "DIR", "In this folder or below it."),
+    "not_species": _option(list[str] | None, "NAME", "No photos of this species (repeatable)."),
+    "not_under": _option(list[str] | None, "DIR", "No photos in this folder or below it (repeatable)."),
     "near": _option(str | None, "LAT,LON,KM", "Taken within this many kilometres of a place."),
     "camera": _option(str | None, "TEXT", "Part of the camera's name."),
     "min_width": _option(int | None, "PIXELS", "At least this many pixels wide.", min=1),
@@ -254,5 +256,9 @@ def _filter(given: Mapping[str, Any]) -> "Filter | None":
         taken_before=taken_before,
         near=parse_near(given["near"]) if given["near"] is not None else None,
         **{name: given[name] for name in ("min_probability", "under", "camera", "min_width")},
+        none_of=(
+            *(Filter(species=name) for name in given["not_species"] or ()),
+            *(Filter(under=folder) for folder in given["not_under"] or ()),
+        ),
     )
     return None if where == Filter() else where

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LISTED = 30  # rows of a table that may be cut
 FAILURES_SHOWN = 5
+LONGEST = 2000  # characters of a message: what was typed or read may be of any length
 SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that are shortened first
 
 
@@ -51,6 +52,12 @@ def with_index(message: str) -> str:
     )
 
 
+def one_line(message: str) -> str:
+    """A message on one line: a line break in it belongs to a file's name. What happened stands at both ends."""
+    line = printable(with_index(message))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
+
+
 def note(text: str) -> None:
     """Print something beside the results, on standard error."""
     typer.echo("\n".join(printable(line) for line in text.splitlines()), err=True)
@@ -60,6 +67,22 @@ def fail(text: str) -> NoReturn:
     """End with exit code 1 after the results, because they are not as good as the user demands."""
     note(f"birdsearch: {text}")
     raise typer.Exit(1)
+
+
+def end_failed(errors: Mapping[int, Exception]) -> None:
+    """End with exit code 1, after the answers for the others, where images could not be read; says which and why."""
+    for error in errors.values():
+        note(one_line(f"birdsearch: {error}"))
+    if errors:
+        raise typer.Exit(1)
+
+
+def answers(results: Sequence[tuple[str, Any]], what: str, errors: Mapping[int, Exception]) -> list[dict[str, Any]]:
+    """Images and their answers as JSON has them; an image that could not be read has an error."""
+    return [
+        {"query": image, what: answer} | ({"error": str(errors[number])} if number in errors else {})
+        for number, (image, answer) in enumerate(results)
+    ]
 
 
 def say(text: str) -> None:

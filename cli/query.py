@@ -1,21 +1,25 @@
 """Commands that look photos up: those that look like an image, those of a filter, the maps inside the backbone."""
 
 import io
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from birdsearch.errors import PhotoError, PhotoUnknownError
 from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
 from birdsearch.export.target import check_target, write_file
-from birdsearch.records import counted
+from birdsearch.records import Photo, counted
 
 from . import options, output
 from .classify import load_network
 from .options import OUTPUT, BackboneName, Images, Shared, TopK
 
 if TYPE_CHECKING:
+    from birdsearch import Index
     from birdsearch.records import Match, Provenance
 
 LISTED = 100  # photos in a table or on a page, unless --limit is given
@@ -46,31 +50,53 @@ def query(
 ) -> None:
     """Find the photos that look most like each image."""
     asked = options.given(images)
+    failed: dict[int, PhotoError] = {}
     with shared.open() as index:
         if combine:
+            vectors = index.embed(asked, errors=failed.__setitem__)
+            if len(failed) == len(images):
+                output.end_failed(failed)
             # The mean direction: close to what all images share.
-            mean = index.embed(asked).mean(axis=0, keepdims=True)
+            mean = vectors[[n for n in range(len(images)) if n not in failed]].mean(axis=0, keepdims=True)
             answers = index.search_vectors(mean, k, where=shared.where, min_score=min_score)
         else:
-            answers = index.search_many(asked, k, where=shared.where, min_score=min_score)
+            known = _indexed(index, asked)
+            answers = index.search_many(known, k, where=shared.where, min_score=min_score, errors=failed.__setitem__)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance
-    results = list(zip([" + ".join(images)] if combine else images, answers, strict=True))
-    if shared.html is not None:
+    read = [image for number, image in enumerate(images) if number not in failed]
+    results = [(" + ".join(read), answers[0])] if combine else list(zip(images, answers, strict=True))
+    answered = results if combine else [result for n, result in enumerate(results) if n not in failed]
+    if shared.html is not None and answered:
         from birdsearch.export.html import pages
 
-        sections = [(None if combine or image == "-" else image, matches) for image, matches in results]
+        sections = [(None if combine or image == "-" else image, matches) for image, matches in answered]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
         output.write_page(shared.html, pages.search_page(sections, title), shared.force)
     if shared.json:
-        output.print_json([{"query": image, "matches": matches} for image, matches in results])
+        output.print_json(output.answers(results, "matches", {} if combine else failed))
     elif shared.csv:
         columns = ("query", "position", "score", *PHOTO_COLUMNS)
-        output.print_csv(columns, (row for image, matches in results for row in _rows(image, matches, provenance)))
+        output.print_csv(columns, (row for image, matches in answered for row in _rows(image, matches, provenance)))
     else:
         only_filter = shared.where is not None and min_score is None
-        _print_results(results, "no photo fits the filter" if only_filter else "nothing similar")
-    _note_few(indexed, k, shared)
+        nothing = "no photo fits the filter" if only_filter else "nothing similar"
+        _print_results(answered, nothing, named=len(results) > 1)
+    if answered:
+        _note_few(indexed, k, shared)
+    output.end_failed(failed)
+
+
+def _indexed(index: "Index", images: Sequence[str | bytes]) -> "list[str | bytes | Photo]":
+    """The images, those that are photos of the index as such: they are not among their own matches, which is noted."""
+    known: list[str | bytes | Photo] = []
+    for image in images:
+        known.append(image)
+        if isinstance(image, str) and os.path.isfile(image):
+            with suppress(PhotoUnknownError):
+                known[-1] = index.find(image)
+                output.note(f"{output.printable(image)} is in the index: it is left out of its own matches.")
+    return known
 
 
 def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> Iterator[list[Any]]:
@@ -78,9 +104,9 @@ def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> I
         yield [image, position, match.score, *photo_row(match.photo, PHOTO_COLUMNS, provenance)]
 
 
-def _print_results(results: "Sequence[tuple[str, Sequence[Match]]]", nothing: str) -> None:
+def _print_results(results: "Sequence[tuple[str, Sequence[Match]]]", nothing: str, *, named: bool) -> None:
     for position, (image, matches) in enumerate(results):
-        output.print_heading(image, position, len(results))
+        output.print_heading(image, position, 2 if named else 1)
         if matches:
             output.print_matches(matches)
         else:

@@ -20,7 +20,6 @@ from birdsearch.records import shown
 
 from . import output
 
-LONGEST = 2000  # characters of a message
 WRITING = ("index", "import", "remove", "label", "new", "optimize", "repair", "demo")  # commands that commit as they go
 
 
@@ -100,11 +99,7 @@ class Guarded(TyperGroup):
             import traceback
 
             traceback.print_exc()
-        # In one line: a line break in it belongs to a file's name.
-        line = output.printable(output.with_index(message))
-        if len(line) > LONGEST:  # what was typed or read may be of any length; what happened stands at both ends
-            line = f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}"
-        typer.echo(line, err=True)
+        typer.echo(output.one_line(message), err=True)
         raise typer.Exit(code) from None
 
 

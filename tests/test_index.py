@@ -118,3 +118,22 @@ def _called(index: Index, name: str, photo: Photo) -> None:
     member = getattr(index, name)
     needed = [one.name for one in signature(member).parameters.values() if one.default is Parameter.empty]
     member(**{word: values[word] for word in needed})
+
+
+def test_what_python_users_give_is_taken_or_refused_at_once(garden: Index, fake: FakeBackbone) -> None:
+    assert birdsearch.__version__
+    for word, value, hint in (("runtime", "cuda", "write device='cuda'"), ("precision", "int8", "fp32")):
+        with pytest.raises(ValueError, match=f"{word} must be auto.*{hint}"):
+            birdsearch.open(garden.path, backbone=fake, **{word: value})
+    assert garden.duplicates(relations="identical").groups == ()
+    with pytest.raises(TypeError, match="a filter must be a Filter"):
+        garden.duplicates("identical")  # type: ignore[arg-type]
+
+
+def test_photos_as_an_arrow_table(garden: Index) -> None:
+    table = garden.to_arrow(Filter(label="Wren"))
+    assert table.column("label").to_pylist() == ["Wren"] * 3
+    assert garden.to_arrow(Filter(label="Dodo")).num_rows == 0
+    np.testing.assert_array_equal(
+        np.stack(table.column("vector").to_pylist()), garden.vectors(table.column("id").to_pylist())
+    )

@@ -26,7 +26,7 @@ from birdsearch.records import Progress
 
 __all__ = [
     "BIRD_BACKBONES", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
-    "is_path", "list_backbones", "load_backbone", "pull",
+    "check_execution", "is_path", "list_backbones", "load_backbone", "pull",
 ]  # fmt: skip
 
 CHOICES = {
@@ -50,9 +50,7 @@ def load_backbone(
     `runtime` is auto, openvino or torch; `device` is auto, cpu, cuda or mps; `precision` is auto, fp32, bf16 or fp16.
     Weights are downloaded once; the export to OpenVINO is made once and kept in the cache.
     """
-    for word, value in (("runtime", runtime), ("device", device), ("precision", precision)):
-        if value not in ("auto", *CHOICES[word]):
-            raise ValueError(f"{word} must be auto, {', '.join(CHOICES[word])}; got {value!r}")
+    check_execution(runtime, device, precision)
     if isinstance(name, Backbone):
         return name
     if not isinstance(name, str | Path):
@@ -64,6 +62,15 @@ def load_backbone(
     if device not in ("auto", "cpu"):
         raise BackboneUnavailableError(f"OpenVINO runs on the processor, not on {device}. Use the runtime torch")
     return _in_openvino(name, precision, in_torch, progress, must=runtime == "openvino")
+
+
+def check_execution(runtime: str, device: str, precision: str) -> None:
+    """Raise ValueError for a runtime, a device or a precision that there is not."""
+    for word, value in (("runtime", runtime), ("device", device), ("precision", precision)):
+        if value not in ("auto", *CHOICES[word]):
+            other = next((name for name, values in CHOICES.items() if value in values), None)
+            hint = f": write {other}={value!r}" if other else ""
+            raise ValueError(f"{word} must be auto, {', '.join(CHOICES[word])}; got {value!r}{hint}")
 
 
 def _suits_openvino(device: str, precision: str) -> bool:

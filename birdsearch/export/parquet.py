@@ -55,9 +55,7 @@ class Parquet:
         """Write one row for each photo."""
         import pyarrow.parquet as pq
 
-        about = {"backbone": as_json(photos.backbone), "folders": photos.folders, **photos.said}
-        schema = _schema(photos.backbone.dim).with_metadata({"birdsearch": json.dumps(about)})
-        count = 0
+        schema, count = _schema_of(photos), 0
         with new_file(path) as file, pq.ParquetWriter(file, schema) as writer:
             for batch in photos.batches():
                 writer.write_table(_table(batch, schema))
@@ -67,6 +65,19 @@ class Parquet:
     def next_step(self, path: Path, report: ExportReport) -> str:
         """Many tools read it: no hint."""
         return ""
+
+
+def to_arrow(photos: Selection) -> "pa.Table":
+    """The photos as the table that the file would hold."""
+    import pyarrow as pa
+
+    schema = _schema_of(photos)
+    return pa.concat_tables([schema.empty_table(), *(_table(batch, schema) for batch in photos.batches())])
+
+
+def _schema_of(photos: Selection) -> "pa.Schema":
+    about = {"backbone": as_json(photos.backbone), "folders": photos.folders, **photos.said}
+    return _schema(photos.backbone.dim).with_metadata({"birdsearch": json.dumps(about)})
 
 
 @cache

@@ -76,9 +76,15 @@ def add(
     if without:
         examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")
         logger.warning("%s got no label: no folder above names a bird (%s)", counted(without, "photo"), examples)
+    report = counts.report(time.monotonic() - started)
+    logger.info(
+        "indexed %s: %d added, %d changed, %d failed in %.1f s",
+        ", ".join(shown(os.fsdecode(path)) for path in paths), report.added, report.changed, len(report.failed),
+        report.seconds,
+    )  # fmt: skip
     if counts.not_pruned:
         raise PruneRefusedError(counts.not_pruned)
-    return counts.report(time.monotonic() - started)
+    return report
 
 
 def _remembered(store: Store) -> list[str]:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,9 @@ MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels
 
 THUMBNAILS_AHEAD = 256  # that wait for those before them
 
-ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Photo | Image.Image | npt.NDArray[Any]
+ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Photo | Image.Image | npt.NDArray[Any] | BinaryIO
+
+_KINDS = "a path, the bytes of a file, an open file, a Pillow image, a numpy array or a Photo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +166,10 @@ def _squashed(image: Image.Image, size: tuple[int, int]) -> Pixels:
 
 
 def load(image: ImageLike, size: tuple[int, int]) -> Pixels:
-    """Any picture as pixels of (height, width): a path, the bytes of a file, a Pillow image, an array or a Photo.
+    """Any picture as pixels of (height, width): a path, a file's bytes, an open file, a Pillow image, array or Photo.
 
-    Arrays are (h, w), (h, w, 3) or (h, w, 4), of uint8, uint16 or floats from 0 to 1.
+    An open file is read from where it stands. Arrays are (h, w), (h, w, 3) or (h, w, 4), of uint8, uint16 or floats
+    from 0 to 1.
     """
     return _squashed(_image(image, 2 * max(size)), size)
 
@@ -248,15 +251,14 @@ def _image(image: ImageLike, least: int | None) -> Image.Image:
             with _translated_errors(path.format or "image"), _quiet():
                 path.load()
                 return rgb.upright(path, metadata.orientation(path))
-        if isinstance(path, bytes | bytearray | memoryview):
-            data = bytes(path)
+        if isinstance(path, bytes | bytearray | memoryview) or hasattr(path, "read"):
+            data = _given_bytes(path)
             format = _format_of(data, "")
         elif isinstance(path, str | os.PathLike):
             file = _file_bytes(os.fspath(path))
             data, format = file.data, file.format
         else:
-            kinds = "a path, the bytes of a file, a Pillow image, a numpy array or a Photo"
-            raise TypeError(f"a picture must be {kinds}, not a {type(image).__name__}")
+            raise TypeError(f"a picture must be {_KINDS}, not a {type(image).__name__}")
         with opened(data, format) as stored:
             if least is not None:
                 stored.draft(None, (least, least))
@@ -268,6 +270,18 @@ def _image(image: ImageLike, least: int | None) -> Image.Image:
         raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error
     except PhotoUnreadableError as error:
         raise PhotoUnreadableError(f"cannot use {name}: {error}. Try another copy of it.") from error
+
+
+def _given_bytes(image: Any) -> bytes:
+    """The bytes that a user gave, or those of an open file, an upload or any other object with `read`."""
+    data = image.read() if hasattr(image, "read") else image
+    if not isinstance(data, bytes | bytearray | memoryview):
+        kind = type(image).__name__
+        if hasattr(data, "__await__"):
+            getattr(data, "close", lambda: None)()  # else Python warns that nobody waited for it
+            raise TypeError(f"the read() of a {kind} must be awaited: give its bytes, `await file.read()`")
+        raise TypeError(f"a {kind} gives {type(data).__name__} and not bytes: open the file in binary mode ('rb')")
+    return bytes(data)
 
 
 def _file_bytes(path: str) -> FileBytes:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneUnavailableError, InputFileError
-from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Ids, Prediction, Vectors, shown
 from birdsearch.species import calibration, classifier, names
@@ -52,7 +51,11 @@ class ClassifyOptions:
 
 
 def classify(
-    store: Store, gallery: GalleryCache, images: Sequence[ImageLike], options: ClassifyOptions
+    store: Store,
+    gallery: GalleryCache,
+    images: Sequence[ImageLike],
+    options: ClassifyOptions,
+    errors: query.Errors = "raise",
 ) -> list[list[Prediction]]:
     """What images show, best first; at position 0 what is not a class: a higher rank, or UNKNOWN.
 
@@ -66,33 +69,49 @@ def classify(
     source = options.source
     if source == "auto":
         source = "backbone" if knows_species or not store.catalog.counts()["labelled"] else "neighbours"
-    if source == "neighbours":
-        vectors = query.embed(store, images, own)
-        return by_neighbours(gallery(None), vectors, own, options, names.overrides(store.catalog))
-    if options.checklist is not None and not knows_species:
+    if options.checklist is not None and not knows_species and source == "backbone":
         raise BackboneUnavailableError(
             f"{store.identity.backbone.name} knows no species, so a checklist cannot weigh its answers. Label your "
             "photos (`birdsearch index DIR --labels folder`) and they answer instead, or make an index with a network "
             "for birds: `birdsearch backbones` lists them."
         )
-    probabilities = _class_probabilities(store, images, own)
-    if options.burst and len(images) > 1:
-        probabilities = classifier.pool_log_probabilities(probabilities)
-    temperature = gallery.temperature() if options.calibrate else None
-    return by_classes(store.classes, probabilities, options, temperature)
+    by_labels = source == "neighbours"
+    given = query.embed(store, images, own, errors) if by_labels else _class_probabilities(store, images, own, errors)
+    read = np.flatnonzero(np.isfinite(given).all(axis=1)).tolist()
+    given, own = given[read], [own[row] for row in read]
+    if by_labels:
+        found = by_neighbours(gallery(None), given, own, options, names.overrides(store.catalog))
+    else:
+        if options.burst and len(given) > 1:
+            given = classifier.pool_log_probabilities(given)
+        temperature = gallery.temperature() if options.calibrate else None
+        found = by_classes(store.classes, given, options, temperature)
+    answers: list[list[Prediction]] = [[] for _ in images]
+    for row, answer in zip(read, found, strict=True):
+        answers[row] = answer
+    return answers
 
 
-def _class_probabilities(store: Store, images: Sequence[ImageLike], own: Sequence[int | None]) -> Vectors:
-    """All class probabilities (n, classes); of photos with an id of their own from stored vectors, if classes allow."""
-    classes, probabilities = store.classes, np.empty((len(images), len(store.classes.names)), dtype=np.float32)
+def _class_probabilities(
+    store: Store, images: Sequence[ImageLike], own: Sequence[int | None], errors: query.Errors
+) -> Vectors:
+    """All class probabilities (n, classes); of photos with an id of their own from stored vectors, if classes allow.
+
+    The row of an image that cannot be read is NaN where `errors` lets it pass.
+    """
+    classes = store.classes
+    probabilities = np.full((len(images), len(classes.names)), np.nan, dtype=np.float32)
     linear = classes.classifier is not None
     stored = [(row, photo_id) for row, photo_id in enumerate(own) if photo_id is not None and linear]
     if stored:
         rows, ids = zip(*stored, strict=True)
         probabilities[list(rows)] = classes.probabilities(*store.vectors.fetch(ids))
-    for row in sorted(set(range(len(images))) - {row for row, _ in stored}):
-        backbone = store.backbone
-        given = backbone.embed_pixels(decode.load(images[row], backbone.input_size)[None]).probabilities
+    others = sorted(set(range(len(images))) - {row for row, _ in stored})
+    if not others:
+        return probabilities
+    backbone = store.backbone
+    for row, pixels in query.readable(images, others, backbone.input_size, errors):
+        given = backbone.embed_pixels(pixels[None]).probabilities
         if given is None:
             raise BackboneUnavailableError(f"{backbone.name} gives no probabilities: it knows no classes.")
         probabilities[row] = given[0]

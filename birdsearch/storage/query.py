@@ -1,21 +1,39 @@
 """From images or vectors and a filter to matches: what a search does, one step after the other."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from birdsearch.errors import PhotoError
+from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
-from birdsearch.records import Filter, Match, Photo, Vectors
+from birdsearch.records import Filter, Match, Photo, Pixels, Vectors, blocks
 from birdsearch.storage.store import Store
+
+logger = logging.getLogger("birdsearch")
+
+BATCH = 16  # photos that are held in memory at a time
+Errors = str | Callable[[int, PhotoError], None]  # what becomes of an image that cannot be read
 
 
 def by_images(
-    store: Store, images: Sequence[ImageLike], k: int, where: Filter | None, min_score: float | None
+    store: Store, images: Sequence[ImageLike], k: int, where: Filter | None, min_score: float | None, errors: Errors
 ) -> list[list[Match]]:
-    """The k best photos for each image; a Photo of the index never finds itself."""
+    """The k best photos for each image; a Photo of the index never finds itself.
+
+    An image that cannot be read has no matches where `errors` lets it pass.
+    """
     _check_k(k)
     own = own_ids(store, images)
-    return _matches(store, embed(store, images, own), k, where, min_score, own)
+    vectors = embed(store, images, own, errors)
+    read = np.flatnonzero(np.isfinite(vectors[:, 0]))
+    found = _matches(store, vectors[read], k, where, min_score, [own[row] for row in read.tolist()])
+    matches: list[list[Match]] = [[] for _ in images]
+    for row, answer in zip(read.tolist(), found, strict=True):
+        matches[row] = answer
+    return matches
 
 
 def by_vectors(
@@ -34,16 +52,49 @@ def by_vectors(
     return _matches(store, unit, k, where, min_score, [None] * len(unit))
 
 
-def embed(store: Store, images: Sequence[ImageLike], own: Sequence[int | None]) -> Vectors:
-    """Unit vectors (n, dim) of images; those with an id of their own (`own_ids`) come from the index."""
-    vectors = np.empty((len(images), store.identity.backbone.dim), dtype=np.float32)
+def embed(store: Store, images: Sequence[ImageLike], own: Sequence[int | None], errors: Errors = "raise") -> Vectors:
+    """Unit vectors (n, dim) of images; those with an id of their own (`own_ids`) come from the index.
+
+    The row of an image that cannot be read is NaN where `errors` lets it pass.
+    """
+    vectors = np.full((len(images), store.identity.backbone.dim), np.nan, dtype=np.float32)
     stored = [row for row, photo_id in enumerate(own) if photo_id is not None]
     other = [row for row, photo_id in enumerate(own) if photo_id is None]
     if stored:
         vectors[stored] = store.vectors.fetch([photo_id for photo_id in own if photo_id is not None])[0]
-    if other:
-        vectors[other] = store.backbone.embed([images[row] for row in other])
+    for block in blocks(len(other), BATCH):
+        pixels = dict(readable(images, other[block], store.backbone.input_size, errors))
+        if pixels:
+            vectors[list(pixels)] = store.backbone.embed_pixels(np.stack(list(pixels.values()))).vectors
     return vectors
+
+
+def readable(
+    images: Sequence[ImageLike], rows: Sequence[int], size: tuple[int, int], errors: Errors
+) -> Iterator[tuple[int, Pixels]]:
+    """Position and pixels of each of these images that can be read.
+
+    What cannot be read raises PhotoError ("raise"), is logged ("skip") or goes to a function with its position.
+    """
+    for row in rows:
+        try:
+            yield row, decode.load(images[row], size)
+        except PhotoError as error:
+            if errors == "raise":
+                raise
+            if errors == "skip":
+                logger.warning("left out: %s", error)
+            elif callable(errors):
+                errors(row, error)
+
+
+def check_images(images: Sequence[ImageLike], errors: Errors = "raise") -> list[ImageLike]:
+    """The images of a batch. Raises TypeError for one image alone, ValueError for `errors` of another kind."""
+    if isinstance(images, str | bytes | Path | Photo) or (isinstance(images, np.ndarray) and images.ndim != 4):
+        raise TypeError("this takes a list of images; give one image as [image]")
+    if errors not in ("raise", "skip") and not callable(errors):
+        raise ValueError(f"errors must be 'raise', 'skip' or a function of position and error, got {errors!r}")
+    return list(images)
 
 
 def own_ids(store: Store, images: Sequence[ImageLike]) -> list[int | None]:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from birdsearch.backbones import check_execution
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError, IndexVersionError
@@ -38,6 +39,9 @@ class Execution:
     runtime: str = "auto"
     device: str = "auto"
     precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_execution(self.runtime, self.device, self.precision)
 
 
 AUTOMATIC = Execution()

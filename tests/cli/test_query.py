@@ -19,23 +19,61 @@ def test_index_query_and_classify_with_the_built_in_network(tmp_path: Path) -> N
     assert "built-in backbone" in run("index", "pics", "--index", "real", "--labels", "folder").err
     best = run("query", "pics/Wren/1.jpg", "--index", "real", "--json").json[0]["matches"][0]
     assert best["photo"]["label"] == "Wren"
-    assert best["score"] == pytest.approx(1.0, abs=1e-4)
-    assert "ImageNet: " in run("classify", "pics/Robin/1.jpg", "--index", "real").out
+    assert best["score"] > 0.9
+    assert "ImageNet: " in run("classify", "pics/Robin/1.jpg", "--index", "real", "--source", "backbone").out
 
 
-def test_query_finds_the_photo_itself_first(garden: Garden) -> None:
-    path = garden.photos / "Wren" / "1.jpg"
+def test_query_finds_the_same_picture_first(garden: Garden, tmp_path: Path) -> None:
+    path = shutil.copy(garden.photos / "Wren" / "1.jpg", tmp_path / "copy.jpg")
     answer = run("query", path, "-k", "3", "--index", garden.index, "--json").json
     assert [entry["query"] for entry in answer] == [str(path)]
     best = answer[0]["matches"][0]
-    assert best["photo"]["path"] == str(path)
+    assert best["photo"]["path"] == str(garden.photos / "Wren" / "1.jpg")
     assert best["score"] == pytest.approx(1.0, abs=1e-4)
     assert best["photo"]["species"] == "Wren"
     assert len(answer[0]["matches"]) == 3
 
 
+def test_query_of_a_photo_of_the_index_leaves_it_out_and_says_so(garden: Garden) -> None:
+    path = garden.photos / "Wren" / "1.jpg"
+    answer = run("query", path, "-k", "9", "--index", garden.index, "--json")
+    assert str(path) not in {match["photo"]["path"] for match in answer.json[0]["matches"]}
+    assert f"{path} is in the index: it is left out of its own matches." in answer.err
+
+
+def test_commands_answer_for_the_images_that_can_be_read(garden: Garden, tmp_path: Path) -> None:
+    good = garden.photos / "Wren" / "1.jpg"
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    index = ["--index", garden.index]
+    for command, what in (("query", "matches"), ("classify", "predictions")):
+        for more in ([], ["--source", "neighbours"] if command == "classify" else []):
+            answer = run(command, good, "broken.jpg", "nowhere.jpg", *index, *more, "--json", code=1)
+            assert [(bool(one[what]), "error" in one) for one in answer.json] == [
+                (True, False), (False, True), (False, True)
+            ]  # fmt: skip
+            assert "broken.jpg" in answer.json[1]["error"]
+            assert "broken.jpg" in answer.err
+            assert "nowhere.jpg" in answer.err
+        table = run(command, "broken.jpg", good, *index, code=1)
+        assert str(good) in table.out
+        assert "broken.jpg" not in table.out
+        assert run(command, "broken.jpg", *index, code=1).out == ""
+    assert run("query", good, "broken.jpg", "--combine", *index, "--json", code=1).json[0]["query"] == str(good)
+    assert run("query", "broken.jpg", "--combine", *index, code=1).out == ""
+
+
+def test_photos_that_are_not_of_a_species_or_in_a_folder(garden: Garden) -> None:
+    index = ["--index", garden.index, "--json"]
+    every = len(run("photos", *index).json)
+    wrens = len(run("photos", "--species", "Wren", *index).json)
+    assert len(run("photos", "--not-species", "Wren", *index).json) == every - wrens
+    assert run("photos", "--not-species", "Wren", "--not-species", "Robin", *index).json == []
+    assert len(run("photos", "--not-under", garden.photos / "Wren", *index).json) == every - wrens
+
+
 def test_query_table_csv_and_page(garden: Garden, tmp_path: Path) -> None:
     paths = [garden.photos / "Wren" / "1.jpg", garden.photos / "Robin" / "2.jpg"]
+    paths = [Path(shutil.copy(path, tmp_path / f"{n}.jpg")) for n, path in enumerate(paths)]
     table = run("query", *paths, "-k", "2", "--index", garden.index)
     assert str(paths[1]) in table.out.splitlines()
     assert "1.000" in table.out
@@ -84,7 +122,7 @@ def test_combine_makes_one_query_of_all_images(garden: Garden) -> None:
 
 def test_k_beyond_the_index_is_explained(garden: Garden) -> None:
     answer = run("query", garden.photos / "Wren" / "1.jpg", "-k", "50", "--index", garden.index, "--json")
-    assert len(answer.json[0]["matches"]) == 6
+    assert len(answer.json[0]["matches"]) == 5
     assert "holds 6 photos" in answer.err
 
 
@@ -140,8 +178,8 @@ def test_features_writes_maps_and_a_picture(garden: Garden, tmp_path: Path) -> N
         assert picture.size == (320, 240)
 
 
-def test_a_photo_may_come_through_standard_input(garden: Garden) -> None:
-    photo = garden.photos / "Wren" / "1.jpg"
+def test_a_photo_may_come_through_standard_input(garden: Garden, tmp_path: Path) -> None:
+    photo = Path(shutil.copy(garden.photos / "Wren" / "1.jpg", tmp_path / "copy.jpg"))
     for command in ("query", "classify"):
         piped = run(command, "-", "--index", garden.index, "--json", input=photo.read_bytes()).json
         assert piped[0]["query"] == "-"

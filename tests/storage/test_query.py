@@ -1,5 +1,6 @@
 """Asking an index: neighbours, every field of a filter, and what is no answer."""
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,7 +14,13 @@ from PIL import Image
 
 import birdsearch
 from birdsearch import Filter, Index, Photo
-from birdsearch.errors import BackboneUnavailableError, PhotoMissingError, PhotoUnknownError, PhotoUnreadableError
+from birdsearch.errors import (
+    BackboneUnavailableError,
+    PhotoError,
+    PhotoMissingError,
+    PhotoUnknownError,
+    PhotoUnreadableError,
+)
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Vectors
 from birdsearch.storage.catalog.filters import distance_km
@@ -63,7 +70,8 @@ def found(index: Index, where: Filter) -> set[str]:
 def test_search_finds_the_photo_itself_first_from_any_form_of_it(world: Index) -> None:
     photo = world.photos()[2]
     picture = Image.open(photo.path)
-    forms: list[ImageLike] = [photo.path, Path(photo.path), Path(photo.path).read_bytes(), picture, np.asarray(picture)]
+    data = Path(photo.path).read_bytes()
+    forms: list[ImageLike] = [data, io.BytesIO(data), picture, np.asarray(picture)]
     for form in forms:
         matches = world.search(form, 3)
         assert matches[0].photo == photo
@@ -130,7 +138,7 @@ def test_k_must_be_positive_and_may_be_larger_than_the_index(world: Index) -> No
     with pytest.raises(ValueError, match="at least 1"):
         world.search_vectors(np.ones((1, 16), np.float32), 0)
     assert len(world.search(world.photos()[0], 10**9)) == 9
-    assert len(world.search(world.photos()[0].path, 10**9)) == 10
+    assert len(world.search(Path(world.photos()[0].path).read_bytes(), 10**9)) == 10
 
 
 def test_min_score_may_leave_nothing(world: Index) -> None:
@@ -193,7 +201,7 @@ def test_index_of_one_photo(tmp_path: Path, fake: FakeBackbone) -> None:
     with birdsearch.create(tmp_path / "index", backbone=fake) as index:
         index.add(path)
         assert index.search(index.photos()[0], 5) == []
-        assert [match.photo.path for match in index.search(path, 5)] == [str(path)]
+        assert [match.photo.path for match in index.search(path.read_bytes(), 5)] == [str(path)]
 
 
 def test_search_of_what_is_no_picture(world: Index, tmp_path: Path) -> None:
@@ -205,6 +213,31 @@ def test_search_of_what_is_no_picture(world: Index, tmp_path: Path) -> None:
         world.search(tmp_path / "nowhere.jpg")
     with pytest.raises(TypeError):
         world.search(17)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="open the file in binary mode"):
+        world.search(io.StringIO("a wren"))  # type: ignore[arg-type]
+
+
+def test_a_batch_answers_for_what_can_be_read(garden: Garden, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    good = Path(garden.photos / "Wren" / "1.jpg").read_bytes()
+    images: list[ImageLike] = [tmp_path / "broken.jpg", good, "nowhere.jpg"]
+    with birdsearch.open(garden.index) as index:
+        assert [len(matches) for matches in index.search_many(images, 2, errors="skip")] == [0, 2, 0]
+        assert ["broken.jpg" in message for message in caplog.messages] == [True, False]
+        failed: dict[int, PhotoError] = {}
+        assert np.isfinite(index.embed(images, errors=failed.__setitem__)).all(axis=1).tolist() == [False, True, False]
+        assert {row: type(error) for row, error in failed.items()} == {0: PhotoUnreadableError, 2: PhotoMissingError}
+        for source in ("backbone", "neighbours"):
+            answers = index.classify_many(images, 2, source=source, errors="skip")
+            assert [len(predictions) > 0 for predictions in answers] == [False, True, False]
+            assert index.classify_many(images[:1], source=source, errors="skip") == [[]]
+        assert index.search_many(images[:1], errors="skip") == [[]]
+        with pytest.raises(PhotoUnreadableError, match=r"broken\.jpg"):
+            index.search_many(images)
+        with pytest.raises(ValueError, match="errors must be 'raise', 'skip' or a function"):
+            index.search_many(images, errors="ignore")
+        with pytest.raises(TypeError, match="give one image as \\[image\\]"):
+            index.search_many("wren.jpg")
 
 
 # Filters
@@ -223,6 +256,33 @@ def test_every_field_must_hold(world: Index) -> None:
     assert found(world, Filter(species=("Fiji", "Berlin"), camera="nikon")) == {"Fiji", "Berlin"}
     assert found(world, Filter(species=("Fiji", "Samoa"), camera="canon", min_width=100)) == {"Samoa"}
     assert found(world, Filter(species="Fiji", min_width=100)) == set()
+
+
+def test_filters_within_filters(world: Index) -> None:
+    everything = {Path(photo.path).stem for photo in world.photos()}
+    fiji, canon = Filter(species="Fiji"), Filter(camera="canon")
+    assert found(world, canon) == {"Samoa", "pole"}
+    assert found(world, fiji | canon) == {"Fiji", "Samoa", "pole"}
+    assert found(world, fiji | canon | Filter(species="Berlin")) == set(PLACES)
+    assert found(world, ~canon) == everything - {"Samoa", "pole"}  # with photos of no known camera
+    assert found(world, ~(fiji | canon)) == everything - {"Fiji", "Samoa", "pole"}
+    assert found(world, ~~canon) == {"Samoa", "pole"}
+    assert found(world, Filter(none_of=(fiji, canon), under=Path(world.photos()[0].path).parent.parent)) == found(
+        world, ~(fiji | canon)
+    )
+    assert found(world, Filter(camera="canon", any_of=(fiji, Filter(species="pole")))) == {"pole"}
+    assert found(world, ~Filter(near=(52.5, 13.4, 1), taken_after="2024")) == everything - {"Berlin"}
+    assert found(world, ~Filter(species=tuple(PLACES))) == everything - set(PLACES)
+    ids = [photo.id or 0 for photo in world.photos(fiji | canon)]
+    assert found(world, Filter(ids=ids)) == {"Fiji", "Samoa", "pole"}  # type: ignore[arg-type]
+    assert found(world, Filter(ids=(*range(1, 70_000),), species="Fiji")) == {"Fiji"}
+    assert found(world, Filter(ids=())) == found(world, ~Filter()) == set()
+
+
+def test_a_filter_that_is_none_is_said(world: Index) -> None:
+    for where in ({"species": "Fiji"}, "Fiji", 17):
+        with pytest.raises(TypeError, match=r"a filter must be a Filter, such as Filter\(species='Wren'\), not"):
+            world.photos(where)  # type: ignore[arg-type]
 
 
 def test_filter_never_costs_results(world: Index) -> None:
@@ -425,7 +485,7 @@ def test_a_reader_sees_what_a_writer_adds_at_its_next_question(tmp_path: Path, f
             for seed in (2, 3, 4):
                 write(tmp_path / "photos" / f"{seed}.jpg", bird(seed, 80, 60))
                 writer.add(tmp_path / "photos")
-                matches = reader.search(tmp_path / "photos" / f"{seed}.jpg", 10)
+                matches = reader.search((tmp_path / "photos" / f"{seed}.jpg").read_bytes(), 10)
                 assert (len(reader), len(matches)) == (seed, seed)
                 assert matches[0].photo.path.endswith(f"{seed}.jpg")
             writer.remove(Filter(under=str(tmp_path / "photos" / "1.jpg")))

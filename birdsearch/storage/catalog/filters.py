@@ -1,11 +1,12 @@
 """A Filter as conditions of SQL."""
 
+import json
 import logging
 import math
 import os
 import re
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,9 +40,20 @@ def distance_km(
 
 def conditions(where: Filter | None, connection: sa.Connection) -> list[Condition]:
     """What a visible photo must satisfy. Raises ValueError for a date or a place that cannot be read."""
-    terms: list[Condition] = [sa.not_(photos.c.missing)]
-    if where is None:
-        return terms
+    if not isinstance(where, Filter | None):
+        raise TypeError(f"a filter must be a Filter, such as Filter(species='Wren'), not {where!r}")
+    return [sa.not_(photos.c.missing), *(_terms(where, connection) if where is not None else ())]
+
+
+def _terms(where: Filter, connection: sa.Connection) -> list[Condition]:
+    """The conditions of one filter, and of those within it."""
+    terms: list[Condition] = []
+    if where.ids is not None:
+        # As one value: a statement takes only so many.
+        terms.append(photos.c.id.in_(sa.select(sa.func.json_each(json.dumps(where.ids)).table_valued("value").c.value)))
+    if where.any_of:
+        terms.append(sa.or_(*(_holds(one, connection) for one in where.any_of)))
+    terms += [sa.not_(_holds(one, connection)) for one in where.none_of]
     if where.species is not None:
         terms.append(_named((photos.c.species,), where.species, connection))
     if where.label is not None:
@@ -62,6 +74,11 @@ def conditions(where: Filter | None, connection: sa.Connection) -> list[Conditio
     if where.min_width is not None:
         terms.append(photos.c.width >= min(where.min_width, MAX_INTEGER))
     return terms
+
+
+def _holds(where: Filter, connection: sa.Connection) -> Condition:
+    """Whether a filter within another one holds; of what a photo does not know nothing holds."""
+    return sa.func.coalesce(sa.and_(sa.true(), *_terms(where, connection)), sa.false())
 
 
 def inside(column: sa.ColumnElement[Any], folders: Iterable[bytes]) -> Condition:
@@ -95,8 +112,8 @@ def _predicted(where: Filter, connection: sa.Connection) -> Condition:
     return photos.c.id.in_(sa.select(predictions.c.photo_id).where(which, least))
 
 
-def _moment(text: str) -> str:
-    moment = text.strip().replace(" ", "T")
+def _moment(text: str | date) -> str:
+    moment = str(text).strip().replace(" ", "T")
     try:
         if not _MOMENT.fullmatch(moment):
             raise ValueError("of another form")
@@ -106,7 +123,7 @@ def _moment(text: str) -> str:
     return moment
 
 
-def _under(folder: str, connection: sa.Connection) -> Condition:
+def _under(folder: str | os.PathLike[str], connection: sa.Connection) -> Condition:
     known = connection.execute(sa.select(roots.c.id, roots.c.path)).all()
     path = known_spelling(os.path.abspath(os.fsencode(folder)), [root for _, root in known])
     choices: list[Condition] = [sa.false()]

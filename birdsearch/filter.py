@@ -1,0 +1,127 @@
+"""Filter: which photos are asked for. What is given in another form is brought into one, or refused at once."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from operator import index
+from typing import Any
+
+_PLAIN: tuple[tuple[str, Any, str], ...] = (
+    ("under", str, "the path of a folder"), ("camera", str, "a part of its name"),
+    ("min_width", int, "a whole number of pixels"), ("min_probability", int | float, "a number from 0 to 1"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which photos may answer. Every field that is set must hold; names are compared as taxa, in any spelling.
+
+    `a | b` is a filter that either of two satisfies, `~a` one that the others satisfy. In JSON a filter within a
+    filter is an object with the same fields. Raises TypeError or ValueError for what cannot be meant.
+
+    >>> Filter(species="Wren", taken_after="2024") | Filter(camera="Canon"), ~Filter(under="birds/doubtful")
+    """
+
+    species: str | tuple[str, ...] | None = None  # any of these; of a genus, a family or a split species all of it
+    label: str | tuple[str, ...] | None = None
+    predicted: str | tuple[str, ...] | None = None  # species or class among the stored predictions
+    min_probability: float | None = None  # of `predicted`, or of the first prediction where `predicted` is not set
+    taken_after: str | date | None = None  # date or time, inclusive; a text as ISO 8601 has it, from the year on
+    taken_before: str | date | None = None  # date or time, exclusive
+    under: str | os.PathLike[str] | None = None  # a folder
+    near: tuple[float, float, float] | None = None  # latitude, longitude (degrees), radius (km)
+    camera: str | None = None  # part of the camera's name
+    min_width: int | None = None  # pixels
+    ids: tuple[int, ...] | None = None  # of photos; an empty tuple is no photo
+    any_of: "tuple[Filter, ...]" = ()  # at least one of these must hold, if there are any
+    none_of: "tuple[Filter, ...]" = ()  # none of these may hold
+
+    def __post_init__(self) -> None:
+        for name in ("species", "label", "predicted"):
+            self._set(name, _names_asked(name, getattr(self, name)))
+        for name in ("taken_after", "taken_before"):
+            self._set(name, _moment_asked(name, getattr(self, name)))
+        self._set("near", _near_asked(self.near))
+        if isinstance(self.under, os.PathLike):
+            self._set("under", os.fsdecode(self.under))
+        for name, kind, what in _PLAIN:
+            if not isinstance(value := getattr(self, name), kind | None):
+                raise TypeError(f"{name} of a Filter cannot be {value!r}: give {what}")
+        self._set("ids", _ids_asked(self.ids))
+        for name in ("any_of", "none_of"):
+            self._set(name, _filters_asked(name, getattr(self, name)))
+
+    def __or__(self, other: "Filter") -> "Filter":
+        if not isinstance(other, Filter):
+            return NotImplemented
+        return Filter(any_of=(*self._choices, *other._choices))
+
+    def __invert__(self) -> "Filter":
+        return Filter(none_of=(self,))
+
+    @property
+    def _choices(self) -> "tuple[Filter, ...]":
+        return self.any_of if self.any_of and self == Filter(any_of=self.any_of) else (self,)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+
+def _names_asked(name: str, value: Any) -> str | tuple[str, ...] | None:
+    """A name or several, as a Filter keeps them."""
+    if value is None or isinstance(value, str):
+        return value
+    names = tuple(value) if isinstance(value, Iterable) else (None,)
+    if all(isinstance(one, str) for one in names):
+        return names
+    raise TypeError(f"{name} of a Filter cannot be {value!r}: give a name, or a tuple of names")
+
+
+def _moment_asked(name: str, value: Any) -> str | None:
+    """A date or time as a Filter keeps it: as text."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        raise ValueError(
+            f"{name} of a Filter cannot be in a time zone ({value}): photos are dated by their camera's clock. "
+            "Give the time without one: value.replace(tzinfo=None)"
+        )
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f"{name} of a Filter cannot be {value!r}: give a date, a datetime or a text such as '2024-05-17'")
+
+
+def _near_asked(value: Any) -> tuple[float, float, float] | None:
+    """A place as a Filter keeps it."""
+    if value is None:
+        return None
+    try:
+        latitude, longitude, radius = map(float, value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"near of a Filter cannot be {value!r}: give latitude, longitude and radius in km, as (52.52, 13.4, 5)"
+        ) from None
+    return latitude, longitude, radius
+
+
+def _ids_asked(value: Any) -> tuple[int, ...] | None:
+    """Ids of photos as a Filter keeps them."""
+    if value is None:
+        return None
+    try:
+        return tuple(map(index, value))
+    except TypeError:
+        raise TypeError(f"ids of a Filter cannot be {value!r}: give the ids of photos, as (17, 23)") from None
+
+
+def _filters_asked(name: str, value: Any) -> tuple[Filter, ...]:
+    """Filters within a Filter."""
+    given = (value,) if isinstance(value, Filter | Mapping) else value
+    try:
+        filters = tuple(Filter(**one) if isinstance(one, Mapping) else one for one in given)
+    except TypeError as error:
+        raise TypeError(f"{name} of a Filter cannot be {value!r}: {error}") from None
+    if not all(isinstance(one, Filter) for one in filters):
+        raise TypeError(f"{name} of a Filter cannot be {value!r}: give a tuple of Filters")
+    return filters
