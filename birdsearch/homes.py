@@ -53,9 +53,17 @@ def homes() -> list[Path]:
     except FileNotFoundError:  # the current folder was deleted
         return [data_folder() / HOME]
     upwards = (folder / HOME for folder in (here, *here.parents))
-    nearest = next((home for home in upwards if os.path.isdir(home)), None)
+    nearest = next((home for home in upwards if os.path.isdir(home) and _is_trusted(home)), None)
     users = data_folder() / HOME
     return [users] if nearest is None or nearest == users else [nearest, users]
+
+
+def _is_trusted(home: Path) -> bool:
+    """Whether a folder is the user's own or the system's: in /tmp, say, anybody could lay one above another's files."""
+    if os.name == "nt" or home.stat().st_uid in (0, os.geteuid()):
+        return True
+    logger.warning("%s belongs to another user: name its indexes by their paths", shown(str(home)))
+    return False
 
 
 def find_index(name: str) -> Path:

@@ -1,6 +1,7 @@
 """Where an index with a name is opened from and made."""
 
 import logging
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -106,3 +107,12 @@ def test_the_key_of_a_user_is_made_once_and_is_their_own(tmp_path: Path, monkeyp
     assert [path.name for path in (tmp_path / "ana").iterdir()] == ["user.key"]
     monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "ben"))
     assert homes.user_key() not in keys
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
+def test_a_folder_indexes_of_another_user_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    planted = tmp_path / "project" / "indexes"
+    planted.mkdir()
+    os.chown(planted, 12345, 12345)
+    assert homes.find_index("garden") == tmp_path / "data" / "indexes" / "garden"
+    assert "belongs to another user" in caplog.text
