@@ -454,7 +454,7 @@ def test_write_that_finds_no_room(
 
         def full(*given: Any, plan: Plan = plan, left: list[int] = left, **named: Any) -> Any:
             ours = isinstance(given[0], int) or str(given[0]).startswith(plan["index"])
-            if ours and (call != "open" or "w" in str(given[1:])):
+            if ours and (call != "open" or set("wx") & set(str(given[1:]))):
                 left[0] -= 1
                 if left[0] < 0:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(given[0]))
