@@ -18,6 +18,7 @@ from birdsearch.duplicates import finder
 from birdsearch.duplicates.candidates import Proposals
 from birdsearch.photos import overlap, scan
 from birdsearch.records import POLICY, DuplicateReport, Plan
+from tests.support.alone import alone
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.painting import samples
 
@@ -211,6 +212,7 @@ def test_a_file_that_holds_more_than_the_same_pixels_is_a_variant(place: Path, i
     assert any("profile" in each for each in said)
 
 
+@alone
 def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(
     index: Index, ctrl_c: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

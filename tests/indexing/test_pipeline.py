@@ -29,6 +29,7 @@ from birdsearch.records import Failure, Photo, Pixels, Vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store
+from tests.support.alone import alone
 from tests.support.drawing import STORED, bird, exif, turned, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.strange_files import write_strange_files
@@ -578,6 +579,7 @@ def test_a_file_that_never_answers_costs_only_itself(
     assert counts(index.add(photos)) == {"added": 1, "unchanged": 5}
 
 
+@alone
 def test_ctrl_c_does_not_wait_for_a_file_that_never_answers(
     photos: Path, index: Index, ctrl_c: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
