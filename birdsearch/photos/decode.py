@@ -1,6 +1,5 @@
 """Decoding: a photo's bytes -> its Photo and its pixels."""
 
-import hashlib
 import io
 import os
 import re
@@ -8,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -221,16 +220,6 @@ def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
         if not samples and known.bits > 8:  # Pillow has reduced them: the coded data stand for them
             samples = contents.coded_sha256(file.data, file.format)
     return Fingerprint(pixels, replace(known, samples=samples))
-
-
-def pixels_sha256(image: ImageLike) -> str:
-    """The sha256 of all that a picture shows and holds: equal where only metadata or container differ."""
-    path = image.path if isinstance(image, Photo) else image
-    if not isinstance(path, str | os.PathLike):
-        return rgb.sha256(_image(path, None), 1)
-    whole = fingerprint(path)
-    plain = whole.contents == Contents()
-    return whole.pixels if plain else hashlib.sha256(repr(astuple(whole)).encode()).hexdigest()
 
 
 def encode(pixels: Pixels, format: str = "PNG") -> bytes:
