@@ -320,7 +320,8 @@ def undo(
             return
         with progress() as callback:
             report = index.undo(run, foreign=foreign, progress=callback)
-    duplicates_output.print_action(report, f"run {report.run}: restored", "to their places", shared)
+    places = "to its place" if report.done == 1 else "to their places"
+    duplicates_output.print_action(report, f"run {report.run}: restored", places, shared)
     _exit_if_failed(report)
 
 

@@ -77,7 +77,7 @@ def add(
         examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")
         logger.warning("%s got no label: no folder above names a bird (%s)", counted(without, "photo"), examples)
     report = counts.report(time.monotonic() - started)
-    logger.info(
+    logger.debug(  # the report says it too: who prints that needs no note of it
         "indexed %s: %d added, %d changed, %d failed in %.1f s",
         ", ".join(shown(os.fsdecode(path)) for path in paths), report.added, report.changed, len(report.failed),
         report.seconds,
