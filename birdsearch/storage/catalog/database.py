@@ -23,7 +23,6 @@ from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, me
 NEWEST = "0006"  # the last file in migrations/versions; a test compares
 
 MAX_IN = 10_000  # values in one IN (...): SQLite takes at most 32,766
-LARGEST = 2**63 - 1  # number that SQLite holds
 RESTORE = "Restore it from a backup, or move the index away and index again."
 FILES = ("", "-wal", "-shm")  # what the names of the files of a catalog end with
 _FOREIGN = "-journal"  # a catalog in WAL mode has none; one could name any file of the user for SQLite to delete
@@ -300,7 +299,7 @@ class _Copy:
 
 
 def _generation(stored: Any) -> int:
-    if type(stored) not in (int, type(None)) or not 0 <= (stored or 0) < LARGEST:
+    if type(stored) not in (int, type(None)) or not 0 <= (stored or 0) < MAX_INTEGER:
         raise DamagedValueError(f"its count of commits is {stored!r:.80}")
     return stored or 0
 
@@ -314,7 +313,6 @@ def where_in(connection: sa.Connection, statement: Any, column: sa.Column[Any], 
     """Run a select, update or delete for those rows whose column has one of the values; returns the rows it gives."""
     values = [value for value in values if not isinstance(value, int) or abs(value) <= MAX_INTEGER]
     rows: list[Any] = []
-    values = [value for value in values if not isinstance(value, int) or -LARGEST <= value <= LARGEST]  # none has more
     for start in range(0, len(values), MAX_IN):
         result = connection.execute(statement.where(column.in_(values[start : start + MAX_IN])))
         if result.returns_rows:
