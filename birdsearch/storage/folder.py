@@ -167,7 +167,9 @@ class Folder:
                 raise self._damaged("is not what birdsearch wrote")
             text = self.identity.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
-            raise self._missing() from None
+            if self._holds_parts():
+                raise self._damaged("is missing") from None
+            raise IndexMissingError(missing_words(self.path)) from None
         except OSError as error:
             raise IndexMissingError(f"cannot read {shown(str(self.identity))}: {error.strerror}.") from error
         except UnicodeDecodeError as error:
@@ -196,11 +198,6 @@ class Folder:
         return IndexDamagedError(
             f"{shown(str(self.identity))} {why}: run `birdsearch repair --index {shlex.quote(shown(str(self.path)))}`."
         )
-
-    def _missing(self) -> IndexMissingError | IndexDamagedError:
-        if self._holds_parts():
-            return self._damaged("is missing")
-        return IndexMissingError(missing_words(self.path))
 
     def _holds_parts(self) -> bool:
         return self.catalog.exists() and self.vectors.is_dir() and any(self.vectors.glob(f"*{parts.SUFFIX}"))
@@ -238,8 +235,6 @@ class Folder:
                 f"{shown(str(self.path))} holds other files ({shown(foreign[0])}): "
                 "choose a new or empty folder for the index."
             )
-        if isinstance(lost := self._missing(), IndexDamagedError):
-            raise lost  # only index.json is gone
 
     # classifier.npz
 
