@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import birdsearch
-from benchmarks.common import note, publish, table
+from benchmarks.common import SHARED_PHOTOS, note, publish, table
 from birdsearch import DuplicateReport, Index
 from birdsearch.records import SAME_PICTURE
 
@@ -84,7 +84,7 @@ def main() -> None:
     """Try it on real photos."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.split", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("../shared/data/birds300"))
+    parser.add_argument("folder", type=Path, nargs="?", default=SHARED_PHOTOS)
     parser.add_argument("--keep", action="store_true", help="write the tables to RESULTS.md")
     options = parser.parse_args()
     folders = sorted(path for path in options.folder.iterdir() if path.is_dir())
