@@ -15,7 +15,7 @@ from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
 from birdsearch.indexing.moved_paths import moved_paths
 from birdsearch.records import counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.filters import NAMES
+from birdsearch.storage.catalog.tables import NAMES
 
 logger = logging.getLogger("birdsearch")
 

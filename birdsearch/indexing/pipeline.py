@@ -19,9 +19,9 @@ from birdsearch.photos.overlap import overlapped
 from birdsearch.records import AddReport, Failure, Photo, Progress, bytes_text, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate, facts
+from birdsearch.storage.catalog.tables import EXCLUDE
 from birdsearch.storage.store import Store
 
-EXCLUDE = "exclude"  # the state of the catalog that keeps, for each folder, the patterns of what is left out
 HANDFUL = 5  # photos: so many may always be pruned
 AHEAD = 2 * NETWORK_BATCH  # photos decoded in advance: what bounds the memory
 COSTLY = 4 * 10**8  # bytes of memory for one decode: a photo that needs more comes last, alone, and is noted before

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from birdsearch.records import Filter, TaxonMatch, shown
 from birdsearch.storage.catalog.catalog import Catalog, PhotoSummary
-from birdsearch.storage.catalog.filters import NAMES
+from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 

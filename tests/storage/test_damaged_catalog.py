@@ -106,6 +106,19 @@ def test_a_state_that_cannot_be_is_refused_or_made_anew(index: Path, value: str)
         assert opened.verify().ok
 
 
+@pytest.mark.parametrize("value", ["5", '"x"', "[1]", '{"/": 5}', '{"/": ["a", 5]}'])
+@pytest.mark.parametrize("key", ["names", "exclude"])
+def test_what_users_said_is_refused_in_words_where_it_is_something_else(index: Path, key: str, value: str) -> None:
+    change(index, f"INSERT OR REPLACE INTO state VALUES ('{key}', '{value}')")
+    with birdsearch.open(index, backbone=frozen_index.backbone()) as opened:
+        with pytest.raises(IndexDamagedError, match=rf"state\.{key} is "):
+            opened.add(index.parent / "photos", labels="folder")
+        if key == "names":
+            for ask in (opened.names, lambda: opened.photos(Filter(species="Wren"))):
+                with pytest.raises(IndexDamagedError, match=r"state\.names is "):
+                    ask()
+
+
 SCHEMAS = {
     "trigger": ["CREATE TRIGGER t AFTER UPDATE ON photos BEGIN DELETE FROM photos; END"],
     "view": ["ALTER TABLE photos RENAME TO p2", "CREATE VIEW photos AS SELECT * FROM p2"],

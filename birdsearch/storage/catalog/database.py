@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from birdsearch.errors import IndexDamagedError, IndexUnwritableError, IndexVersionError
 from birdsearch.records import shown
 from birdsearch.storage.catalog.filters import distance_km
-from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, metadata, state
+from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, metadata, state, state_value
 
 NEWEST = "0006"  # the last file in migrations/versions; a test compares
 
@@ -241,7 +241,7 @@ class Database:
     def get_state(self, key: str, default: Any = None) -> Any:
         """One remembered value."""
         with self.transaction() as connection:
-            value = connection.scalar(sa.select(state.c.value).where(state.c.key == key))
+            value = state_value(key, connection.scalar(sa.select(state.c.value).where(state.c.key == key)))
         return default if value is None else value
 
     def set_state(self, key: str, value: Any, *, bump: bool = False) -> None:

@@ -13,12 +13,11 @@ import sqlalchemy as sa
 
 from birdsearch.files import known_spelling, with_trailing_slash
 from birdsearch.records import Filter, shown
-from birdsearch.storage.catalog.tables import MAX_INTEGER, photos, predictions, roots, state
+from birdsearch.storage.catalog.tables import MAX_INTEGER, NAMES, photos, predictions, roots, state, state_value
 from birdsearch.taxonomy.resolve import meaning_any, similar
 
 logger = logging.getLogger("birdsearch")
 
-NAMES = "names"  # of the state, under which the catalog keeps what a user says that names mean
 _EARTH_KM = 6371.0088  # mean radius, IUGG 1980
 _MOMENT = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?)?)?)?")
 Condition = sa.ColumnElement[bool]
@@ -93,7 +92,7 @@ def _distinct(column: sa.Column[Any], connection: sa.Connection) -> list[str]:
 
 def _named(columns: Sequence[sa.Column[Any]], value: str | tuple[str, ...], connection: sa.Connection) -> Condition:
     """A name that means one of these taxa, however it is spelled; a warning tells what is there where none does."""
-    overrides = connection.scalar(sa.select(state.c.value).where(state.c.key == NAMES)) or {}
+    overrides = state_value(NAMES, connection.scalar(sa.select(state.c.value).where(state.c.key == NAMES)))
     wanted = [value] if isinstance(value, str) else value
     stored = {column.name: _distinct(column, connection) for column in columns}
     fitting = {column: meaning_any(names, wanted, overrides) for column, names in stored.items()}

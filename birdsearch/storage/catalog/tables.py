@@ -8,10 +8,11 @@ import sqlalchemy as sa
 MAX_INTEGER = 2**63 - 1  # of SQLite: a larger id is the id of nothing
 metadata = sa.MetaData()
 Row = dict[str, Any]  # column -> value, of one of the tables below
+NAMES, EXCLUDE = "names", "exclude"  # keys of the state
 
 # key -> JSON: "generation" (int, +1 with every commit that readers must see), "identity" (a copy of index.json),
 # "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile),
-# "exclude" ({folder: [pattern]})
+# NAMES ({label: species}: what a user says that names mean), EXCLUDE ({folder: [pattern]}: what is left out there)
 state = sa.Table(
     "state", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.JSON, nullable=False)
 )
@@ -207,3 +208,19 @@ def optional(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """A column of the right side of an outer join, which may have no row."""
     assert isinstance(column.type, _Checked)
     return sa.type_coerce(column, _Checked(column.type.kind, column.type.name, required=False))
+
+
+def state_value(key: str, value: Any) -> Any:
+    """What the state has under a key, as it was read. Raises DamagedValueError where that is not what users say."""
+    fits = {NAMES: _is_text, EXCLUDE: _are_texts}.get(key)
+    if value is None or fits is None or (isinstance(value, dict) and all(map(fits, value.values()))):
+        return value
+    raise DamagedValueError(f"state.{key} is {value!r:.80}")
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
