@@ -1,4 +1,4 @@
-"""Files of any kind: written whole or not at all, and over no file of a user; paths, and cells of CSVs."""
+"""Files of any kind: written whole or not at all, and over no file of a user; and paths."""
 
 import errno
 import hashlib
@@ -22,9 +22,6 @@ from birdsearch.errors import OutputFileError
 from birdsearch.records import shown
 
 INDEX_NAMES = (b"index.json", b"catalog.sqlite", b"vectors")  # what every index holds
-# What a spreadsheet may run, with the quotes, spaces and apostrophes that some pass over; full-width signs count too.
-_FORMULA = re.compile("['\"\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
-_NUMBER = re.compile(r"[+-][\d.,:]+(e[+-]?\d+)?", re.ASCII)
 UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
 
 
@@ -57,25 +54,6 @@ def whole_number(text: str) -> int | None:
     """A whole number as ids and sizes are; None for any other text, such as one of more than 18 digits."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
-
-
-def guarded(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: what could be one gets an apostrophe before it (OWASP).
-
-    >>> guarded("=1+1"), guarded("'=1+1"), guarded("-3.5")
-    ("'=1+1", "''=1+1", '-3.5')
-    """
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
-
-
-def csv_bytes(text: str) -> bytes:
-    """A CSV as a file holds it; spreadsheets take UTF-8 for something else unless its mark comes first."""
-    return text.encode("utf-8" if text.isascii() else "utf-8-sig", "surrogateescape")
-
-
-def unguarded(cell: str) -> str:
-    """The cell that `guarded` was given."""
-    return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
 def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""Tables that come from elsewhere: CSVs as spreadsheets, other programs and people write them."""
+"""CSVs: as spreadsheets, other programs and people write them, and in a form that no spreadsheet runs."""
 
 import codecs
 import csv
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import open_regular, unguarded
+from birdsearch.files import open_regular
 from birdsearch.records import bytes_text, shown
 
 logger = logging.getLogger("birdsearch")
@@ -38,6 +38,9 @@ _SEPARATORS = ",;\t|"
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)  # as Excel has it
 _BEYOND_ASCII = re.compile("[\u0080-\ud7ff\ue000-\U0010ffff]")  # and no byte that is not UTF-8
 _STRAY = re.compile("[\udc80-\udcff]")  # such a byte, as surrogateescape gives it
+# What a spreadsheet may run, with the quotes, spaces and apostrophes that some pass over; full-width signs count too.
+_FORMULA = re.compile("['\"\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
+_NUMBER = re.compile(r"[+-][\d.,:]+(e[+-]?\d+)?", re.ASCII)
 _NAMES = ("species", "label", "prediction")  # columns of names: what was encoded twice is seen there
 _PATHS = ("path", "relative_path")  # columns whose bytes may be anything
 
@@ -192,3 +195,25 @@ def _once(text: str) -> str:
         except UnicodeError:
             continue
     return text
+
+
+# What is written ------------------------------------------------------------------------------------------------------
+
+
+def guarded(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: what could be one gets an apostrophe before it (OWASP).
+
+    >>> guarded("=1+1"), guarded("'=1+1"), guarded("-3.5")
+    ("'=1+1", "''=1+1", '-3.5')
+    """
+    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+
+
+def unguarded(cell: str) -> str:
+    """The cell that `guarded` was given."""
+    return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
+
+
+def csv_bytes(text: str) -> bytes:
+    """A CSV as a file holds it; spreadsheets take UTF-8 for something else unless its mark comes first."""
+    return text.encode("utf-8" if text.isascii() else "utf-8-sig", "surrogateescape")

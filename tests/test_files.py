@@ -8,41 +8,7 @@ from pathlib import Path
 import pytest
 
 from birdsearch.errors import OutputFileError
-from birdsearch.files import (
-    UNFINISHED,
-    atomic_write,
-    check_target,
-    guarded,
-    new_file,
-    unguarded,
-)
-
-FORMULAS = (
-    "=1+1",
-    "+1+1",
-    "-1+1",
-    "@SUM(A1)",
-    "\t=1",
-    "\r=1",
-    "\uff1d1",
-    "\uff0b1",
-    "\uff0d1",
-    "\uff201",
-    " =1",
-    '"=1',
-    "-",
-    "+a",
-)
-PLAIN = ("", "Wren", "a=b", "-3.5", "+02:00", "-1e-7", "'", "'Wren", "'-3.5 km", "2024-05-01", "/=x/1.jpg", "été")
-
-
-@pytest.mark.parametrize("cell", [*FORMULAS, *PLAIN, *(f"'{cell}" for cell in FORMULAS), *(f"''{c}" for c in FORMULAS)])
-def test_a_guarded_cell_is_no_formula_and_gives_the_cell_again(cell: str) -> None:
-    assert guarded(cell) == (cell if cell in PLAIN and cell != "'-3.5 km" else f"'{cell}")
-    assert unguarded(guarded(cell)) == cell
-
-
-# Writing
+from birdsearch.files import UNFINISHED, atomic_write, check_target, new_file
 
 
 def write(path: Path, text: str, *, force: bool = False) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from birdsearch.errors import InputFileError
 from birdsearch.export.tables import write_rows
-from birdsearch.sheets import read_csv
+from birdsearch.sheets import guarded, read_csv, unguarded
 
 ROWS = [(2, {"path": "a.jpg", "species": "Wren", "note": ""}), (4, {"path": "b;c,d.jpg", "species": "", "note": " x"})]
 
@@ -125,3 +125,30 @@ def test_read_csv_gives_what_was_written_guarded(tmp_path: Path) -> None:
     with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8") as file:
         write_rows(file, ("species", "n"), rows)
     assert [tuple(values.values()) for _, values in read_csv(tmp_path / "a.csv", ["species"])] == rows
+
+
+FORMULAS = (
+    "=1+1",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\uff1d1",
+    "\uff0b1",
+    "\uff0d1",
+    "\uff201",
+    " =1",
+    '"=1',
+    "-",
+    "+a",
+)
+HARMLESS = ("", "Wren", "a=b", "-3.5", "+02:00", "-1e-7", "'", "'Wren", "'-3.5 km", "2024-05-01", "/=x/1.jpg", "été")
+
+
+@pytest.mark.parametrize(
+    "cell", [*FORMULAS, *HARMLESS, *(f"'{cell}" for cell in FORMULAS), *(f"''{c}" for c in FORMULAS)]
+)
+def test_a_guarded_cell_is_no_formula_and_gives_the_cell_again(cell: str) -> None:
+    assert guarded(cell) == (cell if cell in HARMLESS and cell != "'-3.5 km" else f"'{cell}")
+    assert unguarded(guarded(cell)) == cell

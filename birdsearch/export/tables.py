@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from birdsearch.export.selection import NoOptions, Selection
 from birdsearch.export.target import new_file
-from birdsearch.files import guarded
 from birdsearch.records import ExportReport, Photo, Provenance, as_json
+from birdsearch.sheets import guarded
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
@@ -35,7 +35,7 @@ def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS, provenance: 
 def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     """Write a CSV table, an unknown value as an empty field; returns how many rows.
 
-    What a spreadsheet would run is guarded (`files.guarded`).
+    What a spreadsheet would run is guarded (`sheets.guarded`).
     """
     plain, quoted = (
         csv.writer(file, lineterminator="\n", quoting=how) for how in (csv.QUOTE_MINIMAL, csv.QUOTE_NONNUMERIC)

@@ -8,8 +8,9 @@ from typing import BinaryIO
 
 from birdsearch import files
 from birdsearch.errors import OutputFileError
-from birdsearch.files import check_target, csv_bytes
+from birdsearch.files import check_target
 from birdsearch.records import shown
+from birdsearch.sheets import csv_bytes
 
 __all__ = ["check_target", "csv_bytes", "new_file", "new_folder", "write_file"]
 

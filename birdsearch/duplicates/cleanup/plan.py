@@ -11,9 +11,9 @@ from pathlib import Path
 
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
-from birdsearch.files import csv_bytes, guarded, new_file, whole_number
+from birdsearch.files import new_file, whole_number
 from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member, Photo, Plan, Step, shown
-from birdsearch.sheets import read_csv
+from birdsearch.sheets import csv_bytes, guarded, read_csv
 
 WORDS = ("keep", "remove", "skip")
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}

@@ -121,7 +121,7 @@ async function plot(item, start) {
 
 // Corrections of an audit leave the page as the CSV that `birdsearch label --from` reads.
 const corrections = () => [...document.querySelectorAll("input[data-correct]")].filter((field) => field.value.trim());
-// A cell that a spreadsheet would run gets an apostrophe, which birdsearch takes off again (`files.guarded`).
+// A cell that a spreadsheet would run gets an apostrophe, which birdsearch takes off again (`sheets.guarded`).
 const formula = /^(['"\s]*[=+\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n])/;
 const number = /^[+-][\d.,:]+(e[+-]?\d+)?$/;
 const guarded = (value) => (formula.test(value) && !number.test(value) ? `'${value}` : value);
