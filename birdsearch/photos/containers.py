@@ -94,54 +94,32 @@ _CODES = {3: "H", 4: "I", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17
 _TEXT, _RATIONALS = 2, {5: "I", 10: "i"}
 
 
-def tiff_directory(data: bytes, at: int | None = None) -> Directory:
-    """Every entry of one directory of a TIFF or an EXIF block, the first one without `at`; a bad entry costs itself."""
-    order, big = _layout(data)
-    word, count_code, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
-    head, pointer = struct.calcsize(count_code), 8 if big else 4
+def tiff_directory(data: bytes, at: int | None = None, order: bytes = b"") -> Directory:
+    """Every entry of one directory of a TIFF or an EXIF block, the first one without `at`; a bad entry costs itself.
+
+    `order` is b"II" or b"MM" where the data do not begin with it, as a maker's note.
+    """
+    tiff = _Tiff(data, order or data[:4])
     if at is None:
-        whole = pointer + struct.calcsize(word) <= len(data)
-        at = struct.unpack_from(order + word, data, pointer)[0] if whole else len(data)
-    if at + head > len(data):
-        return {}
-    (count,) = struct.unpack_from(order + count_code, data, at)
-    places = range(at + head, min(at + head + count * entry, len(data) - entry + 1), entry)
-    found = (_entry(data, place, (order, big), MAX_VALUES) for place in places[:MAX_VALUES])
-    return dict(each for each in found if each is not None)
+        at = tiff.pointer(tiff.first)
+    return {} if at is None else tiff.directory(at, None)[0]
 
 
-def _layout(data: bytes) -> tuple[str, bool]:
-    """Byte order, and whether the numbers are those of a BigTIFF."""
-    return "<" if data[:2] == b"II" else ">", data[2:4] in (b"+\0", b"\0+")
-
-
-def tiff_directories(data: bytes) -> Iterator[Directory]:
-    """The directories of a TIFF, one for each page, with the entries of TAGS. A lost page is an empty one."""
-    order, big = _layout(data)
-    word, count_code, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
+def tiff_directories(data: bytes, tags: Set[int] = TAGS) -> Iterator[Directory]:
+    """The directories of a TIFF, one for each page, with the entries of these tags. A lost page is an empty one."""
+    tiff = _Tiff(data, data[:4])
     seen: set[int] = set()
-    values = MAX_VALUES
-    pointer = 8 if big else 4
-    head = struct.calcsize(count_code)
-    while len(seen) < MAX_DIRECTORIES and values > 0:
-        whole = pointer + struct.calcsize(word) <= len(data)
-        at = struct.unpack_from(order + word, data, pointer)[0] if whole else None
-        if at is None or at in seen or at + head > len(data):
+    pointer: int | None = tiff.first
+    while pointer is not None and len(seen) < MAX_DIRECTORIES and tiff.values > 0:
+        at = tiff.pointer(pointer)
+        if at == 0:
+            return
+        if at is None or at in seen:
             yield {}
             return
-        if not at:
-            return
         seen.add(at)
-        (count,) = struct.unpack_from(order + count_code, data, at)
-        entries = range(at + head, min(at + head + count * entry, len(data) - entry + 1), entry)
-        known: dict[int, Values] = {}
-        for place in entries[:values]:
-            if (found := _entry(data, place, (order, big), values, TAGS)) is not None:
-                known[found[0]] = found[1]
-                values -= len(found[1])
-        values -= len(entries)
-        yield known
-        pointer = at + head + count * entry
+        page, pointer = tiff.directory(at, tags)
+        yield page
 
 
 def strips(page: Directory) -> Iterator[tuple[int, int]]:
@@ -152,26 +130,63 @@ def strips(page: Directory) -> Iterator[tuple[int, int]]:
                 yield offset, offset + count
 
 
-def _entry(
-    data: bytes, at: int, layout: tuple[str, bool], most: int, tags: Set[int] | None = None
-) -> tuple[int, Values] | None:
-    """Tag and values of an entry; None where it is not one of `tags` or its values do not lie in the data."""
-    order, big = layout
-    tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), data, at)
-    inline, word = (8, "Q") if big else (4, "I")
-    size = _SIZES.get(kind, 0) * count
-    place = at + (12 if big else 8)
-    if size > inline:
-        (place,) = struct.unpack_from(order + word, data, place)
-    if (tags is not None and tag not in tags) or not size or place + size > len(data):
-        return None
-    if kind in _RATIONALS or kind in _CODES:
-        if count > most:
+class _Tiff:
+    """Numbers and directories of a TIFF; of those that lie upon each other only so much is read."""
+
+    def __init__(self, data: bytes, head: bytes) -> None:
+        self.data = data
+        self.order = "<" if head[:2] == b"II" else ">"
+        self.big = head[2:4] in (b"+\0", b"\0+")
+        self.word = "Q" if self.big else "I"  # code of a place in the file
+        self.first = 8 if self.big else 4  # where the place of the first directory stands
+        self.values = MAX_VALUES  # numbers and entries that may still be read
+        self.bytes = 2 * len(data)  # that may still be copied: no file needs more than its own length
+
+    def pointer(self, place: int) -> int | None:
+        """The number at a place that says where something lies; None beyond the end."""
+        if place + struct.calcsize(self.word) > len(self.data):
             return None
+        at: int = struct.unpack_from(self.order + self.word, self.data, place)[0]
+        return at
+
+    def directory(self, at: int, tags: Set[int] | None) -> tuple[Directory, int | None]:
+        """The entries of these tags, or all, of the directory at a place, and where that of the next one stands."""
+        code, entry = ("Q", 20) if self.big else ("H", 12)
+        start = at + struct.calcsize(code)
+        if start > len(self.data):
+            return {}, None
+        end = start + entry * struct.unpack_from(self.order + code, self.data, at)[0]
+        entries = range(start, min(end, len(self.data) - entry + 1), entry)
+        found: dict[int, Values] = {}
+        for place in entries[: self.values]:
+            if (known := self._entry(place, tags)) is not None:
+                found[known[0]] = known[1]
+        self.values -= len(entries)
+        return found, end
+
+    def _entry(self, at: int, tags: Set[int] | None) -> tuple[int, Values] | None:
+        """Tag and values of an entry; None where it is not one of `tags` or its values do not lie in the data."""
+        data, order = self.data, self.order
+        tag, kind, count = struct.unpack_from(order + ("HHQ" if self.big else "HHI"), data, at)
+        inline, place = (8, at + 12) if self.big else (4, at + 8)
+        size = _SIZES.get(kind, 0) * count
+        if (tags is not None and tag not in tags) or not size:
+            return None
+        if size > inline:
+            (place,) = struct.unpack_from(order + self.word, data, place)
+        if place + size > len(data):
+            return None
+        if kind not in _CODES and kind not in _RATIONALS:
+            if size > self.bytes:
+                return None
+            self.bytes -= size
+            value = data[place : place + size]
+            return tag, (value.decode("latin-1") if kind == _TEXT else value,)
+        if count > self.values:
+            return None
+        self.values -= count
         if kind in _CODES:
             return tag, struct.unpack_from(f"{order}{count}{_CODES[kind]}", data, place)
         numbers = struct.unpack_from(f"{order}{2 * count}{_RATIONALS[kind]}", data, place)
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
         return tag, tuple(above / below if below else math.nan for above, below in pairs)
-    value = data[place : place + size]
-    return tag, (value.decode("latin-1") if kind == _TEXT else value,)

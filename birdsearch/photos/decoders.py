@@ -7,8 +7,8 @@ from importlib import import_module
 from typing import Protocol, cast
 
 from PIL import Image, ImageFile
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from birdsearch.photos.containers import tiff_directory
 from birdsearch.photos.scan import NotAPhotoError
 
 
@@ -55,12 +55,10 @@ def _image_class(module: str, name: str) -> type[ImageFile.ImageFile]:
 
 def _is_raw(data: bytes) -> bool:
     """Whether a TIFF is a camera's: it says so (DNG), holds sensor values, or is a thumbnail of what lies deeper."""
-    stream = io.BytesIO(data)
-    tags = ImageFileDirectory_v2(stream.read(16 if data[2:3] == b"+" or data[3:4] == b"+" else 8))
-    stream.seek(tags.next)
-    tags.load(stream)
-    is_thumbnail = tags.get(0x00FE) == 1 and 0x014A in tags and 0x010F in tags
-    return 0xC612 in tags or tags.get(0x0106) in (32803, 34892) or is_thumbnail
+    tags = tiff_directory(data)
+    kind, colours = (tags.get(tag, (None,))[0] for tag in (0x00FE, 0x0106))
+    is_thumbnail = kind == 1 and 0x014A in tags and 0x010F in tags
+    return 0xC612 in tags or colours in (32803, 34892) or is_thumbnail
 
 
 # Format, as photos/filetype.py names it -> what reads it.

@@ -4,12 +4,13 @@ import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from PIL import Image
 
 from birdsearch.photos import xmp
-from birdsearch.photos.containers import tiff_directory
+from birdsearch.photos.containers import tiff_directories, tiff_directory
 
 Tags = Mapping[int, Any]  # tag -> its value, a tuple where it has several
 
@@ -100,15 +101,11 @@ def _lower(block: bytes | None, start: Any) -> dict[int, Any]:
 
 def _thumbnail(block: bytes) -> bytes:
     """The small picture: the directory behind the main one says where it lies."""
-    order = "<" if block[:2] == b"II" else ">"
-    with suppress(struct.error):
-        (main,) = struct.unpack_from(order + "I", block, 4)
-        (count,) = struct.unpack_from(order + "H", block, main)
-        (at,) = struct.unpack_from(order + "I", block, main + 2 + 12 * count)
-        found = _directory(block, at) if at else {}
-        start, length = number(found.get(_THUMBNAIL_START)), number(found.get(_THUMBNAIL_LENGTH))
-        if start is not None and length is not None and start >= 0 < length:
-            return block[int(start) : int(start + length)]
+    directories = tiff_directories(block, frozenset((_THUMBNAIL_START, _THUMBNAIL_LENGTH)))
+    found = next(islice(directories, 1, None), {})
+    start, length = number(found.get(_THUMBNAIL_START)), number(found.get(_THUMBNAIL_LENGTH))
+    if start is not None and length is not None and start >= 0 < length:
+        return block[int(start) : int(start + length)]
     return b""
 
 

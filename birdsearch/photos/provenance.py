@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from birdsearch.errors import PhotoError
 from birdsearch.photos import decode, metadata
+from birdsearch.photos.containers import tiff_directory
 from birdsearch.photos.exif import describe, modified, text
 from birdsearch.photos.metadata import Metadata
 from birdsearch.photos.scan import FoundFile, NotAPhotoError, read
@@ -117,29 +117,17 @@ def _frame(tags: Mapping[int, Any], note: bytes) -> Iterator[tuple[str, str]]:
     """What a camera numbered the exposure with, in its tags and in those notes of makers that are known."""
     for tag, name in ((_IMAGE_NUMBER, "image number"), (_UNIQUE_ID, "unique id")):
         yield from _numbers({tag: tags.get(tag)}, {tag: name})
-    with suppress(Exception):  # Makers document nothing: whatever is no such directory says nothing.
-        if note.startswith(_NIKON):
-            # A whole TIFF of its own.
-            start = int.from_bytes(note[14:18], "little" if note[10:12] == b"II" else "big")
-            yield from _numbers(_directory(note[_NIKON_HEAD:], start, note[10:12]), _NIKON_TAGS)
-        elif str(tags.get(_MAKE, "")).startswith("Canon"):
-            for order in (b"II", b"MM"):
-                yield from _numbers(_directory(note, 0, order), _CANON)
-        else:
-            known = next((each for head, each in _NOTES.items() if note.startswith(head)), None)
-            if known is not None:
-                start, order, names = known
-                yield from _numbers(_directory(note, start, order), names)
-
-
-def _directory(data: bytes, start: int, order: bytes) -> ImageFileDirectory_v2:
-    tags = ImageFileDirectory_v2(
-        order + (b"*\0" if order == b"II" else b"\0*") + start.to_bytes(4, "little" if order == b"II" else "big")
-    )
-    stream = io.BytesIO(data)
-    stream.seek(start)
-    tags.load(stream)
-    return tags
+    # Makers document nothing: whatever is no such directory says nothing.
+    if note.startswith(_NIKON):
+        yield from _numbers(tiff_directory(note[_NIKON_HEAD:]), _NIKON_TAGS)  # a whole TIFF of its own
+    elif str(tags.get(_MAKE, "")).startswith("Canon"):
+        for order in (b"II", b"MM"):
+            yield from _numbers(tiff_directory(note, 0, order), _CANON)
+    else:
+        known = next((each for head, each in _NOTES.items() if note.startswith(head)), None)
+        if known is not None:
+            start, order, names = known
+            yield from _numbers(tiff_directory(note, start, order), names)
 
 
 def _numbers(tags: Mapping[int, Any], names: Mapping[int, str]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from birdsearch.photos import metadata
+from birdsearch.photos.containers import tiff_directory
 from birdsearch.photos.decode import decode
 from birdsearch.records import Photo
 from tests.support.drawing import bird, camera_exif, exif, write
@@ -99,6 +100,15 @@ def test_a_directory_that_is_cut_off_keeps_its_first_entries() -> None:
         metadata.of(image, b"")
         assert metadata.orientation(image) == 1
     assert metadata.of(image, b"").tags[0x010F] == "A\0"
+
+
+@pytest.mark.parametrize(("kind", "count"), [(3, 100_000), (7, 200_000)])  # numbers of two bytes; bytes
+def test_values_that_lie_upon_each_other_take_bounded_memory(kind: int, count: int) -> None:
+    entries = b"".join(struct.pack("<HHII", tag, kind, count, 8) for tag in range(300))
+    data = struct.pack("<4sI", b"II*\0", 200_008) + bytes(200_000) + struct.pack("<H", 300) + entries
+    sizes = [len(value[0]) if isinstance(value[0], bytes) else len(value) for value in tiff_directory(data).values()]
+    assert 1 < len(sizes) <= 20
+    assert set(sizes) == {count}
 
 
 def test_xmp_and_iptc_of_every_format(tmp_path: Path) -> None:
