@@ -5,7 +5,6 @@ import re
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Set
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -13,13 +12,12 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageCms
 
-from birdsearch.photos import jpeg
+from birdsearch.photos import jpeg, metadata
 from birdsearch.photos.containers import boxes, gif_blocks, png_chunks, riff_chunks, strips, tiff_directories
 from birdsearch.photos.items import MediaItems
 
 MAX_PICTURES = 100  # behind the first one that are looked at
 PADDING = 64  # bytes behind a picture that may be anything
-_COLOUR_SPACE, _EXIF, _INTEROPERABILITY = 0xA001, 0x8769, 0xA005
 
 Extra = tuple[str, str]  # what it is in words, and the sha256 of its bytes
 
@@ -73,7 +71,9 @@ def _colours(image: Image.Image, data: bytes, format: str) -> tuple[str, str]:
     if format == "PNG" and (gamma := _png_gamma(data)):
         return gamma, ""
     # Of cameras' own formats only: a PNG would have to be decoded for its EXIF.
-    return model or (_dcf_colours(image) if format in ("JPEG", "TIFF") else ""), ""
+    if not model and format in ("JPEG", "TIFF") and metadata.is_adobe_rgb(image, data):
+        return "the colours of Adobe RGB", ""
+    return model, ""
 
 
 @lru_cache(64)
@@ -133,17 +133,6 @@ def _png_gamma(data: bytes) -> str:
     if len(primaries) == 32 and np.abs(np.subtract(struct.unpack(">8I", primaries), srgb)).max() > 500:
         words.append(f"colour primaries {primaries[8:].hex()}")
     return f"the colours of {', '.join(words)}" if words else ""
-
-
-def _dcf_colours(image: Image.Image) -> str:
-    """Cameras write Adobe RGB as a colour space of EXIF, without a profile (DCF optional file)."""
-    with suppress(Exception):  # garbage beside good pixels costs nothing but itself
-        exif = image.getexif()
-        directory = exif.get_ifd(_EXIF)
-        space, index = directory.get(_COLOUR_SPACE), exif.get_ifd(_INTEROPERABILITY).get(1)
-        if space == 2 or (space == 0xFFFF and isinstance(index, str) and index.startswith("R03")):
-            return "the colours of Adobe RGB"
-    return ""
 
 
 # Formats ------------------------------------------------------------------------------------------------------------

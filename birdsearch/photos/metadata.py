@@ -15,6 +15,7 @@ from birdsearch.photos.containers import tiff_directories, tiff_directory
 Tags = Mapping[int, Any]  # tag -> its value, a tuple where it has several
 
 _ORIENTATION, _XMP, _IPTC, _EXIF, _GPS = 0x0112, 0x02BC, 0x83BB, 0x8769, 0x8825
+_COLOUR_SPACE, _INTEROPERABILITY = 0xA001, 0xA005
 _THUMBNAIL_START, _THUMBNAIL_LENGTH = 0x0201, 0x0202
 _PHOTOSHOP_IPTC = 0x0404  # the resource of Photoshop that holds IPTC
 _IPTC_MARK, _IPTC_CONTENT, _IPTC_LONG = 0x1C, 2, 0x8000  # a data set begins; record of the content; 32 KB and more
@@ -33,9 +34,7 @@ class Metadata:
 
 def of(image: Image.Image, data: bytes) -> Metadata:
     """The metadata of an image that was opened from these bytes."""
-    block = _exif_block(image)
-    if block is None and image.format == "TIFF":
-        block = data
+    block = _block(image, data)
     main = _directory(block or b"")
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or main.get(_XMP) or b""
     return Metadata(
@@ -45,6 +44,14 @@ def of(image: Image.Image, data: bytes) -> Metadata:
         iptc=_data_sets(_iptc_block(image, main, block or b"")),
         thumbnail=_thumbnail(block or b"") if block is not data else b"",
     )
+
+
+def is_adobe_rgb(image: Image.Image, data: bytes) -> bool:
+    """Whether EXIF says so, as cameras write it, without a colour profile (DCF optional file)."""
+    block = _block(image, data)
+    exif = _lower(block, _directory(block or b"").get(_EXIF))
+    space, index = number(exif.get(_COLOUR_SPACE)), _lower(block, exif.get(_INTEROPERABILITY)).get(1)
+    return space == 2 or (space == 0xFFFF and isinstance(index, str) and index.startswith("R03"))
 
 
 def orientation(image: Image.Image) -> int:
@@ -70,6 +77,12 @@ def number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return found if abs(found) < 2**63 else None  # neither infinite nor no number
+
+
+def _block(image: Image.Image, data: bytes) -> bytes | None:
+    """The TIFF that EXIF is, of any format."""
+    block = _exif_block(image)
+    return data if block is None and image.format == "TIFF" else block
 
 
 def _exif_block(image: Image.Image) -> bytes | None:

@@ -142,6 +142,11 @@ MORE: dict[str, tuple[Callable[[], bytes], str]] = {  # what it is called here -
     "png cicp": (lambda: with_chunk(PNG, b"cICP", bytes([12, 13, 0, 1])), "the colours of Display P3"),
     "png gamma": (lambda: with_chunk(PNG, b"gAMA", struct.pack(">I", 100000)), "the colours of gamma 1"),
     "adobe rgb": (lambda: saved("JPEG", PICTURE, exif=exif(sub={0xA001: 2})), "the colours of Adobe RGB"),
+    "adobe rgb of a camera": (
+        lambda: saved("JPEG", PICTURE, exif=exif(sub={0xA001: 0xFFFF, 0xA005: {1: "R03"}})),
+        "the colours of Adobe RGB",
+    ),
+    "adobe rgb tiff": (lambda: saved("TIFF", PICTURE, exif=exif(sub={0xA001: 2})), "the colours of Adobe RGB"),
     "heif profile": (lambda: heif(icc_profile=display_p3(), icc_profile_type="prof"), "the colour profile"),
     "transparent": (lambda: saved("PNG", PICTURE.convert("RGBA")), "transparency"),
     "cmyk": (lambda: saved("TIFF", PICTURE.convert("CMYK")), "CMYK"),
