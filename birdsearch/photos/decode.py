@@ -229,7 +229,7 @@ def encode(pixels: Pixels, format: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def _image(image: ImageLike, least: int | None) -> Image.Image:
+def _image(image: ImageLike, least: int) -> Image.Image:
     """A user's image, upright and in RGB; the errors name it and say what to do."""
     if isinstance(image, np.ndarray):
         return rgb.rgb(_from_array(image))
@@ -249,8 +249,7 @@ def _image(image: ImageLike, least: int | None) -> Image.Image:
         else:
             raise TypeError(f"a picture must be {_KINDS}, not a {type(image).__name__}")
         with opened(data, format) as stored:
-            if least is not None:
-                stored.draft(None, (least, least))
+            stored.draft(None, (least, least))
             with memory.room(stored, format, data):
                 stored.load()
                 return rgb.upright(stored, metadata.orientation(stored), least)
