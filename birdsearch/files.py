@@ -40,7 +40,7 @@ def is_sha256(value: object) -> TypeGuard[str]:
 
 
 @contextmanager
-def open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def open_regular(path: str | bytes | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to read; OSError for a pipe or a device, which could be waited for without end."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))

@@ -220,8 +220,6 @@ class Labeller:
     def _table(self, choice: str) -> LabelTable | None:
         if choice not in self._tables:
             try:
-                if os.path.exists(choice) and not os.path.isfile(choice):
-                    raise InputFileError(f"{shown(choice)} is not a regular file")  # a pipe would never end
                 self._tables[choice] = read_labels(Path(choice), self._index_id)
             except InputFileError as error:
                 logger.warning("labels stay as they are: %s", error)

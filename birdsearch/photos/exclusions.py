@@ -2,13 +2,12 @@
 
 import os
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from birdsearch.errors import InputFileError, os_error_text
-from birdsearch.files import with_trailing_slash
+from birdsearch.files import open_regular, with_trailing_slash
 from birdsearch.records import shown
 
 if TYPE_CHECKING:
@@ -86,11 +85,11 @@ def compiled(patterns: Sequence[str]) -> "GitIgnoreSpec":
 def _read(path: bytes) -> "GitIgnoreSpec":
     name = shown(os.fsdecode(path))
     try:
-        info = os.stat(path)
-        if not stat.S_ISREG(info.st_mode) or info.st_size > MAX_BYTES:
+        with open_regular(path) as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise InputFileError("not a list of patterns of at most 1 MiB")
-        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-            return compiled(file.read().splitlines())
+        return compiled(data.decode("utf-8-sig", "surrogateescape").splitlines())
     except OSError as error:
         raise InputFileError(f"{name} cannot be read: {os_error_text(error)}.") from error
     except InputFileError as error:

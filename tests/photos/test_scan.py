@@ -331,3 +331,10 @@ def test_a_folder_whose_patterns_cannot_be_read_fails_as_a_whole(tmp_path: Path,
     assert isinstance(failure, Failure)
     assert (failure.path, failure.stage) == (str(tmp_path / "in"), "scan")
     assert ".birdsearchignore: " in failure.reason
+
+
+def test_a_pipe_in_the_place_of_patterns_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".birdsearchignore")
+    (failure,) = scan([tmp_path])
+    assert isinstance(failure, Failure)
+    assert failure.reason.endswith(".birdsearchignore cannot be read: not a regular file.")
