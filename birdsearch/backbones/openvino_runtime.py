@@ -1,11 +1,13 @@
 """Networks run by OpenVINO: exported from torch once, checked against it, then opened with no torch and no birder."""
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
 import logging
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -36,6 +38,7 @@ logger = logging.getLogger("birdsearch")
 EXPORT_VERSION = 2  # counts up when what is exported, or how, changes
 CHUNK = 4  # photos in one call of the network: more gain nothing on a processor
 FEW = 4  # photos: up to so many all cores together are faster than one stream each
+_SIGNAL_STACK = 64  # bytes, more than the system's stack_t has
 _GIVEN_UP = 86_400  # seconds after which an unfinished export is that of a process that was killed
 _PACKAGES = ("birder", "torch", "torchvision", "openvino", "onnx", "onnxscript")
 
@@ -119,7 +122,8 @@ class OpenVinoNetwork:
                         damaged.unlink(missing_ok=True)
                     core.set_property({"CACHE_DIR": str(compiled)})
                 options = {"INFERENCE_PRECISION_HINT": _HINT[self.precision], "PERFORMANCE_HINT": hint}
-                self._models[hint] = core.compile_model(str(self._folder / "network.xml"), "CPU", options)
+                with _own_signal_stack():
+                    self._models[hint] = core.compile_model(str(self._folder / "network.xml"), "CPU", options)
                 with contextlib.suppress(OSError):
                     if _names(compiled) != set(_sums(compiled)):
                         _write_sums(compiled)
@@ -128,6 +132,24 @@ class OpenVinoNetwork:
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 -> stage name -> (channels, h, w), by torch: the export has no stages."""
         return self._torch_backbone().network.feature_map(pixels)
+
+
+@contextlib.contextmanager
+def _own_signal_stack() -> Iterator[None]:
+    """Keep the stack on which this thread takes signals.
+
+    Each OpenVINO core that uses the processor lays one of its own there, and may leave it there when its memory is
+    gone: the next Ctrl-C would end Python.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    system, own = ctypes.CDLL(None), ctypes.create_string_buffer(_SIGNAL_STACK)
+    system.sigaltstack(None, own)
+    try:
+        yield
+    finally:
+        system.sigaltstack(own, None)
 
 
 def _outputs(request: "InferRequest") -> list[Vectors]:
@@ -159,7 +181,8 @@ def supported_precision(precision: str) -> str:
     """ "auto" resolved for this processor."""
     import openvino
 
-    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    with _own_signal_stack():
+        able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "auto":
         return "bf16" if "BF16" in able else "fp32"
     if precision not in _HINT:

@@ -61,6 +61,24 @@ def test_a_network_may_be_dropped_right_after_its_answer() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
+def test_ctrl_c_after_a_network_was_dropped_is_a_keyboard_interrupt() -> None:
+    load_backbone(DEFAULT, runtime="openvino")
+    script = (
+        "import signal, numpy, birdsearch\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        f"backbone = birdsearch.load_backbone({DEFAULT!r})\n"
+        "for photos in (1, 8):  # each compiles a model of its own\n"
+        "    backbone.embed_pixels(numpy.zeros((photos, 224, 224, 3), numpy.uint8))\n"
+        "del backbone\n"
+        "try:\n"
+        "    signal.raise_signal(signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "interrupted\n"
+
+
 def test_the_export_knows_all_that_torch_knows() -> None:
     exported, original = (
         load_backbone(DEFAULT, runtime="openvino"),
