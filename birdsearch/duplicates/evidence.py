@@ -81,15 +81,6 @@ class FileEvidence(keeper.Evidence):
         return any(generations.keeps_steps(turned, theirs.tables[0]) for turned in _as_stored(grey, theirs.size))
 
 
-def _enlarged_by_its_exif(said: Provenance, other: Provenance) -> bool:
-    """Whether the EXIF of a file still has the size of a smaller one."""
-    if said.size is None or said.camera_size is None or other.size is None:
-        return False
-    return (
-        sorted(said.camera_size) == sorted(other.size) and said.size[0] * said.size[1] > other.size[0] * other.size[1]
-    )
-
-
 def _as_stored(grey: Grey, size: tuple[int, int]) -> list[Grey]:
     """A picture as it may lie in a file of this width and height: EXIF tells how to turn it, and may be lost."""
     turned = [np.rot90(grey, quarters) for quarters in range(4)]
