@@ -15,7 +15,6 @@ from birdsearch.photos import contents, decode, generations
 from birdsearch.photos.contents import Contents
 from birdsearch.photos.generations import Grey
 from birdsearch.photos.provenance import Provenance, read_provenance
-from birdsearch.photos.scan import FoundFile, NotAPhotoError, read
 from birdsearch.photos.sidecars import FolderListing, companions_of
 from birdsearch.records import Photo
 
@@ -88,16 +87,14 @@ def _as_stored(grey: Grey, size: tuple[int, int]) -> list[Grey]:
 
 
 def _grey(path: str) -> Grey | None:
-    with suppress(PhotoError, NotAPhotoError):
+    with suppress(PhotoError):
         return generations.read_grey(path)
     return None
 
 
 def _contents(path: str) -> Contents:
-    with suppress(PhotoError, NotAPhotoError):
-        file = read(FoundFile(os.fsencode(path)))
-        with decode.opened(file.data, file.format) as image:
-            return contents.of(image, file.data, file.format)
+    with suppress(PhotoError), decode.opened_file(path) as (image, file):
+        return contents.of(image, file.data, file.format)
     return Contents()
 
 

@@ -89,6 +89,17 @@ def opened(data: bytes, format: str) -> Iterator[Image.Image]:
         yield image
 
 
+@contextmanager
+def opened_file(path: str | os.PathLike[str]) -> Iterator[tuple[Image.Image, FileBytes]]:
+    """The image in a photo's file, first frame, and the file. Raises PhotoError, also where it is no photo any more."""
+    try:
+        file = _file_bytes(os.fspath(path))
+        with opened(file.data, file.format) as image:
+            yield image, file
+    except NotAPhotoError as error:
+        raise PhotoUnreadableError(str(error)) from error
+
+
 # How the decoders say that a file ends too early; struct's unpack_from is what Pillow lets through.
 _CUT_OFF = ("truncat", "unexpected end", "not enough data", "premature", "unpack_from requires", "size too small")
 
@@ -210,9 +221,8 @@ class Fingerprint:
 
 
 def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:
-    """The fingerprint of a file: equal ones differ in metadata and container only."""
-    file = _file_bytes(os.fspath(path))
-    with opened(file.data, file.format) as image:
+    """The fingerprint of a file: equal ones differ in metadata and container only. Raises PhotoError."""
+    with opened_file(path) as (image, file):
         known = contents.of(image, file.data, file.format)
         with memory.room(image, file.format, file.data):
             image.load()

@@ -1,7 +1,6 @@
 """What a file says of where it comes from: the camera's frame, the programs that wrote it, how it was compressed."""
 
 import io
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from birdsearch.photos import decode, metadata
 from birdsearch.photos.containers import tiff_directory
 from birdsearch.photos.exif import describe, modified, text
 from birdsearch.photos.metadata import Metadata
-from birdsearch.photos.scan import FoundFile, NotAPhotoError, read
 from birdsearch.records import Photo
 
 _MAKE, _MODEL, _SOFTWARE, _PROCESSING, _MODIFIED = 0x010F, 0x0110, 0x0131, 0x000B, 0x0132
@@ -56,10 +54,8 @@ class Provenance:
 
 def read_provenance(path: str) -> Provenance:
     """What the file at this path says; nothing where it cannot be read."""
-    with suppress(PhotoError, NotAPhotoError):
-        file = read(FoundFile(os.fsencode(path)))
-        with decode.opened(file.data, file.format) as image:
-            return _provenance(image, metadata.of(image, file.data))
+    with suppress(PhotoError), decode.opened_file(path) as (image, file):
+        return _provenance(image, metadata.of(image, file.data))
     return Provenance()
 
 

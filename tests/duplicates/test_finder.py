@@ -17,7 +17,7 @@ from birdsearch import Filter, Index
 from birdsearch.duplicates import finder
 from birdsearch.duplicates.candidates import Proposals
 from birdsearch.photos import overlap, scan
-from birdsearch.records import POLICY, DuplicateReport, Plan
+from birdsearch.records import POLICY, RELATIONS, DuplicateReport, Plan
 from tests.support.alone import alone
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.painting import samples
@@ -235,6 +235,14 @@ def test_a_copy_whose_file_is_gone_is_no_duplicate(index: Index, place: Path) ->
     (place / "copy of 1.jpg").unlink()
     report = index.duplicates(relations=("identical",))
     assert (report.pairs, report.counts["unreadable"]) == ((), 1)
+
+
+def test_a_file_that_is_no_photo_any_more_is_no_duplicate(index: Index, place: Path) -> None:
+    assert frozenset(("1.jpg", "lossless 1.png")) in names(index, index.duplicates(), "pixels")
+    (place / "lossless 1.png").write_text("These are only words.")
+    report = index.duplicates()
+    assert not any("lossless 1.png" in pair for relation in RELATIONS for pair in names(index, report, relation))
+    assert report.counts["unreadable"] == 1
 
 
 def test_a_writer_at_work_changes_nothing(index: Index, place: Path) -> None:

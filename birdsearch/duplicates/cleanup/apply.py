@@ -32,7 +32,6 @@ from birdsearch.duplicates.cleanup.steps import ApplyOptions, AsToldError, Plann
 from birdsearch.duplicates.cleanup.undo import bring_back
 from birdsearch.errors import PhotoError, PlanError, os_error_text
 from birdsearch.photos.decode import Fingerprint, fingerprint
-from birdsearch.photos.scan import NotAPhotoError
 from birdsearch.records import PIXELS, SAME_PICTURE, ActionReport, Plan, Progress, RunSummary, Step, blocks, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.removal import DeletedPhoto
@@ -212,7 +211,7 @@ class _Apply:
         if sha256 not in self._fingerprints:
             try:
                 self._fingerprints[sha256] = fingerprint(path)
-            except (PhotoError, NotAPhotoError) as error:
+            except PhotoError as error:
                 raise SkipFile(f"the pixels of {shown(path)} cannot be compared: {error}") from error
         return self._fingerprints[sha256]
 
