@@ -1,9 +1,10 @@
 """The command evaluate: how accurate retrieval and classification are, and whether that is good enough."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -92,7 +93,7 @@ def evaluate(
     """Measure how accurate retrieval and classification are on your labelled photos, leave-one-out."""
     if split is not None and predictions is not None:
         raise typer.BadParameter("cannot be combined with --predictions", param_hint="'--split'")
-    before = None if compare is None else _earlier(compare)
+    before = {} if compare is None else _earlier(compare)
     if confusions is not None:
         check_target(confusions, force=shared.force)  # before the work
     with shared.open() as index, working("Comparing the labelled photos"):
@@ -115,17 +116,21 @@ def evaluate(
     _check(result.knn_accuracy, min_accuracy, before, compare)
 
 
-def _earlier(path: Path) -> dict[str, Any]:
-    """The figures of an earlier evaluation."""
+def _earlier(path: Path) -> dict[str, float]:
+    """The figures of an earlier evaluation, those that it could measure."""
     try:
         if not path.is_file():
             raise OSError("not a regular file")  # a pipe would be waited for
-        known = json.loads(path.read_text(encoding="utf-8-sig"))
+        known = json.loads(path.read_text(encoding="utf-8-sig"), parse_int=float)
     except (OSError, ValueError, RecursionError) as error:
         raise InputFileError(f"cannot read {path}: {error}. Give a file that evaluate --json wrote.") from error
     if not isinstance(known, dict) or "knn_accuracy" not in known:
         raise InputFileError(f"{path} is not what evaluate --json prints: it has no knn_accuracy.")
-    return {name: known.get(name) for name in (*FIGURES, *BACKBONE_FIGURES)}
+    figures = {name: known[name] for name in (*FIGURES, *BACKBONE_FIGURES) if known.get(name) is not None}
+    for name, value in figures.items():
+        if not (isinstance(value, float) and math.isfinite(value)):
+            raise InputFileError(f"{path} is not what evaluate --json prints: {name} is {value!r}, which is no number.")
+    return figures
 
 
 def _write_confusions(answers: Mapping[str, Mapping[str, int]], path: Path, force: bool) -> None:
@@ -135,7 +140,7 @@ def _write_confusions(answers: Mapping[str, Mapping[str, int]], path: Path, forc
     output.note(f"confusion matrix written to {path}")
 
 
-def _print_evaluation(result: "Evaluation", before: Mapping[str, Any] | None, labelled: int, shared: Shared) -> None:
+def _print_evaluation(result: "Evaluation", before: Mapping[str, float], labelled: int, shared: Shared) -> None:
     output.say(f"{'queries':<21} {result.photos:,}")
     if not result.photos:
         output.note("Evaluation needs at least two labelled photos of one species.")
@@ -153,18 +158,18 @@ def _print_evaluation(result: "Evaluation", before: Mapping[str, Any] | None, la
         output.say(f"in {result.seconds:.1f} s")
 
 
-def _print_figures(result: "Evaluation", figures: Mapping[str, str], before: Mapping[str, Any] | None) -> None:
+def _print_figures(result: "Evaluation", figures: Mapping[str, str], before: Mapping[str, float]) -> None:
     """The figures that were measured, each with its change."""
     for name, words in figures.items():
-        value, earlier = getattr(result, name), None if before is None else before[name]
+        value, earlier = getattr(result, name), before.get(name)
         if value is not None:
             changed = "" if earlier is None else f"  {value - earlier:+.3f}, before {earlier:.3f}"
             output.say(f"{words:<21} {value:.3f}{changed}")
 
 
-def _check(accuracy: float | None, least: float | None, before: Mapping[str, Any] | None, compare: Path | None) -> None:
+def _check(accuracy: float | None, least: float | None, before: Mapping[str, float], compare: Path | None) -> None:
     """End with 1 where accuracy is lower than demanded, as far as three digits show."""
-    earlier = None if before is None else before["knn_accuracy"]
+    earlier = before.get("knn_accuracy")
     for floor, words in ((least, "--min-accuracy demands"), (earlier, f"in {compare}")):
         if floor is None:
             continue

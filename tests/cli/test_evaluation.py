@@ -81,6 +81,10 @@ def test_a_comparison_with_an_earlier_evaluation(garden: Garden, stub: IndexStub
     for wrong in ("no JSON", "[]", json.dumps({"photos": 3})):
         Path("wrong.json").write_text(wrong, encoding="utf-8")
         assert "wrong.json" in command(garden, "evaluate", "--compare", "wrong.json", code=1).err
+    for figure in ("0.9", [0.9], True, float("nan"), 10**400):
+        for name in ("knn_accuracy", "temperature"):
+            Path("wrong.json").write_text(json.dumps({"knn_accuracy": 0.5, name: figure}), encoding="utf-8")
+            assert f"{name} is" in command(garden, "evaluate", "--compare", "wrong.json", code=1).err
     command(garden, "evaluate", "--compare", "gone.json", code=2)
 
 
