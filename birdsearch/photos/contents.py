@@ -10,7 +10,7 @@ from functools import lru_cache
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
 from birdsearch.photos import jpeg, metadata
 from birdsearch.photos.containers import boxes, gif_blocks, png_chunks, riff_chunks, strips, tiff_directories
@@ -79,6 +79,8 @@ def _colours(image: Image.Image, data: bytes, format: str) -> tuple[str, str]:
 @lru_cache(64)
 def _profile_name(icc: bytes) -> str:
     """A colour profile in words; empty where it shows every colour as sRGB does, whatever it calls itself."""
+    from PIL import ImageCms
+
     try:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))
         name = " ".join(ImageCms.getProfileDescription(profile).split())

@@ -39,6 +39,12 @@ print("LOADED", *{m.split(".")[0] for m, module in sys.modules.items() if module
     assert not HEAVY & set(loaded.split())
 
 
+def test_what_a_search_needs_imports_no_taxonomy_and_no_colour_management() -> None:
+    loaded = python("import sys, birdsearch.storage.query; print(*sys.modules)").split()
+    assert "birdsearch.storage.store" in loaded
+    assert not [name for name in loaded if name == "PIL.ImageCms" or name.startswith("birdsearch.taxonomy")]
+
+
 def test_all_names_the_public_names() -> None:
     import birdsearch
 

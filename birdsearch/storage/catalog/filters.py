@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from birdsearch.files import known_spelling, with_trailing_slash
 from birdsearch.records import Filter, shown
 from birdsearch.storage.catalog.tables import MAX_INTEGER, NAMES, photos, predictions, roots, state, state_value
-from birdsearch.taxonomy.resolve import meaning_any, similar
 
 logger = logging.getLogger("birdsearch")
 
@@ -92,6 +91,8 @@ def _distinct(column: sa.Column[Any], connection: sa.Connection) -> list[str]:
 
 def _named(columns: Sequence[sa.Column[Any]], value: str | tuple[str, ...], connection: sa.Connection) -> Condition:
     """A name that means one of these taxa, however it is spelled; a warning tells what is there where none does."""
+    from birdsearch.taxonomy.resolve import meaning_any, similar  # which a search without a name does not need
+
     overrides = state_value(NAMES, connection.scalar(sa.select(state.c.value).where(state.c.key == NAMES)))
     wanted = [value] if isinstance(value, str) else value
     stored = {column.name: _distinct(column, connection) for column in columns}
