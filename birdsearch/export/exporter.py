@@ -81,7 +81,8 @@ def export(
     chosen = exporter.options() if options is None else options
     if not isinstance(chosen, exporter.options):
         raise TypeError(f"options of {exporter.name} must be {exporter.options.__name__}, got {type(chosen).__name__}")
-    if not os.path.isdir(path):  # else it is the exporter that knows whether it may fill the folder
+    # A folder: it is the exporter that knows whether it may fill it.
+    if format is not None and not os.path.isdir(path):
         check_target(path, force=force)
     with store.catalog.snapshot():
         return exporter.write(Selection(store, where, progress), path, chosen)
