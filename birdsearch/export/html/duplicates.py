@@ -5,7 +5,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from birdsearch.duplicates.members import members
-from birdsearch.export.html.pictures import Picture, date, picture, place, shape, template, text, thumbnails
+from birdsearch.export.html.pictures import (
+    MAX_BYTES,
+    Picture,
+    date,
+    picture,
+    place,
+    shape,
+    template,
+    text,
+    thumbnails,
+)
 from birdsearch.records import RELATIONS, DuplicateReport, Member, Pair, Photo, bytes_text, percent
 
 __all__ = ["duplicates_page", "evidence", "members"]
@@ -14,7 +24,6 @@ MAX_GROUPS = 300  # on one page; a guess of what a person reads
 _MEMBERS = 12  # with a picture, of one group
 _NAMES = 200  # of members without a picture, of one group
 _THUMBNAIL = 320  # pixels, the longest side
-MAX_BYTES = 12_000_000  # of one page: browsers stay quick, and it can be sent by mail
 _TEXTS = 1_500  # bytes of one card beside its picture
 _AT_ONCE = 20  # groups whose thumbnails are made together
 

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from birdsearch.export.html import world
-from birdsearch.export.html.pictures import Picture, picture, shape, template, text, thumbnails
-from birdsearch.records import MONTHS, LifeList, LifeListEntry, Photo, Place, blocks, counted
+from birdsearch.export.html.pictures import Picture, Room, picture, shape, template, text
+from birdsearch.records import MONTHS, LifeList, LifeListEntry, Photo, Place, counted
 
-MAX_BYTES = 12_000_000  # of the pictures of one page, in their encoded form: browsers stay quick
-_TOGETHER = 100  # thumbnails that are made together
 _BEST, _EXAMPLE = 420, 150  # pixels, the longest side
 _PLACES = 300  # that a page lists
 _NAMES = 40  # of species, in one line
@@ -122,15 +120,12 @@ def _pictures(
         _BEST: list(dict.fromkeys(photos[entry.best].path for entry in entries)),
         _EXAMPLE: list(dict.fromkeys(photos[number].path for entry in entries for number in entry.examples)),
     }
-    room, left_out = MAX_BYTES, 0
-    uris: dict[int, dict[str, str | None]] = {size: {} for size in wanted}
+    room, left_out = Room(), 0
+    uris: dict[int, dict[str, str | None]] = {}
     for size, paths in wanted.items():
-        for block in blocks(len(paths), _TOGETHER):
-            made = thumbnails(paths[block], size) if room > 0 else dict.fromkeys(paths[block])
-            for path, uri in made.items():
-                room -= len(uri or "")
-                uris[size][path] = uri if room > 0 else None
-                left_out += room <= 0
+        fitting = room.thumbnails(paths, size)
+        uris[size] = dict.fromkeys(paths) | fitting
+        left_out += len(paths) - len(fitting)
     return uris, left_out
 
 

@@ -1,13 +1,10 @@
 """The page of a folder that was compared with an index: the new photos, then those that the index has, and where."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from birdsearch.export.html.pictures import Picture, date, picture, shape, template, text, thumbnails
-from birdsearch.records import RELATIONS, FolderReport, KnownPhoto, Photo, blocks, bytes_text
+from birdsearch.export.html.pictures import Picture, Room, date, picture, shape, template, text
+from birdsearch.records import RELATIONS, FolderReport, KnownPhoto, Photo, bytes_text
 
-MAX_BYTES = 12_000_000  # of the pictures of one page, in their encoded form
-_TOGETHER = 100  # thumbnails that are made together
 _NEW, _KNOWN = 300, 180  # pixels, the longest side
 _NAMES = 1_000  # photos without a picture that are named
 
@@ -32,29 +29,9 @@ class _Known:
     note: str
 
 
-class _Room:
-    """Thumbnails, until the page is full."""
-
-    def __init__(self) -> None:
-        self._left = MAX_BYTES
-
-    def thumbnails(self, paths: Iterable[str], longest: int) -> dict[str, str | None]:
-        """A data URI for each path; none of those for which there is no room."""
-        known = list(dict.fromkeys(paths))
-        uris: dict[str, str | None] = {}
-        for block in blocks(len(known), _TOGETHER):
-            if self._left <= 0:
-                break
-            for path, uri in thumbnails(known[block], longest).items():
-                self._left -= len(uri or "")
-                if self._left > 0:
-                    uris[path] = uri
-        return uris
-
-
 def new_photos_page(report: FolderReport) -> str:
     """A page of new photos, with those that the index has; it shows 12 MB of pictures at most, and names the others."""
-    room = _Room()
+    room = Room()
     uris = room.thumbnails((photo.path for photo in report.new), _NEW)
     new = [_shot(photo, uris) for photo in report.new if photo.path in uris]
     both = room.thumbnails((p.path for one in report.known for p in (one.photo, one.indexed)), _KNOWN)

@@ -8,12 +8,14 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from birdsearch.records import Photo, date_text, place_text, shown
+from birdsearch.records import Photo, blocks, date_text, place_text, shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
 _THUMBNAIL = 360  # pixels, the longest side: sharp on dense screens, some 20 KB a photo
+MAX_BYTES = 12_000_000  # of the pictures of one page, encoded: browsers stay quick, and it can be sent by mail
+_TOGETHER = 100  # thumbnails that are made together
 _SHAPES = 0.8, 1.5  # width over height of the frames, however long or high the photos are
 # A file name may hold any control character; pages show the pictures that Unicode has for them.
 _CONTROL_PICTURES = {code: 0x2400 + code for code in range(32)} | {127: 0x2421}
@@ -45,6 +47,26 @@ def thumbnails(paths: Iterable[str], longest: int = _THUMBNAIL) -> dict[str, str
         path: None if data is None else "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
         for path, data in zip(distinct, decode.thumbnails(distinct, longest), strict=True)
     }
+
+
+class Room:
+    """Thumbnails, until the page is full."""
+
+    def __init__(self) -> None:
+        self._left = MAX_BYTES
+
+    def thumbnails(self, paths: Iterable[str], longest: int) -> dict[str, str | None]:
+        """A data URI for each path; none of those for which there is no room."""
+        known = list(dict.fromkeys(paths))
+        uris: dict[str, str | None] = {}
+        for block in blocks(len(known), _TOGETHER):
+            if self._left <= 0:
+                break
+            for path, uri in thumbnails(known[block], longest).items():
+                self._left -= len(uri or "")
+                if self._left > 0:
+                    uris[path] = uri
+        return uris
 
 
 def shape(photos: Iterable[Photo]) -> str:

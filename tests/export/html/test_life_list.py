@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from birdsearch.export.html import world
+from birdsearch.export.html import pictures, world
 from birdsearch.export.html.life_list import life_list_page
 from birdsearch.records import LifeList, LifeListEntry, Photo, Place
 
@@ -47,9 +47,7 @@ def test_an_empty_list_is_a_page() -> None:
 
 
 def test_pictures_stop_where_the_page_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    from birdsearch.export.html import life_list
-
-    monkeypatch.setattr(life_list, "MAX_BYTES", 0)
+    monkeypatch.setattr(pictures, "MAX_BYTES", 0)
     assert "pictures did not fit on this page" in life_list_page(REPORT, PHOTOS)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from birdsearch.export.html import new_photos
+from birdsearch.export.html import new_photos, pictures
 from birdsearch.records import Failure, FolderReport, KnownPhoto, Photo
 
 
@@ -35,7 +35,7 @@ def test_only_new_photos_are_called_new(report: FolderReport) -> None:
 
 
 def test_photos_without_room_for_a_picture_are_named(report: FolderReport, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(new_photos, "MAX_BYTES", 0)
+    monkeypatch.setattr(pictures, "MAX_BYTES", 0)
     page = new_photos.new_photos_page(report)
     assert "2 more without a picture" in page
     assert "birdsearch new --csv" in page
