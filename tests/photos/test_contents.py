@@ -176,10 +176,11 @@ MORE: dict[str, tuple[Callable[[], bytes], str]] = {  # what it is called here -
 @pytest.mark.parametrize("name", MORE)
 def test_what_a_file_holds_besides_its_pixels_is_said(tmp_path: Path, name: str) -> None:
     make, words = MORE[name]
-    found = held(tmp_path / "photo", make())
+    photo = make()  # made once: a movie holds the second it was written in
+    found = held(tmp_path / "photo", photo)
     assert any(each.startswith(words) for each in found.beyond(Contents())), found
     assert Contents().beyond(found) == ()
-    assert held(tmp_path / "copy", make()) == found
+    assert held(tmp_path / "copy", photo) == found
 
 
 def test_a_smaller_version_inside_a_file_is_no_more(tmp_path: Path) -> None:
