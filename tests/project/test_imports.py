@@ -4,9 +4,12 @@ Which package may import which is a contract of import-linter, in pyproject.toml
 """
 
 import ast
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from birdsearch.storage import parts
 from tests.support import ROOT
 from tests.support.interpreter import python
 
@@ -43,6 +46,17 @@ def test_what_a_search_needs_imports_no_taxonomy_and_no_colour_management() -> N
     loaded = python("import sys, birdsearch.storage.query; print(*sys.modules)").split()
     assert "birdsearch.storage.store" in loaded
     assert not [name for name in loaded if name == "PIL.ImageCms" or name.startswith("birdsearch.taxonomy")]
+
+
+def test_reading_a_part_imports_no_pandas(tmp_path: Path) -> None:
+    path, part = tmp_path / "1.parquet", parts.Part(np.array([1, 2]), np.eye(2, 3, dtype="f4"), np.ones(2, "f4"))
+    sha256 = parts.write(path, part)
+    code = f"""
+import sys, pathlib
+from birdsearch.storage import parts
+print(parts.read(pathlib.Path({str(path)!r}), {sha256!r}).vectors.tolist(), "pandas" in sys.modules)
+"""
+    assert python(code).strip() == f"{part.vectors.tolist()} False"
 
 
 def test_all_names_the_public_names() -> None:
