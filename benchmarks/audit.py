@@ -10,7 +10,6 @@ probabilities. Plain neighbour disagreement is the share of the k nearest photos
 the truth). Nothing is written to RESULTS.md without `--keep`.
 """
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import note, publish, python_of, run, table
+from benchmarks.common import command_line, note, publish, python_of, run, table
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -137,8 +136,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--cleanlab"]:
         _cleanlab(Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
         return
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("audit", __doc__)
     parser.add_argument("--part", choices=("all", "A", "B"), action="append", help="only these species")
     parser.add_argument("--keep", action="store_true", help="write the table to RESULTS.md")
     options = parser.parse_args()

@@ -4,7 +4,6 @@ An index of 600 photos (small: flat engine, whitened) and one of 24,000 (large: 
 and a cached network. After each flip a child asks what comes out of that file; some are verified and repaired.
 """
 
-import argparse
 import json
 import logging
 import os
@@ -24,7 +23,7 @@ from typing import Any
 import numpy as np
 
 import birdsearch
-from benchmarks.common import note, publish, table
+from benchmarks.common import command_line, note, publish, table
 from birdsearch import BirdsearchError, Photo
 from birdsearch.backbones import DEFAULT, load_backbone, openvino_runtime
 from birdsearch.storage import parts
@@ -253,8 +252,7 @@ def network_rows(place: Path, limits: Limits) -> list[list[object]]:
 
 def main() -> None:
     """Parse the command line, flip, publish."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.bitflips", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("bitflips", __doc__)
     parser.add_argument("--flips", type=int, default=FLIPS, help="of each kind of file")
     parser.add_argument("--seconds", type=float, default=600, help="at most, for each kind of file")
     parser.add_argument("--quick", action="store_true", help="a few flips, nothing written")

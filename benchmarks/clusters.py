@@ -6,7 +6,6 @@ refined space. Settings that were chosen with the labels, to the contestant's ad
 are there (made by the engine and kept). Nothing is written to RESULTS.md without `--keep`.
 """
 
-import argparse
 import resource
 import threading
 import time
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import synthetic
-from benchmarks.common import note, publish, table, versions
+from benchmarks.common import command_line, note, publish, table, versions
 from birdsearch.records import Vectors
 from birdsearch.search import tuning, whitening
 from birdsearch.search.exact import Neighbours
@@ -189,8 +188,7 @@ def peak() -> float:
 
 def main() -> None:
     """Compare on the real photos, or time on synthetic vectors."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.clusters", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("clusters", __doc__)
     parser.add_argument("counts", type=int, nargs="*", metavar="N", help="time so many synthetic vectors instead")
     parser.add_argument("--keep", action="store_true", help="write the tables to RESULTS.md")
     options = parser.parse_args()

@@ -28,6 +28,7 @@ from benchmarks.common import (
     Figures,
     alternating,
     cached,
+    command_line,
     median,
     note,
     publish,
@@ -194,8 +195,7 @@ PARTS = {
 
 def main() -> None:
     """Parse the command line, run the parts, publish."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.cold", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("cold", __doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rebuild", action="store_true", help="make the indexes that are asked anew")

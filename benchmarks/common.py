@@ -1,5 +1,6 @@
-"""What the benchmarks share: where things lie, what machine this is, contestants as processes, tables, RESULTS.md."""
+"""What the benchmarks share: places, the command line, the machine, contestants as processes, tables, RESULTS.md."""
 
+import argparse
 import json
 import os
 import platform
@@ -150,6 +151,12 @@ def median(figures: Sequence[Figures], key: str) -> float:
 def note(text: str) -> None:
     """A line for who watches; results go to stdout."""
     print(f"[{datetime.now(UTC):%H:%M:%S}] {text}", file=sys.stderr, flush=True)
+
+
+def command_line(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """The options of `python -m benchmarks.NAME`, to be added to; its help is the text of the module as it stands."""
+    prog, as_it_stands = f"python -m benchmarks.{name}", argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=prog, description=doc, formatter_class=as_it_stands)
 
 
 def machine() -> str:

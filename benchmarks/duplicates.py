@@ -5,7 +5,6 @@ copies. Counted are all pairs of files of one picture, edited against edited inc
 the others each gets the threshold at which its F1 on this very folder is highest, which no user can know.
 """
 
-import argparse
 import os
 import shutil
 import tempfile
@@ -19,7 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import edits
-from benchmarks.common import SHARED_PHOTOS, ContestantError, Figures, cached, note, publish, table, versions, worker
+from benchmarks.common import (
+    SHARED_PHOTOS,
+    ContestantError,
+    Figures,
+    cached,
+    command_line,
+    note,
+    publish,
+    table,
+    versions,
+    worker,
+)
 from benchmarks.edits import REENCODED, Truth
 
 SEED = 11  # neither of those (0, 5) whose edits were looked at while birdsearch's thresholds were chosen
@@ -301,8 +311,7 @@ def _name_wrong(ours: Answer, pairs: Pairs) -> None:
 
 def main() -> None:
     """Parse the command line, make the folder, let everyone run, publish."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.duplicates", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("duplicates", __doc__)
     parser.add_argument("--photos", type=Path, default=SHARED_PHOTOS, help="folder of photos to take")
     parser.add_argument("--pictures", type=int, default=PICTURES, help="how many of them are edited")
     parser.add_argument("--seed", type=int, default=SEED)

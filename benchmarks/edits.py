@@ -4,7 +4,6 @@ FOLDER receives every photo untouched, some pictures again in several edits of r
 picture, edit, strength): two files are the same picture exactly where the column `picture` is equal.
 """
 
-import argparse
 import csv
 import hashlib
 import io
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
 
-from benchmarks.common import SHARED_PHOTOS, note
+from benchmarks.common import SHARED_PHOTOS, command_line, note
 
 Random = np.random.Generator
 Colour = tuple[int, int, int]
@@ -335,7 +334,7 @@ def read_truth(folder: Path) -> list[Truth]:
 
 def main() -> None:
     """Make the folder and say what is in it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.edits", description=__doc__)
+    parser = command_line("edits", __doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--photos", type=Path, default=SHARED_PHOTOS, help="folder of photos to take")
     parser.add_argument("--pictures", type=int, default=300, help="how many of them are edited")

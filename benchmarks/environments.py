@@ -4,14 +4,13 @@ They lie in `benchmarks/.envs`, which git ignores, because the tools contradict 
 each other. What needs only birder or torch (birder's predict, the tutorial script) runs in birdsearch's own.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
-from benchmarks.common import environment_folder, note
+from benchmarks.common import command_line, environment_folder, note
 
 PACKAGES: dict[str, tuple[str, ...]] = {
     # apsw: many Pythons are built without loadable SQLite extensions
@@ -49,8 +48,7 @@ def _pip(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
 
 def main() -> None:
     """Make the environments that are named, or those that are missing."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.environments", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("environments", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PACKAGES)}; made anew")
     options = parser.parse_args()
     unknown = set(options.names) - set(PACKAGES)

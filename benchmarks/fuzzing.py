@@ -5,7 +5,6 @@ libjpeg-turbo) says of the JPEGs and ImageMagick of the others is the measure of
 are not installed those columns stay empty. They do not count what they say of metadata alone.
 """
 
-import argparse
 import random
 import re
 import shutil
@@ -17,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import THREADS, ContestantError, note, publish, table, versions, worker
+from benchmarks.common import THREADS, ContestantError, command_line, note, publish, table, versions, worker
 from tests.support.mutations import mutated, seeds
 
 COUNT = 5_000
@@ -90,8 +89,7 @@ def summary(formats: Mapping[str, str], answer: dict[str, Any], verdicts: Mappin
 
 def main() -> None:
     """Parse the command line, write the files, let birdsearch and the judges look, publish."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzzing", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("fuzzing", __doc__)
     parser.add_argument("count", type=int, nargs="?", default=COUNT, metavar="N", help=f"files ({COUNT})")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="write the files there and leave them")

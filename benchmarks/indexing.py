@@ -6,7 +6,6 @@ neither helps nor hurts, and the start is shown beside it. Two threads or loadin
 compiled networks and of the disk are warm: an untimed run comes first.
 """
 
-import argparse
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from benchmarks.common import (
     Figures,
     alternating,
     cached,
+    command_line,
     median,
     note,
     publish,
@@ -203,8 +203,7 @@ def _foreign_versions(results: dict[str, list[Figures]]) -> str:
 
 def main() -> None:
     """Parse the command line, let everyone run, publish."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.indexing", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("indexing", __doc__)
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; default: all")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--quick", action="store_true", help=f"{FEW * 2} photos, one round, nothing written")

@@ -4,14 +4,13 @@ What must hold afterwards is in `tests/support/cleanup_faults.py`. A system with
 one without hard links too, are simulated by calls that fail.
 """
 
-import argparse
 import logging
 import tempfile
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks.common import note, publish, table
+from benchmarks.common import command_line, note, publish, table
 from tests.support.cleanup_faults import ACTIONS, LACKING, PHASES, Trial, worker
 from tests.support.disks import MEMORY, other_disk
 
@@ -45,7 +44,7 @@ def tried(lacking: str, action: str, phase: str, every: int) -> tuple[Counter[st
 
 def main() -> None:
     """Try everything, and write the counts down."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("injection", __doc__)
     parser.add_argument("--every", type=int, default=1, help="let only every so many calls fail; kills are at each")
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     parser.add_argument("--keep", action="store_true", help="write the table into RESULTS.md")

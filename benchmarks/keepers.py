@@ -6,7 +6,6 @@ reason, of pairs as they are; what is drawn by chance (strength, filter, whether
 by the seed.
 """
 
-import argparse
 import io
 import struct
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageEnhance, ImageFilter
 
-from benchmarks.common import SHARED_PHOTOS, note, publish, table
+from benchmarks.common import SHARED_PHOTOS, command_line, note, publish, table
 from birdsearch.duplicates import keeper
 from birdsearch.duplicates.evidence import FileEvidence
 from birdsearch.duplicates.verification import PairVerifier
@@ -342,8 +341,7 @@ def judged(made: Sequence[Original], rng: Random, shown: int) -> list[list[objec
 
 def main() -> None:
     """Make the files, choose, and say how often it was right."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.keepers", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("keepers", __doc__)
     parser.add_argument("--photos", type=Path, default=SHARED_PHOTOS, help="folder of photos to take")
     parser.add_argument("--pictures", type=int, default=PICTURES)
     parser.add_argument("--seed", type=int, default=11)

@@ -4,13 +4,12 @@ The table tests/data/names.csv has names of every kind and their right answers; 
 the shared photos), whose names are only counted.
 """
 
-import argparse
 import csv
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from benchmarks.common import SHARED_PHOTOS, note, publish, table
+from benchmarks.common import SHARED_PHOTOS, command_line, note, publish, table
 from birdsearch.taxonomy.resolve import resolve, resolve_many
 
 NAMES = Path(__file__).parent.parent / "tests" / "data" / "names.csv"
@@ -44,7 +43,7 @@ def folders(photos: Path) -> str:
 
 def main(arguments: list[str]) -> int:
     """Print the table, and with --keep write it to RESULTS.md."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.names", description=__doc__)
+    parser = command_line("names", __doc__)
     parser.add_argument("photos", nargs="?", type=Path, default=SHARED_PHOTOS, metavar="DIR")
     parser.add_argument("--keep", action="store_true", help="write the table to RESULTS.md")
     options = parser.parse_args(arguments)

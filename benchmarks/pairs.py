@@ -6,7 +6,6 @@ cliques of 50 rows, and 1,000 copies of one row. Each tool is a process of its o
 for some of the rows only (`asked`), and its time for all is worked out from that.
 """
 
-import argparse
 import os
 import tempfile
 from collections.abc import Callable
@@ -17,7 +16,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import CACHE, ROUNDS, ContestantError, Figures, alternating, median, note, publish, table, worker
+from benchmarks.common import (
+    CACHE,
+    ROUNDS,
+    ContestantError,
+    Figures,
+    alternating,
+    command_line,
+    median,
+    note,
+    publish,
+    table,
+    worker,
+)
 from benchmarks.synthetic import CHUNK, DIM, load, unit
 from birdsearch.duplicates.hashes import orientations, reach
 from birdsearch.records import Ids, Vectors
@@ -133,8 +144,7 @@ def compare(count: int, rounds: int) -> str:
 
 def main() -> None:
     """Parse the command line, let everyone run, publish."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pairs", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("pairs", __doc__)
     parser.add_argument("counts", type=int, nargs="*", metavar="N", help="numbers of photos (200000 1000000)")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_COUNT} photos, one round, nothing written")

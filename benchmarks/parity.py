@@ -1,6 +1,5 @@
 """birdsearch's backbones against birder's own inference, photo by photo: `python -m benchmarks.parity DIR [PHOTOS]`."""
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.common import command_line
 from birdsearch.backbones import DEFAULT, Backbone, load_backbone
 from birdsearch.backbones.registry import birder_registry
 from birdsearch.backbones.torch_runtime import built_in_path
@@ -113,7 +113,7 @@ def _apart(a: Vectors, b: Vectors) -> float:
 
 def main() -> None:
     """Prints the table for the built-in network and for the three architectures of the bird model cards."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line("parity", __doc__)
     parser.add_argument("folder", type=Path, help="a folder of photos")
     parser.add_argument("photos", type=int, nargs="?", default=20, help="how many of them to ask about")
     arguments = parser.parse_args()

@@ -4,7 +4,6 @@ DIR holds one folder per species. Every photo asks once and never answers itself
 training is involved. The photos go through the public door: a fresh index in a temporary folder, `labels="folder"`.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 import birdsearch
+from benchmarks.common import command_line
 from birdsearch.records import Vectors
 
 Labels = npt.NDArray[np.str_]  # (n,)
@@ -100,7 +100,7 @@ def measure(folder: Path, backbone: str | None) -> tuple[Retrieval, dict[str, ob
 
 def main() -> None:
     """Parse the command line, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
+    parser = command_line("retrieval", __doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="one folder per species")
     parser.add_argument("--backbone", help="name or checkpoint; default: the built-in one")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")

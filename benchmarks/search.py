@@ -21,6 +21,7 @@ from benchmarks.common import (
     ContestantError,
     Figures,
     alternating,
+    command_line,
     median,
     note,
     publish,
@@ -190,8 +191,7 @@ def compare(count: int, options: argparse.Namespace) -> str:
 
 def main() -> None:
     """Parse the command line, let everyone run, publish."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("search", __doc__)
     parser.add_argument("counts", type=int, nargs="*", metavar="N", help="numbers of vectors (200000 1000000)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="contestants whose name has one of these words")
     parser.add_argument("--rounds", type=int, default=ROUNDS)

@@ -5,7 +5,6 @@ witnesses was chosen on every second species by name (A), so the others (B) are 
 witnesses had been looked at on both. The vectors may come from `--npz` (arrays X and labels) instead.
 """
 
-import argparse
 import sys
 import tempfile
 import time
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 import birdsearch
-from benchmarks.common import SHARED_PHOTOS
+from benchmarks.common import SHARED_PHOTOS, command_line
 from benchmarks.retrieval import leave_one_out
 from birdsearch.records import Vectors
 from birdsearch.search import whitening
@@ -100,7 +99,7 @@ def table(vectors: Vectors, labels: Names) -> None:
 
 def main() -> None:
     """Parse the command line, measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.species", description=__doc__)
+    parser = command_line("species", __doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=SHARED_PHOTOS, metavar="DIR")
     parser.add_argument("--npz", type=Path, help="arrays X (n, dim) and labels (n,) instead of photos")
     parser.add_argument("--scale", type=int, nargs=3, metavar=("PHOTOS", "DIM", "SPECIES"), help="time made photos")

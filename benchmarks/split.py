@@ -5,7 +5,6 @@ of another species are added, and the lists are compared; then the same photos a
 are those of 100 seeds. Nothing is written to RESULTS.md without `--keep`.
 """
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import birdsearch
-from benchmarks.common import SHARED_PHOTOS, note, publish, table
+from benchmarks.common import SHARED_PHOTOS, command_line, note, publish, table
 from birdsearch import DuplicateReport, Index
 from birdsearch.records import SAME_PICTURE
 
@@ -82,8 +81,7 @@ def _row(index: Index, where: birdsearch.Filter, same: DuplicateReport) -> list[
 
 def main() -> None:
     """Try it on real photos."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.split", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("split", __doc__)
     parser.add_argument("folder", type=Path, nargs="?", default=SHARED_PHOTOS)
     parser.add_argument("--keep", action="store_true", help="write the tables to RESULTS.md")
     options = parser.parse_args()

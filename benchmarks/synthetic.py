@@ -19,7 +19,6 @@ independent of the vector, for filters: `bucket < 10` keeps 10 %. `python -m ben
 drawn vectors with the real ones.
 """
 
-import argparse
 import os
 import shutil
 import tempfile
@@ -29,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import CACHE, SHARED_PHOTOS
+from benchmarks.common import CACHE, SHARED_PHOTOS, command_line
 from benchmarks.retrieval import Labels, leave_one_out
 from birdsearch.records import Ids, Vectors
 
@@ -220,8 +219,7 @@ def check() -> None:
 
 def main() -> None:
     """Make the sets that are asked for, or compare drawn with real vectors."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.synthetic", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command_line("synthetic", __doc__)
     parser.add_argument("counts", type=int, nargs="*", metavar="N", help="how many vectors (200000 1000000)")
     parser.add_argument("--check", action="store_true", help="compare drawn vectors with the real ones")
     options = parser.parse_args()
