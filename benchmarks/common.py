@@ -201,9 +201,12 @@ def _cell(value: object) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def publish(title: str, body: str, *, command: str, keep: bool) -> None:
-    """Print a section and, where `keep`, put it into RESULTS.md in place of the section of the same title."""
-    stamp = f"`{command}`, {datetime.now(UTC):%Y-%m-%d}. {machine()}."
+def publish(title: str, body: str, *, command: str, keep: bool, on: str | None = None) -> None:
+    """Print a section and, where `keep`, put it into RESULTS.md in place of the section of the same title.
+
+    `on` is the machine where that was measured, if not this one.
+    """
+    stamp = f"`{command}`, {datetime.now(UTC):%Y-%m-%d}. {on or machine()}."
     section = f"## {title}\n\n{stamp}\n\n{body.strip()}\n"
     print(section)
     if keep:
