@@ -17,6 +17,7 @@ from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import IDENTITY, Store, open_catalog, stored_identity
 
@@ -37,10 +38,18 @@ def facts(store: Store) -> dict[str, Any]:
         "whitened": vectors.whitening_sha256(catalog) is not None,
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
+        "species": _species(catalog),
         "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
         "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
         "bytes": store.folder.bytes(),
     }
+
+
+def _species(catalog: Catalog) -> int:
+    """How many species the photos show: names of one taxon are one species."""
+    from birdsearch.taxonomy.resolve import taxon_keys  # for which the lists of birds are read
+
+    return len(set(taxon_keys(catalog.species_names(), catalog.get_state(NAMES, {})).values()))
 
 
 def list_indexes() -> list[IndexSummary]:

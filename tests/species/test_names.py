@@ -150,3 +150,15 @@ def test_tables_as_spreadsheets_save_them(tmp_path: Path) -> None:
 def test_names_without_a_letter_are_not_one_name() -> None:
     meant = resolve_module.resolve_many(["🐦", "???"], overrides={"🐦": "Emu"})
     assert [one.rank for one in meant] == ["species", None]
+
+
+def test_every_count_of_species_takes_the_names_of_one_taxon_for_one(tmp_path: Path) -> None:
+    names = {"Great Tit": 2, "Parus major": 1, "great_tit": 1, "Mallard": 2, "Anas platyrhynchos": 1, "garden, misc": 1}
+    with labelled(tmp_path, names) as index:
+        assert index.info()["species"] == 3
+        assert index.life_list().species == len(index.life_list().entries) == 3
+        assert len(index.species_report().species) == 3
+        assert len(index.split().per_species) == 3
+        assert len(index.evaluate().per_species) == 3
+        index.set_names(names_table(tmp_path, "name,species\ngarden misc,Mallard\n"))
+        assert index.info()["species"] == index.life_list().species == 2

@@ -248,6 +248,11 @@ class SQLiteCatalog(Database):
         query = sa.select(photos.c.label, sa.func.count()).where(photos.c.label.is_not(None)).group_by(photos.c.label)
         return dict(self._visible_rows(query, where))
 
+    def species_names(self) -> list[str]:
+        """The different names that visible photos have for their species; several may mean one taxon."""
+        query = sa.select(photos.c.species).distinct().where(photos.c.species.is_not(None))
+        return [name for (name,) in self._visible_rows(query, None)]
+
     def correct_labels(self, corrections: Mapping[int, Label | None]) -> None:
         """Label photos above what folders and CSVs say; None removes a correction."""
         with self.transaction() as connection:
@@ -293,7 +298,6 @@ class SQLiteCatalog(Database):
             "photos": sa.select(sa.func.count(photos.c.id)).where(visible),
             "missing": sa.select(sa.func.count(photos.c.id)).where(photos.c.missing),
             "labelled": sa.select(sa.func.count(photos.c.label)).where(visible),
-            "species": sa.select(sa.func.count(photos.c.species.distinct())).where(visible),
             "failures": sa.select(sa.func.count(failures.c.path)),
             "damaged": sa.select(sa.func.count(photos.c.damaged)).where(visible),
             "parts": sa.select(sa.func.count(parts.c.id)),
