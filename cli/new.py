@@ -1,5 +1,6 @@
 """The command new: which photos of a card or folder are not in the index yet, and copying them."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,9 @@ def new(folder: Folder, copy_to: CopyTo = None, *, shared: Shared) -> None:
     else:
         _print(report, copied)
     _note(report, copied)
+    if copied is not None and (copied.copied or copied.present):
+        copies = shlex.quote(str(copied.folder))
+        output.note(f"Next: birdsearch index {copies}{shared.index_option}")
     if copied is not None and copied.failed:
         raise typer.Exit(1)
 

@@ -44,6 +44,10 @@ def test_csv_json_and_page(garden: Garden, card: Path, tmp_path: Path) -> None:
 def test_copying_is_said_and_what_fails_ends_with_1(garden: Garden, card: Path, tmp_path: Path) -> None:
     answer = run("new", card, "--index", garden.index, "--copy-to", "into")
     assert "copied 1 photo and 0 companion files" in answer.out
+    assert f"Next: birdsearch index {tmp_path}/into --index {garden.index}" in answer.err
+    spaced = run("new", card, "--index", garden.index, "--copy-to", "my birds").err
+    assert f"Next: birdsearch index '{tmp_path}/my birds' --index {garden.index}" in spaced
+    assert "Next:" not in run("new", card, "--index", garden.index).err
     assert "lies in" in run("new", card, "--index", garden.index, "--copy-to", card / "x", code=2).err
     (tmp_path / "file").write_text("")
     assert "does not exist" in run("new", "nowhere", "--index", garden.index, code=2).err
