@@ -73,13 +73,8 @@ PlanFile = Annotated[
 ]
 ApplyFile = Annotated[
     Path | None,
-    typer.Option(
-        "--apply",
-        metavar="FILE",
-        help="Carry out such a plan. birdsearch undo restores the files.",
-        exists=True,
-        dir_okay=False,
-        rich_help_panel=CHANGING,
+    options.file_option(
+        "Carry out such a plan. birdsearch undo restores the files.", "--apply", rich_help_panel=CHANGING
     ),
 ]
 Action = Annotated[

@@ -44,11 +44,8 @@ MinAccuracy = Annotated[
 ]
 Compare = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="What evaluate --json printed before: show what changed, and exit with 1 if accuracy is lower now.",
+    options.file_option(
+        "What evaluate --json printed before: show what changed, and exit with 1 if accuracy is lower now."
     ),
 ]
 Confusions = Annotated[
@@ -70,12 +67,9 @@ Split = Annotated[
 ]
 Predictions = Annotated[
     Path | None,
-    typer.Option(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="Measure the predictions of another program instead: a CSV with the columns species and path (or sha256 "
-        "or id), perhaps probability.",
+    options.file_option(
+        "Measure the predictions of another program instead: a CSV with the columns species and path (or sha256 or "
+        "id), perhaps probability."
     ),
 ]
 

@@ -29,13 +29,10 @@ LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations")
 
 From = Annotated[
     Path | None,
-    typer.Option(
+    options.file_option(
+        "A CSV in which species were corrected or confirmed, of audit --csv, of the audit page, or of label --list "
+        "--csv; or your own, with the columns species and path or sha256.",
         "--from",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="A CSV in which species were corrected or confirmed, of audit --csv, of the audit page, or of "
-        "label --list --csv; or your own, with the columns species and path or sha256.",
     ),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Also list labels that a person has confirmed or corrected.")]

@@ -20,13 +20,10 @@ EXAMPLES = 3  # names in a note
 
 From = Annotated[
     Path | None,
-    typer.Option(
+    options.file_option(
+        "First read corrections from a CSV with the columns name and species, such as an edited one of names --csv. "
+        "They replace all earlier corrections; an empty species leaves the name unmatched.",
         "--from",
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="First read corrections from a CSV with the columns name and species, such as an edited one of names "
-        "--csv. They replace all earlier corrections; an empty species leaves the name unmatched.",
     ),
 ]
 Guessed = Annotated[bool, typer.Option("--guessed", help="Leave out names that are spelled as in AviList.")]

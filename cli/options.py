@@ -38,6 +38,13 @@ IndexName = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.", rich_help_panel=OUTPUT)]
+
+
+def file_option(help: str, *flags: str, **more: Any) -> Any:
+    """An option that names a file which exists; `flags` where its name is not that of the parameter."""
+    return typer.Option(*flags, metavar="FILE", exists=True, dir_okay=False, help=help, **more)
+
+
 Html = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write one HTML page with pictures.", rich_help_panel=OUTPUT),
@@ -59,12 +66,9 @@ FORMATS: dict[str, Any] = {"json": Json, "csv": Csv, "html": Html, "force": Forc
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="Photo files; - reads one from standard input.")]
 Checklist = Annotated[
     list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        exists=True,
-        dir_okay=False,
-        help="A regional checklist, one species a line, scientific or English (repeatable). Species that are not on it "
-        "are reported as unlikely.",
+    file_option(
+        "A regional checklist, one species a line, scientific or English (repeatable). Species that are not on it are "
+        "reported as unlikely."
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]
