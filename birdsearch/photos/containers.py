@@ -91,7 +91,7 @@ Directory = Mapping[int, Values]  # tag -> its values; of bytes and texts one va
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _CODES = {3: "H", 4: "I", 8: "h", 9: "i", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-_TEXT, _RATIONALS = 2, {5: "I", 10: "i"}
+_TEXT, _BYTES, _RATIONALS = 2, 7, {5: "I", 10: "i"}
 
 
 def tiff_directory(data: bytes, at: int | None = None, order: bytes = b"") -> Directory:
@@ -120,6 +120,21 @@ def tiff_directories(data: bytes, tags: Set[int] = TAGS) -> Iterator[Directory]:
         seen.add(at)
         page, pointer = tiff.directory(at, tags)
         yield page
+
+
+def tiff_lost_entries(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The entries of the first directory whose values do not lie in the data.
+
+    Each is its tag, its place and length, and the bytes of an entry of this tag that holds one zero.
+    """
+    tiff = _Tiff(data, data[:4])
+    at = tiff.pointer(tiff.first)
+    if at is not None:
+        code, length = ("HHQ8s", 20) if tiff.big else ("HHI4s", 12)
+        for place in tiff.entries(at)[0][:MAX_VALUES]:
+            if tiff.entry(place, None) is None:
+                (tag,) = struct.unpack_from(tiff.order + "H", data, place)
+                yield tag, place, length, struct.pack(tiff.order + code, tag, _BYTES, 1, b"")
 
 
 def strips(page: Directory) -> Iterator[tuple[int, int]]:
@@ -151,20 +166,24 @@ class _Tiff:
 
     def directory(self, at: int, tags: Set[int] | None) -> tuple[Directory, int | None]:
         """The entries of these tags, or all, of the directory at a place, and where that of the next one stands."""
-        code, entry = ("Q", 20) if self.big else ("H", 12)
-        start = at + struct.calcsize(code)
-        if start > len(self.data):
-            return {}, None
-        end = start + entry * struct.unpack_from(self.order + code, self.data, at)[0]
-        entries = range(start, min(end, len(self.data) - entry + 1), entry)
+        entries, end = self.entries(at)
         found: dict[int, Values] = {}
         for place in entries[: self.values]:
-            if (known := self._entry(place, tags)) is not None:
+            if (known := self.entry(place, tags)) is not None:
                 found[known[0]] = known[1]
         self.values -= len(entries)
         return found, end
 
-    def _entry(self, at: int, tags: Set[int] | None) -> tuple[int, Values] | None:
+    def entries(self, at: int) -> tuple[range, int | None]:
+        """Where the entries of the directory at a place stand, and the place of the next directory."""
+        code, entry = ("Q", 20) if self.big else ("H", 12)
+        start = at + struct.calcsize(code)
+        if start > len(self.data):
+            return range(0), None
+        end = start + entry * struct.unpack_from(self.order + code, self.data, at)[0]
+        return range(start, min(end, len(self.data) - entry + 1), entry), end
+
+    def entry(self, at: int, tags: Set[int] | None) -> tuple[int, Values] | None:
         """Tag and values of an entry; None where it is not one of `tags` or its values do not lie in the data."""
         data, order = self.data, self.order
         tag, kind, count = struct.unpack_from(order + ("HHQ" if self.big else "HHI"), data, at)

@@ -1,6 +1,7 @@
 """Decoders: the bytes of a photo -> an image in Pillow's terms. To add a format write a class and register it."""
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -8,7 +9,9 @@ from typing import Protocol, cast
 
 from PIL import Image, ImageFile
 
-from birdsearch.photos.containers import tiff_directory
+from birdsearch.photos.bare import bare_jpeg, bare_media, bare_png, bare_tiff, bare_webp
+from birdsearch.photos.containers import riff_chunks, tiff_directory
+from birdsearch.photos.items import MediaItems
 from birdsearch.photos.scan import NotAPhotoError
 
 
@@ -32,10 +35,18 @@ class PillowDecoder:
 
     module: str  # imported at the first photo of its kind
     name: str
+    bare: Callable[[bytes], bytes] = bytes  # leaves out what is broken beside the picture
 
     def open(self, data: bytes) -> Image.Image:
         """The image; a broken header is an error of any kind."""
-        return _image_class(self.module, self.name)(io.BytesIO(data), "")
+        make = _image_class(self.module, self.name)
+        try:
+            return make(io.BytesIO(data), "")
+        except Exception:
+            bare = self.bare(data)
+            if bare == data:
+                raise
+            return make(io.BytesIO(bare), "")
 
 
 class TiffDecoder(PillowDecoder):
@@ -46,6 +57,30 @@ class TiffDecoder(PillowDecoder):
         if _is_raw(data):
             raise NotAPhotoError("camera RAW")
         return PillowDecoder.open(self, data)
+
+
+class WebpDecoder(PillowDecoder):
+    """WebP, whose header does not always tell that EXIF and XMP follow."""
+
+    def open(self, data: bytes) -> Image.Image:
+        """The image, with its EXIF and XMP."""
+        image = PillowDecoder.open(self, data)
+        for chunk in riff_chunks(data):
+            if chunk.name in (b"EXIF", b"XMP "):
+                image.info.setdefault(chunk.name.decode().strip().lower(), data[chunk.start : chunk.end])
+        return image
+
+
+class MediaDecoder(PillowDecoder):
+    """AVIF and HEIF, whose EXIF is found where the offset before it is wrong."""
+
+    def open(self, data: bytes) -> Image.Image:
+        """The image, with its EXIF."""
+        image = PillowDecoder.open(self, data)
+        block = image.info.get("exif") or b""
+        if not tiff_directory(block.removeprefix(b"Exif\0\0")) and (found := MediaItems.of(data).exif()):
+            image.info["exif"] = found
+        return image
 
 
 @cache
@@ -63,14 +98,14 @@ def _is_raw(data: bytes) -> bool:
 
 # Format, as photos/filetype.py names it -> what reads it.
 DECODERS: dict[str, Decoder] = {
-    "JPEG": PillowDecoder("birdsearch.photos.jpeg", "JpegImage"),
-    "PNG": PillowDecoder("PIL.PngImagePlugin", "PngImageFile"),
-    "WEBP": PillowDecoder("PIL.WebPImagePlugin", "WebPImageFile"),
-    "TIFF": TiffDecoder("birdsearch.photos.tiff", "TiffImage"),
+    "JPEG": PillowDecoder("birdsearch.photos.jpeg", "JpegImage", bare_jpeg),
+    "PNG": PillowDecoder("PIL.PngImagePlugin", "PngImageFile", bare_png),
+    "WEBP": WebpDecoder("PIL.WebPImagePlugin", "WebPImageFile", bare_webp),
+    "TIFF": TiffDecoder("birdsearch.photos.tiff", "TiffImage", bare_tiff),
     "GIF": PillowDecoder("PIL.GifImagePlugin", "GifImageFile"),
     "BMP": PillowDecoder("PIL.BmpImagePlugin", "BmpImageFile"),
-    "AVIF": PillowDecoder("PIL.AvifImagePlugin", "AvifImageFile"),
-    "HEIF": PillowDecoder("pi_heif", "HeifImageFile"),
+    "AVIF": MediaDecoder("PIL.AvifImagePlugin", "AvifImageFile", bare_media),
+    "HEIF": MediaDecoder("pi_heif", "HeifImageFile", bare_media),
     "JPEG2000": PillowDecoder("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
     "PPM": PillowDecoder("PIL.PpmImagePlugin", "PpmImageFile"),
 }

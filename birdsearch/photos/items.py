@@ -1,6 +1,7 @@
 """The pictures and other items of a HEIC or AVIF file (ISO/IEC 23008-12), without their pixels."""
 
 import hashlib
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ _AUXILIARY = (  # part of the name of an auxiliary picture -> what it is; alpha 
 )
 _ALPHA = (b"auxid:1", b"alpha")
 MAX_ITEMS = 100_000
+_TIFF, _LONGEST_HEAD = re.compile(rb"II\*\0|MM\0\*"), 64  # begins a block of EXIF; so many bytes may stand before it
+_MAX_EXTENTS = 16  # of EXIF, which programs write as one
 
 
 @dataclass(slots=True)
@@ -26,6 +29,7 @@ class MediaItems:
     data: bytes
     primary: int = 0
     kinds: dict[int, bytes] = field(default_factory=dict)  # item -> its type
+    kind_places: list[int] = field(default_factory=list)  # where in the file the type of each item stands
     hidden: set[int] = field(default_factory=set)
     references: dict[bytes, list[tuple[int, tuple[int, ...]]]] = field(default_factory=dict)  # type -> (from, to)
     properties: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -83,6 +87,14 @@ class MediaItems:
             elif item not in self.hidden:
                 yield "a further picture", self._sha256(item)
 
+    def exif(self) -> bytes:
+        """The block of EXIF, wherever in its item it begins; empty where there is none."""
+        for item in (item for item, kind in self.kinds.items() if kind == b"Exif"):
+            content = b"".join(self.data[start:end] for start, end in self.extents.get(item, ())[:_MAX_EXTENTS])
+            if found := _TIFF.search(content, 0, _LONGEST_HEAD):
+                return content[found.start() :]
+        return b""
+
     def _auxiliary(self, item: int) -> str | None:
         name = b"".join(payload for kind, payload in self._properties_of(item) if kind == b"auxC").lower()
         if any(sign in name for sign in _ALPHA):
@@ -117,6 +129,7 @@ class MediaItems:
                 (item,) = struct.unpack_from(code, self.data, info.start + 4)
                 at = info.start + 4 + struct.calcsize(code) + 2
                 self.kinds[item] = self.data[at : at + 4]
+                self.kind_places.append(at)
                 if self.data[info.start + 3] & 1:
                     self.hidden.add(item)
 

@@ -11,8 +11,9 @@ import simplejpeg
 from PIL import JpegImagePlugin
 
 from birdsearch.errors import PhotoUnreadableError
+from birdsearch.photos.containers import tiff_directory
 
-SOS, EOI, DHT = 0xDA, 0xD9, 0xC4
+SOS, EOI, DHT, APP1 = 0xDA, 0xD9, 0xC4, 0xE1
 FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))  # SOF0 to SOF15
 PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 ARITHMETIC = frozenset(range(0xC9, 0xD0))
@@ -22,6 +23,7 @@ MAX_SEGMENTS = 100_000  # of one picture that are looked at
 # The first marker after the data of a scan: 0xFF is followed by 0 where it is data, and restarts belong to the scan.
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _WARNINGS = ("Corrupt JPEG data", "Premature end of JPEG file", "Inconsistent progression")  # of lost picture data
+_EXIF, _TIFF = b"Exif\0\0", (b"II*\0", b"MM\0*", b"Exif")  # begins a segment; begins a block
 _LARGEST_ARRAY = 16_000_000  # pixels that are decoded into an array beside the image
 MAX_SCANS = 100  # of a progressive picture; cameras and programs write about ten. A guess
 
@@ -63,6 +65,19 @@ def segments(data: bytes, start: int = 0, *, header: bool = False) -> Iterator[S
         if header and marker == SOS:
             return
         at = following
+
+
+def exif_blocks(data: bytes) -> list[bytes]:
+    """The blocks of EXIF before the first scan; one that is longer than a segment goes on in the next ones."""
+    found: list[bytes] = []
+    for each in segments(data, header=True):
+        if each.marker == APP1 and data.startswith(_EXIF, each.start):
+            block = data[each.start + len(_EXIF) : each.end]
+            if found and block[:4] not in _TIFF and found[-1][:4] in _TIFF:
+                found[-1] += block
+            else:
+                found.append(block)
+    return found
 
 
 def coefficient_bytes(data: bytes) -> int:
@@ -110,6 +125,8 @@ class JpegImage(JpegImagePlugin.JpegImageFile):
         if frame is not None and data[frame.start] not in (0, 8):
             raise PhotoUnreadableError(f"unsupported JPEG of {data[frame.start]} bits a channel")
         super()._open()
+        if (blocks := exif_blocks(data)) and len(blocks) > 1:  # Pillow joins what does not belong together
+            self.info["exif"] = _EXIF + max(blocks, key=lambda block: len(tiff_directory(block)))
         if coefficient_bytes(data):
             scans = sum(each.marker == SOS for each in segments(data))
             if scans > MAX_SCANS:

@@ -4,13 +4,17 @@ import json
 import shutil
 import struct
 import subprocess
+import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pillow_heif
 import pytest
 from PIL import Image
 
 from birdsearch.photos import metadata
+from birdsearch.photos.bare import bare_png
 from birdsearch.photos.containers import tiff_directory
 from birdsearch.photos.decode import decode
 from birdsearch.records import Photo
@@ -126,6 +130,133 @@ def test_xmp_and_iptc_of_every_format(tmp_path: Path) -> None:
         assert (photo.photographer, photo.notes) == ("Zoë", "wren")
 
 
+def png_chunk(name: bytes, body: bytes, checksum: int | None = None) -> bytes:
+    right = zlib.crc32(name + body) if checksum is None else checksum
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", right)
+
+
+def with_chunks(path: Path, *chunks: bytes) -> Path:
+    """A PNG with these chunks behind its header."""
+    data = write(path, bird(1, 64, 48)).read_bytes()
+    path.write_bytes(data[:33] + b"".join(chunks) + data[33:])
+    return path
+
+
+def riff(*chunks: bytes) -> bytes:
+    body = b"WEBP" + b"".join(chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def webp_with(path: Path, *chunks: bytes) -> Path:
+    """A WebP with these chunks behind its picture."""
+    data = write(path, bird(1, 64, 48)).read_bytes()
+    path.write_bytes(riff(data[12:], *chunks))
+    return path
+
+
+BLOCK = camera_exif().tobytes().removeprefix(b"Exif\0\0")
+KNOWN = ("camera", "rating", "photographer", "lens", "camera_serial", "taken_at", "latitude")
+
+
+def known(photo: Photo) -> list[object]:
+    return [getattr(photo, field) for field in KNOWN]
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw"])
+@pytest.mark.parametrize("tag", [0x010F, 0x0110, 0x0132, 0x013B])
+def test_an_entry_of_a_tiff_that_points_beyond_the_file_costs_itself(
+    tmp_path: Path, tag: int, compression: str
+) -> None:
+    tags = {0x010F: "Canon", 0x0110: "EOS R5-1", 0x0132: "2024:06:01 10:00:00", 0x013B: "Ana Perez", 0x829A: 0.01}
+    path = write(tmp_path / "a.tif", bird(1, 64, 48), exif=exif(tags), compression=compression)
+    sound, data = read(path), bytearray(path.read_bytes())
+    at = next(at for at in range(len(data)) if data[at : at + 4] == struct.pack("<HH", tag, 2))
+    data[at + 4 : at + 12] = struct.pack("<II", 1000, 10**8)
+    path.write_bytes(data)
+    found = read(path)
+    lost = {0x010F: "camera", 0x0110: "camera", 0x0132: "taken_at", 0x013B: "photographer"}[tag]
+    assert (found.phash, found.damaged) == (sound.phash, None)
+    assert [name for name in KNOWN if getattr(found, name) != getattr(sound, name)] == [lost]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "checksum"),
+    [
+        *((name, body, 1) for name, body in ((b"tIME", bytes(7)), (b"iCCP", b"a\0\0x"), (b"tRNS", bytes(6)))),
+        *((name, b"", None) for name in (b"gAMA", b"sRGB", b"pHYs", b"iCCP", b"tRNS", b"zTXt", b"iTXt")),
+        (b"zTXt", b"Title\0\0" + zlib.compress(bytes(3_000_000)), None),
+        (b"xxXx", b"", 1),
+    ],
+)
+def test_a_broken_chunk_of_a_png_costs_itself(tmp_path: Path, name: bytes, body: bytes, checksum: int | None) -> None:
+    photo = read(with_chunks(tmp_path / "a.png", png_chunk(name, body, checksum), png_chunk(b"eXIf", BLOCK)))
+    assert known(photo) == known(read(write(tmp_path / "a.jpg", bird(), exif=camera_exif())))
+    assert photo.damaged == (None if checksum is None else f"wrong checksum of the PNG chunk {name.decode()!r}")
+
+
+def test_texts_of_a_png_without_end_take_bounded_memory() -> None:
+    bomb = png_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1 << 20)))
+    assert len(bare_png(b"\x89PNG\r\n\x1a\n" + bomb * 100 + png_chunk(b"IEND", b""))) < 40 << 20
+
+
+def test_the_texts_of_a_png_are_read_whatever_their_checksum_and_length(tmp_path: Path) -> None:
+    packet = PACKET.format('a:Rating="4"').encode() + b" " * 3_000_000
+    text = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(packet)
+    photo = read(with_chunks(tmp_path / "a.png", png_chunk(b"eXIf", BLOCK, 1), png_chunk(b"iTXt", text, 1)))
+    assert (photo.camera, photo.rating, photo.latitude) == ("Canon EOS R5", 4, -33.858333)
+    assert photo.damaged == "wrong checksum of the PNG chunk 'eXIf'"
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        b"EXIF" + struct.pack("<I", len(BLOCK)) + BLOCK + b"\0" * (len(BLOCK) % 2),  # the header tells of none
+        b"EXIF" + struct.pack("<I", len(BLOCK) + 1) + BLOCK + b"\0",  # an odd length, and no byte that fills it up
+        b"EXIF" + struct.pack("<I", len(BLOCK) + 99) + BLOCK,
+    ],
+    ids=["unannounced", "odd", "too long"],
+)
+def test_a_chunk_of_exif_that_is_wrong_costs_no_webp(tmp_path: Path, chunk: bytes) -> None:
+    assert read(webp_with(tmp_path / "a.webp", chunk)).camera == "Canon EOS R5"
+
+
+@pytest.mark.parametrize("offset", [1, 100, 10**6])
+@pytest.mark.parametrize("suffix", ["heic", "avif"])
+def test_exif_is_found_where_the_offset_before_it_is_wrong(tmp_path: Path, suffix: str, offset: int) -> None:
+    pillow_heif.register_heif_opener()
+    path = write(tmp_path / f"a.{suffix}", bird(1, 64, 48), exif=camera_exif().tobytes())
+    data = path.read_bytes()
+    assert data.count(b"\0\0\0\6Exif\0\0") == 1
+    path.write_bytes(data.replace(b"\0\0\0\6Exif\0\0", struct.pack(">I", offset) + b"Exif\0\0"))
+    photo = read(path)
+    assert (photo.camera, photo.damaged) == ("Canon EOS R5", None)
+
+
+@pytest.mark.parametrize("marker", [0xE0, 0xE2, 0xEE])
+def test_a_segment_that_is_too_short_costs_itself(tmp_path: Path, marker: int) -> None:
+    path = write(tmp_path / "a.jpg", bird(), exif=camera_exif())
+    sound = read(path)
+    names = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
+    assert replace(read(with_segment(path, marker, names[marker])), damaged=None) == sound
+
+
+@pytest.mark.parametrize("other", [b"garbage", exif({0x010E: "x"}).tobytes()[6:], b"II*\0"])
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_blocks_of_exif_the_fullest_counts(tmp_path: Path, other: bytes, first: bool) -> None:
+    path = write(tmp_path / "a.jpg", bird())
+    for block in (BLOCK, other) if first else (other, BLOCK):
+        with_segment(path, 0xE1, b"Exif\0\0" + block)
+    assert read(path).camera == "Canon EOS R5"
+
+
+def test_exif_may_be_longer_than_a_segment(tmp_path: Path) -> None:
+    long = exif({0x010E: "x" * 70_000, 0x0110: "R5"}, {0xA434: "a lens"}).tobytes()[6:]
+    path = write(tmp_path / "a.jpg", bird())
+    for piece in (long[60_000:], long[:60_000]):
+        with_segment(path, 0xE1, b"Exif\0\0" + piece)
+    assert (read(path).camera, read(path).lens) == ("R5", "a lens")
+
+
 # Against exiftool -----------------------------------------------------------------------------------------------------
 
 # Field -> the names of exiftool for it, the one that counts first.
@@ -163,6 +294,22 @@ def strange_files(folder: Path) -> list[Path]:
         made = exif({0x4746: rating} if rating is not None else {0x0110: "X"})
         files.append(write(folder / f"rating {name}.jpg", bird(), exif=made, xmp=packet))
     files.append(with_segment(write(folder / "iptc.jpg", bird()), 0xED, iptc({80: b"Ben", 120: b"wren"})))
+    return files + strange_containers(folder)
+
+
+def strange_containers(folder: Path) -> list[Path]:
+    """Files whose metadata are sound, and what holds them is not."""
+    block, title = png_chunk(b"eXIf", BLOCK), b"Title\0\0" + zlib.compress(b"wren")
+    files = [with_chunks(folder / "checksum eXIf.png", png_chunk(b"eXIf", BLOCK, 1))]
+    for name, body in ((b"zTXt", title), (b"gAMA", bytes(4)), (b"iCCP", title), (b"tRNS", bytes(6)), (b"xxXx", b"a")):
+        files.append(with_chunks(folder / f"checksum {name.decode()}.png", block, png_chunk(name, body, 1)))
+    empty = (b"gAMA", b"pHYs", b"sRGB", b"iCCP")
+    files += [with_chunks(folder / f"empty {name.decode()}.png", block, png_chunk(name, b"")) for name in empty]
+    padded = BLOCK + b"\0" * (len(BLOCK) % 2)
+    files.append(webp_with(folder / "unannounced.webp", b"EXIF" + struct.pack("<I", len(padded)) + padded))
+    for marker, body in ((0xE0, b"JFIF\0"), (0xE2, b"ICC_PROFILE\0"), (0xEE, b"Adobe"), (0xE1, b"Exif\0\0garbage")):
+        path = write(folder / f"segment {marker:x}.jpg", bird(), exif=camera_exif())
+        files.append(with_segment(path, marker, body))
     return files
 
 
