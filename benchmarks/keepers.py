@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, ImageEnhance, ImageFilter
 
 from benchmarks.common import SHARED_PHOTOS, command_line, note, publish, table
 from birdsearch.duplicates import keeper
+from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.evidence import FileEvidence
 from birdsearch.duplicates.verification import PairVerifier
 from birdsearch.photos import decode
@@ -293,8 +294,8 @@ def choice(case: Case) -> tuple[bool, str]:
     """Whether the right file is kept, and why a file is kept, as `dedupe` would choose between the two."""
     photos = [_photo(number, path) for number, path in enumerate((case.right, case.other), start=1)]
     photos[0] = replace(photos[0], label=case.label)
-    same = photos[0].sha256 == photos[1].sha256 or PairVerifier(lambda _: {}).same_pixels(photos)
-    chosen = keeper.best(photos, evidence=FileEvidence({}), pictures=[1, 1] if same else [1, 2])
+    same = photos[0].sha256 == photos[1].sha256 or PairVerifier(lambda _: {}, Compared()).same_pixels(photos)
+    chosen = keeper.best(photos, evidence=FileEvidence({}, Compared()), pictures=[1, 1] if same else [1, 2])
     return chosen.keep == 1, chosen.reason
 
 

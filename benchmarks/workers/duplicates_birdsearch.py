@@ -11,6 +11,7 @@ import numpy as np
 
 import birdsearch
 from benchmarks.workers.searching import peak_mb
+from birdsearch.cache import cache_folder
 
 
 def main(folder: Path, out: Path) -> None:
@@ -22,6 +23,8 @@ def main(folder: Path, out: Path) -> None:
         started = time.perf_counter()
         index.add(folder)
         reading = time.perf_counter() - started
+        for kept in cache_folder().glob("compared-*"):  # of an earlier run, which had the same files
+            kept.unlink()
         started = time.perf_counter()
         report = index.duplicates(relations=("identical", "pixels", "variant"))
         comparing = time.perf_counter() - started

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from birdsearch.duplicates import keeper
+from birdsearch.duplicates.compared import Compared
 from birdsearch.errors import PhotoError
 from birdsearch.files import with_trailing_slash
 from birdsearch.photos import contents, decode, generations
@@ -26,13 +27,17 @@ _LARGER = 1.05  # times the pixels
 
 
 class FileEvidence(keeper.Evidence):
-    """What the files themselves say; `roots` are the folders of the index by their ids, the first indexed first."""
+    """What the files themselves say; `roots` are the folders of the index by their ids, the first indexed first.
 
-    def __init__(self, roots: Mapping[int, bytes]) -> None:
+    What their pixels say is kept in `compared`.
+    """
+
+    def __init__(self, roots: Mapping[int, bytes], compared: Compared) -> None:
+        self._compared = compared
         self._roots = [(number, with_trailing_slash(roots[number])) for number in sorted(roots)]
         self._said = lru_cache(_REMEMBERED)(read_provenance)  # by path
         self._contents = lru_cache(_REMEMBERED)(_contents)
-        self._sharpness = lru_cache(_REMEMBERED)(_sharpness)
+        self._sharpnesses: dict[str, float] = {}  # by path
         self._listing = lru_cache(_FOLDERS)(FolderListing.read)
         self._grey = lru_cache(_GREYS)(_grey)
 
@@ -43,7 +48,10 @@ class FileEvidence(keeper.Evidence):
         return self._contents(photo.path).beyond(self._contents(other.path))
 
     def sharpness(self, photo: Photo) -> float:
-        return self._sharpness(photo.path)
+        if photo.path not in self._sharpnesses:
+            found = self._compared.known("sharpness", [photo], lambda: _sharpness(photo.path))
+            self._sharpnesses[photo.path] = math.nan if found is None else found
+        return self._sharpnesses[photo.path]
 
     def companions(self, photo: Photo) -> tuple[str, ...]:
         return companions_of([photo.path], self._listing)[photo.path]
@@ -64,20 +72,27 @@ class FileEvidence(keeper.Evidence):
             or width * height < _LARGER * its_width * its_height
         ):
             return None
+        enlarged = self._compared.known("enlarged", [photo, other], lambda: self._is_enlarged(photo, other))
+        return f"enlarged from {its_width} x {its_height}" if enlarged else None
+
+    def _is_enlarged(self, photo: Photo, other: Photo) -> bool | None:
+        """Whether a photo is another one, enlarged; None where one of them cannot be read."""
         ours, theirs = self._grey(photo.path), self._grey(other.path)
-        if ours is None or theirs is None or not generations.is_enlarged(ours, theirs):
-            return None
-        return f"enlarged from {its_width} x {its_height}"
+        return None if ours is None or theirs is None else generations.is_enlarged(ours, theirs)
 
     def _keeps_steps(self, photo: Photo, other: Photo) -> bool:
         """Whether a photo shows the quantisation steps of another one that is a coarser JPEG."""
         theirs, ours = self.said(other), self.said(photo)
         if not theirs.tables or (ours.tables and sum(ours.tables[0]) >= sum(theirs.tables[0])):
             return False
+        return bool(self._compared.known("steps", [photo, other], lambda: self._shows_steps(photo, theirs)))
+
+    def _shows_steps(self, photo: Photo, said: Provenance) -> bool | None:
+        """Whether a photo shows the steps of the JPEG that says this; None where it cannot be read."""
         grey = self._grey(photo.path)
-        if grey is None or theirs.size is None:
-            return False
-        return any(generations.keeps_steps(turned, theirs.tables[0]) for turned in _as_stored(grey, theirs.size))
+        if grey is None or said.size is None:
+            return None
+        return any(generations.keeps_steps(turned, said.tables[0]) for turned in _as_stored(grey, said.size))
 
 
 def _as_stored(grey: Grey, size: tuple[int, int]) -> list[Grey]:
@@ -98,7 +113,7 @@ def _contents(path: str) -> Contents:
     return Contents()
 
 
-def _sharpness(path: str) -> float:
+def _sharpness(path: str) -> float | None:
     with suppress(PhotoError):
         return keeper.sharpness(decode.picture(path, keeper.SHARPNESS_LONGEST))
-    return math.nan
+    return None

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
@@ -14,6 +15,7 @@ from birdsearch import records
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping, hashes, implied, keeper
 from birdsearch.duplicates.candidates import LiveVectors, Proposals
+from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.evidence import FileEvidence
 from birdsearch.duplicates.keeper import KeeperOptions
 from birdsearch.duplicates.verification import PairVerifier, file_identity, with_scores
@@ -53,14 +55,15 @@ class DuplicateOptions:
 
 def find(store: Store, options: DuplicateOptions, progress: Progress | None = None) -> DuplicateReport:
     """All pairs and groups of the relations in question among the photos of an index."""
-    with store.catalog.snapshot():  # minutes may pass, and writers go on meanwhile
-        return DuplicateFinder(store, options, progress).run()
+    # Minutes may pass, and writers go on meanwhile.
+    with closing(Compared()) as compared, store.catalog.snapshot():
+        return DuplicateFinder(store, options, compared, progress).run()
 
 
 def choose_again(store: Store, report: DuplicateReport, options: KeeperOptions) -> DuplicateReport:
     """The report with other photos to keep, and with the groups that follow from that."""
-    with store.catalog.snapshot():
-        choose = Chooser(store.catalog, options)
+    with closing(Compared()) as compared, store.catalog.snapshot():
+        choose = Chooser(store.catalog, options, compared)
         groups = grouping.grouped(report.pairs, choose, store.catalog.not_duplicates())
         exposures = [group for group in report.groups if not RELATIONS[group.relation].same_picture]
         groups += [choose.group(sorted((group.keep, *group.others)), group.relation) for group in exposures]
@@ -70,9 +73,9 @@ def choose_again(store: Store, report: DuplicateReport, options: KeeperOptions) 
 class Chooser:
     """Chooses the photo to keep; asks the files only where the records do not decide."""
 
-    def __init__(self, catalog: Catalog, options: KeeperOptions) -> None:
+    def __init__(self, catalog: Catalog, options: KeeperOptions, compared: Compared) -> None:
         self._photos, self._options = catalog.known_photos, options
-        self._evidence = FileEvidence(catalog.roots())
+        self._evidence = FileEvidence(catalog.roots(), compared)
 
     def __call__(
         self, ids: Sequence[int], pictures: Sequence[int] | None = None, relation: str | None = None
@@ -93,10 +96,10 @@ class Chooser:
 class DuplicateFinder:
     """One search for duplicates among the photos of an index."""
 
-    def __init__(self, store: Store, options: DuplicateOptions, progress: Progress | None) -> None:
+    def __init__(self, store: Store, options: DuplicateOptions, compared: Compared, progress: Progress | None) -> None:
         self._store, self._catalog, self._options, self._progress = store, store.catalog, options, progress
-        self._verifier = PairVerifier(self._catalog.known_photos, progress)
-        self._choose = Chooser(self._catalog, options.keeper)
+        self._verifier = PairVerifier(self._catalog.known_photos, compared, progress)
+        self._choose = Chooser(self._catalog, options.keeper, compared)
         self._different = self._catalog.not_duplicates()
 
     def run(self) -> DuplicateReport:

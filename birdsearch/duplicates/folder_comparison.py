@@ -4,7 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import cached_property
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from birdsearch import records
 from birdsearch.duplicates.candidates import LiveVectors
+from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.finder import NEIGHBOURS
 from birdsearch.duplicates.hashes import NEAREST, orientations, reach
 from birdsearch.duplicates.verification import PairVerifier, with_scores
@@ -27,8 +28,8 @@ DECODED = 64  # photos that go through the network together
 def compare_folder(store: Store, folder: str, progress: Progress | None = None) -> FolderReport:
     """Which photos under a folder the index does not hold, and which it holds and where."""
     started = time.monotonic()
-    with store.catalog.snapshot():
-        comparison = _Comparison(store, progress)
+    with closing(Compared()) as compared, store.catalog.snapshot():
+        comparison = _Comparison(store, compared, progress)
         for file in scan.scan([folder]):
             comparison.take(file)
         report = comparison.report(os.path.abspath(folder))
@@ -41,9 +42,9 @@ class _Comparison:
     Photos whose bytes the index has are known at once. The others get the ids -1, -2... and go through the network.
     """
 
-    def __init__(self, store: Store, progress: Progress | None) -> None:
+    def __init__(self, store: Store, compared: Compared, progress: Progress | None) -> None:
         self._store, self._catalog, self._progress = store, store.catalog, progress
-        self._verifier = PairVerifier(self._photos, progress)
+        self._verifier = PairVerifier(self._photos, compared, progress)
         self._known: list[KnownPhoto] = []
         self._failed: list[Failure] = []
         self._ignored: Counter[str] = Counter()

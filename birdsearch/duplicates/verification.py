@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import reverse_cuthill_mckee
 from threadpoolctl import threadpool_limits
 
 from birdsearch.duplicates.alignment import LONGEST, Alignment, LocalFeatures, extract_features, register
+from birdsearch.duplicates.compared import UNKNOWN, Compared, Finding, content_of
 from birdsearch.duplicates.exposures import Shot, two_exposures
 from birdsearch.duplicates.hashes import orientations
 from birdsearch.duplicates.implied import is_plain
@@ -29,17 +30,33 @@ FEATURE_CACHE_SIZE = 6_000  # photos whose features are kept in memory, of about
 PAIRS_AT_ONCE = 256  # whose photos are in memory together
 REPORT_EVERY = 64  # pairs between two calls of `progress`
 SCORED_AT_ONCE = 4096  # pairs whose vectors are in memory together
+ASKED_AT_ONCE = 4096  # pairs that are looked up together
+_ALIGNED = "alignment"
 
 Photos = Callable[[Sequence[int]], dict[int, Photo]]  # ids -> photos
 
 
-class PairVerifier:
-    """Compares photos by their pixels; keeps the local features of the last ones."""
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """What is compared of one file."""
 
-    def __init__(self, photos: Photos, progress: Progress | None = None) -> None:
-        self._photos, self._progress = photos, progress
+    local: LocalFeatures
+    sha256: str  # of the bytes that they are of
+
+
+class PairVerifier:
+    """Compares photos by their pixels, those that were not compared before; keeps the local features of the last ones.
+
+    Kept in `compared` is what the content of two files decides: how their pictures lie on each other, or that they do
+    not. What names and times add (`two_exposures`) is decided each time. A pair is judged anew where a file changed,
+    is damaged or could not be read; and in the other order, where the two lie on each other.
+    """
+
+    def __init__(self, photos: Photos, compared: Compared, progress: Progress | None = None) -> None:
+        self._photos, self._compared, self._progress = photos, compared, progress
+        self._contents: dict[int, str] = {}  # photo -> what `content_of` says of it
         self._features_of = lru_cache(FEATURE_CACHE_SIZE)(_features_of)  # by path
-        self._fingerprint_of = cache(_fingerprint)
+        self._fingerprints: dict[str, decode.Fingerprint | None] = {}  # by path
         self._said = cache(read_provenance)  # by path
         self.hashes: dict[int, int] = {}  # photo -> its pHash, where the caller knows them
         self.unreadable: set[int] = set()
@@ -48,7 +65,7 @@ class PairVerifier:
     def same_pixels(self, photos: Sequence[Photo]) -> list[list[int]]:
         """Ids of those of the photos that show the same and hold the same, in groups of two and more."""
         with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
-            fingerprints = pool.map(self._fingerprint_of, [photo.path for photo in photos])
+            fingerprints = pool.map(self._fingerprint_of, photos)
         groups: dict[decode.Fingerprint, list[int]] = defaultdict(list)
         for photo, fingerprint in zip(photos, fingerprints, strict=True):
             if fingerprint is not None and photo.id is not None:
@@ -75,7 +92,7 @@ class PairVerifier:
             return []
         plain = alignment is None or is_plain(alignment.matrix)
         if plain and (one.width, one.height) == (other.width, other.height):
-            mine, its = self._fingerprint_of(one.path), self._fingerprint_of(other.path)
+            mine, its = self._fingerprint_of(one), self._fingerprint_of(other)
             if mine is not None and its is not None and mine.pixels == its.pixels:
                 if mine.contents == its.contents:
                     return [Pair(a, b, PIXELS.name, None)]
@@ -99,7 +116,30 @@ class PairVerifier:
         return kept
 
     def _alignments(self, candidates: Ids) -> Iterator[tuple[int, int, Alignment | None]]:
-        """How the pictures of each pair (m, 2) lie on each other; pairs that share photos come together."""
+        """How the pictures of each pair (m, 2) lie on each other, those that were compared before first."""
+        left = np.ones(len(candidates), dtype=bool)
+        for each in blocks(len(candidates), ASKED_AT_ONCE):
+            known = self._compared_before(candidates[each].tolist())
+            left[each] = [alignment is UNKNOWN for *_, alignment in known]
+            yield from (pair for pair in known if pair[2] is not UNKNOWN)
+        yield from self._compare(candidates[left])
+
+    def _compared_before(self, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int, Alignment | None]]:
+        """What is known of pairs; UNKNOWN stands where that is nothing."""
+        missing = sorted({photo_id for pair in pairs for photo_id in pair if photo_id not in self._contents})
+        self._contents.update((photo_id, content_of(photo)) for photo_id, photo in self._photos(missing).items())
+        contents = [(self._contents[a], self._contents[b]) for a, b in pairs]
+        sure = [pair for pair in contents if all(pair)]
+        found = dict(zip(sure, self._compared.ask(_ALIGNED, [_unordered(pair) for pair in sure]), strict=True))
+        return [
+            (a, b, _alignment(found.get(pair, UNKNOWN), pair)) for (a, b), pair in zip(pairs, contents, strict=True)
+        ]
+
+    def _compare(self, candidates: Ids) -> Iterator[tuple[int, int, Alignment | None]]:
+        """How the pictures of each pair (m, 2) lie on each other, by their pixels.
+
+        Pairs that share photos come together.
+        """
         ordered = by_shared_photos(candidates)
         # A pair is so little work that threads inside it cost more than they bring: pairs run side by side instead.
         with threadpool_limits(1, "blas"), ThreadPoolExecutor(os.cpu_count() or 2) as pool:
@@ -110,23 +150,61 @@ class PairVerifier:
                 features = dict(zip(photos, found, strict=True))
                 self.unreadable.update(photo_id for photo_id, each in features.items() if each is None)
                 a, b = block.T.tolist()
-                yield from zip(a, b, pool.map(_align, map(features.get, a), map(features.get, b)), strict=True)
+                aligned = pool.map(_align, map(features.get, a), map(features.get, b))
+                pairs = list(zip(a, b, aligned, strict=True))
+                sure = {i for i, each in features.items() if each is not None and each.sha256 == self._contents[i]}
+                self._compared.keep(
+                    _ALIGNED,
+                    (
+                        _finding((self._contents[one], self._contents[other]), alignment)
+                        for one, other, alignment in pairs
+                        if one in sure and other in sure
+                    ),
+                )
+                yield from pairs
+
+    def _fingerprint_of(self, photo: Photo) -> decode.Fingerprint | None:
+        """What decides whether two files show and hold the same; None for one that cannot be read."""
+        if photo.path not in self._fingerprints:
+            found = self._compared.known("fingerprint", [photo], lambda: _fingerprint(photo.path))
+            self._fingerprints[photo.path] = None if found is None else decode.Fingerprint.from_json(found)
+        return self._fingerprints[photo.path]
 
 
-def _align(one: LocalFeatures | None, other: LocalFeatures | None) -> Alignment | None:
-    return None if one is None or other is None else register(one, other)
+def _finding(contents: tuple[str, str], alignment: Alignment | None) -> Finding:
+    """What is kept of a pair; where the two lie on each other, with the content that was laid on the other one."""
+    value = None if alignment is None else {"first": contents[0], **asdict(alignment)}
+    return Finding(_unordered(contents), value)
 
 
-def _features_of(path: str) -> LocalFeatures | None:
+def _alignment(found: Any, contents: tuple[str, str]) -> Alignment | None:
+    """What was kept of a pair; UNKNOWN where it is of the pair in the other order."""
+    if found is None:
+        return None
+    if found is UNKNOWN or found["first"] != contents[0]:
+        return cast(None, UNKNOWN)
+    return Alignment(**{name: found[name] for name in Alignment.__slots__} | {"matrix": tuple(found["matrix"])})
+
+
+def _unordered(contents: tuple[str, str]) -> tuple[str, ...]:
+    return tuple(sorted(contents))
+
+
+def _align(one: _Features | None, other: _Features | None) -> Alignment | None:
+    return None if one is None or other is None else register(one.local, other.local)
+
+
+def _features_of(path: str) -> _Features | None:
     try:
-        return extract_features(decode.picture(path, LONGEST))
+        with decode.opened_file(path) as (_, file):
+            return _Features(extract_features(decode.picture(file.data, LONGEST)), file.photo.sha256 or "")
     except PhotoError:
         return None
 
 
-def _fingerprint(path: str) -> decode.Fingerprint | None:
+def _fingerprint(path: str) -> dict[str, Any] | None:
     try:
-        return decode.fingerprint(path)
+        return decode.fingerprint(path).as_json()
     except PhotoError:
         return None
 

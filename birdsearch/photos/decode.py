@@ -5,10 +5,10 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any, BinaryIO, cast
+from dataclasses import asdict, dataclass, replace
+from typing import Any, BinaryIO, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -218,6 +218,16 @@ class Fingerprint:
 
     pixels: str  # the sha256 of a picture's size and every pixel, upright, in 8-bit RGB
     contents: Contents
+
+    def as_json(self) -> dict[str, Any]:
+        """The fingerprint in JSON's types."""
+        return {"pixels": self.pixels, "contents": asdict(self.contents) | {"extras": sorted(self.contents.extras)}}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """What `as_json` gave."""
+        known = stored["contents"]
+        return cls(stored["pixels"], Contents(**{**known, "extras": frozenset(map(tuple, known["extras"]))}))
 
 
 def fingerprint(path: str | os.PathLike[str]) -> Fingerprint:

@@ -1,0 +1,179 @@
+"""What comparing pixels found, kept in the user's cache by the content of the files: no pixel is compared twice.
+
+The catalog would be the other place. The cache is chosen because a wrong "the same picture" can cost a photo, and an
+index may be a stranger's: the cache is the user's alone. There a reader of an index needs neither its lock nor a right
+to write into it, photos outside every index (a memory card) are kept as well, and what is lost is only found once more.
+"""
+
+import hashlib
+import inspect
+import json
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from birdsearch.cache import cache_folder, make_private, others_may_write
+from birdsearch.duplicates import alignment, keeper
+from birdsearch.files import FileState, sha256_of
+from birdsearch.photos import contents, decode, generations, rgb
+from birdsearch.records import Photo, blocks
+
+LARGEST = 2 << 30  # bytes of the file, for 100 million pairs; a full one is begun anew
+ASKED_AT_ONCE = 4096  # SQLite takes 32,766 values in one IN
+_PAGE = 4096  # bytes
+PATIENCE = 1.0  # seconds to wait for another process that writes
+UNKNOWN: Any = object()  # nothing was found yet; None is a finding
+
+logger = logging.getLogger("birdsearch")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found about one or two contents, in JSON's types; the order of the contents counts."""
+
+    contents: tuple[str, ...]  # sha256
+    value: Any
+
+
+class Compared:
+    """Findings by question and content. Any number of threads and processes; without room or permission it is empty.
+
+    A row is 8 bytes of a hash of question, contents and arithmetic, and the value; a finding that is not None repeats
+    its contents, so that two which share a hash are not taken for each other.
+    """
+
+    def __init__(self, largest: int = LARGEST) -> None:
+        self._lock = threading.Lock()
+        self._table: sqlite3.Connection | None = None
+        with self._trying():
+            self._table = _opened(largest)
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+
+    def ask(self, question: str, contents: Sequence[tuple[str, ...]]) -> list[Any]:
+        """What was found about each of these contents; UNKNOWN where that is nothing yet."""
+        keys = [_key(question, each) for each in contents]
+        rows: dict[int, str | None] = {}
+        with self._trying() as table:
+            for block in (keys[each] for each in blocks(len(keys), ASKED_AT_ONCE)):
+                if table is None:
+                    break
+                marks = ", ".join("?" * len(block))
+                rows.update(table.execute(f"SELECT key, value FROM findings WHERE key IN ({marks})", block))
+        return [_value(rows[key], each) if key in rows else UNKNOWN for key, each in zip(keys, contents, strict=True)]
+
+    def keep(self, question: str, findings: Iterable[Finding]) -> None:
+        """Keep what was found, where there is room, permission, and no other process that writes for long."""
+        rows = [
+            (_key(question, one.contents), None if one.value is None else json.dumps([one.contents, one.value]))
+            for one in findings
+        ]
+        with self._trying() as table:
+            if table is not None and rows:
+                with table:
+                    table.executemany("INSERT OR REPLACE INTO findings VALUES (?, ?)", rows)
+
+    def known(self, question: str, photos: Sequence[Photo], find: Callable[[], Any]) -> Any:
+        """What was found about the contents of photos, or what `find` gives now: None is not kept."""
+        about = tuple(map(content_of, photos))
+        found = self.ask(question, [about])[0] if all(about) else UNKNOWN
+        if found is UNKNOWN:
+            found = find()
+            if found is not None and all(about) and all(map(_has_content, photos)):
+                self.keep(question, [Finding(about, found)])
+        return found
+
+    @contextmanager
+    def _trying(self) -> Iterator[sqlite3.Connection | None]:
+        """The table, for one thread at a time; None where there is none. What it refuses is no error of the user's."""
+        with self._lock:
+            try:
+                yield self._table
+            except (OSError, sqlite3.Error) as error:
+                logger.debug("what pixels say of pairs is not kept: %s", error)
+                if self._table is not None and "locked" not in str(error):
+                    self.close()
+                if type(error) is sqlite3.DatabaseError:  # damaged: the errors of a whole one have classes of their own
+                    _file().unlink(missing_ok=True)
+
+
+def content_of(photo: Photo) -> str:
+    """The sha256 of a photo whose file is there as it was indexed; empty where it changed, is damaged or away."""
+    with suppress(OSError):
+        state = FileState.of(os.stat(photo.path))
+        if photo.sha256 and not photo.damaged and (state.size, state.mtime_ns) == (photo.size, photo.mtime_ns):
+            return photo.sha256
+    return ""
+
+
+def _has_content(photo: Photo) -> bool:
+    """Whether a file really has the bytes that its record speaks of: what is kept must be true of them for ever."""
+    with suppress(OSError):
+        return sha256_of(photo.path) == photo.sha256
+    return False
+
+
+@cache
+def arithmetic() -> str:
+    """16 letters for everything that findings depend on besides the content: another release finds anew."""
+    digest = hashlib.sha256()
+    for text in (version("birdsearch"), version("pillow"), cv2.__version__):
+        digest.update(text.encode())
+    for module in (alignment, keeper, contents, decode, generations, rgb):
+        digest.update(inspect.getsource(module).encode())
+    return digest.hexdigest()[:16]
+
+
+def _key(question: str, contents: tuple[str, ...]) -> int:
+    digest = hashlib.blake2b(" ".join((question, *contents)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, signed=True)
+
+
+def _value(stored: str | None, contents: tuple[str, ...]) -> Any:
+    if stored is None:
+        return None
+    with suppress(ValueError, TypeError):
+        theirs, value = json.loads(stored)
+        if tuple(theirs) == contents:
+            return value
+    return UNKNOWN
+
+
+def _file() -> Path:
+    return cache_folder() / f"compared-{arithmetic()}.sqlite"
+
+
+def _opened(largest: int) -> sqlite3.Connection | None:
+    """The table in the user's cache, made where it is missing or full; None where another user may write there."""
+    file = _file()
+    make_private(file.parent)
+    if others_may_write(file.parent):
+        return None
+    if not file.exists():
+        for older in file.parent.glob("compared-*.sqlite"):
+            older.unlink(missing_ok=True)
+    elif file.stat().st_size > 0.9 * largest:
+        file.unlink(missing_ok=True)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+    table = sqlite3.connect(file, PATIENCE, check_same_thread=False)
+    try:
+        table.execute(f"PRAGMA max_page_count = {largest // _PAGE}")
+        table.execute("CREATE TABLE IF NOT EXISTS findings (key INTEGER PRIMARY KEY, value TEXT)")
+    except BaseException:
+        table.close()
+        raise
+    return table
