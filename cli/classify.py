@@ -94,7 +94,8 @@ def classify(
     if shared.html is not None:
         from birdsearch.export.html import pages
 
-        output.write_page(shared.html, pages.classify_page(common, evidence), shared.force)
+        origin = shared.origin if backbone is None else replace(shared.origin, index=None)
+        output.write_page(shared.html, pages.classify_page(common, evidence, origin=origin), shared.force)
     if shared.json:
         output.print_json(output.answers(results, "predictions", failed))
     elif shared.csv:

@@ -50,7 +50,8 @@ def print_report(findings: Findings, shared: Shared) -> None:
     if shared.html is not None:
         from birdsearch.export.html import duplicates
 
-        output.write_page(shared.html, duplicates.duplicates_page(report, findings.photos), shared.force)
+        page = duplicates.duplicates_page(report, findings.photos, origin=shared.origin)
+        output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(report)
         return

@@ -60,10 +60,10 @@ def audit(
         provenance, labelled = index.provenance, index.info()["labelled"]
         if shared.html is not None:
             from birdsearch.export.html import album
-            from birdsearch.export.html.species import Origin, audit_page
+            from birdsearch.export.html.species import audit_page
 
             chosen = album.of_audit(index, report, shared.where)
-            page = audit_page(report, chosen, origin=Origin(provenance, str(index.path)))
+            page = audit_page(report, chosen, origin=shared.origin, provenance=provenance)
             output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(report)

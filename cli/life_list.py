@@ -35,7 +35,7 @@ def life_list(by: By = "species", *, shared: Shared) -> None:
         if shared.html is not None:
             from birdsearch.export.html import album, life_list
 
-            page = life_list.life_list_page(report, album.of_life_list(index, report))
+            page = life_list.life_list_page(report, album.of_life_list(index, report), origin=shared.origin)
             output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(report)

@@ -48,7 +48,8 @@ def new(folder: Folder, copy_to: CopyTo = None, *, shared: Shared) -> None:
     if shared.html is not None:
         from birdsearch.export.html import new_photos
 
-        output.write_page(shared.html, new_photos.new_photos_page(report), shared.force)
+        page = new_photos.new_photos_page(report, origin=shared.origin)
+        output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json({"compared": report, "copied": copied})
     elif shared.csv:

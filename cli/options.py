@@ -21,6 +21,7 @@ from . import output
 
 if TYPE_CHECKING:
     from birdsearch import Index
+    from birdsearch.export.html.pictures import Origin
     from birdsearch.records import Filter
 
 WHICH = "Which photos"
@@ -121,6 +122,14 @@ class Shared:
     def index_option(self) -> str:
         """The words that name the same index in a proposed command."""
         return "" if self.index is None else f" --index {shlex.quote(self.index)}"
+
+    @property
+    def origin(self) -> "Origin":
+        """What the footer of a page says: the command, and its index where there is one."""
+        from birdsearch.export.html.pictures import Origin
+
+        folder = index_path(self.index)
+        return Origin(str(folder) if folder.is_dir() else None, output.command_line.get())
 
 
 def command(

@@ -42,6 +42,10 @@ def _is_plain(character: str) -> bool:
 index_option: ContextVar[str] = ContextVar("index_option", default="")
 
 
+# What the user typed, for the footers of pages.
+command_line: ContextVar[str] = ContextVar("command_line", default="birdsearch")
+
+
 def with_index(message: str) -> str:
     """A message of the library in which every proposed command names the index of this run."""
     option = index_option.get()

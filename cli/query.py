@@ -72,7 +72,7 @@ def query(
 
         sections = [(None if combine or image == "-" else image, matches) for image, matches in answered]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
-        output.write_page(shared.html, pages.search_page(sections, title), shared.force)
+        output.write_page(shared.html, pages.search_page(sections, title, origin=shared.origin), shared.force)
     if shared.json:
         output.print_json(output.answers(results, "matches", {} if combine else failed))
     elif shared.csv:
@@ -134,7 +134,8 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
     if shared.html is not None:
         from birdsearch.export.html import pages
 
-        output.write_page(shared.html, pages.photos_page(listed, total=total), shared.force)
+        page = pages.photos_page(listed, total=total, origin=shared.origin)
+        output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(listed)
     elif shared.csv:

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
@@ -83,6 +84,7 @@ class Guarded(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the first word names; `help COMMAND` is `COMMAND --help`."""
+        output.command_line.set(shlex.join(["birdsearch", *args]))
         if args[0] == "help":
             args = [*args[1:], "--help"]
             if len(args) == 1:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from birdsearch.export.tables import photo_row
-from birdsearch.records import counted
+from birdsearch.records import counted, percent
 
 from . import options, output
 from .options import Seed, Shared
@@ -60,7 +60,7 @@ def clusters(
             from birdsearch.export.html.species import clusters_page
 
             title = f"Clusters of {only_species}" if only_species else "Clusters"
-            page = clusters_page(report, album.of_clusters(index, report, shared.where), title)
+            page = clusters_page(report, album.of_clusters(index, report, shared.where), title, origin=shared.origin)
             output.write_page(shared.html, page, shared.force)
         ids = [number for cluster in report.clusters for number in cluster.photos]
         photos = {photo.id or 0: photo for photo in index.photos(ids=ids)} if shared.csv else {}
@@ -101,6 +101,10 @@ def _print_clusters(report: "ClusterReport") -> None:
     sums = [counted(photos, "photo") + f" in {counted(len(report.clusters), 'cluster')}"]
     sums += [counted(len(report.outliers), "outlier"), f"in {report.seconds:.1f} s"]
     output.say(", ".join(sums))
+    if "purity" in report.agreement:
+        output.say(
+            f"{percent(report.agreement['purity'])} of the labelled photos show the main species of their cluster"
+        )
     if report.method:
         output.say(report.method)
     if report.agreement:
@@ -117,9 +121,8 @@ def species(*, shared: Shared) -> None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import species_page
 
-            output.write_page(
-                shared.html, species_page(report, album.of_species(index, report, shared.where)), shared.force
-            )
+            page = species_page(report, album.of_species(index, report, shared.where), origin=shared.origin)
+            output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(report)
     elif shared.csv:
@@ -150,10 +153,14 @@ def _print_species(report: "SpeciesReport", shared: Shared) -> None:
         )
         for entry in worst
     ]
-    columns = ("species", "photos", "cohesion", "overlap", "nearest", "score")
-    output.print_table(columns, rows, numbers=("photos", "cohesion", "overlap", "score"))
+    columns = ("species", "photos", "alike", "mixed up", "nearest", "score")
+    output.print_table(columns, rows, numbers=("photos", "alike", "mixed up", "score"))
     output.say("")
-    output.note_cut(len(report.species), "species, those with most overlap,")
+    output.note_cut(len(report.species), "species, the most mixed up ones,")
+    output.note(
+        "alike: mean score of two photos of the species; mixed up: share of its photos whose nearest photo shows "
+        "another species"
+    )
     if report.confusions:
         pairs = [(c.first, c.second, f"{c.photos:,}", output.share(c.share)) for c in report.confusions[:LISTED]]
         output.print_table(("species", "confused with", "photos", "share"), pairs, numbers=("photos", "share"))

@@ -1,8 +1,11 @@
 """How records are printed, and what the files that a user asks for may overwrite."""
 
 import json
+import re
+import shlex
 import shutil
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -144,3 +147,27 @@ def test_demo_overwrites_no_page_of_the_user(own: Garden, tmp_path: Path) -> Non
     assert "demo/index.html" in run(*command, code=1).err
     assert (tmp_path / "demo" / "index.html").read_text() == "mine"
     run(*command, "--force")
+
+
+PAGES = {
+    "audit": "", "classify": "IMAGE", "clusters": "", "dedupe": "", "list": "", "new": "PHOTOS", "photos": "",
+    "query": "IMAGE", "species": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_says_of_which_index_it_is_and_what_made_it(garden: Garden, tmp_path: Path, name: str) -> None:
+    named = {"IMAGE": [garden.photos / "Robin" / "1.jpg"], "PHOTOS": [garden.photos / "Robin"]}.get(PAGES[name], [])
+    run(name, *named, "--index", garden.index, "--html", "my page.html")
+    footer = (tmp_path / "my page.html").read_text(encoding="utf-8").split("<footer>")[1].split("</footer>")[0]
+    assert f'Index <b title="{garden.index}">garden</b>' in footer
+    assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d · birdsearch \d", footer)
+    command = shlex.join(["birdsearch", name, *map(str, named), "--index", str(garden.index), "--html", "my page.html"])
+    assert f"<code>{command}</code>" in unescape(footer)
+
+
+def test_a_page_without_an_index_names_none(garden: Garden, tmp_path: Path) -> None:
+    run("classify", garden.photos / "Robin" / "1.jpg", "--html", "page.html")
+    footer = (tmp_path / "page.html").read_text(encoding="utf-8").split("<footer>")[1]
+    assert "Index" not in footer
+    assert "birdsearch classify" in footer

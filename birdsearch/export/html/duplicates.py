@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from birdsearch.duplicates.members import members
 from birdsearch.export.html.pictures import (
     MAX_BYTES,
+    Origin,
     Picture,
     date,
     picture,
     place,
+    render,
     shape,
-    template,
     text,
     thumbnails,
 )
@@ -79,7 +80,9 @@ def evidence(pair: Pair | None) -> list[str]:
 # The page ------------------------------------------------------------------------------------------------------------
 
 
-def duplicates_page(report: DuplicateReport, photos: Mapping[int, Photo], title: str = "Duplicates") -> str:
+def duplicates_page(
+    report: DuplicateReport, photos: Mapping[int, Photo], title: str = "Duplicates", *, origin: Origin | None = None
+) -> str:
     """A page of groups side by side, with what is kept and why; `photos` holds every photo of a group by its id.
 
     It shows at most 300 groups, 12 pictures of each, and 12 MB in all, and says what it leaves out.
@@ -96,8 +99,10 @@ def duplicates_page(report: DuplicateReport, photos: Mapping[int, Photo], title:
             break
     count = Counter(group[0].relation for group in groups)
     sizes = [member.photo.size for group in groups for member in group if member.do == "remove"]
-    return template("duplicates.html").render(
-        title=text(title),
+    return render(
+        "duplicates.html",
+        title,
+        origin,
         sections=sections,
         groups=len(groups),
         counts=[(name, count[name], relation.meaning) for name, relation in RELATIONS.items()],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from birdsearch.export.html import world
-from birdsearch.export.html.pictures import Picture, Room, picture, shape, template, text
+from birdsearch.export.html.pictures import Origin, Picture, Room, picture, render, shape, text
 from birdsearch.records import MONTHS, LifeList, LifeListEntry, Photo, Place, counted
 
 _BEST, _EXAMPLE = 420, 150  # pixels, the longest side
@@ -76,15 +76,19 @@ class _ListedPlace:
     more: int
 
 
-def life_list_page(report: LifeList, photos: Mapping[int, Photo], title: str | None = None) -> str:
+def life_list_page(
+    report: LifeList, photos: Mapping[int, Photo], title: str | None = None, *, origin: Origin | None = None
+) -> str:
     """A page of a life list; `album.of_life_list` chooses the photos.
 
     Its pictures take 12 MB at most; where they would take more it leaves examples out, and says how many.
     """
     uris, left_out = _pictures(report.entries, photos)
     usual, things, _ = _HEADINGS[report.by]
-    return template("life_list.html").render(
-        title=text(title or usual),
+    return render(
+        "life_list.html",
+        title or usual,
+        origin,
         things=things,
         lead=_lead(report, left_out),
         table=_table(report),

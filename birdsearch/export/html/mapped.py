@@ -6,6 +6,7 @@ Every picture is in a page once. Where there are too many, those are left out th
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +17,7 @@ import numpy as np
 
 from birdsearch.export.html import plots
 from birdsearch.export.html.album import Album
-from birdsearch.export.html.pictures import Picture, date, picture, template, text, thumbnails
+from birdsearch.export.html.pictures import Origin, Picture, date, picture, render, text, thumbnails
 from birdsearch.records import Photo, as_json, counted
 
 if TYPE_CHECKING:
@@ -37,9 +38,11 @@ class MappedPage:
     lead: Sequence[str]  # the lines below the title
     galleries: Any
     in_galleries: Sequence[int]  # ids of the photos there
+    jumps: Sequence[tuple[str, str, int]]  # of the list of species: name, the element it leads to, how many there are
     matrix: "StandaloneEmbedJson | None"
     clusters: Mapping[int, str] | None = None  # photo -> what the map may colour besides the species
     marked: Collection[int] = ()  # ids of photos that get a ring on the map
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,7 @@ class _Data:
     matrix: "StandaloneEmbedJson | None"
 
 
-def render(page: MappedPage, album: Album) -> str:
+def mapped_page(page: MappedPage, album: Album) -> str:
     """The page as HTML."""
     ids = list(dict.fromkeys([*page.in_galleries, *album.ids]))
     uris, left_out = _pictures([album.photos[number].path for number in ids])
@@ -87,13 +90,16 @@ def render(page: MappedPage, album: Album) -> str:
     photos = {n: _shown(drawn[n], album.photos[n], clusters.get(n)) for n in ids}
     data = _Data(photos, _map(album, page), page.matrix)
     scripts = [plots.script(), _code()]
-    return template(page.template).render(
-        title=text(page.title),
+    return render(
+        page.template,
+        page.title,
+        page.origin,
         lead=lead,
         page=page.galleries,
         cards={n: _Card(p.name, p.path, p.uri, p.link, text(album.photos[n].label or "")) for n, p in drawn.items()},
         colourings=[("label", "species")] + ([("group", "cluster")] if page.clusters is not None else []),
         ringed="; photos with a ring have a doubtful label" if page.marked else "",
+        jumps=page.jumps,
         names=sorted({text(photo.species or NAMELESS) for photo in album.photos.values()}),
         mapped=data.map is not None,
         matrix=data.matrix is not None,
@@ -103,6 +109,17 @@ def render(page: MappedPage, album: Album) -> str:
         policy=" ".join(_hash(code) for code in scripts),
         shape="1",
     )
+
+
+def jumps(cards: Iterable[tuple[str, Iterable[str]]]) -> list[tuple[str, str, int]]:
+    """The species of cards, by name, each with its first card and how many there are; cards are element and names."""
+    first: dict[str, str] = {}
+    count: Counter[str] = Counter()
+    for element, names in cards:
+        for name in dict.fromkeys(names):
+            first.setdefault(name, element)
+            count[name] += 1
+    return [(name, first[name], count[name]) for name in sorted(first, key=str.casefold)]
 
 
 def known(numbers: Iterable[int], album: Album) -> tuple[int, ...]:

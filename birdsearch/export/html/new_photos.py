@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from birdsearch.export.html.pictures import Picture, Room, date, picture, shape, template, text
+from birdsearch.export.html.pictures import Origin, Picture, Room, date, picture, render, shape, text
 from birdsearch.records import RELATIONS, FolderReport, KnownPhoto, Photo, bytes_text
 
 _NEW, _KNOWN = 300, 180  # pixels, the longest side
@@ -29,7 +29,7 @@ class _Known:
     note: str
 
 
-def new_photos_page(report: FolderReport) -> str:
+def new_photos_page(report: FolderReport, *, origin: Origin | None = None) -> str:
     """A page of new photos, with those that the index has; it shows 12 MB of pictures at most, and names the others."""
     room = Room()
     uris = room.thumbnails((photo.path for photo in report.new), _NEW)
@@ -48,8 +48,10 @@ def new_photos_page(report: FolderReport) -> str:
         for one in shown
     ]
     rest = [text(photo.path) for photo in report.new if photo.path not in uris]
-    return template("new_photos.html").render(
-        title="What is new",
+    return render(
+        "new_photos.html",
+        "What is new",
+        origin,
         folder=text(report.folder),
         photos=len(report.new) + len(report.known),
         counts=(len(report.new), len(report.known)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from birdsearch.export.html.duplicates import duplicates_page, members
 from birdsearch.export.html.heatmap import activation_heatmap
-from birdsearch.export.html.pictures import Picture, date, picture, place, shape, template, text, thumbnails
+from birdsearch.export.html.pictures import Origin, Picture, date, picture, place, render, shape, text, thumbnails
 from birdsearch.records import Match, Photo, Prediction
 
 __all__ = ["activation_heatmap", "classify_page", "duplicates_page", "members", "photos_page", "search_page"]
@@ -43,7 +43,9 @@ class _Answered:
     alike: tuple[_Card, ...]
 
 
-def search_page(results: Sequence[tuple[str | None, Sequence[Match]]], title: str) -> str:
+def search_page(
+    results: Sequence[tuple[str | None, Sequence[Match]]], title: str, *, origin: Origin | None = None
+) -> str:
     """A page of queries with their matches; a query is the path of a photo, or None where it was not a single photo."""
     paths = [path for path, _ in results if path is not None]
     uris = thumbnails([*paths, *(match.photo.path for _, matches in results for match in matches)])
@@ -55,11 +57,15 @@ def search_page(results: Sequence[tuple[str | None, Sequence[Match]]], title: st
         for path, matches in results
     ]
     frame = shape([match.photo for _, matches in results for match in matches])
-    return template("search.html").render(title=text(title), sections=sections, shape=frame)
+    return render("search.html", title, origin, sections=sections, shape=frame)
 
 
 def classify_page(
-    results: Sequence[tuple[Sequence[str], Sequence[Prediction]]], evidence: Mapping[int, Photo], title: str = "Species"
+    results: Sequence[tuple[Sequence[str], Sequence[Prediction]]],
+    evidence: Mapping[int, Photo],
+    title: str = "Species",
+    *,
+    origin: Origin | None = None,
 ) -> str:
     """A page of photos (paths; several of one burst together) with what they show; `evidence` are photos by id."""
     answers = [
@@ -81,15 +87,17 @@ def classify_page(
         for paths, said, alike in answers
     ]
     frame = shape([photo for _, _, alike in answers for photo in alike])
-    return template("classify.html").render(title=text(title), sections=sections, shape=frame)
+    return render("classify.html", title, origin, sections=sections, shape=frame)
 
 
-def photos_page(photos: Sequence[Photo], title: str = "Photos", *, total: int | None = None) -> str:
+def photos_page(
+    photos: Sequence[Photo], title: str = "Photos", *, total: int | None = None, origin: Origin | None = None
+) -> str:
     """A page of photos, the first of `total`."""
     uris = thumbnails([photo.path for photo in photos])
     cards = [_card(photo, uris) for photo in photos]
     count = len(photos) if total is None else total
-    return template("photos.html").render(title=text(title), cards=cards, total=count, shape=shape(photos))
+    return render("photos.html", title, origin, cards=cards, total=count, shape=shape(photos))
 
 
 def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None) -> _Card:

@@ -1,8 +1,9 @@
-"""What all pages share: thumbnails inside the page, texts that cannot break it, facts of a photo, the templates."""
+"""What all pages share: thumbnails inside the page, texts that cannot break it, facts of a photo, the footer."""
 
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
@@ -19,6 +20,14 @@ _TOGETHER = 100  # thumbnails that are made together
 _SHAPES = 0.8, 1.5  # width over height of the frames, however long or high the photos are
 # A file name may hold any control character; pages show the pictures that Unicode has for them.
 _CONTROL_PICTURES = {code: 0x2400 + code for code in range(32)} | {127: 0x2421}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a page comes from, as its footer says it; the date and the version are known to every page."""
+
+    index: str | None = None  # its folder
+    command: str | None = None  # as a shell takes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +101,23 @@ def text(value: Any) -> str:
     return shown(str(value)).translate(_CONTROL_PICTURES)
 
 
+def render(name: str, title: str, origin: Origin | None, **values: Any) -> str:
+    """A page: a template of this package with these values, below the title and above the footer of all pages."""
+    from importlib.metadata import version  # slow to load
+
+    folder = origin.index if origin is not None else None
+    footer = {
+        "index": text(Path(folder).absolute().name) if folder else None,
+        "folder": text(Path(folder).absolute()) if folder else None,
+        "date": f"{datetime.now():%Y-%m-%d %H:%M}",
+        "version": version("birdsearch"),
+        "command": text(origin.command) if origin is not None and origin.command else None,
+    }
+    return _template(name).render(title=text(title), footer=footer, **values)
+
+
 @lru_cache
-def template(name: str) -> "Template":
+def _template(name: str) -> "Template":
     """A template of this package; every value in it is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

@@ -1,5 +1,6 @@
 """The pages of clusters, of species and of doubtful labels."""
 
+import hashlib
 import json
 import os
 import shlex
@@ -14,8 +15,8 @@ import numpy as np
 from birdsearch.duplicates.verification import close_order
 from birdsearch.export.html import plots
 from birdsearch.export.html.album import Album
-from birdsearch.export.html.mapped import MappedPage, known, render
-from birdsearch.export.html.pictures import text
+from birdsearch.export.html.mapped import MappedPage, jumps, known, mapped_page
+from birdsearch.export.html.pictures import Origin, text
 from birdsearch.export.tables import photo_row
 from birdsearch.records import (
     AuditReport,
@@ -60,6 +61,7 @@ class _ClusterSection:
     photos: int
     purity: float | None
     mixes: tuple[tuple[str, int], ...]  # of more than one species
+    names: tuple[str, ...]  # of all its species
     shown: tuple[_Member, ...]
     more: int
 
@@ -70,24 +72,30 @@ class _Clusters:
     more_sections: int
     outliers: Sequence[int]
     more_outliers: int
+    how: Sequence[str]  # they were made, for those who want to know
 
 
-def clusters_page(report: ClusterReport, album: Album, title: str = "Clusters") -> str:
+def clusters_page(report: ClusterReport, album: Album, title: str = "Clusters", *, origin: Origin | None = None) -> str:
     """A page of clusters, the species in each, and the outliers; `album.of_clusters` chooses the photos."""
     sections = [_cluster_section(cluster, album) for cluster in report.clusters[:_CLUSTERS]]
     outliers = known(report.outliers, album)
-    agreement = ", ".join(f"{_METRICS.get(name, name)} {value:.2f}" for name, value in report.agreement.items())
-    lead = [
+    lead = (
         f"{counted(sum(len(c.photos) for c in report.clusters), 'photo')} in {counted(len(report.clusters), 'cluster')}"
-        f"{f'; {report.method}' if report.method else ''}.",
-        *([f"Agreement with the labels: {agreement}."] if agreement else []),
-    ]
+    )
+    if "purity" in report.agreement:
+        lead += f"; {percent(report.agreement['purity'])} of the labelled photos show the main species of their cluster"
+    agreement = ", ".join(f"{_METRICS.get(name, name)} {value:.2f}" for name, value in report.agreement.items())
+    how = [report.method, f"agreement with the labels: {agreement}" if agreement else ""]
     more = len(report.clusters) - len(sections), max(len(outliers) - _OUTLIERS, 0)
-    galleries = _Clusters(sections, more[0], outliers[:_OUTLIERS], more[1])
+    galleries = _Clusters(sections, more[0], outliers[:_OUTLIERS], more[1], [text(words) for words in how if words])
     in_galleries = [*galleries.outliers, *(member.id for section in sections for member in section.shown)]
     matrix = _cluster_matrix([section for section in sections if section.mixes])
     clusters = {photo: f"cluster {cluster.id}" for cluster in report.clusters for photo in cluster.photos}
-    return render(MappedPage("clusters.html", title, lead, galleries, in_galleries, matrix, clusters), album)
+    led = jumps((f"c{section.number}", section.names) for section in sections)
+    page = MappedPage(
+        "clusters.html", title, [f"{lead}."], galleries, in_galleries, led, matrix, clusters, origin=origin
+    )
+    return mapped_page(page, album)
 
 
 def _cluster_section(cluster: Cluster, album: Album) -> _ClusterSection:
@@ -98,10 +106,9 @@ def _cluster_section(cluster: Cluster, album: Album) -> _ClusterSection:
     usual = [n for n in order if n not in odd][: max(_OF_CLUSTER - len(odd), len(cluster.medoids), 1)]
     shown = [*(_Member(n, "", False) for n in usual), *(_Member(n, text(album.photos[n].label), True) for n in odd)]
     shown = shown[:_OF_CLUSTER]
-    label = text(cluster.label) if cluster.label else ""
-    return _ClusterSection(
-        cluster.id, label, len(cluster.photos), cluster.purity, mixes, tuple(shown), len(cluster.photos) - len(shown)
-    )
+    label, names = text(cluster.label) if cluster.label else "", tuple(text(name) for name in cluster.mixed)
+    more = len(cluster.photos) - len(shown)
+    return _ClusterSection(cluster.id, label, len(cluster.photos), cluster.purity, mixes, names, tuple(shown), more)
 
 
 def _cluster_matrix(sections: Sequence[_ClusterSection]) -> "StandaloneEmbedJson | None":
@@ -147,7 +154,7 @@ class _Species:
     more_entries: int
 
 
-def species_page(report: SpeciesReport, album: Album, title: str = "Species") -> str:
+def species_page(report: SpeciesReport, album: Album, title: str = "Species", *, origin: Origin | None = None) -> str:
     """A page of species: which get confused, and the typical and the boundary photos of each.
 
     `album.of_species` chooses the photos.
@@ -160,7 +167,11 @@ def species_page(report: SpeciesReport, album: Album, title: str = "Species") ->
         *(number for entry in entries for number in (*entry.medoids, *entry.boundary)),
     ]
     lead = f"{counted(sum(e.photos for e in report.species), 'photo')} of {len(report.species):,} species."
-    return render(MappedPage("species.html", title, [lead], galleries, in_galleries, _confusion_matrix(pairs)), album)
+    led = jumps((f"e{number}", [entry.species]) for number, entry in enumerate(entries, 1))
+    matrix = _confusion_matrix(pairs)
+    return mapped_page(
+        MappedPage("species.html", title, [lead], galleries, in_galleries, led, matrix, origin=origin), album
+    )
 
 
 def _pair(confusion: Confusion, album: Album) -> Confusion:
@@ -170,15 +181,16 @@ def _pair(confusion: Confusion, album: Album) -> Confusion:
 
 
 def _entry(entry: SpeciesEntry, album: Album) -> _Entry:
-    medoids, boundary = known(entry.medoids, album), known(entry.boundary, album)
+    medoids = known(entry.medoids, album)
+    boundary = tuple(number for number in known(entry.boundary, album) if number not in medoids)  # each once
     return _Entry(text(entry.species), entry.photos, tuple(_facts(entry)), medoids, boundary)
 
 
 def _facts(entry: SpeciesEntry) -> Iterable[str]:
     if entry.cohesion is not None:
-        yield f"cohesion {entry.cohesion:.2f}"
+        yield f"alike {entry.cohesion:.2f}"
     if entry.overlap is not None:
-        yield f"overlap {percent(entry.overlap)}"
+        yield f"mixed up {percent(entry.overlap)}"
     if entry.nearest is not None:
         score = "" if entry.nearest_score is None else f" {entry.nearest_score:.2f}"
         yield text(f"nearest: {entry.nearest}{score}")
@@ -210,19 +222,6 @@ def _confusion_matrix(pairs: Sequence[Confusion]) -> "StandaloneEmbedJson | None
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """The index of a page: corrections that are saved on it name it, and so does the command that takes them in."""
-
-    provenance: Provenance
-    folder: str  # of the index
-
-    @property
-    def command(self) -> str:
-        """What takes the saved corrections in, for a shell."""
-        return f"{_LABEL_COMMAND} --index {shlex.quote(os.path.abspath(self.folder))}"
-
-
-@dataclass(frozen=True, slots=True)
 class _Suspect:
     id: int
     row: str  # what the saved line says of the photo besides the species, as JSON
@@ -240,34 +239,58 @@ class _Audit:
     more_suspects: int
     labels: Sequence[str]  # that a correction may name
     command: str  # that takes the saved corrections in
+    key: str  # under which a browser keeps what is entered on this page, and on no other
 
 
 def audit_page(
-    report: AuditReport, album: Album, title: str = "Doubtful labels", *, origin: Origin | None = None
+    report: AuditReport,
+    album: Album,
+    title: str = "Doubtful labels",
+    *,
+    origin: Origin | None = None,
+    provenance: Provenance | None = None,
 ) -> str:
     """A page of doubtful labels with the evidence against each, on which corrections can be entered and saved.
 
-    `album.of_audit` chooses the photos.
+    `album.of_audit` chooses the photos; with the `provenance` of the index saved corrections name it.
     """
-    suspects = [_suspect(suspect, album, origin) for suspect in report.suspects[:_SUSPECTS]]
+    suspects = [_suspect(suspect, album, provenance) for suspect in report.suspects[:_SUSPECTS]]
     labels = sorted({text(photo.label) for photo in album.photos.values() if photo.label})
     photos = {**album.photos, **{suspect.photo.id or 0: suspect.photo for suspect in report.suspects}}
     lead = f"{counted(len(report.suspects), 'label')} of {report.photos:,} may be wrong. Nothing has been changed."
-    command = text(_LABEL_COMMAND if origin is None else origin.command)
-    galleries = _Audit(suspects, len(report.suspects) - len(suspects), labels, command)
+    galleries = _Audit(
+        suspects, len(report.suspects) - len(suspects), labels, _label_command(origin), _key(suspects, provenance)
+    )
     in_galleries = [number for suspect in suspects for number in (suspect.id, *suspect.evidence)]
+    led = jumps(
+        (f"s{suspect.id}", [name for name in (suspect.label, suspect.proposed) if name]) for suspect in suspects
+    )
     marked = {suspect.photo.id or 0 for suspect in report.suspects}
-    page = MappedPage("audit.html", title, [lead], galleries, in_galleries, _audit_matrix(suspects), marked=marked)
-    return render(page, Album(photos, album.ids, album.coordinates))
+    page = MappedPage(
+        "audit.html", title, [lead], galleries, in_galleries, led, _audit_matrix(suspects), marked=marked, origin=origin
+    )
+    return mapped_page(page, Album(photos, album.ids, album.coordinates))
 
 
-def _suspect(suspect: Suspect, album: Album, origin: Origin | None) -> _Suspect:
+def _label_command(origin: Origin | None) -> str:
+    """What takes the saved corrections in, for a shell."""
+    index = "" if origin is None or origin.index is None else f" --index {shlex.quote(os.path.abspath(origin.index))}"
+    return text(f"{_LABEL_COMMAND}{index}")
+
+
+def _key(suspects: Sequence[_Suspect], provenance: Provenance | None) -> str:
+    """The same for a page of the same doubtful labels of the same index; browsers hold the pages of a disk together."""
+    shown = hashlib.sha256("\n".join(suspect.row for suspect in suspects).encode()).hexdigest()
+    return f"{provenance.index_id if provenance is not None else ''} {shown[:16]}"
+
+
+def _suspect(suspect: Suspect, album: Album, provenance: Provenance | None) -> _Suspect:
     proposed = text(suspect.proposed) if suspect.proposed else None
     name = text(Path(suspect.photo.path).name)
     reasons = tuple(text(reason) for reason in suspect.reasons)
     evidence = known(suspect.evidence, album)
-    columns = _SAVED if origin is not None else [name for name in _SAVED if name not in ("index_id", "relative_path")]
-    row = as_json(photo_row(suspect.photo, columns, None if origin is None else origin.provenance))
+    columns = _SAVED if provenance is not None else [n for n in _SAVED if n not in ("index_id", "relative_path")]
+    row = as_json(photo_row(suspect.photo, columns, provenance))
     saved = json.dumps(dict(zip(columns, row, strict=True)))
     return _Suspect(suspect.photo.id or 0, saved, name, text(suspect.label), proposed, suspect.doubt, reasons, evidence)
 

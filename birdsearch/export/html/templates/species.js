@@ -4,6 +4,41 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const tone = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+// "Show only" leaves the cards of one species, and opens the folds that hold them.
+const find = document.getElementById("find");
+const cards = [...document.querySelectorAll("article[data-names]")];
+const folds = new Map([...document.querySelectorAll("details.fold")].map((fold) => [fold, fold.open]));
+const wanted = () => find.value.trim().toLowerCase();
+function showOnly() {
+  const name = wanted();
+  for (const card of cards) card.hidden = !card.dataset.names.toLowerCase().includes(name);
+  for (const [fold, wasOpen] of folds) {
+    fold.hidden = !fold.querySelector("article:not([hidden])");
+    fold.open = name ? true : wasOpen;
+  }
+  const count = cards.filter((card) => !card.hidden).length;
+  document.getElementById("found").textContent = name ? `${count} of ${cards.length} cards` : "";
+}
+find.addEventListener("input", showOnly);
+
+// A link may lead to what is folded or left out.
+function reveal(id) {
+  const target = document.getElementById(id);
+  if (!target) return;
+  if (target.closest("[hidden]")) {
+    find.value = "";
+    find.dispatchEvent(new Event("input"));
+  }
+  for (let fold = target.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+  target.scrollIntoView({ block: "start" });
+  target.focus({ preventScroll: true });
+}
+document.addEventListener("click", (event) => {
+  const link = event.target.closest('a[href^="#"]');
+  if (link) reveal(link.hash.slice(1));
+});
+if (location.hash) reveal(location.hash.slice(1));
+
 // Every picture is in the page once, in `data.photos`; the galleries and the map take it from there.
 for (const image of document.querySelectorAll("img[data-photo]")) {
   const photo = data.photos[image.dataset.photo];
@@ -70,20 +105,19 @@ function startMap(plot, frame) {
     } else if (event.key === "Enter" && here >= 0) open(here);
   });
   frame.addEventListener("focus", () => { if (here < 0 && x.length) show(0); });
-  const find = document.getElementById("find"), by = document.getElementById("colour-by");
+  const by = document.getElementById("colour-by");
   const paint = () => {
-    const wanted = find.value.trim().toLowerCase();
+    const only = wanted();
     const names = data.map.names;
     points.data = {
       ...points.data,
       colour: data.map.colours[by ? by.value : "label"],
-      alpha: names.map((name) => (!wanted || name.toLowerCase().includes(wanted) ? 0.85 : 0.07)),
+      alpha: names.map((name) => (name.toLowerCase().includes(only) ? 0.85 : 0.07)),
     };
-    const count = points.data.alpha.filter((alpha) => alpha > 0.5).length;
-    document.getElementById("found").textContent = wanted ? `${count} photos` : "";
   };
   find.addEventListener("input", paint);
   if (by) by.addEventListener("change", paint);
+  paint();
   // From a picture in a gallery to its place on the map.
   const place = new Map(data.map.ids.map((id, number) => [String(id), number]));
   for (const kind of ["focusin", "mouseover"]) {
@@ -104,16 +138,12 @@ function startMatrix(plot) {
   cells.selected.properties.indices.change.connect(() => {
     const [cell] = cells.selected.indices;
     if (cell === undefined) return;
-    const target = document.getElementById(cells.data.leads_to[cell]);
     cells.selected.indices = [];
-    if (!target) return;
-    target.scrollIntoView({ block: "start" });
-    target.focus({ preventScroll: true });
+    reveal(cells.data.leads_to[cell]);
   });
 }
 
 async function plot(item, start) {
-  if (!item) return;
   const views = await Bokeh.embed.embed_item(item);
   const [view] = views.roots ?? views;
   start(view.model, document.getElementById(item.target_id));
@@ -128,18 +158,41 @@ const guarded = (value) => (formula.test(value) && !number.test(value) ? `'${val
 const quoted = (value) => `"${guarded(value).replaceAll('"', '""')}"`;
 const save = document.getElementById("save");
 if (save) {
+  const fields = [...document.querySelectorAll("input[data-correct]")];
+  // What is entered stays over a reload, each field for itself, so that two windows of one page lose nothing.
+  const kept = (field) => `birdsearch ${save.dataset.page} ${field.dataset.correct}`;
+  const storage = (use) => {
+    try {
+      use(localStorage);
+    } catch {
+      document.getElementById("refused").hidden = false;
+    }
+  };
+  const mark = (field) => {
+    field.closest("article").classList.toggle("given", Boolean(field.value.trim()));
+    for (const button of field.closest(".fix").querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(button.dataset.take === field.value));
+    }
+  };
   const count = () => {
     const number = corrections().length;
     document.getElementById("corrected").textContent = number ? `${number} to save` : "none yet";
     save.disabled = !number;
   };
-  document.addEventListener("input", count);
+  const entered = (field) => {
+    storage((store) => (field.value.trim() ? store.setItem(kept(field), field.value) : store.removeItem(kept(field))));
+    mark(field);
+    count();
+  };
+  document.addEventListener("input", (event) => {
+    if (fields.includes(event.target)) entered(event.target);
+  });
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-take]");
     if (!button) return;
     const field = button.parentElement.querySelector("input");
     field.value = field.value === button.dataset.take ? "" : button.dataset.take;
-    count();
+    entered(field);
   });
   save.addEventListener("click", () => {
     const given = corrections().map((field) => ({ ...JSON.parse(field.dataset.row), species: field.value.trim(), confirmed: "yes" }));
@@ -149,8 +202,13 @@ if (save) {
     link.click();
     URL.revokeObjectURL(link.href);
   });
+  storage((store) => fields.forEach((field) => { field.value = store.getItem(kept(field)) ?? field.value; }));
+  fields.forEach(mark);
   count();
 }
 
-plot(data.map && data.map.item, startMap);
-plot(data.matrix, startMatrix);
+// A plot is drawn when its fold is opened first: it needs room, and takes time.
+const plots = { map: () => plot(data.map.item, startMap), matrix: () => plot(data.matrix, startMatrix) };
+for (const fold of document.querySelectorAll("details[data-plot]")) {
+  fold.addEventListener("toggle", () => plots[fold.dataset.plot](), { once: true });
+}
