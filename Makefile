@@ -31,6 +31,7 @@ $(READY): pyproject.toml
 	  rm -rf .venv; "$$found" -m venv .venv; \
 	fi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
+	@$(BIN)/python -m pip uninstall --yes -qq faiss-gpu  # of an older checkout: faiss-cpu has the same files
 	$(BIN)/python -m pip install --disable-pip-version-check --editable . --group test
 	@touch $@
 

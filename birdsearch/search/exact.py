@@ -1,17 +1,21 @@
 """Nearest neighbours by comparing a query with every row: by the processor, or by a GPU where faiss has one."""
 
+import importlib.util
 import logging
 import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.errors import InstallationError
 from birdsearch.records import Ids, Vectors
 
 BATCH = 8  # so many queries are worth a matrix product
+_BUILDS = ("faiss-cpu", "faiss-gpu")
 GPU_MAX_K = 2_048  # neighbours that faiss finds on a GPU at most
 GPU_MEMORY = 256 << 20  # bytes there for what it works with; by itself it takes a sixth of the GPU
 DECIMALS = 6  # scores that agree to so many are a tie: more is rounding of float32
@@ -77,8 +81,7 @@ def to_float32(rows: npt.NDArray[Any]) -> Vectors:
 @lru_cache
 def gpu_resources() -> Any | None:
     """What faiss works with on a GPU; None without one, or where faiss is not built for it."""
-    import faiss
-
+    faiss = faiss_module()
     try:
         if getattr(faiss, "get_num_gpus", int)() < 1:
             return None
@@ -92,8 +95,28 @@ def gpu_resources() -> Any | None:
 
 def load_faiss(dim: int) -> Any:
     """faiss, loaded at first use, and set up for rows (n, dim)."""
-    import faiss
-
+    faiss = faiss_module()
     # Since 1.14.2 exact search of small batches is several times slower without it.
     faiss.cvar.distance_compute_blas_threshold = 4 * dim
+    return faiss
+
+
+@lru_cache
+def faiss_module() -> Any:
+    """faiss, of which one build is installed: raises InstallationError where there are two, or none that loads.
+
+    All builds lie in one folder. A second one overwrites files of the first, and its removal breaks the first.
+    """
+    spec = importlib.util.find_spec("faiss")
+    beside = Path(spec.origin).parents[1].glob("faiss_[cg]pu*.dist-info") if spec and spec.origin else ()
+    builds = sorted({path.name.partition("-")[0].replace("_", "-") for path in beside})
+    remedy = f"pip uninstall --yes {' '.join(builds or _BUILDS)}, then: pip install faiss-cpu (or faiss-gpu)"
+    if len(builds) > 1:
+        raise InstallationError(f"{' and '.join(builds)} are installed and overwrite each other. Keep one: {remedy}")
+    try:
+        import faiss
+    except ImportError as error:
+        raise InstallationError(f"faiss, which compares vectors, cannot be loaded: {error}. Try: {remedy}") from error
+    if faiss.__file__ is None:  # an empty folder of that name can be imported
+        raise InstallationError(f"the installed faiss, which compares vectors, is incomplete. Try: {remedy}")
     return faiss

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.records import blocks
+from birdsearch.search.exact import faiss_module
 from birdsearch.search.pairs import Hashes, Rows
 
 FEW = 4_000  # hashes that numpy compares sooner than FAISS, with its 170 MB, is loaded
@@ -19,9 +20,7 @@ def near_hashes(queries: Hashes, hashes: Hashes, within: int) -> tuple[Rows, Row
         return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint8)
     if len(hashes) <= FEW:
         return _by_numpy(queries, hashes, within)
-    import faiss
-
-    index = faiss.IndexBinaryFlat(64)
+    index = faiss_module().IndexBinaryFlat(64)
     index.add(_as_bytes(hashes))
     limits, bits, others = index.range_search(_as_bytes(queries), within + 1)  # FAISS excludes the radius itself
     ends = limits.astype(np.int64)

@@ -1,11 +1,13 @@
 """What a wheel holds, and that it works where there is no checkout."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,20 @@ def test_the_wheel_holds_birdsearch_and_nothing_else(wheel: Path) -> None:
             continue
         name = path.relative_to(ROOT).as_posix()
         assert (f"birdsearch/{name}" if name.startswith("cli/") else name) in names, f"the wheel lacks {name}"
+
+
+def test_the_wheel_asks_for_what_the_readme_installs(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        metadata = message_from_bytes(archive.read(name))
+    needed = [text for text in metadata.get_all("Requires-Dist", []) if "extra ==" not in text]
+    # One build of faiss, and any torch: also one that was installed before.
+    assert [text.partition(">")[0] for text in needed if "faiss" in text] == ["faiss-cpu"]
+    assert [text for text in needed if re.fullmatch(r"torch(vision)?>=[\d.]+", text)] == needed[:2]
+    assert not [text for text in needed if ";" in text]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "pip install torch torchvision --index-url https://download.pytorch.org/whl/cpu\npip install .\n" in readme
+    assert f"birdsearch needs Python {str(metadata['Requires-Python']).removeprefix('>=')} or newer" in readme
 
 
 def test_the_wheel_works_from_elsewhere(wheel: Path, tmp_path: Path) -> None:
