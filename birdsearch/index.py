@@ -177,10 +177,11 @@ class Index:
     def search(
         self, image: ImageLike, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
     ) -> list[Match]:
-        """The k photos that look most like this one, best first; a Photo of this index never finds itself.
+        """The k photos that look most like this one, best first.
 
-        `image` is a path, bytes, an open file, a PIL image, an array (h, w, 3) uint8, or a Photo. Raises
-        PhotoUnreadableError or PhotoMissingError for an image that cannot be read.
+        `image` is a path, bytes, an open file, a PIL image, an array (h, w, 3) uint8, or a Photo. A photo of this index
+        never finds itself, be it given as a Photo or by its path (which is logged). Raises PhotoUnreadableError or
+        PhotoMissingError for an image that cannot be read.
 
         >>> index.search("mystery.jpg", k=5, where=Filter(species="Wren"))  # doctest: +SKIP
         """
@@ -211,12 +212,12 @@ class Index:
         return query.by_vectors(self._store, vectors, k, where, min_score)
 
     def embed(self, images: Sequence[ImageLike], *, errors: query.Errors = "raise") -> Vectors:
-        """Unit vectors (n, dim) of images; those of a Photo of this index come from the index.
+        """Unit vectors (n, dim) of images; those of photos of this index come from the index, unless the file changed.
 
         The row of an image that cannot be read is NaN where `errors` lets it pass; see `search_many`.
         """
         images = query.check_images(images, errors)
-        return query.embed(self._store, images, query.own_ids(self._store, images), errors)
+        return query.embed(self._store, images, query.own_photos(self._store, images), errors)
 
     # Photos
 
@@ -300,7 +301,7 @@ class Index:
         also answer, at position 0, that a photo is like nothing in this index. With `burst` the photos are exposures
         of one moment and answer together. With `calibrate` the backbone's probabilities are first scaled so that on
         this index's labelled photos they are right as often as they say (Guo et al. 2017), as those of neighbours
-        always are; `raw` is what they were. Too few labels change nothing, which is logged. A Photo of this index
+        always are; `raw` is what they were. Too few labels change nothing, which is logged. A photo of this index
         needs no network. Raises BackboneUnavailableError for a checklist where neither knows a species.
         An image that cannot be read gets no predictions where `errors` lets it pass; see `search_many`.
 

@@ -1,25 +1,22 @@
 """Commands that look photos up: those that look like an image, those of a filter, the maps inside the backbone."""
 
 import io
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birdsearch.errors import PhotoError, PhotoUnknownError
+from birdsearch.errors import PhotoError
 from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
 from birdsearch.export.target import check_target, write_file
-from birdsearch.records import Photo, counted
+from birdsearch.records import counted
 
 from . import options, output
 from .classify import load_network
 from .options import OUTPUT, BackboneName, Images, Shared, TopK
 
 if TYPE_CHECKING:
-    from birdsearch import Index
     from birdsearch.records import Match, Provenance
 
 LISTED = 100  # photos in a table or on a page, unless --limit is given
@@ -60,8 +57,7 @@ def query(
             mean = vectors[[n for n in range(len(images)) if n not in failed]].mean(axis=0, keepdims=True)
             answers = index.search_vectors(mean, k, where=shared.where, min_score=min_score)
         else:
-            known = _indexed(index, asked)
-            answers = index.search_many(known, k, where=shared.where, min_score=min_score, errors=failed.__setitem__)
+            answers = index.search_many(asked, k, where=shared.where, min_score=min_score, errors=failed.__setitem__)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance
     read = [image for number, image in enumerate(images) if number not in failed]
@@ -85,18 +81,6 @@ def query(
     if answered:
         _note_few(indexed, k, shared)
     output.end_failed(failed)
-
-
-def _indexed(index: "Index", images: Sequence[str | bytes]) -> "list[str | bytes | Photo]":
-    """The images, those that are photos of the index as such: they are not among their own matches, which is noted."""
-    known: list[str | bytes | Photo] = []
-    for image in images:
-        known.append(image)
-        if isinstance(image, str) and os.path.isfile(image):
-            with suppress(PhotoUnknownError):
-                known[-1] = index.find(image)
-                output.note(f"{output.printable(image)} is in the index: it is left out of its own matches.")
-    return known
 
 
 def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> Iterator[list[Any]]:

@@ -64,7 +64,7 @@ def classify(
 
     >>> classify(store, GalleryCache(store), ["a.jpg"], ClassifyOptions(k=3, source="neighbours"))
     """
-    own = query.own_ids(store, images)
+    own = query.own_photos(store, images)
     knows_species = store.stored_classes is not None and any(store.stored_classes.species)
     source = options.source
     if source == "auto":
@@ -78,9 +78,9 @@ def classify(
     by_labels = source == "neighbours"
     given = query.embed(store, images, own, errors) if by_labels else _class_probabilities(store, images, own, errors)
     read = np.flatnonzero(np.isfinite(given).all(axis=1)).tolist()
-    given, own = given[read], [own[row] for row in read]
+    given, ids = given[read], [query.own_id(own[row]) for row in read]
     if by_labels:
-        found = by_neighbours(gallery(None), given, own, options, names.overrides(store.catalog))
+        found = by_neighbours(gallery(None), given, ids, options, names.overrides(store.catalog))
     else:
         if options.burst and len(given) > 1:
             given = classifier.pool_log_probabilities(given)
@@ -93,20 +93,18 @@ def classify(
 
 
 def _class_probabilities(
-    store: Store, images: Sequence[ImageLike], own: Sequence[int | None], errors: query.Errors
+    store: Store, images: Sequence[ImageLike], own: Sequence[query.OwnPhoto | None], errors: query.Errors
 ) -> Vectors:
-    """All class probabilities (n, classes); of photos with an id of their own from stored vectors, if classes allow.
+    """All class probabilities (n, classes); of photos of the index from stored vectors, if classes allow.
 
     The row of an image that cannot be read is NaN where `errors` lets it pass.
     """
     classes = store.classes
     probabilities = np.full((len(images), len(classes.names)), np.nan, dtype=np.float32)
-    linear = classes.classifier is not None
-    stored = [(row, photo_id) for row, photo_id in enumerate(own) if photo_id is not None and linear]
+    stored = query.stored_ids(own) if classes.classifier is not None else {}
     if stored:
-        rows, ids = zip(*stored, strict=True)
-        probabilities[list(rows)] = classes.probabilities(*store.vectors.fetch(ids))
-    others = sorted(set(range(len(images))) - {row for row, _ in stored})
+        probabilities[list(stored)] = classes.probabilities(*store.vectors.fetch(list(stored.values())))
+    others = [row for row in range(len(images)) if row not in stored]
     if not others:
         return probabilities
     backbone = store.backbone

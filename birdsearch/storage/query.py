@@ -1,15 +1,19 @@
 """From images or vectors and a filter to matches: what a search does, one step after the other."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from birdsearch.errors import PhotoError
+from birdsearch.files import known_spelling
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
-from birdsearch.records import Filter, Match, Photo, Pixels, Vectors, blocks
+from birdsearch.records import Filter, Match, Photo, Pixels, Vectors, blocks, shown
 from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
@@ -21,15 +25,18 @@ Errors = str | Callable[[int, PhotoError], None]  # what becomes of an image tha
 def by_images(
     store: Store, images: Sequence[ImageLike], k: int, where: Filter | None, min_score: float | None, errors: Errors
 ) -> list[list[Match]]:
-    """The k best photos for each image; a Photo of the index never finds itself.
+    """The k best photos for each image; a photo of the index never finds itself, which is noted where a path names it.
 
     An image that cannot be read has no matches where `errors` lets it pass.
     """
     _check_k(k)
-    own = own_ids(store, images)
+    own = own_photos(store, images)
     vectors = embed(store, images, own, errors)
+    for image, photo in zip(images, own, strict=True):
+        if photo is not None and isinstance(image, str | os.PathLike):
+            logger.info("%s is in the index: it is left out of its own matches.", shown(os.fspath(image)))
     read = np.flatnonzero(np.isfinite(vectors[:, 0]))
-    found = _matches(store, vectors[read], k, where, min_score, [own[row] for row in read.tolist()])
+    found = _matches(store, vectors[read], k, where, min_score, [own_id(own[row]) for row in read.tolist()])
     matches: list[list[Match]] = [[] for _ in images]
     for row, answer in zip(read.tolist(), found, strict=True):
         matches[row] = answer
@@ -52,16 +59,18 @@ def by_vectors(
     return _matches(store, unit, k, where, min_score, [None] * len(unit))
 
 
-def embed(store: Store, images: Sequence[ImageLike], own: Sequence[int | None], errors: Errors = "raise") -> Vectors:
-    """Unit vectors (n, dim) of images; those with an id of their own (`own_ids`) come from the index.
+def embed(
+    store: Store, images: Sequence[ImageLike], own: "Sequence[OwnPhoto | None]", errors: Errors = "raise"
+) -> Vectors:
+    """Unit vectors (n, dim) of images; those of photos of the index (`own_photos`) that are unchanged come from it.
 
     The row of an image that cannot be read is NaN where `errors` lets it pass.
     """
     vectors = np.full((len(images), store.identity.backbone.dim), np.nan, dtype=np.float32)
-    stored = [row for row, photo_id in enumerate(own) if photo_id is not None]
-    other = [row for row, photo_id in enumerate(own) if photo_id is None]
+    stored = stored_ids(own)
+    other = [row for row in range(len(images)) if row not in stored]
     if stored:
-        vectors[stored] = store.vectors.fetch([photo_id for photo_id in own if photo_id is not None])[0]
+        vectors[list(stored)] = store.vectors.fetch(list(stored.values()))[0]
     for block in blocks(len(other), BATCH):
         pixels = dict(readable(images, other[block], store.backbone.input_size, errors))
         if pixels:
@@ -97,18 +106,61 @@ def check_images(images: Sequence[ImageLike], errors: Errors = "raise") -> list[
     return list(images)
 
 
-def own_ids(store: Store, images: Sequence[ImageLike]) -> list[int | None]:
-    """The id of each image that is a Photo of this index; a Photo of another index is an image like any other."""
-    ids = {image.id for image in images if isinstance(image, Photo) and image.id is not None}
-    known = store.catalog.known_photos(ids) if ids else {}
+@dataclass(frozen=True, slots=True)
+class OwnPhoto:
+    """The photo of the index that an image is."""
 
-    def own_id(image: ImageLike) -> int | None:
+    id: int
+    unchanged: bool  # whether the vector that the index has is that of the image
+
+
+def own_photos(store: Store, images: Sequence[ImageLike]) -> list[OwnPhoto | None]:
+    """What each image is that is a Photo of this index, or the path of one; None for all others.
+
+    A Photo of another index is an image like any other.
+    """
+    by_path = _ids_by_path(store, {image for image in images if isinstance(image, str | os.PathLike)})
+    ids = {image.id for image in images if isinstance(image, Photo) and image.id is not None}
+    known = store.catalog.known_photos({*ids, *by_path.values()}) if ids or by_path else {}
+
+    def own(image: ImageLike) -> OwnPhoto | None:
+        if isinstance(image, str | os.PathLike) and image in by_path:
+            return OwnPhoto(by_path[image], _is_as_indexed(image, known[by_path[image]]))
         if not isinstance(image, Photo) or image.id not in known:
             return None
         stored = known[image.id]
-        return image.id if stored.sha256 == image.sha256 or stored.path == image.path else None
+        return OwnPhoto(image.id, True) if stored.sha256 == image.sha256 or stored.path == image.path else None
 
-    return [own_id(image) for image in images]
+    return [own(image) for image in images]
+
+
+def own_id(photo: OwnPhoto | None) -> int | None:
+    """The id of an image that is a photo of the index."""
+    return None if photo is None else photo.id
+
+
+def stored_ids(own: Sequence[OwnPhoto | None]) -> dict[int, int]:
+    """Position -> id of the images whose vector is that of the index."""
+    return {row: photo.id for row, photo in enumerate(own) if photo is not None and photo.unchanged}
+
+
+def _ids_by_path(store: Store, paths: set[str | os.PathLike[str]]) -> dict[str | os.PathLike[str], int]:
+    """Path as it was given -> id of the photo of the index that lies there."""
+    absolute = {path: os.path.abspath(os.fsencode(path)) for path in paths if os.path.isfile(path)}
+    ids = store.catalog.ids_at(list(absolute.values())) if absolute else {}
+    if strange := {path: at for path, at in absolute.items() if at not in ids}:
+        roots = store.catalog.roots_in_use()
+        absolute |= {path: known_spelling(at, roots) for path, at in strange.items()}
+        ids |= store.catalog.ids_at([absolute[path] for path in strange])
+    return {path: ids[at] for path, at in absolute.items() if at in ids}
+
+
+def _is_as_indexed(path: str | os.PathLike[str], photo: Photo) -> bool:
+    """Whether a file is as it was when it was indexed; of a photo that lost its vector nothing is."""
+    with suppress(OSError):
+        info = os.stat(path)
+        return (info.st_size, info.st_mtime_ns) == (photo.size, photo.mtime_ns)
+    return False
 
 
 def _check_k(k: int) -> None:

@@ -86,6 +86,44 @@ def test_a_photo_never_finds_itself_and_still_gets_k(world: Index) -> None:
         assert photo.id not in {match.photo.id for match in matches}
 
 
+def test_the_path_of_a_photo_of_the_index_never_finds_it(
+    world: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "birdsearch")
+    photo = world.photos()[1]
+    os.symlink(Path(photo.path).parent, tmp_path / "link")
+    monkeypatch.chdir(Path(photo.path).parent)
+    by_photo = world.search(photo, 9)
+    ways: list[ImageLike] = [
+        photo.path,
+        Path(photo.path),
+        Path(photo.path).name,
+        tmp_path / "link" / Path(photo.path).name,
+    ]
+    for image, matches in zip(ways, world.search_many(ways, 9), strict=True):
+        assert [match.photo.id for match in matches] == [match.photo.id for match in by_photo]
+        assert f"{image} is in the index: it is left out of its own matches." in caplog.text
+    shutil.copy(photo.path, tmp_path / "copy.jpg")
+    assert world.search(tmp_path / "copy.jpg", 1)[0].photo == photo
+    with pytest.raises(PhotoMissingError):
+        world.search("Samoa.jpeg")
+
+
+def test_the_path_of_a_photo_that_changed_is_embedded_anew(tmp_path: Path, fake: FakeBackbone) -> None:
+    for seed in range(3):
+        write(tmp_path / "photos" / f"{seed}.jpg", bird(seed, 80, 60))
+    with birdsearch.create(tmp_path / "index", backbone=fake) as index:
+        index.add(tmp_path / "photos")
+        before = fake.embedded
+        index.search(tmp_path / "photos" / "0.jpg")
+        index.classify(tmp_path / "photos" / "0.jpg", source="neighbours")
+        assert fake.embedded == before
+        shutil.copy(tmp_path / "photos" / "2.jpg", tmp_path / "photos" / "0.jpg")
+        matches = index.search(tmp_path / "photos" / "0.jpg", 9)
+        assert [Path(match.photo.path).name for match in matches] == ["2.jpg", "1.jpg"]
+        assert matches[0].score == pytest.approx(1, abs=1e-5)
+
+
 def test_scores_are_cosines_of_the_stored_vectors(world: Index) -> None:
     photos = world.photos()
     vectors = world.vectors([photo.id for photo in photos if photo.id])
