@@ -7,7 +7,9 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+
+import numpy.typing as npt
 
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
@@ -67,9 +69,9 @@ def create(
 ) -> "Index":
     """Make a new, empty index in a folder that does not exist or is empty.
 
-    `backbone` is a name, the path of a birder checkpoint, or an object with `name`, `dim` and `embed(images)`; left
-    out, the built-in network. Raises IndexExistsError where the folder is taken, BackboneError where the network is
-    not available.
+    `backbone` is a name, the path of a birder checkpoint, or an object with `name`, `dim` and `embed(images)`, of which
+    the last may be missing where all vectors come by `Index.add_vectors`; left out, the built-in network. Raises
+    IndexExistsError where the folder is taken, BackboneError where the network is not available.
 
     >>> index = birdsearch.create("indexes/garden")  # doctest: +SKIP
     """
@@ -206,7 +208,7 @@ class Index:
         return query.by_images(self._store, query.check_images(images, errors), k, where, min_score, errors)
 
     def search_vectors(
-        self, vectors: Vectors, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+        self, vectors: npt.ArrayLike, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
     ) -> list[list[Match]]:
         """The matches of vectors (q, dim) of this index's backbone, of any length. Raises ValueError for others."""
         return query.by_vectors(self._store, vectors, k, where, min_score)
@@ -627,6 +629,30 @@ class Index:
         patterns = None if exclude is None else several(exclude)
         options = pipeline.AddOptions(labels, patterns, prune, force, reread)
         return pipeline.add(self._store, folders, options, progress)
+
+    def add_vectors(
+        self,
+        photos: Iterable[SupportsIndex | str | os.PathLike[str] | Photo],
+        vectors: npt.ArrayLike,
+        metadata: Any = None,
+        *,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Give photos vectors (n, dim) of your own: photos of the index, by id or path, and files, which become photos.
+
+        Files are read as by `add`, but never embedded. `vectors` are numbers of any length; they are normalised and
+        their lengths kept. `metadata` is a mapping of field -> n values, or a pandas or pyarrow table: label (a
+        correction by hand), taken_at, latitude and longitude (degrees), rating, camera, camera_serial, lens,
+        photographer, notes; an empty value leaves what the file says. `changed` of the report counts the photos whose
+        vector was replaced. Nothing checks that the vectors are of the same space as the others of the index. A file
+        that changes later is embedded by the backbone when it is indexed, if that can. Raises ValueError for vectors
+        that do not fit, a photo named twice or an unknown field, PhotoUnknownError, PhotoMissingError.
+
+        >>> index.add_vectors(["a.jpg", "b.jpg"], vectors, {"label": ["Wren", None]})  # doctest: +SKIP
+        """
+        from birdsearch.indexing import given_vectors
+
+        return given_vectors.add_vectors(self._store, photos, vectors, metadata, progress)
 
     def remove(self, where: Filter) -> int:
         """Remove the photos that satisfy the filter from the index, never their files. Returns how many.

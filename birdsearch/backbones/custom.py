@@ -1,4 +1,4 @@
-"""A backbone of the user's own: any object with `name`, `dim` and `embed(images)`."""
+"""A backbone of the user's own: any object with `name`, `dim` and, unless all vectors are given, `embed(images)`."""
 
 from typing import Any
 
@@ -24,6 +24,12 @@ class CustomNetwork:
     def run(self, pixels: Pixels) -> NetworkOutput:
         """(n, h, w, 3) uint8 -> (n, dim) float32, of any length."""
         name, expected = self.user_object.name, (len(pixels), int(self.user_object.dim))
+        if not hasattr(self.user_object, "embed"):
+            raise BackboneError(
+                f"the backbone {name} has no embed(images), so no picture becomes a vector: add photos with their "
+                "vectors (Index.add_vectors) and ask by vectors (Index.search_vectors), or open the index with an "
+                "object that has embed"
+            )
         try:
             embeddings = np.asarray(self.user_object.embed(pixels), dtype=np.float32)
         except (TypeError, ValueError) as error:
@@ -43,7 +49,7 @@ class CustomNetwork:
 def from_object(user_object: Any) -> Backbone:
     """The user's object as a Backbone."""
     name, dim = getattr(user_object, "name", None), getattr(user_object, "dim", None)
-    if not isinstance(name, str) or not name or not callable(getattr(user_object, "embed", None)):
+    if not isinstance(name, str) or not name or dim is None or not callable(getattr(user_object, "embed", len)):
         raise TypeError(
             f"a backbone is a name, the path of a checkpoint, or an object with name, dim and embed(images); "
             f"got {user_object!r}"

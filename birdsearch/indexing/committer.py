@@ -90,20 +90,20 @@ class Committer:
 
     def _part(self, batch: Batch, photos: Sequence[EmbeddedPhoto]) -> parts.Part:
         """Give ids to the photos of a batch and lay their vectors into a part."""
-        batch.entries += [self._entry(embedded.photo) for embedded in photos]
+        batch.entries += [self._entry(embedded) for embedded in photos]
         return parts.Part(
             np.array([entry.region_id for entry in batch.entries], dtype=np.int64),
             np.stack([embedded.vector for embedded in photos]),
             np.array([embedded.norm for embedded in photos], dtype=np.float32),
         )
 
-    def _entry(self, photo: Photo) -> Entry:
-        known = photo.id is not None
+    def _entry(self, embedded: EmbeddedPhoto) -> Entry:
+        photo, known = embedded.photo, embedded.photo.id is not None
         photo_id = photo.id if known else next(self._photo_ids)
         photo = replace(photo, id=photo_id, label=None, species=None, species_source=None)
         label = self._labels.of(os.fsencode(photo.path), photo.sha256)
         state = self.states.pop(photo.path, FileState())
-        return Entry(photo, known, next(self._region_ids), label, state=state)
+        return Entry(photo, known, next(self._region_ids), label, embedded.correction, state)
 
     def _write(self, batch: Batch, part: parts.Part | None) -> None:
         """Runs in the writing thread: first the part, then the commit that makes it count."""

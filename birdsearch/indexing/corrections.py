@@ -20,7 +20,7 @@ def correct(store: Store, labels: Mapping[int, str | None], author: str | None) 
     for photo_id, species in labels.items():
         if species is not None and not species.strip():
             raise ValueError(f"photo {photo_id} would have an empty label: None removes a correction")
-        given[int(photo_id)] = None if species is None else _by_hand(int(photo_id), species.strip(), author)
+        given[int(photo_id)] = None if species is None else by_hand(int(photo_id), species.strip(), author)
     with store.writing() as catalog:
         catalog.correct_labels(given)
     same = [photo for photo in store.catalog.photos(labels) if photo.label == before[photo.id]]
@@ -144,7 +144,7 @@ class NamedPhotos:
 def _label(row: LabelRow, photo_id: int, author: str | None) -> Label:
     """What a line says; whoever edited it is the author, else it keeps the one that it names."""
     if row.edited or not (row.author or row.created_at or row.is_correction):
-        return _by_hand(photo_id, row.species, author)
+        return by_hand(photo_id, row.species, author)
     label = Label(photo_id, row.species, "correction", row.author or author, row.created_at or None)
     if row.created_at and _moment(label) is None:
         raise InputFileError(
@@ -153,7 +153,8 @@ def _label(row: LabelRow, photo_id: int, author: str | None) -> Label:
     return label
 
 
-def _by_hand(photo_id: int, species: str, author: str | None) -> Label:
+def by_hand(photo_id: int, species: str, author: str | None) -> Label:
+    """What a person says of a photo now."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Label(photo_id, shown(species), "correction", author and shown(author), now)
 

@@ -1,7 +1,8 @@
 """Embedder: decoded photos in, photos with vectors and predictions out, in batches that adapt to the network."""
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ from birdsearch.backbones.backbone import Embedded
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneError
 from birdsearch.photos.decode import Decoded
-from birdsearch.records import Photo, Vectors
+from birdsearch.records import Label, Photo, Vectors
+from birdsearch.storage.catalog.commits import GIVEN
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -28,6 +30,7 @@ class EmbeddedPhoto:
     photo: Photo  # its id where the catalog has one for its path
     vector: Vectors  # (dim,), of length 1
     norm: float
+    correction: Label | None = None  # that a person gives it by hand at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,47 @@ class NotEmbedded:
 
     photo: Photo
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenVector:
+    """What a user gives for one photo."""
+
+    vector: Vectors  # (dim,), of length 1
+    norm: float
+    facts: Mapping[str, object] = field(default_factory=dict)  # fields of Photo that count above those of the file
+    label: Label | None = None
+
+    def of(self, photo: Photo) -> EmbeddedPhoto:
+        """The photo with this vector."""
+        return EmbeddedPhoto(replace(photo, **dict(self.facts)), self.vector, self.norm, self.label)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class GivenVectors:
+    """Stands in for the embedder where a user gives the vectors; `taken` are the paths that have theirs."""
+
+    by_path: Mapping[bytes, GivenVector]
+    taken: set[bytes] = field(default_factory=set)
+    input_size = (224, 224)  # nothing looks at the pixels, but for the perceptual hash
+    provenance = GIVEN
+
+    def __len__(self) -> int:
+        return 0
+
+    def add(self, decoded: Decoded) -> "list[EmbeddedPhoto | NotEmbedded]":
+        """The photo with its vector, at once."""
+        return [self.of(decoded.photo)]
+
+    def flush(self) -> "list[EmbeddedPhoto | NotEmbedded]":
+        """Nothing waits."""
+        return []
+
+    def of(self, photo: Photo) -> EmbeddedPhoto:
+        """A photo with the vector that is given for its path."""
+        path = os.fsencode(photo.path)
+        self.taken.add(path)
+        return self.by_path[path].of(photo)
 
 
 @dataclass(slots=True)
@@ -50,6 +94,11 @@ class Embedder:
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def provenance(self) -> str:
+        """What makes the vectors, as an index remembers it."""
+        return self.backbone.provenance
 
     def add(self, decoded: Decoded) -> list[EmbeddedPhoto | NotEmbedded]:
         """Take in one photo; returns a whole batch of results when it is full, else nothing."""

@@ -12,7 +12,7 @@ from birdsearch.errors import PhotoError, PhotoMissingError, PruneRefusedError
 from birdsearch.files import FileState, known_spelling, with_trailing_slash
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
-from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
+from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller
 from birdsearch.photos import decode, exclusions, memory, scan
 from birdsearch.photos.overlap import overlapped
@@ -183,14 +183,17 @@ class AddRun:
         progress: Progress | None,
         *,
         reread: bool = False,
+        given: GivenVectors | None = None,
     ) -> None:
         self._store = store
         self._reread = reread
+        self._given = given  # the vectors, where no network is to make them
         self._labels = labeller
         self._detector = detector
         self._progress = progress
         self._committer = Committer(store.catalog, store.folder.vectors, labeller)
-        self._embedder: Embedder | None = None  # loads the network: made when the first photo needs it
+        # Loads the network: made when the first photo needs it.
+        self._embedder: Embedder | GivenVectors | None = given
         self._costly: list[Costly] = []
         self._copies: list[Photo] = []  # that get the vector of a photo of the same content
         self._left_out: list[bytes] = []  # files and folders that are not to be in the index
@@ -319,7 +322,8 @@ class AddRun:
         if self._detector.is_known(file.photo.sha256) and not self._reread:
             return KnownContent(file.photo)
         try:
-            return decode.decode(file.data, file.photo, self._store.backbone.input_size, file.format, most=most)
+            size = (self._given or self._store.backbone).input_size
+            return decode.decode(file.data, file.photo, size, file.format, most=most)
         except scan.NotAPhotoError as error:
             return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
@@ -380,7 +384,8 @@ class AddRun:
             if isinstance(result, NotEmbedded):
                 self._fail(Failure(photo.path, "embed", result.reason), self._committer.states.pop(photo.path))
             else:
-                self._committer.provenance = self._store.backbone.provenance
+                assert self._embedder is not None  # these are its results
+                self._committer.provenance = self._embedder.provenance
                 photo = replace(photo, id=self._detector.photo_id(os.fsencode(photo.path)))
                 self._committer.photos.append(replace(result, photo=photo))
 
@@ -488,6 +493,9 @@ class AddRun:
                 self._take(self._prepare(scan.FoundFile(os.fsencode(photo.path), state)))
                 continue
             own_id = self._detector.photo_id(os.fsencode(photo.path))
+            if self._given is not None:
+                resolved.append(self._given.of(replace(photo, id=own_id)))
+                continue
             own = replace(original.photo, id=own_id, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
             resolved.append(replace(original, photo=own))
         return resolved

@@ -144,17 +144,17 @@ def _times(metadata: Metadata) -> Iterator[_Moment]:
     """When the photo was taken, the best source first."""
     tags = metadata.tags
     yield from (
-        moment
-        for moment in (
+        known
+        for known in (
             _exif_time(tags, _ORIGINAL),
-            _moment(_xmp(metadata, "exif:DateTimeOriginal") or ""),
-            _moment(_xmp(metadata, "photoshop:DateCreated") or ""),
+            moment(_xmp(metadata, "exif:DateTimeOriginal") or ""),
+            moment(_xmp(metadata, "photoshop:DateCreated") or ""),
             _iptc_time(metadata, *_IPTC_ORIGINAL),
             _exif_time(tags, _DIGITISED),
-            _moment(_xmp(metadata, "exif:DateTimeDigitized", "xmp:CreateDate") or ""),
+            moment(_xmp(metadata, "exif:DateTimeDigitized", "xmp:CreateDate") or ""),
             _iptc_time(metadata, *_IPTC_DIGITISED),
         )
-        if moment[0] is not None
+        if known[0] is not None
     )
     timed = _ORIGINAL[0] in tags or _DIGITISED[0] in tags or any(name.startswith("xmp:") for name in metadata.xmp)
     if any(tag in tags for tag in _EXPOSURE) and not timed and _text(tags, _SOFTWARE) is None:
@@ -163,25 +163,25 @@ def _times(metadata: Metadata) -> Iterator[_Moment]:
 
 def _exif_time(tags: Tags, where: tuple[int, int, int]) -> _Moment:
     time, subseconds, offset = (_text(tags, tag) or "" for tag in where)
-    moment, own_offset = _moment(time)
-    if moment is None:
+    local, own_offset = moment(time)
+    if local is None:
         return None, None
-    if (digits := re.match(r"\d+", subseconds)) and len(moment.split(".")[0]) == len("2024-05-17T06:07:08"):
-        moment = f"{moment.split('.')[0]}.{digits[0][:6]}"
-    return moment, own_offset or _offset(offset)
+    if (digits := re.match(r"\d+", subseconds)) and len(local.split(".")[0]) == len("2024-05-17T06:07:08"):
+        local = f"{local.split('.')[0]}.{digits[0][:6]}"
+    return local, own_offset or _offset(offset)
 
 
-def _moment(text: str) -> _Moment:
+def moment(text: str) -> _Moment:
     """A time as EXIF or XMP writes it; seconds may be missing, or the whole time of the day."""
     match = _DATE.match(text)
     if not match:
         return None, None
     parts = [int(part) for part in match.groups()[:6] if part is not None]
     try:
-        moment = datetime(*parts)  # type: ignore[arg-type]
+        local = datetime(*parts)  # type: ignore[arg-type]
     except ValueError:
         return None, None  # "0000:00:00 00:00:00" and the like: the camera's clock was never set
-    iso = moment.isoformat()[: {3: 10, 5: 16, 6: 19}[len(parts)]]
+    iso = local.isoformat()[: {3: 10, 5: 16, 6: 19}[len(parts)]]
     return iso + (f".{match[7][:6]}" if match[7] else ""), _offset(match[8] or "")
 
 
@@ -190,7 +190,7 @@ def _iptc_time(metadata: Metadata, date: int, time: int) -> _Moment:
     hour = _IPTC_TIME.match(_iptc(metadata, time) or "")
     if not day:
         return None, None
-    return _moment("-".join(day.groups()) + (f"T{hour[1]}:{hour[2]}:{hour[3]}{hour[4] or ''}" if hour else ""))
+    return moment("-".join(day.groups()) + (f"T{hour[1]}:{hour[2]}:{hour[3]}{hour[4] or ''}" if hour else ""))
 
 
 def _offset(text: str) -> str | None:

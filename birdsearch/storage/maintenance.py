@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from birdsearch.cache import file_problem
-from birdsearch.errors import BirdsearchError, IndexDamagedError
+from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.homes import homes, indexes_in
 from birdsearch.records import AddReport, Identity, IndexSummary, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.commits import PartRow
+from birdsearch.storage.catalog.commits import GIVEN, PartRow
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.folder import Folder
@@ -134,7 +134,10 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
             done.append("built the engine anew")
     lost = [photo.path for photo in catalog.photos_without_region()]
     if present := [path for path in lost if os.path.exists(path)]:
-        done.append(f"embedded {embed(present).changed} photos again")
+        try:
+            done.append(f"embedded {embed(present).changed} photos again")
+        except BackboneError as error:
+            done.append(f"{len(present)} photos have lost their vector, and it cannot be made again: {error}")
     if away := len(lost) - len(present):
         done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
     return done
@@ -147,7 +150,8 @@ def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> list[str]:
         if (problem := _part_problem(folder, catalog, part, dim)) is not None:
             catalog.drop_part(part.id)
             parts.file_of(folder.vectors, part.id).unlink(missing_ok=True)
-            done.append(f"dropped a part: {problem}")
+            own = " Its vectors were given by Index.add_vectors: give them again." if part.runtime == GIVEN else ""
+            done.append(f"dropped a part: {problem}{own}")
     return done
 
 

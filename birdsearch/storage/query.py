@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from birdsearch.storage.store import Store
 logger = logging.getLogger("birdsearch")
 
 BATCH = 16  # photos that are held in memory at a time
+ROWS = 4096  # vectors that are normalised at a time
 Errors = str | Callable[[int, PhotoError], None]  # what becomes of an image that cannot be read
 
 
@@ -43,20 +45,39 @@ def by_images(
     return matches
 
 
-def by_vectors(
-    store: Store, vectors: Vectors, k: int, where: Filter | None, min_score: float | None
-) -> list[list[Match]]:
+def by_vectors(store: Store, vectors: Any, k: int, where: Filter | None, min_score: float | None) -> list[list[Match]]:
     """The k best photos for each vector (q, dim) of any length. Raises ValueError for another shape or no direction."""
     _check_k(k)
-    dim = store.identity.backbone.dim
-    queries = np.asarray(vectors, dtype=np.float32)
-    if queries.ndim != 2 or queries.shape[1] != dim:
-        raise ValueError(f"vectors must have the shape (q, {dim}), got {queries.shape}")
-    lengths = np.linalg.norm(queries.astype(np.float64), axis=1, keepdims=True)  # squares may leave float32
-    if not np.isfinite(lengths).all() or (lengths == 0).any():
-        raise ValueError("a vector with no direction (all zero, or not finite) cannot be searched")
-    unit = (queries / lengths).astype(np.float32)
+    unit, _ = unit_vectors(store, vectors)
     return _matches(store, unit, k, where, min_score, [None] * len(unit))
+
+
+def unit_vectors(store: Store, vectors: Any) -> tuple[Vectors, Vectors]:
+    """A user's vectors (n, dim) of any length as unit vectors (n, dim), and their lengths (n,).
+
+    Raises ValueError for another shape, for what are no numbers, and for a vector that has no direction.
+    """
+    dim = store.identity.backbone.dim
+    try:
+        given = np.asarray(vectors)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"vectors must be an array of shape (n, {dim}): {error}") from None
+    if given.shape == (0,):
+        given = np.empty((0, dim), np.float32)
+    if given.ndim != 2 or given.shape[1] != dim:
+        raise ValueError(f"vectors must have the shape (n, {dim}), got {given.shape}")
+    if not np.issubdtype(given.dtype, np.integer) and not np.issubdtype(given.dtype, np.floating):
+        raise ValueError(f"vectors must be numbers such as float32, not {given.dtype}")
+    unit, lengths = np.empty(given.shape, np.float32), np.empty(len(given), np.float32)
+    for block in blocks(len(given), ROWS):
+        wide = given[block].astype(np.float64)  # squares may leave float32
+        with np.errstate(all="ignore"):  # what overflows is refused below
+            long = np.linalg.norm(wide, axis=1)
+            unit[block], lengths[block] = wide / long[:, None], long
+    without = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(without):
+        raise ValueError(f"vector {without[0]} has no direction: it is all zero, or not finite")
+    return unit, lengths
 
 
 def embed(

@@ -211,7 +211,7 @@ class Store:
         if source is None:
             raise BackboneUnavailableError(
                 f"the index {where} was made with your own backbone {self.identity.backbone.name}: "
-                "open it with birdsearch.open(path, backbone=that_object)."
+                "open it with birdsearch.open(path, backbone=that_object), or ask by vectors (Index.search_vectors)."
             )
         changed = BackboneMismatchError(
             f"{shown(source)} is not what the index {where} was made with "

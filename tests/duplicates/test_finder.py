@@ -163,7 +163,7 @@ def test_plan_apply_and_undo(index: Index, place: Path) -> None:
     assert {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()} == before
     assert index.photos() == photos
     assert index.verify().ok
-    assert index.search(place / "3.jpg", 1)[0].score > 0.99
+    assert index.search((place / "3.jpg").read_bytes(), 1)[0].score > 0.99
 
 
 def test_photos_marked_different_share_no_group(index: Index) -> None:

@@ -321,7 +321,7 @@ def test_an_index_of_an_old_format_takes_new_photos(path: Path, tmp_path: Path) 
         before = len(index)
         assert index.add(photo).added == 1
         assert len(index) == before + 1
-        assert index.search(photo, 1)[0].photo.path == str(photo)
+        assert index.search(photo.read_bytes(), 1)[0].photo.path == str(photo)
         assert index.verify().problems == ()
 
 

@@ -69,7 +69,7 @@ def test_photos_that_come_later_are_whitened_too(index: Index, photos: Path, fak
     with birdsearch.open(index.path, backbone=fake) as reader:
         assert reader.search(bird(99, 80, 60), k=1)[0].score < 0.99
         index.add(photos)
-        found = reader.search(str(later), k=1)[0]
+        found = reader.search(later.read_bytes(), k=1)[0]
     assert found.photo.path == str(later)
     assert found.score == pytest.approx(1, abs=1e-5)
     assert index.verify().problems == ()

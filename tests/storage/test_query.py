@@ -94,7 +94,7 @@ def test_the_path_of_a_photo_of_the_index_never_finds_it(
     os.symlink(Path(photo.path).parent, tmp_path / "link")
     monkeypatch.chdir(Path(photo.path).parent)
     by_photo = world.search(photo, 9)
-    ways: list[ImageLike] = [
+    ways: list[str | Path] = [
         photo.path,
         Path(photo.path),
         Path(photo.path).name,
@@ -158,8 +158,8 @@ def test_search_vectors_takes_any_length(world: Index) -> None:
 @pytest.mark.parametrize(
     ("vectors", "words"),
     [
-        (np.ones(16), r"shape \(q, 16\)"),
-        (np.ones((1, 15)), r"shape \(q, 16\)"),
+        (np.ones(16), r"shape \(n, 16\)"),
+        (np.ones((1, 15)), r"shape \(n, 16\)"),
         (np.zeros((1, 16)), "no direction"),
         (np.full((1, 16), np.nan), "no direction"),
     ],

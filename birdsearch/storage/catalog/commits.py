@@ -33,6 +33,9 @@ class Entry:
     state: FileState = field(default_factory=FileState)  # beyond size and time, which the photo has
 
 
+GIVEN = "given"  # of vectors that a user gave: no network makes them again
+
+
 @dataclass(frozen=True, slots=True)
 class PartRow:
     """One listed part."""
@@ -40,7 +43,7 @@ class PartRow:
     id: int
     rows: int
     sha256: str
-    runtime: str  # what made the vectors: "torch fp32 on cpu", "import"
+    runtime: str  # what made the vectors: "torch fp32 on cpu", "import", or GIVEN
     generation: int = 0
 
 
