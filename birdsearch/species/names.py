@@ -5,14 +5,17 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from birdsearch.records import Filter, TaxonMatch, shown
+from birdsearch.records import Filter, Photo, TaxonMatch, shown
 from birdsearch.storage.catalog.catalog import Catalog, PhotoSummary
 from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
 logger = logging.getLogger("birdsearch")
+
+Named = TypeVar("Named", Photo, PhotoSummary)
 
 
 def overrides(catalog: Catalog) -> dict[str, str]:
@@ -32,10 +35,10 @@ def taxa(catalog: Catalog, where: Filter | None = None) -> list[TaxonMatch]:
     return sorted(matches, key=lambda match: (match.confidence, match.label))
 
 
-def one_spelling(photos: Sequence[PhotoSummary], corrections: Mapping[str, str]) -> list[PhotoSummary]:
+def one_spelling(photos: Sequence[Named], corrections: Mapping[str, str]) -> list[Named]:
     """The photos with one name for each taxon: its commonest label, or where it has none its commonest prediction."""
-    labels = Counter(photo.label for photo in photos if photo.label)
-    species = Counter(photo.species for photo in photos if photo.species)
+    labels: Counter[str] = Counter(photo.label for photo in photos if photo.label)
+    species: Counter[str] = Counter(photo.species for photo in photos if photo.species)
     keys = resolve.taxon_keys({*labels, *species}, corrections)
     shown: dict[str, str] = {}
     for names in (labels, species):

@@ -14,8 +14,10 @@ from birdsearch.records import (
     LifeList,
     Photo,
     SpeciesReport,
+    TaxonMatch,
     Vectors,
 )
+from birdsearch.species.names import one_spelling
 
 MAPPED = 3_000  # photos on one map; more hide each other (a guess)
 
@@ -25,6 +27,9 @@ class Source(Protocol):
 
     def photos(self, where: Filter | None = None, *, ids: Iterable[int] | None = None) -> list[Photo]:
         """The photos that satisfy the filter, or those with these ids."""
+
+    def names(self, where: Filter | None = None) -> list[TaxonMatch]:
+        """What each label of these photos means."""
 
     def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
         """Coordinates (n, 2) of these photos on a map of those that satisfy the filter."""
@@ -72,7 +77,10 @@ def of_duplicates(index: Source, report: DuplicateReport) -> dict[int, Photo]:
 
 
 def _album(index: Source, where: Filter | None, on_map: Callable[[Photo], bool], first: Sequence[int]) -> Album:
-    photos = {photo.id: photo for photo in index.photos(where) if photo.id is not None}
+    # As the reports name them: with one name for each species.
+    corrections = {one.label: one.scientific or "" for one in index.names(where) if one.method == "override"}
+    named = one_spelling(index.photos(where), corrections)
+    photos = {photo.id: photo for photo in named if photo.id is not None}
     ids = for_map([photo for photo in photos.values() if on_map(photo)], first)
     return Album(photos, ids, index.map(ids, where) if ids else None)
 

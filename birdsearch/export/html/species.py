@@ -256,7 +256,7 @@ def audit_page(
     """
     suspects = [_suspect(suspect, album, provenance) for suspect in report.suspects[:_SUSPECTS]]
     labels = sorted({text(photo.label) for photo in album.photos.values() if photo.label})
-    photos = {**album.photos, **{suspect.photo.id or 0: suspect.photo for suspect in report.suspects}}
+    photos = {**{suspect.photo.id or 0: suspect.photo for suspect in report.suspects}, **album.photos}
     lead = f"{counted(len(report.suspects), 'label')} of {report.photos:,} may be wrong. Nothing has been changed."
     galleries = _Audit(
         suspects, len(report.suspects) - len(suspects), labels, _label_command(origin), _key(suspects, provenance)

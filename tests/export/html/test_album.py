@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 import numpy as np
+import pytest
 
 from birdsearch.export.html import album
 from birdsearch.records import (
@@ -17,6 +18,7 @@ from birdsearch.records import (
     SpeciesEntry,
     SpeciesReport,
     Suspect,
+    TaxonMatch,
     Vectors,
 )
 
@@ -31,6 +33,9 @@ class Source:
 
     def photos(self, where: Filter | None = None, *, ids: Iterable[int] | None = None) -> list[Photo]:
         return [self.held[number] for number in (self.held if ids is None else ids)]
+
+    def names(self, where: Filter | None = None) -> list[TaxonMatch]:
+        return [TaxonMatch("Zaunkönig", 1, "species", "Troglodytes troglodytes", None, (), "override", 1.0)]
 
     def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
         return np.array([[number, 0] for number in ids], dtype=np.float32)
@@ -55,3 +60,13 @@ def test_a_page_of_nothing_has_no_map() -> None:
 def test_duplicates_need_the_photos_of_their_groups_only() -> None:
     report = DuplicateReport((), (DuplicateGroup("identical", 2, (4,), ""),))
     assert album.of_duplicates(Source(), report) == {2: Source.held[2], 4: Source.held[4]}
+
+
+def test_names_of_one_species_are_one_name_on_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("Great Tit", "Great Tit", "Parus major", "Eurasian Wren", "Zaunkönig", None)
+    held = {n: Photo(n, f"/{n}.jpg", label=name, species=name) for n, name in enumerate(names, start=1)}
+    monkeypatch.setattr(Source, "held", held)
+    shown = album.of_species(Source(), SpeciesReport())
+    assert len({photo.species for photo in shown.photos.values()}) == 3
+    assert [shown.photos[number].label for number in (1, 2, 3)] == ["Great Tit"] * 3
+    assert shown.photos[4].label == shown.photos[5].label
