@@ -256,6 +256,9 @@ def _command_without(context: typer.Context, left_out: Sequence[str]) -> str:
         if parameter.name in left_out:
             continue
         value = context.params[parameter.name]
+        if value is True:
+            words.append(parameter.opts[0])
+            continue
         for each in value if isinstance(value, list | tuple) else [value]:
             words += [parameter.opts[0], shlex.quote(str(each))]
     return " ".join(words)

@@ -84,6 +84,8 @@ def test_report_shows_groups_sums_and_the_next_command(garden: Garden, stub: Ind
     assert "2 photos to choose from" in answer.out
     assert "3 groups among 6 photos, in 2.2 s; nothing was moved" in answer.out
     assert f"birdsearch dedupe --index {garden.index} --burst-gap 5.0 --plan plan.csv" in answer.err
+    again = dedupe(garden, "--html", "page.html", "--force")
+    assert f"birdsearch dedupe --index {garden.index} --force --plan plan.csv" in again.err
 
 
 def test_a_report_without_duplicates_proposes_nothing(garden: Garden, stub: IndexStub) -> None:
