@@ -199,6 +199,7 @@ BURST = Relation("burst", "one moment, several exposures", 10, False, False, Fal
 RELATIONS = {relation.name: relation for relation in (IDENTICAL, PIXELS, VARIANT, BURST)}
 SAME_PICTURE = tuple(name for name, relation in RELATIONS.items() if relation.same_picture)
 APPLIED_BY_DEFAULT = tuple(name for name, relation in RELATIONS.items() if relation.applied_by_default)
+AS_IT_IS = "as it is"  # the transform of two pictures that lie on each other whole
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
@@ -315,7 +316,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class ClusterReport:
-    """How photos sit together, and how far that agrees with their labels."""
+    """Which photos look alike, and how far that agrees with their labels."""
 
     clusters: tuple[Cluster, ...] = ()  # largest first
     outliers: tuple[int, ...] = ()  # ids of photos that are like no other, the strangest first
@@ -340,7 +341,7 @@ class SpeciesEntry:
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """Two species that are taken for each other."""
+    """Two species whose photos get confused."""
 
     first: str
     second: str
@@ -351,7 +352,7 @@ class Confusion:
 
 @dataclass(frozen=True, slots=True)
 class SpeciesReport:
-    """How the species of an index sit next to each other."""
+    """Which species of an index look alike, and which get confused."""
 
     species: tuple[SpeciesEntry, ...] = ()  # by name
     confusions: tuple[Confusion, ...] = ()  # the most confusable first

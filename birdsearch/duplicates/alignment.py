@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.records import Pixels
+from birdsearch.records import AS_IT_IS, Pixels
 
 LONGEST = 320  # pixels of the longest side at which features are extracted
 KEPT_LONGEST = 224  # pixels of the longest side of the grey picture that is kept
@@ -325,4 +325,4 @@ def _describe_transform(matrix: Matrix, unit: Matrix) -> str:
         words.append(f"cropped to {100 * covered / area:.0f} %")
     if covered < 0.97:
         words.append(f"filling {100 * covered:.0f} % of the other")
-    return ", ".join(words) or "as it is"
+    return ", ".join(words) or AS_IT_IS

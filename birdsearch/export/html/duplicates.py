@@ -17,9 +17,9 @@ from birdsearch.export.html.pictures import (
     text,
     thumbnails,
 )
-from birdsearch.records import RELATIONS, DuplicateReport, Member, Pair, Photo, bytes_text, percent
+from birdsearch.records import AS_IT_IS, RELATIONS, DuplicateReport, Member, Pair, Photo, bytes_text, percent
 
-__all__ = ["duplicates_page", "evidence", "members"]
+__all__ = ["duplicates_page", "evidence", "measured", "members"]
 
 MAX_GROUPS = 300  # on one page; a guess of what a person reads
 _MEMBERS = 12  # with a picture, of one group
@@ -47,6 +47,7 @@ class _Card:
     reason: str
     facts: tuple[_Fact, ...]
     evidence: tuple[str, ...]
+    figures: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +60,25 @@ class _Section:
     hidden: int  # members that are not even named
 
 
-def evidence(pair: Pair | None) -> list[str]:
-    """What shows that two photos are the same, in words."""
+def measured(pair: Pair | None) -> list[str]:
+    """The figures that show that two photos are the same, for those who want to know."""
     if pair is None:
         return []
     known = pair.evidence
-    words = [] if pair.score is None else [f"score {pair.score:.3f}"]
+    figures = [] if pair.score is None else [f"score {pair.score:.3f}"]
     if isinstance(known.get("hash_distance"), int):
-        words.append(f"hashes {known['hash_distance']} of 64 bits apart")
-    words += [
+        figures.append(f"hashes {known['hash_distance']} of 64 bits apart")
+    return figures + [
         f"{name} {percent(known[name])}" for name in ("overlap", "agreement") if isinstance(known.get(name), float)
     ]
-    words += [str(known["transform"])] if known.get("transform") else []
+
+
+def evidence(pair: Pair | None) -> list[str]:
+    """How two photos of one picture differ, in words."""
+    if pair is None:
+        return []
+    known = pair.evidence
+    words = [str(known["transform"])] if known.get("transform") and known["transform"] != AS_IT_IS else []
     if more := [*known.get("more_in_a", ()), *known.get("more_in_b", ())]:
         words.append(f"the same pixels, but not both files hold {', '.join(more)}")
     words += [f"through photo {known['through']}"] if known.get("through") is not None else []
@@ -130,9 +138,9 @@ def _card(member: Member, kept: Photo, uris: dict[str, str | None]) -> _Card:
     facts = tuple(_Fact(text(value), value != reference.get(name)) for name, value in _facts(photo).items())
     # Of the kept photo the reason stands over the whole group.
     reason = "" if photo is kept else text(member.reason)
-    shows = tuple(text(words) for words in evidence(member.pair))
+    shows, figures = (tuple(text(words) for words in say(member.pair)) for say in (evidence, measured))
     badge, path = _badge(member), picture(photo.path, uris)
-    return _Card(path, photo.id or 0, badge, member.do, member.relation, reason, facts, shows)
+    return _Card(path, photo.id or 0, badge, member.do, member.relation, reason, facts, shows, figures)
 
 
 def _badge(member: Member) -> str:

@@ -154,6 +154,7 @@ def test_duplicates_page_says_what_is_kept_and_what_shows_it(bird: Path) -> None
     assert "1 photo (500 kB) can be removed" in page
     for words in ("score 0.953", "hashes 3 of 64 bits apart", "overlap 81 %", "mirrored, 0.5x", "★★★★", "id 2"):
         assert words in page
+    assert re.search("<details><summary>Figures</summary>score 0.953, hashes 3 of 64 bits apart, overlap 81 %<", page)
     assert page.index(">keep<") < page.index(">can be removed<")
     assert '<span class="differs">2,000 x 1,000</span>' in page
     assert '<span class="differs">6,000' not in page
