@@ -10,6 +10,7 @@ import typer
 
 from birdsearch.errors import InputFileError
 from birdsearch.export.target import check_target
+from birdsearch.records import counted
 
 from . import options, output
 from .options import Shared
@@ -27,10 +28,10 @@ FIGURES = {  # field of an Evaluation -> what a person calls it
     "calibration_error": "calibration error",
 }
 BACKBONE_FIGURES = {
-    "backbone_accuracy": "backbone accuracy",
-    "backbone_calibration_error": "its calibration error",
-    "backbone_calibration_error_scaled": "after calibration",
-    "temperature": "its temperature",
+    "backbone_accuracy": "accuracy",
+    "backbone_calibration_error": "calibration error",
+    "backbone_calibration_error_scaled": "with --calibrate",
+    "temperature": "temperature",
 }
 COLUMNS = ("photos", "classified", "precision", "recall", "recall_at_1", "taken_for", "taken_for_photos")
 
@@ -142,7 +143,9 @@ def _print_evaluation(result: "Evaluation", before: Mapping[str, float], labelle
     else:
         _print_figures(result, FIGURES, before)
     if result.backbone_photos:
-        output.say(f"{'backbone queries':<21} {result.backbone_photos:,} (photos whose label is one of its classes)")
+        output.say(
+            f"the backbone alone, on {counted(result.backbone_photos, 'photo')} whose label is one of its classes:"
+        )
         _print_figures(result, BACKBONE_FIGURES, before)
     worst = sorted(result.per_species.items(), key=lambda one: (-one[1].taken_for_photos, one[0]))
     confused = [f"{name} for {each.taken_for} ({each.taken_for_photos})" for name, each in worst if each.taken_for]

@@ -120,7 +120,9 @@ def optimize(
     whiten: Annotated[
         bool | None,
         typer.Option(
-            "--whiten/--no-whiten", help="Whiten the vectors (fitted on the photos of this index), or stop whitening."
+            "--whiten/--no-whiten",
+            help="Learn from the photos of this index which differences matter (whitening), so that matches get "
+            "better; or stop that.",
         ),
     ] = None,
     *,

@@ -16,6 +16,7 @@ from typing import Any
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import (
+    MAKE_ROOM,
     IndexDamagedError,
     IndexExistsError,
     IndexLockedError,
@@ -61,10 +62,7 @@ def writable(path: Path) -> Iterator[None]:
         if error.errno not in _NO_ROOM:
             raise
         where = shown(os.fsdecode(error.filename)) if error.filename else shown(str(path))
-        raise IndexUnwritableError(
-            f"cannot write {where}: {error.strerror}. What was committed is safe: "
-            "make room or permission, then run the same command again."
-        ) from error
+        raise IndexUnwritableError(f"cannot write {where}: {error.strerror}. {MAKE_ROOM}") from error
 
 
 def identity_of(stored: Any) -> Identity:

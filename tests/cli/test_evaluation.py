@@ -50,10 +50,10 @@ def test_evaluation_of_the_backbone(garden: Garden, stub: IndexStub) -> None:
     known = {"backbone_photos": 1500, "backbone_accuracy": 0.913, "backbone_calibration_error": 0.12}
     stub.answers["evaluate"] = Evaluation(**known)  # type: ignore[arg-type]
     lines = command(garden, "evaluate").out.splitlines()
-    assert lines[1].startswith("backbone queries      1,500")
-    assert lines[2:] == [
-        "backbone accuracy     0.913",
-        "its calibration error 0.120",
+    assert lines[1:] == [
+        "the backbone alone, on 1,500 photos whose label is one of its classes:",
+        "accuracy              0.913",
+        "calibration error     0.120",
     ]
     stub.answers["evaluate"] = Evaluation(photos=2, backbone_photos=0)
     assert "backbone" not in command(garden, "evaluate").out

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from birdsearch.errors import IndexDamagedError, IndexUnwritableError, IndexVersionError
+from birdsearch.errors import MAKE_ROOM, IndexDamagedError, IndexUnwritableError, IndexVersionError
 from birdsearch.records import shown
 from birdsearch.storage.catalog.filters import distance_km
 from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, metadata, state, state_value
@@ -171,10 +171,7 @@ class Database:
         except (sa.exc.DBAPIError, sqlite3.Error) as error:  # the latter from _connect and _on_connect
             reason = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
             if any(word in reason for word in ("full", "readonly", "unable to open", "disk I/O", "locked")):
-                raise IndexUnwritableError(
-                    f"cannot use {where}: {reason}. "
-                    "What was committed is safe: make room or permission, then run the same command again."
-                ) from error
+                raise IndexUnwritableError(f"cannot use {where}: {reason}. {MAKE_ROOM}") from error
             if isinstance(error, sa.exc.ProgrammingError | sqlite3.ProgrammingError):
                 raise
             raise IndexDamagedError(f"the catalog {where} is damaged ({reason}). {RESTORE}") from error
