@@ -51,7 +51,7 @@ def _write_built_in(path: Path) -> None:
     from birder.net.base import get_signature
 
     net = registry.net_factory("efficientnet_lite0", 1000, size=(224, 224))
-    weights = torch.load(built_in_path(), map_location="cpu", weights_only=True)
+    weights = torch.load(built_in_path(BUILT_IN), map_location="cpu", weights_only=True)
     # The same tensors in the same order under other names; a batch-norm constant that files do not hold stays birder's.
     net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
     before, settings.MODELS_DIR = settings.MODELS_DIR, path.parent

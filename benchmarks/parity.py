@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from birdsearch.backbones import DEFAULT, Backbone, load_backbone
 from birdsearch.backbones.registry import birder_registry
 from birdsearch.backbones.torch_runtime import built_in_path
 from birdsearch.photos import decode
-from birdsearch.records import Vectors
+from birdsearch.records import AS_BIRDER, Vectors
 from tests.support import checkpoints
 
 
@@ -78,12 +79,25 @@ def built_in_reference() -> Reference:
     import torch
 
     net = birder_registry().net_factory("efficientnet_lite0", 1000)
-    tensors = torch.load(built_in_path(), weights_only=True)
+    tensors = torch.load(built_in_path(DEFAULT), weights_only=True)
     net.load_state_dict(dict(zip(net.state_dict().keys(), tensors.values(), strict=True)))
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eps = 1e-3
     return Reference(net.eval(), (224, 224), {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)})
+
+
+def padded_as_trained(reference: Reference) -> Reference:
+    """The same with the padding of TensorFlow, for sides that stay even: the odd row and column lie after the photo."""
+    import torch
+
+    for module in list(reference.net.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, torch.nn.Conv2d) and child.stride == (2, 2):
+                before = child.kernel_size[0] // 2 - 1
+                child.padding = (0, 0)
+                setattr(module, name, torch.nn.Sequential(torch.nn.ZeroPad2d((before, before + 1) * 2), child))
+    return reference
 
 
 def checkpoint_reference(path: Path, network: str) -> Reference:
@@ -124,7 +138,9 @@ def main() -> None:
     print(f"{len(paths)} photos of {arguments.folder}, fp32, against birder.inference.classification.infer_image")
     print("| backbone | worst cosine | probabilities | from the vector | feature map | between photos | stages |")
     print("|---|---|---|---|---|---|---|")
-    _show(DEFAULT, compare(load_backbone(DEFAULT, device="cpu", runtime="torch"), built_in_reference(), paths))
+    built_in = partial(load_backbone, DEFAULT, device="cpu", runtime="torch")
+    _show(DEFAULT, compare(built_in(), padded_as_trained(built_in_reference()), paths))
+    _show(f"{DEFAULT}, birder's padding", compare(built_in(recipe=AS_BIRDER), built_in_reference(), paths))
     for card in checkpoints.CARDS:
         with tempfile.TemporaryDirectory() as folder:
             path = checkpoints.write_card(Path(folder), card)

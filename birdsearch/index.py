@@ -37,6 +37,7 @@ from birdsearch.records import (
     Prediction,
     Progress,
     Provenance,
+    ReembedReport,
     RunSummary,
     SpeciesReport,
     SplitReport,
@@ -653,6 +654,18 @@ class Index:
         from birdsearch.indexing import given_vectors
 
         return given_vectors.add_vectors(self._store, photos, vectors, metadata, progress)
+
+    def reembed(self, backbone: Any = None, *, force: bool = False, progress: Progress | None = None) -> ReembedReport:
+        """Embed every photo anew as a new index of today would; labels, corrections and decisions stay.
+
+        The old vectors answer until the end; a run that was stopped goes on where it was. Photos whose file is gone or
+        cannot be read are hidden, with their labels, until `add` finds it again; so `add` first what was moved.
+        `backbone` is only for an index of your own object. Raises PhotoMissingError where a whole folder is away,
+        unless with `force`.
+        """
+        from birdsearch.indexing import reembed
+
+        return reembed.reembed(self._store, backbone, progress, force=force)
 
     def remove(self, where: Filter) -> int:
         """Remove the photos that satisfy the filter from the index, never their files. Returns how many.

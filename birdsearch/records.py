@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +140,16 @@ class AddReport:
     missing: int = 0
     ignored: dict[str, int] = field(default_factory=dict)  # reason -> files
     failed: tuple[Failure, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReembedReport:
+    """What became of the photos of an index that were to get new vectors."""
+
+    embedded: int = 0
+    missing: int = 0  # whose file is gone: hidden, with their labels, until it is back
+    failed: tuple[Failure, ...] = ()  # whose file cannot be embedded any more: hidden in the same way
     seconds: float = 0.0
 
 
@@ -497,6 +507,37 @@ class VerifyReport:
     problems: tuple[str, ...] = ()
 
 
+PADDINGS = ("birder", "same")  # of the convolutions at stride 2: as birder does it, or as TensorFlow
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network is run, beyond its weights: vectors of two recipes cannot be compared."""
+
+    padding: str = "birder"  # of PADDINGS
+    views: int = 1  # 2: what the network makes of the photo and of its mirror image is averaged
+
+    def __post_init__(self) -> None:
+        if self.padding not in PADDINGS or type(self.views) is not int or self.views not in (1, 2):
+            raise ValueError(f"a recipe has the padding {' or '.join(PADDINGS)} and 1 or 2 views, not {self!r:.80}")
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any] | None) -> "Recipe":
+        """The recipe of an identity. Raises ValueError for one that this birdsearch does not know."""
+        try:
+            return cls(**(stored or {}))
+        except TypeError as error:
+            raise ValueError(f"its recipe is {stored!r:.80}") from error
+
+    @property
+    def stored(self) -> dict[str, Any] | None:
+        """The recipe as an identity holds it: None for birder's padding and one view."""
+        return None if self == AS_BIRDER else {"padding": self.padding, "views": self.views}
+
+
+AS_BIRDER = Recipe()
+
+
 @dataclass(frozen=True, slots=True)
 class BackboneIdentity:
     """What decides whether two vectors may meet: equal identities, same space."""
@@ -505,6 +546,11 @@ class BackboneIdentity:
     dim: int
     weights_sha256: str | None = None
     preprocessing: dict[str, Any] | None = None  # size [height, width], mean, std, interpolation, crop
+    recipe: dict[str, Any] | None = None  # padding, views; None for birder's padding and one view
+
+    def __str__(self) -> str:
+        how = ", ".join(f"{name} {value}" for name, value in (self.recipe or {}).items())
+        return f"{self.name} ({how})" if how else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birdsearch.errors import IndexMissingError, missing_file_error
+from birdsearch.records import as_json
 
 from . import names, options, output
 from .options import BackboneName, Device, Precision, Runtime, Shared
@@ -15,7 +16,7 @@ from .progress import progress
 
 if TYPE_CHECKING:
     from birdsearch import Index
-    from birdsearch.records import AddReport
+    from birdsearch.records import AddReport, ReembedReport
 
 Labels = Annotated[
     str | None,
@@ -34,12 +35,20 @@ Exclude = Annotated[
     ),
 ]
 Prune = Annotated[bool, typer.Option("--prune", help="Remove photos whose file is gone from the index.")]
-Force = Annotated[bool, typer.Option("--force", help="With --prune: even where most photos of a folder are gone.")]
+Force = Annotated[bool, typer.Option("--force", help="With --prune or --reembed: even where a folder is away.")]
 Reread = Annotated[
     bool,
     typer.Option(
         "--reread",
         help="Read every file again, changed or not, and renew what is known of it. Same bytes keep their vectors.",
+    ),
+]
+Reembed = Annotated[
+    bool,
+    typer.Option(
+        "--reembed",
+        help="Embed every photo of the index anew, as a new index would; labels and decisions stay. What was there "
+        "before answers until it is done; stopped, it goes on where it was.",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
@@ -60,6 +69,7 @@ def index(
     prune: Prune = False,
     force: Force = False,
     reread: Reread = False,
+    reembed: Reembed = False,
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -72,8 +82,8 @@ def index(
     path = options.index_path(shared.index)
     if not folders and not path.exists():
         raise typer.BadParameter(f"which photos? There is no index at {path} yet: birdsearch index DIR")
-    if force and not prune:
-        raise typer.BadParameter("needs --prune", param_hint="'--force'")
+    if force and not (prune or reembed):
+        raise typer.BadParameter("needs --prune or --reembed", param_hint="'--force'")
     how = {"runtime": runtime, "device": device, "precision": precision}
     with open_or_create(path, backbone, **how) as opened, progress() as callback:
         report = opened.add(
@@ -86,14 +96,18 @@ def index(
             progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []
+        renewed = opened.reembed(force=force, progress=callback) if reembed else None
     if shared.json:
-        output.print_json(report)
+        output.print_json({**as_json(report), "reembedded": as_json(renewed)} if renewed else report)
     else:
         output.print_summary(report, pruned=prune)
-    output.note_failures(report, f"birdsearch failures{shared.index_option}")
+    more = f"birdsearch failures{shared.index_option}"
+    output.note_failures(report, more)
+    if renewed is not None:
+        _note_renewed(renewed, more)
     names.note_unlisted(matches, shared)
     _note_next(report, shared)
-    if strict and report.failed:
+    if strict and (report.failed or (renewed and renewed.failed)):
         raise typer.Exit(1)
 
 
@@ -119,6 +133,14 @@ def _note_next(report: "AddReport", shared: Shared) -> None:
         )
     elif report.added and not shared.json:
         output.note(f"Next: birdsearch query PHOTO{shared.index_option}")
+
+
+def _note_renewed(report: "ReembedReport", more: str) -> None:
+    rate = f", {report.embedded / report.seconds:.0f} photos/s" if report.embedded and report.seconds > 0 else ""
+    output.note(f"{report.embedded:,} photos embedded anew in {report.seconds:.1f} s{rate}")
+    if report.missing:
+        output.note(f"{report.missing:,} photos whose file is gone have no vector now; they stay in the index, hidden")
+    output.note_failures(report, more)
 
 
 def open_or_create(path: Path, backbone: str | None = None, **how: Any) -> "Index":

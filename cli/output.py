@@ -14,7 +14,18 @@ import typer
 
 from birdsearch.export.tables import write_rows
 from birdsearch.export.target import csv_bytes, write_file
-from birdsearch.records import AddReport, Match, Photo, Prediction, as_json, counted, date_text, percent, shown
+from birdsearch.records import (
+    AddReport,
+    Match,
+    Photo,
+    Prediction,
+    ReembedReport,
+    as_json,
+    counted,
+    date_text,
+    percent,
+    shown,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -286,7 +297,7 @@ def print_summary(report: AddReport, *, pruned: bool = False) -> None:
         typer.echo(f"{name:<10} {report.missing:>{width},}  {remark}")
 
 
-def note_failures(report: AddReport, more: str) -> None:
+def note_failures(report: AddReport | ReembedReport, more: str) -> None:
     """The first files that failed, why, and the command that lists them all."""
     for failure in report.failed[:FAILURES_SHOWN]:
         note(f"failed: {printable(failure.path)}: {failure.reason}")

@@ -13,7 +13,7 @@ from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, Netwo
 from birdsearch.backbones.registry import (
     ADVICE,
     BIRD_BACKBONES,
-    BUILT_IN_SHA256,
+    BUILT_IN,
     DEFAULT,
     BackboneInfo,
     list_backbones,
@@ -22,10 +22,10 @@ from birdsearch.backbones.registry import (
 from birdsearch.backbones.weights import fetch
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
-from birdsearch.records import Progress
+from birdsearch.records import AS_BIRDER, Progress, Recipe
 
 __all__ = [
-    "BIRD_BACKBONES", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
+    "BIRD_BACKBONES", "BUILT_IN", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
     "check_execution", "is_path", "list_backbones", "load_backbone", "pull",
 ]  # fmt: skip
 
@@ -40,6 +40,7 @@ _SUFFIXES = (".pt", ".safetensors")
 def load_backbone(
     name: str | Path | object,
     *,
+    recipe: Recipe | None = None,
     runtime: str = "auto",
     device: str = "auto",
     precision: str = "auto",
@@ -48,6 +49,7 @@ def load_backbone(
     """The backbone of a name, of a birder checkpoint's path, or of your own object with `name`, `dim`, `embed(images)`.
 
     `runtime` is auto, openvino or torch; `device` is auto, cpu, cuda or mps; `precision` is auto, fp32, bf16 or fp16.
+    `recipe` is how the network is run; left out, as the built-in ones run best, and all others as birder does.
     Weights are downloaded once; the export to OpenVINO is made once and kept in the cache.
     """
     check_execution(runtime, device, precision)
@@ -56,12 +58,14 @@ def load_backbone(
     if not isinstance(name, str | Path):
         return custom.from_object(name)
 
-    in_torch = partial(_in_torch, name, progress)
+    if recipe is None:
+        recipe = BUILT_IN[str(name)].recipe if name in BUILT_IN else AS_BIRDER
+    in_torch = partial(_in_torch, name, recipe, progress)
     if runtime == "torch" or (runtime == "auto" and not _suits_openvino(device, precision)):
         return in_torch(device, precision)
     if device not in ("auto", "cpu"):
         raise BackboneUnavailableError(f"OpenVINO runs on the processor, not on {device}. Use the runtime torch")
-    return _in_openvino(name, precision, in_torch, progress, must=runtime == "openvino")
+    return _in_openvino(name, recipe, precision, in_torch, progress, must=runtime == "openvino")
 
 
 def check_execution(runtime: str, device: str, precision: str) -> None:
@@ -79,13 +83,19 @@ def _suits_openvino(device: str, precision: str) -> bool:
 
 
 def _in_openvino(
-    name: str | Path, precision: str, in_torch: Callable[..., Backbone], progress: Progress | None, *, must: bool
+    name: str | Path,
+    recipe: Recipe,
+    precision: str,
+    in_torch: Callable[..., Backbone],
+    progress: Progress | None,
+    *,
+    must: bool,
 ) -> Backbone:
     """The cached export of a network, made now where there is none; torch where that does not work."""
     from birdsearch.backbones import openvino_runtime
 
     precision_there = openvino_runtime.supported_precision(precision)
-    exported = _export_key(name)
+    exported = _export_key(name, recipe)
     backbone = openvino_runtime.open_export(exported, precision, in_torch) if exported else None
     if backbone is None:
         original = in_torch()
@@ -103,28 +113,30 @@ def _in_openvino(
     return backbone
 
 
-def _export_key(name: str | Path) -> str | None:
+def _export_key(name: str | Path, recipe: Recipe) -> str | None:
     """The key of a network's export, found without torch and without birder; None where that needs them."""
     from birdsearch.backbones import openvino_runtime
 
-    if name == DEFAULT:
-        return openvino_runtime.export_key(DEFAULT, BUILT_IN_SHA256)
     if is_path(name):
-        return openvino_runtime.export_key(Path(name).stem, sha256_of(_checkpoint(name)))
-    return openvino_runtime.find(str(name))
+        return openvino_runtime.export_key(Path(name).stem, sha256_of(_checkpoint(name)), recipe)
+    if (built_in := BUILT_IN.get(str(name))) is not None:
+        return openvino_runtime.export_key(str(name), built_in.sha256, recipe)
+    return openvino_runtime.find(str(name), recipe)
 
 
-def _in_torch(name: str | Path, progress: Progress | None, device: str = "cpu", precision: str = "fp32") -> Backbone:
+def _in_torch(
+    name: str | Path, recipe: Recipe, progress: Progress | None, device: str = "cpu", precision: str = "fp32"
+) -> Backbone:
     from birdsearch.backbones import torch_runtime
 
     where = torch_runtime.placement(device, precision)
-    if name == DEFAULT:
-        return torch_runtime.load_built_in(where)
+    if name in BUILT_IN:
+        return torch_runtime.load_built_in(str(name), recipe, where)
     if is_path(name):
         path = _checkpoint(name)
-        return torch_runtime.load_checkpoint(path, str(path), where)
+        return torch_runtime.load_checkpoint(path, str(path), recipe, where)
     weights = weights_of(str(name))
-    return torch_runtime.load_checkpoint(fetch(weights, ADVICE, progress), str(name), where, weights.sha256)
+    return torch_runtime.load_checkpoint(fetch(weights, ADVICE, progress), str(name), recipe, where, weights.sha256)
 
 
 def _checkpoint(name: str | Path) -> Path:
@@ -150,10 +162,10 @@ def gpu_present() -> bool:
 
 def pull(name: str, progress: Progress | None = None) -> Path:
     """Downloads the weights of a named backbone, unless they are there; returns the verified file."""
-    if name == DEFAULT:
+    if name in BUILT_IN:
         from birdsearch.backbones.torch_runtime import built_in_path
 
-        return built_in_path()
+        return built_in_path(name)
     return fetch(weights_of(name), ADVICE, progress)
 
 

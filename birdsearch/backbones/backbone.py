@@ -10,7 +10,7 @@ import numpy as np
 from birdsearch.backbones.classes import Classes, Classifier, softmax
 from birdsearch.errors import BackboneError
 from birdsearch.photos import decode
-from birdsearch.records import BackboneIdentity, Pixels, Prediction, Vectors
+from birdsearch.records import AS_BIRDER, BackboneIdentity, Pixels, Prediction, Recipe, Vectors
 
 _BATCH = 16  # photos that `embed` holds in memory at a time
 
@@ -27,6 +27,7 @@ class BackboneSpec:
     weights_sha256: str | None = None
     mean: tuple[float, ...] | None = None  # per colour, of pixels in [0, 1]
     std: tuple[float, ...] | None = None
+    recipe: Recipe = AS_BIRDER
     class_names: tuple[str, ...] = ()  # as the backbone spells them; empty for an encoder
     class_species: tuple[str | None, ...] = ()  # None where a class is not a species
     class_ranks: tuple[str, ...] = ()  # "species", "genus"... or the vocabulary a class comes from, such as "ImageNet"
@@ -47,7 +48,7 @@ class BackboneSpec:
             "interpolation": "bicubic",
             "crop": 1.0,
         }
-        return BackboneIdentity(self.name, self.dim, self.weights_sha256, preprocessing)
+        return BackboneIdentity(self.name, self.dim, self.weights_sha256, preprocessing, self.recipe.stored)
 
 
 @dataclass(frozen=True, slots=True)

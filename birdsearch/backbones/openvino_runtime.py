@@ -28,14 +28,14 @@ from birdsearch.cache import cache_folder, file_problem, make_private, others_ma
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import atomic_write, sha256_of
 from birdsearch.photos import decode
-from birdsearch.records import Pixels, Progress, Vectors
+from birdsearch.records import Pixels, Progress, Recipe, Vectors
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest
 
 logger = logging.getLogger("birdsearch")
 
-EXPORT_VERSION = 2  # counts up when what is exported, or how, changes
+EXPORT_VERSION = 3  # counts up when what is exported, or how, changes
 CHUNK = 4  # photos in one call of the network: more gain nothing on a processor
 FEW = 4  # photos: up to so many all cores together are faster than one stream each
 _SIGNAL_STACK = 64  # bytes, more than the system's stack_t has
@@ -158,10 +158,10 @@ def _outputs(request: "InferRequest") -> list[Vectors]:
     return [np.array(tensor.data, dtype=np.float32) for tensor in request.output_tensors]
 
 
-def export_key(name: str, weights_sha256: str) -> str:
+def export_key(name: str, weights_sha256: str, recipe: Recipe) -> str:
     """What an export depends on, as the name of its folder."""
     packages = (f"{package} {_version(package)}" for package in _PACKAGES)
-    parts = [f"recipe {EXPORT_VERSION}", name, weights_sha256, *packages]
+    parts = [f"export {EXPORT_VERSION}", name, weights_sha256, repr(recipe), *packages]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
@@ -206,11 +206,12 @@ class ExportRecord:
         checks = {precision: ParityCheck(**check) for precision, check in stored.pop("checks").items()}
         for name in ("input_size", "mean", "std"):  # JSON has no tuples
             stored[name] = stored[name] and tuple(stored[name])
+        stored["recipe"] = Recipe.of(stored["recipe"])
         return cls(BackboneSpec(**stored), checks)
 
     def write(self, folder: Path) -> None:
         """The classes are in a file of their own."""
-        stored = {name: getattr(self.spec, name) for name in _STORED}
+        stored = {name: getattr(self.spec, name) for name in _STORED} | {"recipe": self.spec.recipe.stored}
         stored["checks"] = {precision: asdict(check) for precision, check in self.checks.items()}
         (folder / "facts.json").write_text(json.dumps(stored), encoding="utf-8")
 
@@ -220,12 +221,12 @@ _STORED = ("name", "dim", "input_size", "source", "parameters", "weights_sha256"
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, BadZipFile)
 
 
-def find(source: str) -> str | None:
+def find(source: str, recipe: Recipe) -> str | None:
     """The key of the export that a registered name made with the packages of today; None where there is none."""
     for facts in exports_folder().glob("*/facts.json"):
         with contextlib.suppress(*_UNREADABLE):
             spec = ExportRecord.read(facts.parent).spec
-            if spec.source == source and facts.parent.name == export_key(spec.name, spec.weights_sha256 or ""):
+            if spec.source == source and facts.parent.name == export_key(spec.name, spec.weights_sha256 or "", recipe):
                 return facts.parent.name
     return None
 
@@ -320,7 +321,7 @@ def was_refused(name: str, precision: str) -> bool:
 def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
     """Export a torch backbone into the cache; returns its key, or None, with a note, where that does not work."""
     assert backbone.weights_sha256 is not None  # only a user's own object has none
-    name = export_key(backbone.name, backbone.weights_sha256)
+    name = export_key(backbone.name, backbone.weights_sha256, backbone.recipe)
     failed = exports_folder() / f"{name}.failed"
     if failed.exists():
         logger.warning("torch runs %s: %s", backbone.name, failed.read_text(encoding="utf-8").strip())

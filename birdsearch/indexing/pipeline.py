@@ -110,7 +110,7 @@ def _exclude(catalog: Catalog, folders: Sequence[bytes], patterns: Sequence[str]
     return {os.fsencode(folder): kept for folder, kept in stored.items()}
 
 
-def _has_entries(folder: bytes) -> bool:
+def has_entries(folder: bytes) -> bool:
     """Whether anything that is not hidden lies in a folder; True for a file."""
     return not os.path.isdir(folder) or any(not name.startswith(b".") for name in os.listdir(folder))
 
@@ -410,7 +410,7 @@ class AddRun:
     def _empty(self, folders: Sequence[bytes]) -> list[bytes]:
         """Named folders that are empty though they had photos: a disk that is away leaves one, so none is missing."""
         known = self._detector.photos_under(folders)
-        empty = [folder for folder in folders if known[folder] and not _has_entries(folder)]
+        empty = [folder for folder in folders if known[folder] and not has_entries(folder)]
         for folder in empty:
             name, photos = shown(os.fsdecode(folder)), counted(known[folder], "photo")
             logger.warning(
@@ -439,7 +439,7 @@ class AddRun:
         for failure in self._store.catalog.failures():
             path = os.fsencode(failure.path)
             root = next((root for root in roots if path.startswith(with_trailing_slash(root))), None)
-            away = root is not None and not (os.path.isdir(root) and _has_entries(root))
+            away = root is not None and not (os.path.isdir(root) and has_entries(root))
             if not away and not os.path.lexists(os.path.dirname(path)):
                 self._committer.batch.recovered.append(failure.path)
 

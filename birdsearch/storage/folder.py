@@ -26,7 +26,7 @@ from birdsearch.errors import (
 )
 from birdsearch.files import UNFINISHED, is_sha256
 from birdsearch.homes import missing_words
-from birdsearch.records import BackboneIdentity, Identity, as_json, shown
+from birdsearch.records import BackboneIdentity, Identity, Recipe, as_json, shown
 from birdsearch.storage import parts
 
 FORMAT = 1
@@ -82,6 +82,7 @@ def identity_of(stored: Any) -> Identity:
             _entry(backbone, "dim", int),
             _entry(backbone, "weights_sha256", str, None),
             _entry(backbone, "preprocessing", dict, None),
+            Recipe.of(_entry(backbone, "recipe", dict, None)).stored,
         ),
         created=_entry(stored, "created", str),
         source=_entry(stored, "source", str, None),

@@ -17,9 +17,10 @@ from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, PartRow
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
-from birdsearch.storage.catalog.tables import NAMES
+from birdsearch.storage.catalog.tables import IDENTITY, NAMES
 from birdsearch.storage.folder import Folder
-from birdsearch.storage.store import IDENTITY, Store, open_catalog, stored_identity
+from birdsearch.storage.store import Store, open_catalog
+from birdsearch.storage.vectors import stored_identity
 
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
 

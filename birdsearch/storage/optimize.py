@@ -53,10 +53,15 @@ def run(
 
 def refit(folder: Folder, catalog: Catalog, vectors: VectorStore) -> str:
     """Fit the whitening anew, where its file was lost; returns what was done. Needs the lock."""
-    _, raw = vectors.gathered()
+    space = fitted(vectors.gathered()[1])
+    _commit_space(folder, catalog, space)
+    return "fitted the whitening again" if space else "removed the whitening: too few photos to fit it again"
+
+
+def fitted(raw: Vectors) -> Whitening | None:
+    """The whitening of an index that has one, from its vectors (n, dim); None where they are too few."""
     fits = len(raw) >= whitening.LEAST and bool(np.ptp(raw[: whitening.LEAST], axis=0).any())
-    _commit_space(folder, catalog, whitening.fit(raw) if fits else None)
-    return "fitted the whitening again" if fits else "removed the whitening: too few photos to fit it again"
+    return whitening.fit(raw) if fits else None
 
 
 def _space(
@@ -102,5 +107,9 @@ def _recall(rows: Vectors, labels: LabelCodes) -> float | None:
 
 def _commit_space(folder: Folder, catalog: Catalog, space: Whitening | None) -> None:
     """First the file, then the commit that makes it count."""
-    named = None if space is None else named_by_content(folder.path, "whitening", ".npz", space.write)
-    catalog.set_state("whitening", named and {"sha256": named[1]}, bump=True)
+    catalog.set_state("whitening", write_space(folder, space), bump=True)
+
+
+def write_space(folder: Folder, space: Whitening | None) -> dict[str, str] | None:
+    """Write a whitening; returns what makes it count under "whitening" in the state."""
+    return None if space is None else {"sha256": named_by_content(folder.path, "whitening", ".npz", space.write)[1]}

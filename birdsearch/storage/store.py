@@ -18,12 +18,14 @@ from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
-from birdsearch.records import Identity, as_json, shown
+from birdsearch.records import Identity, Progress, Recipe, as_json, shown
 from birdsearch.search.local import FLAT_UP_TO
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
-from birdsearch.storage.folder import FORMAT, Folder, identity_of
-from birdsearch.storage.vectors import PartVectors, VectorStore, whitening_sha256
+from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE
+from birdsearch.storage.folder import FORMAT, Folder
+from birdsearch.storage.vectors import PartVectors, VectorStore, stored_identity, whitening_sha256
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
@@ -45,7 +47,6 @@ class Execution:
 
 
 AUTOMATIC = Execution()
-IDENTITY = "identity"  # key of the catalog's state under which its copy of index.json stands
 CATALOGS: dict[str, Callable[[Folder], Catalog]] = {"sqlite": lambda folder: SQLiteCatalog(folder.catalog)}
 
 
@@ -65,14 +66,6 @@ def open_catalog(folder: Folder, identity: Identity) -> Catalog:
         f"the index {shown(str(folder.path))} keeps its catalog in {identity.catalog!r}, which no installed package "
         "offers: install the one that it was made with."
     )
-
-
-def stored_identity(catalog: Catalog) -> Identity | None:
-    """The catalog's copy of index.json; None where it has lost it."""
-    try:
-        return identity_of(catalog.get_state(IDENTITY))
-    except ValueError:
-        return None
 
 
 class Store:
@@ -140,6 +133,7 @@ class Store:
             store._migrate()
             store._check_identity()
             store._backbone = store._given(backbone)
+            store._note_old_recipe()
         except BaseException:
             store.close()
             raise
@@ -147,7 +141,10 @@ class Store:
 
     def _check_identity(self) -> None:
         """Raises IndexDamagedError where index.json is not what the catalog remembers of it."""
-        if stored_identity(self.catalog) != self.identity:
+        stored = stored_identity(self.catalog)
+        if stored is not None and stored_identity(self.catalog, IDENTITY_BEFORE) == self.identity:
+            self.reopen(stored)  # embedded anew, and killed before index.json was written
+        if stored != self.identity:
             where = shown(str(self.folder.path))
             raise IndexDamagedError(
                 f"index.json of {where} is damaged or of another index: its catalog remembers it otherwise. "
@@ -166,8 +163,21 @@ class Store:
 
         loaded = load_backbone(backbone)
         if loaded.identity != self.identity.backbone:
-            raise _mismatch(self.folder, self.identity, loaded.name)
+            raise _mismatch(self.folder, self.identity, loaded.identity)
         return loaded
+
+    def _note_old_recipe(self) -> None:
+        """Say how an index that the built-in network was made for with birder's padding gets better vectors."""
+        from birdsearch.backbones import BUILT_IN
+
+        if self.identity.source in BUILT_IN and self.identity.backbone.recipe is None:
+            where = shown(str(self.folder.path))
+            logger.warning(
+                "%s was made when birdsearch padded photos otherwise than the built-in network was trained. It answers "
+                "as before; to find more, embed its photos anew, which keeps labels and decisions: "
+                "birdsearch index --reembed --index %s",
+                where, shlex.quote(where),
+            )  # fmt: skip
 
     def _migrate(self) -> None:
         """Bring the tables of an older birdsearch up to date."""
@@ -222,10 +232,18 @@ class Store:
             sha256 = self.identity.backbone.weights_sha256 or ""
             if not os.path.isabs(source) or file_problem(Path(source), sha256) is not None:
                 raise changed
-        loaded = load_backbone(source, **asdict(self._execution))
+        loaded = load_backbone(source, recipe=Recipe.of(self.identity.backbone.recipe), **asdict(self._execution))
         if loaded.identity != self.identity.backbone:
             raise changed
         return loaded
+
+    def backbone_of_today(self, other: Any = None, progress: Progress | None = None) -> "Backbone":
+        """Another backbone, or that of the index as a new index of today would run it."""
+        from birdsearch.backbones import load_backbone
+
+        if other is None and self.identity.source is None:
+            return self.backbone
+        return load_backbone(other or self.identity.source, **asdict(self._execution), progress=progress)
 
     @cached_property
     def stored_classes(self) -> Classes | None:
@@ -252,7 +270,7 @@ class Store:
         """
         with self.folder.writing(), self.catalog.guarded(self.folder.check_lock):
             self._check_place()
-            self._remove_leftovers()
+            self._settle()
             yield self.catalog
             self.vectors.refresh()
 
@@ -262,6 +280,22 @@ class Store:
             raise IndexDamagedError(
                 f"another index has come to {shown(str(self.folder.path))} since it was opened: open it again."
             )
+
+    def renew(self, renewal: Renewal, backbone: "Backbone") -> None:
+        """Stand on new vectors of another network from now on. The caller holds the lock."""
+        self.catalog.renew(renewal)
+        identity = stored_identity(self.catalog)
+        assert identity is not None  # it is part of the renewal
+        self.reopen(identity)
+        self._backbone = backbone
+        self._settle()
+
+    def _settle(self) -> None:
+        """Make the files what the catalog says."""
+        if self.catalog.get_state(IDENTITY_BEFORE) is not None:
+            self.folder.write_identity(self.identity)
+            self.catalog.set_state(IDENTITY_BEFORE, None)
+        self._remove_leftovers()
 
     def _remove_leftovers(self) -> None:
         """Remove files that the catalog does not list: no commit made them count."""
@@ -276,8 +310,8 @@ class Store:
         self.vectors = PartVectors(self.folder, self.catalog, identity)
 
 
-def _mismatch(folder: Folder, identity: Identity, other: str) -> BackboneMismatchError:
+def _mismatch(folder: Folder, identity: Identity, other: object) -> BackboneMismatchError:
     return BackboneMismatchError(
-        f"the index {shown(str(folder.path))} was made with the backbone {identity.backbone.name}, not with {other}: "
+        f"the index {shown(str(folder.path))} was made with the backbone {identity.backbone}, not with {other}: "
         "leave the backbone out to use its own, or make another index."
     )

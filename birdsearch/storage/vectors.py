@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from birdsearch.cache import file_problem
-from birdsearch.errors import IndexDamagedError, RecallUnreachableError
+from birdsearch.errors import BackboneMismatchError, IndexDamagedError, RecallUnreachableError
 from birdsearch.files import is_sha256, named_by_content
 from birdsearch.records import Filter, Identity, Ids, Vectors, shown
 from birdsearch.search import engine as engine_module
@@ -22,7 +22,8 @@ from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.catalog.database import RESTORE
-from birdsearch.storage.folder import Folder
+from birdsearch.storage.catalog.tables import IDENTITY
+from birdsearch.storage.folder import Folder, identity_of
 
 logger = logging.getLogger("birdsearch")
 
@@ -70,6 +71,14 @@ def _is_sound(named: EngineFile) -> bool:
         and named.file == f"engine-{named.sha256[:16]}{ENGINES[named.kind].suffix}"
         and all(type(number) is int and number >= 0 for number in numbers)
     )
+
+
+def stored_identity(catalog: Catalog, key: str = IDENTITY) -> Identity | None:
+    """The catalog's copy of index.json; None where it has lost it."""
+    try:
+        return identity_of(catalog.get_state(key))
+    except ValueError:
+        return None
 
 
 def whitening_sha256(catalog: Catalog) -> str | None:
@@ -146,11 +155,15 @@ class PartVectors:
         """The raw unit vectors of these photos, in their order, and their norms."""
         photo_ids = [int(photo_id) for photo_id in ids]
         with self._catalog.snapshot():
+            self._check_backbone()
             locations = self._catalog.locations(photo_ids)
             if len(locations) < len(set(photo_ids)):
                 self._catalog.photos(photo_ids)  # raises for an unknown id
                 where = shown(str(self._folder.path))
-                raise IndexDamagedError(f"a photo of {where} has lost its vector: run `birdsearch repair`.")
+                raise IndexDamagedError(
+                    f"a photo of {where} has lost its vector: run `birdsearch repair`, or, where its file was away, "
+                    "`birdsearch index` when it is back."
+                )
         vectors = np.empty((len(photo_ids), self._identity.backbone.dim), dtype=np.float32)
         norms = np.empty(len(photo_ids), dtype=np.float32)
         reader = parts.PartReader(self._folder.vectors, self._catalog.parts())
@@ -158,6 +171,15 @@ class PartVectors:
             vector, norms[row] = reader.row(locations[photo_ids[row]])
             vectors[row] = self._of_my_dim(vector)
         return vectors, norms
+
+    def _check_backbone(self) -> None:
+        """Raises BackboneMismatchError where another process has embedded the photos anew since it was opened."""
+        stored = stored_identity(self._catalog)
+        if stored is not None and stored.backbone != self._identity.backbone:
+            raise BackboneMismatchError(
+                f"the photos of {shown(str(self._folder.path))} have been embedded anew since it was opened: open it "
+                "again."
+            )
 
     def engine_name(self) -> str:
         """Which kind of engine is saved; "none" before the first run has ended."""
@@ -204,6 +226,7 @@ class PartVectors:
         generation = self._catalog.generation
         state = self._state
         if generation != state.generation:
+            self._check_backbone()
             whitening = self.whitening()
             named, saved = self._saved()
             ids, rows = self._rows_of(self._newer(named, saved), whitening)
@@ -269,9 +292,11 @@ class PartVectors:
 
     def live_rows(self, part: PartRow) -> tuple[Ids, Vectors]:
         """Region ids (n,) and vectors (n, dim) of those rows of a part that the catalog still lists."""
+        ids, rows = np.array(self._catalog.regions_of_part(part.id), dtype=np.int64).reshape(-1, 2).T
+        if not len(ids):  # all removed, or not in force yet: `reembed` collects parts
+            return ids, np.empty((0, self._identity.backbone.dim), dtype=np.float32)
         path = parts.file_of(self._folder.vectors, part.id)
         stored = parts.read(path, part.sha256)
-        ids, rows = np.array(self._catalog.regions_of_part(part.id), dtype=np.int64).reshape(-1, 2).T
         inside = (rows >= 0) & (rows < len(stored.norms))
         if not inside.all() or not np.array_equal(stored.region_ids[rows], ids):
             raise IndexDamagedError(

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from benchmarks.parity import Parity, built_in_reference, checkpoint_reference, compare
+from benchmarks.parity import Parity, built_in_reference, checkpoint_reference, compare, padded_as_trained
 from birdsearch.backbones import BIRD_BACKBONES, DEFAULT, Backbone, list_backbones, load_backbone, pull
 from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.registry import birder_registry
 from birdsearch.errors import BackboneError, BackboneUnavailableError, BackboneUnknownError
-from birdsearch.records import BackboneIdentity, Pixels, Vectors, as_json
+from birdsearch.photos import decode
+from birdsearch.records import AS_BIRDER, BackboneIdentity, Pixels, Recipe, Vectors, as_json
 from tests.support import REAL_PHOTOS, checkpoints
 
 ON_CPU: Any = {"device": "cpu", "runtime": "torch"}  # what is compared with birder here is torch
@@ -83,10 +84,37 @@ def assert_equal(parity: Parity) -> None:
 # -- the same as birder ------------------------------------------------------------------------------------------
 
 
-def test_built_in_equals_birder(built_in: Backbone, drawn: list[Path]) -> None:
-    parity = compare(built_in, built_in_reference(), drawn)
+def test_built_in_is_padded_as_it_was_trained(built_in: Backbone, drawn: list[Path]) -> None:
+    parity = compare(built_in, padded_as_trained(built_in_reference()), drawn)
     assert_equal(parity)
     assert len(parity.stages) == 4
+
+
+def test_built_in_of_an_old_index_equals_birder(built_in: Backbone, drawn: list[Path]) -> None:
+    old = load_backbone(DEFAULT, recipe=AS_BIRDER, **ON_CPU)
+    assert_equal(compare(old, built_in_reference(), drawn))
+    assert old.identity != built_in.identity
+    assert 0.7 < (old.embed(drawn) * built_in.embed(drawn)).sum(axis=1).min() < 0.99
+
+
+def test_two_views_are_the_average_of_a_photo_and_its_mirror_image(drawn: list[Path]) -> None:
+    one, two = (load_backbone(DEFAULT, recipe=Recipe("same", views), **ON_CPU) for views in (1, 2))
+    pixels = np.stack([decode.load(path, one.input_size) for path in drawn])
+    seen = [one.network.run(view).embeddings for view in (pixels, np.ascontiguousarray(pixels[:, :, ::-1]))]
+    np.testing.assert_allclose(two.network.run(pixels).embeddings, np.mean(seen, axis=0), atol=1e-4)
+    mirrored = two.embed_pixels(np.ascontiguousarray(pixels[:, :, ::-1])).vectors
+    np.testing.assert_allclose(two.embed_pixels(pixels).vectors, mirrored, atol=1e-5)
+
+
+def test_a_recipe_that_a_network_cannot_follow_is_refused(tiny: Path) -> None:
+    with pytest.raises(BackboneUnavailableError, match="birder's padding"):
+        load_backbone(tiny, recipe=Recipe("same"), **ON_CPU)
+    with pytest.raises(ValueError, match="1 or 2 views"):
+        Recipe(views=3)
+    for stored in ({"padding": "same", "views": 1, "crop": 1}, {"padding": "reflect"}, {"views": "2"}):
+        with pytest.raises(ValueError, match="recipe"):
+            Recipe.of(stored)
+    assert Recipe.of({"padding": "birder", "views": 1}).stored is None
 
 
 # The larger network by name only, to keep the tests quick.

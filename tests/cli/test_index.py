@@ -1,11 +1,15 @@
 """The command index."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import birdsearch
+from birdsearch.records import AS_BIRDER
 from tests.conftest import Garden, write_garden_photos
+from tests.support import fake_backbone
 from tests.support.command_line import Answer, run
 
 
@@ -95,3 +99,23 @@ def test_prune_asks_for_force_where_most_photos_are_gone(own: Garden, tmp_path: 
     assert "add --force" in run(*command, "--prune", code=1).err
     assert run(*command, "--prune", "--force").json["missing"] == 6
     assert "needs --prune" in run(*command, "--force", code=2).err
+
+
+def test_reembed_is_proposed_once_and_makes_an_old_index_a_new_one(tmp_path: Path, fake_built_in: None) -> None:
+    write_garden_photos(tmp_path / "pics")
+    old = replace(fake_backbone.built_in(), recipe=AS_BIRDER)
+    with birdsearch.create(tmp_path / "old", backbone=old) as index:
+        index.add(tmp_path / "pics", labels="folder")
+        photos = [(photo.path, photo.label) for photo in index.photos()]
+    asked = run("query", "pics/Wren/1.jpg", "--index", tmp_path / "old")
+    assert asked.err.count("--reembed") == 1
+    assert "Wren" in asked.out
+    done = run("index", "--index", tmp_path / "old", "--reembed")
+    assert f"{len(photos)} photos embedded anew" in done.err
+    with birdsearch.open(tmp_path / "old") as index:
+        assert [(photo.path, photo.label) for photo in index.photos()] == photos
+    assert "reembed" not in run("query", "pics/Wren/1.jpg", "--index", tmp_path / "old").err
+    again = run("index", "--index", tmp_path / "old", "--reembed", "--json")
+    assert again.json["reembedded"]["embedded"] == 0
+    assert "nothing to embed anew" in again.err
+    assert "--force" in run("index", "--index", tmp_path / "old", "--force", code=2).err

@@ -33,7 +33,7 @@ SPECIES = ("Wren", "Robin", "Dunnock", "Siskin")
 MOMENTS = 24  # random kills in all
 KILLS, INTERRUPTS = 8, 5  # lines tried in every scene; with LINES=all in the environment every line is (half an hour)
 NOBODY = 65534
-NAMES = ("fresh", "changed", "relabelled", "moved", "pruned", "removed", "repaired", "imported")
+NAMES = ("fresh", "changed", "relabelled", "moved", "pruned", "removed", "repaired", "imported", "reembedded")
 SEED = 20261
 
 # Where the state on disk changes: a kill is tried in every line of these.
@@ -50,7 +50,7 @@ WRITING = [
 ]
 WRITING += ["upgrade", "keep", "named_by_content", "remove_leftovers", "refresh", "forget_engine"]
 WRITING += ["remove", "ensure_root", "set_label_choices", "commit", "drop_part"]
-WRITING += ["_import", "sync_folder", "transaction"]
+WRITING += ["_import", "sync_folder", "transaction", "renew", "_settle", "_commit", "write_identity", "reopen"]
 # Where the state in memory changes: an interrupt is tried in every line of these.
 RUNNING = [
     "run",
@@ -65,7 +65,7 @@ RUNNING = [
     "_ignore",
 ]
 RUNNING += ["_hide_missing", "_flush", "_resolved_copies", "_part", "_entry", "commit", "wait", "follow", "refresh"]
-RUNNING += ["by_state", "by_content", "missing", "keep", "_ignore"]
+RUNNING += ["by_state", "by_content", "missing", "keep", "_ignore", "_keep", "_commit", "_todo", "renew", "reembed"]
 
 
 def test_every_function_that_is_stopped_in_exists() -> None:
@@ -146,7 +146,7 @@ class Held:
 
 def held(path: Path) -> Held:
     """What an index holds, after the checks that need no comparison."""
-    with birdsearch.open(path, backbone=backbone()) as index:
+    with birdsearch.open(path) as index:
         report = index.verify()
         assert report.ok, report.problems
         photos = index.photos()
@@ -214,7 +214,7 @@ class Scene:
         path = Path(plan["index"])
         if not self.broken_before:
             try:
-                with birdsearch.open(path, backbone=backbone()) as index:
+                with birdsearch.open(path) as index:
                     report = index.verify()
                     assert report.ok, report.problems
                     photos = index.photos()
@@ -288,6 +288,11 @@ def _change(name: str, photos: Path, index: Path, step: dict[str, Any], count: i
     elif name == "pruned":
         shutil.rmtree(photos / "Robin")
         return {**step, "prune": True}
+    elif name == "reembedded":
+        with open_or_create(index) as opened:
+            opened.label({photo.id: "Linnet" for photo in opened.photos()[:3] if photo.id is not None})
+        (photos / "Robin/001.jpg").unlink()
+        return {"call": "reembed"}
     elif name == "removed":
         return {"call": "remove", "species": ["Robin", "Siskin"]}
     else:

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from birdsearch.backbones import DEFAULT
+from birdsearch.backbones import BUILT_IN, DEFAULT
 from birdsearch.backbones.backbone import Backbone, BackboneSpec
 from birdsearch.backbones.classes import Classifier
 from birdsearch.backbones.custom import CustomNetwork
@@ -75,6 +75,7 @@ def built_in() -> Backbone:
         dim=FakeBackbone.dim,
         input_size=FakeBackbone.input_size,
         source=DEFAULT,
+        recipe=BUILT_IN[DEFAULT].recipe,
         class_names=names,
         class_species=(None,) * len(names),
         class_ranks=("ImageNet",) * len(names),

@@ -26,11 +26,12 @@ from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
 from birdsearch.backbones.classes import Classifier
 from birdsearch.index import Index
 from birdsearch.indexing import committer, embedder, pipeline
-from birdsearch.records import AddReport, Filter, Pixels, Vectors
+from birdsearch.records import AS_BIRDER, AddReport, Filter, Pixels, Recipe, Vectors
 from tests.support import drawing
 from tests.support.fake_backbone import FakeBackbone
 
 PACKAGE = str(Path(birdsearch.__file__).parent)
+MIRRORED = Recipe(views=2)  # what `reembed` changes to
 REFUSED = 3  # exit status: a BirdsearchError, whose class and text are in the log
 
 Plan = dict[str, Any]
@@ -43,19 +44,21 @@ class FakeNetwork:
 
     runtime = device = precision = "fake"
 
-    def __init__(self, delay: float) -> None:
+    def __init__(self, delay: float, views: int) -> None:
         self.fake = FakeBackbone(delay)
+        self.views = views
 
     def run(self, pixels: Pixels) -> NetworkOutput:
         """(n, h, w, 3) uint8 -> (n, 16)."""
-        return NetworkOutput(self.fake.embed(pixels))
+        seen = [pixels, pixels[:, :, ::-1]][: self.views]
+        return NetworkOutput(np.mean([self.fake.embed(view) for view in seen], axis=0))
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """None."""
         return {}
 
 
-def backbone(delay: float = 0.0) -> Backbone:
+def backbone(delay: float = 0.0, recipe: Recipe = AS_BIRDER) -> Backbone:
     """A fake with three classes, one of them a species."""
     names = ("Aves_Troglodytes_troglodytes", "thrush", "bulbul")
     weights = np.random.default_rng(7).normal(size=(3, FakeBackbone.dim)).astype(np.float32) * 4
@@ -67,14 +70,17 @@ def backbone(delay: float = 0.0) -> Backbone:
         class_species=("Troglodytes troglodytes", None, None),
         class_ranks=("species", "ImageNet", "ImageNet"),
         classifier=Classifier(weights, np.zeros(3, np.float32)),
+        recipe=recipe,
     )
-    return Backbone.of(spec, FakeNetwork(delay))
+    return Backbone.of(spec, FakeNetwork(delay, recipe.views))
 
 
 def open_or_create(path: str | Path, delay: float = 0.0) -> Index:
     """The index, taken over where its creation was not finished."""
     try:
         return birdsearch.open(path, backbone=backbone(delay))
+    except errors.BackboneMismatchError:
+        return birdsearch.open(path, backbone=backbone(delay, MIRRORED))
     except errors.IndexMissingError:
         return birdsearch.create(path, backbone=backbone(delay))
 
@@ -97,6 +103,8 @@ def _carry_out(plan: Plan) -> AddReport | None:
             index.remove(Filter(**step))
         elif name == "repair":
             index.repair()
+        elif name == "reembed":
+            index.reembed(backbone(plan.get("delay", 0.0), MIRRORED))
         elif name == "look":
             assert len(index) == plan.get("count", len(index))
             look(index, Path(step["until"]))

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from birdsearch.files import FileState, with_trailing_slash
 from birdsearch.records import Failure, Label, Photo
 from birdsearch.storage.catalog import kept
-from birdsearch.storage.catalog.database import where_in
+from birdsearch.storage.catalog.database import put_state, where_in
 from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
 
 AUTHORITY = ("correction", "csv", "folder")  # whose label counts, first one first
@@ -65,6 +65,7 @@ class Batch:
     labels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # of photos that are not among the entries
     failed: list[tuple[FileState, Failure]] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)  # paths that failed before and do no longer
+    state: dict[str, Any] = field(default_factory=dict)  # key -> new value
 
 
 def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
@@ -79,10 +80,17 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     _insert_corrections(connection, brought)
     kept.give_back(connection, [entry.photo.id for entry in batch.entries if entry.photo.id])
     where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
-    for state, failure in batch.failed:
+    write_failures(connection, batch.failed)
+    derive_species(connection, [entry.photo.id for entry in batch.entries if entry.photo.id] + list(batch.labels))
+    for key, value in batch.state.items():
+        put_state(connection, key, value)
+
+
+def write_failures(connection: sa.Connection, failed: Iterable[tuple[FileState, Failure]]) -> None:
+    """Files that could not be indexed, each with the state it was in."""
+    for state, failure in failed:
         values = {"path": os.fsencode(failure.path), "stage": failure.stage, "reason": failure.reason}
         connection.execute(sa.insert(failures).prefix_with("OR REPLACE").values(**values, **asdict(state)))
-    derive_species(connection, [entry.photo.id for entry in batch.entries if entry.photo.id] + list(batch.labels))
 
 
 def facts(photo: Photo) -> dict[str, object]:

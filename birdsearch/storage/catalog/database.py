@@ -244,7 +244,7 @@ class Database:
     def set_state(self, key: str, value: Any, *, bump: bool = False) -> None:
         """Remember one value, in a transaction of its own; `bump` counts it as a commit that readers must see."""
         with self.transaction() as connection:
-            _put_state(connection, key, value)
+            put_state(connection, key, value)
             if bump:
                 self.bump(connection)
 
@@ -257,7 +257,7 @@ class Database:
         """Count a commit: readers see that something changed."""
         stored = connection.scalar(sa.select(state.c.value).where(state.c.key == "generation"))
         generation = _generation(stored) + 1
-        _put_state(connection, "generation", generation)
+        put_state(connection, "generation", generation)
         return generation
 
 
@@ -301,7 +301,8 @@ def _generation(stored: Any) -> int:
     return stored or 0
 
 
-def _put_state(connection: sa.Connection, key: str, value: Any) -> None:
+def put_state(connection: sa.Connection, key: str, value: Any) -> None:
+    """Remember one value under a key, inside the caller's transaction."""
     connection.execute(sa.delete(state).where(state.c.key == key))
     connection.execute(sa.insert(state).values(key=key, value=value))
 

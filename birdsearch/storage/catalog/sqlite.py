@@ -14,6 +14,7 @@ from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
 from birdsearch.records import Failure, Filter, Ids, Label, Photo, Prediction, shown
 from birdsearch.storage.catalog import commits, kept, removal
+from birdsearch.storage.catalog import renewal as renewing
 from birdsearch.storage.catalog.catalog import (
     EmbeddedCopy,
     FolderLabel,
@@ -37,6 +38,7 @@ from birdsearch.storage.catalog.commits import (
 from birdsearch.storage.catalog.database import Database, where_in
 from birdsearch.storage.catalog.filters import conditions, inside
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
+from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.tables import (
     MAX_INTEGER,
     DamagedValueError,
@@ -168,6 +170,12 @@ class SQLiteCatalog(Database):
         """Everything that a batch brought, in one transaction: the only commit point of an index."""
         with self.transaction() as connection:
             commits.write(connection, batch, self.bump(connection))
+
+    def renew(self, renewal: Renewal) -> None:
+        """Let the index stand on new vectors of its photos, in one transaction."""
+        with self.transaction() as connection:
+            self.bump(connection)
+            renewing.write(connection, renewal)
 
     def stale_species(self) -> list[int]:
         """Photos whose label, species or source is not what their labels and predictions give."""
@@ -435,9 +443,10 @@ class SQLiteCatalog(Database):
             kept.keep_pairs(connection, pairs)
 
     def photos_without_region(self) -> list[Photo]:
-        """Photos that have lost their vector."""
+        """Visible photos that have lost their vector; a hidden one without gets it when its file is back."""
         with self.transaction() as connection:
-            query = sa.select(photos.c.id).where(photos.c.id.not_in(sa.select(regions.c.photo_id)))
+            without = photos.c.id.not_in(sa.select(regions.c.photo_id))
+            query = sa.select(photos.c.id).where(without, sa.not_(photos.c.missing))
             return self._records(connection, list(connection.scalars(query)))
 
     def parts(self) -> list[PartRow]:

@@ -8,9 +8,11 @@ import sqlalchemy as sa
 MAX_INTEGER = 2**63 - 1  # of SQLite: a larger id is the id of nothing
 metadata = sa.MetaData()
 Row = dict[str, Any]  # column -> value, of one of the tables below
-NAMES, EXCLUDE = "names", "exclude"  # keys of the state
+# Keys of the state.
+IDENTITY, IDENTITY_BEFORE, NAMES, EXCLUDE, REEMBED = "identity", "identity_before", "names", "exclude", "reembed"
 
-# key -> JSON: "generation" (int, +1 with every commit that readers must see), "identity" (a copy of index.json),
+# key -> JSON: "generation" (int, +1 with every commit that readers must see), IDENTITY (a copy of index.json),
+# IDENTITY_BEFORE (what index.json says until it is written anew), REEMBED (reembed.Pending: new vectors so far),
 # "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile),
 # NAMES ({label: species}: what a user says that names mean), EXCLUDE ({folder: [pattern]}: what is left out there)
 state = sa.Table(

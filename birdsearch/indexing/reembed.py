@@ -1,0 +1,277 @@
+"""Every photo of an index embedded anew, by another network or another recipe; labels and decisions stay.
+
+The new vectors collect in parts that no region points to yet, and the old ones answer until one last commit.
+"""
+
+import logging
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+
+from birdsearch.backbones import Backbone
+from birdsearch.errors import BackboneError, BackboneMismatchError, PhotoError, PhotoMissingError
+from birdsearch.files import FileState
+from birdsearch.indexing import committer
+from birdsearch.indexing.embedder import PREDICTIONS, EmbeddedPhoto, Embedder, NotEmbedded
+from birdsearch.indexing.pipeline import AHEAD, COSTLY, has_entries
+from birdsearch.photos import decode, memory, scan
+from birdsearch.photos.overlap import overlapped
+from birdsearch.records import Failure, Ids, Photo, Prediction, Progress, ReembedReport, as_json, counted, shown
+from birdsearch.storage import optimize, parts
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.commits import Batch, PartRow
+from birdsearch.storage.catalog.renewal import NewVector, Renewal
+from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE, REEMBED
+from birdsearch.storage.store import Store
+from birdsearch.storage.vectors import STATE, whitening_sha256
+
+logger = logging.getLogger("birdsearch")
+_GONE = "no longer there"
+
+
+def reembed(store: Store, backbone: Any, progress: Progress | None, *, force: bool) -> ReembedReport:
+    """See `Index.reembed`."""
+    started = time.monotonic()
+    target = store.backbone_of_today(backbone, progress)
+    with store.writing() as catalog:
+        if target.identity == store.identity.backbone:
+            logger.warning("nothing to embed anew: the vectors are those that %s makes today", target.name)
+            return ReembedReport()
+        _check_network(store, target)
+        if not force:
+            _check_places(catalog)
+        run = ReembedRun(store, target, progress)
+        run.run()
+        store.renew(run.renewal(), target)
+    return run.report(time.monotonic() - started)
+
+
+def _check_network(store: Store, target: Backbone) -> None:
+    """Raises BackboneError where the new vectors would not fit the classes that the index keeps."""
+    if replace(target.identity, recipe=None) != replace(store.identity.backbone, recipe=None):
+        raise BackboneMismatchError(
+            f"the index was made with {store.identity.backbone}: it can be embedded anew with that network only, not "
+            f"with {target.identity}. Make another index for it."
+        )
+    if target.class_names and target.classifier is None:
+        raise BackboneError(f"the classes of {target.name} cannot be told from vectors: make another index")
+
+
+def _check_places(catalog: Catalog) -> None:
+    """Raises PhotoMissingError where a whole folder of photos is away: they would all lose their vectors."""
+    for root in catalog.roots_in_use():
+        if os.path.isdir(root) and has_entries(root):
+            continue
+        if visible := sum(not known.missing for known in catalog.known_files([root]).values()):
+            raise PhotoMissingError(
+                f"{shown(os.fsdecode(root))} is away or empty: nothing was embedded anew, because its "
+                f"{counted(visible, 'photo')} would have no vector any more. Bring it back, or add --force to hide "
+                "them until it is."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What `state` says of the new vectors so far."""
+
+    backbone: dict[str, Any]  # whose they are, as index.json has it
+    parts: Sequence[int]
+
+    @classmethod
+    def of(cls, catalog: Catalog, backbone: Backbone) -> Self:
+        """What an earlier run has left; nothing where that was for another backbone, or cannot be read."""
+        stored, listed = catalog.get_state(REEMBED), {part.id for part in catalog.parts()}
+        try:
+            known = cls(**stored)
+            if known.backbone == as_json(backbone.identity):
+                return cls(known.backbone, [part_id for part_id in known.parts if part_id in listed])
+        except TypeError:
+            pass
+        return cls(as_json(backbone.identity), [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """Files of the same bytes: one is embedded, for the regions of all."""
+
+    sha256: str
+    files: Sequence[scan.FoundFile]
+    region_ids: Sequence[int]
+
+
+@dataclass(slots=True)
+class ReembedRun:
+    """One run: reads each photo from its file, embeds it, and collects the vectors in parts."""
+
+    store: Store
+    backbone: Backbone
+    progress: Progress | None
+    pending: Pending = field(init=False)
+    _photos: dict[int, Photo] = field(init=False)  # region id -> its photo
+    _states: dict[int, FileState] = field(init=False)  # region id -> the file as the catalog knows it
+    _done: set[int] = field(default_factory=set)  # regions that have a new vector, committed or not
+    _vectors: list[tuple[int, EmbeddedPhoto]] = field(default_factory=list)  # not committed yet
+    _contents: dict[str, _Content] = field(default_factory=dict)  # sha256 -> what is under way
+    _reasons: dict[str, str] = field(default_factory=dict)  # sha256 -> why it cannot be embedded
+    _last_commit: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        catalog = self.store.catalog
+        self.pending = Pending.of(catalog, self.backbone)
+        known = catalog.known_files([b"/"]).values()
+        states = {file.photo_id: file.state for file in known if file.photo_id is not None}
+        region_of = {photo_id: place.region_id for photo_id, place in catalog.locations(states).items()}
+        self._photos = {region_of[photo.id]: photo for photo in catalog.photos(region_of) if photo.id is not None}
+        self._states = {region_id: states[photo_id] for photo_id, region_id in region_of.items()}
+        for _, rows, part in self._live():
+            self._done.update(part.region_ids[rows].tolist())
+
+    def run(self) -> None:
+        """Embed whatever has no new vector yet."""
+        todo = self._todo()
+        embedder = Embedder(self.backbone, None, proven=False)
+        costly: list[_Content] = []
+        workers = max(2, os.cpu_count() or 2)
+        try:
+            with closing(overlapped(todo, self._decoded, workers=workers, ahead=AHEAD)) as outcomes:
+                for number, outcome in enumerate(outcomes, start=1):
+                    if isinstance(outcome, _Content):
+                        costly.append(outcome)
+                        continue
+                    self._take(outcome, embedder)
+                    self._tell(number - len(costly), len(todo), outcome)
+            for number, content in enumerate(costly, start=len(todo) - len(costly) + 1):
+                outcome = self._decoded(content, most=None)
+                assert not isinstance(outcome, _Content)  # without a limit nothing is costly
+                self._take(outcome, embedder)
+                self._tell(number, len(todo), outcome)
+            self._keep(embedder.flush())
+        finally:
+            self._commit()  # an orderly stop keeps what the network has seen
+
+    def _todo(self) -> list[_Content]:
+        """The contents of which a region has no new vector, in the order of the photos."""
+        same: dict[str, list[int]] = defaultdict(list)
+        for region_id, photo in self._photos.items():
+            if region_id not in self._done:
+                same[photo.sha256 or ""].append(region_id)
+        for sha256, region_ids in same.items():
+            files = [self._file(region_id) for region_id in region_ids]
+            self._contents[sha256] = _Content(sha256, files, region_ids)
+        return list(self._contents.values())
+
+    def _file(self, region_id: int) -> scan.FoundFile:
+        return scan.FoundFile(os.fsencode(self._photos[region_id].path), self._states[region_id])
+
+    def _decoded(self, content: _Content, most: int | None = COSTLY) -> "decode.Decoded | NotEmbedded | _Content":
+        """Runs in a thread: the pixels of the first of the files that still holds this content; costly ones wait."""
+        reason = _GONE
+        for file in content.files:
+            try:
+                read = scan.read(file)
+                if read.photo.sha256 != content.sha256:
+                    reason = "it has changed: index it again"
+                    continue
+                return decode.decode(read.data, read.photo, self.backbone.input_size, read.format, most=most)
+            except memory.CostlyError:
+                return content
+            except PhotoMissingError:
+                continue
+            except (PhotoError, scan.NotAPhotoError) as error:
+                reason = str(error)
+        return NotEmbedded(replace(content.files[0].photo, sha256=content.sha256), reason)
+
+    def _take(self, outcome: "decode.Decoded | NotEmbedded", embedder: Embedder) -> None:
+        self._keep([outcome] if isinstance(outcome, NotEmbedded) else embedder.add(outcome))
+        waiting = len(self._vectors)
+        if waiting >= committer.COMMIT_PHOTOS or time.monotonic() - self._last_commit > committer.COMMIT_SECONDS:
+            self._commit()
+
+    def _keep(self, results: Sequence[EmbeddedPhoto | NotEmbedded]) -> None:
+        for result in results:
+            content = self._contents[result.photo.sha256 or ""]
+            if isinstance(result, NotEmbedded):
+                self._reasons[content.sha256] = result.reason
+                continue
+            self._vectors += [(region_id, result) for region_id in content.region_ids]
+            self._done.update(content.region_ids)
+
+    def _tell(self, number: int, total: int, outcome: "decode.Decoded | NotEmbedded") -> None:
+        if self.progress:
+            self.progress("reembed", number, total, outcome.photo.path)
+
+    def _commit(self) -> None:
+        """First the part, then the commit that lists it, which no region points to yet."""
+        collected, self._vectors = self._vectors, []
+        self._last_commit = time.monotonic()
+        if not collected:
+            return
+        part = parts.Part(
+            np.array([region_id for region_id, _ in collected], dtype=np.int64),
+            np.stack([embedded.vector for _, embedded in collected]),
+            np.array([embedded.norm for _, embedded in collected], dtype=np.float32),
+        )
+        part_id = self.store.catalog.next_part()
+        sha256 = parts.write(parts.file_of(self.store.folder.vectors, part_id), part)
+        row = PartRow(part_id, len(collected), sha256, self.backbone.provenance)
+        self.pending = replace(self.pending, parts=[*self.pending.parts, part_id])
+        self.store.catalog.commit(Batch(part=row, state={REEMBED: asdict(self.pending)}))
+
+    # The end
+
+    def renewal(self) -> Renewal:
+        """What the index becomes."""
+        store, catalog = self.store, self.store.catalog
+        identity = replace(store.identity, backbone=self.backbone.identity, source=self.backbone.source)
+        whitened = whitening_sha256(catalog) is not None
+        space = None
+        if whitened:
+            space = optimize.fitted(np.concatenate([part.vectors[rows] for _, rows, part in self._live()]))
+        state = {
+            IDENTITY: as_json(identity),
+            IDENTITY_BEFORE: as_json(store.identity),
+            "whitening": optimize.write_space(store.folder, space),
+            STATE: None,  # the engine
+            REEMBED: None,
+        }
+        ids = [photo.id or 0 for region_id, photo in self._photos.items() if region_id not in self._done]
+        failed = [(FileState(), failure) for failure in self._failed()]
+        return Renewal(self.pending.parts, self._new_vectors(), ids, failed, state)
+
+    def report(self, seconds: float) -> ReembedReport:
+        """What became of the photos."""
+        failed = tuple(self._failed())
+        without = len(self._photos) - len(self._done)
+        return ReembedReport(len(self._done), without - len(failed), failed, seconds)
+
+    def _failed(self) -> list[Failure]:
+        """The photos that could not be embedded though there is a file."""
+        without = (photo for region_id, photo in self._photos.items() if region_id not in self._done)
+        present = sorted((photo for photo in without if os.path.lexists(photo.path)), key=lambda photo: photo.path)
+        return [Failure(photo.path, "reembed", self._reasons[photo.sha256 or ""]) for photo in present]
+
+    def _live(self) -> Iterator[tuple[int, Ids, parts.Part]]:
+        """Of each part its id, the rows (n,) whose region is still wanted, and what it holds."""
+        sha256s = {part.id: part.sha256 for part in self.store.catalog.parts()}
+        for part_id in self.pending.parts:
+            part = parts.read(parts.file_of(self.store.folder.vectors, part_id), sha256s[part_id])
+            rows = [row for row, region_id in enumerate(part.region_ids.tolist()) if region_id in self._photos]
+            yield part_id, np.array(rows, dtype=np.int64), part
+
+    def _new_vectors(self) -> Iterator[list[NewVector]]:
+        classes = self.backbone.classes
+        for part_id, rows, part in self._live():
+            guesses: Sequence[tuple[Prediction, ...]] = [()] * len(rows)
+            if classes.classifier is not None and len(rows):
+                guesses = classes.top(classes.probabilities(part.vectors[rows], part.norms[rows]), PREDICTIONS)
+            ids = part.region_ids[rows].tolist()
+            yield [
+                NewVector(region_id, self._photos[region_id].id or 0, part_id, row, guess)
+                for region_id, row, guess in zip(ids, rows.tolist(), guesses, strict=True)
+            ]

@@ -1,0 +1,64 @@
+"""The one transaction after which an index stands on new vectors of its photos."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from birdsearch.files import FileState
+from birdsearch.records import Failure, Prediction
+from birdsearch.storage.catalog import kept
+from birdsearch.storage.catalog.commits import PREDICTION, derive_species, write_failures
+from birdsearch.storage.catalog.database import put_state, where_in
+from birdsearch.storage.catalog.tables import parts, photos, predictions, regions
+
+
+@dataclass(frozen=True, slots=True)
+class NewVector:
+    """Where the new vector of a region lies, and what the network says of its photo."""
+
+    region_id: int
+    photo_id: int
+    part_id: int
+    row: int
+    predictions: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What the vectors of an index become: those of one list of parts, and of no other."""
+
+    parts: Sequence[int]
+    vectors: Iterable[Sequence[NewVector]]  # in blocks, which are read as they are written
+    without: Sequence[int]  # photos that have no vector any more: hidden, until their file is indexed again
+    failed: Sequence[tuple[FileState, Failure]]  # those of them whose file is there, and why
+    state: Mapping[str, Any]  # key -> new value
+
+
+def write(connection: sa.Connection, renewal: Renewal) -> None:
+    """Everything of a renewal, inside the caller's transaction."""
+    ids = list(renewal.without)
+    kept.keep(connection, ids)  # the photos may be removed before they are back
+    # Of no size: what has come back under that name is read and embedded.
+    where_in(connection, sa.update(photos).values(missing=True, size=-1), photos.c.id, ids)
+    moved = sa.update(regions).where(regions.c.id == sa.bindparam("_id"))
+    moved = moved.values(part_id=sa.bindparam("_part"), row=sa.bindparam("_row"))
+    for block in renewal.vectors:
+        places = [{"_id": each.region_id, "_part": each.part_id, "_row": each.row} for each in block]
+        guesses = [
+            {"photo_id": each.photo_id, **{name: getattr(guess, name) for name in PREDICTION}}
+            for each in block
+            for guess in each.predictions
+        ]
+        embedded = [each.photo_id for each in block]
+        connection.execute(moved, places)
+        where_in(connection, sa.delete(predictions), predictions.c.photo_id, embedded)
+        if guesses:
+            connection.execute(sa.insert(predictions), guesses)
+        derive_species(connection, embedded)
+    connection.execute(sa.delete(regions).where(regions.c.part_id.not_in(renewal.parts)))
+    connection.execute(sa.delete(parts).where(parts.c.id.not_in(renewal.parts)))
+    write_failures(connection, renewal.failed)
+    for key, value in renewal.state.items():
+        put_state(connection, key, value)
