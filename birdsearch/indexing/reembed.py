@@ -25,7 +25,7 @@ from birdsearch.photos.overlap import overlapped
 from birdsearch.records import Failure, Ids, Photo, Prediction, Progress, ReembedReport, as_json, counted, shown
 from birdsearch.storage import optimize, parts
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.commits import Batch, PartRow
+from birdsearch.storage.catalog.commits import GIVEN, Batch, PartRow
 from birdsearch.storage.catalog.renewal import NewVector, Renewal
 from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE, REEMBED
 from birdsearch.storage.store import Store
@@ -46,6 +46,7 @@ def reembed(store: Store, backbone: Any, progress: Progress | None, *, force: bo
         _check_network(store, target)
         if not force:
             _check_places(catalog)
+            _check_given(catalog)
         run = ReembedRun(store, target, progress)
         run.run()
         store.renew(run.renewal(), target)
@@ -74,6 +75,16 @@ def _check_places(catalog: Catalog) -> None:
                 f"{counted(visible, 'photo')} would have no vector any more. Bring it back, or add --force to hide "
                 "them until it is."
             )
+
+
+def _check_given(catalog: Catalog) -> None:
+    """Raises BackboneMismatchError where vectors of the user's own would be replaced."""
+    given = [part.id for part in catalog.parts() if part.runtime == GIVEN]
+    if count := sum(len(catalog.regions_of_part(part_id)) for part_id in given):
+        raise BackboneMismatchError(
+            f"the vectors of {counted(count, 'photo')} were given by Index.add_vectors: nothing was embedded anew. "
+            "Add --force to replace them by those of the network."
+        )
 
 
 @dataclass(frozen=True, slots=True)

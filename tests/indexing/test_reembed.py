@@ -62,10 +62,10 @@ def test_reembed_makes_the_vectors_of_a_new_index_and_keeps_all_else(photos: Pat
             vector, predictions = wanted[photo.path]
             assert np.allclose(index.vectors([photo.id or 0])[0], vector, atol=1e-6)
             assert [guess.class_name for guess in photo.predictions] == [guess.class_name for guess in predictions]
-        assert index.search(photos / "Wren/2.jpg", 1)[0].score == pytest.approx(1, abs=1e-5)
+        assert index.search((photos / "Wren/2.jpg").read_bytes(), 1)[0].score == pytest.approx(1, abs=1e-5)
     assert recipe(path) == {"padding": "birder", "views": 2}
     with birdsearch.open(path, backbone=backbone(recipe=MIRRORED)) as again:
-        assert len(again.search(photos / "Wren/0.jpg", 9)) == 6
+        assert len(again.search((photos / "Wren/0.jpg").read_bytes(), 9)) == 6
     with pytest.raises(BackboneMismatchError, match=r"made with the backbone fake \(padding birder, views 2\)"):
         birdsearch.open(path, backbone=backbone())
 
@@ -91,7 +91,7 @@ def test_photos_that_cannot_be_embedded_anew_are_hidden_and_keep_their_labels(ph
         assert index.photo(gone.id or 0).label == "Linnet"
         assert not index.failures()
         assert index.verify().ok
-        assert len(index.search(photos / "Wren/2.jpg", 9)) == 6
+        assert len(index.search((photos / "Wren/2.jpg").read_bytes(), 9)) == 6
 
 
 def test_a_photo_that_comes_back_elsewhere_brings_its_correction(photos: Path, path: Path) -> None:
@@ -134,13 +134,13 @@ def test_a_run_that_was_stopped_goes_on_and_the_old_vectors_answer_meanwhile(
             index.reembed(first, progress=stop)
         assert recipe(path) is None
         assert index.verify().ok
-        assert index.search(photos / "Wren/2.jpg", 1)[0].score == pytest.approx(1, abs=1e-5)
+        assert index.search((photos / "Wren/2.jpg").read_bytes(), 1)[0].score == pytest.approx(1, abs=1e-5)
         drawing.write(photos / "Wren/new.jpg", drawing.bird(9, 72, 54))
         assert index.add(photos).added == 1
         assert index.reembed(second).embedded == 7
         embedded = first.network.fake.embedded + second.network.fake.embedded  # type: ignore[attr-defined]
         assert embedded == 2 * 6  # two views of each content, once
-        assert len(index.search(photos / "Wren/new.jpg", 9)) == 7
+        assert len(index.search((photos / "Wren/new.jpg").read_bytes(), 9)) == 7
         assert index.verify().ok
     assert len(list((path / "vectors").iterdir())) == index_parts(path)
 
@@ -153,11 +153,11 @@ def index_parts(path: Path) -> int:
 
 def test_a_reader_from_before_must_open_the_index_again(photos: Path, path: Path) -> None:
     with birdsearch.open(path, backbone=backbone()) as reader, birdsearch.open(path, backbone=backbone()) as writer:
-        assert len(reader.search(photos / "Wren/0.jpg", 9)) == 6
+        assert len(reader.search((photos / "Wren/0.jpg").read_bytes(), 9)) == 6
         writer.reembed(backbone(recipe=MIRRORED))
         with pytest.raises(BackboneMismatchError, match="open it again"):
-            reader.search(photos / "Wren/0.jpg", 9)
-        assert len(writer.search(photos / "Wren/0.jpg", 9)) == 6
+            reader.search((photos / "Wren/0.jpg").read_bytes(), 9)
+        assert len(writer.search((photos / "Wren/0.jpg").read_bytes(), 9)) == 6
 
 
 def test_exports_of_another_recipe_are_refused(path: Path, tmp_path: Path) -> None:
@@ -186,3 +186,15 @@ def test_another_network_is_refused_and_the_same_recipe_changes_nothing(
             assert index.reembed().embedded == 0
         assert "nothing to embed anew" in caplog.text
         assert index.count(Filter()) == 6
+
+
+def test_vectors_that_a_user_gave_are_replaced_by_force_only(path: Path) -> None:
+    with birdsearch.open(path, backbone=backbone()) as index:
+        own = np.eye(16, dtype=np.float32)[:1]
+        first = index.photos()[0].id or 0
+        index.add_vectors([first], own)
+        with pytest.raises(BackboneMismatchError, match=r"1 photo were given by Index\.add_vectors"):
+            index.reembed(backbone(recipe=MIRRORED))
+        assert np.array_equal(index.vectors([first]), own)
+        assert index.reembed(backbone(recipe=MIRRORED), force=True).embedded == 6
+        assert not np.allclose(index.vectors([first]), own)
