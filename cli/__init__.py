@@ -25,7 +25,7 @@ from . import (
     query,
     species,
 )
-from .runner import Guarded
+from .runner import Command, Group, Guarded
 
 app = typer.Typer(
     cls=Guarded,
@@ -34,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: birdsearch demo",
 )
-_backbones = typer.Typer(no_args_is_help=False)
+_backbones = typer.Typer(cls=Group, no_args_is_help=False)
 
 
 def _version(value: bool) -> None:
@@ -55,7 +55,7 @@ def birdsearch(
 
 
 def _add(name: str, command: Callable[..., None], panel: str, example: str) -> None:
-    app.command(name, rich_help_panel=panel, epilog=f"Example: {example}")(command)
+    app.command(name, cls=Command, rich_help_panel=panel, epilog=f"Example: {example}")(command)
 
 
 _add("demo", demo.demo, "Start", "birdsearch demo --photos ~/Pictures/birds")
@@ -103,8 +103,8 @@ _add("repair", maintenance.repair, "Maintenance", "birdsearch repair --index gar
 
 _PULL = "birdsearch backbones pull rope_vit_reg4_b14_capi-inat21"
 _backbones.callback(invoke_without_command=True)(backbones.backbones)
-_backbones.command("list", epilog="Example: birdsearch backbones list --all --json")(backbones.list_)
-_backbones.command("pull", epilog=f"Example: {_PULL}")(backbones.pull)
+_backbones.command("list", cls=Command, epilog="Example: birdsearch backbones list --all --json")(backbones.list_)
+_backbones.command("pull", cls=Command, epilog=f"Example: {_PULL}")(backbones.pull)
 app.add_typer(_backbones, name="backbones", rich_help_panel="Start", epilog="Example: birdsearch backbones --all")
 
 

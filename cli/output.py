@@ -30,10 +30,28 @@ from birdsearch.records import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+GAP = 2  # cells between the columns of a table
 LISTED = 30  # rows of a table that may be cut
 FAILURES_SHOWN = 5
 LONGEST = 2000  # characters of a message: what was typed or read may be of any length
-SHRINKABLE = ("path", "species", "english", "reason", "name", "class")  # columns that are shortened first
+# Columns that are folded where there is no room; none is cut.
+FOLDED = frozenset(
+    (
+        "path",
+        "indexed as",
+        "species",
+        "label",
+        "proposed",
+        "nearest",
+        "confused with",
+        "english",
+        "reason",
+        "name",
+        "class",
+    )
+)
+WIDE = frozenset(("path", "indexed as", "reason"))  # of those the ones that get twice as much of the room
+LEAST_WIDTH = 8  # of a folded column, in the narrowest terminal
 
 
 def printable(text: str) -> str:
@@ -124,33 +142,64 @@ def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Sequence[str] = ()) -> None:
-    """Print a table that fits the terminal: long columns share the room, and a path is folded, never cut.
+    """Print a table that fits the terminal: long columns share the room, and are folded, never cut.
 
-    Where there is not enough room, the folder that all paths share is said once above. A pipe gets everything in full.
+    Where there is not enough room, the folder that all paths share is said once above, and a reason stands below its
+    path. A pipe gets everything in full.
     """
     from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
     listed = [[printable(cell) for cell in row] for row in rows]
-    console = _console()
-    wide = sum(max(cell_len(cell) for cell in column) + 2 for column in zip(columns, *listed, strict=True))
-    if "path" in columns and wide - 2 > console.width:
-        _drop_shared_folder(listed, columns.index("path"))
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
-        justify: Literal["left", "right"] = "right" if column in numbers else "left"
-        table.add_column(column, justify=justify, no_wrap=column not in SHRINKABLE)
+    console, names = _console(), list(columns)
+
+    def widths() -> list[int]:
+        return [max(map(cell_len, column)) for column in zip(names, *listed, strict=True)]
+
+    def is_too_wide() -> bool:
+        return sum(widths()) + GAP * (len(names) - 1) > console.width
+
+    if "path" in names and is_too_wide():
+        _drop_shared_folder(listed, names.index("path"))
+        if "reason" in names and is_too_wide():
+            _put_reasons_below(names, listed)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for name, width in zip(names, _fitting(names, widths(), console.width), strict=True):
+        justify: Literal["left", "right"] = "right" if name in numbers else "left"
+        table.add_column(name, justify=justify, no_wrap=name not in FOLDED, max_width=width)
     for row in listed:
-        table.add_row(
-            *(
-                Text(cell, overflow="fold") if column == "path" else Text(cell, no_wrap=True, overflow="ellipsis")
-                for column, cell in zip(columns, row, strict=True)
-            )
-        )
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
     with console.capture() as capture:
         console.print(table)
     typer.echo("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def _fitting(columns: Sequence[str], widths: Sequence[int], room: int) -> list[int]:
+    """Widths with which a table fits into so many cells: folded columns that need more than a fair share get that."""
+    found = list(widths)
+    room -= GAP * (len(columns) - 1)
+    open_ = {number: 2 if name in WIDE else 1 for number, name in enumerate(columns) if name in FOLDED}
+    room -= sum(width for number, width in enumerate(widths) if number not in open_)
+    while open_:
+        share = max(room, 0) / sum(open_.values())
+        small = [number for number, weight in open_.items() if widths[number] <= share * weight]
+        for number in small or open_:
+            found[number] = widths[number] if small else max(LEAST_WIDTH, int(share * open_[number]))
+        if not small:
+            break
+        room -= sum(widths[number] for number in small)
+        open_ = {number: weight for number, weight in open_.items() if number not in small}
+    return found
+
+
+def _put_reasons_below(columns: list[str], rows: list[list[str]]) -> None:
+    """Move the reason of each row below its path."""
+    path, reason = columns.index("path"), columns.index("reason")
+    for row in rows:
+        row[path] = "\n".join(filter(None, (row[path], row[reason])))
+        del row[reason]
+    del columns[reason]
 
 
 def _drop_shared_folder(rows: list[list[str]], column: int) -> None:

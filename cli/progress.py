@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 30.0
 BYTES_STAGES = ("download",)
+THINGS = {"compare": "pairs"}  # what a stage counts that counts no photos
 
 
 @contextmanager
@@ -56,7 +57,10 @@ class _PlainLines:
         self.spoke = now
         rate = done / max(now - self.began, 1e-9)
         left = f", {duration((total - done) / rate)} left" if total and rate else ""
-        typer.echo(f"{stage}: {done:,}{f' of {total:,}' if total else ''}, {rate:.0f}/s{left}", err=True)
+        typer.echo(
+            f"{stage}: {done:,}{f' of {total:,}' if total else ''}, {rate:.0f} {THINGS.get(stage, 'photos')}/s{left}",
+            err=True,
+        )
 
 
 class _Bars:
@@ -74,7 +78,9 @@ class _Bars:
             if self.task is not None:
                 self.bars.remove_task(self.task)
             self.stage, self.first = stage, (0, now)
-            self.task = self.bars.add_task(stage, total=total, in_bytes=stage in BYTES_STAGES, pace=0.0)
+            self.task = self.bars.add_task(
+                stage, total=total, in_bytes=stage in BYTES_STAGES, things=THINGS.get(stage, "photos"), pace=0.0
+            )
         if self.first[0] == 0:
             self.first = (done, now)
         # Photos are reported by the batch, so the pace is that of the last report and not of this moment.
@@ -103,7 +109,7 @@ def _bars() -> "Bars":
             pace, known = task.fields["pace"], task.total is not None
             if not pace:
                 return Text("")
-            words = f"{pace / 1e6:.1f} MB/s" if task.fields["in_bytes"] else f"{pace:,.0f} photos/s"
+            words = f"{pace / 1e6:.1f} MB/s" if task.fields["in_bytes"] else f"{pace:,.0f} {task.fields['things']}/s"
             return Text(words + (f", {duration(((task.total or 0) - task.completed) / pace)} left" if known else ""))
 
     console = Console(file=sys.stderr, markup=False, highlight=False)

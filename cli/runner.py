@@ -1,5 +1,6 @@
 """Around every command: errors become one line and an exit code, signals a clean stop."""
 
+import difflib
 import logging
 import os
 import re
@@ -14,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from birdsearch.errors import BirdsearchError, os_error_text
 from birdsearch.records import shown
@@ -30,6 +31,11 @@ SYNONYMS = {
     "ls": "photos", "show": "photos", "add": "index", "update": "index", "create": "index", "rm": "remove",
     "delete": "remove", "duplicates": "dedupe", "dups": "dedupe", "stats": "info", "status": "info", "check": "verify",
     "fix": "repair", "models": "backbones", "networks": "backbones", "lifelist": "list", "errors": "failures",
+    "scan": "index", "compare": "query", "match": "query", "view": "photos", "browse": "photos", "open": "info",
+    "predict": "classify", "copy": "new", "card": "new", "dedup": "dedupe", "clean": "dedupe", "tag": "label",
+    "labels": "label", "relabel": "label", "rename": "names", "taxonomy": "names", "group": "clusters",
+    "restore": "undo", "revert": "undo", "doctor": "verify", "save": "export", "load": "import", "test": "evaluate",
+    "databases": "indexes", "tune": "optimize", "mistakes": "audit",
 }  # fmt: skip
 
 # What pydantic says of a wrong value -> in our words.
@@ -45,7 +51,15 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM: stops what Ctrl-C stops, in the same clean way."""
 
 
-class Guarded(TyperGroup):
+class Group(TyperGroup):
+    """A group of commands."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options, without types that mean nothing to people."""
+        return _plain(super().get_params(ctx))
+
+
+class Guarded(Group):
     """The group of all commands, with the one place that turns an exception into an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -90,8 +104,9 @@ class Guarded(TyperGroup):
             if len(args) == 1:
                 typer.echo(ctx.get_help())
                 raise typer.Exit
-        if args[0] in SYNONYMS:
-            ctx.fail(f"No such command {args[0]!r}. Did you mean {SYNONYMS[args[0]]!r}?")
+        near = difflib.get_close_matches(args[0], [*self.commands, *SYNONYMS], 1, cutoff=0.8)
+        if near and near[0] in SYNONYMS:
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {SYNONYMS[near[0]]!r}?")
         return super().resolve_command(ctx, args)
 
     @staticmethod
@@ -103,6 +118,24 @@ class Guarded(TyperGroup):
             traceback.print_exc()
         typer.echo(output.one_line(message), err=True)
         raise typer.Exit(code) from None
+
+
+class Command(TyperCommand):
+    """One command."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options, without types that mean nothing to people."""
+        return _plain(super().get_params(ctx))
+
+
+def _plain(parameters: list[Any]) -> list[Any]:
+    """Parameters of which typer's help no longer says `--json <bool>` and `DIR <list[Path]>`."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+        elif parameter.param_type_name == "argument":
+            parameter.display_type_rich = lambda ctx: ""
+    return parameters
 
 
 def _forget_output() -> None:

@@ -38,6 +38,26 @@ def test_tables_fit_80_columns_and_show_paths_whole(
     assert photos[0].path in capsys.readouterr().out
 
 
+def test_a_narrow_table_cuts_nothing(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("ABYSSINIAN GROUND HORNBILL", "AUSTRALASIAN FIGBIRD")
+    reason = f"classifier disagrees: {names[1]} 0.49, {names[0]} 0.00; neighbours disagree: 2 of the 5 nearest"
+    row = ("0.41", "129", *names, "/home/ana/Vögel im Garten/ABYSSINIAN GROUND HORNBILL/3.jpg", reason)
+    rows = [row, (*row[:4], "/home/ana/b.jpg", "")]
+    for width in (60, 80, 100):
+        monkeypatch.setenv("COLUMNS", str(width))
+        output.print_table(("doubt", "id", "label", "proposed", "path", "reason"), rows, numbers=("doubt", "id"))
+        first, heads, *lines = capsys.readouterr().out.splitlines()
+        assert first == "paths below /home/ana:"
+        assert all(len(line) <= width for line in lines)
+        label, proposed, path = (heads.index(name) for name in ("label", "proposed", "path"))
+        assert "…" not in "".join(lines)
+        first_row = lines[: lines.index(next(line for line in lines if line.endswith("b.jpg")))]
+        for name, start, end in zip(names, (label, proposed), (proposed, path), strict=True):
+            assert "".join(line[start:end] for line in first_row).replace(" ", "") == name.replace(" ", "")
+        shown = "".join(line[path:] for line in first_row).replace(" ", "")
+        assert shown == "VögelimGarten/ABYSSINIANGROUNDHORNBILL/3.jpg" + reason.replace(" ", "")
+
+
 def test_strange_names_are_shown_whole_and_harmless(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["/p/[bold]x[/bold].jpg", "/p/two\nlines.jpg", "/p/\x1b[31mred.jpg", "/p/:smile:.jpg", "/p/w\udce4ren.jpg"]
     names += ["/p/\u202egpj.jpg", "/p/日本語.jpg"]

@@ -1,6 +1,7 @@
 """The command line as a whole: help, exit codes, signals, and what importing it loads."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -44,8 +45,11 @@ def test_help_is_a_word_too() -> None:
 
 @pytest.mark.parametrize(
     ("word", "meant"),
-    [("search", "query"), ("ls", "photos"), ("rm", "remove"), ("duplicates", "dedupe"), ("identify", "classify")],
-)
+    [
+        ("search", "query"), ("ls", "photos"), ("rm", "remove"), ("duplicates", "dedupe"), ("identify", "classify"),
+        ("duplicate", "dedupe"), ("serach", "query"), ("tag", "label"), ("copy", "new"), ("trashh", "trash"),
+    ],
+)  # fmt: skip
 def test_words_of_other_programs_lead_to_the_command(word: str, meant: str) -> None:
     assert f"No such command '{word}'. Did you mean '{meant}'?" in run(word, "x", code=2).err
 
@@ -54,6 +58,11 @@ def test_synonyms_lead_to_commands_and_hide_none() -> None:
     known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     assert set(SYNONYMS.values()) <= known
     assert not set(SYNONYMS) & known
+
+
+def test_help_names_no_type_of_python() -> None:
+    for words in (("--help",), ("index", "--help"), ("query", "--help"), ("backbones", "list", "--help")):
+        assert not re.search(r"<(bool|list|str|Path)", run(*words).out), words
 
 
 def test_unknown_index_is_named(garden: Garden) -> None:
