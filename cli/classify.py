@@ -13,6 +13,7 @@ from birdsearch.records import percent
 
 from . import options, output
 from .options import BackboneName, Checklist, Images, Shared, TopK
+from .progress import working
 
 if TYPE_CHECKING:
     from birdsearch import Index
@@ -84,7 +85,8 @@ def classify(
     choices = Choices(source, checklist or None, roll_up, burst, calibrate)
     choices.check(backbone)
     failed: dict[int, PhotoError] = {}
-    answers, evidence = _answers(images, k, choices, backbone, shared, failed)
+    with working("Identifying"):
+        answers, evidence = _answers(images, k, choices, backbone, shared, failed)
     results = list(zip(images, answers, strict=True))
     # One answer for all, with the reasons of each.
     read = [result for number, result in enumerate(results) if number not in failed]

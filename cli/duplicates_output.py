@@ -20,6 +20,7 @@ from birdsearch.records import (
 
 from . import output
 from .options import Shared
+from .progress import MAKING_PAGE, working
 
 LISTED = 50  # groups in a table
 SKIPPED_LISTED = 20
@@ -50,7 +51,8 @@ def print_report(findings: Findings, shared: Shared) -> None:
     if shared.html is not None:
         from birdsearch.export.html import duplicates
 
-        page = duplicates.duplicates_page(report, findings.photos, origin=shared.origin)
+        with working(MAKING_PAGE):
+            page = duplicates.duplicates_page(report, findings.photos, origin=shared.origin)
         output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(report)

@@ -14,7 +14,6 @@ from birdsearch.records import counted
 
 from . import options, output
 from .options import Shared
-from .progress import working
 
 if TYPE_CHECKING:
     from birdsearch.records import Evaluation
@@ -91,7 +90,7 @@ def evaluate(
     before = {} if compare is None else _earlier(compare)
     if confusions is not None:
         check_target(confusions, force=shared.force)  # before the work
-    with shared.open() as index, working("Comparing the labelled photos"):
+    with shared.working("Comparing the labelled photos") as index:
         if split is not None:
             result = index.evaluate_split(split, shared.where)
         elif predictions is not None:

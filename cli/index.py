@@ -1,6 +1,7 @@
 """The command index: add photos to an index, which is created where it is missing."""
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -85,7 +86,9 @@ def index(
     if force and not (prune or reembed):
         raise typer.BadParameter("needs --prune or --reembed", param_hint="'--force'")
     how = {"runtime": runtime, "device": device, "precision": precision}
+    started = time.monotonic()
     with open_or_create(path, backbone, **how) as opened, progress() as callback:
+        ready_after = time.monotonic() - started
         report = opened.add(
             folders or None,
             labels=labels,
@@ -100,7 +103,7 @@ def index(
     if shared.json:
         output.print_json({**as_json(report), "reembedded": as_json(renewed)} if renewed else report)
     else:
-        output.print_summary(report, pruned=prune)
+        output.print_summary(report, pruned=prune, ready_after=ready_after)
     more = f"birdsearch failures{shared.index_option}"
     output.note_failures(report, more)
     if renewed is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @options.command(formats=("json",))
 def info(*, shared: Shared) -> None:
     """Show what an index holds and which backbone made it."""
-    with shared.open() as index:
+    with shared.working("Counting") as index:
         facts = index.info()
     if shared.json:
         output.print_json(facts)
@@ -162,7 +162,7 @@ def _print_optimized(report: "OptimizeReport") -> None:
 @options.command(formats=("json",))
 def verify(*, shared: Shared) -> None:
     """Check an index for damage. Exits with 1 if there is any."""
-    with shared.open() as index:
+    with shared.working("Reading everything again") as index:
         report = index.verify()
     if shared.json:
         output.print_json(report)

@@ -32,10 +32,11 @@ Guessed = Annotated[bool, typer.Option("--guessed", help="Leave out names that a
 @options.command(formats=("json", "csv"))
 def names(from_: From = None, guessed: Guessed = False, *, shared: Shared) -> None:
     """Show which AviList taxon each label is matched to, the least certain first; --from corrects matches."""
-    with shared.open() as index:
-        if from_ is not None:
-            output.note(f"{counted(index.set_names(from_), 'override')} saved")
+    with shared.working("Looking the labels up") as index:
+        saved = None if from_ is None else index.set_names(from_)
         matches = index.names()
+    if saved is not None:
+        output.note(f"{counted(saved, 'override')} saved")
     listed = [match for match in matches if match.method != "exact" or not guessed]
     if shared.json:
         output.print_json(listed)

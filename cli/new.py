@@ -13,7 +13,7 @@ from birdsearch.records import RELATIONS, bytes_text, counted
 from . import options, output
 from .options import Shared
 from .output import LISTED
-from .progress import progress
+from .progress import MAKING_PAGE, progress, working
 
 if TYPE_CHECKING:
     from birdsearch.records import CopyReport, FolderReport
@@ -48,7 +48,8 @@ def new(folder: Folder, copy_to: CopyTo = None, *, shared: Shared) -> None:
     if shared.html is not None:
         from birdsearch.export.html import new_photos
 
-        page = new_photos.new_photos_page(report, origin=shared.origin)
+        with working(MAKING_PAGE):
+            page = new_photos.new_photos_page(report, origin=shared.origin)
         output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json({"compared": report, "copied": copied})

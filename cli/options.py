@@ -7,7 +7,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ import typer
 from birdsearch.export.target import check_target
 
 from . import output
+from .progress import working
 
 if TYPE_CHECKING:
     from birdsearch import Index
@@ -112,6 +114,12 @@ class Shared:
         import birdsearch
 
         return birdsearch.open(index_path(self.index))
+
+    @contextmanager
+    def working(self, words: str) -> "Iterator[Index]":
+        """The same, with a sign of life while it is opened and asked."""
+        with working(words), self.open() as index:
+            yield index
 
     @property
     def names_index(self) -> bool:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 GAP = 2  # cells between the columns of a table
 LISTED = 30  # rows of a table that may be cut
 FAILURES_SHOWN = 5
+READY_SECONDS = 2  # that need no words
 LONGEST = 2000  # characters of a message: what was typed or read may be of any length
 # Columns that are folded where there is no room; none is cut.
 FOLDED = frozenset(
@@ -322,8 +323,11 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     print_table(columns, rows, numbers=("#", "probability"))
 
 
-def print_summary(report: AddReport, *, pruned: bool = False) -> None:
-    """The counts of a run: every file is in exactly one line above the total. `pruned`: missing photos were removed."""
+def print_summary(report: AddReport, *, pruned: bool = False, ready_after: float = 0.0) -> None:
+    """The counts of a run: every file is in exactly one line above the total.
+
+    `pruned`: missing photos were removed. `ready_after`: seconds that passed before, to make the network ready.
+    """
     ignored = sum(report.ignored.values())
     reasons = ", ".join(f"{count} {printable(reason)}" for reason, count in sorted(report.ignored.items()))
     failed = len(report.failed)
@@ -334,10 +338,11 @@ def print_summary(report: AddReport, *, pruned: bool = False) -> None:
     total = sum(count for _, count, _ in counts)
     embedded = report.added + report.changed
     rate = f", {embedded / report.seconds:.0f} photos/s" if embedded and report.seconds > 0 else ""
+    before = f", after {ready_after:.0f} s to make the network ready" if ready_after >= READY_SECONDS else ""
     width = max(len(f"{total:,}"), len(f"{report.missing:,}"))
     for name, count, remark in counts:
         typer.echo(f"{name:<10} {count:>{width},}  {remark}".rstrip())
-    typer.echo(f"{'files':<10} {total:>{width},}  in {report.seconds:.1f} s{rate}")
+    typer.echo(f"{'files':<10} {total:>{width},}  in {report.seconds:.1f} s{rate}{before}")
     if report.missing:
         photos, stay = ("photo", "it stays") if report.missing == 1 else ("photos", "they stay")
         name, remark = "forgotten", f"{photos} whose file is gone or left out"

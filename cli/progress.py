@@ -1,22 +1,26 @@
 """Progress on standard error: bars on a terminal, a plain line now and then elsewhere."""
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
     from birdsearch.records import Progress
 
 SECONDS_BETWEEN_LINES = 30.0
+SILENT_SECONDS = 1.0  # before a sign of life: shorter jobs need none
 BYTES_STAGES = ("download",)
 THINGS = {"compare": "pairs"}  # what a stage counts that counts no photos
+MAKING_PAGE = "Making the page"
 
 
 @contextmanager
@@ -31,14 +35,28 @@ def progress() -> "Iterator[Progress]":
 
 @contextmanager
 def working(words: str) -> "Iterator[None]":
-    """A sign of life on a terminal while a job runs that cannot say how far it is."""
+    """A sign of life on a terminal while a job runs that cannot say how far it is, and prints nothing itself."""
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
+    with ExitStack() as shown:
 
-    with Console(file=sys.stderr, markup=False, highlight=False).status(words):
-        yield
+        def show() -> None:
+            from rich.live import Live
+            from rich.spinner import Spinner
+
+            # What goes to standard output is the answer, which may go into a file.
+            live = Live(Spinner("dots", f"{words} …"), console=_console(), transient=True, redirect_stdout=False)
+            shown.enter_context(live)
+
+        later = threading.Timer(SILENT_SECONDS, show)
+        later.daemon = True
+        later.start()
+        try:
+            yield
+        finally:
+            later.cancel()
+            later.join()
 
 
 class _PlainLines:
@@ -68,15 +86,14 @@ class _Bars:
 
     def __init__(self, bars: "Bars") -> None:
         self.bars = bars
-        self.stage = ""
-        self.task: TaskID | None = None
+        self.stage = "starting"  # until the job can say how far it is
+        self.task: TaskID = bars.add_task(self.stage, total=None, in_bytes=False, things="photos", pace=0.0)
         self.first = (0, 0.0)  # done and time when the first results were there: loading a network does not count
 
     def __call__(self, stage: str, done: int, total: int | None, path: str) -> None:
         now = time.monotonic()
-        if self.task is None or stage != self.stage:
-            if self.task is not None:
-                self.bars.remove_task(self.task)
+        if stage != self.stage:
+            self.bars.remove_task(self.task)
             self.stage, self.first = stage, (0, now)
             self.task = self.bars.add_task(
                 stage, total=total, in_bytes=stage in BYTES_STAGES, things=THINGS.get(stage, "photos"), pace=0.0
@@ -89,7 +106,6 @@ class _Bars:
 
 
 def _bars() -> "Bars":
-    from rich.console import Console
     from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
     from rich.progress import Progress as Bars
     from rich.text import Text
@@ -100,7 +116,7 @@ def _bars() -> "Bars":
         def render(self, task: Task) -> Text:
             unit, name = (1e6, " MB") if task.fields["in_bytes"] else (1.0, "")
             total = f" of {task.total / unit:,.0f}" if task.total else ""
-            return Text(f"{task.completed / unit:,.0f}{total}{name}")
+            return Text(f"{task.completed / unit:,.0f}{total}{name}" if task.completed or total else "")
 
     class Pace(ProgressColumn):
         """Photos (or megabytes) a second, and the time that is left."""
@@ -112,10 +128,14 @@ def _bars() -> "Bars":
             words = f"{pace / 1e6:.1f} MB/s" if task.fields["in_bytes"] else f"{pace:,.0f} {task.fields['things']}/s"
             return Text(words + (f", {duration(((task.total or 0) - task.completed) / pace)} left" if known else ""))
 
-    console = Console(file=sys.stderr, markup=False, highlight=False)
-    return Bars(
-        TextColumn("{task.description}", markup=False), BarColumn(20), Amount(), Pace(), console=console, transient=True
-    )
+    columns = TextColumn("{task.description}", markup=False), BarColumn(20), Amount(), Pace()
+    return Bars(*columns, console=_console(), transient=True, redirect_stdout=False)
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(file=sys.stderr, markup=False, highlight=False)
 
 
 def duration(seconds: float) -> str:

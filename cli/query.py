@@ -15,6 +15,7 @@ from birdsearch.records import counted
 from . import options, output
 from .classify import load_network
 from .options import OUTPUT, BackboneName, Images, Shared, TopK
+from .progress import MAKING_PAGE, working
 
 if TYPE_CHECKING:
     from birdsearch.records import Match, Provenance
@@ -48,7 +49,7 @@ def query(
     """Find the photos that look most like each image."""
     asked = options.given(images)
     failed: dict[int, PhotoError] = {}
-    with shared.open() as index:
+    with shared.working("Searching") as index:
         if combine:
             vectors = index.embed(asked, errors=failed.__setitem__)
             if len(failed) == len(images):
@@ -68,7 +69,9 @@ def query(
 
         sections = [(None if combine or image == "-" else image, matches) for image, matches in answered]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
-        output.write_page(shared.html, pages.search_page(sections, title, origin=shared.origin), shared.force)
+        with working(MAKING_PAGE):
+            page = pages.search_page(sections, title, origin=shared.origin)
+        output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(output.answers(results, "matches", {} if combine else failed))
     elif shared.csv:
@@ -118,7 +121,8 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
     if shared.html is not None:
         from birdsearch.export.html import pages
 
-        page = pages.photos_page(listed, total=total, origin=shared.origin)
+        with working(MAKING_PAGE):
+            page = pages.photos_page(listed, total=total, origin=shared.origin)
         output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(listed)

@@ -11,7 +11,6 @@ from birdsearch.records import counted, percent
 from . import options, output
 from .options import Seed, Shared
 from .output import LISTED
-from .progress import working
 
 if TYPE_CHECKING:
     from birdsearch.records import ClusterReport, Photo, Provenance, SpeciesReport
@@ -53,7 +52,7 @@ def clusters(
     if resolution is not None and method != "leiden":
         raise typer.BadParameter("needs --method leiden", param_hint="'--resolution'")
     how: dict[str, Any] = {"method": method, "resolution": resolution, "clusters": clusters}
-    with shared.open() as index:
+    with shared.working("Clustering the photos") as index:
         report = index.clusters(shared.where, **how, only_species=only_species, seed=seed)
         if shared.html is not None:
             from birdsearch.export.html import album
@@ -115,7 +114,7 @@ def _print_clusters(report: "ClusterReport") -> None:
 @options.command(where=True, formats=("json", "csv", "html"))
 def species(*, shared: Shared) -> None:
     """Show which species look alike and which get confused."""
-    with shared.open() as index, working("Comparing the species"):
+    with shared.working("Comparing the species") as index:
         report = index.species_report(shared.where)
         if shared.html is not None:
             from birdsearch.export.html import album

@@ -95,6 +95,12 @@ def test_pruned_photos_are_forgotten_and_not_missing(capsys: pytest.CaptureFixtu
     assert "missing    1  photo whose file is gone or left out; it stays" in capsys.readouterr().out
 
 
+def test_the_time_before_the_first_photo_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_summary(AddReport(added=10, seconds=5.0), ready_after=33.2)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "files      10  in 5.0 s, 2 photos/s, after 33 s to make the network ready"
+
+
 def test_summary_counts_and_failures(capsys: pytest.CaptureFixture[str]) -> None:
     failed = tuple(Failure(f"/p/{number}\n.jpg", "decode", "truncated JPEG") for number in range(7))
     report = AddReport(2000, 1, 2, 3, 4, {"text": 2, "video": 1}, failed, 10.0)

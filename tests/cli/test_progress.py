@@ -16,20 +16,36 @@ def test_progress_is_silent_off_a_terminal_for_short_jobs(capsys: pytest.Capture
     assert capsys.readouterr().err == ""
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """What standard error shows from now on, as if it were a terminal."""
+    shown = Terminal()
+    monkeypatch.setattr(sys, "stderr", shown)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    return shown
+
+
+def wait_for(words: str, terminal: Terminal) -> None:
+    for _ in range(1000):
+        if words in terminal.getvalue():
+            return
+        time.sleep(0.01)
+    pytest.fail(f"{words} was never shown")
+
+
 def test_progress_bars_show_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     from birdsearch.cli import progress
 
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "120")
+    terminal = on_terminal(monkeypatch)
     for calls in (
         [("scan", 3, None), ("embed", 0, 2000), ("embed", 1000, 2000), ("embed", 2000, 2000)],
         [("download", 1_000_000, 10_000_000), ("download", 5_000_000, 10_000_000)],
+        [("compare", 1, 20), ("compare", 11, 20)],
     ):
         with progress.progress() as callback:
             for stage, done, total in calls:
@@ -40,6 +56,43 @@ def test_progress_bars_show_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "5 of 10 MB" in text
     assert "photos/s, 0 s left" in text
     assert "MB/s" in text
+    assert "pairs/s" in text
+
+
+def test_a_job_is_seen_before_it_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from birdsearch.cli import progress
+
+    terminal = on_terminal(monkeypatch)
+    with progress.progress():
+        pass
+    assert "starting" in terminal.getvalue()
+
+
+def test_a_job_without_a_count_shows_words_once_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    from birdsearch.cli import progress
+
+    terminal = on_terminal(monkeypatch)
+    with progress.working("Clustering"):
+        pass
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.0)
+    with progress.working("Clustering"):
+        wait_for("Clustering …", terminal)
+    assert sys.stderr is terminal
+
+
+def test_what_can_be_piped_stays_apart_from_the_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from birdsearch.cli import progress
+
+    terminal = on_terminal(monkeypatch)
+    monkeypatch.setattr(progress, "SILENT_SECONDS", 0.0)
+    with progress.working("Clustering"):
+        wait_for("Clustering …", terminal)
+        print("an answer")
+    assert capsys.readouterr().out == "an answer\n"
+    assert "an answer" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(7.4, "7 s"), (100, "2 min"), (12000, "3 h 20 min")])
