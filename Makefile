@@ -3,6 +3,7 @@
 #   make demo [PHOTOS=DIR]   index photos (else sample photos that are drawn), query, classify, leave an HTML page
 #   make check               lint, types and the quick tests: about a minute, for every change
 #   make test                every test, then lint and types: what continuous integration runs
+#   make docs                write docs/reference.md from the docstrings
 #   make bench               every table of benchmarks/RESULTS.md: hours; one alone: python -m benchmarks.NAME
 #   make setup               build .venv and nothing else
 
@@ -11,7 +12,7 @@ PYTHON ?= python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo check test lint format bench clean
+.PHONY: setup demo check test lint format docs bench clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -58,6 +59,9 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY)
+	$(BIN)/python -m tests.support.reference
 
 # Real photos lie beside the checkout, in ../shared/data/birds300; the alternatives get environments of their own.
 bench: $(READY)

@@ -7,6 +7,7 @@ from birdsearch.records import (
     ActionReport,
     AddReport,
     AuditReport,
+    BackboneIdentity,
     Cluster,
     ClusterReport,
     Confusion,
@@ -14,13 +15,16 @@ from birdsearch.records import (
     DuplicateGroup,
     DuplicateReport,
     Evaluation,
+    ExportReport,
     Failure,
     Filter,
     FolderReport,
+    Ids,
     IndexSummary,
     KnownPhoto,
     Label,
     LabelReport,
+    LeakageCheck,
     LifeList,
     LifeListEntry,
     Match,
@@ -30,22 +34,26 @@ from birdsearch.records import (
     Place,
     Plan,
     Prediction,
+    Progress,
     Provenance,
     Recipe,
     ReembedReport,
     RunSummary,
     SpeciesEntry,
+    SpeciesFigures,
     SpeciesReport,
     SplitReport,
     Step,
     Suspect,
     TaxonMatch,
     TrashedRun,
+    Trial,
+    Vectors,
     VerifyReport,
 )
 
 if TYPE_CHECKING:
-    from birdsearch.backbones import BIRD_BACKBONES, BackboneInfo, list_backbones, load_backbone
+    from birdsearch.backbones import BIRD_BACKBONES, Backbone, BackboneInfo, list_backbones, load_backbone
     from birdsearch.backbones import DEFAULT as DEFAULT_BACKBONE
     from birdsearch.backbones import pull as pull_backbone
     from birdsearch.duplicates.cleanup.plan import read_plan, write_plan
@@ -53,7 +61,8 @@ if TYPE_CHECKING:
     from birdsearch.homes import find_index
     from birdsearch.index import Index, create, open, restore
     from birdsearch.indexing.labels import check_labels
-    from birdsearch.search.pairs import near_pairs
+    from birdsearch.photos.decode import ImageLike
+    from birdsearch.search.pairs import NearPairs, near_pairs
     from birdsearch.storage.maintenance import list_indexes
 
 __version__: str  # from the package's metadata, at first use
@@ -64,6 +73,8 @@ __all__ = [
     "ActionReport",
     "AddReport",
     "AuditReport",
+    "Backbone",
+    "BackboneIdentity",
     "BackboneInfo",
     "BirdsearchError",
     "Cluster",
@@ -73,34 +84,43 @@ __all__ = [
     "DuplicateGroup",
     "DuplicateReport",
     "Evaluation",
+    "ExportReport",
     "Failure",
     "Filter",
     "FolderReport",
+    "Ids",
+    "ImageLike",
     "Index",
     "IndexSummary",
     "KnownPhoto",
     "Label",
     "LabelReport",
+    "LeakageCheck",
     "LifeList",
     "LifeListEntry",
     "Match",
+    "NearPairs",
     "OptimizeReport",
     "Pair",
     "Photo",
     "Place",
     "Plan",
     "Prediction",
+    "Progress",
     "Provenance",
     "Recipe",
     "ReembedReport",
     "RunSummary",
     "SpeciesEntry",
+    "SpeciesFigures",
     "SpeciesReport",
     "SplitReport",
     "Step",
     "Suspect",
     "TaxonMatch",
     "TrashedRun",
+    "Trial",
+    "Vectors",
     "VerifyReport",
     "check_labels",
     "copy_new",
@@ -120,9 +140,12 @@ __all__ = [
 # Loaded at first use, so that `import birdsearch` stays instant: public name -> where it is defined.
 _LAZY = {
     "BIRD_BACKBONES": "backbones.BIRD_BACKBONES",
+    "Backbone": "backbones.Backbone",
     "BackboneInfo": "backbones.BackboneInfo",
     "DEFAULT_BACKBONE": "backbones.DEFAULT",
+    "ImageLike": "photos.decode.ImageLike",
     "Index": "index.Index",
+    "NearPairs": "search.pairs.NearPairs",
     "check_labels": "indexing.labels.check_labels",
     "copy_new": "duplicates.copying.copy_new",
     "create": "index.create",

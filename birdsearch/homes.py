@@ -8,6 +8,7 @@ import shlex
 from contextlib import suppress
 from pathlib import Path
 
+from birdsearch.arguments import checked
 from birdsearch.cache import make_private
 from birdsearch.records import shown
 
@@ -66,11 +67,14 @@ def _is_trusted(home: Path) -> bool:
     return False
 
 
+@checked
 def find_index(name: str) -> Path:
     """The folder of the index of this name; where there is none yet, the folder in which it would be made.
 
     >>> birdsearch.open(birdsearch.find_index("garden"))  # doctest: +SKIP
     """
+    if not name.strip() or os.path.basename(name) != name:
+        raise ValueError(f"{name!r} is no name of an index: give a name such as 'garden', or open a path")
     places = [home / name for home in homes()]
     found = [place for place in places if holds_index(place)]
     if len(found) > 1:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
 import numpy.typing as npt
 
+from birdsearch.arguments import checked, checked_methods
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("birdsearch")
 
 
+@checked
 def create(
     path: str | os.PathLike[str],
     *,
@@ -79,6 +81,7 @@ def create(
     return Index(Store.create(path, backbone, Execution(runtime, device, precision)))
 
 
+@checked
 def open(
     path: str | os.PathLike[str],
     *,
@@ -97,6 +100,7 @@ def open(
     return Index(Store.open(path, backbone, Execution(runtime, device, precision)))
 
 
+@checked
 def restore(path: str | os.PathLike[str]) -> list[str]:
     """Write a lost or broken index.json again from the catalog, so that `open` works; returns what was done."""
     from birdsearch.storage import maintenance
@@ -105,6 +109,7 @@ def restore(path: str | os.PathLike[str]) -> list[str]:
     return maintenance.restore_identity(Folder(path))
 
 
+@checked_methods
 class Index:
     """An index of photos: made by `create`, opened by `open`, closed by `close` or at the end of a `with` block.
 
@@ -235,6 +240,8 @@ class Index:
             if where is not None or limit is not None:
                 raise ValueError("give either ids or a filter and a limit")
             return self._store.catalog.photos(ids)
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit must be 0 or more, got {limit}")
         with self._store.catalog.snapshot():
             return self._store.catalog.photos(self._store.catalog.photo_ids(where, limit))
 
@@ -481,8 +488,8 @@ class Index:
         *,
         relations: Sequence[str] = tuple(RELATIONS),
         burst_gap: float = 3.0,
-        prefer: Sequence[str] = (),
-        protect: Sequence[str] = (),
+        prefer: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
+        protect: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
         policy: Sequence[str] = POLICY,
         progress: Progress | None = None,
     ) -> DuplicateReport:
@@ -517,7 +524,7 @@ class Index:
         report: DuplicateReport,
         *,
         relations: Sequence[str] = SAME_PICTURE,
-        protect: Sequence[str] = (),
+        protect: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
         policy: Sequence[str] | None = None,
     ) -> Plan:
         """What follows from a report: of each group one file is kept and the others go. Nothing has been done yet.
@@ -542,7 +549,7 @@ class Index:
         action: str,
         *,
         relations: Sequence[str] = APPLIED_BY_DEFAULT,
-        protect: Sequence[str] = (),
+        protect: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
         progress: Progress | None = None,
     ) -> ActionReport:
         """Carry a plan out by "trash", "move:FOLDER" or "hardlink"; `undo` takes it back exactly.
@@ -605,7 +612,7 @@ class Index:
         self,
         folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         *,
-        labels: str | None = None,
+        labels: str | os.PathLike[str] | None = None,
         exclude: Sequence[str] | None = None,
         prune: bool = False,
         force: bool = False,
@@ -628,6 +635,7 @@ class Index:
         from birdsearch.indexing import pipeline
 
         patterns = None if exclude is None else several(exclude)
+        labels = None if labels is None else os.fspath(labels)
         options = pipeline.AddOptions(labels, patterns, prune, force, reread)
         return pipeline.add(self._store, folders, options, progress)
 

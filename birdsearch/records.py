@@ -571,9 +571,10 @@ def shown(text: str) -> str:
     return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
 
 
-def several(values: str | Iterable[str]) -> tuple[str, ...]:
-    """Texts that a user gave, or the one text alone, which would else be taken apart into its letters."""
-    return (values,) if isinstance(values, str) else tuple(values)
+def several(values: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
+    """Texts or paths that a user gave, or the one text alone, which would else be taken apart into its letters."""
+    given = (values,) if isinstance(values, str | os.PathLike) else values
+    return tuple(os.fspath(value) for value in given)
 
 
 def counted(count: int, thing: str) -> str:

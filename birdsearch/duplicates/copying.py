@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
+from birdsearch.arguments import checked
 from birdsearch.duplicates.cleanup import filesystem
 from birdsearch.errors import OutputFileError, os_error_text
 from birdsearch.files import UNFINISHED, sha256_of, sync_folder
@@ -16,6 +17,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # no other file could be copi
 _NAMES = 10_000  # that may be taken
 
 
+@checked
 def copy_new(report: FolderReport, target: str | os.PathLike[str], progress: Progress | None = None) -> CopyReport:
     """Copy the new photos of a comparison, with their companions, to where they lie below the folder compared.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from birdsearch.arguments import checked
 from birdsearch.errors import InputFileError
 from birdsearch.files import PathSet, with_trailing_slash
 from birdsearch.indexing.folder_labels import folder_label
@@ -81,6 +82,7 @@ def read_labels(path: Path, index_id: str = "") -> LabelTable:
     return LabelTable({key: species for key, (_, species) in by_path.items()}, of_contents, rows)
 
 
+@checked
 def check_labels(path: str | os.PathLike[str]) -> None:
     """Raise InputFileError, with the line, for a CSV of labels that `Index.add` could not use."""
     read_labels(Path(path))

@@ -248,7 +248,10 @@ class Flat(LocalEngine):
 
 def checked(vectors: Vectors, dim: int | None = None) -> Vectors:
     """The vectors as faiss must have them: contiguous float32 rows, finite, of the right length."""
-    rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    try:
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(f"vectors must be numbers of shape (n, dim), got {vectors!r:.80}") from None
     if rows.ndim != 2 or not rows.shape[1]:
         raise ValueError(f"vectors must have the shape (n, dim), got {np.shape(vectors)}")
     if dim is not None and rows.shape[1] != dim:

@@ -46,6 +46,8 @@ class ClassifyOptions:
             raise ValueError(f"k must be at least 1, got {self.k}")
         if self.source not in SOURCES:
             raise ValueError(f"source must be {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, got {self.source!r}")
+        if self.roll_up is not None and not 0 <= self.roll_up <= 1:
+            raise ValueError(f"roll_up must be from 0 to 1, got {self.roll_up}")
         if self.source == "neighbours" and self.calibrate:
             raise ValueError("neighbours are calibrated already: leave calibrate out with them")
 

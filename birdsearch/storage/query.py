@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +122,8 @@ def check_images(images: Sequence[ImageLike], errors: Errors = "raise") -> list[
     """The images of a batch. Raises TypeError for one image alone, ValueError for `errors` of another kind."""
     if isinstance(images, str | bytes | Path | Photo) or (isinstance(images, np.ndarray) and images.ndim != 4):
         raise TypeError("this takes a list of images; give one image as [image]")
+    if not isinstance(images, Iterable):
+        raise TypeError(f"this takes a list of images, not a {type(images).__name__}")
     if errors not in ("raise", "skip") and not callable(errors):
         raise ValueError(f"errors must be 'raise', 'skip' or a function of position and error, got {errors!r}")
     return list(images)

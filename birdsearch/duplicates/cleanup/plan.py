@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
+from birdsearch.arguments import checked
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
 from birdsearch.files import new_file, whole_number
@@ -114,6 +115,7 @@ def unescaped(text: str) -> str:
     return _ESCAPE.sub(sign, text)
 
 
+@checked
 def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False) -> None:
     """Write a plan as CSV (UTF-8), whole or not at all; signs that cannot be seen are backslash escapes.
 
@@ -128,6 +130,7 @@ def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False)
         file.write(csv_bytes(text.getvalue()))
 
 
+@checked
 def read_plan(path: str | os.PathLike[str]) -> Plan:
     """Read a plan that people may have edited. Raises InputFileError, with the line, for what cannot be used."""
     name = shown(os.fspath(path))
