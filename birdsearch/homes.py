@@ -71,7 +71,7 @@ def _is_trusted(home: Path) -> bool:
 def find_index(name: str) -> Path:
     """The folder of the index of this name; where there is none yet, the folder in which it would be made.
 
-    >>> birdsearch.open(birdsearch.find_index("garden"))  # doctest: +SKIP
+    >>> index = birdsearch.open(birdsearch.find_index("garden"))
     """
     if not name.strip() or os.path.basename(name) != name:
         raise ValueError(f"{name!r} is no name of an index: give a name such as 'garden', or open a path")

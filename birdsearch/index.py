@@ -76,7 +76,7 @@ def create(
     the last may be missing where all vectors come by `Index.add_vectors`; left out, the built-in network. Raises
     IndexExistsError where the folder is taken, BackboneError where the network is not available.
 
-    >>> index = birdsearch.create("indexes/garden")  # doctest: +SKIP
+    >>> index = birdsearch.create("indexes/lake")
     """
     return Index(Store.create(path, backbone, Execution(runtime, device, precision)))
 
@@ -95,14 +95,18 @@ def open(
     `backbone` is only for an index that was made with your own object. Raises IndexMissingError where there is no
     index, IndexDamagedError or IndexVersionError where it cannot be opened, BackboneMismatchError for another backbone.
 
-    >>> index = birdsearch.open("indexes/garden")  # doctest: +SKIP
+    >>> index = birdsearch.open("indexes/garden")
     """
     return Index(Store.open(path, backbone, Execution(runtime, device, precision)))
 
 
 @checked
 def restore(path: str | os.PathLike[str]) -> list[str]:
-    """Write a lost or broken index.json again from the catalog, so that `open` works; returns what was done."""
+    """Write a lost or broken index.json again from the catalog, so that `open` works; returns what was done.
+
+    >>> birdsearch.restore("indexes/garden")
+    []
+    """
     from birdsearch.storage import maintenance
     from birdsearch.storage.folder import Folder
 
@@ -147,7 +151,10 @@ class Index:
         return True  # an empty index is an index
 
     def close(self) -> None:
-        """Give back the files; the index on disk stays as it is. Once more does nothing."""
+        """Give back the files; the index on disk stays as it is. Once more does nothing.
+
+        >>> index.close()
+        """
         self.__dict__.pop("_gallery", None)
         opened, self._opened = self._opened, None
         if opened is not None:
@@ -161,22 +168,40 @@ class Index:
 
     @property
     def path(self) -> Path:
-        """The folder of the index."""
+        """The folder of the index.
+
+        >>> index.path.name
+        'garden'
+        """
         return self._path
 
     @property
     def backbone(self) -> "Backbone":
-        """The network that made the vectors, loaded at first use."""
+        """The network that made the vectors, loaded at first use.
+
+        >>> index.backbone.name
+        'efficientnet_lite0_imagenet'
+        """
         return self._store.backbone
 
     @property
     def generation(self) -> int:
-        """How many commits there were; a reader that keeps results compares this to know whether they still hold."""
+        """How many commits there were; a reader that keeps results compares this to know whether they still hold.
+
+        >>> before = index.generation
+        >>> report = index.label({4: "Wren"})
+        >>> index.generation > before
+        True
+        """
         return self._store.catalog.generation
 
     @property
     def provenance(self) -> Provenance:
-        """The id of the index and its root folders, as tables of labels carry them."""
+        """The id of the index and its root folders, as tables of labels carry them.
+
+        >>> index.provenance.relative_path(index.photo(4).path)
+        'Wren/1.jpg'
+        """
         folders = self._store.catalog.roots_in_use()
         return Provenance(self._store.identity.id, tuple(os.fsdecode(folder) for folder in folders))
 
@@ -191,7 +216,9 @@ class Index:
         never finds itself, be it given as a Photo or by its path (which is logged). Raises PhotoUnreadableError or
         PhotoMissingError for an image that cannot be read.
 
-        >>> index.search("mystery.jpg", k=5, where=Filter(species="Wren"))  # doctest: +SKIP
+        >>> matches = index.search("mystery.jpg", k=2, where=Filter(species="Wren"))
+        >>> [match.photo.species for match in matches]
+        ['Wren', 'Wren']
         """
         return self.search_many([image], k, where=where, min_score=min_score)[0]
 
@@ -209,20 +236,30 @@ class Index:
         An image that cannot be read raises an error; with `errors="skip"` it is logged and its place has no matches.
         A function as `errors` gets position and error of each instead.
 
-        >>> index.search_many(["a.jpg", "broken.jpg"], errors="skip")  # doctest: +SKIP
+        >>> answers = index.search_many(["mystery.jpg", "broken.jpg"], k=3, errors="skip")
+        >>> [len(matches) for matches in answers]
+        [3, 0]
         """
         return query.by_images(self._store, query.check_images(images, errors), k, where, min_score, errors)
 
     def search_vectors(
         self, vectors: npt.ArrayLike, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
     ) -> list[list[Match]]:
-        """The matches of vectors (q, dim) of this index's backbone, of any length. Raises ValueError for others."""
+        """The matches of vectors (q, dim) of this index's backbone, of any length. Raises ValueError for others.
+
+        >>> index.search_vectors(index.vectors([4]), k=1)[0][0].photo.id
+        4
+        """
         return query.by_vectors(self._store, vectors, k, where, min_score)
 
     def embed(self, images: Sequence[ImageLike], *, errors: query.Errors = "raise") -> Vectors:
         """Unit vectors (n, dim) of images; those of photos of this index come from the index, unless the file changed.
 
         The row of an image that cannot be read is NaN where `errors` lets it pass; see `search_many`.
+
+        >>> vectors = index.embed(["mystery.jpg", "photos/Wren/1.jpg"])
+        >>> len(vectors)
+        2
         """
         images = query.check_images(images, errors)
         return query.embed(self._store, images, query.own_photos(self._store, images), errors)
@@ -235,6 +272,9 @@ class Index:
         """The photos that satisfy the filter, in order of id; those whose file is missing are hidden.
 
         With `ids` these photos in this order, missing ones included; raises PhotoUnknownError for an unknown id.
+
+        >>> [photo.id for photo in index.photos(Filter(species="Wren"), limit=2)]
+        [4, 5]
         """
         if ids is not None:
             if where is not None or limit is not None:
@@ -246,30 +286,52 @@ class Index:
             return self._store.catalog.photos(self._store.catalog.photo_ids(where, limit))
 
     def photo(self, photo_id: int) -> Photo:
-        """One photo by its id. Raises PhotoUnknownError."""
+        """One photo by its id. Raises PhotoUnknownError.
+
+        >>> index.photo(4).species
+        'Wren'
+        """
         return self.photos(ids=[photo_id])[0]
 
     def find(self, path: str | os.PathLike[str]) -> Photo:
         """The photo that lies at this path, missing or not. Raises PhotoUnknownError.
 
-        >>> index.find("photos/wren.jpg").id  # doctest: +SKIP
+        >>> index.find("photos/Wren/1.jpg").id
+        4
         """
         return self._store.catalog.photo_at(os.path.abspath(os.fsencode(path)))
 
     def count(self, where: Filter | None = None) -> int:
-        """How many photos satisfy the filter; those whose file is missing are not counted."""
+        """How many photos satisfy the filter; those whose file is missing are not counted.
+
+        >>> index.count(Filter(species="Wren"))
+        3
+        """
         return self._store.catalog.count(where)
 
     def vectors(self, ids: Sequence[int]) -> Vectors:
-        """The raw unit vectors (n, dim) of these photos, in their order."""
+        """The raw unit vectors (n, dim) of these photos, in their order.
+
+        >>> vectors = index.vectors([4, 5])
+        >>> round(float(vectors[0] @ vectors[0]), 3)
+        1.0
+        """
         return self._store.vectors.fetch(ids)[0]
 
     def failures(self) -> list[Failure]:
-        """The files that could not be indexed, and why."""
+        """The files that could not be indexed, and why.
+
+        >>> [failure.path for failure in index.failures()]
+        []
+        """
         return self._store.catalog.failures()
 
     def info(self) -> dict[str, Any]:
-        """What the index is and holds, as plain values; `maintenance.facts` lists the keys."""
+        """What the index is and holds, as plain values; `maintenance.facts` lists the keys.
+
+        >>> index.info()["photos"]
+        6
+        """
         from birdsearch.storage import maintenance
 
         return maintenance.facts(self._store)
@@ -286,7 +348,11 @@ class Index:
         roll_up: float | None = None,
         calibrate: bool = False,
     ) -> list[Prediction]:
-        """What one photo shows: the k most probable classes; see `classify_many`."""
+        """What one photo shows: the k most probable classes; see `classify_many`.
+
+        >>> index.classify("mystery.jpg", k=1, source="neighbours")[0].source
+        'neighbours'
+        """
         return self.classify_many([image], k, source=source, checklist=checklist, roll_up=roll_up, calibrate=calibrate)[
             0
         ]
@@ -315,7 +381,9 @@ class Index:
         needs no network. Raises BackboneUnavailableError for a checklist where neither knows a species.
         An image that cannot be read gets no predictions where `errors` lets it pass; see `search_many`.
 
-        >>> index.classify_many(["a.jpg", "b.jpg"], k=3, source="neighbours")  # doctest: +SKIP
+        >>> answers = index.classify_many(["mystery.jpg", "photos/Wren/1.jpg"], k=3, source="neighbours")
+        >>> len(answers)
+        2
         """
         from birdsearch.species.prediction import ClassifyOptions, classify
 
@@ -323,13 +391,20 @@ class Index:
         return classify(self._store, self._gallery, query.check_images(images, errors), options, errors)
 
     def probabilities(self, ids: Sequence[int]) -> Vectors:
-        """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier."""
+        """All class probabilities (n, classes) of indexed photos, from their vectors and the stored classifier.
+
+        >>> round(float(index.probabilities([4]).sum()), 3)
+        1.0
+        """
         return self._store.classes.probabilities(*self._store.vectors.fetch(ids))
 
     def labels(self, where: Filter | None = None) -> list[Label]:
         """The label of each photo that has one, with who gave it and when, in order of id.
 
         Of the photos that satisfy the filter; without a filter those whose file is missing are among them.
+
+        >>> [label.species for label in index.labels(Filter(ids=[1, 4]))]
+        ['Robin', 'Wren']
         """
         return list(self._store.catalog.labels(where).values())
 
@@ -339,7 +414,8 @@ class Index:
         The label that a photo has already is confirmed: it stays when its folder or CSV changes. Raises
         PhotoUnknownError for an unknown id, ValueError for an empty label.
 
-        >>> index.label({17: "Wren", 18: None}, author="Ana")  # doctest: +SKIP
+        >>> index.label({4: "Wren", 5: None}, author="Ana").confirmed
+        1
         """
         from birdsearch.indexing import corrections
 
@@ -350,13 +426,20 @@ class Index:
 
         It has the column species and one of sha256, path, and id with index_id. Raises InputFileError, with the line,
         for a photo that cannot be found for certain; nothing is changed then.
+
+        >>> index.label_from("corrections.csv", author="Ana").unknown
+        0
         """
         from birdsearch.indexing import corrections
 
         return corrections.correct_from(self._store, Path(path), author)
 
     def names(self, where: Filter | None = None) -> list[TaxonMatch]:
-        """What each label of these photos means in AviList, the least sure first; `set_names` corrects it."""
+        """What each label of these photos means in AviList, the least sure first; `set_names` corrects it.
+
+        >>> [match.label for match in index.names(Filter(label="Wren"))]
+        ['Wren']
+        """
         from birdsearch.species import names
 
         return names.taxa(self._store.catalog, where)
@@ -366,6 +449,9 @@ class Index:
 
         An empty species keeps a name unresolved; a line that says what birdsearch finds anyway does not count; a file
         without lines removes every correction. Raises InputFileError, with the line, for what is not a bird.
+
+        >>> index.set_names("names.csv")
+        0
         """
         from birdsearch.species import names
 
@@ -385,6 +471,9 @@ class Index:
 
         `resolution` (0 to 1; higher is finer) is chosen without labels where it is None. `only_species` names one
         species: then its own photos are sorted (plumages, ages, scenes).
+
+        >>> sum(len(cluster.photos) for cluster in index.clusters().clusters)
+        6
         """
         from birdsearch.species import clusters as clustering
 
@@ -392,7 +481,11 @@ class Index:
         return clustering.of(self._gallery(where), method, resolution, clusters, seed)
 
     def species_report(self, where: Filter | None = None) -> SpeciesReport:
-        """Which species look alike and which get confused: cohesion, nearest species, confusable pairs."""
+        """Which species look alike and which get confused: cohesion, nearest species, confusable pairs.
+
+        >>> [entry.species for entry in index.species_report().species]
+        ['Robin', 'Wren']
+        """
         from birdsearch.species import confusions
 
         return confusions.of(self._gallery(where))
@@ -402,7 +495,8 @@ class Index:
 
         Every photo counts, also those whose time, place or species is not known.
 
-        >>> [(entry.name, entry.first) for entry in index.life_list().entries]  # doctest: +SKIP
+        >>> [entry.photos for entry in index.life_list(by="year").entries]
+        [3, 3]
         """
         from birdsearch.species import life_list
 
@@ -419,6 +513,9 @@ class Index:
         """Labels that may be wrong, worst first, each with reasons, a proposal and the photos that support it.
 
         Those that a person gave or confirmed by hand are not doubted, unless it is asked for `again`.
+
+        >>> [suspect.proposed for suspect in index.audit().suspects]
+        []
         """
         from birdsearch.species import audit
 
@@ -439,6 +536,9 @@ class Index:
         Copies of one picture (`same`, by default `duplicates()`, which takes a while), exposures of one burst and the
         photos of one photographer on one day stay together. A photo keeps its split when others come: it is drawn by
         a hash of what it is and of `seed`, so `fractions` are met as by lot.
+
+        >>> sum(index.split(fractions=(0.8, 0.1, 0.1)).counts.values())
+        6
         """
         from birdsearch.species import split
 
@@ -446,7 +546,10 @@ class Index:
         return split.of(self._gallery(where), same, fractions, seed)
 
     def evaluate(self, where: Filter | None = None, *, seed: int = 0) -> Evaluation:
-        """How accurate retrieval and classification are on the labelled photos, leave-one-out."""
+        """How accurate retrieval and classification are on the labelled photos, leave-one-out.
+
+        >>> accuracy = index.evaluate().knn_accuracy
+        """
         from birdsearch.species import evaluation
 
         with self._store.catalog.snapshot():
@@ -456,6 +559,8 @@ class Index:
         """The same where the photos of train.csv in a folder answer for those of test.csv; see `split`.
 
         Warns of test photos that leak or cannot be answered. Raises InputFileError for a list that cannot be used.
+
+        >>> accuracy = index.evaluate_split("lists").knn_accuracy  # doctest: +SKIP
         """
         from birdsearch.species import evaluation
 
@@ -465,6 +570,9 @@ class Index:
         """How right the predictions of another program are, on the labelled photos of this index.
 
         `path` is a CSV with the columns species and path, sha256 or id, perhaps probability. Raises InputFileError.
+
+        >>> index.evaluate_predictions("predictions.csv").knn_accuracy
+        1.0
         """
         from birdsearch.species import evaluation
 
@@ -475,6 +583,9 @@ class Index:
 
         By UMAP where that extra is installed, else the first two principal components. Raises PhotoUnknownError for an
         unknown id, ValueError for a photo that is not among them.
+
+        >>> index.map([4, 5]).shape
+        (2, 2)
         """
         from birdsearch.species import clusters
 
@@ -499,7 +610,8 @@ class Index:
         criteria by which the photo to keep is chosen (`birdsearch.records.POLICY`). Raises ValueError for an unknown
         relation or criterion.
 
-        >>> report = index.duplicates(relations=("identical", "pixels"))  # doctest: +SKIP
+        >>> index.duplicates(relations=("identical", "pixels")).groups
+        ()
         """
         from birdsearch.duplicates import finder, keeper
 
@@ -513,7 +625,8 @@ class Index:
         An edited copy of a photo of the index is known. Changes nothing; `birdsearch.copy_new` copies the new ones.
         Raises PhotoMissingError for a folder that does not exist.
 
-        >>> [photo.path for photo in index.compare_folder("/media/card").new]  # doctest: +SKIP
+        >>> [Path(photo.path).name for photo in index.compare_folder("card").new]
+        ['new.jpg']
         """
         from birdsearch.duplicates import folder_comparison
 
@@ -531,6 +644,8 @@ class Index:
 
         Photos of other relations than these, such as those of a burst, are listed and skipped. With a `policy` the
         photos to keep are chosen anew by it; else those of the report stay.
+
+        >>> plan = index.plan(index.duplicates(), relations=("identical", "pixels"))
         """
         from birdsearch.duplicates import finder, keeper
         from birdsearch.duplicates.cleanup.plan import make_plan
@@ -557,6 +672,9 @@ class Index:
         Only photos of the named relations go, each with its companions, and nothing under `protect`. Both files of a
         step are checked right before it; what does not fit the plan any more is skipped, each with its reason. The
         catalog follows. Raises PlanError for a plan that could lose something.
+
+        >>> index.apply(index.plan(index.duplicates()), "trash").done
+        0
         """
         from birdsearch.duplicates.cleanup.apply import apply
         from birdsearch.duplicates.cleanup.steps import ApplyOptions
@@ -570,6 +688,8 @@ class Index:
 
         A run that another user, or you on another computer, recorded is carried out only with `foreign`: its journal
         could name any file.
+
+        >>> index.undo().done  # doctest: +SKIP
         """
         from birdsearch.duplicates.cleanup.undo import undo
 
@@ -577,13 +697,21 @@ class Index:
             return undo(self._store.folder, catalog, run, foreign=foreign, progress=progress)
 
     def runs(self) -> list[RunSummary]:
-        """Every run of `apply`, oldest first."""
+        """Every run of `apply`, oldest first.
+
+        >>> [run.action for run in index.runs()]
+        []
+        """
         from birdsearch.duplicates.cleanup.apply import runs
 
         return runs(self._store.folder)
 
     def trash(self) -> list[TrashedRun]:
-        """What lies in the trash of each run of `apply`."""
+        """What lies in the trash of each run of `apply`.
+
+        >>> sum(run.bytes for run in index.trash())
+        0
+        """
         from birdsearch.duplicates.cleanup import trash
 
         return trash.trashed(self._store.folder, self._store.catalog)
@@ -592,6 +720,9 @@ class Index:
         """Delete for good what lies in the trash, and say what; those runs can no longer be undone.
 
         A file stays where the photo that was kept for it is no longer there, or where it was changed in the trash.
+
+        >>> index.empty_trash().done
+        0
         """
         from birdsearch.duplicates.cleanup import trash
 
@@ -599,7 +730,10 @@ class Index:
             return trash.empty(self._store.folder, catalog)
 
     def not_duplicates(self, a: int, b: int) -> None:
-        """Remember that two photos are not duplicates, however alike they are. Raises PhotoUnknownError, ValueError."""
+        """Remember that two photos are not duplicates, however alike they are. Raises PhotoUnknownError, ValueError.
+
+        >>> index.not_duplicates(4, 5)
+        """
         if a == b:
             raise ValueError(f"a photo is a duplicate of itself: {a}")
         self._store.catalog.photos([a, b])  # raises for an unknown id
@@ -630,7 +764,8 @@ class Index:
         raises PruneRefusedError at the end, unless with `force`. Every file that is not hidden ends in exactly one
         count of the report. Raises PhotoMissingError for a folder that does not exist.
 
-        >>> report = index.add("photos/", labels="folder")  # doctest: +SKIP
+        >>> index.add("photos", labels="folder").unchanged
+        6
         """
         from birdsearch.indexing import pipeline
 
@@ -657,7 +792,8 @@ class Index:
         that changes later is embedded by the backbone when it is indexed, if that can. Raises ValueError for vectors
         that do not fit, a photo named twice or an unknown field, PhotoUnknownError, PhotoMissingError.
 
-        >>> index.add_vectors(["a.jpg", "b.jpg"], vectors, {"label": ["Wren", None]})  # doctest: +SKIP
+        >>> index.add_vectors(["mystery.jpg"], index.vectors([4]), {"label": ["Wren"]}).added
+        1
         """
         from birdsearch.indexing import given_vectors
 
@@ -670,6 +806,8 @@ class Index:
         cannot be read are hidden, with their labels, until `add` finds it again; so `add` first what was moved.
         `backbone` is only for an index of your own object. Raises PhotoMissingError where a whole folder is away,
         unless with `force`.
+
+        >>> report = index.reembed()  # doctest: +SKIP
         """
         from birdsearch.indexing import reembed
 
@@ -679,6 +817,9 @@ class Index:
         """Remove the photos that satisfy the filter from the index, never their files. Returns how many.
 
         Raises ValueError for a filter that asks for nothing, which every photo satisfies.
+
+        >>> index.remove(Filter(label="Dodo"))
+        0
         """
         if where is None or where == Filter():
             raise ValueError("remove which photos? Set a field of the filter: Filter(under='/') is every photo")
@@ -692,6 +833,8 @@ class Index:
 
         A photo whose path the index holds already is left as it is (counted `unchanged`). Raises BackboneMismatchError
         where the vectors are of another backbone, InputFileError where the file is not an export.
+
+        >>> index.import_photos("garden.parquet").added  # doctest: +SKIP
         """
         from birdsearch.export import importer
 
@@ -712,6 +855,9 @@ class Index:
         The formats are those of `birdsearch.export.exporter.EXPORTERS`; `options` are those of the format. A file that
         birdsearch did not write, or that was changed since, is only replaced with `force`. Raises OutputFileError where
         the file cannot be written, or its name says another format or none.
+
+        >>> index.export("garden.parquet", Filter(label="Robin")).written
+        3
         """
         from birdsearch.export import exporter
 
@@ -720,7 +866,8 @@ class Index:
     def to_arrow(self, where: Filter | None = None) -> Any:
         """What `export` writes as Parquet, vectors included, as a `pyarrow.Table` in memory.
 
-        >>> index.to_arrow(Filter(species="Wren")).to_pandas()  # doctest: +SKIP
+        >>> index.to_arrow(Filter(label="Robin")).num_rows
+        3
         """
         from birdsearch.export import parquet
         from birdsearch.export.selection import Selection
@@ -741,6 +888,9 @@ class Index:
         `whiten` fits a whitening transform on the index's own vectors (True), removes it (False), or leaves it (None).
         It is declined for few photos, and where neighbours would get worse. `vectors()` stays raw. Raises
         RecallUnreachableError, with the best that was found, for a recall that the engine cannot reach.
+
+        >>> index.optimize(recall=0.99).engine
+        'flat'
         """
         from birdsearch.storage import optimize
 
@@ -749,14 +899,22 @@ class Index:
             return optimize.run(self._store.folder, catalog, self._store.vectors, options, progress)
 
     def verify(self) -> VerifyReport:
-        """Check every promise of the format; reads all of the index and none of the photos."""
+        """Check every promise of the format; reads all of the index and none of the photos.
+
+        >>> index.verify().problems
+        ()
+        """
         from birdsearch.storage import maintenance
 
         problems = tuple(maintenance.problems(self._store))
         return VerifyReport(not problems, problems)
 
     def repair(self, progress: Progress | None = None) -> list[str]:
-        """Rebuild what can be rebuilt, embed again only what cannot; returns what was done, in words."""
+        """Rebuild what can be rebuilt, embed again only what cannot; returns what was done, in words.
+
+        >>> index.repair()
+        []
+        """
         from birdsearch.storage import maintenance
 
         return maintenance.repair(self._store, lambda paths: self.add(paths, progress=progress))

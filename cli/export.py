@@ -29,12 +29,12 @@ def export(
     with shared.open() as index, progress() as callback:
         how = {"format": chosen.exporter.name, "options": chosen.options, "force": shared.force}
         report = index.export(file, shared.where, **how, progress=callback)
+    if not report.written and shared.where is not None:
+        output.note("No photo fits the filter.")
     if shared.json:
         output.print_json(report)
         return
     output.say(f"{counted(report.written, 'photo')} written to {file}")
-    if not report.written and shared.where is not None:
-        output.note("No photo fits the filter.")
     for reason, count in report.left_out.items():
         output.note(f"{counted(count, 'photo')} left out: {reason}")
     if report.rounded:

@@ -134,13 +134,15 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
         output.say("no photos" if empty else "no photo fits the filter")
     if empty:
         _note_few(0, 1, shared)
+    elif not listed and (shared.json or shared.csv):
+        output.note("No photo fits the filter.")
     elif len(listed) < total:
         output.note(f"Only the first {len(listed):,} of {total:,} are shown: --limit N shows more.")
 
 
 @options.command(formats=("force",))
 def features(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A photo.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A photo file; - reads it from standard input.")],
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Write the feature maps to this file.")] = None,
     picture: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Write the photo with an activation heatmap over it.")
@@ -152,7 +154,8 @@ def features(
     """Show the backbone's feature maps of an image; write them as numbers or as a picture."""
     for target in filter(None, (out, picture)):
         check_target(target, force=shared.force)
-    maps = load_network(shared, backbone).feature_map(image)
+    asked = options.given([image])[0]
+    maps = load_network(shared, backbone).feature_map(asked)
     rows = [(name, *(str(side) for side in values.shape)) for name, values in maps.items()]
     output.print_table(("stage", "channels", "height", "width"), rows, numbers=("channels", "height", "width"))
     if out is not None:
@@ -166,5 +169,5 @@ def features(
         from birdsearch.export.html.heatmap import heatmap_file
 
         format = "JPEG" if picture.suffix.lower() in (".jpg", ".jpeg") else "PNG"
-        write_file(picture, heatmap_file(image, list(maps.values())[-1], format), force=shared.force)
+        write_file(picture, heatmap_file(asked, list(maps.values())[-1], format), force=shared.force)
         output.note(f"picture written to {picture}")

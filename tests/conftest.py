@@ -28,6 +28,7 @@ _MARKED_PLACES = {
     "tests/cli/test_hostile.py": "slow",
     "tests/cli/test_samples.py": "slow",
     "tests/duplicates/test_alignment.py": "slow",
+    "tests/project/test_reference.py": "slow",
     "tests/search/test_tuning.py": "slow",
     "tests/species/test_classifier.py": "slow",
     "tests/species/test_evaluation.py": "slow",

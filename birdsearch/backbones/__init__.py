@@ -51,6 +51,8 @@ def load_backbone(
     `runtime` is auto, openvino or torch; `device` is auto, cpu, cuda or mps; `precision` is auto, fp32, bf16 or fp16.
     `recipe` is how the network is run; left out, as the built-in ones run best, and all others as birder does.
     Weights are downloaded once; the export to OpenVINO is made once and kept in the cache.
+
+    >>> backbone = birdsearch.load_backbone("efficientnet_lite0_imagenet")
     """
     check_execution(runtime, device, precision)
     if isinstance(name, Backbone):
@@ -161,7 +163,10 @@ def gpu_present() -> bool:
 
 
 def pull(name: str, progress: Progress | None = None) -> Path:
-    """Downloads the weights of a named backbone, unless they are there; returns the verified file."""
+    """Downloads the weights of a named backbone, unless they are there; returns the verified file.
+
+    >>> birdsearch.pull_backbone("rope_vit_reg4_b14_capi-inat21")  # doctest: +SKIP
+    """
     if name in BUILT_IN:
         from birdsearch.backbones.torch_runtime import built_in_path
 

@@ -84,7 +84,11 @@ class Architecture:
 
 
 def list_backbones() -> list[BackboneInfo]:
-    """Every backbone that can be named: the built-in one, those of the bird model cards, then the rest of birder's."""
+    """Every backbone that can be named: the built-in one, those of the bird model cards, then the rest of birder's.
+
+    >>> birdsearch.list_backbones()[0].name  # doctest: +SKIP
+    'efficientnet_lite0_imagenet'
+    """
     names = [*BIRD_BACKBONES, *sorted(set(registered_names()) - set(BIRD_BACKBONES))]
     return [*map(_built_in_info, BUILT_IN), *(_info(name) for name in names)]
 

@@ -84,7 +84,10 @@ def read_labels(path: Path, index_id: str = "") -> LabelTable:
 
 @checked
 def check_labels(path: str | os.PathLike[str]) -> None:
-    """Raise InputFileError, with the line, for a CSV of labels that `Index.add` could not use."""
+    """Raise InputFileError, with the line, for a CSV of labels that `Index.add` could not use.
+
+    >>> birdsearch.check_labels("corrections.csv")
+    """
     read_labels(Path(path))
 
 

@@ -50,8 +50,7 @@ def near_pairs(vectors: Vectors, min_score: float = 0.9, *, ids: Ids | None = No
     Of more than eight equal rows only the first is compared with others, and all are paired with it: 10,000 copies are
     9,999 pairs.
 
-    >>> pairs = near_pairs(vectors, 0.95)
-    >>> closest = pairs.ids[pairs.scores.argmax()]
+    >>> pairs = birdsearch.near_pairs(index.vectors([4, 5, 6]), 0.95)
     """
     rows = checked(vectors)
     names = checked_ids(np.arange(len(rows)) if ids is None else ids, len(rows))

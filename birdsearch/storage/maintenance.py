@@ -54,7 +54,11 @@ def _species(catalog: Catalog) -> int:
 
 
 def list_indexes() -> list[IndexSummary]:
-    """The indexes that a name opens from the current folder; of two with one name the first is the one it opens."""
+    """The indexes that a name opens from the current folder; of two with one name the first is the one it opens.
+
+    >>> "garden" in [summary.name for summary in birdsearch.list_indexes()]
+    True
+    """
     return [_summary(Folder(place)) for home in homes() for place in indexes_in(home)]
 
 

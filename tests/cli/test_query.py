@@ -166,6 +166,27 @@ def test_photos_table_limit_csv_and_page(garden: Garden, tmp_path: Path) -> None
     assert (tmp_path / "all.html").read_text().count("data:image/jpeg") == 6
 
 
+def test_features_of_a_photo_from_standard_input(garden: Garden, tmp_path: Path) -> None:
+    path = garden.photos / "Wren" / "1.jpg"
+    written = ["--out", "maps.npz", "--picture", "energy.png", "--index", garden.index]
+    files = []
+    for image, piped in ((path, None), ("-", path.read_bytes())):
+        run("features", image, *written, input=piped)
+        files.append([np.load("maps.npz")["stage1"].tobytes(), Path("energy.png").read_bytes()])
+    assert files[0] == files[1]
+
+
+def test_a_question_that_no_photo_answers_says_so_and_is_no_error(garden: Garden, tmp_path: Path) -> None:
+    nobody = ["--index", garden.index, "--min-width", "5000"]
+    assert "no photo fits the filter" in run("photos", *nobody).out
+    for form in ("--json", "--csv"):
+        answer = run("photos", *nobody, form)
+        assert "No photo fits the filter." in answer.err
+        assert "fits" not in answer.out
+    assert "No photo fits the filter." in run("export", tmp_path / "a.csv", *nobody).err
+    assert "No photo fits the filter." in run("export", tmp_path / "b.csv", *nobody, "--json").err
+
+
 def test_features_writes_maps_and_a_picture(garden: Garden, tmp_path: Path) -> None:
     path = garden.photos / "Wren" / "1.jpg"
     answer = run("features", path, "--out", "maps.npz", "--picture", "energy.png", "--index", garden.index)

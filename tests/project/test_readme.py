@@ -89,6 +89,24 @@ def test_the_python_of_the_readme_calls_what_exists() -> None:
     assert checked
 
 
+def test_one_table_has_every_command_and_every_method_of_an_index() -> None:
+    import birdsearch
+
+    rows = re.findall(r"^\| (`.*) \| .* \| (.*) ?\|$", README[README.index("| command | what") :], re.MULTILINE)
+    named = {name for first, _ in rows for name in re.findall(r"`(\w+)`", first)}
+    assert {name for name in commands() if " " not in name} - named == set()
+    methods = [name for _, last in rows for name in re.findall(r"`([.\w]+)`", last)]
+    wrong = [
+        name
+        for name in methods
+        if not hasattr(birdsearch if "." in name else birdsearch.Index, name.rpartition(".")[2])
+        and name != "backbone.feature_map"
+    ]
+    assert wrong == []
+    public = {name for name in dir(birdsearch.Index) if not name.startswith("_")}
+    assert public - {*methods} == {"backbone", "close", "path"}
+
+
 def test_the_links_of_the_papers_lead_somewhere() -> None:
     for paper in ("README.md", "CONTRIBUTING.md", "indexes/README.md"):
         text = (ROOT / paper).read_text(encoding="utf-8")

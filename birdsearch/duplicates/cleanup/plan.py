@@ -120,6 +120,8 @@ def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False)
     """Write a plan as CSV (UTF-8), whole or not at all; signs that cannot be seen are backslash escapes.
 
     A plan that was edited, or another file, is only replaced with `force`: raises OutputFileError.
+
+    >>> birdsearch.write_plan(index.plan(index.duplicates()), "plan.csv")
     """
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
@@ -132,7 +134,10 @@ def write_plan(plan: Plan, path: str | os.PathLike[str], *, force: bool = False)
 
 @checked
 def read_plan(path: str | os.PathLike[str]) -> Plan:
-    """Read a plan that people may have edited. Raises InputFileError, with the line, for what cannot be used."""
+    """Read a plan that people may have edited. Raises InputFileError, with the line, for what cannot be used.
+
+    >>> plan = birdsearch.read_plan("plan.csv")  # doctest: +SKIP
+    """
     name = shown(os.fspath(path))
     steps: dict[int, Step] = {}  # by line
     for line, values in read_csv(path, COLUMNS):
