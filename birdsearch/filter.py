@@ -48,8 +48,6 @@ class Filter:
         for name, kind, what in _PLAIN:
             if not isinstance(value := getattr(self, name), kind | None):
                 raise TypeError(f"{name} of a Filter cannot be {value!r}: give {what}")
-        if self.min_probability is not None and not 0 <= self.min_probability <= 1:
-            raise ValueError(f"min_probability of a Filter cannot be {self.min_probability}: give a number from 0 to 1")
         self._set("ids", _ids_asked(self.ids))
         for name in ("any_of", "none_of"):
             self._set(name, _filters_asked(name, getattr(self, name)))

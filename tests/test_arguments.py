@@ -113,7 +113,7 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda _: birdsearch.write_plan("x", "p.csv"), "plan cannot be 'x': give a Plan"),  # type: ignore[arg-type]
     (lambda _: birdsearch.check_labels(None), "path cannot be None"),  # type: ignore[arg-type]
     (lambda _: birdsearch.near_pairs("x"), "vectors must"),  # type: ignore[arg-type]
-    (lambda _: Filter(min_probability=7), "min_probability of a Filter cannot be 7: give a number from 0 to 1"),
+    (lambda _: Filter(min_probability="x"), "give a number from 0 to 1"),  # type: ignore[arg-type]
     (lambda _: Filter(min_width="x"), "give a whole number of pixels"),  # type: ignore[arg-type]
 ]
 
