@@ -252,6 +252,11 @@ def table(list_name: str) -> list[list[str]]:
         return list(csv.reader(file))[1:]
 
 
+def lists() -> list[Path]:
+    """The files of all lists."""
+    return sorted(_file(_AVILIST).parent.glob("*.csv"))
+
+
 def _file(name: str) -> Path:
     """A file of the package birdnames, found without importing it: that would import pandas."""
     spec = importlib.util.find_spec("birdnames")

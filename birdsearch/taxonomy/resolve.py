@@ -13,6 +13,7 @@ from birdsearch.taxonomy import composite, fuzzy
 from birdsearch.taxonomy.avilist import Taxon, key, older_names, same_epithet, words, world
 from birdsearch.taxonomy.meaning import Resolution as Resolution
 from birdsearch.taxonomy.meaning import known, members, of_match, spellings, unresolved
+from birdsearch.taxonomy.remembered import remembered
 
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 _KINGDOMS = {"Animalia", "Archaea", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa", "Viruses"}
@@ -198,7 +199,7 @@ def _lineage_parts(class_name: str) -> tuple[str | None, ...] | None:
     return (*ranks, *missing, " ".join([parts[higher - 1], *epithet]))
 
 
-@lru_cache(maxsize=65536)
+@remembered
 def recognised(name: str) -> Resolution | None:
     """The taxon of a name by what lists and the name itself say, without any guess at letters or missing words."""
     parts = _lineage_parts(name)
@@ -217,14 +218,16 @@ def recognised(name: str) -> Resolution | None:
     return None if match is None else of_match(name, match)
 
 
-@lru_cache(maxsize=65536)
 def _resolved(name: str) -> Resolution:
     """The bird of one name, by the surest way that leads to one."""
-    meaning = recognised(name)
-    if meaning is None:
-        match = fuzzy.match(words(composite.without_remark(spellings(name)[-1])))
-        meaning = unresolved(name) if match is None else of_match(name, match)
-    return meaning
+    return recognised(name) or _guessed(name) or unresolved(name)
+
+
+@remembered
+def _guessed(name: str) -> Resolution | None:
+    """The bird of a name that no list has, by its words and letters."""
+    match = fuzzy.match(words(composite.without_remark(spellings(name)[-1])))
+    return None if match is None else of_match(name, match)
 
 
 def taxon_keys(names: Iterable[str], overrides: Mapping[str, str] | None = None) -> dict[str, str]:
