@@ -8,6 +8,7 @@ from birdsearch.records import (
     AddReport,
     AuditReport,
     BackboneIdentity,
+    Box,
     Cluster,
     ClusterReport,
     Confusion,
@@ -38,6 +39,8 @@ from birdsearch.records import (
     Provenance,
     Recipe,
     ReembedReport,
+    Region,
+    RegionReport,
     RunSummary,
     SpeciesEntry,
     SpeciesFigures,
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from birdsearch.duplicates.copying import copy_new
     from birdsearch.homes import find_index
     from birdsearch.index import Index, create, open, restore
+    from birdsearch.indexing.box_files import check_boxes
     from birdsearch.indexing.labels import check_labels
     from birdsearch.photos.decode import ImageLike
     from birdsearch.search.pairs import NearPairs, near_pairs
@@ -77,6 +81,7 @@ __all__ = [
     "BackboneIdentity",
     "BackboneInfo",
     "BirdsearchError",
+    "Box",
     "Cluster",
     "ClusterReport",
     "Confusion",
@@ -110,6 +115,8 @@ __all__ = [
     "Provenance",
     "Recipe",
     "ReembedReport",
+    "Region",
+    "RegionReport",
     "RunSummary",
     "SpeciesEntry",
     "SpeciesFigures",
@@ -122,6 +129,7 @@ __all__ = [
     "Trial",
     "Vectors",
     "VerifyReport",
+    "check_boxes",
     "check_labels",
     "copy_new",
     "create",
@@ -146,6 +154,7 @@ _LAZY = {
     "ImageLike": "photos.decode.ImageLike",
     "Index": "index.Index",
     "NearPairs": "search.pairs.NearPairs",
+    "check_boxes": "indexing.box_files.check_boxes",
     "check_labels": "indexing.labels.check_labels",
     "copy_new": "duplicates.copying.copy_new",
     "create": "index.create",

@@ -11,7 +11,8 @@ BirdsearchError                 message = what + where + what next
 ├─ PhotoError                   one photo
 │  ├─ PhotoUnreadableError      broken, truncated, too large, not a photo
 │  ├─ PhotoMissingError         no such file or folder (also a FileNotFoundError)
-│  └─ PhotoUnknownError         no photo with this id (also a KeyError)
+│  ├─ PhotoUnknownError         no photo with this id (also a KeyError)
+│  └─ BoxOutsideError           a box that lies beyond the picture (also a ValueError)
 ├─ BackboneError                the network
 │  ├─ BackboneUnknownError      no such name
 │  ├─ BackboneUnavailableError  weights or a runtime that are not available
@@ -85,6 +86,10 @@ class PhotoUnknownError(PhotoError, KeyError):
 
     # KeyError quotes its message; a sentence for people must not be quoted.
     __str__ = Exception.__str__
+
+
+class BoxOutsideError(PhotoError, ValueError):
+    """A box in pixels lies beyond the picture that it is of."""
 
 
 class BackboneError(BirdsearchError):

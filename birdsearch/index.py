@@ -39,6 +39,7 @@ from birdsearch.records import (
     Progress,
     Provenance,
     ReembedReport,
+    Region,
     RunSummary,
     SpeciesReport,
     SplitReport,
@@ -317,6 +318,20 @@ class Index:
         1.0
         """
         return self._store.vectors.fetch(ids)[0]
+
+    def regions(self, where: Filter | None = None, *, ids: Iterable[int] | None = None) -> list[Region]:
+        """The boxes in these photos, by photo; the frames, which every photo has, are not among them.
+
+        >>> index.regions()
+        []
+        """
+        catalog = self._store.catalog
+        with catalog.snapshot():
+            photos = (
+                catalog.photos_with_boxes(where) if ids is None else [photo.id or 0 for photo in catalog.photos(ids)]
+            )
+            found = catalog.boxes(photos)
+        return [one.region for photo_id in photos for one in found.get(photo_id, ())]
 
     def failures(self) -> list[Failure]:
         """The files that could not be indexed, and why.
@@ -751,6 +766,9 @@ class Index:
         prune: bool = False,
         force: bool = False,
         reread: bool = False,
+        regions: str | os.PathLike[str] | None = None,
+        min_confidence: float = 0.2,
+        categories: Sequence[str] = (),
         progress: Progress | None = None,
     ) -> AddReport:
         """Index every photo under one or more folders; photos that are indexed and unchanged cost no decode.
@@ -764,14 +782,22 @@ class Index:
         raises PruneRefusedError at the end, unless with `force`. Every file that is not hidden ends in exactly one
         count of the report. Raises PhotoMissingError for a folder that does not exist.
 
+        `regions` is a file of boxes: a CSV (path,x,y,width,height, perhaps category,confidence), COCO's JSON or
+        MegaDetector's. The boxes of each photo that it names become those of the file, but for those below
+        `min_confidence` or of other categories than `categories`; the surest three of a photo that may be of birds or
+        other animals get a vector of their own. Raises InputFileError, with the line, for a file that cannot be used.
+
         >>> index.add("photos", labels="folder").unchanged
         6
         """
         from birdsearch.indexing import pipeline
+        from birdsearch.indexing.regions import BoxOptions
 
         patterns = None if exclude is None else several(exclude)
         labels = None if labels is None else os.fspath(labels)
-        options = pipeline.AddOptions(labels, patterns, prune, force, reread)
+        boxes = BoxOptions(min_confidence, several(categories))
+        file = None if regions is None else os.fspath(regions)
+        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, boxes)
         return pipeline.add(self._store, folders, options, progress)
 
     def add_vectors(

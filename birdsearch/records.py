@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.box import WHOLE as WHOLE
+from birdsearch.box import Box as Box
 from birdsearch.filter import Filter as Filter
 
 Vectors = npt.NDArray[np.float32]  # (n, dim), rows of length 1 unless said otherwise
@@ -69,12 +71,32 @@ class Photo:
     predictions: tuple[Prediction, ...] = ()
 
 
+FRAME, BIRD, BOX = "frame", "bird", "box"  # kinds of regions
+KINDS = (FRAME, BIRD, BOX)
+BY_HAND = "correction"  # source of the boxes that a person has given one by one
+MOST_REGIONS = 3  # of a photo that have a vector of their own, besides the frame
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of a photo."""
+
+    photo_id: int | None  # None for a picture that is in no index
+    box: Box  # in shares of the picture as it is shown
+    kind: str = BOX  # FRAME: the whole photo; BIRD: a small bird that was found; BOX: given by a person or a detector
+    category: str | None = None  # what a detector calls it: "bird", "animal", "person"
+    confidence: float | None = None  # 0 to 1; None where nobody has said
+    source: str | None = None  # the finder, the file, or BY_HAND
+    embedded: bool = False  # whether it has a vector, so that it can match
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One answer to a search."""
 
     photo: Photo
-    score: float  # cosine similarity, 1 is the same direction
+    score: float  # cosine similarity of the region that matches best, 1 is the same direction
+    region: Region | None = None  # the one that matches best; None where a match was made by hand
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +149,20 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionReport:
+    """What became of boxes that were given, and of small birds that were searched for."""
+
+    boxes: int = 0  # new ones that the index holds now
+    unchanged: int = 0  # boxes that it held already
+    removed: int = 0  # boxes that it no longer holds: others were given for their photos
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> boxes that were given and not taken
+    searched: int = 0  # photos that a finder has searched for birds
+    found: int = 0  # small birds in them
+    embedded: int = 0  # regions that have got a vector
+    failed: tuple[Failure, ...] = ()  # photos whose regions have no vector yet, as their file could not be read
+
+
+@dataclass(frozen=True, slots=True)
 class AddReport:
     """What became of every file under the named folders: each is in exactly one count (`missing` counts photos).
 
@@ -141,6 +177,7 @@ class AddReport:
     ignored: dict[str, int] = field(default_factory=dict)  # reason -> files
     failed: tuple[Failure, ...] = ()
     seconds: float = 0.0
+    regions: RegionReport = field(default_factory=RegionReport)  # of photos that are in one of the counts above
 
 
 @dataclass(frozen=True, slots=True)

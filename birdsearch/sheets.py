@@ -29,6 +29,13 @@ ALIASES = {
     ),
     "prediction": ("predicted", "predicted_species", "predicted_label", "species"),
     "name": ("label", "folder"),
+    # A width or height alone may be that of the photo.
+    "x": ("xmin", "x_min", "left", "box_x", "bbox_x"),
+    "y": ("ymin", "y_min", "top", "box_y", "bbox_y"),
+    "width": ("w", "box_width", "bbox_width", "box_w", "bbox_w"),
+    "height": ("h", "box_height", "bbox_height", "box_h", "bbox_h"),
+    "confidence": ("conf", "score", "probability"),
+    "category": ("class", "class_name", "label", "name", "species", "type"),
 }  # fmt: skip
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -46,13 +53,19 @@ _PATHS = ("path", "relative_path")  # columns whose bytes may be anything
 
 
 def read_csv(
-    path: str | os.PathLike[str], required: Sequence[str], any_of: Sequence[str] = (), *, may_be_empty: bool = False
+    path: str | os.PathLike[str],
+    required: Sequence[str],
+    any_of: Sequence[str] = (),
+    *,
+    optional: Sequence[str] = (),
+    may_be_empty: bool = False,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV that people edit: line number, and values by column name in small letters; blank rows left out.
 
     Commas, semicolons, tabs or bars separate, as the first line has it; of the encodings see `read_text`. All columns
-    of `required` must be there, and one of `any_of`, under these names or one of their `ALIASES`. Raises
-    InputFileError, with the line, for what cannot be used, such as a file without a line, unless it `may_be_empty`.
+    of `required` must be there, and one of `any_of`, under these names or one of their `ALIASES`; those of `optional`
+    may be. Raises InputFileError, with the line, for what cannot be used, such as a file without a line, unless it
+    `may_be_empty`.
 
     >>> for line, values in read_csv("labels.csv", ["species"], any_of=["id", "path"]): ...
     """
@@ -66,7 +79,7 @@ def read_csv(
     cells = _Cells(name, _encoded_twice(text))
     try:
         how: dict[str, Any] = {"delimiter": separator, "skipinitialspace": f'{separator} "' in first}
-        columns = _columns(next(csv.reader([first], **how), ()), (*required, *any_of))
+        columns = _columns(next(csv.reader([first], **how), ()), (*required, *any_of, *optional))
         missing = [] if not any_of or set(any_of) & set(columns) else [any_of[-1]]
         if missing := [*missing, *(column for column in required if column not in columns)]:
             words = " and no column ".join(missing)

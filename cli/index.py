@@ -52,6 +52,25 @@ Reembed = Annotated[
         "before answers until it is done; stopped, it goes on where it was.",
     ),
 ]
+Regions = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Boxes in the photos: a CSV with the columns path, x, y, width, height (perhaps category, confidence), or "
+        "the JSON of COCO or MegaDetector. Birds and animals in them are found on their own.",
+    ),
+]
+MinConfidence = Annotated[
+    float,
+    typer.Option(
+        metavar="C",
+        help="Leave out boxes less sure than this.",
+        callback=options.number_within("--min-confidence", 0, 1),
+    ),
+]
+Categories = Annotated[
+    list[str] | None, typer.Option("--category", metavar="NAME", help="Take only boxes of this category (repeatable).")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
@@ -71,6 +90,9 @@ def index(
     force: Force = False,
     reread: Reread = False,
     reembed: Reembed = False,
+    regions: Regions = None,
+    min_confidence: MinConfidence = 0.2,
+    category: Categories = None,
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -79,12 +101,16 @@ def index(
     shared: Shared,
 ) -> None:
     """Add folders of photos to an index. Creates the index if needed; unchanged files are skipped."""
-    _check_inputs(folders or [], labels)
+    _check_inputs(folders or [], labels, regions)
     path = options.index_path(shared.index)
     if not folders and not path.exists():
         raise typer.BadParameter(f"which photos? There is no index at {path} yet: birdsearch index DIR")
     if force and not (prune or reembed):
         raise typer.BadParameter("needs --prune or --reembed", param_hint="'--force'")
+    if regions is None and (category or min_confidence != 0.2):
+        raise typer.BadParameter(
+            "needs --regions FILE", param_hint="'--category'" if category else "'--min-confidence'"
+        )
     how = {"runtime": runtime, "device": device, "precision": precision}
     started = time.monotonic()
     with open_or_create(path, backbone, **how) as opened, progress() as callback:
@@ -96,6 +122,9 @@ def index(
             prune=prune,
             force=force,
             reread=reread,
+            regions=regions,
+            min_confidence=min_confidence,
+            categories=category or (),
             progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []
@@ -114,15 +143,17 @@ def index(
         raise typer.Exit(1)
 
 
-def _check_inputs(folders: Sequence[Path], labels: str | None) -> None:
-    """Raise for a folder or a CSV file that does not exist or cannot be used, before an index is created."""
-    from birdsearch import check_labels
+def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | None) -> None:
+    """Raise for a folder or a file that does not exist or cannot be used, before an index is created."""
+    from birdsearch import check_boxes, check_labels
 
     if labels not in (None, "none", "folder"):
         if not os.path.isfile(labels):
             message = f"no such file: {labels!r}. Give none, folder, or the path of a CSV"
             raise typer.BadParameter(message, param_hint="'--labels'")
         check_labels(labels)
+    if regions is not None:
+        check_boxes(regions)
     for folder in folders:
         if not os.path.lexists(folder):
             raise missing_file_error(os.path.abspath(folder), "file or folder")

@@ -20,6 +20,7 @@ from birdsearch.records import (
     Photo,
     Prediction,
     ReembedReport,
+    RegionReport,
     as_json,
     counted,
     date_text,
@@ -349,6 +350,21 @@ def print_summary(report: AddReport, *, pruned: bool = False, ready_after: float
         if not pruned:
             name, remark = "missing", f"{remark}; {stay} in the index, hidden (--prune removes them)"
         typer.echo(f"{name:<10} {report.missing:>{width},}  {remark}")
+    _print_regions(report.regions)
+
+
+def _print_regions(report: RegionReport) -> None:
+    """What became of boxes, where there were any."""
+    counts = [("new", report.boxes), ("unchanged", report.unchanged), ("removed", report.removed)]
+    counts += [("found", report.found), ("embedded", report.embedded), ("failed", len(report.failed))]
+    words = [f"{count:,} {name}" for name, count in counts if count]
+    words += [f"{count:,} {printable(reason)}" for reason, count in report.left_out.items()]
+    if report.searched:
+        words.append(f"{counted(report.searched, 'photo')} searched")
+    if words:
+        typer.echo(f"{'regions':<10} {', '.join(words)}")
+    for failure in report.failed[:FAILURES_SHOWN]:
+        note(f"no vector for the regions of {printable(failure.path)}: {failure.reason}. The next run tries again.")
 
 
 def note_failures(report: AddReport | ReembedReport, more: str) -> None:

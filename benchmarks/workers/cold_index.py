@@ -52,7 +52,10 @@ class _Drawn:
                 )
                 for number in range(start, start + len(vectors))
             ]
-            yield Batch(photos, [None] * len(photos), vectors, np.full(len(vectors), 10, np.float32))
+            none = [None] * len(photos)
+            yield Batch(
+                photos, list(none), vectors, np.full(len(vectors), 10, np.float32), [[] for _ in none], list(none)
+            )
 
 
 main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

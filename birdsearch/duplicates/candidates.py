@@ -71,12 +71,13 @@ class LiveVectors:
 
     def __init__(self, store: Store, where: Filter | None, without: Collection[int] = ()) -> None:
         self._catalog, self._vectors = store.catalog, store.vectors
-        self.ids, self.photos = self._catalog.regions_of_photos(where)  # (n,) of regions, ascending; (n,) their photos
+        self.ids, self.photos = self._catalog.frames(where)  # (n,) of regions, ascending; (n,) their photos
         if without:
             kept = ~np.isin(self.photos, list(without))
             self.ids, self.photos = self.ids[kept], self.photos[kept]
-        # The store answers with visible photos only.
-        self._only = None if where is None and not without else self.ids
+        # The store answers with visible photos only, but with all their regions.
+        everything = where is None and not without and not self._catalog.counts()["boxes"]
+        self._only = None if everything else self.ids
         self.done = 0  # vectors whose blocks were handed out
 
     def __len__(self) -> int:

@@ -20,6 +20,7 @@ from birdsearch.species import names
 from birdsearch.storage import parts
 from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
@@ -111,10 +112,19 @@ def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int]
         said = None if label is None or by_hand else (label.source, label.species)
         entry = commits.Entry(replace(photo, id=next_photo + offset), False, next_region + offset, said)
         commit.entries.append(replace(entry, correction=label) if by_hand else entry)
-    part = parts.Part(np.arange(next_region, next_region + len(new)), batch.vectors[new], batch.norms[new])
+        commit.found_by[next_photo + offset] = batch.found_by[n]
+    regions = [(next_photo + offset, one) for offset, n in enumerate(new) for one in batch.regions[n]]
+    regions.sort(key=lambda each: each[1].vector is None)  # those with a vector follow the frames
+    embedded = [one for _, one in regions if one.vector is not None]
+    for row, (photo_id, one) in enumerate(regions, start=len(new)):
+        region = replace(one.region, photo_id=photo_id)
+        commit.regions.append(RegionEntry(next_region + row, region, None if one.vector is None else row))
+    vectors = np.concatenate([batch.vectors[new], *(one.vector[None] for one in embedded if one.vector is not None)])
+    norms = np.concatenate([batch.norms[new], np.array([one.norm for one in embedded], dtype=np.float32)])
+    part = parts.Part(np.arange(next_region, next_region + len(norms)), vectors, norms)
     part_id = catalog.next_part()
     sha256 = parts.write(parts.file_of(vectors_folder, part_id), part)
-    commit.part = commits.PartRow(part_id, len(new), sha256, "import")
+    commit.part = commits.PartRow(part_id, len(norms), sha256, "import")
     catalog.commit(commit)
 
 

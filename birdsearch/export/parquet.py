@@ -9,10 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from birdsearch.errors import InputFileError
-from birdsearch.export.selection import Batch, NoOptions, Selection
+from birdsearch.export.selection import Batch, EmbeddedRegion, NoOptions, Selection
 from birdsearch.export.target import new_file
 from birdsearch.files import open_regular
-from birdsearch.records import BackboneIdentity, ExportReport, Label, Photo, Prediction, Recipe, as_json, shown
+from birdsearch.records import (
+    BIRD,
+    BOX,
+    MOST_REGIONS,
+    BackboneIdentity,
+    Box,
+    ExportReport,
+    Label,
+    Photo,
+    Prediction,
+    Recipe,
+    Region,
+    as_json,
+    shown,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +42,9 @@ _PLAIN = (
     "species_source",
 )  # fmt: skip
 _LABEL = ("source", "author", "created_at")  # columns label_source...
-_LATER = frozenset(("damaged", "label_author", "label_created_at"))  # columns that older exports lack
+_LATER = frozenset(("damaged", "label_author", "label_created_at", "found_by", "regions"))  # older exports lack them
+_BOX = ("x", "y", "width", "height")
+_REGION = ("kind", "category", "confidence", "source")
 _GUESS = ("species", "probability", "position", "rank", "class_name")
 
 
@@ -85,6 +101,8 @@ def _schema(dim: int) -> "pa.Schema":
     import pyarrow as pa  # slow to load, and --help lists this format
 
     guess = zip(_GUESS, ("string", "float64", "int32", "string", "string"), strict=True)
+    floats, texts = pa.list_(pa.float32()), dict.fromkeys(_REGION, pa.string()) | {"confidence": pa.float64()}
+    region = (dict.fromkeys(_BOX, pa.float64()) | texts | {"norm": pa.float32(), "vector": floats}).items()
     types = {
         "id": "int64",
         "path": "string",  # readable: bytes that are not UTF-8 as backslash escapes
@@ -96,6 +114,8 @@ def _schema(dim: int) -> "pa.Schema":
         "rating": "int32",
         **dict.fromkeys(("label", *(f"label_{name}" for name in _LABEL), "species", "species_source"), "string"),
         "predictions": pa.list_(pa.struct(guess)),
+        "found_by": "string",
+        "regions": pa.list_(pa.struct(region)),
         "norm": "float32",
         "vector": pa.list_(pa.float32(), dim),
     }
@@ -117,10 +137,18 @@ def _table(batch: Batch, schema: "pa.Schema") -> "pa.Table":
         "predictions": [
             [{name: getattr(guess, name) for name in _GUESS} for guess in photo.predictions] for photo in batch.photos
         ],
+        "found_by": [_text(finder) for finder in batch.found_by],
+        "regions": [[_region_row(one) for one in have] for have in batch.regions],
         "norm": batch.norms,
         "vector": parts.vector_column(batch.vectors),
     }
     return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _region_row(one: EmbeddedRegion) -> dict[str, Any]:
+    row = {name: getattr(one.region.box, name) for name in _BOX}
+    row |= {name: getattr(one.region, name) for name in _REGION}
+    return row | {"norm": one.norm, "vector": one.vector}
 
 
 def _text(value: str | None) -> str | None:
@@ -212,7 +240,28 @@ def _batch_of(table: "pa.RecordBatch", start: int) -> Batch:
         )
         for row in listed
     ]
-    return Batch(photos, [_label(row) for row in listed], vectors, norms)
+    regions = [[_region(row["id"], one, vectors.shape[1]) for one in row.get("regions") or ()] for row in listed]
+    if any(sum(one.vector is not None for one in have) > MOST_REGIONS for have in regions):
+        raise ValueError(f"a photo has more than {MOST_REGIONS} regions with a vector")
+    found_by = [row.get("found_by") for row in listed]
+    return Batch(photos, [_label(row) for row in listed], vectors, norms, regions, found_by)
+
+
+def _region(photo_id: int, row: Mapping[str, Any], dim: int) -> EmbeddedRegion:
+    """Raises ValueError or TypeError for what is no region of an export."""
+    import numpy as np
+
+    box, known = Box(*(row[name] for name in _BOX)), {name: row[name] for name in _REGION}
+    if known["kind"] not in (BIRD, BOX) or not 0 <= (known["confidence"] or 0) <= 1:
+        raise ValueError(f"a region is {known!r:.80}")
+    region = Region(photo_id, box, **known, embedded=row["vector"] is not None)
+    if row["vector"] is None:
+        return EmbeddedRegion(region)
+    vector = np.asarray(row["vector"], dtype=np.float32)
+    unit = vector.shape == (dim,) and np.isclose(np.linalg.norm(vector), 1, atol=1e-3)
+    if not unit or row["norm"] is None or not np.isfinite(row["norm"]):
+        raise ValueError("the vector of a region does not have length 1")
+    return EmbeddedRegion(region, vector, float(row["norm"]))
 
 
 def _label(row: Mapping[str, Any]) -> Label | None:

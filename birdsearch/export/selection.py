@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Vectors
+from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Region, Vectors
 from birdsearch.search.exact import Neighbours
 
 if TYPE_CHECKING:
@@ -22,6 +22,15 @@ class NoOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddedRegion:
+    """A region that is not a frame, with its vector where it has one."""
+
+    region: Region
+    vector: Vectors | None = None  # (dim,), of length 1
+    norm: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """Consecutive photos of an export, with their vectors."""
 
@@ -29,6 +38,8 @@ class Batch:
     labels: list[Label | None]  # None where a photo has none
     vectors: Vectors  # (n, dim), rows of length 1
     norms: Vectors  # (n,), lengths before normalisation
+    regions: list[list[EmbeddedRegion]]  # of each photo, but the frame
+    found_by: list[str | None]  # which finder has searched each photo for birds
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,15 @@ class Selection(Iterator[Photo]):
         catalog = self._store.catalog
         for ids in self._blocks(self.ids, BATCH):
             labels = catalog.labels_of(ids)
-            yield Batch(catalog.photos(ids), [labels.get(i) for i in ids], *self._store.vectors.fetch(ids))
+            frames, found_by = self._store.vectors.fetch(ids), catalog.found_by(ids)
+            regions = self._regions(ids)
+            yield Batch(catalog.photos(ids), [labels.get(i) for i in ids], *frames, regions, [found_by[i] for i in ids])
+
+    def _regions(self, ids: list[int]) -> list[list[EmbeddedRegion]]:
+        boxes = self._store.catalog.boxes(ids)
+        embedded = [one.id for have in boxes.values() for one in have if one.region.embedded]
+        found = dict(zip(embedded, zip(*self._store.vectors.fetch_regions(embedded), strict=True), strict=True))
+        return [[EmbeddedRegion(one.region, *found.get(one.id, ())) for one in boxes.get(i, ())] for i in ids]
 
     def mapped(self, neighbours: int) -> Iterator[MappedBatch]:
         """The photos on a map, each with the `neighbours` photos most like it, in the space of the analyses."""

@@ -10,13 +10,16 @@ from dataclasses import asdict, dataclass, field, replace
 
 from birdsearch.errors import PhotoError, PhotoMissingError, PruneRefusedError
 from birdsearch.files import FileState, known_spelling, with_trailing_slash
+from birdsearch.indexing import regions
+from birdsearch.indexing.box_files import BoxFile, read_boxes
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller
+from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, memory, scan
 from birdsearch.photos.overlap import overlapped
-from birdsearch.records import AddReport, Failure, Photo, Progress, bytes_text, counted, shown
+from birdsearch.records import AddReport, Failure, Photo, Progress, RegionReport, bytes_text, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate, facts
 from birdsearch.storage.catalog.tables import EXCLUDE
@@ -40,6 +43,8 @@ class AddOptions:
     prune: bool = False
     force: bool = False
     reread: bool = False
+    regions: str | None = None  # the path of a file of boxes
+    boxes: BoxOptions = field(default_factory=BoxOptions)
 
 
 def add(
@@ -56,6 +61,7 @@ def add(
     paths = [os.path.abspath(os.fsencode(folder)) for folder in several]
     scan.scan(paths)  # raises here for a folder that does not exist
     exclusions.compiled(options.exclude or ())  # and here for a pattern that means nothing
+    box_file = None if options.regions is None else read_boxes(options.regions)  # and here for a line that is no box
     with store.writing() as catalog:
         roots = catalog.roots_in_use()
         paths = list(dict.fromkeys(known_spelling(path, roots) for path in paths))
@@ -66,6 +72,7 @@ def add(
             catalog.ensure_root(path if os.path.isdir(path) else os.path.dirname(path))
         run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), progress, reread=options.reread)
         counts = run.run(paths, files, options)
+        counts.regions = _regions(store, paths, box_file, options, progress)
     if unmatched := labeller.unmatched(paths) if options.labels is not None else []:
         lines = ", ".join(f"line {row.line}: {shown(row.photo)}" for row in unmatched[:EXAMPLES])
         logger.warning(
@@ -85,6 +92,15 @@ def add(
     if counts.not_pruned:
         raise PruneRefusedError(counts.not_pruned)
     return report
+
+
+def _regions(
+    store: Store, folders: Sequence[bytes], file: BoxFile | None, options: AddOptions, progress: Progress | None
+) -> RegionReport:
+    """The boxes of photos follow, once the photos are committed."""
+    taken = RegionReport() if file is None else regions.take_in(store, file, options.boxes)
+    embedded = regions.embed_waiting(store, folders, progress)
+    return replace(taken, embedded=embedded.embedded, failed=embedded.failed)
 
 
 def _remembered(store: Store) -> list[str]:
@@ -164,12 +180,15 @@ class Counts:
     ignored: Counter[str] = field(default_factory=Counter)
     failed: list[Failure] = field(default_factory=list)
     not_pruned: str = ""  # why photos that should have been pruned are still there, in words
+    regions: RegionReport = field(default_factory=RegionReport)
 
     def report(self, seconds: float) -> AddReport:
         """The finished record."""
         plain = {name: getattr(self, name) for name in ("added", "changed", "unchanged", "moved", "missing")}
         failed = tuple(sorted(self.failed, key=lambda failure: failure.path))
-        return AddReport(**plain, ignored=dict(sorted(self.ignored.items())), failed=failed, seconds=seconds)
+        return AddReport(
+            **plain, ignored=dict(sorted(self.ignored.items())), failed=failed, seconds=seconds, regions=self.regions
+        )
 
 
 class AddRun:

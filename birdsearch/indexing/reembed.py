@@ -17,7 +17,7 @@ import numpy as np
 from birdsearch.backbones import Backbone
 from birdsearch.errors import BackboneError, BackboneMismatchError, PhotoError, PhotoMissingError
 from birdsearch.files import FileState
-from birdsearch.indexing import committer
+from birdsearch.indexing import committer, regions
 from birdsearch.indexing.embedder import PREDICTIONS, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.pipeline import AHEAD, COSTLY, has_entries
 from birdsearch.photos import decode, memory, scan
@@ -50,6 +50,7 @@ def reembed(store: Store, backbone: Any, progress: Progress | None, *, force: bo
         run = ReembedRun(store, target, progress)
         run.run()
         store.renew(run.renewal(), target)
+        regions.embed_waiting(store, [b"/"], progress)
     return run.report(time.monotonic() - started)
 
 

@@ -5,7 +5,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, BinaryIO, Self, cast
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
+from birdsearch.errors import BoxOutsideError, PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
 from birdsearch.photos import contents, damage, memory, metadata, rgb
 from birdsearch.photos.contents import Contents
 from birdsearch.photos.decoders import DECODERS
@@ -23,10 +23,11 @@ from birdsearch.photos.filetype import HEAD, identify
 from birdsearch.photos.memory import CostlyError
 from birdsearch.photos.overlap import overlapped
 from birdsearch.photos.scan import FileBytes, FoundFile, NotAPhotoError, read, require_photo
-from birdsearch.records import Photo, Pixels, shown
+from birdsearch.records import Box, Photo, Pixels, shown
 
 MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels pass, decompression bombs do not
 
+_ANY = 2**30  # pixels of a side that no picture has: it is decoded in full
 THUMBNAILS_AHEAD = 256  # that wait for those before them
 
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | Photo | Image.Image | npt.NDArray[Any] | BinaryIO
@@ -184,6 +185,23 @@ def load(image: ImageLike, size: tuple[int, int]) -> Pixels:
     return _squashed(_image(image, 2 * max(size)), size)
 
 
+def crops(image: ImageLike, boxes: Sequence[Box], size: tuple[int, int]) -> Pixels:  # (n, height, width, 3)
+    """What a network sees for boxes of any picture (`Box.seen`), cut out of it before it is made small.
+
+    Raises BoxOutsideError for a box in pixels that lies beyond the picture.
+    """
+    shares = [max(box.width, box.height) for box in boxes]
+    # Pixels count in the whole picture; of a share it is enough to decode what the network can tell apart.
+    whole = _image(image, _ANY if any(box.pixels for box in boxes) else int(2 * max(size) / min(shares)) + 1)
+    cut = []
+    for box in boxes:
+        try:
+            cut.append(_squashed(whole.crop(box.seen(*whole.size)), size))
+        except ValueError as error:
+            raise BoxOutsideError(f"{_name(image)}: {error}") from error
+    return np.stack(cut)
+
+
 def picture(image: ImageLike, longest: int = 1024) -> Pixels:
     """Any picture upright, in RGB and with its aspect, no side longer than `longest`; a smaller one keeps its size."""
     whole = _image(image, 2 * longest)
@@ -253,8 +271,7 @@ def _image(image: ImageLike, least: int) -> Image.Image:
     """A user's image, upright and in RGB; the errors name it and say what to do."""
     if isinstance(image, np.ndarray):
         return rgb.rgb(_from_array(image))
-    path = image.path if isinstance(image, Photo) else image
-    name = shown(os.fspath(path)) if isinstance(path, str | os.PathLike) else "this picture"
+    path, name = image.path if isinstance(image, Photo) else image, _name(image)
     try:
         if isinstance(path, Image.Image):
             with _translated_errors(path.format or "image"), _quiet():
@@ -278,6 +295,12 @@ def _image(image: ImageLike, least: int) -> Image.Image:
         raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error
     except PhotoUnreadableError as error:
         raise PhotoUnreadableError(f"cannot use {name}: {error}. Try another copy of it.") from error
+
+
+def _name(image: ImageLike) -> str:
+    """What messages call a picture."""
+    path = image.path if isinstance(image, Photo) else image
+    return shown(os.fspath(path)) if isinstance(path, str | os.PathLike) else "this picture"
 
 
 def _given_bytes(image: Any) -> bytes:

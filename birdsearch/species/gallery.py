@@ -37,11 +37,11 @@ class Gallery:
         """The visible photos that satisfy the filter, with their vectors; labels of one taxon are one label."""
         with store.catalog.snapshot():
             about = names.one_spelling(store.catalog.summaries(where), names.overrides(store.catalog))
-            regions, raw = store.vectors.gathered()
+            regions, raw = store.vectors.gathered()  # of all regions: the frames are picked out below
             space = store.vectors.whitening()
         row_of = {region: row for row, region in enumerate(regions.tolist())}
-        photos = tuple(photo for photo in about if photo.region_id in row_of)
-        rows = np.array([row_of[photo.region_id] for photo in photos], dtype=np.int64)
+        photos = tuple(photo for photo in about if photo.frame_id in row_of)
+        rows = np.array([row_of[photo.frame_id] for photo in photos], dtype=np.int64)
         return cls(photos, raw if np.array_equal(rows, np.arange(len(raw))) else raw[rows], space)
 
     @cached_property

@@ -84,8 +84,9 @@ def problems(store: Store) -> Iterator[str]:
     checks = [_classes_problem(folder, store.identity), whitening_problem(folder, catalog)]
     checks += [_part_problem(folder, catalog, part, store.identity.backbone.dim) for part in catalog.parts()]
     yield from (problem for problem in checks if problem is not None)
-    for photo in catalog.photos_without_region():
+    for photo in catalog.photos_without_frame():
         yield f"photo {photo.id} ({shown(photo.path)}) has no vector"
+    yield from catalog.region_problems()
     yield from (
         f"photo {photo_id} shows a label or species that its records do not give"
         for photo_id in catalog.stale_species()
@@ -125,7 +126,8 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
     store.reopen(folder.read_identity())
     with store.writing():
         damaged = any(engine_problems(folder, catalog))
-        done += drop_damaged_parts(folder, catalog, store.identity.backbone.dim)
+        dropped, hurt = drop_damaged_parts(folder, catalog, store.identity.backbone.dim)
+        done += dropped
         if _classes_problem(folder, store.identity) is not None:
             write_classes_again(store)
             done.append("wrote the classifier again from the backbone")
@@ -137,27 +139,36 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
             store.vectors.forget_engine()
         if store.vectors.refresh():
             done.append("built the engine anew")
-    lost = [photo.path for photo in catalog.photos_without_region()]
-    if present := [path for path in lost if os.path.exists(path)]:
+    lost = [photo.path for photo in catalog.photos_without_frame()]
+    regions = [photo.path for photo in catalog.known_photos(hurt).values() if photo.path not in lost]
+    if present := [path for path in (*lost, *regions) if os.path.exists(path)]:
         try:
-            done.append(f"embedded {embed(present).changed} photos again")
+            report = embed(present)
+            done += [f"embedded {report.changed} photos again"] if lost else []
+            done += [f"embedded {report.regions.embedded} regions again"] if report.regions.embedded else []
         except BackboneError as error:
             done.append(f"{len(present)} photos have lost their vector, and it cannot be made again: {error}")
-    if away := len(lost) - len(present):
+    if away := sum(not os.path.exists(path) for path in lost):
         done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
     return done
 
 
-def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> list[str]:
-    """Forget every part that cannot be trusted; its photos are then without a vector. Returns what was done."""
-    done = []
+def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> tuple[list[str], set[int]]:
+    """Forget every part that cannot be trusted; its photos are then without a vector, or some of their regions.
+
+    Returns what was done, and those photos.
+    """
+    done: list[str] = []
+    hurt: set[int] = set()
     for part in catalog.parts():
         if (problem := _part_problem(folder, catalog, part, dim)) is not None:
+            held = catalog.regions_by_id(region_id for region_id, _ in catalog.regions_of_part(part.id))
+            hurt |= {region.photo_id for region in held.values() if region.photo_id is not None}
             catalog.drop_part(part.id)
             parts.file_of(folder.vectors, part.id).unlink(missing_ok=True)
             own = " Its vectors were given by Index.add_vectors: give them again." if part.runtime == GIVEN else ""
             done.append(f"dropped a part: {problem}{own}")
-    return done
+    return done, hurt
 
 
 def write_classes_again(store: Store) -> None:

@@ -30,10 +30,12 @@ def run(
     """Measure, choose, commit, and save the engine. Needs the lock."""
     started = time.monotonic()
     ids, raw = vectors.gathered()
-    labels, classes = _label_codes(catalog, ids)
+    is_frame = np.isin(ids, catalog.frame_ids())  # the engine holds all regions; all else is about photos
+    frames = raw if is_frame.all() else raw[is_frame]
+    labels, classes = _label_codes(catalog, ids[is_frame])
     before = vectors.whitening()
-    recall_before = _recall(raw if before is None else before.apply(raw), labels)
-    after, words = _space(raw, (labels, classes), before, options.whiten)
+    recall_before = _recall(frames if before is None else before.apply(frames), labels)
+    after, words = _space(frames, (labels, classes), before, options.whiten)
     rows = raw if after is None else after.apply(raw)
     names = None if options.engine == "auto" else [options.engine]
     engine, trials = tuning.tune(rows, ids=ids, recall=options.recall, candidates=names, progress=progress)
@@ -46,14 +48,15 @@ def run(
         whitened=after is not None,
         whitening=words,
         recall_at_1_before=recall_before,
-        recall_at_1_after=recall_before if after is before else _recall(rows, labels),
+        recall_at_1_after=recall_before if after is before else _recall(rows[is_frame], labels),
         seconds=time.monotonic() - started,
     )
 
 
 def refit(folder: Folder, catalog: Catalog, vectors: VectorStore) -> str:
     """Fit the whitening anew, where its file was lost; returns what was done. Needs the lock."""
-    space = fitted(vectors.gathered()[1])
+    ids, raw = vectors.gathered()
+    space = fitted(raw[np.isin(ids, catalog.frame_ids())])
     _commit_space(folder, catalog, space)
     return "fitted the whitening again" if space else "removed the whitening: too few photos to fit it again"
 
@@ -88,7 +91,7 @@ def _space(
 
 
 def _label_codes(catalog: Catalog, ids: Ids) -> tuple[LabelCodes, LabelCodes]:
-    """For each region its photo's label and its first predicted class, as numbers; -1 where there is none."""
+    """For each frame its photo's label and its first predicted class, as numbers; -1 where there is none."""
     labels, classes = np.full(len(ids), -1, dtype=np.int64), np.full(len(ids), -1, dtype=np.int64)
     row_of = {region_id: row for row, region_id in enumerate(ids.tolist())}
     numbers: dict[str, int] = {}

@@ -14,13 +14,14 @@ from birdsearch.errors import PhotoError
 from birdsearch.files import known_spelling
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
-from birdsearch.records import Filter, Match, Photo, Pixels, Vectors, blocks, shown
+from birdsearch.records import MOST_REGIONS, Filter, Ids, Match, Photo, Pixels, Vectors, blocks, shown
 from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
 
 BATCH = 16  # photos that are held in memory at a time
 ROWS = 4096  # vectors that are normalised at a time
+VECTORS = 1 + MOST_REGIONS  # of one photo, at most: its frame's and those of other regions
 Errors = str | Callable[[int, PhotoError], None]  # what becomes of an image that cannot be read
 
 
@@ -194,16 +195,42 @@ def _check_k(k: int) -> None:
 def _matches(
     store: Store, queries: Vectors, k: int, where: Filter | None, min_score: float | None, own: Sequence[int | None]
 ) -> list[list[Match]]:
-    """The k best visible photos for each query (q, dim); `own` are the photos that must not find themselves."""
+    """The k best visible photos for each query (q, dim), each by its best region.
+
+    `own` are the photos that must not find themselves.
+    """
     with store.catalog.snapshot():
         only = None if where is None else store.catalog.region_ids(where)
-        nearest = store.vectors.search(queries, k + any(photo_id is not None for photo_id in own), only)
-        photo_of = store.catalog.visible(np.unique(nearest.ids[nearest.ids >= 0]).tolist())
-        rows = [
-            [(n, photo_of[i]) for n, i in enumerate(row.tolist()) if i in photo_of and photo_of[i] != own[q]]
-            for q, row in enumerate(nearest.ids)
-        ]
-        photo_ids = sorted({photo_id for row in rows for _, photo_id in row[:k]})
+        wanted = k + any(photo_id is not None for photo_id in own)  # photos
+        nearest = store.vectors.search(queries, wanted, only)
+        best = _best_of_photos(store, nearest.ids)
+        if (
+            any(len(row) < wanted for row in best)
+            and nearest.ids.shape[1] == wanted
+            and store.catalog.counts()["boxes"]
+        ):
+            # Some photos answer with several regions: among so many rows there are enough others.
+            nearest = store.vectors.search(queries, VECTORS * wanted, only)
+            best = _best_of_photos(store, nearest.ids)
+        rows = [[(n, p) for p, n in row.items() if p != own[q]][:k] for q, row in enumerate(best)]
+        photo_ids = sorted({photo_id for row in rows for _, photo_id in row})
         photos = dict(zip(photo_ids, store.catalog.photos(photo_ids), strict=True))
-    matches = [[Match(photos[p], float(nearest.scores[q, n])) for n, p in row[:k]] for q, row in enumerate(rows)]
+        regions = store.catalog.regions_by_id({int(nearest.ids[q, n]) for q, row in enumerate(rows) for n, _ in row})
+    matches = [
+        [Match(photos[p], float(nearest.scores[q, n]), regions[int(nearest.ids[q, n])]) for n, p in row]
+        for q, row in enumerate(rows)
+    ]
     return [[m for m in row if min_score is None or m.score >= min_score] for row in matches]
+
+
+def _best_of_photos(store: Store, region_ids: Ids) -> list[dict[int, int]]:
+    """For each row (q, k) of regions, best first: visible photo -> the column in which its best region stands."""
+    photo_of = store.catalog.visible(np.unique(region_ids[region_ids >= 0]).tolist())
+    best: list[dict[int, int]] = []
+    for row in region_ids.tolist():
+        columns: dict[int, int] = {}
+        for column, region_id in enumerate(row):
+            if region_id in photo_of:
+                columns.setdefault(photo_of[region_id], column)
+        best.append(columns)
+    return best

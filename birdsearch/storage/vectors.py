@@ -19,7 +19,7 @@ from birdsearch.search.exact import Neighbours
 from birdsearch.search.local import FLAT_UP_TO, LocalEngine, StoredSettings
 from birdsearch.search.whitening import Whitening
 from birdsearch.storage import parts
-from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.catalog import Catalog, Location
 from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.catalog.database import RESTORE
 from birdsearch.storage.catalog.tables import IDENTITY
@@ -123,6 +123,7 @@ class VectorStore(Protocol):
 
     def __len__(self) -> int: ...
     def fetch(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]: ...
+    def fetch_regions(self, region_ids: Sequence[int]) -> tuple[Vectors, Vectors]: ...
     def search(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours: ...
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]: ...
     def gathered(self) -> tuple[Ids, Vectors]: ...
@@ -152,7 +153,7 @@ class PartVectors:
         return len(self._current())
 
     def fetch(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
-        """The raw unit vectors of these photos, in their order, and their norms."""
+        """The raw unit vectors of the frames of these photos, in their order, and their norms."""
         photo_ids = [int(photo_id) for photo_id in ids]
         with self._catalog.snapshot():
             self._check_backbone()
@@ -164,11 +165,19 @@ class PartVectors:
                     f"a photo of {where} has lost its vector: run `birdsearch repair`, or, where its file was away, "
                     "`birdsearch index` when it is back."
                 )
-        vectors = np.empty((len(photo_ids), self._identity.backbone.dim), dtype=np.float32)
-        norms = np.empty(len(photo_ids), dtype=np.float32)
+        return self._read([locations[photo_id] for photo_id in photo_ids])
+
+    def fetch_regions(self, region_ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
+        """The same of these regions, which have a vector each."""
+        locations = self._catalog.region_locations(region_ids)
+        return self._read([locations[region_id] for region_id in region_ids])
+
+    def _read(self, locations: Sequence[Location]) -> tuple[Vectors, Vectors]:
+        vectors = np.empty((len(locations), self._identity.backbone.dim), dtype=np.float32)
+        norms = np.empty(len(locations), dtype=np.float32)
         reader = parts.PartReader(self._folder.vectors, self._catalog.parts())
-        for row in sorted(range(len(photo_ids)), key=lambda n: locations[photo_ids[n]]):
-            vector, norms[row] = reader.row(locations[photo_ids[row]])
+        for row in sorted(range(len(locations)), key=lambda n: locations[n]):
+            vector, norms[row] = reader.row(locations[row])
             vectors[row] = self._of_my_dim(vector)
         return vectors, norms
 

@@ -198,3 +198,16 @@ def test_vectors_that_a_user_gave_are_replaced_by_force_only(path: Path) -> None
         assert np.array_equal(index.vectors([first]), own)
         assert index.reembed(backbone(recipe=MIRRORED), force=True).embedded == 6
         assert not np.allclose(index.vectors([first]), own)
+
+
+def test_regions_are_embedded_anew_too(photos: Path, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("path,x,y,width,height\nphotos/Wren/0.jpg,0.2,0.2,0.4,0.4\n")
+    with birdsearch.create(tmp_path / "new", backbone=backbone(recipe=MIRRORED)) as new:
+        new.add(photos, regions=tmp_path / "boxes.csv")
+        wanted = new.to_arrow()["regions"].to_pylist()
+    with birdsearch.open(path, backbone=backbone()) as index:
+        index.add(photos, regions=tmp_path / "boxes.csv")
+        assert index.to_arrow()["regions"].to_pylist() != wanted
+        index.reembed(backbone(recipe=MIRRORED))
+        assert index.to_arrow()["regions"].to_pylist() == wanted
+        assert index.verify().ok

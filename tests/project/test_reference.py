@@ -49,6 +49,7 @@ def test_every_public_function_has_an_example_that_runs(
     write(Path("card/new.jpg"), bird(7))
     Path("broken.jpg").write_bytes(b"no picture")
     Path("names.csv").write_text("name,species\n", encoding="utf-8")
+    Path("boxes.csv").write_text("path,x,y,width,height\nphotos/Wren/1.jpg,0.2,0.3,0.4,0.4\n", encoding="utf-8")
     for name in ("corrections.csv", "predictions.csv"):
         lines = [f"photos/{species}/{n}.jpg,{species}\n" for species in ("Wren", "Robin") for n in (1, 2, 3)]
         Path(name).write_text("path,species\n" + "".join(lines), encoding="utf-8")

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from alembic.migration import MigrationContext
 
 import birdsearch
 from birdsearch import Filter, Photo
-from birdsearch.errors import IndexUnwritableError
+from birdsearch.errors import IndexDamagedError, IndexUnwritableError
 from birdsearch.files import PathSet
 from birdsearch.records import Label, Prediction
 from birdsearch.storage.catalog import migrations
@@ -84,9 +85,27 @@ def test_newest_is_the_last_migration_and_they_form_one_line() -> None:
         text = path.read_text()
         before = re.search(r'^down_revision = (?:"(\w+)"|None)$', text, re.MULTILINE)
         steps.append((re.findall(r'^revision = "(\w+)"$', text, re.MULTILINE)[0], before and before.group(1)))
-    assert [revision for revision, _ in steps] == [f"{n:04d}" for n in range(1, len(steps) + 1)]
+    assert [revision for revision, _ in steps] == sorted({revision for revision, _ in steps})
     assert [before for _, before in steps] == [None, *(revision for revision, _ in steps[:-1])]
     assert steps[-1][0] == NEWEST
+
+
+def test_regions_of_before_become_frames_and_their_ids_are_never_used_again(tmp_path: Path) -> None:
+    path = thawed(FORMATS[0], tmp_path) / "index"
+    with closing(sqlite3.connect(path / "catalog.sqlite")) as connection, connection:
+        photos = connection.execute("SELECT count(*) FROM photos").fetchone()[0]
+        connection.execute("UPDATE sqlite_sequence SET seq = 500 WHERE name = 'regions'")
+    with birdsearch.open(path, backbone=frozen_index.backbone()) as index:
+        assert (index.info()["regions"], index.info()["boxes"]) == (photos, 0)
+        found = index.search_vectors(frozen_index.QUESTION, 1)[0][0]
+        assert found.region is not None
+        assert found.region.kind == "frame"
+        assert index.verify().ok
+    catalog = SQLiteCatalog(path / "catalog.sqlite")
+    assert catalog.next_ids()[1] == 501
+    second_frame = "INSERT INTO regions SELECT 600, photo_id, part_id, row, x, y, width, height, kind, category, "
+    with pytest.raises(IndexDamagedError), catalog.transaction() as changing:
+        changing.exec_driver_sql(f"{second_frame} confidence, source FROM regions LIMIT 1")
 
 
 def test_upgrade_twice_changes_nothing(catalog: SQLiteCatalog) -> None:

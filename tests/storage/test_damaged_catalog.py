@@ -71,7 +71,24 @@ WRONG = {
         *(f"{name} = 0.5" for name in ("size", "phash")),
         "root_id = 77",
     ],
-    "regions": ["row = -1", "row = 1099511627776", "row = 2 - row", "part_id = 99", "row = 'x'", "photo_id = 'x'"],
+    "regions": [
+        *(
+            "row = -1",
+            "row = 1099511627776",
+            "row = 2 - row",
+            "part_id = 99",
+            "row = 'x'",
+            "photo_id = 'x' WHERE id = 1",
+        ),
+        *(
+            "kind = 'words' WHERE id = 1",
+            "x = 'words'",
+            "width = 0",
+            "height = 2",
+            "confidence = 'x'",
+            "source = x'00'",
+        ),
+    ],
     "parts": ["sha256 = x'00'", "sha256 = 'x'", "rows = 'x'", "id = 7"],
     "roots": ["path = 'text'"],
 }

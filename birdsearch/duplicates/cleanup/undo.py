@@ -219,7 +219,8 @@ def _restore(folder: Folder, catalog: Catalog, log: Log, back: Sequence[Intent])
     rows = {os.fsencode(i.path): (i.photo_id, i.rows) for i in [*paired, *back] if i.photo_id is not None}
     if not any(intent.photo_id is not None for intent in back):
         return []
-    part_of = {row["id"]: row["part_id"] for _, tables in rows.values() for row in tables.get("regions", [])}
+    stored = [row for _, tables in rows.values() for row in tables.get("regions", [])]
+    part_of = {row["id"]: row["part_id"] for row in stored if row["part_id"] is not None}
     if vectors.engine_lacks(folder, catalog, part_of):  # it was built without them, and would never find them
         catalog.set_state(vectors.STATE, None)
     notes = catalog.restore_rows(rows, [log.merges[i.number] for i in back if i.number in log.merges])

@@ -8,26 +8,28 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.files import FileState, with_trailing_slash
-from birdsearch.records import Failure, Label, Photo
-from birdsearch.storage.catalog import kept
+from birdsearch.records import FRAME, Failure, Label, Photo
+from birdsearch.storage.catalog import kept, region_rows
 from birdsearch.storage.catalog.database import put_state, where_in
+from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
 
 AUTHORITY = ("correction", "csv", "folder")  # whose label counts, first one first
 PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
 STATE = [each.name for each in fields(FileState)]  # columns of what tells whether a file changed
-STORED = [c.name for c in photos.c if c.name not in ("root_id", "relative", "missing", "phash", "ctime_ns", "inode")]
+_BESIDE = ("root_id", "relative", "missing", "phash", "ctime_ns", "inode", "found_by")  # columns that no Photo has
+STORED = [c.name for c in photos.c if c.name not in _BESIDE]
 # What is read from a file anew with its bytes as before.
 _FACTS = [name for name in STORED if name not in ("id", "sha256", *STATE, "label", "species", "species_source")]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One photo with its one region, ready to be committed."""
+    """One photo with its frame, ready to be committed."""
 
     photo: Photo  # id given; the label is in `label`
     known: bool  # the catalog has a photo with this id already
-    region_id: int
+    region_id: int  # of the frame
     label: tuple[str, str] | None = None  # source, species
     correction: Label | None = None  # that comes with the photo
     state: FileState = field(default_factory=FileState)  # beyond size and time, which the photo has
@@ -60,7 +62,10 @@ class Batch:
     """What one commit brings. Grows while photos come in, then is written once."""
 
     entries: list[Entry] = field(default_factory=list)
-    part: PartRow | None = None  # holds the vector of entries[i] in row i
+    part: PartRow | None = None  # holds the vector of the frame of entries[i] in row i, then those of regions
+    regions: list[RegionEntry] = field(default_factory=list)
+    gone_regions: list[int] = field(default_factory=list)  # ids, none of a frame
+    found_by: dict[int, str | None] = field(default_factory=dict)  # photo -> the finder that has searched it
     updates: list[PhotoUpdate] = field(default_factory=list)
     labels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # of photos that are not among the entries
     failed: list[tuple[FileState, Failure]] = field(default_factory=list)
@@ -73,6 +78,8 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     if batch.part is not None:
         connection.execute(sa.insert(parts).values({**asdict(batch.part), "generation": generation}))
     _write_entries(connection, batch)
+    region_rows.write(connection, batch.regions, batch.gone_regions, None if batch.part is None else batch.part.id)
+    region_rows.set_found_by(connection, batch.found_by.items())
     update_each(connection, batch.updates)
     new_labels = {entry.photo.id: entry.label for entry in batch.entries if entry.photo.id and entry.label}
     _write_labels(connection, {**new_labels, **batch.labels})
@@ -115,13 +122,13 @@ def _write_entries(connection: sa.Connection, batch: Batch) -> None:
             changed.append(PhotoUpdate(values.pop("id"), values))
         else:
             new.append(values)
-        region = {"id": entry.region_id, "photo_id": photo.id, "part_id": batch.part.id, "row": row}
+        region = {"id": entry.region_id, "photo_id": photo.id, "part_id": batch.part.id, "row": row, "kind": FRAME}
         new_regions.append({**region, "x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0})
         new_predictions += [
             {"photo_id": photo.id, **{name: getattr(guess, name) for name in PREDICTION}} for guess in photo.predictions
         ]
     ids = [update.photo_id for update in changed]
-    where_in(connection, sa.delete(regions), regions.c.photo_id, ids)
+    region_rows.forget_vectors(connection, ids)
     where_in(connection, sa.delete(predictions), predictions.c.photo_id, ids)
     update_each(connection, changed)
     for table, rows in ((photos, new), (regions, new_regions), (predictions, new_predictions)):

@@ -8,7 +8,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.records import shown
+from birdsearch.records import BOX, FRAME, shown
 from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import derive_species, roots_of, split_path
 from birdsearch.storage.catalog.database import where_in
@@ -234,14 +234,25 @@ def _insert_rest(connection: sa.Connection, back: Mapping[bytes, Rows], fresh: s
         ]
         for key in table.foreign_keys:
             column, owner = key.parent.name, key.column.table
-            present = _present(connection, owner, sorted({row[column] for _, row in restored}))
+            present = _present(connection, owner, sorted({row[column] for _, row in restored} - {None}))
             if owner is parts:
-                lost |= {path for path, row in restored if row[column] not in present}
-            restored = [(path, row) for path, row in restored if row[column] in present]
+                lost |= {path for path, row in restored if _is_frame(row) and row[column] not in present}
+                restored = [(path, _without_lost_part(row, present)) for path, row in restored]
+            restored = [(path, row) for path, row in restored if row[column] is None or row[column] in present]
         values = [{name: _from_json(value) for name, value in row.items() if name in table.c} for _, row in restored]
         if values:
             connection.execute(sa.insert(table).prefix_with("OR IGNORE"), values)
     return lost
+
+
+def _is_frame(row: Row) -> bool:
+    return bool(row.get("kind", FRAME) == FRAME)  # before tables 0009 there was no other kind
+
+
+def _without_lost_part(row: Row, present: set[int]) -> Row:
+    """A row of regions; a box whose part is gone waits for a vector."""
+    waits = row.get("kind") == BOX and row["part_id"] not in present
+    return row | {"part_id": None, "row": None} if waits else row
 
 
 def _present(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> set[int]:

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
-from birdsearch.records import Failure, Filter, Ids, Label, Photo, Prediction, shown
-from birdsearch.storage.catalog import commits, kept, removal
+from birdsearch.records import BY_HAND, FRAME, Failure, Filter, Ids, Label, Photo, Prediction, Region, shown
+from birdsearch.storage.catalog import commits, kept, region_rows, removal
 from birdsearch.storage.catalog import renewal as renewing
 from birdsearch.storage.catalog.catalog import (
     EmbeddedCopy,
@@ -37,12 +37,14 @@ from birdsearch.storage.catalog.commits import (
 )
 from birdsearch.storage.catalog.database import Database, where_in
 from birdsearch.storage.catalog.filters import conditions, inside
+from birdsearch.storage.catalog.region_rows import StoredRegion
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
 from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.tables import (
     MAX_INTEGER,
     DamagedValueError,
     failures,
+    frames,
     label_sources,
     labels,
     not_duplicates,
@@ -53,6 +55,8 @@ from birdsearch.storage.catalog.tables import (
     regions,
     roots,
 )
+
+_ITS_FRAME = frames.c.photo_id == photos.c.id
 
 
 class SQLiteCatalog(Database):
@@ -68,7 +72,7 @@ class SQLiteCatalog(Database):
         with self.transaction() as connection:
             yield from connection.execute(query.where(*conditions(where, connection)))
 
-    def _rows_in(self, query: sa.Select[Any], column: sa.Column[Any], values: Iterable[int]) -> list[Any]:
+    def _rows_in(self, query: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[int]) -> list[Any]:
         """The rows whose column has one of the values."""
         with self.transaction() as connection:
             return where_in(connection, query, column, [int(value) for value in values])
@@ -154,7 +158,7 @@ class SQLiteCatalog(Database):
 
     def embedded_copy(self, sha256: str) -> EmbeddedCopy | None:
         """A photo of exactly these bytes that has a vector."""
-        query = sa.select(photos.c.id, regions.c.part_id, regions.c.row, regions.c.id).join(regions)
+        query = sa.select(photos.c.id, frames.c.part_id, frames.c.row, frames.c.id).join(frames, _ITS_FRAME)
         with self.transaction() as connection:
             for photo_id, *location in connection.execute(query.where(photos.c.sha256 == sha256).limit(1)):
                 return EmbeddedCopy(self._records(connection, [photo_id])[0], Location(*location))
@@ -198,13 +202,16 @@ class SQLiteCatalog(Database):
             removal.delete_photos(connection, photo_ids)
 
     def drop_part(self, part_id: int) -> None:
-        """Forget a part and the regions it held; their photos look changed to the next run, which embeds them again."""
+        """Forget a part and the vectors it held; the next run embeds them again.
+
+        A photo that has lost its frame looks changed; a box waits for a vector, a bird for a finder.
+        """
         with self.transaction() as connection:
             self.bump(connection)
-            lost = sa.select(regions.c.photo_id).where(regions.c.part_id == part_id)
+            lost = sa.select(frames.c.photo_id).where(frames.c.part_id == part_id)
             kept.keep(connection, list(connection.scalars(lost)))  # the photos may be removed before they are back
             connection.execute(sa.update(photos).where(photos.c.id.in_(lost)).values(sha256="", size=-1))
-            connection.execute(sa.delete(regions).where(regions.c.part_id == part_id))
+            region_rows.drop_vectors(connection, regions.c.part_id == part_id)
             connection.execute(sa.delete(parts).where(parts.c.id == part_id))
 
     # Labels
@@ -300,7 +307,10 @@ class SQLiteCatalog(Database):
         return sum(number for (number,) in self._visible_rows(sa.select(sa.func.count(photos.c.id)), where))
 
     def counts(self) -> dict[str, int]:
-        """How many photos, missing ones, labelled ones, failures, parts and stored vectors there are."""
+        """How many photos, missing ones, labelled ones, failures, parts and stored vectors there are.
+
+        `regions` are those with a vector, frames included; `boxes` all that are not frames.
+        """
         visible = sa.not_(photos.c.missing)
         queries = {
             "photos": sa.select(sa.func.count(photos.c.id)).where(visible),
@@ -310,7 +320,8 @@ class SQLiteCatalog(Database):
             "damaged": sa.select(sa.func.count(photos.c.damaged)).where(visible),
             "parts": sa.select(sa.func.count(parts.c.id)),
             "vectors": sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows), 0)),
-            "regions": sa.select(sa.func.count(regions.c.id)),
+            "regions": sa.select(sa.func.count(regions.c.part_id)),
+            "boxes": sa.select(sa.func.count(regions.c.id)).where(regions.c.kind != FRAME),
         }
         with self.transaction() as connection:
             return {name: int(connection.scalar(query) or 0) for name, query in queries.items()}
@@ -347,19 +358,20 @@ class SQLiteCatalog(Database):
         return [photo_id for (photo_id,) in self._visible_rows(query, where)]
 
     def region_ids(self, where: Filter) -> Ids:
-        """Ids (n,) of the regions whose photos satisfy the filter, ascending."""
-        query = sa.select(regions.c.id).join(photos).order_by(regions.c.id)
+        """Ids (n,) of the regions with a vector whose photos satisfy the filter, ascending."""
+        query = sa.select(regions.c.id).join(photos).where(regions.c.part_id.is_not(None)).order_by(regions.c.id)
         return np.fromiter((region_id for (region_id,) in self._visible_rows(query, where)), dtype=np.int64)
 
     def visible(self, region_ids: Iterable[int]) -> dict[int, int]:
-        """Region id -> photo id, for those regions whose photo exists and is not missing."""
-        query = sa.select(regions.c.id, regions.c.photo_id).join(photos).where(sa.not_(photos.c.missing))
+        """Region id -> photo id, for those regions with a vector whose photo exists and is not missing."""
+        query = sa.select(regions.c.id, regions.c.photo_id).join(photos)
+        query = query.where(sa.not_(photos.c.missing), regions.c.part_id.is_not(None))
         return dict(self._rows_in(query, regions.c.id, region_ids))
 
     def locations(self, photo_ids: Iterable[int]) -> dict[int, Location]:
-        """Photo id -> where its vector lies."""
-        query = sa.select(regions.c.photo_id, regions.c.part_id, regions.c.row, regions.c.id)
-        return {photo: Location(*where) for photo, *where in self._rows_in(query, regions.c.photo_id, photo_ids)}
+        """Photo id -> where the vector of its frame lies."""
+        query = sa.select(frames.c.photo_id, frames.c.part_id, frames.c.row, frames.c.id)
+        return {photo: Location(*where) for photo, *where in self._rows_in(query, frames.c.photo_id, photo_ids)}
 
     def regions_of_part(self, part_id: int) -> list[tuple[int, int]]:
         """(region id, row) of every region that the part holds and the catalog still wants."""
@@ -367,17 +379,17 @@ class SQLiteCatalog(Database):
         return list(self._rows(query.order_by(regions.c.row)))
 
     def labels_and_classes(self) -> Iterator[tuple[int, str | None, str | None]]:
-        """(region id, label, first predicted class) of every visible photo."""
+        """(region id of the frame, label, first predicted class) of every visible photo."""
         first = sa.and_(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
-        query = sa.select(regions.c.id, photos.c.label, optional(predictions.c.class_name))
-        query = query.join(photos, regions.c.photo_id == photos.c.id).outerjoin(predictions, first)
+        query = sa.select(frames.c.id, photos.c.label, optional(predictions.c.class_name))
+        query = query.join(photos, _ITS_FRAME).outerjoin(predictions, first)
         yield from self._visible_rows(query, None)
 
     def summaries(self, where: Filter | None = None) -> list[PhotoSummary]:
-        """What is known of the visible photos that satisfy the filter, in order of region id."""
+        """What is known of the visible photos that satisfy the filter, in order of their frames' ids."""
         names = PhotoSummary.__slots__[2:]  # those of columns
-        query = sa.select(photos.c.id, regions.c.id, *(photos.c[name] for name in names)).join(regions)
-        return [PhotoSummary(*row) for row in self._visible_rows(query.order_by(regions.c.id), where)]
+        query = sa.select(photos.c.id, frames.c.id, *(photos.c[name] for name in names)).join(frames, _ITS_FRAME)
+        return [PhotoSummary(*row) for row in self._visible_rows(query.order_by(frames.c.id), where)]
 
     def predicted_species(self, ids: Iterable[int]) -> dict[int, list[tuple[str, float]]]:
         """Photo id -> species and probabilities of its stored predictions, the most probable first."""
@@ -387,6 +399,51 @@ class SQLiteCatalog(Database):
         for photo_id, species, probability in self._rows_in(query, predictions.c.photo_id, ids):
             predicted.setdefault(photo_id, []).append((species, probability))
         return predicted
+
+    # Regions
+
+    def regions_by_id(self, region_ids: Iterable[int]) -> dict[int, Region]:
+        """Region id -> region, frames included."""
+        return {
+            one.id: one.region
+            for one in region_rows.stored(self._rows_in(sa.select(regions), regions.c.id, region_ids))
+        }
+
+    def boxes(self, photo_ids: Iterable[int]) -> dict[int, list[StoredRegion]]:
+        """Photo id -> its regions but the frame, in order of id; photos without one are left out."""
+        query = sa.select(regions).where(regions.c.kind != FRAME).order_by(regions.c.photo_id, regions.c.id)
+        found: dict[int, list[StoredRegion]] = {}
+        for one in region_rows.stored(self._rows_in(query, regions.c.photo_id, photo_ids)):
+            found.setdefault(one.region.photo_id or 0, []).append(one)
+        return found
+
+    def photos_with_boxes(self, where: Filter | None = None, *, waiting: bool = False) -> list[int]:
+        """Ids of the visible photos that have a box, or one without a vector (`waiting`), ascending."""
+        query = sa.select(regions.c.photo_id).distinct().join(photos).where(regions.c.kind != FRAME)
+        query = query.where(regions.c.part_id.is_(None)) if waiting else query
+        return [photo_id for (photo_id,) in self._visible_rows(query.order_by(regions.c.photo_id), where)]
+
+    def not_searched_by(self, finder: str) -> list[int]:
+        """Ids of the visible photos that this finder is to search for birds: those with no boxes given by hand."""
+        others = sa.or_(photos.c.found_by.is_(None), photos.c.found_by.not_in((finder, BY_HAND)))
+        return [
+            photo_id
+            for (photo_id,) in self._visible_rows(sa.select(photos.c.id).where(others).order_by(photos.c.id), None)
+        ]
+
+    def region_locations(self, region_ids: Iterable[int]) -> dict[int, Location]:
+        """Region id -> where its vector lies, for those that have one."""
+        query = sa.select(regions.c.part_id, regions.c.row, regions.c.id).where(regions.c.part_id.is_not(None))
+        return {row.id: Location(*row) for row in self._rows_in(query, regions.c.id, region_ids)}
+
+    def found_by(self, photo_ids: Iterable[int]) -> dict[int, str | None]:
+        """Photo id -> the finder that has searched it for birds, or BY_HAND where a person has given its boxes."""
+        return dict(self._rows_in(sa.select(photos.c.id, photos.c.found_by), photos.c.id, photo_ids))
+
+    def region_problems(self) -> list[str]:
+        """Breaches of what the format says of regions, in words."""
+        with self.transaction() as connection:
+            return region_rows.problems(connection)
 
     # Duplicates
 
@@ -405,14 +462,18 @@ class SQLiteCatalog(Database):
 
     def hashes(self, where: Filter | None = None) -> tuple[Ids, npt.NDArray[np.uint64]]:
         """Ids (n,) of the visible photos that have a perceptual hash, and their hashes (n,)."""
-        query = sa.select(photos.c.id, photos.c.phash).join(regions).where(photos.c.phash.is_not(None))
+        query = sa.select(photos.c.id, photos.c.phash).join(frames, _ITS_FRAME).where(photos.c.phash.is_not(None))
         ids, hashes = self._id_pairs(query.order_by(photos.c.id), where)
         return ids, hashes.view(np.uint64)
 
-    def regions_of_photos(self, where: Filter | None = None) -> tuple[Ids, Ids]:
-        """Ids (n,) of the regions of the visible photos, ascending, and of those photos (n,)."""
-        query = sa.select(regions.c.id, regions.c.photo_id).join(photos)
-        return self._id_pairs(query.order_by(regions.c.id), where)
+    def frames(self, where: Filter | None = None) -> tuple[Ids, Ids]:
+        """Region ids (n,) of the frames of the visible photos, ascending, and the ids of those photos (n,)."""
+        query = sa.select(frames.c.id, frames.c.photo_id).join(photos, _ITS_FRAME)
+        return self._id_pairs(query.order_by(frames.c.id), where)
+
+    def frame_ids(self) -> Ids:
+        """Region ids (n,) of the frames of all photos, missing ones included, ascending."""
+        return np.fromiter((i for (i,) in self._rows(sa.select(frames.c.id).order_by(frames.c.id))), dtype=np.int64)
 
     def _id_pairs(self, query: sa.Select[Any], where: Filter | None) -> tuple[Ids, Ids]:
         """The two columns (n,) of a query."""
@@ -442,10 +503,10 @@ class SQLiteCatalog(Database):
         with self.transaction() as connection:
             kept.keep_pairs(connection, pairs)
 
-    def photos_without_region(self) -> list[Photo]:
+    def photos_without_frame(self) -> list[Photo]:
         """Visible photos that have lost their vector; a hidden one without gets it when its file is back."""
         with self.transaction() as connection:
-            without = photos.c.id.not_in(sa.select(regions.c.photo_id))
+            without = photos.c.id.not_in(sa.select(frames.c.photo_id))
             query = sa.select(photos.c.id).where(without, sa.not_(photos.c.missing))
             return self._records(connection, list(connection.scalars(query)))
 

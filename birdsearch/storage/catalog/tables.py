@@ -5,6 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from birdsearch.records import FRAME
+
 MAX_INTEGER = 2**63 - 1  # of SQLite: a larger id is the id of nothing
 metadata = sa.MetaData()
 Row = dict[str, Any]  # column -> value, of one of the tables below
@@ -62,6 +64,7 @@ photos = sa.Table(
     sa.Column("notes", sa.Text),
     sa.Column("rating", sa.Integer),
     sa.Column("damaged", sa.Text),
+    sa.Column("found_by", sa.Text),  # which finder has searched it for birds, or BY_HAND; NULL where none has
     # settled from `labels` and `predictions` whenever one of them changes, so that filters stay simple
     sa.Column("label", sa.Text),
     sa.Column("species", sa.Text),
@@ -88,15 +91,22 @@ regions = sa.Table(
     metadata,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("photo_id", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), nullable=False),
-    sa.Column("part_id", sa.Integer, sa.ForeignKey("parts.id"), nullable=False),
-    sa.Column("row", sa.Integer, nullable=False),
+    # where its vector lies: NULL for a box that has none, or waits for one
+    sa.Column("part_id", sa.Integer, sa.ForeignKey("parts.id")),
+    sa.Column("row", sa.Integer),
     # fractions of the photo's width and height
     sa.Column("x", sa.Float, nullable=False),
     sa.Column("y", sa.Float, nullable=False),
     sa.Column("width", sa.Float, nullable=False),
     sa.Column("height", sa.Float, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, server_default=FRAME),  # of KINDS
+    sa.Column("category", sa.Text),  # what a detector calls it: "bird", "animal", "person"
+    sa.Column("confidence", sa.Float),  # 0 to 1
+    sa.Column("source", sa.Text),  # the finder, the file or BY_HAND
+    sa.CheckConstraint("(part_id IS NULL) = (row IS NULL)", name="regions_vector"),
     sa.Index("regions_photo", "photo_id"),
     sa.Index("regions_part", "part_id"),
+    sa.Index("regions_frame", "photo_id", unique=True, sqlite_where=sa.text(f"kind = '{FRAME}'")),
     sqlite_autoincrement=True,  # ids are never used twice: an engine may still know a removed one
 )
 
@@ -204,6 +214,15 @@ class _Checked(sa.types.TypeDecorator[Any]):
 for _table in metadata.tables.values():
     for _column in _table.columns:
         _column.type = _Checked(_column.type, f"{_table.name}.{_column.name}", required=not _column.nullable)
+
+
+# THE FRAMES: the one region of each photo that is all of it. What compares photos with each other reads these and no
+# other regions, so that a photo with boxes counts once.
+frames = (
+    sa.select(regions.c.id, regions.c.photo_id, regions.c.part_id, regions.c.row)
+    .where(regions.c.kind == FRAME, regions.c.part_id.is_not(None))
+    .subquery("frames")
+)
 
 
 def optional(column: sa.Column[Any]) -> sa.ColumnElement[Any]:

@@ -1,0 +1,276 @@
+"""Regions of photos that are in the index: boxes are taken in from a file, and get vectors of their own."""
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from birdsearch.errors import PhotoError
+from birdsearch.files import PathSet
+from birdsearch.indexing.box_files import BoxFile, GivenBox
+from birdsearch.indexing.committer import COMMIT_PHOTOS, COMMIT_SECONDS
+from birdsearch.indexing.embedder import EmbeddedPhoto, Embedder, NotEmbedded
+from birdsearch.indexing.moved_paths import moved_paths
+from birdsearch.photos import decode
+from birdsearch.photos.overlap import overlapped
+from birdsearch.records import BOX, BY_HAND, Failure, Photo, Pixels, Progress, Region, RegionReport, shown
+from birdsearch.regions.choice import chosen
+from birdsearch.storage import parts
+from birdsearch.storage.catalog.commits import Batch, PartRow
+from birdsearch.storage.catalog.region_rows import RegionEntry, StoredRegion
+from birdsearch.storage.store import Store
+
+logger = logging.getLogger("birdsearch")
+
+MIN_CONFIDENCE = 0.2  # of a box that is taken in: below it detectors guess
+EXAMPLES = 3  # lines in a warning
+_AHEAD = 64  # photos cut in advance: what bounds the memory
+_SAME = 1e-6  # by how much the numbers of two boxes differ that are one
+
+
+@dataclass(frozen=True, slots=True)
+class BoxOptions:
+    """Which boxes of a file are taken in."""
+
+    min_confidence: float = MIN_CONFIDENCE
+    categories: Sequence[str] = ()  # empty: all
+    by_hand: bool = False  # they are what a person says of each photo, above what a detector says
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_confidence <= 1:
+            raise ValueError(f"min_confidence must be 0 to 1, got {self.min_confidence}")
+
+    def why_left_out(self, given: GivenBox) -> str | None:
+        """Why a box is not taken in; None where it is."""
+        if given.confidence is not None and given.confidence < self.min_confidence:
+            return f"confidence below {self.min_confidence:g}"
+        wanted = {category.casefold() for category in self.categories}
+        if wanted and (given.category or "").casefold() not in wanted:
+            return "of another category"
+        return None
+
+
+# Boxes that are given -------------------------------------------------------------------------------------------------
+
+
+def take_in(store: Store, file: BoxFile, options: BoxOptions) -> RegionReport:
+    """Make the boxes of each photo that a file names those of the file; needs the lock.
+
+    Boxes that a person has given of a photo stay. Raises InputFileError, and changes nothing, for what cannot be used.
+    """
+    catalog = store.catalog
+    known = catalog.known_files([b"/"])
+    by_path = {path: one.photo_id for path, one in known.items() if one.photo_id is not None}
+    elsewhere = {row.path: row.photo for row in file.rows if row.path not in by_path}
+    by_path |= {at: by_path[photo] for at, photo in moved_paths(elsewhere, list(by_path)).items()}
+    rows: dict[int, list[GivenBox]] = {}
+    unknown = [row for row in file.rows if row.path not in by_path]
+    for row in file.rows:
+        if row.path in by_path:
+            rows.setdefault(by_path[row.path], []).append(row)
+    _warn_of_unknown(file, unknown)
+    change = _Change(next_id=catalog.next_ids()[1])
+    change.left_out["of photos that the index does not hold"] += sum(row.corners is not None for row in unknown)
+    photos, before, found_by = catalog.known_photos(rows), catalog.boxes(rows), catalog.found_by(rows)
+    source = BY_HAND if options.by_hand else file.source
+    for photo_id, given in rows.items():
+        have = before.get(photo_id, [])
+        taken = [row for row in given if row.corners is not None]
+        if not options.by_hand and found_by[photo_id] == BY_HAND:
+            change.left_out["of photos whose boxes were given by hand"] += len(taken)
+            continue
+        regions: list[Region] = []
+        for row in taken:
+            region = Region(photo_id, row.box(photos[photo_id]), BOX, row.category, row.confidence, source)
+            if (why := options.why_left_out(row)) is not None:
+                change.left_out[why] += 1
+            else:
+                regions.append(region)
+        change.replace(have, regions, by_hand=options.by_hand)
+        if options.by_hand:
+            change.batch.found_by[photo_id] = BY_HAND
+    if change.batch != Batch():
+        catalog.commit(change.batch)
+    return change.report()
+
+
+def _warn_of_unknown(file: BoxFile, unknown: Sequence[GivenBox]) -> None:
+    if unknown:
+        named = dict.fromkeys(row.photo for row in unknown)
+        examples = ", ".join(
+            f"{row.place.removeprefix(f'{file.name}, ')}: {shown(row.photo)}" for row in unknown[:EXAMPLES]
+        )
+        logger.warning(
+            "%s: photos that it names and that the index does not hold, or not for certain: %d (%s)",
+            file.name, len(named), examples + (", …" if len(unknown) > EXAMPLES else ""),
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Change:
+    """What a file changes, while its photos are gone through."""
+
+    next_id: int
+    batch: Batch = field(default_factory=Batch)
+    left_out: Counter[str] = field(default_factory=Counter)
+    unchanged: int = 0
+    added: int = 0
+    removed: int = 0
+
+    def replace(self, have: Sequence[StoredRegion], new: Sequence[Region], *, by_hand: bool) -> None:
+        """Make the boxes of one photo these; those that it has already keep their vectors, as far as they may."""
+        left = [one for one in have if one.region.kind == BOX]
+        with_vector = set(chosen(new))
+        for position, region in enumerate(new):
+            same = next((one for one in left if _is_same(one.region, region)), None)
+            if same is None:
+                self.added += 1
+                self._add(region)
+                continue
+            left.remove(same)
+            self.unchanged += 1
+            if same.region.embedded and position not in with_vector:  # surer ones have come
+                self.batch.gone_regions.append(same.id)
+                self._add(replace(same.region, embedded=False))
+        self.removed += len(left)
+        # Given boxes say where the birds are: what a finder found is not wanted any more.
+        gone = [*left, *(one for one in have if one.region.kind != BOX and (with_vector or by_hand))]
+        self.batch.gone_regions += [one.id for one in gone]
+
+    def _add(self, region: Region) -> None:
+        self.batch.regions.append(RegionEntry(self.next_id, region))
+        self.next_id += 1
+
+    def report(self) -> RegionReport:
+        """The finished record."""
+        left_out = {reason: boxes for reason, boxes in sorted(self.left_out.items()) if boxes}
+        return RegionReport(self.added, self.unchanged, self.removed, left_out)
+
+
+def _is_same(one: Region, other: Region) -> bool:
+    """Whether two boxes of a photo are one."""
+    numbers = [(getattr(one.box, name), getattr(other.box, name)) for name in ("x", "y", "width", "height")]
+    return (one.category, one.confidence) == (other.category, other.confidence) and all(
+        abs(a - b) <= _SAME for a, b in numbers
+    )
+
+
+# Vectors --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cropped:
+    """A photo and what the network is to see of it."""
+
+    photo: Photo
+    regions: Sequence[StoredRegion]  # that are to get a vector; the id is 0 where the catalog has none yet
+    pixels: Sequence[Pixels]  # one for each
+    problem: str = ""  # why there are none, where the file cannot be read
+
+
+def embed_waiting(store: Store, folders: Sequence[bytes], progress: Progress | None) -> RegionReport:
+    """Give a vector to each box under these folders that waits for one; needs the lock.
+
+    What is embedded is committed now and then, and when the run is interrupted.
+    """
+    catalog = store.catalog
+    waiting = catalog.boxes(catalog.photos_with_boxes(waiting=True))
+    todo = {photo_id: left for photo_id, have in waiting.items() if (left := _without_vector(have))}
+    below = PathSet(folders)
+    photos = [photo for photo in catalog.photos(todo) if os.fsencode(photo.path) in below]
+    if not photos:
+        return RegionReport()
+    size = store.backbone.input_size
+
+    def cropped(photo: Photo) -> Cropped:
+        """Runs in a thread."""
+        regions = todo[photo.id or 0]
+        try:
+            return Cropped(photo, regions, list(decode.crops(photo, [one.region.box for one in regions], size)))
+        except PhotoError as error:
+            return Cropped(photo, regions, (), str(error))
+
+    workers = max(2, os.cpu_count() or 2)
+    with closing(overlapped(photos, cropped, workers=workers, ahead=_AHEAD)) as crops:
+        return _Run(store, len(photos), progress).run(crops)
+
+
+def _without_vector(have: Sequence[StoredRegion]) -> list[StoredRegion]:
+    """Those regions of a photo that are to have a vector and have none."""
+    wanted = [have[position] for position in chosen([one.region for one in have])]
+    return [one for one in wanted if not one.region.embedded]
+
+
+class _Run:
+    """Embeds what was cut out of photos, and commits it."""
+
+    def __init__(self, store: Store, total: int, progress: Progress | None) -> None:
+        self._store = store
+        self._total = total
+        self._progress = progress
+        self._embedder = Embedder(store.backbone, None, proven=True)
+        self._cut: dict[int, StoredRegion] = {}  # by a number of this run
+        self._embedded: list[tuple[StoredRegion, EmbeddedPhoto]] = []
+        self._last_commit = time.monotonic()
+        self._failed: list[Failure] = []
+        self._done = 0  # regions
+
+    def run(self, crops: Iterator[Cropped]) -> RegionReport:
+        """Take in all that comes."""
+        try:
+            for number, one in enumerate(crops, start=1):
+                self._take(one)
+                if self._progress:
+                    self._progress("regions", number, self._total, one.photo.path)
+                late = time.monotonic() - self._last_commit > COMMIT_SECONDS
+                if late or len(self._embedded) + len(self._embedder) >= COMMIT_PHOTOS:
+                    self._keep(self._embedder.flush())
+                    self._commit()
+            self._keep(self._embedder.flush())
+        finally:
+            self._commit()
+        return RegionReport(embedded=self._done, failed=tuple(self._failed))
+
+    def _take(self, one: Cropped) -> None:
+        if one.problem:
+            self._failed.append(Failure(one.photo.path, "regions", one.problem))
+        for region, pixels in zip(one.regions, one.pixels, strict=False):
+            number = len(self._cut)
+            self._cut[number] = region
+            self._keep(self._embedder.add(decode.Decoded(replace(one.photo, id=number), pixels)))
+
+    def _keep(self, results: Sequence[EmbeddedPhoto | NotEmbedded]) -> None:
+        for result in results:
+            if isinstance(result, NotEmbedded):
+                self._failed.append(Failure(result.photo.path, "regions", result.reason))
+            else:
+                self._embedded.append((self._cut[result.photo.id or 0], result))
+
+    def _commit(self) -> None:
+        """First the part, then the commit that makes it count. A region gets another id with its vector.
+
+        An engine may still know the old id, with the vector that it had before its photo changed.
+        """
+        embedded, self._embedded = self._embedded, []
+        self._last_commit = time.monotonic()
+        if not embedded:
+            return
+        catalog, folder = self._store.catalog, self._store.folder.vectors
+        first = catalog.next_ids()[1]
+        part_id = catalog.next_part()
+        part = parts.Part(
+            np.arange(first, first + len(embedded)),
+            np.stack([result.vector for _, result in embedded]),
+            np.array([result.norm for _, result in embedded], dtype=np.float32),
+        )
+        sha256 = parts.write(parts.file_of(folder, part_id), part)
+        batch = Batch(part=PartRow(part_id, len(embedded), sha256, self._store.backbone.provenance))
+        batch.gone_regions = [before.id for before, _ in embedded]
+        batch.regions = [RegionEntry(first + row, before.region, row) for row, (before, _) in enumerate(embedded)]
+        catalog.commit(batch)
+        self._done += len(embedded)

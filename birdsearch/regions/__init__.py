@@ -1,0 +1,1 @@
+"""Where the bird is: boxes and maps in, boxes out."""
