@@ -11,12 +11,14 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import command_line
-from birdsearch.backbones import DEFAULT, Backbone, load_backbone
+from birdsearch.backbones import Backbone, load_backbone
 from birdsearch.backbones.registry import birder_registry
 from birdsearch.backbones.torch_runtime import built_in_path
 from birdsearch.photos import decode
 from birdsearch.records import AS_BIRDER, Vectors
 from tests.support import checkpoints
+
+QUICK = "efficientnet_lite0_imagenet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ def built_in_reference() -> Reference:
     import torch
 
     net = birder_registry().net_factory("efficientnet_lite0", 1000)
-    tensors = torch.load(built_in_path(DEFAULT), weights_only=True)
+    tensors = torch.load(built_in_path(QUICK), weights_only=True)
     net.load_state_dict(dict(zip(net.state_dict().keys(), tensors.values(), strict=True)))
     for module in net.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -138,9 +140,9 @@ def main() -> None:
     print(f"{len(paths)} photos of {arguments.folder}, fp32, against birder.inference.classification.infer_image")
     print("| backbone | worst cosine | probabilities | from the vector | feature map | between photos | stages |")
     print("|---|---|---|---|---|---|---|")
-    built_in = partial(load_backbone, DEFAULT, device="cpu", runtime="torch")
-    _show(DEFAULT, compare(built_in(), padded_as_trained(built_in_reference()), paths))
-    _show(f"{DEFAULT}, birder's padding", compare(built_in(recipe=AS_BIRDER), built_in_reference(), paths))
+    built_in = partial(load_backbone, QUICK, device="cpu", runtime="torch")
+    _show(QUICK, compare(built_in(), padded_as_trained(built_in_reference()), paths))
+    _show(f"{QUICK}, birder's padding", compare(built_in(recipe=AS_BIRDER), built_in_reference(), paths))
     for card in checkpoints.CARDS:
         with tempfile.TemporaryDirectory() as folder:
             path = checkpoints.write_card(Path(folder), card)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import birdsearch
 from benchmarks.common import command_line
 from birdsearch.records import Vectors
+from birdsearch.search import whitening
 
 Labels = npt.NDArray[np.str_]  # (n,)
 CHUNK = 1024  # questions at a time: the score matrix stays small whatever the collection
@@ -82,8 +83,8 @@ def _elected(candidates: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]
     return np.asarray(np.take_along_axis(candidates, totals.argmax(axis=1)[:, None], axis=1)[:, 0])
 
 
-def measure(folder: Path, backbone: str | None) -> tuple[Retrieval, dict[str, object]]:
-    """Index `folder` afresh and ask; the second answer says what was indexed, with what, and how long it took."""
+def measure(folder: Path, backbone: str | None) -> tuple[Retrieval, Retrieval, dict[str, object]]:
+    """Index `folder` afresh and ask raw and whitened vectors; the third answer says what was indexed, and how."""
     with tempfile.TemporaryDirectory() as temporary:
         started = time.perf_counter()
         with birdsearch.create(Path(temporary) / "index", backbone=backbone) as index:
@@ -92,10 +93,12 @@ def measure(folder: Path, backbone: str | None) -> tuple[Retrieval, dict[str, ob
             photos = [photo for photo in index.photos() if photo.label is not None and photo.id is not None]
             ids = [photo.id for photo in photos if photo.id is not None]
             labels = np.array([photo.label for photo in photos], dtype=np.str_)
-            retrieval = leave_one_out(index.vectors(ids), labels)
+            vectors = index.vectors(ids)
+            raw = leave_one_out(vectors, labels)
+            whitened = leave_one_out(whitening.fit(vectors).apply(vectors), labels)
             name = index.backbone.name
     about = {"folder": str(folder), "backbone": name, "indexed": report.added, "failed": len(report.failed)}
-    return retrieval, {**about, "seconds": round(seconds, 1)}
+    return raw, whitened, {**about, "seconds": round(seconds, 1)}
 
 
 def main() -> None:
@@ -107,8 +110,9 @@ def main() -> None:
     options = parser.parse_args()
     if not options.folder.is_dir():
         sys.exit(f"no folder at {options.folder}: name a folder with one folder of photos per species")
-    retrieval, about = measure(options.folder.absolute(), options.backbone)
-    figures = {**about, **asdict(retrieval)}
+    raw, whitened, about = measure(options.folder.absolute(), options.backbone)
+    both = {f"whitened_{name}": getattr(whitened, name) for name in ("recall_at_1", "mean_average_precision")}
+    figures = {**about, **asdict(raw), **both}
     if options.json:
         print(json.dumps(figures))
         return

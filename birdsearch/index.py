@@ -181,7 +181,7 @@ class Index:
         """The network that made the vectors, loaded at first use.
 
         >>> index.backbone.name
-        'efficientnet_lite0_imagenet'
+        'efficientnet_lite0_imagenet_mirrored'
         """
         return self._store.backbone
 
@@ -830,8 +830,8 @@ class Index:
 
         The old vectors answer until the end; a run that was stopped goes on where it was. Photos whose file is gone or
         cannot be read are hidden, with their labels, until `add` finds it again; so `add` first what was moved.
-        `backbone` is only for an index of your own object. Raises PhotoMissingError where a whole folder is away,
-        unless with `force`.
+        `backbone` is another recipe of the same network, or your own object. Raises PhotoMissingError where a whole
+        folder is away, unless with `force`.
 
         >>> report = index.reembed()  # doctest: +SKIP
         """

@@ -25,8 +25,9 @@ def list_(all_: All = False, json: Json = False) -> None:
     import birdsearch
 
     known = birdsearch.list_backbones()
-    main = (birdsearch.DEFAULT_BACKBONE, *birdsearch.BIRD_BACKBONES)
-    listed = known if all_ else [info for info in known if info.name in main]
+    listed = (
+        known if all_ else [info for info in known if not info.download_mb or info.name in birdsearch.BIRD_BACKBONES]
+    )
     if json:
         output.print_json(listed)
         return

@@ -112,8 +112,8 @@ def index(
             "needs --regions FILE", param_hint="'--category'" if category else "'--min-confidence'"
         )
     how = {"runtime": runtime, "device": device, "precision": precision}
-    started = time.monotonic()
-    with open_or_create(path, backbone, **how) as opened, progress() as callback:
+    started, chosen = time.monotonic(), None if reembed and path.exists() else backbone
+    with open_or_create(path, chosen, **how) as opened, progress() as callback:
         ready_after = time.monotonic() - started
         report = opened.add(
             folders or None,
@@ -128,7 +128,7 @@ def index(
             progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []
-        renewed = opened.reembed(force=force, progress=callback) if reembed else None
+        renewed = opened.reembed(backbone, force=force, progress=callback) if reembed else None
     if shared.json:
         output.print_json({**as_json(report), "reembedded": as_json(renewed)} if renewed else report)
     else:

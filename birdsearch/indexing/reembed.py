@@ -56,7 +56,8 @@ def reembed(store: Store, backbone: Any, progress: Progress | None, *, force: bo
 
 def _check_network(store: Store, target: Backbone) -> None:
     """Raises BackboneError where the new vectors would not fit the classes that the index keeps."""
-    if replace(target.identity, recipe=None) != replace(store.identity.backbone, recipe=None):
+    new, old = (replace(identity, name="", recipe=None) for identity in (target.identity, store.identity.backbone))
+    if new != old or (old.weights_sha256 is None and target.name != store.identity.backbone.name):
         raise BackboneMismatchError(
             f"the index was made with {store.identity.backbone}: it can be embedded anew with that network only, not "
             f"with {target.identity}. Make another index for it."

