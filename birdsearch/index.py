@@ -21,6 +21,7 @@ from birdsearch.records import (
     ActionReport,
     AddReport,
     AuditReport,
+    Box,
     ClusterReport,
     DuplicateReport,
     Evaluation,
@@ -209,30 +210,40 @@ class Index:
     # Search
 
     def search(
-        self, image: ImageLike, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+        self,
+        image: ImageLike,
+        k: int = 10,
+        *,
+        box: Box | None = None,
+        where: Filter | None = None,
+        min_score: float | None = None,
     ) -> list[Match]:
-        """The k photos that look most like this one, best first.
+        """The k photos that look most like this one, best first; `Match.region` is the part of each that does.
 
-        `image` is a path, bytes, an open file, a PIL image, an array (h, w, 3) uint8, or a Photo. A photo of this index
-        never finds itself, be it given as a Photo or by its path (which is logged). Raises PhotoUnreadableError or
-        PhotoMissingError for an image that cannot be read.
+        `image` is a path, bytes, an open file, a PIL image, an array (h, w, 3) uint8, or a Photo. With a `box` that
+        part of the image asks, alone. A photo of this index never finds itself, be it given as a Photo or by its path
+        (which is logged). Raises PhotoUnreadableError or PhotoMissingError for an image that cannot be read,
+        BoxOutsideError for a box in pixels that lies beyond it.
 
         >>> matches = index.search("mystery.jpg", k=2, where=Filter(species="Wren"))
         >>> [match.photo.species for match in matches]
         ['Wren', 'Wren']
+        >>> index.search("mystery.jpg", k=1, box=birdsearch.Box(0.3, 0.3, 0.4, 0.5))[0].region.kind
+        'frame'
         """
-        return self.search_many([image], k, where=where, min_score=min_score)[0]
+        return self.search_many([image], k, box=box, where=where, min_score=min_score)[0]
 
     def search_many(
         self,
         images: Sequence[ImageLike],
         k: int = 10,
         *,
+        box: Box | None = None,
         where: Filter | None = None,
         min_score: float | None = None,
         errors: query.Errors = "raise",
     ) -> list[list[Match]]:
-        """The matches of several images, in their order; see `search`.
+        """The matches of several images, in their order, or of one box in each of them; see `search`.
 
         An image that cannot be read raises an error; with `errors="skip"` it is logged and its place has no matches.
         A function as `errors` gets position and error of each instead.
@@ -241,7 +252,7 @@ class Index:
         >>> [len(matches) for matches in answers]
         [3, 0]
         """
-        return query.by_images(self._store, query.check_images(images, errors), k, where, min_score, errors)
+        return query.by_images(self._store, query.check_images(images, errors), k, where, min_score, errors, box)
 
     def search_vectors(
         self, vectors: npt.ArrayLike, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
@@ -253,7 +264,7 @@ class Index:
         """
         return query.by_vectors(self._store, vectors, k, where, min_score)
 
-    def embed(self, images: Sequence[ImageLike], *, errors: query.Errors = "raise") -> Vectors:
+    def embed(self, images: Sequence[ImageLike], *, box: Box | None = None, errors: query.Errors = "raise") -> Vectors:
         """Unit vectors (n, dim) of images; those of photos of this index come from the index, unless the file changed.
 
         The row of an image that cannot be read is NaN where `errors` lets it pass; see `search_many`.
@@ -263,7 +274,7 @@ class Index:
         2
         """
         images = query.check_images(images, errors)
-        return query.embed(self._store, images, query.own_photos(self._store, images), errors)
+        return query.embed(self._store, images, query.own_photos(self._store, images), errors, box)
 
     # Photos
 
@@ -358,25 +369,27 @@ class Index:
         image: ImageLike,
         k: int = 5,
         *,
+        box: Box | None = None,
         source: str = "auto",
         checklist: Iterable[str | Path] | None = None,
         roll_up: float | None = None,
         calibrate: bool = False,
     ) -> list[Prediction]:
-        """What one photo shows: the k most probable classes; see `classify_many`.
+        """What one photo, or a box in it, shows: the k most probable classes; see `classify_many`.
 
         >>> index.classify("mystery.jpg", k=1, source="neighbours")[0].source
         'neighbours'
         """
-        return self.classify_many([image], k, source=source, checklist=checklist, roll_up=roll_up, calibrate=calibrate)[
-            0
-        ]
+        return self.classify_many(
+            [image], k, box=box, source=source, checklist=checklist, roll_up=roll_up, calibrate=calibrate
+        )[0]
 
     def classify_many(
         self,
         images: Sequence[ImageLike],
         k: int = 5,
         *,
+        box: Box | None = None,
         source: str = "auto",
         checklist: Iterable[str | Path] | None = None,
         roll_up: float | None = None,
@@ -393,7 +406,8 @@ class Index:
         of one moment and answer together. With `calibrate` the backbone's probabilities are first scaled so that on
         this index's labelled photos they are right as often as they say (Guo et al. 2017), as those of neighbours
         always are; `raw` is what they were. Too few labels change nothing, which is logged. A photo of this index
-        needs no network. Raises BackboneUnavailableError for a checklist where neither knows a species.
+        needs no network. With a `box` that part of each image is classified. Raises BackboneUnavailableError for a
+        checklist where neither knows a species.
         An image that cannot be read gets no predictions where `errors` lets it pass; see `search_many`.
 
         >>> answers = index.classify_many(["mystery.jpg", "photos/Wren/1.jpg"], k=3, source="neighbours")
@@ -402,7 +416,7 @@ class Index:
         """
         from birdsearch.species.prediction import ClassifyOptions, classify
 
-        options = ClassifyOptions(k, source, checklist, roll_up, burst, calibrate)
+        options = ClassifyOptions(k, source, checklist, roll_up, burst, calibrate, box)
         return classify(self._store, self._gallery, query.check_images(images, errors), options, errors)
 
     def probabilities(self, ids: Sequence[int]) -> Vectors:

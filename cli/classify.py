@@ -1,8 +1,9 @@
 """The command classify: what an image shows."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,12 +13,12 @@ from birdsearch.errors import IndexMissingError, PhotoError
 from birdsearch.records import percent
 
 from . import options, output
-from .options import BackboneName, Checklist, Images, Shared, TopK
+from .options import BackboneName, Checklist, Images, InBox, Shared, TopK
 from .progress import working
 
 if TYPE_CHECKING:
     from birdsearch import Index
-    from birdsearch.records import Photo, Prediction
+    from birdsearch.records import Box, Photo, Prediction
 
 EVIDENCE = 3  # photos that are named as reasons
 
@@ -51,11 +52,13 @@ class Choices:
     roll_up: float | None
     burst: bool
     calibrate: bool
+    box: "Box | None" = None
 
     @property
     def need_index(self) -> bool:
         """Whether a network alone cannot answer."""
-        return self != Choices("backbone" if self.source == "backbone" else "auto", None, None, False, False)
+        alone = Choices("backbone" if self.source == "backbone" else "auto", None, None, False, False, self.box)
+        return self != alone
 
     def check(self, backbone: str | None) -> None:
         """Raise BadParameter for options that cannot be combined."""
@@ -72,6 +75,7 @@ class Choices:
 def classify(
     images: Images,
     k: TopK = 5,
+    box: InBox = None,
     source: Source = "auto",
     checklist: Checklist = None,
     roll_up: RollUp = None,
@@ -82,7 +86,7 @@ def classify(
     shared: Shared,
 ) -> None:
     """Identify what each image shows, by the backbone's classes or by the labelled photos of the index."""
-    choices = Choices(source, checklist or None, roll_up, burst, calibrate)
+    choices = Choices(source, checklist or None, roll_up, burst, calibrate, box)
     choices.check(backbone)
     failed: dict[int, PhotoError] = {}
     with working("Identifying"):
@@ -122,11 +126,12 @@ def _answers(
     asked = options.given(images)
     if backbone is None and (index := _index(shared, choices.need_index)) is not None:
         with index:
-            answers = index.classify_many(asked, k, **asdict(choices), errors=failed.__setitem__)
+            answers = index.classify_many(asked, k, **vars(choices), errors=failed.__setitem__)
             ids = {number for predictions in answers for p in predictions for number in p.evidence[:EVIDENCE]}
             return answers, {photo.id or 0: photo for photo in index.photos(ids=sorted(ids))}
     network = load_network(shared, backbone)
-    return [_answer(network, image, k, number, failed) for number, image in enumerate(asked)], {}
+    alone = partial(network.classify, k=k, box=choices.box)
+    return [_answer(alone, image, number, failed) for number, image in enumerate(asked)], {}
 
 
 def _index(shared: Shared, needed: bool) -> "Index | None":
@@ -162,11 +167,15 @@ def note_source(source: str, answers: "Sequence[Sequence[Prediction]]", shared: 
         )
 
 
-def _answer(network: Any, image: str | bytes, k: int, number: int, failed: dict[int, PhotoError]) -> "list[Prediction]":
+def _answer(
+    classify: "Callable[[str | bytes], list[Prediction]]",
+    image: str | bytes,
+    number: int,
+    failed: dict[int, PhotoError],
+) -> "list[Prediction]":
     """What a network alone says of an image; one that cannot be read is noted among those that failed."""
     try:
-        answer: list[Prediction] = network.classify(image, k)
-        return answer
+        return classify(image)
     except PhotoError as error:
         failed[number] = error
         return []

@@ -24,7 +24,7 @@ from .progress import working
 if TYPE_CHECKING:
     from birdsearch import Index
     from birdsearch.export.html.pictures import Origin
-    from birdsearch.records import Filter
+    from birdsearch.records import Box, Filter
 
 WHICH = "Which photos"
 OUTPUT = "Output"
@@ -76,6 +76,28 @@ Checklist = Annotated[
 ]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")]
 TopK = Annotated[int, typer.Option("-k", metavar="K", min=1, help="Number of answers.")]
+
+
+def _box(text: str) -> "Box":
+    """X,Y,WIDTH,HEIGHT as a box."""
+    from birdsearch.records import Box
+
+    try:
+        return Box.parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="'--box'") from None
+
+
+InBox = Annotated[
+    Any,
+    typer.Option(
+        "--box",
+        metavar="X,Y,W,H",
+        parser=_box,
+        help="Only this part of each image: its upper left corner, width and height in shares of the picture as it is "
+        "shown (0.4,0.3,0.2,0.25), or in pixels (1200,800,600,500px).",
+    ),
+]
 
 
 def given(images: Sequence[str]) -> list[str | bytes]:

@@ -15,6 +15,7 @@ import typer
 from birdsearch.export.tables import write_rows
 from birdsearch.export.target import csv_bytes, write_file
 from birdsearch.records import (
+    FRAME,
     AddReport,
     Match,
     Photo,
@@ -301,8 +302,13 @@ def print_photos(photos: Sequence[Photo]) -> None:
 
 def print_matches(matches: Sequence[Match]) -> None:
     """The table of one answer."""
-    columns = ("#", "score", "id", "species", "taken", "path")
-    print_table(columns, _match_rows(matches), numbers=("#", "score", "id"))
+    columns, rows = ["#", "score", "id", "species", "taken", "path"], list(_match_rows(matches))
+    parts = [match.region for match in matches if match.region is not None and match.region.kind != FRAME]
+    if parts:
+        columns.insert(-1, "region")
+        for row, match in zip(rows, matches, strict=True):
+            row.insert(-1, f"{match.region.kind} {match.region.box}" if match.region in parts else "")
+    print_table(columns, rows, numbers=("#", "score", "id"))
 
 
 def _match_rows(matches: Sequence[Match]) -> Iterator[list[str]]:

@@ -14,7 +14,7 @@ from birdsearch.records import counted
 
 from . import options, output
 from .classify import load_network
-from .options import OUTPUT, BackboneName, Images, Shared, TopK
+from .options import OUTPUT, BackboneName, Images, InBox, Shared, TopK
 from .progress import MAKING_PAGE, working
 
 if TYPE_CHECKING:
@@ -44,21 +44,28 @@ Limit = Annotated[
 
 @options.command(where=True, formats=("json", "csv", "html"))
 def query(
-    images: Images, k: TopK = 10, min_score: MinScore = None, combine: Combine = False, *, shared: Shared
+    images: Images,
+    k: TopK = 10,
+    box: InBox = None,
+    min_score: MinScore = None,
+    combine: Combine = False,
+    *,
+    shared: Shared,
 ) -> None:
     """Find the photos that look most like each image."""
     asked = options.given(images)
     failed: dict[int, PhotoError] = {}
     with shared.working("Searching") as index:
         if combine:
-            vectors = index.embed(asked, errors=failed.__setitem__)
+            vectors = index.embed(asked, box=box, errors=failed.__setitem__)
             if len(failed) == len(images):
                 output.end_failed(failed)
             # The mean direction: close to what all images share.
             mean = vectors[[n for n in range(len(images)) if n not in failed]].mean(axis=0, keepdims=True)
             answers = index.search_vectors(mean, k, where=shared.where, min_score=min_score)
         else:
-            answers = index.search_many(asked, k, where=shared.where, min_score=min_score, errors=failed.__setitem__)
+            limits: dict[str, Any] = {"where": shared.where, "min_score": min_score}
+            answers = index.search_many(asked, k, box=box, errors=failed.__setitem__, **limits)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance
     read = [image for number, image in enumerate(images) if number not in failed]
@@ -70,12 +77,12 @@ def query(
         sections = [(None if combine or image == "-" else image, matches) for image, matches in answered]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
         with working(MAKING_PAGE):
-            page = pages.search_page(sections, title, origin=shared.origin)
+            page = pages.search_page(sections, title, box=box, origin=shared.origin)
         output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(output.answers(results, "matches", {} if combine else failed))
     elif shared.csv:
-        columns = ("query", "position", "score", *PHOTO_COLUMNS)
+        columns = ("query", "position", "score", *PHOTO_COLUMNS, "region", "box")
         output.print_csv(columns, (row for image, matches in answered for row in _rows(image, matches, provenance)))
     else:
         only_filter = shared.where is not None and min_score is None
@@ -88,7 +95,9 @@ def query(
 
 def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> Iterator[list[Any]]:
     for position, match in enumerate(matches, start=1):
-        yield [image, position, match.score, *photo_row(match.photo, PHOTO_COLUMNS, provenance)]
+        region = match.region
+        where = (None, None) if region is None else (region.kind, str(region.box))
+        yield [image, position, match.score, *photo_row(match.photo, PHOTO_COLUMNS, provenance), *where]
 
 
 def _print_results(results: "Sequence[tuple[str, Sequence[Match]]]", nothing: str, *, named: bool) -> None:

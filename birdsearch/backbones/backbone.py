@@ -10,7 +10,7 @@ import numpy as np
 from birdsearch.backbones.classes import Classes, Classifier, softmax
 from birdsearch.errors import BackboneError
 from birdsearch.photos import decode
-from birdsearch.records import AS_BIRDER, BackboneIdentity, Pixels, Prediction, Recipe, Vectors
+from birdsearch.records import AS_BIRDER, BackboneIdentity, Box, Pixels, Prediction, Recipe, Vectors
 
 _BATCH = 16  # photos that `embed` holds in memory at a time
 
@@ -157,8 +157,8 @@ class Backbone(BackboneSpec):
         ]
         return np.concatenate([batch.vectors for batch in batches] or [np.empty((0, self.dim), np.float32)])
 
-    def classify(self, image: Any, k: int = 5) -> list[Prediction]:
-        """The k most probable classes of one photo, best first."""
+    def classify(self, image: Any, k: int = 5, *, box: Box | None = None) -> list[Prediction]:
+        """The k most probable classes of one photo, or of a box in it, best first."""
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         if not self.class_names:
@@ -166,7 +166,7 @@ class Backbone(BackboneSpec):
                 f"the backbone {self.name} knows no classes, it only embeds. Choose a backbone that classifies: "
                 "`birdsearch backbones` lists them"
             )
-        probabilities = self.embed_pixels(decode.load(image, self.input_size)[None]).probabilities
+        probabilities = self.embed_pixels(decode.load(image, self.input_size, box)[None]).probabilities
         assert probabilities is not None  # there are class names
         return list(self.classes.top(probabilities, k)[0])
 

@@ -176,12 +176,15 @@ def _squashed(image: Image.Image, size: tuple[int, int]) -> Pixels:
 # Images given by a user ---------------------------------------------------------------------------------------------
 
 
-def load(image: ImageLike, size: tuple[int, int]) -> Pixels:
+def load(image: ImageLike, size: tuple[int, int], box: Box | None = None) -> Pixels:
     """Any picture as pixels of (height, width): a path, a file's bytes, an open file, a Pillow image, array or Photo.
 
     An open file is read from where it stands. Arrays are (h, w), (h, w, 3) or (h, w, 4), of uint8, uint16 or floats
-    from 0 to 1.
+    from 0 to 1. With a `box` only what a network sees for it; see `crops`.
     """
+    if box is not None:
+        cut: Pixels = crops(image, [box], size)[0]
+        return cut
     return _squashed(_image(image, 2 * max(size)), size)
 
 
@@ -200,6 +203,13 @@ def crops(image: ImageLike, boxes: Sequence[Box], size: tuple[int, int]) -> Pixe
         except ValueError as error:
             raise BoxOutsideError(f"{_name(image)}: {error}") from error
     return np.stack(cut)
+
+
+def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Width and height of a photo's file as it is shown. Raises PhotoError."""
+    with opened_file(path) as (image, _):
+        width, height = image.size
+        return (height, width) if metadata.orientation(image) in rgb.SIDEWAYS else (width, height)
 
 
 def picture(image: ImageLike, longest: int = 1024) -> Pixels:

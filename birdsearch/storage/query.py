@@ -14,7 +14,7 @@ from birdsearch.errors import PhotoError
 from birdsearch.files import known_spelling
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
-from birdsearch.records import MOST_REGIONS, Filter, Ids, Match, Photo, Pixels, Vectors, blocks, shown
+from birdsearch.records import MOST_REGIONS, Box, Filter, Ids, Match, Photo, Pixels, Vectors, blocks, shown
 from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
@@ -26,15 +26,22 @@ Errors = str | Callable[[int, PhotoError], None]  # what becomes of an image tha
 
 
 def by_images(
-    store: Store, images: Sequence[ImageLike], k: int, where: Filter | None, min_score: float | None, errors: Errors
+    store: Store,
+    images: Sequence[ImageLike],
+    k: int,
+    where: Filter | None,
+    min_score: float | None,
+    errors: Errors,
+    box: Box | None = None,
 ) -> list[list[Match]]:
     """The k best photos for each image; a photo of the index never finds itself, which is noted where a path names it.
 
-    An image that cannot be read has no matches where `errors` lets it pass.
+    With a `box` that part of each image asks, alone. An image that cannot be read has no matches where `errors` lets it
+    pass.
     """
     _check_k(k)
     own = own_photos(store, images)
-    vectors = embed(store, images, own, errors)
+    vectors = embed(store, images, own, errors, box)
     for image, photo in zip(images, own, strict=True):
         if photo is not None and isinstance(image, str | os.PathLike):
             logger.info("%s is in the index: it is left out of its own matches.", shown(os.fspath(image)))
@@ -82,34 +89,39 @@ def unit_vectors(store: Store, vectors: Any) -> tuple[Vectors, Vectors]:
 
 
 def embed(
-    store: Store, images: Sequence[ImageLike], own: "Sequence[OwnPhoto | None]", errors: Errors = "raise"
+    store: Store,
+    images: Sequence[ImageLike],
+    own: "Sequence[OwnPhoto | None]",
+    errors: Errors = "raise",
+    box: Box | None = None,
 ) -> Vectors:
     """Unit vectors (n, dim) of images; those of photos of the index (`own_photos`) that are unchanged come from it.
 
-    The row of an image that cannot be read is NaN where `errors` lets it pass.
+    With a `box` they are those of that part of each image. The row of an image that cannot be read is NaN where
+    `errors` lets it pass.
     """
     vectors = np.full((len(images), store.identity.backbone.dim), np.nan, dtype=np.float32)
-    stored = stored_ids(own)
+    stored = stored_ids(own) if box is None else {}
     other = [row for row in range(len(images)) if row not in stored]
     if stored:
         vectors[list(stored)] = store.vectors.fetch(list(stored.values()))[0]
     for block in blocks(len(other), BATCH):
-        pixels = dict(readable(images, other[block], store.backbone.input_size, errors))
+        pixels = dict(readable(images, other[block], store.backbone.input_size, errors, box))
         if pixels:
             vectors[list(pixels)] = store.backbone.embed_pixels(np.stack(list(pixels.values()))).vectors
     return vectors
 
 
 def readable(
-    images: Sequence[ImageLike], rows: Sequence[int], size: tuple[int, int], errors: Errors
+    images: Sequence[ImageLike], rows: Sequence[int], size: tuple[int, int], errors: Errors, box: Box | None = None
 ) -> Iterator[tuple[int, Pixels]]:
-    """Position and pixels of each of these images that can be read.
+    """Position and pixels of each of these images that can be read, or of a box in it.
 
     What cannot be read raises PhotoError ("raise"), is logged ("skip") or goes to a function with its position.
     """
     for row in rows:
         try:
-            yield row, decode.load(images[row], size)
+            yield row, decode.load(images[row], size, box)
         except PhotoError as error:
             if errors == "raise":
                 raise

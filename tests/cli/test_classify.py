@@ -42,6 +42,7 @@ def test_classify_by_the_labelled_photos(garden: Garden, stub: IndexStub) -> Non
     images, asked = stub.last("classify_many")
     assert images == (["a.jpg"], 3)
     assert callable(asked.pop("errors"))
+    assert asked.pop("box") is None
     assert asked == {"source": "neighbours", "checklist": None, "roll_up": None, "burst": True, "calibrate": False}
     assert answer.out.startswith("Probably none of your species (70 %)\n#  probability  name\n1       60.0 %  Wren\n")
     assert "Emu: possible vagrant (40.0 % without the checklist)" in answer.out
@@ -105,3 +106,15 @@ def test_the_page_shows_the_photo_its_answer_and_the_reasons(garden: Garden, tmp
     assert "<h2>Robin</h2>" in page
     assert "Robin/1.jpg" in page
     assert page.count('<li class="card">') == 2  # the other two Robins
+
+
+def test_a_box_is_classified(garden: Garden) -> None:
+    path, box = garden.photos / "Robin" / "1.jpg", "0.3,0.3,0.4,0.5"
+    for source in ("backbone", "neighbours"):
+        whole = command(garden, "classify", path, "--source", source, "--json").json
+        part = command(garden, "classify", path, "--source", source, "--box", box, "--json").json
+        assert part[0]["predictions"]
+        assert part != whole
+    alone = run("classify", path, "--backbone", birdsearch.DEFAULT_BACKBONE, "--box", box, "--json").json
+    assert alone == command(garden, "classify", path, "--source", "backbone", "--box", box, "--json").json
+    assert "is not a box" in run("classify", path, "--box", "a", "--index", garden.index, code=2).err

@@ -212,3 +212,51 @@ def test_photos_say_of_how_many_they_are_the_first(garden: Garden, tmp_path: Pat
     answer = run("photos", "--limit", 2, "--index", garden.index, "--html", "page.html")
     assert "Only the first 2 of 6 are shown" in answer.err
     assert "the first 2 of 6 photos" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_box_asks(garden: Garden, tmp_path: Path) -> None:
+    path = shutil.copy(garden.photos / "Wren" / "1.jpg", tmp_path / "copy.jpg")
+    shares = run("query", path, "--box", "0.3,0.3,0.4,0.5", "--index", garden.index, "--json").json[0]["matches"]
+    pixels = run("query", path, "--box", "96,72,128,120px", "--index", garden.index, "--json").json[0]["matches"]
+    assert shares == pixels
+    assert shares[0]["region"]["kind"] == "frame"
+    assert shares[0]["score"] < 0.9999
+    page = tmp_path / "page.html"
+    row = run("query", path, "--box", "96,72,128,120px", "--index", garden.index, "--csv", "--html", page).rows[0]
+    assert (row["region"], row["box"]) == ("frame", "0,0,1,1")
+    text = page.read_text()
+    assert text.count("<rect") == 1  # the box that asked; frames are not drawn
+    assert 'viewBox="0 0 320 240"' in text
+    assert 'x="96.0" y="72.0" width="128.0" height="120.0"' in text
+
+
+def test_what_is_no_box_is_told(garden: Garden) -> None:
+    path = garden.photos / "Wren" / "1.jpg"
+    for box, words in (
+        ("0.3,0.3", "is not a box: give X,Y,WIDTH,HEIGHT"),
+        ("0.9,0.3,0.4,0.5", "lies outside the picture"),
+        ("0.9,0.3,0,0.5", "is empty"),
+        ("96,72,128,120", "in pixels"),
+    ):
+        assert words in " ".join(run("query", path, "--box", box, "--index", garden.index, code=2).err.split())
+    beyond = run("query", path, "--box", "300,72,128,120px", "--index", garden.index, code=1).err
+    assert "1.jpg: the box 300,72,128,120px lies outside the picture, which is 320 x 240 pixels as shown" in beyond
+
+
+def test_the_region_that_matches_is_shown(garden: Garden, tmp_path: Path) -> None:
+    index, photos = tmp_path / "index", tmp_path / "photos"
+    shutil.copytree(garden.index, index)
+    shutil.copytree(garden.photos, photos)
+    (tmp_path / "boxes.csv").write_text("path,x,y,width,height,category\nphotos/Wren/1.jpg,80px,60,100,100,bird\n")
+    told = run("index", photos, "--index", index, "--labels", "folder", "--regions", tmp_path / "boxes.csv").out
+    assert "regions    1 new, 1 embedded" in told
+    with Image.open(photos / "Wren" / "1.jpg") as picture:
+        picture.crop((70, 50, 190, 170)).save(tmp_path / "bird.png")
+    page = tmp_path / "page.html"
+    answer = run("query", tmp_path / "bird.png", "--index", index, "--html", page).out.splitlines()
+    assert "region" in answer[0]
+    assert "box 0.25,0.25,0.3125,0.416667" in answer[1]
+    text = page.read_text()
+    assert text.count("<rect") == 1
+    assert "<title>bird, by boxes.csv</title>" in text
+    assert "needs --regions FILE" in run("index", "--index", index, "--category", "bird", code=2).err

@@ -13,20 +13,22 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import Filter, Index, Photo
+from birdsearch import Box, Filter, Index, Photo
 from birdsearch.errors import (
     BackboneUnavailableError,
+    BoxOutsideError,
     PhotoError,
     PhotoMissingError,
     PhotoUnknownError,
     PhotoUnreadableError,
 )
+from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Vectors
 from birdsearch.storage.catalog.filters import distance_km
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from tests.conftest import Garden
-from tests.support.drawing import bird, exif, write
+from tests.support.drawing import ORIENTATION, bird, exif, turned, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.named_photos import labelled, names_table
 
@@ -569,3 +571,55 @@ def test_a_filter_that_no_name_fits_tells_what_is_there(tmp_path: Path, caplog: 
             assert there in caplog.messages[-1]
         assert index.count(Filter(label="zzz")) == 0
         assert caplog.messages[-1] == "no label zzz here"
+
+
+# A box asks
+
+
+def test_a_box_asks_alone_with_what_lies_in_it(tmp_path: Path, fake: FakeBackbone) -> None:
+    small = bird(5, 160, 120)
+    wide = Image.new("RGB", (1600, 1200), (90, 140, 60))
+    wide.paste(small, (1000, 700))
+    write(tmp_path / "wide.png", wide)
+    with birdsearch.create(tmp_path / "index", backbone=fake) as index:
+        for seed in range(6):
+            write(tmp_path / "photos" / f"{seed}.png", bird(seed, 160, 120))
+        index.add(tmp_path / "photos")
+        # 10 % on each side, and squared: the drawn bird alone is not quite what the network sees
+        in_shares = index.search(tmp_path / "wide.png", box=Box(1020 / 1600, 710 / 1200, 120 / 1600, 100 / 1200))
+        assert Path(in_shares[0].photo.path).name == "5.png"
+        in_pixels = index.search(tmp_path / "wide.png", box=Box(1020, 710, 120, 100, pixels=True))
+        assert in_pixels == in_shares
+        assert index.search((tmp_path / "wide.png").read_bytes(), box=Box(1020, 710, 120, 100, True)) == in_shares
+        many = index.search_many([wide, wide], box=Box(1020, 710, 120, 100, pixels=True))
+        assert [[match.photo.id for match in one] for one in many] == [[match.photo.id for match in in_shares]] * 2
+        whole = index.search(tmp_path / "wide.png")
+        assert [match.score for match in whole] != [match.score for match in in_shares]
+        with pytest.raises(BoxOutsideError, match=r"wide\.png: the box 1500,0,200,10px lies outside.* 1600 x 1200"):
+            index.search(tmp_path / "wide.png", box=Box(1500, 0, 200, 10, pixels=True))
+        with pytest.raises(TypeError, match="box cannot be"):
+            index.search(tmp_path / "wide.png", box=(0, 0, 1, 1))  # type: ignore[arg-type]
+
+
+def test_a_box_of_a_photo_of_the_index_asks_anew_and_not_for_itself(tmp_path: Path, fake: FakeBackbone) -> None:
+    with birdsearch.create(tmp_path / "index", backbone=fake) as index:
+        for seed in range(3):
+            write(tmp_path / "photos" / f"{seed}.png", bird(seed))
+        index.add(tmp_path / "photos")
+        photo, before = index.photo(1), fake.embedded
+        found = index.search(photo, box=Box(0.2, 0.2, 0.4, 0.4))
+        assert fake.embedded == before + 1
+        assert {match.photo.id for match in found} == {2, 3}
+        assert not np.allclose(index.embed([photo], box=Box(0.2, 0.2, 0.4, 0.4)), index.embed([photo]))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_box_counts_in_the_picture_as_it_is_shown(tmp_path: Path, fake: FakeBackbone, orientation: int) -> None:
+    upright = bird(4, 480, 360)
+    stored = turned(upright, orientation)
+    write(tmp_path / "turned.jpg", stored, exif=exif({ORIENTATION: orientation}), quality=99)
+    with birdsearch.create(tmp_path / "index", backbone=fake) as index:
+        for box in (Box(0.1, 0.5, 0.2, 0.3), Box(48, 180, 96, 108, pixels=True)):
+            vectors = index.embed([tmp_path / "turned.jpg", upright], box=box)
+            assert vectors[0] @ vectors[1] > 0.999
+        assert decode.shown_size(tmp_path / "turned.jpg") == (480, 360)

@@ -3,10 +3,24 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from birdsearch.errors import PhotoError
 from birdsearch.export.html.duplicates import duplicates_page, members
 from birdsearch.export.html.heatmap import activation_heatmap
-from birdsearch.export.html.pictures import Origin, Picture, date, picture, place, render, shape, text, thumbnails
-from birdsearch.records import Match, Photo, Prediction
+from birdsearch.export.html.pictures import (
+    Origin,
+    Outline,
+    Picture,
+    date,
+    outline,
+    picture,
+    place,
+    render,
+    shape,
+    text,
+    thumbnails,
+)
+from birdsearch.photos import decode
+from birdsearch.records import Box, Match, Photo, Prediction, Region
 
 __all__ = ["activation_heatmap", "classify_page", "duplicates_page", "members", "photos_page", "search_page"]
 
@@ -44,20 +58,38 @@ class _Answered:
 
 
 def search_page(
-    results: Sequence[tuple[str | None, Sequence[Match]]], title: str, *, origin: Origin | None = None
+    results: Sequence[tuple[str | None, Sequence[Match]]],
+    title: str,
+    *,
+    box: Box | None = None,
+    origin: Origin | None = None,
 ) -> str:
-    """A page of queries with their matches; a query is the path of a photo, or None where it was not a single photo."""
+    """A page of queries with their matches; a query is the path of a photo, or None where it was not a single photo.
+
+    The regions that match are drawn, and the `box` that asked.
+    """
     paths = [path for path, _ in results if path is not None]
     uris = thumbnails([*paths, *(match.photo.path for _, matches in results for match in matches)])
     sections = [
         _Section(
-            None if path is None else picture(path, uris),
-            tuple(_card(match.photo, uris, match.score) for match in matches),
+            None if path is None else picture(path, uris, _asked(path, box)),
+            tuple(_card(match.photo, uris, match.score, match.region) for match in matches),
         )
         for path, matches in results
     ]
     frame = shape([match.photo for _, matches in results for match in matches])
     return render("search.html", title, origin, sections=sections, shape=frame)
+
+
+def _asked(path: str, box: Box | None) -> Outline | None:
+    """The box that asked, in its picture."""
+    if box is None:
+        return None
+    try:
+        width, height = decode.shown_size(path)
+        return Outline(width, height, ((box.in_shares(width, height), "asked"),))
+    except (PhotoError, ValueError):
+        return None  # the picture is gone or another one by now
 
 
 def classify_page(
@@ -100,7 +132,7 @@ def photos_page(
     return render("photos.html", title, origin, cards=cards, total=count, shape=shape(photos))
 
 
-def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None) -> _Card:
+def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None, region: Region | None = None) -> _Card:
     first = photo.predictions[0] if photo.predictions else None
     if photo.species is not None:
         title, kind = photo.species, photo.species_source or "prediction"
@@ -109,4 +141,5 @@ def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None)
     else:
         title, kind = "Species not known", "none"
     facts = tuple(text(fact) for fact in (date(photo), photo.camera, place(photo)) if fact)
-    return _Card(picture(photo.path, uris), score, text(title), kind, photo.predictions[:_PREDICTIONS], facts)
+    shown = picture(photo.path, uris, None if region is None else outline(photo, [region]))
+    return _Card(shown, score, text(title), kind, photo.predictions[:_PREDICTIONS], facts)

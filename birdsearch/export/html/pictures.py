@@ -2,14 +2,14 @@
 
 import base64
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from birdsearch.records import Photo, blocks, date_text, place_text, shown
+from birdsearch.records import FRAME, Box, Photo, Region, blocks, date_text, place_text, shown
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -31,6 +31,15 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
+class Outline:
+    """Boxes to be drawn over a picture, in a frame of its shape."""
+
+    width: int  # of the picture as it is shown
+    height: int
+    boxes: tuple[tuple[Box, str], ...]  # in shares, and what to say of each
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A photo as the templates draw it."""
 
@@ -38,13 +47,28 @@ class Picture:
     path: str
     uri: str | None  # a data URI; None where the file is gone or broken
     link: str  # opens the full photo
+    outline: Outline | None = field(default=None, kw_only=True)
 
 
-def picture(path: str, uris: dict[str, str | None]) -> Picture:
+def picture(path: str, uris: dict[str, str | None], outline: Outline | None = None) -> Picture:
     """The picture of the photo at a path."""
     absolute = Path(path).absolute()
     # The folder says more than "1.jpg".
-    return Picture(text(Path(*absolute.parts[-2:])), text(absolute), uris[path], absolute.as_uri())
+    return Picture(text(Path(*absolute.parts[-2:])), text(absolute), uris[path], absolute.as_uri(), outline=outline)
+
+
+def outline(photo: Photo, regions: Iterable[Region]) -> Outline | None:
+    """The boxes of these regions of a photo; None where they are all of it, or its shape is not known."""
+    parts = [region for region in regions if region.kind != FRAME]
+    if not parts or not photo.width or not photo.height:
+        return None
+    return Outline(photo.width, photo.height, tuple((region.box, text(_words(region))) for region in parts))
+
+
+def _words(region: Region) -> str:
+    """What a page says of a region: "bird 0.82, by MDV5"."""
+    sure = "" if region.confidence is None else f" {region.confidence:.2f}"
+    return f"{region.category or region.kind}{sure}" + (f", by {region.source}" if region.source else "")
 
 
 def thumbnails(paths: Iterable[str], longest: int = _THUMBNAIL) -> dict[str, str | None]:
