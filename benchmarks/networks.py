@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 import birdsearch
-from benchmarks import cold, indexing, pictures
+from benchmarks import checkpoints, cold, indexing, pictures
 from benchmarks.common import (
     ROUNDS,
     SHARED_PHOTOS,
@@ -66,6 +66,7 @@ def birds(name: str) -> float:
 def compare(rounds: int, quick: bool) -> str:
     """The table."""
     runs: dict[str, Callable[[], Figures]] = {}
+    checkpoints.home().mkdir(parents=True, exist_ok=True)  # where contestants run
     for name in BUILT_IN:
         indexing.timed(contestant(name), pictures.small(indexing.FEW))  # exports, compiles
         asked(name)

@@ -37,8 +37,8 @@ _GONE = "no longer there"
 
 def reembed(store: Store, backbone: Any, progress: Progress | None, *, force: bool) -> ReembedReport:
     """See `Index.reembed`."""
-    started = time.monotonic()
     target = store.backbone_of_today(backbone, progress)
+    started = time.monotonic()  # a network may have been prepared before
     with store.writing() as catalog:
         if target.identity == store.identity.backbone:
             logger.warning("nothing to embed anew: the vectors are those that %s makes today", target.name)
