@@ -25,6 +25,7 @@ from birdsearch.records import (
     ClusterReport,
     DuplicateReport,
     Evaluation,
+    Explanation,
     ExportReport,
     Failure,
     Filter,
@@ -263,6 +264,26 @@ class Index:
         4
         """
         return query.by_vectors(self._store, vectors, k, where, min_score)
+
+    def explain(
+        self, image: ImageLike, photo: ImageLike | Match | SupportsIndex, *, box: Box | None = None
+    ) -> Explanation:
+        """Why an image and a photo have their score: how much of it each place brings, and which places look alike.
+
+        `photo` is a photo of this index, by its id, its path or as a Photo, a match of the image, or any other image.
+        The shares of each photo add up to `Match.score` where the network averages over places, as the built-in ones
+        do, in a whitened index too; else they are a guess, and `exact` is False. Photos are compared as whole frames,
+        but for the `box` of the image and the region by which a Match matches: places are those of the crop that the
+        network sees. Both files are read; torch runs the network. Raises PhotoMissingError where one is gone,
+        BackboneError for a network without maps.
+
+        >>> explanation = index.explain("mystery.jpg", 4)
+        >>> bool(abs(explanation.share.sum() - explanation.score) < 1e-4)
+        True
+        """
+        from birdsearch.storage import explanation
+
+        return explanation.explain(self._store, image, photo, box)
 
     def embed(self, images: Sequence[ImageLike], *, box: Box | None = None, errors: query.Errors = "raise") -> Vectors:
         """Unit vectors (n, dim) of images; those of photos of this index come from the index, unless the file changed.

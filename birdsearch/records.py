@@ -100,6 +100,37 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchPair:
+    """Two places that are each other's most similar one, in two photos."""
+
+    place: tuple[float, float]  # in the photo that was asked: shares of the frame from its left and its top
+    place_in_match: tuple[float, float]
+    similarity: float  # cosine of what the network sees there beyond the whole photo; 1 is the same
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Why two photos have the score that they have: where in each it comes from, and which places look alike."""
+
+    score: float  # that of the search
+    share: Vectors  # (h, w) of the photo that was asked: the score of each cell of a grid over the frame
+    share_of_match: Vectors  # (h, w) of the other photo
+    pairs: tuple[PatchPair, ...]  # the most similar first
+    exact: bool  # whether the shares of each photo are its score and add up to it; else they are a guess
+    note: str = ""  # what else a person should know; says why where it is a guess
+
+    @property
+    def places_of_half(self) -> tuple[int, int]:
+        """How many cells of each photo are enough for half of what all its cells bring."""
+
+        def count(share: Vectors) -> int:
+            most = np.sort(np.maximum(share, 0), axis=None)[::-1].cumsum(dtype=np.float64)
+            return int(np.searchsorted(most, most[-1] / 2)) + 1
+
+        return count(self.share), count(self.share_of_match)
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """The species that somebody asserted of a photo."""
 
@@ -654,6 +685,8 @@ def as_json(record: Any) -> Any:
         return {as_json(key): as_json(value) for key, value in record.items()}
     if isinstance(record, list | tuple):
         return [as_json(value) for value in record]
+    if isinstance(record, np.ndarray):
+        return record.tolist()
     return shown(record) if isinstance(record, str) else record
 
 

@@ -72,6 +72,7 @@ _add("classify", classify.classify, "Ask", "birdsearch classify mystery.jpg -k 3
 _add("photos", query.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
 _add("list", life_list.life_list, "Ask", "birdsearch list --index garden --after 2024-01-01 --html birds.html")
 _add("new", new.new, "Ask", "birdsearch new /media/card --index garden --copy-to ~/Pictures/birds/2026")
+_add("explain", query.explain, "Ask", "birdsearch explain mystery.jpg 17 --index garden --html why.html")
 _add("features", query.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture heatmap.png")
 _add("dedupe", duplicates.dedupe, "Clean up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
 _add("undo", duplicates.undo, "Clean up", "birdsearch undo --index garden")

@@ -17,6 +17,7 @@ from birdsearch.export.target import csv_bytes, write_file
 from birdsearch.records import (
     FRAME,
     AddReport,
+    Explanation,
     Match,
     Photo,
     Prediction,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 GAP = 2  # cells between the columns of a table
 LISTED = 30  # rows of a table that may be cut
 FAILURES_SHOWN = 5
+PAIRS = 8  # of places that look alike
 READY_SECONDS = 2  # that need no words
 LONGEST = 2000  # characters of a message: what was typed or read may be of any length
 # Columns that are folded where there is no room; none is cut.
@@ -315,6 +317,29 @@ def _match_rows(matches: Sequence[Match]) -> Iterator[list[str]]:
     for position, match in enumerate(matches, start=1):
         photo = match.photo
         yield [str(position), score(match.score), str(photo.id), photo_species(photo), photo_date(photo), photo.path]
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """The score, how many places it comes from, and the places that look most alike."""
+    say(f"score {score(explanation.score)}")
+    if explanation.exact:
+        first, second = explanation.places_of_half
+        say(
+            f"Half of it comes from {first} of {explanation.share.size} places of the first photo, "
+            f"and {second} of {explanation.share_of_match.size} of the second."
+        )
+    else:
+        note(explanation.note)
+    if explanation.pairs:
+        say("places that look most alike, from the left and the top:")
+        columns = ("#", "similarity", "first photo", "second photo")
+        print_table(columns, _pair_rows(explanation), numbers=columns)
+
+
+def _pair_rows(explanation: Explanation) -> Iterator[list[str]]:
+    for position, pair in enumerate(explanation.pairs[:PAIRS], start=1):
+        places = (", ".join(map(percent, place)) for place in (pair.place, pair.place_in_match))
+        yield [str(position), score(pair.similarity), *places]
 
 
 def print_predictions(predictions: Sequence[Prediction]) -> None:

@@ -1,6 +1,7 @@
 """Commands that look photos up: those that look like an image, those of a filter, the maps inside the backbone."""
 
 import io
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +11,7 @@ import typer
 from birdsearch.errors import PhotoError
 from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
 from birdsearch.export.target import check_target, write_file
-from birdsearch.records import counted
+from birdsearch.records import as_json, counted
 
 from . import options, output
 from .classify import load_network
@@ -18,8 +19,12 @@ from .options import OUTPUT, BackboneName, Images, InBox, Shared, TopK
 from .progress import MAKING_PAGE, working
 
 if TYPE_CHECKING:
-    from birdsearch.records import Match, Provenance
+    from birdsearch import Box, Index
+    from birdsearch.export.html.explanations import Why
+    from birdsearch.records import Match, Photo, Provenance
 
+EXPLAINED = 3  # matches of an image that --explain draws
+EXPLAINED_IMAGES = 10
 LISTED = 100  # photos in a table or on a page, unless --limit is given
 
 MinScore = Annotated[
@@ -31,6 +36,15 @@ MinScore = Annotated[
     ),
 ]
 Combine = Annotated[bool, typer.Option("--combine", help="Combine all images into one query.")]
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help=f"Draw on the page why the best {EXPLAINED} matches of each image match (of {EXPLAINED_IMAGES} images at "
+        "most).",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -49,10 +63,14 @@ def query(
     box: InBox = None,
     min_score: MinScore = None,
     combine: Combine = False,
+    explain: Explain = False,
     *,
     shared: Shared,
 ) -> None:
     """Find the photos that look most like each image."""
+    if explain and (shared.html is None or combine):
+        wrong = "cannot be combined with --combine" if combine else "draws on a page: give --html FILE too"
+        raise typer.BadParameter(wrong, param_hint="'--explain'")
     asked = options.given(images)
     failed: dict[int, PhotoError] = {}
     with shared.working("Searching") as index:
@@ -68,6 +86,7 @@ def query(
             answers = index.search_many(asked, k, box=box, errors=failed.__setitem__, **limits)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance
+        why = _explained(index, asked, answers, box) if explain else []
     read = [image for number, image in enumerate(images) if number not in failed]
     results = [(" + ".join(read), answers[0])] if combine else list(zip(images, answers, strict=True))
     answered = results if combine else [result for n, result in enumerate(results) if n not in failed]
@@ -77,7 +96,8 @@ def query(
         sections = [(None if combine or image == "-" else image, matches) for image, matches in answered]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
         with working(MAKING_PAGE):
-            page = pages.search_page(sections, title, box=box, origin=shared.origin)
+            drawn = [drawings for n, drawings in enumerate(why) if n not in failed]
+            page = pages.search_page(sections, title, box=box, origin=shared.origin, why=drawn)
         output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(output.answers(results, "matches", {} if combine else failed))
@@ -91,6 +111,26 @@ def query(
     if answered:
         _note_few(indexed, k, shared)
     output.end_failed(failed)
+
+
+def _explained(
+    index: "Index", images: Sequence[str | bytes], answers: "Sequence[Sequence[Match]]", box: "Box | None"
+) -> "list[list[Why]]":
+    """Drawings of why the best matches of each image match; says how long they took."""
+    from birdsearch.export.html import explanations
+
+    start = time.monotonic()
+    why: list[list[Why]] = [[] for _ in images]
+    for number in [number for number, matches in enumerate(answers) if matches][:EXPLAINED_IMAGES]:
+        for match in answers[number][:EXPLAINED]:
+            try:
+                explanation = index.explain(images[number], match, box=box)
+                why[number].append(explanations.drawn(images[number], match, explanation, box))
+            except PhotoError as error:
+                output.note(f"not explained: {error}")
+    made = counted(sum(map(len, why)), "drawing")
+    output.note(f"{made} of why photos match, made in {time.monotonic() - start:.1f} s")
+    return why
 
 
 def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> Iterator[list[Any]]:
@@ -147,6 +187,40 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
         output.note("No photo fits the filter.")
     elif len(listed) < total:
         output.note(f"Only the first {len(listed):,} of {total:,} are shown: --limit N shows more.")
+
+
+@options.command(formats=("json", "html"))
+def explain(
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A photo file; - reads it from standard input.")],
+    photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo of the index, by id or path, or any file.")],
+    *,
+    shared: Shared,
+) -> None:
+    """Show why two photos match: where their score comes from, and which of their places look alike."""
+    with shared.working("Comparing") as index:
+        first, second = (
+            index.photo(int(value))
+            if isinstance(value, str) and value.isdecimal() and not Path(value).exists()
+            else value
+            for value in options.given([image, photo])
+        )
+        explanation = index.explain(first, second)
+    if shared.html is not None:
+        from birdsearch.export.html import explanations
+
+        drawn = explanations.drawn(first, second, explanation)
+        output.write_page(shared.html, explanations.explain_page(drawn, origin=shared.origin), shared.force)
+    if shared.json:
+        output.print_json({"query": image, "photo": photo} | as_json(explanation))
+    else:
+        output.print_explanation(explanation)
+
+
+def _by_id(index: "Index", value: str | bytes) -> "Photo | str | bytes":
+    """The photo of the index that a number names, unless a file is called so; any other value as it is."""
+    if isinstance(value, str) and value.isdecimal() and not Path(value).exists():
+        return index.photo(int(value))
+    return value
 
 
 @options.command(formats=("force",))

@@ -110,7 +110,7 @@ def test_a_closed_index_is_closed(garden: Index) -> None:
 def _called(index: Index, name: str, photo: Photo) -> None:
     """Read an attribute or call a method of an index with what it asks for."""
     values: dict[str, Any] = {
-        "image": photo, "images": [photo], "photos": [photo], "vectors": np.zeros((1, 16), np.float32),
+        "photo": photo, "image": photo, "images": [photo], "photos": [photo], "vectors": np.zeros((1, 16), np.float32),
         "ids": [1], "a": 1, "b": 2,
         "photo_id": 1, "path": "x", "labels": {1: "Wren"}, "report": DuplicateReport(), "plan": Plan(),
         "action": "trash", "folders": [Path(photo.path).parent], "folder": Path(photo.path).parent,

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from birdsearch.backbones import custom
-from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, NetworkOutput
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, NetworkOutput, PooledMap
 from birdsearch.backbones.registry import (
     ADVICE,
     BIRD_BACKBONES,
@@ -26,7 +26,7 @@ from birdsearch.records import AS_BIRDER, Progress, Recipe
 
 __all__ = [
     "BIRD_BACKBONES", "BUILT_IN", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
-    "check_execution", "is_path", "list_backbones", "load_backbone", "pull",
+    "PooledMap", "check_execution", "is_path", "list_backbones", "load_backbone", "pull",
 ]  # fmt: skip
 
 CHOICES = {

@@ -68,6 +68,14 @@ class Embedded:
     probabilities: Vectors | None  # (n, classes)
 
 
+@dataclass(frozen=True, slots=True)
+class PooledMap:
+    """The last map of a network, of which it makes the embedding of one photo."""
+
+    cells: Vectors  # (dim, h, w), places of the frame as the photo lies
+    exact: bool  # whether the embedding is the mean over the cells; else (a class token) they only lie beside it
+
+
 class Network(Protocol):
     """A network in some runtime."""
 
@@ -80,6 +88,9 @@ class Network(Protocol):
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 at the input size -> stage name -> (channels, h, w) float32."""
+
+    def pooled_map(self, pixels: Pixels) -> PooledMap:
+        """(h, w, 3) uint8 at the input size -> the map that is pooled into what `run` gives, of all views."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput, PooledMap
 from birdsearch.errors import BackboneError
 from birdsearch.records import Pixels, Vectors
 
@@ -43,7 +43,19 @@ class CustomNetwork:
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """A user's object has none."""
-        raise BackboneError(f"the backbone {self.user_object.name} is a user's own object: it has no feature map")
+        raise self._no_map
+
+    def pooled_map(self, pixels: Pixels) -> PooledMap:
+        """Neither has it one that is pooled."""
+        raise self._no_map
+
+    @property
+    def _no_map(self) -> BackboneError:
+        name = self.user_object.name
+        return BackboneError(
+            f"the backbone {name} is a user's own object: it has no feature map, so nothing tells where in a photo it "
+            "sees what. The built-in network and those of birder have one"
+        )
 
 
 def from_object(user_object: Any) -> Backbone:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +23,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, NetworkOutput, PooledMap
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import cache_folder, file_problem, make_private, others_may_write
 from birdsearch.errors import BackboneUnavailableError
@@ -131,7 +132,15 @@ class OpenVinoNetwork:
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 -> stage name -> (channels, h, w), by torch: the export has no stages."""
-        return self._torch_backbone().network.feature_map(pixels)
+        return self._original.feature_map(pixels)
+
+    def pooled_map(self, pixels: Pixels) -> PooledMap:
+        """(h, w, 3) uint8 -> the map that is pooled, by torch at 32 bits: the export has only what comes of it."""
+        return self._original.pooled_map(pixels)
+
+    @cached_property
+    def _original(self) -> Network:
+        return self._torch_backbone().network
 
 
 @contextlib.contextmanager

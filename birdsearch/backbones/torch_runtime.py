@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput, PooledMap
 from birdsearch.backbones.classes import Classifier
 from birdsearch.backbones.registry import ADVICE, BUILT_IN, DEFAULT, architecture_of, birder_registry
 from birdsearch.errors import BackboneUnavailableError
@@ -24,6 +24,7 @@ _UNFIT: tuple[type[Exception], ...] = (
     OSError, EOFError, RuntimeError, pickle.UnpicklingError, KeyError, IndexError, ValueError, TypeError,
     AttributeError, AssertionError,
 )  # fmt: skip
+_SAME_MEAN = 1e-4  # of the length of an embedding: what rounding at 32 bits makes of a mean is less
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -75,6 +76,21 @@ class TorchNetwork:
             stages = self._net.detection_features(self._input(pixels[None]))
             return {name: _numpy(stage[0]) for name, stage in stages.items()}
 
+    def pooled_map(self, pixels: Pixels) -> PooledMap:
+        """(h, w, 3) uint8 -> the map that is pooled, at 32 bits."""
+        with torch.inference_mode():
+            embedding, candidates = self._seen.with_maps(self._input(pixels[None]))
+        for cells in candidates:
+            mean = cells.mean(dim=(1, 2))
+            if torch.linalg.vector_norm(mean - embedding) <= _SAME_MEAN * torch.linalg.vector_norm(embedding):
+                return PooledMap(_numpy(cells), exact=True)
+        if not candidates:
+            raise BackboneUnavailableError(
+                f"the network {type(self._net).__name__} has no map of places that its vector could be explained by. "
+                f"{DEFAULT} and the bird backbones have one"
+            )
+        return PooledMap(_numpy(candidates[-1]), exact=False)
+
     def export_onnx(self, path: Path) -> None:
         """Write the network as ONNX: normalised pixels -> embedding, and scores where they are not linear in it."""
         names = ["embedding", "scores"] if self._seen.scored else ["embedding"]
@@ -119,6 +135,35 @@ class _Seen(torch.nn.Module):
         if self.views == 1:
             return outputs
         return tuple(output.reshape(2, -1, output.shape[1]).mean(dim=0) for output in outputs)
+
+    def with_maps(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """The embedding (dim,) of one photo (1, 3, h, w), and the maps (dim, h, w) that it may be the mean of.
+
+        They are what global average poolings get, the last one first, then the last stage of a network with stages. Of
+        two views the second is mirrored back, and both are averaged as their embeddings are.
+        """
+        if self.views == 2:
+            pixels = torch.cat([pixels, pixels.flip(3)])
+        pooled: list[torch.Tensor] = []
+        poolings = [
+            module for module in self.net.modules()
+            if isinstance(module, torch.nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1))
+        ]  # fmt: skip
+        hooks = [module.register_forward_pre_hook(lambda _, given: pooled.insert(0, given[0])) for module in poolings]
+        try:
+            raw = self.net.embedding(pixels)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        embedding = _flat(raw)
+        if isinstance(raw, torch.Tensor) and raw.ndim == 4:  # not yet pooled
+            pooled.insert(0, raw)
+        if hasattr(self.net, "detection_features"):
+            pooled.append(list(self.net.detection_features(pixels).values())[-1])
+        whole = [maps for maps in pooled if maps.shape[:2] == embedding.shape]
+        if self.views == 2:
+            whole = [torch.stack([maps[0], maps[1].flip(2)]).mean(dim=0, keepdim=True) for maps in whole]
+        return embedding.mean(dim=0), [maps[0] for maps in whole if maps.shape[2] > 1 or maps.shape[3] > 1]
 
 
 class _SamePadding(torch.nn.Module):

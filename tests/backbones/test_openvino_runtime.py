@@ -13,6 +13,7 @@ from birdsearch import load_backbone
 from birdsearch.backbones import DEFAULT, openvino_runtime
 from birdsearch.backbones.backbone import Backbone
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.photos import decode
 from birdsearch.records import Vectors
 from tests.support import REAL_PHOTOS, ROOT, checkpoints
 from tests.support.painting import samples
@@ -95,6 +96,11 @@ def test_the_export_knows_all_that_torch_knows() -> None:
     assert {name: stage.shape for name, stage in maps.items()} == {
         name: stage.shape for name, stage in original.feature_map(picture).items()
     }
+    pixels = decode.load(picture, exported.input_size)
+    pooled = exported.network.pooled_map(pixels)
+    assert pooled.exact
+    mean, (vector,) = pooled.cells.mean(axis=(1, 2)), exported.embed([picture])
+    assert mean @ vector / np.linalg.norm(mean) > 0.99
 
 
 def test_a_failed_export_is_said_once_and_torch_takes_over(

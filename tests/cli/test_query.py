@@ -260,3 +260,40 @@ def test_the_region_that_matches_is_shown(garden: Garden, tmp_path: Path) -> Non
     assert text.count("<rect") == 1
     assert "<title>bird, by boxes.csv</title>" in text
     assert "needs --regions FILE" in run("index", "--index", index, "--category", "bird", code=2).err
+
+
+def test_explain_says_where_the_score_comes_from(garden: Garden, tmp_path: Path) -> None:
+    path = shutil.copy(garden.photos / "Wren" / "1.jpg", tmp_path / "copy.jpg")
+    best = run("query", path, "-k", "1", "--index", garden.index, "--json").json[0]["matches"][0]
+    by_id = run("explain", path, best["photo"]["id"], "--index", garden.index, "--json", "--html", "why.html")
+    assert by_id.json["score"] == pytest.approx(best["score"], abs=1e-4)
+    assert np.sum(by_id.json["share"]) == pytest.approx(best["score"], abs=1e-4)
+    assert by_id.json["exact"] is True
+    assert "Why these two photos match" in Path("why.html").read_text(encoding="utf-8")
+    by_path = run("explain", path, best["photo"]["path"], "--index", garden.index, "--json").json
+    assert by_path["share_of_match"] == by_id.json["share_of_match"]
+    table = run("explain", path, best["photo"]["id"], "--index", garden.index)
+    assert "score 1.000" in table.out
+    assert "places of the first photo" in table.out
+
+
+def test_explain_takes_a_photo_from_standard_input(garden: Garden) -> None:
+    photo = (garden.photos / "Wren" / "1.jpg").read_bytes()
+    answer = run("explain", "-", "1", "--index", garden.index, "--json", "--html", "why.html", input=photo)
+    assert answer.json["query"] == "-"
+
+
+def test_explain_names_what_is_not_there(garden: Garden) -> None:
+    path = garden.photos / "Wren" / "1.jpg"
+    assert "4711" in run("explain", path, "4711", "--index", garden.index, code=1).err
+    assert "nowhere.jpg" in run("explain", path, "nowhere.jpg", "--index", garden.index, code=1).err
+
+
+def test_query_explains_the_best_matches_on_its_page(garden: Garden, tmp_path: Path) -> None:
+    path = shutil.copy(garden.photos / "Wren" / "1.jpg", tmp_path / "copy.jpg")
+    answer = run("query", "gone.jpg", path, "--index", garden.index, "--html", "page.html", "--explain", code=1)
+    assert "3 drawings of why photos match, made in " in answer.err
+    assert Path("page.html").read_text(encoding="utf-8").count("Why it matches") == 3
+    assert "--html" in run("query", path, "--index", garden.index, "--explain", code=2).err
+    combined = ("--html", "other.html", "--explain", "--combine")
+    assert "--combine" in run("query", path, path, "--index", garden.index, *combined, code=2).err

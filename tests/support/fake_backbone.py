@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from birdsearch.backbones import BUILT_IN, DEFAULT
-from birdsearch.backbones.backbone import Backbone, BackboneSpec
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, PooledMap
 from birdsearch.backbones.classes import Classifier
 from birdsearch.backbones.custom import CustomNetwork
 from birdsearch.records import Pixels, Vectors
@@ -64,6 +64,12 @@ class _FakeNetwork(CustomNetwork):
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """(h, w, 3) uint8 -> "stage1" -> (3, h / 8, w / 8)."""
         return {"stage1": pixels[::8, ::8].transpose(2, 0, 1).astype(np.float32) / 255.0}
+
+    def pooled_map(self, pixels: Pixels) -> PooledMap:
+        """(h, w, 3) uint8 -> (16, h / 16, w / 16): the embedding in each cell, the brighter the more of it."""
+        light = pixels[::16, ::16].mean(axis=2) + 1
+        cells = self.run(pixels[None]).embeddings[0][:, None, None] * (light / light.mean())
+        return PooledMap(cells.astype(np.float32), exact=True)
 
 
 def built_in() -> Backbone:

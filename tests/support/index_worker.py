@@ -22,7 +22,7 @@ import numpy as np
 
 import birdsearch
 from birdsearch import errors
-from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput
+from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput, PooledMap
 from birdsearch.backbones.classes import Classifier
 from birdsearch.index import Index
 from birdsearch.indexing import committer, embedder, pipeline
@@ -56,6 +56,10 @@ class FakeNetwork:
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
         """None."""
         return {}
+
+    def pooled_map(self, pixels: Pixels) -> PooledMap:
+        """Nothing asks for it."""
+        raise NotImplementedError
 
 
 def backbone(delay: float = 0.0, recipe: Recipe = AS_BIRDER) -> Backbone:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from birdsearch.errors import PhotoError
 from birdsearch.export.html.duplicates import duplicates_page, members
+from birdsearch.export.html.explanations import Why, explain_page
 from birdsearch.export.html.heatmap import activation_heatmap
 from birdsearch.export.html.pictures import (
     Origin,
@@ -22,7 +23,9 @@ from birdsearch.export.html.pictures import (
 from birdsearch.photos import decode
 from birdsearch.records import Box, Match, Photo, Prediction, Region
 
-__all__ = ["activation_heatmap", "classify_page", "duplicates_page", "members", "photos_page", "search_page"]
+__all__ = [
+    "activation_heatmap", "classify_page", "duplicates_page", "explain_page", "members", "photos_page", "search_page",
+]  # fmt: skip
 
 _PREDICTIONS = 3
 
@@ -45,6 +48,7 @@ class _Section:
 
     query: Picture | None
     cards: tuple[_Card, ...]
+    why: tuple[Why, ...]  # of the first cards
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +67,12 @@ def search_page(
     *,
     box: Box | None = None,
     origin: Origin | None = None,
+    why: Sequence[Sequence[Why]] = (),
 ) -> str:
     """A page of queries with their matches; a query is the path of a photo, or None where it was not a single photo.
 
-    The regions that match are drawn, and the `box` that asked.
+    The regions that match are drawn, and the `box` that asked. `why` are drawings of the best matches of each query,
+    where there are any.
     """
     paths = [path for path, _ in results if path is not None]
     uris = thumbnails([*paths, *(match.photo.path for _, matches in results for match in matches)])
@@ -74,8 +80,9 @@ def search_page(
         _Section(
             None if path is None else picture(path, uris, _asked(path, box)),
             tuple(_card(match.photo, uris, match.score, match.region) for match in matches),
+            tuple(drawings),
         )
-        for path, matches in results
+        for (path, matches), drawings in zip(results, why or [()] * len(results), strict=True)
     ]
     frame = shape([match.photo for _, matches in results for match in matches])
     return render("search.html", title, origin, sections=sections, shape=frame)

@@ -77,9 +77,14 @@ def thumbnails(paths: Iterable[str], longest: int = _THUMBNAIL) -> dict[str, str
 
     distinct = list(dict.fromkeys(paths))
     return {
-        path: None if data is None else "data:image/jpeg;base64," + base64.b64encode(data).decode("ascii")
+        path: None if data is None else data_uri(data)
         for path, data in zip(distinct, decode.thumbnails(distinct, longest), strict=True)
     }
+
+
+def data_uri(jpeg: bytes) -> str:
+    """A JPEG file as the address of an image inside a page."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 class Room:
