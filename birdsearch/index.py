@@ -672,8 +672,10 @@ class Index:
     def compare_folder(self, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> FolderReport:
         """Which photos of a folder, such as a memory card, the index does not hold yet, and where it has the others.
 
-        An edited copy of a photo of the index is known. Changes nothing; `birdsearch.copy_new` copies the new ones.
-        Raises PhotoMissingError for a folder that does not exist.
+        An edited copy of a photo of the index is known. Files that are not compared as pictures, such as RAW files and
+        movies, are compared by their bytes with all files in the folders of the index. Changes nothing;
+        `birdsearch.copy_new` copies what is only in this folder (`FolderReport.only_here`). Raises PhotoMissingError
+        for a folder that does not exist.
 
         >>> [Path(photo.path).name for photo in index.compare_folder("card").new]
         ['new.jpg']

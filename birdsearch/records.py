@@ -338,32 +338,84 @@ class KnownPhoto:
     score: float | None  # cosine similarity of their vectors
     more: tuple[str, ...] = ()  # what it has and the indexed one lacks, in words: "more pixels"
     reachable: bool = True  # False where the folder of the indexed photo is not there now, as on an unplugged disk
+    elsewhere: bool = True  # False where the indexed photo lies in the compared folder itself
+
+
+@dataclass(frozen=True, slots=True)
+class OtherFile:
+    """A file of a folder that is compared by its bytes: a RAW, a movie, a sound, a sidecar, a broken photo."""
+
+    path: str
+    kind: str  # in words: "camera RAW", "video", or what is wrong with a photo
+    size: int  # bytes
+    sha256: str | None = None  # where it was needed to compare
+    there: str | None = None  # the same bytes in the folders of the index; None: not on this computer
 
 
 @dataclass(frozen=True, slots=True)
 class FolderReport:
-    """Which photos of a folder an index does not hold; each file of the folder is in exactly one of the first four."""
+    """Which files of a folder an index and its folders do not hold.
+
+    Each file is in exactly one of new, known, others and ignored, or in failed alone where it cannot be reached.
+    """
 
     folder: str  # absolute
     new: tuple[Photo, ...] = ()  # without ids
     known: tuple[KnownPhoto, ...] = ()
-    failed: tuple[Failure, ...] = ()
-    ignored: dict[str, int] = field(default_factory=dict)  # reason -> files
+    failed: tuple[Failure, ...] = ()  # what cannot be read as a photo
+    ignored: dict[str, int] = field(default_factory=dict)  # reason -> files that were left out
     unreadable: int = 0  # photos of the index that could not be compared, as their files could not be read
     seconds: float = 0.0
+    others: tuple[OtherFile, ...] = ()  # compared by their bytes; photos that failed are among them
+
+    @property
+    def only_here(self) -> tuple[str, ...]:
+        """The files that would be lost with the folder, as far as is known.
+
+        New photos, known ones that have more than the indexed one or are the indexed one themselves, other files whose
+        bytes are nowhere else, and what cannot be reached.
+        """
+        known = (one.photo.path for one in self.known if one.more or not one.elsewhere)
+        others = (other.path for other in self.others if other.there is None)
+        return (*(photo.path for photo in self.new), *known, *others, *(one.path for one in self.unreached))
+
+    @property
+    def unreached(self) -> tuple[Failure, ...]:
+        """What could not even be compared by its bytes, such as a folder that cannot be listed."""
+        others = {other.path for other in self.others}
+        return tuple(failure for failure in self.failed if failure.path not in others)
+
+    @property
+    def reservations(self) -> tuple[str, ...]:
+        """What must be said with "all of it is on this computer", in words."""
+        edited = sum(not RELATIONS[one.relation].same_pixels and not one.more for one in self.known)
+        away = sum(not one.reachable for one in self.known)
+        left_out = sum(self.ignored.values())
+        counts = (
+            (edited, "photo", "there as an edited copy"),
+            (away, "photo", "in a folder that is not there now"),
+            (left_out, "file", "left out of the comparison"),
+        )
+        return tuple(f"{counted(n, thing)} {'is' if n == 1 else 'are'} {what}" for n, thing, what in counts if n)
 
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What became of the new photos of a folder that were to be copied."""
+    """What became of the files of a folder that were to be copied."""
 
     folder: str  # absolute
     copied: tuple[tuple[str, str], ...] = ()  # photo, its copy
     present: tuple[tuple[str, str], ...] = ()  # photo, the same bytes that were there already
-    companions: int = 0  # files that were copied along: sidecars, movies, RAWs
+    companions: int = 0  # other files that were copied: sidecars, movies, RAWs, broken photos
     failed: tuple[Failure, ...] = ()
     bytes: int = 0  # copied
     seconds: float = 0.0
+    others: tuple[tuple[str, str], ...] = ()  # each of the other files, its copy or the same bytes that were there
+
+    def left(self, report: FolderReport) -> tuple[str, ...]:
+        """The files of the folder compared that are still nowhere else."""
+        copies = {path for path, _ in (*self.copied, *self.present, *self.others)}
+        return tuple(path for path in report.only_here if path not in copies)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 30.0
 SILENT_SECONDS = 1.0  # before a sign of life: shorter jobs need none
 BYTES_STAGES = ("download",)
-THINGS = {"compare": "pairs"}  # what a stage counts that counts no photos
+THINGS = {"compare": "pairs", "bytes": "files", "copy": "files"}  # what a stage counts that counts no photos
 MAKING_PAGE = "Making the page"
 
 

@@ -1,13 +1,14 @@
-"""New photos of a card are copied with their companions: each copy is checked, and nothing is overwritten."""
+"""What lies only on a card is copied, photos with their companions: each copy is checked, nothing is overwritten."""
 
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from birdsearch.arguments import checked
 from birdsearch.duplicates.cleanup import filesystem
+from birdsearch.duplicates.same_bytes import lies_in
 from birdsearch.errors import OutputFileError, os_error_text
 from birdsearch.files import UNFINISHED, sha256_of, sync_folder
 from birdsearch.photos.sidecars import companions_of
@@ -19,10 +20,11 @@ _NAMES = 10_000  # that may be taken
 
 @checked
 def copy_new(report: FolderReport, target: str | os.PathLike[str], progress: Progress | None = None) -> CopyReport:
-    """Copy the new photos of a comparison, with their companions, to where they lie below the folder compared.
+    """Copy what a comparison found only in its folder, to where it lies below that: see `FolderReport.only_here`.
 
-    A copy counts when its sha256 is that of the original, and keeps its times. A photo whose name is taken by other
-    bytes gets " (2)"; one that is there with its bytes is left, so that the same call goes on where it was stopped.
+    Photos take their companions along. A copy counts when its sha256 is that of the original, and keeps its times. A
+    file whose name is taken by other bytes gets " (2)"; one that is there with its bytes is left, so that the same call
+    goes on where it was stopped.
     Raises OutputFileError for a target that lies in the compared folder, or where nothing more can be written.
 
     >>> len(birdsearch.copy_new(index.compare_folder("card"), "photos/2026").copied)
@@ -44,27 +46,38 @@ class _Copying:
     def run(self) -> CopyReport:
         """Copy all."""
         started = time.monotonic()
-        photos = {photo.path: photo.sha256 or "" for photo in self._report.new}
-        if _lies_in(self._target, self._report.folder):
+        if lies_in(self._target, self._report.folder):
             where = shown(self._report.folder)
             raise OutputFileError(f"{shown(self._target)} lies in {where}, which is compared: name another folder.")
+        only_here = set(self._report.only_here)
+        every = (*self._report.new, *(one.photo for one in self._report.known))
+        photos = {photo.path: photo.sha256 or "" for photo in every if photo.path in only_here}
+        others = {one.path: one.sha256 or "" for one in self._report.others if one.path in only_here}
         self._make(self._target)
-        for done, files in enumerate(_sets(photos), 1):
-            self._copy_set(files, photos)
+        sets = _sets(photos, others)
+        for done, files in enumerate(sets, 1):
+            self._copy_set(files, {**photos, **others})
             if self._progress is not None:
-                self._progress("copy", done, None, files[0])
+                self._progress("copy", done, len(sets), files[0])
         for folder in {os.path.dirname(copy) for copy in self._copied.values()}:
             with suppress(OSError):
                 sync_folder(folder)
         copied, present = (
-            [pair for pair in known.items() if pair[0] in photos] for known in (self._copied, self._present)
+            tuple(pair for pair in known.items() if pair[0] in photos) for known in (self._copied, self._present)
         )
-        along = len(self._copied) - len(copied)
-        seconds = time.monotonic() - started
-        return CopyReport(self._target, tuple(copied), tuple(present), along, tuple(self._failed), self._bytes, seconds)
+        return CopyReport(
+            self._target,
+            copied,
+            present,
+            companions=len(self._copied) - len(copied),
+            failed=tuple(self._failed),
+            bytes=self._bytes,
+            seconds=time.monotonic() - started,
+            others=tuple(pair for pair in (*self._copied.items(), *self._present.items()) if pair[0] not in photos),
+        )
 
     def _copy_set(self, files: Sequence[str], known: Mapping[str, str]) -> None:
-        """Copy photos of one stem and their companions, under one name."""
+        """Copy files of one stem, photos with their companions, under one name."""
         content = {}
         for file in files:
             try:
@@ -101,7 +114,7 @@ class _Copying:
         if number > 1:
             own = stem if name.casefold().startswith(stem.casefold()) else os.path.splitext(name)[0]
             name = f"{name[: len(own)]} ({number}){name[len(own) :]}"
-        below = os.path.relpath(folder, self._report.folder) if _lies_in(folder, self._report.folder) else "."
+        below = os.path.relpath(folder, self._report.folder) if lies_in(folder, self._report.folder) else "."
         return os.path.normpath(os.path.join(self._target, below, name))
 
     def _make(self, folder: str) -> None:
@@ -125,17 +138,12 @@ class _Copying:
         self._bytes += os.path.getsize(target)
 
 
-def _sets(photos: Iterable[str]) -> Iterator[list[str]]:
-    """Photos of one folder and stem, each with its companions behind it."""
+def _sets(photos: Iterable[str], others: Iterable[str]) -> list[list[str]]:
+    """The files of one folder and stem, each photo with its companions behind it."""
     companions = companions_of(photos)
+    along = {file for beside in companions.values() for file in beside}
     sets: dict[tuple[str, str], list[str]] = {}
-    for path, beside in companions.items():
+    for path, beside in (*companions.items(), *((file, ()) for file in others if file not in along)):
         folder, name = os.path.split(path)
         sets.setdefault((folder, os.path.splitext(name)[0].casefold()), []).extend((path, *beside))
-    for files in sets.values():
-        yield list(dict.fromkeys(files))
-
-
-def _lies_in(path: str, folder: str) -> bool:
-    inner, outer = (os.path.join(os.path.realpath(each), "") for each in (path, folder))
-    return inner.startswith(outer)
+    return [list(dict.fromkeys(files)) for files in sets.values()]

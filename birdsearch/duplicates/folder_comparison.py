@@ -1,4 +1,4 @@
-"""Which photos of a folder, such as a memory card, an index does not hold yet; they stay outside the index."""
+"""Which files of a folder, such as a memory card, an index and its folders do not hold; the index stays as it is."""
 
 import os
 import time
@@ -15,24 +15,36 @@ from birdsearch.duplicates.candidates import LiveVectors
 from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.finder import NEIGHBOURS
 from birdsearch.duplicates.hashes import NEAREST, orientations, reach
+from birdsearch.duplicates.same_bytes import lies_in, look_for
 from birdsearch.duplicates.verification import PairVerifier, with_scores
 from birdsearch.errors import PhotoError
 from birdsearch.files import with_trailing_slash
 from birdsearch.photos import decode, scan
-from birdsearch.records import RELATIONS, Failure, FolderReport, Ids, KnownPhoto, Pair, Photo, Progress, Vectors
+from birdsearch.records import (
+    RELATIONS,
+    Failure,
+    FolderReport,
+    Ids,
+    KnownPhoto,
+    OtherFile,
+    Pair,
+    Photo,
+    Progress,
+    Vectors,
+)
 from birdsearch.storage.store import Store
 
 DECODED = 64  # photos that go through the network together
 
 
 def compare_folder(store: Store, folder: str, progress: Progress | None = None) -> FolderReport:
-    """Which photos under a folder the index does not hold, and which it holds and where."""
+    """Which photos under a folder the index does not hold, and which it holds and where; other files by their bytes."""
     started = time.monotonic()
     with closing(Compared()) as compared, store.catalog.snapshot():
-        comparison = _Comparison(store, compared, progress)
+        comparison = _Comparison(store, compared, os.path.abspath(folder), progress)
         for file in scan.scan([folder]):
             comparison.take(file)
-        report = comparison.report(os.path.abspath(folder))
+        report = comparison.report()
     return replace(report, seconds=time.monotonic() - started)
 
 
@@ -42,11 +54,12 @@ class _Comparison:
     Photos whose bytes the index has are known at once. The others get the ids -1, -2... and go through the network.
     """
 
-    def __init__(self, store: Store, compared: Compared, progress: Progress | None) -> None:
-        self._store, self._catalog, self._progress = store, store.catalog, progress
+    def __init__(self, store: Store, compared: Compared, folder: str, progress: Progress | None) -> None:
+        self._store, self._catalog, self._folder, self._progress = store, store.catalog, folder, progress
         self._verifier = PairVerifier(self._photos, compared, progress)
         self._known: list[KnownPhoto] = []
         self._failed: list[Failure] = []
+        self._others: list[OtherFile] = []
         self._ignored: Counter[str] = Counter()
         self._undecided: list[Photo] = []
         self._vectors = [np.empty((0, store.identity.backbone.dim), dtype=np.float32)]  # of the undecided, in blocks
@@ -64,11 +77,12 @@ class _Comparison:
             read = scan.read(file)
             known = self._same_bytes(read.photo)
             decoded = None if known else decode.decode(read.data, read.photo, self._input_size, read.format)
-        except scan.NotAPhotoError as other:
-            self._ignored[other.reason] += 1
+        except scan.NotAPhotoError as error:
+            self._take_other(file, error.reason)
             return
         except PhotoError as error:
             self._failed.append(Failure(os.fsdecode(file.path), "decode", str(error)))
+            self._take_other(file, str(error))
             return
         if decoded is not None:
             self._undecided.append(replace(decoded.photo, id=-len(self._undecided) - 1))
@@ -80,7 +94,10 @@ class _Comparison:
         if self._progress is not None:
             self._progress("read", len(self._undecided) + len(self._known), None, read.photo.path)
 
-    def report(self, folder: str) -> FolderReport:
+    def _take_other(self, file: scan.FoundFile, kind: str) -> None:
+        self._others.append(OtherFile(os.fsdecode(file.path), kind, file.state.size or 0))
+
+    def report(self) -> FolderReport:
         """What is new and what is known, once every file was taken in."""
         self._embed()
         self._vectors = [np.concatenate(self._vectors)]
@@ -96,10 +113,19 @@ class _Comparison:
             else:
                 more = ("more pixels",) if _pixels(own) > 1.02 * _pixels(indexed[pair.b]) else ()
                 more += tuple(pair.evidence.get("more_in_a", ()))
-                self._known.append(KnownPhoto(own, indexed[pair.b], pair.relation, pair.score, more))
-        known = sorted(self._known, key=lambda one: os.fsencode(one.photo.path))
-        unreadable = sum(photo_id > 0 for photo_id in self._verifier.unreadable)
-        return FolderReport(folder, tuple(new), tuple(known), tuple(self._failed), dict(self._ignored), unreadable)
+                elsewhere = not lies_in(indexed[pair.b].path, self._folder)
+                known = KnownPhoto(own, indexed[pair.b], pair.relation, pair.score, more, elsewhere=elsewhere)
+                self._known.append(known)
+        self._known.sort(key=lambda one: os.fsencode(one.photo.path))
+        return FolderReport(
+            self._folder,
+            tuple(new),
+            tuple(self._known),
+            tuple(self._failed),
+            dict(self._ignored),
+            unreadable=sum(photo_id > 0 for photo_id in self._verifier.unreadable),
+            others=look_for(self._others, self._present_roots, self._folder, self._progress),
+        )
 
     @property
     def _input_size(self) -> tuple[int, int]:
@@ -117,13 +143,17 @@ class _Comparison:
     def _same_bytes(self, photo: Photo) -> KnownPhoto | None:
         """The photo of the index with the same bytes; one that was deleted does not count."""
         paths = self._catalog.paths_with_bytes(photo.sha256 or "")
+        inside = {number for number, path in paths.items() if lies_in(path, self._folder)}
         there = [number for number, path in paths.items() if os.path.exists(path)]
+        there.sort(key=inside.__contains__)
         away = [number for number, path in paths.items() if not path.startswith(tuple(self._present_roots))]
         if not there and not away:
             return None
-        indexed = self._catalog.photos([*there, *away][:1])[0]
+        best = [*there, *away][0]
+        indexed = self._catalog.photos([best])[0]
         own = replace(indexed, id=None, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
-        return KnownPhoto(own, indexed, records.IDENTICAL.name, 1.0, reachable=bool(there))
+        identical = records.IDENTICAL.name
+        return KnownPhoto(own, indexed, identical, 1.0, reachable=bool(there), elsewhere=best not in inside)
 
     def _embed(self) -> None:
         if self._waiting:

@@ -56,6 +56,15 @@ def names(report: FolderReport) -> tuple[list[str], dict[str, tuple[str, str]], 
     return [Path(p.path).name for p in report.new], known, [Path(failure.path).name for failure in report.failed]
 
 
+def others(report: FolderReport) -> dict[str, str | None]:
+    """The other files of a folder, and what has their bytes, by their names."""
+    return {Path(one.path).name: one.there and Path(one.there).name for one in report.others}
+
+
+def only_here(report: FolderReport) -> list[str]:
+    return sorted(Path(path).name for path in report.only_here)
+
+
 # Comparing
 
 
@@ -64,7 +73,8 @@ def test_each_file_is_new_known_failed_or_ignored(index: Index, card: Path) -> N
     new, known, failed = names(report)
     assert new == ["new.jpg", "new.jpg"]
     assert known == {"as it is.jpg": ("identical", "1.jpg"), "smaller.jpg": ("variant", "2.jpg")}
-    assert (failed, sum(report.ignored.values())) == (["broken.jpg"], 1)
+    assert (failed, report.ignored) == (["broken.jpg"], {})
+    assert others(report) == {"broken.jpg": None, "notes.txt": None}
     assert (report.folder, report.unreadable, len(index)) == (str(card), 0, 4)
     assert {photo.id for photo in (*report.new, *(one.photo for one in report.known))} == {None}
 
@@ -118,6 +128,47 @@ def test_a_whole_photo_is_new_where_the_index_has_only_a_damaged_one(index: Inde
     assert "3.jpg" in names(index.compare_folder(place))[1]
 
 
+def test_other_files_are_found_by_their_bytes_in_the_folders_of_the_index(
+    index: Index, place: Path, tmp_path: Path
+) -> None:
+    card = tmp_path / "card"
+    shutil.copy(place / "1.jpg", drawing.write(card / "1.jpg", drawing.bird()))
+    raw = bytes(range(256)) * 300
+    for number, name in enumerate(("1.CR3", "2.CR3", "3.MP4", "3.WAV", "4.JPG")):
+        (card / name).write_bytes(raw[:-1] + bytes([number]))
+    (place / "elsewhere").mkdir()
+    shutil.copy(card / "1.CR3", place / "elsewhere" / "other name.cr3")
+    shutil.copy(card / "3.MP4", place / "3.mp4")
+    (place / "3.wav").write_bytes(bytes(len(raw)))  # of the same size
+    (place / ".birdsearch-trash").mkdir()
+    shutil.copy(card / "2.CR3", place / ".birdsearch-trash" / "2.CR3")  # is deleted for good soon
+    os.symlink(card / "2.CR3", place / "2.CR3")  # no second file
+    report = index.compare_folder(card)
+    there = {"1.CR3": "other name.cr3", "3.MP4": "3.mp4"}
+    assert others(report) == {**there, "2.CR3": None, "3.WAV": None, "4.JPG": None}
+    assert only_here(report) == ["2.CR3", "3.WAV", "4.JPG"]
+    assert {Path(one.path).suffix: one.kind for one in report.others}[".CR3"] == "camera RAW"
+
+
+def test_a_card_that_is_in_the_index_itself_is_not_its_own_copy(index: Index, card: Path, tmp_path: Path) -> None:
+    (card / "DCIM" / "as it is.CR3").write_bytes(b"II*\0 raw")
+    index.add(card)
+    report = index.compare_folder(card)
+    assert only_here(report) == ["as it is.CR3", "broken.jpg", "new.jpg", "new.jpg", "notes.txt", "smaller.jpg"]
+    copied = birdsearch.copy_new(report, tmp_path / "into")
+    assert (copied.left(report), len(copied.copied)) == ((), 3)
+
+
+def test_what_cannot_be_reached_is_only_here(index: Index, place: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card"
+    shutil.copy(place / "1.jpg", drawing.write(card / "1.jpg", drawing.bird()))
+    assert index.compare_folder(card).only_here == ()
+    (card / "lost").symlink_to(tmp_path / "nowhere")
+    report = index.compare_folder(card)
+    assert [Path(failure.path).name for failure in report.unreached] == only_here(report) == ["lost"]
+    assert birdsearch.copy_new(report, tmp_path / "into").left(report) == report.only_here
+
+
 # Copying
 
 
@@ -129,9 +180,11 @@ def test_new_photos_are_copied_to_where_they_lay_with_their_companions(
     os.utime(card / "DCIM" / "new.jpg", ns=(10**18, 10**18 + 7_000))
     report = birdsearch.copy_new(index.compare_folder(card), tmp_path / "into")
     there = {path.relative_to(tmp_path / "into").as_posix() for path in (tmp_path / "into").rglob("*.*")}
-    assert there == {"DCIM/new.jpg", "DCIM/new.xmp", "DCIM/new.CR3", "DCIM/new.jpg.xmp", "DCIM/sub/new.jpg"}
-    assert (len(report.copied), report.companions, report.present, report.failed) == (2, 3, (), ())
-    for original, copy in report.copied:
+    beside = {"DCIM/new.xmp", "DCIM/new.CR3", "DCIM/new.jpg.xmp"}
+    alone = {"DCIM/broken.jpg", "DCIM/notes.txt", "DCIM/as it is.xmp"}
+    assert there == {"DCIM/new.jpg", "DCIM/sub/new.jpg", *beside, *alone}
+    assert (len(report.copied), report.companions, report.present, report.failed) == (2, 6, (), ())
+    for original, copy in (*report.copied, *report.others):
         assert Path(copy).read_bytes() == Path(original).read_bytes()
     assert os.stat(tmp_path / "into" / "DCIM" / "new.jpg").st_mtime_ns == 10**18 + 7_000
 
@@ -142,12 +195,15 @@ def test_nothing_is_overwritten_and_what_is_there_is_not_copied_again(index: Ind
     (into / "new.jpg").write_text("another photo")
     (card / "DCIM" / "new.xmp").write_text("stars")
     (into / ".new (2).jpg.unfinished").write_text("what a killed run left")
+    (into / "notes.txt").write_text("other notes")
     compared = index.compare_folder(card)
     birdsearch.copy_new(compared, into.parent)
-    assert sorted(path.name for path in into.iterdir()) == ["new (2).jpg", "new (2).xmp", "new.jpg", "sub"]
+    copies = ["broken.jpg", "new (2).jpg", "new (2).xmp", "notes (2).txt"]
+    assert sorted(path.name for path in into.iterdir()) == [*copies[:3], "new.jpg", copies[3], "notes.txt", "sub"]
     assert (into / "new.jpg").read_text() == "another photo"
     again = birdsearch.copy_new(compared, into.parent)
     assert (len(again.copied), len(again.present), again.companions, again.bytes) == (0, 2, 0, 0)
+    assert (len(again.others), again.left(compared)) == (3, ())
     (into / "new (2).xmp").unlink()
     assert birdsearch.copy_new(compared, into.parent).companions == 1
 
@@ -158,7 +214,8 @@ def test_a_photo_that_changed_or_went_since_is_not_copied(index: Index, card: Pa
     (card / "DCIM" / "sub" / "new.jpg").unlink()
     report = birdsearch.copy_new(compared, tmp_path / "into")
     assert [failure.reason for failure in report.failed] == ["changed while it was copied", "no longer there"]
-    assert (report.copied, [*(tmp_path / "into").rglob("*.*")]) == ((), [])
+    assert (report.copied, [*(tmp_path / "into").rglob("*.jpg")]) == ((), [tmp_path / "into" / "DCIM" / "broken.jpg"])
+    assert [Path(path).name for path in report.left(compared)] == ["new.jpg", "new.jpg"]
 
 
 def test_a_full_disk_says_what_is_done_and_the_next_call_goes_on(

@@ -13,6 +13,7 @@ from birdsearch.records import FRAME, Box, Photo, Region, blocks, date_text, pla
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
 _THUMBNAIL = 360  # pixels, the longest side: sharp on dense screens, some 20 KB a photo
 MAX_BYTES = 12_000_000  # of the pictures of one page, encoded: browsers stay quick, and it can be sent by mail
@@ -157,4 +158,12 @@ def _template(name: str) -> "Template":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["by_folder"] = _by_folder
     return environment.get_template(name)
+
+
+def _by_folder(path: str) -> "Markup":
+    """A path that is broken between its folders where it must be, and not within a name."""
+    from markupsafe import Markup, escape
+
+    return escape(path).replace("/", Markup("/<wbr>"))

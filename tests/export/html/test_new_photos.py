@@ -1,13 +1,14 @@
 """The page of what is new on a card."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from birdsearch.export.html import new_photos, pictures
-from birdsearch.records import Failure, FolderReport, KnownPhoto, Photo
+from birdsearch.records import CopyReport, Failure, FolderReport, KnownPhoto, OtherFile, Photo
 
 
 @pytest.fixture
@@ -39,5 +40,25 @@ def test_photos_without_room_for_a_picture_are_named(report: FolderReport, monke
     page = new_photos.new_photos_page(report)
     assert "2 more without a picture" in page
     assert "birdsearch new --csv" in page
-    assert "You have all of these photos" in new_photos.new_photos_page(FolderReport("/card", (), report.known))
     assert "No photos there" in new_photos.new_photos_page(FolderReport("/card"))
+
+
+def test_all_is_there_only_when_nothing_is_on_the_card_alone(report: FolderReport) -> None:
+    known = (replace(report.known[0], more=()),)
+    page = new_photos.new_photos_page(FolderReport("/card", (), known))
+    assert "You have all of these photos." in page
+    assert "All of it is on this computer; 1 photo is in a folder that is not there now." in page
+    raw = OtherFile("/card/1.CR3", "camera RAW", 9_000)
+    page = new_photos.new_photos_page(FolderReport("/card", (), known, others=(raw,)))
+    assert "1 file is not on this computer." in page
+    assert "You have all" not in page
+    assert page.count(">not on this computer<") == 1
+    copied = CopyReport("/pictures", others=((raw.path, "/pictures/1.CR3"),))
+    page = new_photos.new_photos_page(FolderReport("/card", (), known, others=(raw,)), copied)
+    assert "All of it is on this computer" in page
+    assert "pictures/<wbr>1.CR3" in page
+    assert "1 file is not" in new_photos.new_photos_page(FolderReport("/card", (), report.known))  # more pixels
+
+
+def test_paths_break_between_folders(report: FolderReport, tmp_path: Path) -> None:
+    assert f"{tmp_path.name}/<wbr>new.jpg</a>" in new_photos.new_photos_page(report)
