@@ -777,6 +777,7 @@ class TrashedRun:
     companions: int  # that went with them
     bytes: int  # of all of them
     places: tuple[str, ...]  # folders
+    only_here: int = 0  # files whose bytes are nowhere else, as far as is known: edited versions, sidecars
 
 
 @dataclass(frozen=True, slots=True)

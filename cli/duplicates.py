@@ -325,14 +325,23 @@ def undo(
 
 @options.command(formats=("json",))
 def trash(
-    empty: Annotated[bool, typer.Option("--empty", help="Delete it for good: those runs cannot be undone.")] = False,
+    empty: Annotated[
+        bool, typer.Option("--empty", help="Delete it for good, after a question: those runs cannot be undone.")
+    ] = False,
+    yes: options.Yes = False,
     *,
     shared: Shared,
 ) -> None:
     """Show what dedupe --apply moved to the trash: run, photos, size and place."""
+    if yes and not empty:
+        raise typer.BadParameter("needs --empty", param_hint="'--yes'")
     with shared.open() as index:
+        runs = index.trash()
         if not empty:
-            duplicates_output.print_trash(index.trash(), shared)
+            duplicates_output.print_trash(runs, shared)
+            return
+        if runs and not yes and not output.confirmed(duplicates_output.emptying(runs)):
+            output.note("nothing deleted")
             return
         report = index.empty_trash()
     duplicates_output.print_action(report, "deleted", "from the trash", shared)

@@ -148,9 +148,21 @@ def print_trash(runs: Sequence[TrashedRun], shared: Shared) -> None:
         output.say("the trash is empty")
     else:
         for run in runs:
-            files = f"{counted(run.photos, 'photo')}, {counted(run.companions, 'companion')} ({bytes_text(run.bytes)})"
-            output.say(f"run {run.run}: {files} in {', '.join(run.places)}")
+            output.say(f"run {run.run}: {_in_trash([run])} in {', '.join(run.places)}")
         output.note(f"To delete it for good: birdsearch trash --empty{shared.index_option}")
+
+
+def emptying(runs: Sequence[TrashedRun]) -> str:
+    """What a person is asked before the trash is emptied."""
+    return f"Delete {_in_trash(runs)} for good? They cannot be restored."
+
+
+def _in_trash(runs: Sequence[TrashedRun]) -> str:
+    """What lies in the trash of some runs: "2 photos, 1 companion (3.4 MB)"."""
+    photos, companions = sum(run.photos for run in runs), sum(run.companions for run in runs)
+    files = f"{counted(photos, 'photo')}, {counted(companions, 'companion')} ({bytes_text(sum(r.bytes for r in runs))})"
+    only_here = sum(run.only_here for run in runs)
+    return f"{files}, {only_here:,} of them nowhere else with the same bytes" if only_here else files
 
 
 def print_runs(runs: Sequence[RunSummary], shared: Shared) -> None:

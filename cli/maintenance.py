@@ -92,7 +92,9 @@ def failures(*, shared: Shared) -> None:
 
 @options.command(where=True)
 def remove(
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False, *, shared: Shared
+    yes: options.Yes = False,
+    *,
+    shared: Shared,
 ) -> None:
     """Remove photos from an index. Their files stay where they are."""
     if shared.where is None:
@@ -103,7 +105,7 @@ def remove(
             output.say("no photo fits the filter: nothing removed")
             return
         question = f"Remove {count:,} of {counted(len(index), 'photo')} from the index? (The files stay.)"
-        if not yes and not typer.confirm(question, err=True):
+        if not yes and not output.confirmed(question):
             output.note("nothing removed")
             return
         output.say(f"removed {counted(index.remove(shared.where), 'photo')}")

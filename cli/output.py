@@ -228,6 +228,17 @@ def _console() -> "Console":
     return Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
 
 
+def confirmed(question: str) -> bool:
+    """The answer to a question; where nobody can give one, the command ends with 1."""
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():
+            raise
+        note("nothing was done, as nobody can answer here: give --yes to go on without the question")
+        raise typer.Exit(1) from None
+
+
 def write_page(html: Path, page: str, force: bool) -> None:
     """Write a page that the user asked for, and note where it is."""
     write_file(html, page.encode("utf-8", "backslashreplace"), force=force)

@@ -22,8 +22,8 @@ from birdsearch.records import shown
 
 from . import output
 
-WRITING = ("index", "import", "remove", "label", "new", "optimize", "repair", "demo")  # commands that commit as they go
-
+# Commands that commit as they go.
+WRITING = ("index", "import", "remove", "label", "new", "optimize", "repair", "demo", "undo", "trash")
 
 # Words of other programs -> the command that does this here.
 SYNONYMS = {

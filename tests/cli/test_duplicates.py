@@ -294,7 +294,7 @@ def test_trash_shows_and_ends_what_lies_there(garden: Garden, stub: IndexStub) -
     assert f"birdsearch trash --empty --index {garden.index}" in answer.err
     assert run("trash", *where, "--json").json[0]["photos"] == 2
     assert "empty_trash" not in [name for name, _, _ in stub.calls]
-    assert "deleted 2 photos (3.4 MB)" in run("trash", "--empty", *where).out
+    assert "deleted 2 photos (3.4 MB)" in run("trash", "--empty", *where, "--yes").out
 
 
 @pytest.mark.parametrize("word", ["apply", "undo", "empty_trash"])
@@ -302,7 +302,11 @@ def test_what_was_named_and_not_done_is_an_exit_code(
     garden: Garden, stub: IndexStub, tmp_path: Path, word: str
 ) -> None:
     (tmp_path / "plan.csv").write_text("group,do,relation,path,sha256,size,reason\n")
-    commands = {"apply": ("dedupe", "--apply", "plan.csv"), "undo": ("undo",), "empty_trash": ("trash", "--empty")}
+    commands = {
+        "apply": ("dedupe", "--apply", "plan.csv"),
+        "undo": ("undo",),
+        "empty_trash": ("trash", "--empty", "--yes"),
+    }
     stub.answers[word] = Done(skipped=(("/p/a.jpg", "protected"), ("/p/b.jpg", "changed")), failed=1)
     assert "/p/b.jpg: changed" in run(*commands[word], "--index", garden.index, code=1).err
     assert run(*commands[word], "--index", garden.index, "--json", code=1).json["failed"] == 1

@@ -34,7 +34,7 @@ def test_remove_asks_first(own: Garden) -> None:
 
 
 def test_remove_without_an_answer_removes_nothing(own: Garden) -> None:
-    run("remove", "--index", "own", "--label", "Robin", input="", code=1)
+    assert "give --yes" in run("remove", "--index", "own", "--label", "Robin", input="", code=1).err
     assert len(run("photos", "--index", "own", "--json").json) == 6
 
 

@@ -15,6 +15,7 @@ its own: it goes along only where the kept photo has one of exactly the same byt
 index names it; otherwise it stays, and so does every sidecar that it shares.
 """
 
+import logging
 import os
 import stat
 import time
@@ -32,10 +33,23 @@ from birdsearch.duplicates.cleanup.steps import ApplyOptions, AsToldError, Plann
 from birdsearch.duplicates.cleanup.undo import bring_back
 from birdsearch.errors import PhotoError, PlanError, os_error_text
 from birdsearch.photos.decode import Fingerprint, fingerprint
-from birdsearch.records import PIXELS, SAME_PICTURE, ActionReport, Plan, Progress, RunSummary, Step, blocks, shown
+from birdsearch.records import (
+    PIXELS,
+    SAME_PICTURE,
+    ActionReport,
+    Plan,
+    Progress,
+    RunSummary,
+    Step,
+    blocks,
+    counted,
+    shown,
+)
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.removal import DeletedPhoto
 from birdsearch.storage.folder import Folder
+
+logger = logging.getLogger("birdsearch")
 
 
 def runs(folder: Folder) -> list[RunSummary]:
@@ -82,12 +96,28 @@ class _Apply:
                     progress("apply", batch.stop, len(steps), steps[batch.stop - 1].path)
             if self._journal:
                 journal.write(self._journal, [{"end": True}])
+        except KeyboardInterrupt:
+            if self._journal:
+                self._say_stopped()
+            raise
         finally:
             if self._journal:
                 self._journal.close()
         name, failed = self._planner.run if self._journal else None, len(self._skipped) - self._as_told
         skipped = tuple(self._skipped)
         return ActionReport(name, self._done, skipped, self._freed, time.monotonic() - started, failed)
+
+    def _say_stopped(self) -> None:
+        """How many files have gone when a person stops the run, and what brings them back."""
+        log = journal.select_run(self._folder, self._planner.run, lambda log, intent: True)
+        gone = sum(intent.photo and (intent.number in log.done or filesystem.has_gone(intent)) for intent in log.open())
+        verb = "replaced by hard links" if log.header["action"] == "hardlink" else "moved"
+        logger.warning(
+            "%s been %s before the stop; `birdsearch undo %s` restores them",
+            f"{counted(gone, 'photo')} {'has' if gone == 1 else 'have'}",
+            verb,
+            log.run,
+        )
 
     def _batch(self, steps: Sequence[Step], header: Line) -> None:
         photos: list[Intent] = []

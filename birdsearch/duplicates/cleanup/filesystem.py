@@ -372,6 +372,13 @@ def is_linked(intent: Intent) -> bool:
     return here is not None and (here == inode(intent.kept) or here[1] == intent.kept_inode[1])
 
 
+def has_gone(intent: Intent) -> bool:
+    """Whether a file is no longer in its place but where the run puts it, by names alone."""
+    if intent.kind == "link":
+        return is_linked(intent)
+    return os.path.lexists(intent.to) and not os.path.lexists(intent.path)
+
+
 def drop_links(intent: Intent, run: str) -> None:
     """Take back, or bring to its end, what was begun to be linked or to be given a file of its own."""
     unlink_if_exists(_hidden(intent.path, run, intent))

@@ -16,7 +16,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import takewhile
@@ -200,13 +200,17 @@ def select_run(folder: Folder, run: str | None, can_be_back: Callable[[Log, Inte
         # Where an undo was killed just before its end, that end is still to come.
         rest = [log for log in every if not log.undone and (log.open() or (log.back and not log.emptied))]
         if not rest:
-            raise PlanError(f"nothing to undo in {shown(str(folder.path))}: every run is undone, or there was none.")
+            raise PlanError(f"nothing to undo in {shown(str(folder.path))}: {_why_nothing(every)}.")
         # What is no longer where it was put must not keep earlier runs from being undone.
-        for log in reversed(rest):
-            if not log.open() or any(can_be_back(log, intent) for intent in log.open()):
-                return log
-            logger.warning("run %s cannot be undone: nothing is left where its files were put", log.run)
-        return rest[-1]
+        last = next((log for log in reversed(rest) if _is_within_reach(log, can_be_back)), rest[-1])
+        for log in rest[rest.index(last) + 1 :]:
+            logger.warning(
+                "nothing of run %s lies where it was put: if its folder was moved, index it in its new place, then "
+                "`birdsearch undo %s`",
+                log.run,
+                log.run,
+            )
+        return last
     number = whole_number(run)
     named = [log for log in every if log.run == run or _number(log.run) == number]
     if not named:
@@ -216,6 +220,21 @@ def select_run(folder: Folder, run: str | None, can_be_back: Callable[[Log, Inte
     if named[0].emptied and not named[0].open():
         raise PlanError(f"run {named[0].run} cannot be undone: its trash was emptied, the files are deleted.")
     return named[0]
+
+
+def _is_within_reach(log: Log, can_be_back: Callable[[Log, Intent], bool]) -> bool:
+    return not log.open() or any(can_be_back(log, intent) for intent in log.open())
+
+
+def _why_nothing(every: Sequence[Log]) -> str:
+    """Why no run can be undone."""
+    if not every:
+        return "there was no run"
+    emptied = [log.run for log in every if log.emptied and not log.undone]
+    if not emptied:
+        return "every run is undone, or carried nothing out"
+    others = "; every other run is undone" if len(emptied) < len(every) else ""
+    return f"the trash of {', '.join(emptied[-5:])} was emptied, the files are deleted for good{others}"
 
 
 def read(path: Path) -> Log | None:

@@ -19,7 +19,9 @@ def trashed(folder: Folder, catalog: Catalog) -> list[TrashedRun]:
     for log, intents in _runs(folder, catalog):
         places = sorted({intent.to[: intent.to.index(TRASH)] + os.path.join(TRASH, log.run) for intent in intents})
         photos, size = sum(intent.photo for intent in intents), sum(intent.size for intent in intents)
-        runs.append(TrashedRun(log.run, str(log.header["at"]), photos, len(intents) - photos, size, tuple(places)))
+        companions, only_here = len(intents) - photos, sum(not _is_elsewhere(intent, catalog) for intent in intents)
+        at = str(log.header["at"])
+        runs.append(TrashedRun(log.run, at, photos, companions, size, tuple(places), only_here))
     return runs
 
 
@@ -37,18 +39,20 @@ def empty(folder: Folder, catalog: Catalog) -> ActionReport:
     for log, intents in runs:
         gone: list[Intent] = []
         stay: set[int] = set()
-        for intent in intents:
-            try:
-                if intent.beside in stay:
-                    raise SkipFile("its photo stays in the trash")
-                _check(intent, kept)
-                filesystem.delete(intent)
-                gone.append(intent)
-            except (SkipFile, OSError) as error:
-                skipped.append((intent.to, filesystem.reason(error)))
-                stay.add(intent.number)
-        with journal.append(log) as file:
-            journal.write(file, [{"emptied": [intent.number for intent in gone]}])
+        try:
+            for intent in intents:
+                try:
+                    if intent.beside in stay:
+                        raise SkipFile("its photo stays in the trash")
+                    _check(intent, kept)
+                    filesystem.delete(intent)
+                    gone.append(intent)
+                except (SkipFile, OSError) as error:
+                    skipped.append((intent.to, filesystem.reason(error)))
+                    stay.add(intent.number)
+        finally:  # also where Ctrl-C stops it
+            with journal.append(log) as file:
+                journal.write(file, [{"emptied": [intent.number for intent in gone]}])
         filesystem.remove_made(log.intents)
         photos += sum(intent.photo for intent in gone)
         size += sum(intent.size for intent in gone)
@@ -73,3 +77,10 @@ def _check(intent: Intent, kept: dict[str, str]) -> None:
         name = kept.get(name, "")  # a later run took it as well
     if intent.kept and (not os.path.isfile(name) or os.path.samefile(name, intent.to)):
         raise SkipFile(f"the photo that was kept for it is no longer there: {shown(intent.kept)}")
+
+
+def _is_elsewhere(intent: Intent, catalog: Catalog) -> bool:
+    """Whether the bytes of a file in the trash lie elsewhere too, as the kept file or as another photo of the index."""
+    names = [os.fsdecode(path) for path in catalog.paths_with_bytes(intent.sha256).values()]
+    names += [intent.kept] if intent.kept and intent.kept_sha256 == intent.sha256 else []
+    return any(os.path.isfile(name) and os.path.getsize(name) == intent.size for name in names)

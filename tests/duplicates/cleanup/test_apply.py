@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 import birdsearch
-from birdsearch.duplicates.cleanup import apply, renames
+from birdsearch.duplicates.cleanup import apply, filesystem, renames
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
 from birdsearch.errors import IndexDamagedError, IndexLockedError, InputFileError, PlanError
@@ -45,6 +45,32 @@ def library(tmp_path: Path) -> Library:
 
 def step(do: str, path: str, group: int = 1, relation: str = "identical") -> Step:
     return Step(group, do, "" if do == "keep" else relation, path, SHA, 3, "because")
+
+
+@pytest.mark.parametrize("action", ["trash", "hardlink"])
+def test_whoever_stops_a_run_is_told_what_was_done(
+    library: Library, action: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = contents(library.photos)
+    word = "move" if action == "trash" else "link"
+    carry_out = getattr(filesystem, word)
+    done: list[None] = []
+
+    def stopped(*arguments: Any) -> None:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(carry_out(*arguments))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filesystem, word, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            library.apply(library.plan(*SMALL), action)
+    with library.open() as index:
+        (run,) = [one.run for one in index.runs()]
+    verb = "replaced by hard links" if action == "hardlink" else "moved"
+    assert f"2 photos have been {verb} before the stop; `birdsearch undo {run}` restores them" in caplog.text
+    assert library.undo().done == 2
+    assert contents(library.photos) == before
 
 
 # The file of a plan

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import birdsearch
+from birdsearch.duplicates.cleanup import filesystem
 from birdsearch.duplicates.cleanup.filesystem import TRASH
+from birdsearch.duplicates.cleanup.journal import Intent
 from birdsearch.errors import PlanError
 from birdsearch.records import bytes_text
 from tests.support.command_line import run
@@ -41,7 +43,9 @@ def test_the_trash_is_shown_and_emptied(library: Library, tmp_path: Path) -> Non
     assert Path(library.path("copies/0.jpg")).exists()
     with pytest.raises(PlanError, match="its trash was emptied"):
         library.undo(second)
-    with pytest.raises(PlanError, match="nothing to undo"):
+    with pytest.raises(
+        PlanError, match=f"nothing to undo.*the trash of {second} was emptied.*every other run is undone"
+    ):
         library.undo()
 
 
@@ -58,6 +62,35 @@ def test_what_may_be_the_last_of_its_kind_is_not_deleted(library: Library) -> No
     assert "no longer there" in said["0.jpg"]
     assert "changed" in said["2.jpg"]
     assert "its photo stays" in said["1.xmp"]
+    assert library.undo().done == 2
+
+
+def test_files_that_are_nowhere_else_are_counted(library: Library) -> None:
+    report = library.apply(library.plan(*SMALL))
+    with library.open() as index:
+        (found,) = index.trash()
+        assert (found.photos, found.companions, found.only_here) == (3, 1, 1)  # the sidecar
+        Path(library.path("Wren/0.jpg")).write_bytes(b"edited in place")
+        assert index.trash()[0].only_here == 2
+    assert library.undo(report.run).done == 3
+
+
+def test_what_was_deleted_before_a_stop_is_written_down(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.apply(library.plan(*SMALL))
+    delete = filesystem.delete
+    deleted: list[str] = []
+
+    def stopped(intent: Intent) -> None:
+        if deleted:
+            raise KeyboardInterrupt
+        delete(intent)
+        deleted.append(intent.to)
+
+    with monkeypatch.context() as patch, library.open() as index:
+        patch.setattr(filesystem, "delete", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            index.empty_trash()
+        assert [one.state for one in index.runs()] == ["partly emptied"]
     assert library.undo().done == 2
 
 
@@ -79,6 +112,15 @@ def test_the_command(library: Library) -> None:
     answer = run("trash", "--index", library.index)
     assert str(found.run) in answer.out
     assert bytes_text(found.bytes) in answer.out
-    assert "deleted 3 photos" in run("trash", "--empty", "--index", library.index).out
+    assert "nothing deleted" in run("trash", "--empty", "--index", library.index, input="n\n").err
+    assert "give --yes" in run("trash", "--empty", "--index", library.index, code=1).err
+    assert "needs --empty" in run("trash", "--yes", "--index", library.index, code=2).err
+    with birdsearch.open(library.index) as index:
+        assert index.trash() == [found]
+    answer = run("trash", "--empty", "--index", library.index, input="y\n")
+    assert "Delete 3 photos, 1 companion (" in answer.err
+    assert "1 of them nowhere else with the same bytes for good?" in answer.err
+    assert "deleted 3 photos" in answer.out
+    assert "0 photos" in run("trash", "--empty", "--yes", "--index", library.index).out
     assert "emptied" in run("undo", "--list", "--index", library.index).out
     assert "emptied" in run("undo", "1", "--index", library.index, code=1).err
