@@ -752,6 +752,7 @@ class ActionReport:
     bytes: int = 0  # that no longer lie in their place, or lie there again; for hard links the bytes freed
     seconds: float = 0.0
     failed: int = 0  # of the skipped files: those that were to be done; the others stay because they were asked to
+    as_told: tuple[str, ...] = ()  # the reasons of those others
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def demo(
     from birdsearch.records import Filter
 
     if photos is None:
-        folder = out / "photos"
+        folder = (out / "photos").absolute()
         output.say(f"Copying sample photos to {folder}")
         copy_samples(folder)
     else:

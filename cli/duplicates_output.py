@@ -134,10 +134,14 @@ def print_action(report: ActionReport, verb: str, where: str, shared: Shared) ->
     output.say(f"{verb} {photos} {where} in {report.seconds:.1f} s")
     if report.skipped:
         output.say(f"skipped {counted(len(report.skipped), 'photo')}")
-    for path, reason in report.skipped[:SKIPPED_LISTED]:
+    for reason in report.as_told:
+        files = sum(why == reason for _, why in report.skipped)
+        output.note(f"skipped: {counted(files, 'photo')}: {reason}")
+    named = [(path, reason) for path, reason in report.skipped if reason not in report.as_told]
+    for path, reason in named[:SKIPPED_LISTED]:
         output.note(f"skipped: {output.printable(path)}: {reason}")
-    if len(report.skipped) > SKIPPED_LISTED:
-        output.note(f"and {len(report.skipped) - SKIPPED_LISTED:,} more: --json lists them all")
+    if len(named) > SKIPPED_LISTED:
+        output.note(f"and {len(named) - SKIPPED_LISTED:,} more: --json lists them all")
 
 
 def print_trash(runs: Sequence[TrashedRun], shared: Shared) -> None:

@@ -187,7 +187,11 @@ def open_or_create(path: Path, backbone: str | None = None, **how: Any) -> "Inde
     try:
         return birdsearch.open(path, backbone=backbone, **how)
     except IndexMissingError:
-        return create(path, backbone or _default_backbone(path), **how)
+        preferred = backbone or os.environ.get("BIRDSEARCH_BACKBONE")
+        made = create(path, preferred or birdsearch.DEFAULT_BACKBONE, **how)
+        if not preferred:
+            _note_built_in(path)
+        return made
 
 
 def create(path: Path, backbone: str, **how: Any) -> "Index":
@@ -199,15 +203,12 @@ def create(path: Path, backbone: str, **how: Any) -> "Index":
     return birdsearch.create(path, backbone=loaded, **how)
 
 
-def _default_backbone(path: Path) -> str:
-    """The backbone of a new index for which none was named; a note tells the user where it is the built-in one."""
+def _note_built_in(path: Path) -> None:
+    """What a user should know of a new index for which no backbone was named."""
     import birdsearch
 
-    if preferred := os.environ.get("BIRDSEARCH_BACKBONE"):
-        return preferred
     others = ", ".join(birdsearch.BIRD_BACKBONES)
     output.note(
         f"New index {path} with the built-in backbone {birdsearch.DEFAULT_BACKBONE}: it finds similar photos well, but "
         f"knows no species. These backbones know species (--backbone NAME): {others}"
     )
-    return birdsearch.DEFAULT_BACKBONE

@@ -72,6 +72,7 @@ _SENTENCES = {
     "size": ("size: {mine}", "has {its}", "are smaller", "smaller file: {its}, not {mine}"),
     "taken": ("oldest: taken {mine}", "was taken {its}", "were taken later", "taken later: {its}, not {mine}"),
     "oldest": ("oldest: file of {mine}", "is of {its}", "are newer", "newer file: of {its}, not of {mine}"),
+    "moment": ("oldest: file written a moment earlier", "is newer", "are newer", "newer file: written a moment later"),
     "path": ("path: {mine}, nothing else differs", "is as good", "are as good", "{its}, nothing else differs"),
 }  # fmt: skip
 
@@ -337,7 +338,8 @@ class _Comparison:
             case "size":
                 mine, its = _first_apart(kept.size, other.size, (_bytes, "{:,.0f} bytes".format))
             case "oldest":
-                mine, its = _first_apart(kept.mtime_ns, other.mtime_ns, [partial(_moment, u) for u in ("D", "s", "ns")])
+                mine, its = _first_apart(kept.mtime_ns, other.mtime_ns, [partial(_moment, u) for u in ("D", "m", "s")])
+                name = "moment" if mine == its else name
                 earlier, later = kept.taken_at or "", other.taken_at or ""
                 if kept.taken_offset == other.taken_offset and "" < earlier < later:
                     name, mine, its = "taken", date_text(earlier), date_text(later)

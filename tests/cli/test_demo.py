@@ -12,3 +12,8 @@ def test_demo_on_own_photos_prints_the_page_last(garden: Garden, tmp_path: Path)
     assert page == tmp_path / "shown" / "index.html"
     assert page.read_text().count("data:image/jpeg") > 6
     assert "no such folder" in run("demo", "--photos", "nowhere", code=1).err
+
+
+def test_demo_says_where_it_puts_its_files(tmp_path: Path) -> None:
+    answer = run("demo")
+    assert answer.out.splitlines()[0] == f"Copying sample photos to {tmp_path}/demo/photos"

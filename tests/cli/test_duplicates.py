@@ -30,6 +30,7 @@ class Done:
     bytes: int = 3_400_000
     seconds: float = 0.4
     failed: int = 0
+    as_told: tuple[str, ...] = ()
 
 
 @pytest.fixture
@@ -310,7 +311,13 @@ def test_what_was_named_and_not_done_is_an_exit_code(
     stub.answers[word] = Done(skipped=(("/p/a.jpg", "protected"), ("/p/b.jpg", "changed")), failed=1)
     assert "/p/b.jpg: changed" in run(*commands[word], "--index", garden.index, code=1).err
     assert run(*commands[word], "--index", garden.index, "--json", code=1).json["failed"] == 1
-    stub.answers[word] = Done(skipped=(("/p/a.jpg", "protected"),))
+    told = tuple((f"/p/{number}.jpg", "protected") for number in range(30))
+    stub.answers[word] = Done(skipped=(*told, ("/p/b.jpg", "changed")), failed=1, as_told=("protected",))
+    answer = run(*commands[word], "--index", garden.index, code=1)
+    assert [line for line in answer.err.splitlines() if line.startswith("skipped")] == [
+        "skipped: 30 photos: protected", "skipped: /p/b.jpg: changed"
+    ]  # fmt: skip
+    stub.answers[word] = Done(skipped=told, as_told=("protected",))
     run(*commands[word], "--index", garden.index)
 
 

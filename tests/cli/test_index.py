@@ -52,6 +52,14 @@ def test_index_of_a_missing_folder_makes_nothing(tmp_path: Path) -> None:
     assert run("indexes", "--json").json == []
 
 
+def test_a_folder_that_cannot_become_an_index_is_not_called_a_new_one(garden: Garden, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("notes")
+    answer = run("index", garden.photos, "--index", "./taken", code=1)
+    what = f"{tmp_path}/taken holds other files (notes.txt): choose a new or empty folder for the index."
+    assert answer.err == f"birdsearch: {what}\n"
+
+
 def test_index_of_a_folder_without_photos_says_so(own: Garden, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert "No photos there" in run("index", "empty", "--index", "own").err

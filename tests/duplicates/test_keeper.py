@@ -257,6 +257,19 @@ def test_resolution_then_sharpness_then_metadata_then_size_then_age() -> None:
     assert (older.keep, older.reason) == (2, "oldest: file of 1998-07-09; the other is of 2001-09-09")
 
 
+@pytest.mark.parametrize(
+    ("later", "sentence"),
+    [
+        (86_400 * 10**9, "oldest: file of 2001-09-09; the other is of 2001-09-10"),
+        (60 * 10**9, "oldest: file of 2001-09-09 01:46 UTC; the other is of 2001-09-09 01:47 UTC"),
+        (10**9, "oldest: file of 2001-09-09 01:46:40 UTC; the other is of 2001-09-09 01:46:41 UTC"),
+        (1, "oldest: file written a moment earlier; the other is newer"),
+    ],
+)
+def test_times_are_given_as_people_give_them(later: int, sentence: str) -> None:
+    assert in_any_order(shot(1), shot(2, mtime_ns=10**18 + later)).reason == sentence
+
+
 def test_sizes_of_two_formats_say_nothing() -> None:
     assert in_any_order(shot(1), shot(2, format="PNG", size=9_000_000, mtime_ns=2 * 10**18)).keep == 1
 

@@ -82,7 +82,7 @@ class _Apply:
         self._folder, self._catalog, self._planner = folder, catalog, planner
         self._journal: BinaryIO | None = None  # made when there is something to do
         self._skipped: list[tuple[str, str]] = []
-        self._as_told = 0  # of these
+        self._as_told: list[str] = []  # the reasons of those that stay as the person asked
         self._done = 0  # photos
         self._freed = 0  # bytes
         self._fingerprints: dict[str, Fingerprint] = {}  # by the sha256 of the bytes
@@ -103,9 +103,15 @@ class _Apply:
         finally:
             if self._journal:
                 self._journal.close()
-        name, failed = self._planner.run if self._journal else None, len(self._skipped) - self._as_told
-        skipped = tuple(self._skipped)
-        return ActionReport(name, self._done, skipped, self._freed, time.monotonic() - started, failed)
+        return ActionReport(
+            self._planner.run if self._journal else None,
+            self._done,
+            tuple(self._skipped),
+            self._freed,
+            time.monotonic() - started,
+            failed=len(self._skipped) - len(self._as_told),
+            as_told=tuple(dict.fromkeys(self._as_told)),
+        )
 
     def _say_stopped(self) -> None:
         """How many files have gone when a person stops the run, and what brings them back."""
@@ -151,7 +157,8 @@ class _Apply:
 
     def _skip(self, path: str, error: SkipFile | OSError) -> None:
         self._skipped.append((path, filesystem.reason(error)))
-        self._as_told += isinstance(error, AsToldError)
+        if isinstance(error, AsToldError):
+            self._as_told.append(filesystem.reason(error))
 
     def _with_rows(self, intents: Sequence[Intent]) -> list[Intent]:
         """The intents with every row of the catalog about the photos that go."""

@@ -234,3 +234,17 @@ def test_what_cannot_be_set_again_is_said_and_tried_again(library: Library, monk
     assert "user.tags could not be set" in report.skipped[0][1]
     assert library.undo().done == 1
     assert files(library.photos) == before
+
+
+def test_a_run_whose_files_were_moved_away_is_passed_over_with_what_to_do(
+    library: Library, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = library.apply(library.plan(SMALL[0])).run
+    last = library.apply(library.plan(SMALL[1]), f"move:{tmp_path / 'away'}").run
+    (tmp_path / "away").rename(tmp_path / "elsewhere")
+    assert library.undo().run == first
+    assert f"index it in its new place, then `birdsearch undo {last}`" in caplog.text
+    (tmp_path / "elsewhere").rename(tmp_path / "away")
+    assert library.undo().run == last
+    with pytest.raises(PlanError, match=r"nothing to undo.*every run is undone"):
+        library.undo()
