@@ -53,7 +53,7 @@ class Map:
     width: float
     height: float
     squeeze: float  # a degree of longitude is so long
-    turn: float  # longitude of x = 0, in units
+    turn: float  # longitude of x = 0, in units, -18000 to 18000
     marks: tuple[Mark, ...]  # the largest first, so that small ones lie on top
     names: tuple[tuple[str, float, float], ...]  # of countries
     inset: bool  # whether a small map should show which part of the world it is
@@ -72,7 +72,7 @@ def map_of(places: Sequence[Place]) -> Map | None:
         return None
     west, span = _narrowest([place.longitude for place in places])
     whole = span > _WIDE
-    middle = 0.0 if whole else west + span / 2
+    middle = 0.0 if whole else _turned(west + span / 2)  # the shapes lie once to each side of the world, no further
     south, north = (side(place.latitude for place in places) for side in (min, max))
     squeeze = 1.0 if whole else max(math.cos(math.radians((south + north) / 2)), 0.2)
     if whole:

@@ -73,6 +73,46 @@ def test_a_map_over_the_date_line_is_narrow() -> None:
     assert fiji.marks[0].x < fiji.marks[1].x
 
 
+ASHORE = {
+    "Spain": (39.2, -3.8), "Portugal": (39.5, -8.0), "Kenya": (0.5, 37.5), "China": (30.0, 112.0),
+    "Norway": (61.5, 9.0), "Brazil": (-10.0, -52.0), "Alaska": (65.0, -153.0), "Anadyr": (66.0, -176.0),
+    "Kamchatka": (57.0, 159.5), "New Zealand": (-43.7, 171.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", ASHORE)
+@pytest.mark.parametrize("other", [None, -25.0, 25.0])
+def test_a_place_on_land_lies_on_the_land_that_its_map_paints(shown: str, other: float | None) -> None:
+    latitude, longitude = ASHORE[shown]
+    beside = [] if other is None else [Place(latitude, (longitude + other + 180) % 360 - 180, 1, 1)]
+    page = life_list_page(replace(REPORT, entries=(NAMELESS,), places=(Place(latitude, longitude, 5, 1), *beside)), PHOTOS)
+    drawn = page[page.index('role="group"') : page.index("</svg>")]
+    squeeze, turn = map(float, re.findall(r"scale\((\S+) \.01\) translate\((\S+) 0\)", drawn)[0])
+    copies = [float(offset) for offset in re.findall(r'href="#land" x="([-\d]+)"', drawn)]
+    x, y = map(float, re.findall(r'class="dot"[^>]* d="M(\S+) (\S+)h0"', drawn)[0])
+    assert any(_inside(x / squeeze - turn - copy, y * 100, world.shapes().land) for copy in copies)
+
+
+@pytest.mark.parametrize("longitude", [-170.0, -5.0, 5.0, 170.0])
+def test_the_small_map_shows_where_the_large_one_lies(longitude: float) -> None:
+    page = life_list_page(replace(REPORT, entries=(NAMELESS,), places=(Place(40.0, longitude, 1, 1),)), PHOTOS)
+    inset = page[page.index('class="inset"') :]
+    boxes = re.findall(r'<rect x="(\S+)" y="\S+" width="(\S+)"', inset[: inset.index("</svg>")])
+    assert any(float(left) <= longitude * 100 <= float(left) + float(width) for left, width in boxes)
+
+
+def _inside(x: float, y: float, path: str) -> bool:
+    """Whether a point lies within the rings of a path of relative steps."""
+    crossed = False
+    for ring in re.findall(r"M([^z]+)z", path):
+        (u, v), *steps = [(int(east), int(down)) for east, down in re.findall(r"(-?\d+)[ l]?(-?\d+)", ring)]
+        corners = [(u, v)]
+        corners += [(u := u + east, v := v + down) for east, down in steps]
+        for (a, b), (c, d) in zip(corners, [*corners[1:], corners[0]], strict=True):
+            crossed ^= (b > y) != (d > y) and x < a + (y - b) * (c - a) / (d - b)
+    return crossed
+
+
 def test_the_shapes_are_paths_that_a_browser_draws_to_their_end() -> None:
     drawn = world.shapes()
     assert "Natural Earth" in drawn.source
