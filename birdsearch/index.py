@@ -497,8 +497,9 @@ class Index:
     def set_names(self, path: str | os.PathLike[str]) -> int:
         """Replace all corrections of names by a CSV with the columns name and species; returns how many it holds.
 
-        An empty species keeps a name unresolved; a line that says what birdsearch finds anyway does not count; a file
-        without lines removes every correction. Raises InputFileError, with the line, for what is not a bird.
+        An empty species keeps a name unresolved, and a guess is confirmed by its species (in a table of `birdsearch
+        names --csv` by yes in the column confirmed). A line that says what birdsearch finds anyway does not count; a
+        file without lines removes every correction. Raises InputFileError, with the line, for what is not a bird.
 
         >>> index.set_names("names.csv")
         0

@@ -456,6 +456,23 @@ class ClusterReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeciesCount:
+    """How many species some labels mean, each counted once, and how many other labels there are."""
+
+    species: int = 0  # a name that is matched by a guess counts as what it is guessed to be
+    groups: int = 0  # genera, families, several species: "gull sp."
+    no_birds: int = 0  # in no list of birds: "Blurry", a fox
+
+    @property
+    def words(self) -> str:
+        """The words to show a person: "2 species, 2 other labels (1 group, 1 no bird)"."""
+        kinds = [counted(self.groups, "group")] if self.groups else []
+        kinds += [f"{self.no_birds:,} no bird"] if self.no_birds else []
+        other = f", {counted(self.groups + self.no_birds, 'other label')} ({', '.join(kinds)})" if kinds else ""
+        return f"{self.species:,} species{other}"
+
+
+@dataclass(frozen=True, slots=True)
 class SpeciesEntry:
     """One species as the photos of an index show it."""
 
@@ -487,6 +504,7 @@ class SpeciesReport:
     species: tuple[SpeciesEntry, ...] = ()  # by name
     confusions: tuple[Confusion, ...] = ()  # the most confusable first
     seconds: float = 0.0
+    count: SpeciesCount = SpeciesCount()  # what the names of `species` mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,6 +539,7 @@ class LifeListEntry:
     places: tuple[int, ...]  # positions in `LifeList.places`, the most photographed first
     undated: int  # photos without a time
     unplaced: int  # photos without a position
+    other: dict[str, int] = field(default_factory=dict)  # labels that mean no single species -> photos
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,13 +548,22 @@ class LifeList:
 
     by: str  # "species", "month" (of the year), "year", "place" or "photographer"
     photos: int = 0
-    entries: tuple[LifeListEntry, ...] = ()  # by name; the months in their order, of places the most photographed first
+    # By name, species before other labels; the months in their order, of places the most photographed first.
+    entries: tuple[LifeListEntry, ...] = ()
     places: tuple[Place, ...] = ()  # the most photographed first
     species: int = 0  # different ones
-    unnamed: int = 0  # photos without a species
+    unnamed: int = 0  # photos without a species or another label
     undated: int = 0
     unplaced: int = 0
     seconds: float = 0.0
+    groups: int = 0  # labels that mean several species, or a rank above: "gull sp."
+    no_birds: int = 0  # labels that are in no list of birds: "Blurry", a fox
+    guesses: tuple[str, ...] = ()  # labels that count as a species by a guess
+
+    @property
+    def count(self) -> SpeciesCount:
+        """What the labels mean."""
+        return SpeciesCount(self.species, self.groups, self.no_birds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -617,6 +645,7 @@ class SplitReport:
     groups: int = 0  # of photos that had to stay together, single ones included
     followed: int = 0  # photos that lie where their group lies, and would lie elsewhere alone
     for_training: int = 0  # photos that are in train because their species had none there
+    species: dict[str, SpeciesCount] = field(default_factory=dict)  # split -> what its labels mean
 
 
 @dataclass(frozen=True, slots=True)

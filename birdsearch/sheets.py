@@ -48,8 +48,17 @@ _STRAY = re.compile("[\udc80-\udcff]")  # such a byte, as surrogateescape gives 
 # What a spreadsheet may run, with the quotes, spaces and apostrophes that some pass over; full-width signs count too.
 _FORMULA = re.compile("['\"\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
 _NUMBER = re.compile(r"[+-][\d.,:]+(e[+-]?\d+)?", re.ASCII)
+_YES, _NO = ("yes", "y", "true", "1", "x"), ("", "no", "n", "false", "0")
 _NAMES = ("species", "label", "prediction")  # columns of names: what was encoded twice is seen there
 _PATHS = ("path", "relative_path")  # columns whose bytes may be anything
+
+
+def is_yes(cell: str, place: str) -> bool:
+    """Whether a cell of yes and no says yes; an empty one says no. Raises InputFileError, which names the place."""
+    word = cell.strip().casefold()
+    if word not in (*_YES, *_NO):
+        raise InputFileError(f"{place} is {shown(word)!r}. Write yes, or leave it empty.")
+    return word in _YES
 
 
 def read_csv(

@@ -268,7 +268,7 @@ def _print_split(report: "SplitReport", out: Path, shares: Sequence[float]) -> N
     asked = [share / sum(shares) for share in shares]
     rows: list[tuple[str, ...]] = []
     for name, count in report.counts.items():
-        species = sum(counts.get(name, 0) > 0 for counts in report.per_species.values())
+        species = report.species[name].species
         path = str(out / f"{name}.csv")
         rows.append((name, f"{count:,}", percent(count / photos), f"{species:,}", path))
     output.print_table(("split", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))

@@ -1,6 +1,6 @@
 """The command list: what was seen, when and where."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from birdsearch.records import LifeList, LifeListEntry
 
 COLUMNS = (
-    "photos", "species_count", "first_seen_count", "first", "last", "places", "best",
+    "photos", "species_count", "other_labels", "first_seen_count", "first", "last", "places", "best",
     *(month[:3].lower() for month in MONTHS), "undated", "unplaced",
 )  # fmt: skip
 DATES = ("first", "last")
@@ -46,7 +46,8 @@ def life_list(by: By = "species", *, shared: Shared) -> None:
 
 
 def _row(entry: "LifeListEntry", best: dict[int | None, str]) -> list[Any]:  # in the order of COLUMNS
-    facts = [entry.photos, len(entry.species), len(entry.first_seen), entry.first, entry.last, len(entry.places)]
+    counts = [entry.photos, len(entry.species), len(entry.other), len(entry.first_seen)]
+    facts = [*counts, entry.first, entry.last, len(entry.places)]
     return [entry.name, *facts, entry.best, *entry.months, entry.undated, entry.unplaced, best[entry.best]]
 
 
@@ -54,27 +55,52 @@ def _print(report: "LifeList", shared: Shared) -> None:
     if not report.photos:
         output.say("no photo fits the filter" if shared.where else "no photos")
         return
-    columns, rows = _by_month(report) if report.by == "month" else _by_entry(report)
-    output.print_table(columns, rows, numbers=[column for column in columns[1:] if column not in DATES])
-    output.say("")
+    for columns, rows in _tables(report):
+        output.print_table(columns, rows, numbers=[column for column in columns[1:] if column not in DATES])
+        output.say("")
     places = f" from {counted(len(report.places), 'place')}" if report.places else ""
-    output.say(f"{report.species:,} species on {counted(report.photos, 'photo')}{places}")
+    output.say(f"{report.count.words} on {counted(report.photos, 'photo')}{places}")
     for count, what in ((report.unnamed, "species"), (report.undated, "date"), (report.unplaced, "position")):
         if count:
             output.say(f"{counted(count, 'photo')} without a {what}")
+    _note_names(report, shared)
     if shared.html is None:
         output.note(f"With pictures and a map: birdsearch list{shared.index_option} --html birds.html")
 
 
-def _by_entry(report: "LifeList") -> tuple[Sequence[str], Iterable[Sequence[str]]]:
+def _note_names(report: "LifeList", shared: Shared) -> None:
+    """What to do about labels that were guessed, or that mean no species."""
+    if report.guesses:
+        output.note(f"counted as a species by a guess: {', '.join(report.guesses)}")
+    if report.guesses or report.groups or report.no_birds:
+        output.note(f"birdsearch names --guessed{shared.index_option} shows what labels mean, and how to correct it")
+
+
+def _tables(report: "LifeList") -> Iterator[tuple[Sequence[str], Iterable[Sequence[str]]]]:
+    """What to print; of a list of species what is no species apart."""
+    if report.by == "month":
+        yield _by_month(report)
+    elif report.by != "species":
+        yield _by_entry(report, report.entries, report.by)
+    else:
+        species = [entry for entry in report.entries if entry.name is None or entry.species]
+        other = [entry for entry in report.entries if entry.name is not None and not entry.species]
+        for name, entries in (("species", species), ("other label", other)):
+            if entries:
+                yield _by_entry(report, entries, name)
+
+
+def _by_entry(
+    report: "LifeList", entries: "Sequence[LifeListEntry]", name: str
+) -> tuple[Sequence[str], Iterable[Sequence[str]]]:
     """A line for each entry."""
     several = report.by != "species"
     rows = []
-    for entry in report.entries:
+    for entry in entries:
         counts = [entry.photos, *((len(entry.species), len(entry.first_seen)) if several else ()), len(entry.places)]
         dates = [(moment or "")[:10] for moment in (entry.first, entry.last)]
         rows.append([entry.name or NOT_KNOWN, *(f"{count:,}" for count in counts), *dates, str(entry.best)])
-    return (report.by, "photos", *(("species", "new") if several else ()), "places", *DATES, "best"), rows
+    return (name, "photos", *(("species", "new") if several else ()), "places", *DATES, "best"), rows
 
 
 def _by_month(report: "LifeList") -> tuple[Sequence[str], Iterable[Sequence[str]]]:
@@ -82,10 +108,12 @@ def _by_month(report: "LifeList") -> tuple[Sequence[str], Iterable[Sequence[str]
     of = {entry.name: entry for entry in report.entries}
     months = [*MONTHS, *([None] if None in of else [])]
     seen = [of[month].species if month in of else {} for month in months]
-    rows = [
-        [name, *(f"{count:,}" if count else "·" for count in (kinds.get(name, 0) for kinds in seen))]
-        for name in sorted({name for kinds in seen for name in kinds}, key=str.casefold)
-    ]
+    rows = []
+    for shown in (seen, [of[month].other if month in of else {} for month in months]):
+        rows += [
+            [name, *(f"{count:,}" if count else "·" for count in (kinds.get(name, 0) for kinds in shown))]
+            for name in sorted({name for kinds in shown for name in kinds}, key=str.casefold)
+        ]
     rows.append(["", *("" for _ in months)])
     rows.append(["species", *(f"{len(kinds):,}" for kinds in seen)])
     rows.append(["photos", *(f"{of[month].photos:,}" if month in of else "0" for month in months)])

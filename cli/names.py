@@ -22,7 +22,8 @@ From = Annotated[
     Path | None,
     options.file_option(
         "First read corrections from a CSV with the columns name and species, such as an edited one of names --csv. "
-        "They replace all earlier corrections; an empty species leaves the name unmatched.",
+        "They replace all earlier corrections; an empty species leaves the name unmatched, yes in the column "
+        "confirmed makes a guess certain.",
         "--from",
     ),
 ]
@@ -41,9 +42,10 @@ def names(from_: From = None, guessed: Guessed = False, *, shared: Shared) -> No
     if shared.json:
         output.print_json(listed)
     elif shared.csv:
-        columns = ("name", "photos", "rank", "species", "english", "method", "candidates")
+        columns = ("name", "photos", "rank", "species", "english", "method", "confirmed", "candidates")
         output.print_csv(columns, (
-            (m.label, m.photos, m.rank, m.scientific, m.english, m.method, "; ".join(m.candidates)) for m in listed
+            (m.label, m.photos, m.rank, m.scientific, m.english, m.method, None, "; ".join(m.candidates))
+            for m in listed
         ))  # fmt: skip
     else:
         _print_names(matches, listed)
@@ -51,7 +53,10 @@ def names(from_: From = None, guessed: Guessed = False, *, shared: Shared) -> No
         output.note(f"Next: birdsearch index DIR --labels folder{shared.index_option}")
     elif from_ is None and not shared.json:
         what = "Correct the column species" if shared.csv else "To correct names, edit the column species of --csv"
-        output.note(f"{what} (empty: unmatched), then: birdsearch names --from FILE{shared.index_option}")
+        output.note(
+            f"{what} (empty: unmatched), or write yes into confirmed where a guess is right, then: "
+            f"birdsearch names --from FILE{shared.index_option}"
+        )
 
 
 def _print_names(matches: "Sequence[TaxonMatch]", listed: "Sequence[TaxonMatch]") -> None:
@@ -76,12 +81,17 @@ def _taxon(match: "TaxonMatch") -> str:
 
 
 def note_unlisted(matches: "Sequence[TaxonMatch]", shared: Shared) -> None:
-    """Lines about labels that mean no bird, and about those that AviList spells in another way, where there are any."""
+    """Lines about labels that mean no bird, that AviList calls otherwise, or whose bird is a guess."""
     without = sorted(match.label for match in matches if match.rank is None and match.method != "override")
-    other = sorted(m.label for m in matches if m.rank is not None and m.method not in ("exact", "override"))
-    for what, labels in (("mean no bird", without), ("are not in AviList", other)):
+    guessed = sorted(m.label for m in matches if m.rank is not None and m.method in ("guess", "spelling"))
+    other = sorted(m.label for m in matches if m.rank is not None and m.method == "synonym")
+    for what, labels in (
+        ("mean no bird", without),
+        ("AviList has under another name", other),
+        ("are matched to a bird by a guess", guessed),
+    ):
         if labels:
             examples = ", ".join(labels[:EXAMPLES]) + (", …" if len(labels) > EXAMPLES else "")
             output.note(f"labels that {what}: {len(labels):,} ({examples})")
-    if without or other:
+    if without or guessed:
         output.note(f"birdsearch names --guessed{shared.index_option} shows what they are matched to")

@@ -166,4 +166,4 @@ def _print_species(report: "SpeciesReport", shared: Shared) -> None:
         output.say("")
     photos = counted(sum(entry.photos for entry in report.species), "photo")
     pairs_found = counted(len(report.confusions), "confusable pair")
-    output.say(f"{photos} of {len(report.species):,} species, {pairs_found}, in {report.seconds:.1f} s")
+    output.say(f"{photos} of {report.count.words}, {pairs_found}, in {report.seconds:.1f} s")

@@ -8,9 +8,7 @@ from pathlib import Path
 from birdsearch.errors import InputFileError
 from birdsearch.files import whole_number
 from birdsearch.records import shown
-from birdsearch.sheets import read_csv
-
-_YES, _NO = ("yes", "y", "true", "1", "x"), ("", "no", "n", "false", "0")
+from birdsearch.sheets import is_yes, read_csv
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +60,7 @@ class LabelRow:
     @property
     def confirmed(self) -> bool:
         """Whether the line says that the species is right, be it new or not."""
-        word = self._of("confirmed").casefold()
-        if word not in (*_YES, *_NO):
-            raise InputFileError(f"{self.place}: confirmed is {shown(word)!r}. Write yes, or leave it empty.")
-        return word in _YES
+        return is_yes(self._of("confirmed"), f"{self.place}: confirmed")
 
     @property
     def edited(self) -> bool:

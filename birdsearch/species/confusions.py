@@ -221,4 +221,5 @@ def of(gallery: Gallery) -> SpeciesReport:
     # Whitening that is only fitted for this comparison must not show: 0.78 here is 0.78 in `query`.
     scored = gallery.raw if gallery.space is None else gallery.vectors
     report = species_report(gallery.vectors, names, gallery.ids, gallery.groups, scored)
-    return replace(report, seconds=time.monotonic() - started)
+    count = gallery.count_species(entry.species for entry in report.species)
+    return replace(report, count=count, seconds=time.monotonic() - started)

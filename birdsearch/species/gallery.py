@@ -1,7 +1,8 @@
 """What every analysis of species starts from: photos of a filter with their vectors, labels and leakage groups."""
 
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping
 from birdsearch.duplicates import hashes as hashes_module
-from birdsearch.records import Filter, Ids, Vectors, blocks
+from birdsearch.records import Filter, Ids, SpeciesCount, Vectors, blocks
 from birdsearch.search import exact as exact_module
 from birdsearch.search import tuning, whitening
 from birdsearch.search.exact import Neighbours
@@ -17,6 +18,7 @@ from birdsearch.species import calibration, names
 from birdsearch.species.classifier import GalleryClassifier
 from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
+from birdsearch.taxonomy import resolve
 
 NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
 NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on two photos count as one picture
@@ -31,18 +33,24 @@ class Gallery:
     photos: tuple[PhotoSummary, ...]  # in order of id
     raw: Vectors  # (n, dim) as the backbone made them
     space: whitening.Whitening | None  # the index's own whitening, where it has one
+    corrections: Mapping[str, str] = field(default_factory=dict)  # what a user says that names mean
 
     @classmethod
     def load(cls, store: Store, where: Filter | None = None) -> "Gallery":
         """The visible photos that satisfy the filter, with their vectors; labels of one taxon are one label."""
         with store.catalog.snapshot():
-            about = names.one_spelling(store.catalog.summaries(where), names.overrides(store.catalog))
+            corrections = names.overrides(store.catalog)
+            about = names.one_spelling(store.catalog.summaries(where), corrections)
             regions, raw = store.vectors.gathered()  # of all regions: the frames are picked out below
             space = store.vectors.whitening()
         row_of = {region: row for row, region in enumerate(regions.tolist())}
         photos = tuple(photo for photo in about if photo.frame_id in row_of)
         rows = np.array([row_of[photo.frame_id] for photo in photos], dtype=np.int64)
-        return cls(photos, raw if np.array_equal(rows, np.arange(len(raw))) else raw[rows], space)
+        return cls(photos, raw if np.array_equal(rows, np.arange(len(raw))) else raw[rows], space, corrections)
+
+    def count_species(self, shown: Iterable[str]) -> SpeciesCount:
+        """How many species names mean, and how many of the names mean something else."""
+        return resolve.count_species(shown, self.corrections)
 
     @cached_property
     def ids(self) -> Ids:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from birdsearch.records import MONTHS, Ids, LifeList, LifeListEntry, Photo, Place
 from birdsearch.species.gallery import Gallery
 from birdsearch.storage.store import Store
+from birdsearch.taxonomy import resolve
 
 EXAMPLES = 4  # photos that show a species
 EXAMPLES_OF_MANY = 60  # best photos, of as many species, that show anything else
@@ -27,24 +28,40 @@ def of(gallery: Gallery, store: Store, by: str = "species") -> LifeList:
         raise ValueError(f"a life list goes by one of {', '.join(GROUPINGS)}, not by {by!r}")
     started = time.monotonic()
     known = store.catalog.photos(gallery.ids.tolist())
+    names = Counter(photo.species for photo in gallery.photos if photo.species)
+    shown, guesses = _species_names(names, gallery.corrections)
     # One species is one entry, however its labels are spelled.
     photos = [
-        photo if photo.species == same.species else replace(photo, species=same.species)
+        replace(photo, species=shown.get(same.species or "", same.species))
         for photo, same in zip(known, gallery.photos, strict=True)
     ]
-    sightings = _Sightings(photos, _typical(gallery), gallery.groups)
+    sightings = _Sightings(photos, _typical(gallery), gallery.groups, frozenset(shown.values()))
     entries = sightings.entries(by)
+    count = gallery.count_species(names)
     return LifeList(
         by,
         photos=len(photos),
         entries=entries,
         places=sightings.places,
-        species=len(sightings.species),
+        species=count.species,
         unnamed=sum(photo.species is None for photo in photos),
         undated=sum(photo.taken_at is None for photo in photos),
         unplaced=int((sightings.place_of < 0).sum()),
         seconds=time.monotonic() - started,
+        groups=count.groups,
+        no_birds=count.no_birds,
+        guesses=guesses,
     )
+
+
+def _species_names(names: Mapping[str, int], corrections: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Name -> the one to show for its species, for names (with their photos) that mean one; and those by a guess."""
+    guesses = {meant.name for meant in resolve.resolve_many(names, overrides=corrections) if meant.method == "guess"}
+    keys = resolve.species_keys(names, corrections)
+    usual: dict[str, str] = {}
+    for name in sorted(keys, key=lambda name: (name in guesses, -names[name], name)):
+        usual.setdefault(keys[name], name)
+    return {name: usual[at] for name, at in keys.items()}, tuple(sorted(guesses & keys.keys(), key=str.casefold))
 
 
 def _typical(gallery: Gallery) -> npt.NDArray[np.float64]:
@@ -67,13 +84,14 @@ class _Sightings:
     photos: Sequence[Photo]
     typical: npt.NDArray[np.float64]  # (n,)
     moments: Ids  # (n,) photos of one burst, and copies of one picture, share a number
+    names: Set[str]  # those of species; the others are groups, and what is no bird
 
     @cached_property
     def species(self) -> Mapping[str, str | None]:
         """The earliest time that each species was photographed at; None where no photo of it has one."""
         first: dict[str, str | None] = {}
         for photo in self.photos:
-            if photo.species is not None:
+            if photo.species is not None and photo.species in self.names:
                 known = [moment for moment in (first.get(photo.species), photo.taken_at) if moment is not None]
                 first[photo.species] = min(known, default=None)
         return first
@@ -94,7 +112,7 @@ class _Sightings:
         places = []
         for number in range(int(self.place_of.max(initial=-1)) + 1):
             here = [self.photos[row] for row in np.flatnonzero(self.place_of == number).tolist()]
-            species = {photo.species for photo in here} - {None}
+            species = {photo.species for photo in here} & self.names
             # Not across the date line, where a mean would lie on the other side of the world.
             middle = here[0].longitude or 0.0
             east = [((photo.longitude or 0.0) - middle + 180) % 360 - 180 for photo in here]
@@ -109,22 +127,29 @@ class _Sightings:
         for row, photo in enumerate(self.photos):
             rows_of.setdefault(GROUPINGS[by](photo, int(self.place_of[row]), self.places), []).append(row)
         keys = sorted(key for key in rows_of if key is not None)
+        if by == "species":
+            keys.sort(key=lambda key: key[1] not in self.names)
         unknown = [self._entry(None, rows_of[None])] if None in rows_of else []
         return (*(self._entry(key[1], rows_of[key]) for key in keys), *unknown)
 
     def _entry(self, name: str | None, rows: Sequence[int]) -> LifeListEntry:
         photos = [self.photos[row] for row in rows]
         times = sorted(photo.taken_at for photo in photos if photo.taken_at is not None)
-        species = Counter(photo.species for photo in photos if photo.species is not None)
+        labels = Counter(photo.species for photo in photos if photo.species is not None)
+        ordered = sorted(labels, key=str.casefold)
         months = Counter(month_of(photo) for photo in photos)
         places = Counter(int(number) for number in self.place_of[rows] if number >= 0)
-        first_seen = {p.species for p in photos if p.species and p.taken_at and p.taken_at == self.species[p.species]}
+        first_seen = {
+            photo.species
+            for photo in photos
+            if photo.species and photo.taken_at and photo.taken_at == self.species.get(photo.species)
+        }
         ranked = sorted(rows, key=self._rank)
         alone = len({photo.species for photo in photos}) == 1
         return LifeListEntry(
             name,
             len(photos),
-            {key: species[key] for key in sorted(species, key=str.casefold)},
+            {name: labels[name] for name in ordered if name in self.names},
             tuple(sorted(first_seen, key=str.casefold)),
             first=times[0] if times else None,
             last=times[-1] if times else None,
@@ -134,6 +159,7 @@ class _Sightings:
             places=tuple(number for number, _ in places.most_common()),
             undated=sum(photo.taken_at is None for photo in photos),
             unplaced=len(photos) - places.total(),
+            other={name: labels[name] for name in ordered if name not in self.names},
         )
 
     def _rank(self, row: int) -> tuple[float, ...]:

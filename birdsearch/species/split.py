@@ -9,7 +9,7 @@ standard deviation is sqrt(n p (1 - p)).
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -172,4 +172,11 @@ def of(
         "bursts": gallery.bursts,
         VISITS: visits([photo.photographer for photo in photos], [photo.taken_at for photo in photos]),
     }
-    return split(gallery.ids, gallery.labels, anchors(photos), rules, fractions, seed=seed)
+    report = split(gallery.ids, gallery.labels, anchors(photos), rules, fractions, seed=seed)
+    return replace(
+        report,
+        species={
+            part: gallery.count_species(label for label, counts in report.per_species.items() if counts[part])
+            for part in SPLITS
+        },
+    )

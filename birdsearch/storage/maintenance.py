@@ -39,18 +39,19 @@ def facts(store: Store) -> dict[str, Any]:
         "whitened": vectors.whitening_sha256(catalog) is not None,
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
-        "species": _species(catalog),
+        **_species(catalog),
         "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
         "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
         "bytes": store.folder.bytes(),
     }
 
 
-def _species(catalog: Catalog) -> int:
-    """How many species the photos show: names of one taxon are one species."""
-    from birdsearch.taxonomy.resolve import taxon_keys  # for which the lists of birds are read
+def _species(catalog: Catalog) -> dict[str, int]:
+    """How many species the photos show, and how many labels are something else."""
+    from birdsearch.taxonomy.resolve import count_species  # for which the lists of birds are read
 
-    return len(set(taxon_keys(catalog.species_names(), catalog.get_state(NAMES, {})).values()))
+    count: dict[str, int] = as_json(count_species(catalog.species_names(), catalog.get_state(NAMES, {})))
+    return count
 
 
 def list_indexes() -> list[IndexSummary]:

@@ -41,6 +41,11 @@ def read(text: str) -> Resolution | None:
     return None
 
 
+def names_several(text: str) -> bool:
+    """Whether a text says by its signs or words that it is of several species, or of one that is not known."""
+    return any(sign.search(text.replace("_", " ")) for sign in (_EITHER, _AND, _OPEN))
+
+
 def without_remark(text: str) -> str:
     """A text without what stands in brackets."""
     return _BRACKETS.sub(" ", text)

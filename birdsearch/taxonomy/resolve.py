@@ -8,7 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.sheets import read_csv
+from birdsearch.records import SpeciesCount
+from birdsearch.sheets import is_yes, read_csv
 from birdsearch.taxonomy import composite, fuzzy
 from birdsearch.taxonomy.avilist import Taxon, key, older_names, same_epithet, words, world
 from birdsearch.taxonomy.meaning import Resolution as Resolution
@@ -61,8 +62,9 @@ def is_english(name: str) -> bool:
 def read_overrides(path: str | Path) -> dict[str, str]:
     """A CSV with the columns name, species: what names mean, where birdsearch would not take them for that anyway.
 
-    Other columns are passed over, so the table of `birdsearch names --csv` can be corrected and read. An empty species
-    keeps a name unresolved. An empty file has no overrides.
+    The table of `birdsearch names --csv` can be corrected and read. A guess is confirmed by yes in the column
+    confirmed, by the species in other words, or by a line of one's own, without the column method; a line as it was
+    printed changes nothing. An empty species keeps a name unresolved. An empty file has no overrides.
     """
     stated: dict[str, tuple[int, str, str]] = {}  # `same` of a name -> line, name, species
     overrides: dict[str, str] = {}
@@ -81,9 +83,15 @@ def read_overrides(path: str | Path) -> dict[str, str]:
                 f"{path}, line {line}: {name!r} is {species!r}, but line {first} has {other!r} as {before!r}. "
                 "Names that differ in case, spaces and signs only are one name: say the same of both"
             )
-        if meant != own:
+        confirmed = is_yes(values.get("confirmed", ""), f"{path}, line {line}: confirmed")
+        if meant != own or (species and _resolved(name).guessed and (confirmed or not _as_printed(values))):
             overrides[name] = species
     return overrides
+
+
+def _as_printed(values: Mapping[str, str]) -> bool:
+    """Whether a line is as the table of names printed it: a guess that nobody has looked at."""
+    return values.get("method", "").strip() in ("guess", "spelling") and values["species"] == _own(values["name"])
 
 
 def _own(name: str) -> str:
@@ -245,6 +253,33 @@ def taxon_keys(names: Iterable[str], overrides: Mapping[str, str] | None = None)
         else:
             keys[name] = "/".join(sorted(meaning.candidates)) or meaning.taxon.scientific or same(name)
     return keys
+
+
+def species_keys(names: Iterable[str], overrides: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Name -> what all names of its species have in common, for those that mean a species, be it by a guess.
+
+    A name that AviList has split since ("Barn Owl") is one of the species named beside it, else a species of its own.
+    """
+    meant = {meaning.name: meaning for meaning in resolve_many(dict.fromkeys(names), overrides=overrides)}
+    keys = {
+        name: meaning.candidates[0]
+        for name, meaning in meant.items()
+        if meaning.rank == "species" and meaning.candidates
+    }
+    clear = set(keys.values())
+    for name, meaning in meant.items():
+        if name not in keys and meaning.method == "synonym" and not composite.names_several(name):
+            keys[name] = next((one for one in meaning.candidates if one in clear), "/".join(sorted(meaning.candidates)))
+    return keys
+
+
+def count_species(names: Iterable[str], overrides: Mapping[str, str] | None = None) -> SpeciesCount:
+    """How many species names mean, and how many of the names mean something else."""
+    names = list(names)
+    species, keys = species_keys(names, overrides), taxon_keys(names, overrides)
+    other = {keys[meant.name]: meant for meant in resolve_many(names, overrides=overrides) if meant.name not in species}
+    groups = sum(meant.taxon is not None for meant in other.values())
+    return SpeciesCount(len(set(species.values())), groups, len(other) - groups)
 
 
 def _of_lineage(name: str, parts: tuple[str | None, ...]) -> Resolution:

@@ -15,6 +15,7 @@ from birdsearch.records import (
     ClusterReport,
     LabelReport,
     LeakageCheck,
+    SpeciesCount,
     SpeciesReport,
     SplitReport,
     Suspect,
@@ -52,7 +53,14 @@ def split_report() -> SplitReport:
     sides = {1: "train", 2: "train", 3: "validation", 4: "test", 5: "train", 6: "train"}
     per_species = {"Wren": {"train": 2, "validation": 1, "test": 0}, "Robin": {"train": 2, "validation": 0, "test": 1}}
     proof = (LeakageCheck("duplicates", 1, 3, 0), LeakageCheck("bursts", 0, 0, 0))
-    return SplitReport(sides, {"train": 4, "validation": 1, "test": 1}, per_species, proof, 5)
+    return SplitReport(
+        sides,
+        {"train": 4, "validation": 1, "test": 1},
+        per_species,
+        proof,
+        5,
+        species=dict.fromkeys(sides.values(), SpeciesCount(2)),
+    )
 
 
 def audit_report(garden: Garden) -> AuditReport:

@@ -2,9 +2,19 @@
 
 from pathlib import Path
 
+import pytest
+
 from birdsearch.records import MONTHS
 from tests.conftest import Garden
 from tests.support.command_line import run
+
+
+@pytest.fixture(autouse=True)
+def named(garden: Garden, tmp_path: Path) -> None:
+    """The nouns of the garden alone are no species."""
+    table = tmp_path / "meanings.csv"
+    table.write_text("name,species\nWren,Eurasian Wren\nRobin,European Robin\n", encoding="utf-8")
+    run("names", "--from", table, "--index", garden.index)
 
 
 def test_a_line_for_each_species(garden: Garden) -> None:

@@ -23,7 +23,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 def test_names_csv_is_what_names_from_takes(index: Index, tmp_path: Path) -> None:
     answer = run("names", "--csv", "--index", index.path)
-    assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "method", "candidates"]
+    assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "method", "confirmed", "candidates"]
     rows = {row["name"]: row for row in answer.rows}
     assert set(rows) == set(LABELS)
     assert rows["OSTRICH"]["species"] == "Struthio"
@@ -70,17 +70,15 @@ def test_names_of_an_index_without_labels(tmp_path: Path) -> None:
 
 
 def test_index_notes_labels_that_are_not_in_avilist(index: Index, tmp_path: Path) -> None:
-    without, other = "mean no bird: 1 (garden, misc)", "are not in AviList: 3 (MANDRIN DUCK, OSTRICH, TEAL DUCK)"
+    without = "mean no bird: 1 (garden, misc)"
+    other = "are matched to a bird by a guess: 3 (MANDRIN DUCK, OSTRICH, TEAL DUCK)"
     answer = run("index", "photos", "--labels", "folder", "--json", "--index", index.path)
     assert f"labels that {without}\nlabels that {other}\n" in answer.err
     assert answer.json["unchanged"] == sum(LABELS.values())
-    assert "AviList" not in run("index", "photos", "--index", index.path).err
+    assert "labels that" not in run("index", "photos", "--index", index.path).err
     corrected = names_table(tmp_path, "name,species\nmandrin duck,Mandarin Duck\nTEAL DUCK,\n")
     index.set_names(corrected)
-    assert (
-        "not in AviList: 2 (MANDRIN DUCK, OSTRICH)"
-        in run("index", "photos", "--labels", "folder", "--index", index.path).err
-    )
+    assert "by a guess: 1 (OSTRICH)" in run("index", "photos", "--labels", "folder", "--index", index.path).err
     index.set_names(names_table(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
-    assert "AviList" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
-    assert "AviList" not in run("index", "photos", "--labels", "none", "--index", index.path).err
+    assert "labels that" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
+    assert "labels that" not in run("index", "photos", "--labels", "none", "--index", index.path).err

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from birdsearch.index import Index
-from birdsearch.records import Cluster, ClusterReport, Confusion, Filter, SpeciesEntry, SpeciesReport, as_json
+from birdsearch.records import (
+    Cluster,
+    ClusterReport,
+    Confusion,
+    Filter,
+    SpeciesCount,
+    SpeciesEntry,
+    SpeciesReport,
+    as_json,
+)
 from tests.conftest import Garden
 from tests.support.command_line import Answer, run
 from tests.support.index_stub import IndexStub, garden
@@ -37,7 +46,7 @@ def species_report() -> SpeciesReport:
         SpeciesEntry("Robin", 3, 0.8, "Wren", 0.7, 0.5, (4, 5), (4,)),
         SpeciesEntry("Wren", 3, None, None, None, None, (1,), ()),
     )
-    return SpeciesReport(entries, (Confusion("Robin", "Wren", 2, 0.4, ((4, 1),)),), 0.5)
+    return SpeciesReport(entries, (Confusion("Robin", "Wren", 2, 0.4, ((4, 1),)),), 0.5, SpeciesCount(2, 1))
 
 
 def test_clusters_are_listed_with_what_they_mix(garden: Garden, stub: IndexStub) -> None:
@@ -82,7 +91,7 @@ def test_options_of_clusters_reach_the_index(garden: Garden, stub: IndexStub) ->
 def test_species_are_listed_and_drawn(garden: Garden, stub: IndexStub) -> None:
     out = command(garden, "species", "--html", "page.html").out
     assert "confused with" in out
-    assert "6 photos of 2 species, 1 confusable pair" in out
+    assert "6 photos of 2 species, 1 other label (1 group), 1 confusable pair" in out
     assert "Look-alikes" in Path("page.html").read_text(encoding="utf-8")
     assert command(garden, "species", "--json").json == as_json(species_report())
     rows = command(garden, "species", "--csv").rows

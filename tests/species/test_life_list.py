@@ -29,13 +29,13 @@ def photo(
 
 @pytest.fixture
 def birds(index: Index, tmp_path: Path) -> Index:
-    """Wrens in Berlin over the years, Robins in Cape Town, photos that know little."""
+    """Marsh Wrens in Berlin over the years, Robins in Cape Town, photos that know little."""
     folder = tmp_path / "photos"
-    photo(folder / "Wren" / "1.jpg", 1, "2023-05-01 08:30:00", BERLIN, stars=3)
-    photo(folder / "Wren" / "2.jpg", 2, "2021-01-20 08:30:00", (52.51, 13.41), width=900)
-    photo(folder / "Wren" / "3.jpg", 3, None, BERLIN)
-    photo(folder / "Robin" / "4.jpg", 4, "2023-10-09 08:30:00", CAPE_TOWN)
-    photo(folder / "Robin" / "5.jpg", 5, "2023-10-11 08:30:00", None, width=400)
+    photo(folder / "Marsh Wren" / "1.jpg", 1, "2023-05-01 08:30:00", BERLIN, stars=3)
+    photo(folder / "Marsh Wren" / "2.jpg", 2, "2021-01-20 08:30:00", (52.51, 13.41), width=900)
+    photo(folder / "Marsh Wren" / "3.jpg", 3, None, BERLIN)
+    photo(folder / "European Robin" / "4.jpg", 4, "2023-10-09 08:30:00", CAPE_TOWN)
+    photo(folder / "European Robin" / "5.jpg", 5, "2023-10-11 08:30:00", None, width=400)
     photo(folder / "6.jpg", 6, None, None)
     index.add(folder, labels="folder")
     return index
@@ -50,13 +50,13 @@ def name_of(index: Index, photo_id: int) -> str:
 
 
 def test_a_species_has_its_dates_places_months_and_best_photo(birds: Index) -> None:
-    wren = entry(birds, "species", "Wren")
-    assert (wren.photos, wren.species, wren.first_seen) == (3, {"Wren": 3}, ("Wren",))
+    wren = entry(birds, "species", "Marsh Wren")
+    assert (wren.photos, wren.species, wren.first_seen) == (3, {"Marsh Wren": 3}, ("Marsh Wren",))
     assert (wren.first, wren.last) == ("2021-01-20T08:30:00", "2023-05-01T08:30:00")
     assert [n for n in range(12) if wren.months[n]] == [0, 4]
     assert (wren.places, wren.undated, wren.unplaced) == ((0,), 1, 0)
     assert name_of(birds, wren.best) == "1.jpg"  # stars come before pixels
-    assert name_of(birds, entry(birds, "species", "Robin").best) == "5.jpg"  # more pixels
+    assert name_of(birds, entry(birds, "species", "European Robin").best) == "5.jpg"  # more pixels
     assert len(wren.examples) == 3
 
 
@@ -74,9 +74,9 @@ def test_months_and_years_say_what_was_seen_and_what_was_new(birds: Index) -> No
     assert [each.name for each in birds.life_list(by="month").entries] == ["January", "May", "October", None]
     years = birds.life_list(by="year").entries
     assert [(year.name, year.species, year.first_seen) for year in years] == [
-        ("2021", {"Wren": 1}, ("Wren",)),
-        ("2023", {"Robin": 2, "Wren": 1}, ("Robin",)),
-        (None, {"Wren": 1}, ()),
+        ("2021", {"Marsh Wren": 1}, ("Marsh Wren",)),
+        ("2023", {"European Robin": 2, "Marsh Wren": 1}, ("European Robin",)),
+        (None, {"Marsh Wren": 1}, ()),
     ]
 
 
@@ -102,18 +102,18 @@ def test_the_place_on_the_date_line_is_not_on_the_other_side_of_the_world(index:
 
 def test_of_copies_one_is_shown(birds: Index, tmp_path: Path) -> None:
     for number in (1, 2):
-        (tmp_path / "photos" / "Wren" / f"copy{number}.jpg").write_bytes(
-            (tmp_path / "photos" / "Wren" / "1.jpg").read_bytes()
+        (tmp_path / "photos" / "Marsh Wren" / f"copy{number}.jpg").write_bytes(
+            (tmp_path / "photos" / "Marsh Wren" / "1.jpg").read_bytes()
         )
     birds.add(tmp_path / "photos")
-    wren = entry(birds, "species", "Wren")
+    wren = entry(birds, "species", "Marsh Wren")
     assert (wren.photos, len(wren.examples)) == (5, 3)
 
 
 def test_filters_and_wrong_groupings(birds: Index) -> None:
     from birdsearch.records import Filter
 
-    assert [each.name for each in birds.life_list(Filter(taken_after="2023-10-01")).entries] == ["Robin"]
+    assert [each.name for each in birds.life_list(Filter(taken_after="2023-10-01")).entries] == ["European Robin"]
     assert birds.life_list(Filter(species="Nothing")).entries == ()
     with pytest.raises(ValueError, match="by one of species, month, year, place, photographer"):
         birds.life_list(by="weather")

@@ -9,7 +9,7 @@ import pytest
 import birdsearch
 from birdsearch import Index
 from birdsearch.errors import InputFileError
-from birdsearch.records import Filter, TaxonMatch
+from birdsearch.records import Filter, SpeciesCount, TaxonMatch
 from birdsearch.taxonomy import resolve as resolve_module
 from birdsearch.taxonomy.resolve import read_overrides
 from tests.support.fake_backbone import FakeBackbone, classifying
@@ -105,13 +105,14 @@ def test_the_audit_hears_the_backbone_in_the_words_that_were_said(tmp_path: Path
 @pytest.mark.parametrize(
     ("row", "means"),
     [
-        ("MANDRIN DUCK,Aix galericulata", None),  # as birdsearch guesses
-        ("MANDRIN DUCK,Mandarin Duck", None),
+        ("MANDRIN DUCK,Aix galericulata", "Aix galericulata"),  # as birdsearch guesses: a person is sure of it
+        ("MANDRIN DUCK,Mandarin Duck", "Mandarin Duck"),
+        ("Great Tit,Parus major", None),  # is sure already
         ("MANDRIN DUCK,Wood Duck", "Wood Duck"),
         ("MANDRIN DUCK,", ""),
         ("garden misc,", None),
         ("garden misc,Emu,more", "Emu"),
-        ("OSTRICH,Struthio", None),  # the group that it is taken for
+        ("OSTRICH,Struthio", "Struthio"),  # the group that it is taken for
         ("OSTRICH,Struthio camelus", "Struthio camelus"),
         ("OSTRICH,", ""),
         (f"{FOX},Vulpes vulpes", None),  # no bird, but what the name itself says
@@ -122,6 +123,49 @@ def test_the_audit_hears_the_backbone_in_the_words_that_were_said(tmp_path: Path
 def test_lines_count_where_they_say_something_new(row: str, means: str | None, tmp_path: Path) -> None:
     table = names_table(tmp_path, f"name,species\n{row}\n")
     assert read_overrides(table) == ({} if means is None else {row.split(",")[0]: means})
+
+
+@pytest.mark.parametrize(
+    ("row", "means"),
+    [
+        ("MANDRIN DUCK,Aix galericulata,guess,", {}),  # as it was printed
+        ("MANDRIN DUCK,Aix galericulata,guess,yes", {"MANDRIN DUCK": "Aix galericulata"}),
+        ("MANDRIN DUCK,Mandarin Duck,guess,", {"MANDRIN DUCK": "Mandarin Duck"}),  # written anew
+        ("MANDRIN DUCK,Aix galericulata,override,", {"MANDRIN DUCK": "Aix galericulata"}),  # confirmed before
+        ("Great Tit,Parus major,exact,yes", {}),
+    ],
+)
+def test_a_guess_is_confirmed_by_whoever_looks_at_it(row: str, means: dict[str, str], tmp_path: Path) -> None:
+    assert read_overrides(names_table(tmp_path, f"name,species,method,confirmed\n{row}\n")) == means
+
+
+def test_only_species_are_counted_and_each_once(tmp_path: Path) -> None:
+    names = ("Mallard", "Mallord", "gull sp.", "Blurry", "Kohlmeise", "Great Tit")
+    with labelled(tmp_path, dict.fromkeys(names, 2)) as index:
+        count = SpeciesCount(species=2, groups=1, no_birds=1)
+        assert count.words == "2 species, 2 other labels (1 group, 1 no bird)"
+        report = index.life_list()
+        assert [entry.name for entry in report.entries] == ["Great Tit", "Mallard", "Blurry", "gull sp."]
+        assert [entry.photos for entry in report.entries] == [4, 4, 2, 2]
+        assert (report.count, report.guesses) == (count, ("Mallord",))
+        assert [index.info()[key] for key in ("species", "groups", "no_birds")] == [2, 1, 1]
+        assert index.species_report().count == count
+        assert index.split(fractions=(1, 0, 0)).species["train"] == count
+        index.set_names(names_table(tmp_path, "name,species\nMallord,Mallard\nBlurry,\n"))
+        assert (index.life_list().count, index.life_list().guesses) == (count, ())
+
+
+@pytest.mark.parametrize(
+    ("names", "count"),
+    [
+        (("Barn Owl", "Herring Gull", "European Herring Gull"), SpeciesCount(2)),  # AviList has split the names
+        (("Greater/Lesser Scaup", "Larus", "Mallard x Pintail", "Empidonax sp."), SpeciesCount(0, 4)),
+        (("Red Fox", FOX, "Red  fox"), SpeciesCount(1, 0, 1)),  # other life, which the second says of itself
+        ((), SpeciesCount()),
+    ],
+)
+def test_what_counts_as_a_species(names: tuple[str, ...], count: SpeciesCount) -> None:
+    assert resolve_module.count_species(names) == count
 
 
 @pytest.mark.parametrize(
@@ -155,8 +199,8 @@ def test_names_without_a_letter_are_not_one_name() -> None:
 def test_every_count_of_species_takes_the_names_of_one_taxon_for_one(tmp_path: Path) -> None:
     names = {"Great Tit": 2, "Parus major": 1, "great_tit": 1, "Mallard": 2, "Anas platyrhynchos": 1, "garden, misc": 1}
     with labelled(tmp_path, names) as index:
-        assert index.info()["species"] == 3
-        assert index.life_list().species == len(index.life_list().entries) == 3
+        assert (index.info()["species"], index.info()["no_birds"]) == (2, 1)
+        assert (index.life_list().species, len(index.life_list().entries)) == (2, 3)
         assert len(index.species_report().species) == 3
         assert len(index.split().per_species) == 3
         assert len(index.evaluate().per_species) == 3

@@ -22,6 +22,7 @@ _HEADINGS = {  # title, what an entry is, and the entry of the photos of which t
     "place": ("Birds by place", "Places", "Place not known"),
     "photographer": ("Birds by photographer", "Photographers", "Photographer not known"),
 }
+NOT_A_SPECIES = "not a single species"
 _TIMES = ("month", "year")  # entries that are columns of the table, not rows
 
 
@@ -103,10 +104,12 @@ def life_list_page(
 def _lead(report: LifeList, left_out: int) -> list[str]:
     """The lines below the title."""
     moments = [moment for entry in report.entries for moment in (entry.first, entry.last) if moment]
-    lines = [f"{report.species:,} species on {counted(report.photos, 'photo')}"]
+    lines = [f"{report.count.words} on {counted(report.photos, 'photo')}"]
     lines[0] += f" from {counted(len(report.places), 'place')}" if report.places else ""
     lines[0] += f", {min(moments)[:10]} to {max(moments)[:10]}" if moments else ""
-    new = Counter(entry.first[:4] for entry in report.entries if report.by == "species" and entry.name and entry.first)
+    new = Counter(
+        entry.first[:4] for entry in report.entries if report.by == "species" and entry.species and entry.first
+    )
     if len(new) > 1:
         lines.append("New species: " + ", ".join(f"{count} in {year}" for year, count in sorted(new.items())))
     unknown = ("species", report.unnamed), ("date", report.undated), ("position", report.unplaced)
@@ -146,7 +149,7 @@ def _section(
     number: int, report: LifeList, photos: Mapping[int, Photo], uris: Mapping[int, dict[str, str | None]]
 ) -> _Section:
     entry = report.entries[number]
-    several = len(entry.species) > 1
+    several = len(entry.species) + len(entry.other) > 1
 
     def shot(photo_id: int, size: int) -> _Shot:
         photo = photos[photo_id]
@@ -163,7 +166,7 @@ def _section(
         tuple(text(name) for name in entry.first_seen[:_NAMES]) if several else (),
         shot(entry.best, _BEST),
         tuple(shot(photo_id, _EXAMPLE) for photo_id in examples),
-        max(len(entry.species) - len(examples), 0) if several else 0,
+        max(len(entry.species) + len(entry.other) - len(examples), 0) if several else 0,
         tuple((month[0], count, round(100 * count / most)) for month, count in zip(MONTHS, entry.months, strict=True)),
         tuple((place, report.places[place].name) for place in listed[:_PLACES_OF_ENTRY]),
         max(len(listed) - _PLACES_OF_ENTRY, 0),
@@ -172,7 +175,7 @@ def _section(
 
 def _facts(entry: LifeListEntry, several: bool) -> tuple[str, ...]:
     """What is known of an entry, in a few words each."""
-    facts = [f"{len(entry.species):,} species"] if several else []
+    facts = [f"{len(entry.species):,} species"] if several else [NOT_A_SPECIES] if entry.other else []
     facts.append(counted(entry.photos, "photo"))
     if entry.first and entry.last:
         first, last = entry.first[:10], entry.last[:10]
@@ -187,8 +190,10 @@ def _table(report: LifeList) -> _Table:
     counts: list[tuple[str, str | None, list[int]]]
     if report.by in _TIMES:
         columns = [(_short(entry), _anchor(report, number)) for number, entry in enumerate(report.entries)]
-        names = sorted({name for entry in report.entries for name in entry.species}, key=str.casefold)
-        counts = [(text(name), None, [entry.species.get(name, 0) for entry in report.entries]) for name in names]
+        counts = []
+        for shown in ([entry.species for entry in report.entries], [entry.other for entry in report.entries]):
+            names = sorted({name for photos in shown for name in photos}, key=str.casefold)
+            counts += [(text(name), None, [photos.get(name, 0) for photos in shown]) for name in names]
     else:
         columns = [(month[:3], None) for month in MONTHS]
         counts = [

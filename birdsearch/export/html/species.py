@@ -166,7 +166,7 @@ def species_page(report: SpeciesReport, album: Album, title: str = "Species", *,
         *(number for pair in pairs for example in pair.examples for number in example),
         *(number for entry in entries for number in (*entry.medoids, *entry.boundary)),
     ]
-    lead = f"{counted(sum(e.photos for e in report.species), 'photo')} of {len(report.species):,} species."
+    lead = f"{counted(sum(e.photos for e in report.species), 'photo')} of {report.count.words}."
     led = jumps((f"e{number}", [entry.species]) for number, entry in enumerate(entries, 1))
     matrix = _confusion_matrix(pairs)
     return mapped_page(

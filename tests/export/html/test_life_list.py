@@ -85,7 +85,9 @@ ASHORE = {
 def test_a_place_on_land_lies_on_the_land_that_its_map_paints(shown: str, other: float | None) -> None:
     latitude, longitude = ASHORE[shown]
     beside = [] if other is None else [Place(latitude, (longitude + other + 180) % 360 - 180, 1, 1)]
-    page = life_list_page(replace(REPORT, entries=(NAMELESS,), places=(Place(latitude, longitude, 5, 1), *beside)), PHOTOS)
+    page = life_list_page(
+        replace(REPORT, entries=(NAMELESS,), places=(Place(latitude, longitude, 5, 1), *beside)), PHOTOS
+    )
     drawn = page[page.index('role="group"') : page.index("</svg>")]
     squeeze, turn = map(float, re.findall(r"scale\((\S+) \.01\) translate\((\S+) 0\)", drawn)[0])
     copies = [float(offset) for offset in re.findall(r'href="#land" x="([-\d]+)"', drawn)]

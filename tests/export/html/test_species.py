@@ -30,6 +30,7 @@ from birdsearch.records import (
     Confusion,
     Photo,
     Provenance,
+    SpeciesCount,
     SpeciesEntry,
     SpeciesReport,
     Suspect,
@@ -68,7 +69,7 @@ def compared() -> SpeciesReport:
         SpeciesEntry("Robin", 2, 0.8, "Wren", 0.7, 0.5, (4, 5), (4,)),
         SpeciesEntry("Wren", 3, None, None, None, None, (2,), ()),
     )
-    return SpeciesReport(entries, (Confusion("Robin", "Wren", 2, 0.4, ((4, 1), (5, 99))),), 0.1)
+    return SpeciesReport(entries, (Confusion("Robin", "Wren", 2, 0.4, ((4, 1), (5, 99))),), 0.1, SpeciesCount(2))
 
 
 def doubted(album: Album) -> AuditReport:
