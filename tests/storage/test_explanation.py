@@ -11,6 +11,7 @@ from birdsearch import Box, Explanation, Index
 from birdsearch.backbones import Backbone, BackboneSpec, NetworkOutput, PooledMap
 from birdsearch.errors import BackboneError, PhotoMissingError, PhotoUnknownError
 from birdsearch.records import Pixels, Vectors, as_json
+from tests.support import checkpoints
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
 
@@ -185,3 +186,28 @@ def test_a_box_and_a_region_that_matches_are_explained_as_what_the_network_sees(
         np.testing.assert_allclose(explanation.share, explanation.share_of_match, atol=1e-4)
         whole = index.explain(copy, match.photo)
         assert not np.allclose(whole.share, explanation.share, atol=1e-4)
+
+
+@pytest.mark.network
+def test_the_shares_of_the_built_in_network_are_the_score(photos: Path, tmp_path: Path) -> None:
+    with birdsearch.create(tmp_path / "index", device="cpu") as index:  # two views; vectors at fewer digits than maps
+        index.add(photos)
+        for image in (photos / "0.jpg", bird(77, 90, 70)):
+            for match in index.search(image, k=2):
+                explanation = index.explain(image, match)
+                assert explanation.exact
+                assert adds_up(explanation, match.score)
+                assert explanation.share.shape == explanation.share_of_match.shape == (7, 7)
+                assert len(explanation.pairs) > 5
+
+
+@pytest.mark.network
+def test_of_a_vision_transformer_with_a_class_token_the_drawing_is_a_guess(photos: Path, tmp_path: Path) -> None:
+    path = checkpoints.write(tmp_path, "rope_deit3_reg4_t16", "drawn", class_names=("a", "b"), size=224)
+    backbone = birdsearch.load_backbone(path, runtime="torch", device="cpu")
+    with birdsearch.create(tmp_path / "index", backbone=backbone) as index:
+        explanation = index.explain(photos / "0.jpg", photos / "1.jpg")
+    assert not explanation.exact
+    assert "guess" in explanation.note
+    assert explanation.share.shape == (14, 14)
+    assert explanation.pairs
