@@ -1,7 +1,7 @@
 """Networks run by torch: how they are built, filled with weights and run."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -78,18 +78,19 @@ class TorchNetwork:
 
     def pooled_map(self, pixels: Pixels) -> PooledMap:
         """(h, w, 3) uint8 -> the map that is pooled, at 32 bits."""
+        cells = None
         with torch.inference_mode():
             embedding, candidates = self._seen.with_maps(self._input(pixels[None]))
-        for cells in candidates:
-            mean = cells.mean(dim=(1, 2))
-            if torch.linalg.vector_norm(mean - embedding) <= _SAME_MEAN * torch.linalg.vector_norm(embedding):
-                return PooledMap(_numpy(cells), exact=True)
-        if not candidates:
+            for cells in candidates:
+                away = torch.linalg.vector_norm(cells.mean(dim=(1, 2)) - embedding)
+                if away <= _SAME_MEAN * torch.linalg.vector_norm(embedding):
+                    return PooledMap(_numpy(cells), exact=True)
+        if cells is None:
             raise BackboneUnavailableError(
                 f"the network {type(self._net).__name__} has no map of places that its vector could be explained by. "
                 f"{DEFAULT} and the bird backbones have one"
             )
-        return PooledMap(_numpy(candidates[-1]), exact=False)
+        return PooledMap(_numpy(cells), exact=False)
 
     def export_onnx(self, path: Path) -> None:
         """Write the network as ONNX: normalised pixels -> embedding, and scores where they are not linear in it."""
@@ -136,7 +137,7 @@ class _Seen(torch.nn.Module):
             return outputs
         return tuple(output.reshape(2, -1, output.shape[1]).mean(dim=0) for output in outputs)
 
-    def with_maps(self, pixels: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def with_maps(self, pixels: torch.Tensor) -> tuple[torch.Tensor, Iterator[torch.Tensor]]:
         """The embedding (dim,) of one photo (1, 3, h, w), and the maps (dim, h, w) that it may be the mean of.
 
         They are what global average poolings get, the last one first, then the last stage of a network with stages. Of
@@ -158,12 +159,16 @@ class _Seen(torch.nn.Module):
         embedding = _flat(raw)
         if isinstance(raw, torch.Tensor) and raw.ndim == 4:  # not yet pooled
             pooled.insert(0, raw)
-        if hasattr(self.net, "detection_features"):
-            pooled.append(list(self.net.detection_features(pixels).values())[-1])
-        whole = [maps for maps in pooled if maps.shape[:2] == embedding.shape]
+
+        def candidates() -> Iterator[torch.Tensor]:
+            yield from pooled
+            if hasattr(self.net, "detection_features"):
+                yield list(self.net.detection_features(pixels).values())[-1]
+
+        fitting = (maps for maps in candidates() if maps.shape[:2] == embedding.shape and maps[0, 0].numel() > 1)
         if self.views == 2:
-            whole = [torch.stack([maps[0], maps[1].flip(2)]).mean(dim=0, keepdim=True) for maps in whole]
-        return embedding.mean(dim=0), [maps[0] for maps in whole if maps.shape[2] > 1 or maps.shape[3] > 1]
+            return embedding.mean(dim=0), ((maps[0] + maps[1].flip(2)) / 2 for maps in fitting)
+        return embedding[0], (maps[0] for maps in fitting)
 
 
 class _SamePadding(torch.nn.Module):

@@ -25,21 +25,22 @@ def shares(cells: Vectors, weights: npt.NDArray[np.float64], constant: float = 0
     return np.asarray(each, np.float32)
 
 
-def patch_pairs(a: Vectors, b: Vectors) -> tuple[PatchPair, ...]:
+def patch_pairs(a: Vectors, b: Vectors, drift: float = 0.0) -> tuple[PatchPair, ...]:
     """The cells of two maps (channels, h, w) that are each other's most similar ones, the most similar first.
 
     What all cells of a photo have in common is taken off, so that places are compared and not photos. The outermost
-    ring is left out: the network sees the border of a photo there, and borders look like borders.
+    ring is left out: the network sees the border of a photo there, and borders look like borders. `drift` is how many
+    cells to the right of a cell, and below, what it shows lies.
     """
     first, second = _unlike_the_mean(a), _unlike_the_mean(b)
     similarity = first @ second.T
     nearest, back = similarity.argmax(axis=1), similarity.argmax(axis=0)
     mutual = np.flatnonzero(back[nearest] == np.arange(len(first)))
     mutual = mutual[_inside(a)[mutual] & _inside(b)[nearest[mutual]]]
-    similar = similarity[mutual, nearest[mutual]]
-    order = np.argsort(-similar, kind="stable")
+    order = np.argsort(-similarity[mutual, nearest[mutual]], kind="stable")
     return tuple(
-        PatchPair(_place(int(mutual[n]), a), _place(int(nearest[mutual[n]]), b), float(similar[n])) for n in order
+        PatchPair(_place(int(n), a, drift), _place(int(nearest[n]), b, drift), float(similarity[n, nearest[n]]))
+        for n in mutual[order]
     )
 
 
@@ -57,7 +58,7 @@ def _inside(cells: Vectors) -> npt.NDArray[np.bool_]:  # (h * w,)
     return inside.ravel()
 
 
-def _place(cell: int, cells: Vectors) -> tuple[float, float]:
-    """The middle of a cell, in shares of the frame from its left and its top."""
+def _place(cell: int, cells: Vectors, drift: float) -> tuple[float, float]:
+    """The middle of what a cell shows, in shares of the frame from its left and its top."""
     height, width = cells.shape[1:]
-    return (cell % width + 0.5) / width, (cell // width + 0.5) / height
+    return (cell % width + 0.5 + drift) / width, (cell // width + 0.5 + drift) / height

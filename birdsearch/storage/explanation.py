@@ -5,7 +5,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from birdsearch.backbones import Network, PooledMap
+from birdsearch.backbones import BUILT_IN, Network, PooledMap
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
@@ -18,9 +18,14 @@ from birdsearch.storage.store import Store
 Other = ImageLike | Match | SupportsIndex  # a photo by its id, a match, or any image
 
 _FINE = 12  # cells a side: of two stages of the built-in network the finer one places better, 14 against 7
-_SAME_SCORE = 0.02  # what rounding, or a crop of a file that was read at another size, makes of a score
+_SAME_SCORE = 0.05  # of two scores that only rounding tells apart: 0.01 was seen at 16 bits in a whitened space
 _ROUNDING = 0.99  # cosine of a vector and the same at 32 bits; below it is of another picture or network
 
+_OLD_DRIFT = -0.75  # cells by which the built-in network's maps lie off when it is padded as birder pads it
+_OLD_PADDING = (
+    "This index is of a birdsearch that padded photos otherwise than the network was trained: the colours lie up to a "
+    "tenth of the photo too far to the right and below. `birdsearch index --reembed` puts that right."
+)
 _NO_AVERAGE = (
     "A guess: the vector of this network is not an average over places (it is a token that has seen the whole photo, "
     "or the average was changed again). The colours show which places look like the other photo by themselves."
@@ -48,14 +53,16 @@ def explain(store: Store, image: ImageLike, photo: Other, box: Box | None) -> Ex
     score = float(searched[0] @ searched[1])
     if isinstance(photo, Match) and abs(photo.score - score) < _SAME_SCORE:
         score = photo.score
-    note = _doubt(maps, vectors)
-    share, share_of_match = (
-        _share(maps[n].cells, vectors[n], searched[1 - n], whitening, None if note else score) for n in (0, 1)
-    )
-    pairs = sharing.patch_pairs(
-        *(_fine_map(network, seen, last.cells) for seen, last in zip(pixels, maps, strict=True))
-    )
-    return Explanation(score, share, share_of_match, pairs, not note, note)
+    shares = [_shares(maps[n], vectors[n], searched[1 - n], whitening) for n in (0, 1)]
+    left_over = [score - float(share.sum(dtype=np.float64)) for share in shares]
+    doubt = _doubt(maps, vectors, left_over)
+    if not doubt:  # what rounding leaves over, all places bear alike
+        shares = [share + np.float32(rest / share.size) for share, rest in zip(shares, left_over, strict=True)]
+    old = store.backbone.source in BUILT_IN and store.backbone.recipe.padding == "birder"
+    first, second = (_fine_map(network, seen, last.cells) for seen, last in zip(pixels, maps, strict=True))
+    pairs = sharing.patch_pairs(first, second, _OLD_DRIFT if old else 0.0)
+    note = " ".join([*([doubt] if doubt else []), *([_OLD_PADDING] if old else [])])
+    return Explanation(score, shares[0], shares[1], pairs, not doubt, note)
 
 
 def compared(image: ImageLike, photo: Other, box: Box | None, longest: int) -> list[ImageLike]:
@@ -68,27 +75,21 @@ def compared(image: ImageLike, photo: Other, box: Box | None, longest: int) -> l
     ]
 
 
-def _doubt(maps: Sequence[PooledMap], vectors: Vectors) -> str:
-    """Why the maps are not what the vectors are the mean of; empty where they are."""
+def _doubt(maps: Sequence[PooledMap], vectors: Vectors, left_over: Sequence[float]) -> str:
+    """Why the maps are not what the vectors are the mean of, or do not add up; empty where they are and do."""
     if not all(pooled.exact for pooled in maps):
         return _NO_AVERAGE
     same = (sharing.unit_mean(pooled.cells) @ vector for pooled, vector in zip(maps, vectors, strict=True))
-    return "" if min(same) >= _ROUNDING else _OTHER_VECTOR
+    adds_up = max(map(abs, left_over)) < _SAME_SCORE
+    return "" if adds_up and min(same) >= _ROUNDING else _OTHER_VECTOR
 
 
-def _share(
-    cells: Vectors, vector: Vectors, other: Vectors, whitening: Whitening | None, score: float | None
-) -> Vectors:  # (h, w)
-    """The shares of one photo, adding up to the score where there is one; `other` is the searched vector of the other.
-
-    A vector that was made at fewer digits than the map is off by up to some thousandths, which all cells bear alike.
-    """
+def _shares(pooled: PooledMap, vector: Vectors, other: Vectors, whitening: Whitening | None) -> Vectors:  # (h, w)
+    """The shares of one photo, as its map has them; `other` is the vector of the other one that is searched."""
     if whitening is None:
-        share = sharing.shares(cells, other.astype(np.float64))
-    else:
-        at = vector.astype(np.float64) if score is None else sharing.unit_mean(cells)
-        share = sharing.shares(cells, *whitening.as_linear(at, other))
-    return share if score is None else share + np.float32((score - share.sum(dtype=np.float64)) / share.size)
+        return sharing.shares(pooled.cells, other.astype(np.float64))
+    at = sharing.unit_mean(pooled.cells) if pooled.exact else vector.astype(np.float64)
+    return sharing.shares(pooled.cells, *whitening.as_linear(at, other))
 
 
 def _fine_map(network: Network, pixels: Pixels, last: Vectors) -> Vectors:  # (channels, h, w)

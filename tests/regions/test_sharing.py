@@ -73,6 +73,13 @@ def test_the_outermost_ring_is_left_out() -> None:
     assert len(sharing.patch_pairs(a, a)) == 144
 
 
+def test_a_map_that_lies_off_is_put_right() -> None:
+    a = some_map(5, (64, 14, 14))
+    for straight, moved in zip(sharing.patch_pairs(a, a), sharing.patch_pairs(a, a, -0.75), strict=True):
+        expected = [value - 0.75 / 14 for value in (*straight.place, *straight.place_in_match)]
+        assert (*moved.place, *moved.place_in_match) == pytest.approx(expected)
+
+
 def test_maps_of_one_cell_or_of_nothing_have_no_pairs() -> None:
     one, flat = np.ones((8, 1, 1), np.float32), np.ones((8, 4, 4), np.float32)
     assert sharing.patch_pairs(one, one) == ()

@@ -10,7 +10,7 @@ import birdsearch
 from birdsearch import Box, Explanation, Index
 from birdsearch.backbones import Backbone, BackboneSpec, NetworkOutput, PooledMap
 from birdsearch.errors import BackboneError, PhotoMissingError, PhotoUnknownError
-from birdsearch.records import Pixels, Vectors, as_json
+from birdsearch.records import Pixels, Recipe, Vectors, as_json
 from tests.support import checkpoints
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -211,3 +211,13 @@ def test_of_a_vision_transformer_with_a_class_token_the_drawing_is_a_guess(photo
     assert "guess" in explanation.note
     assert explanation.share.shape == (14, 14)
     assert explanation.pairs
+
+
+@pytest.mark.network
+def test_an_index_of_the_old_padding_says_that_the_colours_lie_off(photos: Path, tmp_path: Path) -> None:
+    old = birdsearch.load_backbone("efficientnet_lite0_imagenet", recipe=Recipe(), runtime="torch", device="cpu")
+    with birdsearch.create(tmp_path / "index", backbone=old) as index:
+        explanation = index.explain(photos / "0.jpg", photos / "0.jpg")
+    assert explanation.exact
+    assert "--reembed" in explanation.note
+    assert all(0 < value < 0.875 for pair in explanation.pairs for value in pair.place)
