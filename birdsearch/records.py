@@ -74,6 +74,7 @@ class Photo:
 FRAME, BIRD, BOX = "frame", "bird", "box"  # kinds of regions
 KINDS = (FRAME, BIRD, BOX)
 BY_HAND = "correction"  # source of the boxes that a person has given one by one
+SMALL = 0.2  # share of the picture below which a bird is small
 MOST_REGIONS = 3  # of a photo that have a vector of their own, besides the frame
 
 

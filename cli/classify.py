@@ -13,7 +13,7 @@ from birdsearch.errors import IndexMissingError, PhotoError
 from birdsearch.records import percent
 
 from . import options, output
-from .options import BackboneName, Checklist, Images, InBox, Shared, TopK
+from .options import BackboneName, Checklist, Images, InBox, Region, Shared, TopK
 from .progress import working
 
 if TYPE_CHECKING:
@@ -53,11 +53,14 @@ class Choices:
     burst: bool
     calibrate: bool
     box: "Box | None" = None
+    region: str = "frame"
 
     @property
     def need_index(self) -> bool:
         """Whether a network alone cannot answer."""
-        alone = Choices("backbone" if self.source == "backbone" else "auto", None, None, False, False, self.box)
+        alone = Choices(
+            "backbone" if self.source == "backbone" else "auto", None, None, False, False, self.box, self.region
+        )
         return self != alone
 
     def check(self, backbone: str | None) -> None:
@@ -76,6 +79,7 @@ def classify(
     images: Images,
     k: TopK = 5,
     box: InBox = None,
+    region: Region = "frame",
     source: Source = "auto",
     checklist: Checklist = None,
     roll_up: RollUp = None,
@@ -86,7 +90,8 @@ def classify(
     shared: Shared,
 ) -> None:
     """Identify what each image shows, by the backbone's classes or by the labelled photos of the index."""
-    choices = Choices(source, checklist or None, roll_up, burst, calibrate, box)
+    choices = Choices(source, checklist or None, roll_up, burst, calibrate, box, region)
+    options.check_part(box, region)
     choices.check(backbone)
     failed: dict[int, PhotoError] = {}
     with working("Identifying"):
@@ -130,7 +135,7 @@ def _answers(
             ids = {number for predictions in answers for p in predictions for number in p.evidence[:EVIDENCE]}
             return answers, {photo.id or 0: photo for photo in index.photos(ids=sorted(ids))}
     network = load_network(shared, backbone)
-    alone = partial(network.classify, k=k, box=choices.box)
+    alone = partial(_classify, network, k, choices)
     return [_answer(alone, image, number, failed) for number, image in enumerate(asked)], {}
 
 
@@ -165,6 +170,13 @@ def note_source(source: str, answers: "Sequence[Sequence[Prediction]]", shared: 
             "The network knows no species. Your own photos can answer once they are labelled: "
             f"birdsearch index DIR --labels folder{shared.index_option}"
         )
+
+
+def _classify(network: Any, k: int, choices: Choices, image: str | bytes) -> "list[Prediction]":
+    """What a network alone says of the part of an image that is asked."""
+    found = network.find(image) if choices.region == "bird" else ()
+    answer: list[Prediction] = network.classify(image, k, box=found[0].box if found else choices.box)
+    return answer
 
 
 def _answer(

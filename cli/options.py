@@ -101,6 +101,21 @@ InBox = Annotated[
 ]
 
 
+Region = Annotated[
+    Literal["frame", "bird"],
+    typer.Option(
+        "--region",
+        help="Which part of each image asks: all of it, or the bird, where it is known or found.",
+    ),
+]
+
+
+def check_part(box: "Box | None", region: str) -> None:
+    """Raise BadParameter for a box and a region."""
+    if box is not None and region != "frame":
+        raise typer.BadParameter("cannot be combined with --box, which says where the bird is", param_hint="'--region'")
+
+
 def given(images: Sequence[str]) -> list[str | bytes]:
     """Images as the library takes them: - becomes the bytes that come through standard input."""
     if images.count("-") > 1:

@@ -1,6 +1,7 @@
 """Commands that look photos up: those that look like an image, those of a filter, the maps inside the backbone."""
 
 import io
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from birdsearch.errors import PhotoError
+from birdsearch.errors import PhotoError, PhotoUnknownError
 from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
 from birdsearch.export.target import check_target, write_file
-from birdsearch.records import as_json, counted
+from birdsearch.records import SMALL, as_json, counted, percent
 
 from . import options, output
 from .classify import load_network
-from .options import OUTPUT, BackboneName, Images, InBox, Shared, TopK
+from .options import OUTPUT, BackboneName, Images, InBox, Region, Shared, TopK
 from .progress import MAKING_PAGE, working
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def query(
     images: Images,
     k: TopK = 10,
     box: InBox = None,
+    region: Region = "frame",
     min_score: MinScore = None,
     combine: Combine = False,
     explain: Explain = False,
@@ -71,11 +73,16 @@ def query(
     if explain and (shared.html is None or combine):
         wrong = "cannot be combined with --combine" if combine else "draws on a page: give --html FILE too"
         raise typer.BadParameter(wrong, param_hint="'--explain'")
+    if explain and region == "bird":
+        raise typer.BadParameter(
+            "cannot be combined with --region bird: give the box (--box)", param_hint="'--explain'"
+        )
+    options.check_part(box, region)
     asked = options.given(images)
     failed: dict[int, PhotoError] = {}
     with shared.working("Searching") as index:
         if combine:
-            vectors = index.embed(asked, box=box, errors=failed.__setitem__)
+            vectors = index.embed(asked, box=box, region=region, errors=failed.__setitem__)
             if len(failed) == len(images):
                 output.end_failed(failed)
             # The mean direction: close to what all images share.
@@ -83,10 +90,12 @@ def query(
             answers = index.search_vectors(mean, k, where=shared.where, min_score=min_score)
         else:
             limits: dict[str, Any] = {"where": shared.where, "min_score": min_score}
-            answers = index.search_many(asked, k, box=box, errors=failed.__setitem__, **limits)
+            answers = index.search_many(asked, k, box=box, region=region, errors=failed.__setitem__, **limits)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance
         why = _explained(index, asked, answers, box) if explain else []
+        if box is None and region == "frame":
+            _note_small(index, images, shared)
     read = [image for number, image in enumerate(images) if number not in failed]
     results = [(" + ".join(read), answers[0])] if combine else list(zip(images, answers, strict=True))
     answered = results if combine else [result for n, result in enumerate(results) if n not in failed]
@@ -131,6 +140,21 @@ def _explained(
     made = counted(sum(map(len, why)), "drawing")
     output.note(f"{made} of why photos match, made in {time.monotonic() - start:.1f} s")
     return why
+
+
+def _note_small(index: "Index", images: Sequence[str], shared: Shared) -> None:
+    """What else could be asked, where the index knows a small bird in an image that was asked as a whole."""
+    for image in images:
+        try:
+            regions = index.regions(ids=[index.find(image).id or 0])
+        except (PhotoUnknownError, ValueError):
+            continue  # standard input, or a picture that is not in the index
+        boxes = [one.box for one in regions if one.embedded]
+        if boxes and max(box.area for box in boxes) < SMALL:
+            output.note(
+                f"The bird in {output.printable(image)} fills {percent(max(box.area for box in boxes), 1)} of the "
+                f"picture: birdsearch query {shlex.quote(image)} --region bird{shared.index_option} asks with it alone."
+            )
 
 
 def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> Iterator[list[Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from birdsearch.backbones import custom
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, NetworkOutput, PooledMap
@@ -15,6 +16,9 @@ from birdsearch.backbones.registry import (
     BIRD_BACKBONES,
     BUILT_IN,
     DEFAULT,
+    MAP,
+    MAP_OF,
+    MAP_SIZE,
     BackboneInfo,
     list_backbones,
     weights_of,
@@ -22,11 +26,12 @@ from birdsearch.backbones.registry import (
 from birdsearch.backbones.weights import fetch
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
-from birdsearch.records import AS_BIRDER, Progress, Recipe
+from birdsearch.photos import decode
+from birdsearch.records import AS_BIRDER, Progress, Recipe, Region
 
 __all__ = [
     "BIRD_BACKBONES", "BUILT_IN", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
-    "PooledMap", "check_execution", "is_path", "list_backbones", "load_backbone", "pull",
+    "PooledMap", "check_execution", "find", "is_path", "list_backbones", "load_backbone", "load_map", "pull",
 ]  # fmt: skip
 
 CHOICES = {
@@ -68,6 +73,23 @@ def load_backbone(
     if device not in ("auto", "cpu"):
         raise BackboneUnavailableError(f"OpenVINO runs on the processor, not on {device}. Use the runtime torch")
     return _in_openvino(name, recipe, precision, in_torch, progress, must=runtime == "openvino")
+
+
+def load_map() -> Backbone:
+    """The network of the class finder, run where the built-in backbone runs: see `torch_runtime.load_map`."""
+    recipe = BUILT_IN[MAP_OF].recipe
+    in_torch = partial(_in_torch, MAP, recipe, None)
+    if not _suits_openvino("auto", "auto"):
+        return in_torch("auto", "auto")
+    return _in_openvino(MAP, recipe, "auto", in_torch, None, must=False)
+
+
+def find(image: Any, finder: str) -> list[Region]:
+    """Where birds are in a picture, by the finder of this name; see `Backbone.find`."""
+    from birdsearch.backbones import finders
+
+    pixels = decode.load(image, (finders.SIZE, finders.SIZE))
+    return list(finders.finder(finder).find(pixels[None])[0].regions)
 
 
 def check_execution(runtime: str, device: str, precision: str) -> None:
@@ -121,6 +143,8 @@ def _export_key(name: str | Path, recipe: Recipe) -> str | None:
 
     if is_path(name):
         return openvino_runtime.export_key(Path(name).stem, sha256_of(_checkpoint(name)), recipe)
+    if name == MAP:
+        return openvino_runtime.export_key(MAP, BUILT_IN[MAP_OF].sha256, recipe)
     if (built_in := BUILT_IN.get(str(name))) is not None:
         return openvino_runtime.export_key(str(name), built_in.sha256, recipe)
     return openvino_runtime.find(str(name), recipe)
@@ -132,6 +156,8 @@ def _in_torch(
     from birdsearch.backbones import torch_runtime
 
     where = torch_runtime.placement(device, precision)
+    if name == MAP:
+        return torch_runtime.load_map(MAP_SIZE, where)
     if name in BUILT_IN:
         return torch_runtime.load_built_in(str(name), recipe, where)
     if is_path(name):

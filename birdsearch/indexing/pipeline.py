@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
-from birdsearch.errors import PhotoError, PhotoMissingError, PruneRefusedError
+from birdsearch.backbones.finders import check_finder
+from birdsearch.errors import BackboneUnavailableError, PhotoError, PhotoMissingError, PruneRefusedError
 from birdsearch.files import FileState, known_spelling, with_trailing_slash
 from birdsearch.indexing import regions
 from birdsearch.indexing.box_files import BoxFile, read_boxes
@@ -19,10 +20,10 @@ from birdsearch.indexing.labels import Labeller
 from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, memory, scan
 from birdsearch.photos.overlap import overlapped
-from birdsearch.records import AddReport, Failure, Photo, Progress, RegionReport, bytes_text, counted, shown
+from birdsearch.records import BIRD, AddReport, Failure, Photo, Progress, RegionReport, bytes_text, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate, facts
-from birdsearch.storage.catalog.tables import EXCLUDE
+from birdsearch.storage.catalog.tables import EXCLUDE, FINDER
 from birdsearch.storage.store import Store
 
 HANDFUL = 5  # photos: so many may always be pruned
@@ -43,7 +44,8 @@ class AddOptions:
     prune: bool = False
     force: bool = False
     reread: bool = False
-    regions: str | None = None  # the path of a file of boxes
+    regions: str | None = None  # "bird", "none", or the path of a file of boxes
+    finder: str = "auto"
     boxes: BoxOptions = field(default_factory=BoxOptions)
 
 
@@ -61,7 +63,9 @@ def add(
     paths = [os.path.abspath(os.fsencode(folder)) for folder in several]
     scan.scan(paths)  # raises here for a folder that does not exist
     exclusions.compiled(options.exclude or ())  # and here for a pattern that means nothing
-    box_file = None if options.regions is None else read_boxes(options.regions)  # and here for a line that is no box
+    if options.regions == BIRD:
+        check_finder(options.finder)
+    box_file = None if options.regions in (None, BIRD, "none") else read_boxes(options.regions)  # or a line no box
     with store.writing() as catalog:
         roots = catalog.roots_in_use()
         paths = list(dict.fromkeys(known_spelling(path, roots) for path in paths))
@@ -97,10 +101,23 @@ def add(
 def _regions(
     store: Store, folders: Sequence[bytes], file: BoxFile | None, options: AddOptions, progress: Progress | None
 ) -> RegionReport:
-    """The boxes of photos follow, once the photos are committed."""
+    """The boxes of photos follow, once the photos are committed; then birds are searched for, where that was chosen."""
+    if options.regions in (BIRD, "none"):
+        store.catalog.set_state(FINDER, options.finder if options.regions == BIRD else None)
     taken = RegionReport() if file is None else regions.take_in(store, file, options.boxes)
-    embedded = regions.embed_waiting(store, folders, progress)
-    return replace(taken, embedded=embedded.embedded, failed=embedded.failed)
+    embedded, found = regions.embed_waiting(store, folders, progress), RegionReport()
+    if (finder := store.catalog.get_state(FINDER)) is not None:
+        try:
+            found = regions.find_birds(store, folders, finder, progress)
+        except (BackboneUnavailableError, ValueError) as error:
+            logger.warning("no bird was searched for: %s", error)
+    return replace(
+        taken,
+        searched=found.searched,
+        found=found.found,
+        embedded=embedded.embedded + found.embedded,
+        failed=(*embedded.failed, *found.failed),
+    )
 
 
 def _remembered(store: Store) -> list[str]:

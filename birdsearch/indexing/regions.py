@@ -4,12 +4,14 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 import numpy as np
 
+from birdsearch.backbones import finders
 from birdsearch.errors import PhotoError
 from birdsearch.files import PathSet
 from birdsearch.indexing.box_files import BoxFile, GivenBox
@@ -18,8 +20,20 @@ from birdsearch.indexing.embedder import EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.moved_paths import moved_paths
 from birdsearch.photos import decode
 from birdsearch.photos.overlap import overlapped
-from birdsearch.records import BOX, BY_HAND, Failure, Photo, Pixels, Progress, Region, RegionReport, shown
-from birdsearch.regions.choice import chosen
+from birdsearch.records import (
+    BIRD,
+    BOX,
+    BY_HAND,
+    MOST_REGIONS,
+    Failure,
+    Photo,
+    Pixels,
+    Progress,
+    Region,
+    RegionReport,
+    shown,
+)
+from birdsearch.regions.choice import chosen, is_animal
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.commits import Batch, PartRow
 from birdsearch.storage.catalog.region_rows import RegionEntry, StoredRegion
@@ -29,6 +43,7 @@ logger = logging.getLogger("birdsearch")
 
 MIN_CONFIDENCE = 0.2  # of a box that is taken in: below it detectors guess
 EXAMPLES = 3  # lines in a warning
+_TOGETHER = 8  # photos that a finder sees at a time
 _AHEAD = 64  # photos cut in advance: what bounds the memory
 _SAME = 1e-6  # by how much the numbers of two boxes differ that are one
 
@@ -169,7 +184,7 @@ class Cropped:
 
     photo: Photo
     regions: Sequence[StoredRegion]  # that are to get a vector; the id is 0 where the catalog has none yet
-    pixels: Sequence[Pixels]  # one for each
+    pixels: Sequence[Pixels] = ()  # one for each
     problem: str = ""  # why there are none, where the file cannot be read
 
 
@@ -193,11 +208,67 @@ def embed_waiting(store: Store, folders: Sequence[bytes], progress: Progress | N
         try:
             return Cropped(photo, regions, list(decode.crops(photo, [one.region.box for one in regions], size)))
         except PhotoError as error:
-            return Cropped(photo, regions, (), str(error))
+            return Cropped(photo, regions, problem=str(error))
 
     workers = max(2, os.cpu_count() or 2)
     with closing(overlapped(photos, cropped, workers=workers, ahead=_AHEAD)) as crops:
         return _Run(store, len(photos), progress).run(crops)
+
+
+def find_birds(store: Store, folders: Sequence[bytes], name: str, progress: Progress | None) -> RegionReport:
+    """Search the photos under these folders for small birds, and give each a vector; needs the lock.
+
+    Those that this finder has searched, and those in which somebody has said where the birds are, are passed over.
+    """
+    catalog, version = store.catalog, finders.version_of(name)
+    below = PathSet(folders)
+    ids = catalog.not_searched_by(version)
+    have = catalog.boxes(ids)
+    given = {photo_id for photo_id, regions in have.items() if _shows_where(regions)}
+    photos = [photo for photo in catalog.photos(ids) if photo.id not in given and os.fsencode(photo.path) in below]
+    if not photos:
+        return RegionReport()
+    finder, size = finders.finder(name), store.backbone.input_size
+
+    def read(photo: Photo) -> tuple[Photo, Pixels | str]:
+        """Runs in a thread."""
+        try:
+            return photo, decode.load(photo, (finders.SIZE, finders.SIZE))
+        except PhotoError as error:
+            return photo, str(error)
+
+    def found(pictures: Iterable[tuple[Photo, Pixels | str]]) -> Iterator[Cropped]:
+        """What is to be cut out of each photo, in batches of the finder."""
+        pictures = iter(pictures)
+        while batch := list(islice(pictures, _TOGETHER)):
+            there = [(photo, pixels) for photo, pixels in batch if not isinstance(pixels, str)]
+            results = finder.find(np.stack([pixels for _, pixels in there])) if there else []
+            for (photo, _), result in zip(there, results, strict=True):
+                small = result.regions[:MOST_REGIONS] if result.small else ()
+                yield Cropped(photo, [StoredRegion(0, replace(one, photo_id=photo.id)) for one in small])
+            yield from (Cropped(photo, (), problem=why) for photo, why in batch if isinstance(why, str))
+
+    def cropped(one: Cropped) -> Cropped:
+        """Runs in a thread."""
+        if not one.regions:
+            return one
+        try:
+            boxes = [each.region.box for each in one.regions]
+            return replace(one, pixels=list(decode.crops(one.photo, boxes, size)))
+        except PhotoError as error:
+            return replace(one, problem=str(error))
+
+    workers = max(2, os.cpu_count() or 2)
+    with (
+        closing(overlapped(photos, read, workers=workers, ahead=_AHEAD)) as pictures,
+        closing(overlapped(found(pictures), cropped, workers=workers, ahead=_AHEAD)) as crops,
+    ):
+        return _Run(store, len(photos), progress, have, version).run(crops)
+
+
+def _shows_where(have: Sequence[StoredRegion]) -> bool:
+    """Whether somebody, or a detector, has said where the birds of a photo are."""
+    return any(one.region.kind == BOX and is_animal(one.region.category) for one in have)
 
 
 def _without_vector(have: Sequence[StoredRegion]) -> list[StoredRegion]:
@@ -209,7 +280,18 @@ def _without_vector(have: Sequence[StoredRegion]) -> list[StoredRegion]:
 class _Run:
     """Embeds what was cut out of photos, and commits it."""
 
-    def __init__(self, store: Store, total: int, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        total: int,
+        progress: Progress | None,
+        before: Mapping[int, Sequence[StoredRegion]] | None = None,
+        finder: str | None = None,
+    ) -> None:
+        self._before = before or {}  # regions of the photos that a finder searches
+        self._finder = finder  # that is noted with each photo, once all that it found there has a vector
+        self._waiting: dict[int, int] = {}  # photo -> how many of its regions have no vector yet
+        self._searched = self._found = 0
         self._store = store
         self._total = total
         self._progress = progress
@@ -226,7 +308,7 @@ class _Run:
             for number, one in enumerate(crops, start=1):
                 self._take(one)
                 if self._progress:
-                    self._progress("regions", number, self._total, one.photo.path)
+                    self._progress("find" if self._finder else "regions", number, self._total, one.photo.path)
                 late = time.monotonic() - self._last_commit > COMMIT_SECONDS
                 if late or len(self._embedded) + len(self._embedder) >= COMMIT_PHOTOS:
                     self._keep(self._embedder.flush())
@@ -234,11 +316,15 @@ class _Run:
             self._keep(self._embedder.flush())
         finally:
             self._commit()
-        return RegionReport(embedded=self._done, failed=tuple(self._failed))
+        embedded, failed = self._done, tuple(self._failed)
+        return RegionReport(searched=self._searched, found=self._found, embedded=embedded, failed=failed)
 
     def _take(self, one: Cropped) -> None:
         if one.problem:
             self._failed.append(Failure(one.photo.path, "regions", one.problem))
+            return
+        if self._finder is not None:
+            self._waiting[one.photo.id or 0] = len(one.regions)
         for region, pixels in zip(one.regions, one.pixels, strict=False):
             number = len(self._cut)
             self._cut[number] = region
@@ -249,28 +335,39 @@ class _Run:
             if isinstance(result, NotEmbedded):
                 self._failed.append(Failure(result.photo.path, "regions", result.reason))
             else:
-                self._embedded.append((self._cut[result.photo.id or 0], result))
+                region = self._cut[result.photo.id or 0]
+                self._embedded.append((region, result))
+                if self._finder is not None:
+                    self._waiting[region.region.photo_id or 0] -= 1
 
     def _commit(self) -> None:
         """First the part, then the commit that makes it count. A region gets another id with its vector.
 
         An engine may still know the old id, with the vector that it had before its photo changed.
         """
-        embedded, self._embedded = self._embedded, []
+        searched = [photo_id for photo_id, waiting in self._waiting.items() if not waiting]
+        done = [one for one in self._embedded if self._finder is None or one[0].region.photo_id in set(searched)]
+        embedded, self._embedded = done, [one for one in self._embedded if one not in done]
         self._last_commit = time.monotonic()
-        if not embedded:
-            return
         catalog, folder = self._store.catalog, self._store.folder.vectors
+        batch = Batch(found_by=dict.fromkeys(searched, self._finder))
+        batch.gone_regions = [one.id for i in searched for one in self._before.get(i, ()) if one.region.kind == BIRD]
+        for photo_id in searched:
+            del self._waiting[photo_id]
         first = catalog.next_ids()[1]
         part_id = catalog.next_part()
-        part = parts.Part(
-            np.arange(first, first + len(embedded)),
-            np.stack([result.vector for _, result in embedded]),
-            np.array([result.norm for _, result in embedded], dtype=np.float32),
-        )
-        sha256 = parts.write(parts.file_of(folder, part_id), part)
-        batch = Batch(part=PartRow(part_id, len(embedded), sha256, self._store.backbone.provenance))
-        batch.gone_regions = [before.id for before, _ in embedded]
+        if embedded:
+            part = parts.Part(
+                np.arange(first, first + len(embedded)),
+                np.stack([result.vector for _, result in embedded]),
+                np.array([result.norm for _, result in embedded], dtype=np.float32),
+            )
+            sha256 = parts.write(parts.file_of(folder, part_id), part)
+            batch.part = PartRow(part_id, len(embedded), sha256, self._store.backbone.provenance)
+        batch.gone_regions += [before.id for before, _ in embedded if before.id]
         batch.regions = [RegionEntry(first + row, before.region, row) for row, (before, _) in enumerate(embedded)]
-        catalog.commit(batch)
+        if batch != Batch():
+            catalog.commit(batch)
         self._done += len(embedded)
+        self._searched += len(searched)
+        self._found += sum(before.region.kind == BIRD for before, _ in embedded)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneUnavailableError, InputFileError
 from birdsearch.photos.decode import ImageLike
-from birdsearch.records import Box, Ids, Prediction, Vectors, shown
+from birdsearch.records import Ids, Prediction, Vectors, shown
 from birdsearch.species import calibration, classifier, names
 from birdsearch.species.classifier import ClassifierOutput, GalleryClassifier
 from birdsearch.species.gallery import Gallery, GalleryCache
@@ -40,7 +40,7 @@ class ClassifyOptions:
     roll_up: float | None = None  # 0 to 1
     burst: bool = False
     calibrate: bool = False
-    box: Box | None = None  # the part of each image that is classified
+    asked: query.Asked = None  # the part of each image that is classified
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -80,7 +80,7 @@ def classify(
         )
     by_labels = source == "neighbours"
     of_images = query.embed if by_labels else _class_probabilities
-    given = of_images(store, images, own, errors, options.box)
+    given = of_images(store, images, own, errors, options.asked)
     read = np.flatnonzero(np.isfinite(given).all(axis=1)).tolist()
     given, ids = given[read], [query.own_id(own[row]) for row in read]
     if by_labels:
@@ -101,7 +101,7 @@ def _class_probabilities(
     images: Sequence[ImageLike],
     own: Sequence[query.OwnPhoto | None],
     errors: query.Errors,
-    box: Box | None,
+    asked: query.Asked,
 ) -> Vectors:
     """All class probabilities (n, classes); of photos of the index from stored vectors, if classes allow.
 
@@ -109,14 +109,14 @@ def _class_probabilities(
     """
     classes = store.classes
     probabilities = np.full((len(images), len(classes.names)), np.nan, dtype=np.float32)
-    stored = query.stored_ids(own) if classes.classifier is not None and box is None else {}
+    stored = query.stored_ids(own) if classes.classifier is not None and asked is None else {}
     if stored:
         probabilities[list(stored)] = classes.probabilities(*store.vectors.fetch(list(stored.values())))
     others = [row for row in range(len(images)) if row not in stored]
     if not others:
         return probabilities
     backbone = store.backbone
-    for row, pixels in query.readable(images, others, backbone.input_size, errors, box):
+    for row, pixels in query.readable(store, images, others, own, errors, asked):
         given = backbone.embed_pixels(pixels[None]).probabilities
         if given is None:
             raise BackboneUnavailableError(f"{backbone.name} gives no probabilities: it knows no classes.")

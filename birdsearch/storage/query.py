@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from birdsearch.backbones import finders
 from birdsearch.errors import PhotoError
 from birdsearch.files import known_spelling
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
-from birdsearch.records import MOST_REGIONS, Box, Filter, Ids, Match, Photo, Pixels, Vectors, blocks, shown
+from birdsearch.records import BIRD, FRAME, MOST_REGIONS, Box, Filter, Ids, Match, Photo, Pixels, Vectors, blocks, shown
+from birdsearch.regions.choice import chosen
+from birdsearch.storage.catalog.tables import FINDER
 from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
@@ -32,16 +35,15 @@ def by_images(
     where: Filter | None,
     min_score: float | None,
     errors: Errors,
-    box: Box | None = None,
+    asked: "Asked" = None,
 ) -> list[list[Match]]:
     """The k best photos for each image; a photo of the index never finds itself, which is noted where a path names it.
 
-    With a `box` that part of each image asks, alone. An image that cannot be read has no matches where `errors` lets it
-    pass.
+    What is `asked` of each image asks alone. An image that cannot be read has no matches where `errors` lets it pass.
     """
     _check_k(k)
     own = own_photos(store, images)
-    vectors = embed(store, images, own, errors, box)
+    vectors = embed(store, images, own, errors, asked)
     for image, photo in zip(images, own, strict=True):
         if photo is not None and isinstance(image, str | os.PathLike):
             logger.info("%s is in the index: it is left out of its own matches.", shown(os.fspath(image)))
@@ -93,35 +95,40 @@ def embed(
     images: Sequence[ImageLike],
     own: "Sequence[OwnPhoto | None]",
     errors: Errors = "raise",
-    box: Box | None = None,
+    asked: "Asked" = None,
 ) -> Vectors:
     """Unit vectors (n, dim) of images; those of photos of the index (`own_photos`) that are unchanged come from it.
 
-    With a `box` they are those of that part of each image. The row of an image that cannot be read is NaN where
+    They are those of the part of each image that is `asked`. The row of an image that cannot be read is NaN where
     `errors` lets it pass.
     """
     vectors = np.full((len(images), store.identity.backbone.dim), np.nan, dtype=np.float32)
-    stored = stored_ids(own) if box is None else {}
+    stored = stored_ids(own) if asked is None else {}
     other = [row for row in range(len(images)) if row not in stored]
     if stored:
         vectors[list(stored)] = store.vectors.fetch(list(stored.values()))[0]
     for block in blocks(len(other), BATCH):
-        pixels = dict(readable(images, other[block], store.backbone.input_size, errors, box))
+        pixels = dict(readable(store, images, other[block], own, errors, asked))
         if pixels:
             vectors[list(pixels)] = store.backbone.embed_pixels(np.stack(list(pixels.values()))).vectors
     return vectors
 
 
 def readable(
-    images: Sequence[ImageLike], rows: Sequence[int], size: tuple[int, int], errors: Errors, box: Box | None = None
+    store: Store,
+    images: Sequence[ImageLike],
+    rows: Sequence[int],
+    own: "Sequence[OwnPhoto | None]",
+    errors: Errors,
+    asked: "Asked",
 ) -> Iterator[tuple[int, Pixels]]:
-    """Position and pixels of each of these images that can be read, or of a box in it.
+    """Position and pixels, as the backbone sees them, of the asked part of each of these images that can be read.
 
     What cannot be read raises PhotoError ("raise"), is logged ("skip") or goes to a function with its position.
     """
     for row in rows:
         try:
-            yield row, decode.load(images[row], size, box)
+            yield row, _pixels(store, images[row], own[row], asked)
         except PhotoError as error:
             if errors == "raise":
                 raise
@@ -129,6 +136,40 @@ def readable(
                 logger.warning("left out: %s", error)
             elif callable(errors):
                 errors(row, error)
+
+
+# Which part of an image asks: a box, BIRD (the bird that is known or found in it), or None for all of it.
+Asked = Box | str | None
+
+
+def asked_part(box: Box | None, region: str) -> Asked:
+    """What the arguments `box` and `region` of a search mean. Raises ValueError for both, or for another region."""
+    if region not in (FRAME, BIRD):
+        raise ValueError(f"region must be {FRAME} or {BIRD}, got {region!r}")
+    if box is not None and region == BIRD:
+        raise ValueError("give either a box or region='bird', which finds one")
+    return BIRD if region == BIRD else box
+
+
+def _pixels(store: Store, image: ImageLike, own: "OwnPhoto | None", asked: Asked) -> Pixels:
+    """The asked part of an image at the size of the backbone."""
+    size = store.backbone.input_size
+    if not isinstance(asked, str):
+        return decode.load(image, size, asked)
+    if not isinstance(image, str | Photo) and (read := getattr(image, "read", None)) is not None:
+        image = read()  # an open file is read once
+    return decode.load(image, size, _bird(store, image, own))
+
+
+def _bird(store: Store, image: ImageLike, own: "OwnPhoto | None") -> Box | None:
+    """Where the bird is in an image: as the index knows it of its photo, or as a finder finds it."""
+    known = store.catalog.boxes([own.id]).get(own.id, []) if own is not None and own.unchanged else []
+    regions = [one.region for one in known]
+    if best := chosen(regions):
+        return regions[best[0]].box
+    finder = finders.finder(store.catalog.get_state(FINDER, "auto"))
+    found = finder.find(decode.load(image, (finders.SIZE, finders.SIZE))[None])[0].regions
+    return found[0].box if found else None
 
 
 def check_images(images: Sequence[ImageLike], errors: Errors = "raise") -> list[ImageLike]:

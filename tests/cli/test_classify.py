@@ -42,7 +42,7 @@ def test_classify_by_the_labelled_photos(garden: Garden, stub: IndexStub) -> Non
     images, asked = stub.last("classify_many")
     assert images == (["a.jpg"], 3)
     assert callable(asked.pop("errors"))
-    assert asked.pop("box") is None
+    assert (asked.pop("box"), asked.pop("region")) == (None, "frame")
     assert asked == {"source": "neighbours", "checklist": None, "roll_up": None, "burst": True, "calibrate": False}
     assert answer.out.startswith("Probably none of your species (70 %)\n#  probability  name\n1       60.0 %  Wren\n")
     assert "Emu: possible vagrant (40.0 % without the checklist)" in answer.out

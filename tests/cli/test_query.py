@@ -10,6 +10,7 @@ from PIL import Image
 
 from birdsearch.export.tables import PHOTO_COLUMNS
 from tests.conftest import Garden, write_garden_photos
+from tests.support import fake_finder
 from tests.support.command_line import run
 
 
@@ -297,3 +298,24 @@ def test_query_explains_the_best_matches_on_its_page(garden: Garden, tmp_path: P
     assert "--html" in run("query", path, "--index", garden.index, "--explain", code=2).err
     combined = ("--html", "other.html", "--explain", "--combine")
     assert "--combine" in run("query", path, path, "--index", garden.index, *combined, code=2).err
+
+
+def test_region_bird_asks_and_is_proposed(garden: Garden, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_finder.install(monkeypatch)
+    index, photos = tmp_path / "index", tmp_path / "photos"
+    shutil.copytree(garden.index, index)
+    shutil.copytree(garden.photos, photos)
+    told = run("index", photos, "--index", index, "--labels", "folder", "--regions", "bird").out
+    assert "regions    6 photos searched" in told
+    (tmp_path / "boxes.csv").write_text("path,x,y,width,height,category\nphotos/Wren/1.jpg,0.3,0.3,0.2,0.3,bird\n")
+    run("index", photos, "--index", index, "--regions", tmp_path / "boxes.csv")
+    wren = photos / "Wren" / "1.jpg"
+    plain = run("query", wren, "--index", index)
+    assert f"fills 6.0 % of the picture: birdsearch query {wren} --region bird --index {index}" in plain.err
+    alone = run("query", wren, "--index", index, "--region", "bird", "--json")
+    assert "fills" not in alone.err
+    assert alone.json != run("query", wren, "--index", index, "--json").json
+    assert alone.json == run("query", wren, "--index", index, "--box", "0.3,0.3,0.2,0.3", "--json").json
+    assert "cannot be combined" in run("query", wren, "--region", "bird", "--box", "0,0,1,1", code=2).err
+    assert "needs --regions bird" in run("index", "--index", index, "--finder", "classes", code=2).err
+    assert run("classify", wren, "--index", index, "--region", "bird", "--source", "backbone", "--json").json

@@ -12,11 +12,13 @@ metadata = sa.MetaData()
 Row = dict[str, Any]  # column -> value, of one of the tables below
 # Keys of the state.
 IDENTITY, IDENTITY_BEFORE, NAMES, EXCLUDE, REEMBED = "identity", "identity_before", "names", "exclude", "reembed"
+FINDER = "finder"
 
 # key -> JSON: "generation" (int, +1 with every commit that readers must see), IDENTITY (a copy of index.json),
 # IDENTITY_BEFORE (what index.json says until it is written anew), REEMBED (reembed.Pending: new vectors so far),
 # "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile),
-# NAMES ({label: species}: what a user says that names mean), EXCLUDE ({folder: [pattern]}: what is left out there)
+# NAMES ({label: species}: what a user says that names mean), EXCLUDE ({folder: [pattern]}: what is left out there),
+# FINDER (the name of the finder that searches new photos for small birds, or null)
 state = sa.Table(
     "state", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.JSON, nullable=False)
 )
@@ -234,6 +236,8 @@ def optional(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
 def state_value(key: str, value: Any) -> Any:
     """What the state has under a key, as it was read. Raises DamagedValueError where that is not what users say."""
     fits = {NAMES: _is_text, EXCLUDE: _are_texts}.get(key)
+    if key == FINDER and not isinstance(value, str | None):
+        raise DamagedValueError(f"state.{key} is {value!r:.80}")
     if value is None or fits is None or (isinstance(value, dict) and all(map(fits, value.values()))):
         return value
     raise DamagedValueError(f"state.{key} is {value!r:.80}")
