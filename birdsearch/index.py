@@ -42,6 +42,7 @@ from birdsearch.records import (
     Provenance,
     ReembedReport,
     Region,
+    RegionReport,
     RunSummary,
     SpeciesReport,
     SplitReport,
@@ -375,6 +376,20 @@ class Index:
             )
             found = catalog.boxes(photos)
         return [one.region for photo_id in photos for one in found.get(photo_id, ())]
+
+    def regions_from(self, path: str | os.PathLike[str]) -> RegionReport:
+        """Take in what a person says of boxes, in a CSV such as `regions --csv` prints, or another file of boxes.
+
+        The boxes of each photo that it names become those of the file, and stay when `add` is given other boxes; a
+        line without a box says that there is none. A photo whose lines are as birdsearch wrote them is left as it is.
+        Raises InputFileError, with the line, and changes nothing, for what cannot be used.
+
+        >>> index.regions_from("boxes.csv").boxes
+        1
+        """
+        from birdsearch.indexing import regions
+
+        return regions.correct(self._store, Path(path))
 
     def failures(self) -> list[Failure]:
         """The files that could not be indexed, and why.

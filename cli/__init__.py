@@ -23,6 +23,7 @@ from . import (
     names,
     new,
     query,
+    regions,
     species,
 )
 from .runner import Command, Group, Guarded
@@ -70,6 +71,7 @@ _add(
 )
 _add("classify", classify.classify, "Ask", "birdsearch classify mystery.jpg -k 3")
 _add("photos", query.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
+_add("regions", regions.regions, "Ask", "birdsearch regions --index garden --html boxes.html")
 _add("list", life_list.life_list, "Ask", "birdsearch list --index garden --after 2024-01-01 --html birds.html")
 _add("new", new.new, "Ask", "birdsearch new /media/card --index garden --copy-to ~/Pictures/birds/2026")
 _add("explain", query.explain, "Ask", "birdsearch explain mystery.jpg 17 --index garden --html why.html")

@@ -392,10 +392,10 @@ def print_summary(report: AddReport, *, pruned: bool = False, ready_after: float
         if not pruned:
             name, remark = "missing", f"{remark}; {stay} in the index, hidden (--prune removes them)"
         typer.echo(f"{name:<10} {report.missing:>{width},}  {remark}")
-    _print_regions(report.regions)
+    print_regions(report.regions)
 
 
-def _print_regions(report: RegionReport) -> None:
+def print_regions(report: RegionReport) -> None:
     """What became of boxes, where there were any."""
     counts = [("new", report.boxes), ("unchanged", report.unchanged), ("removed", report.removed)]
     counts += [("found", report.found), ("embedded", report.embedded), ("failed", len(report.failed))]

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
 from birdsearch.backbones import finders
 from birdsearch.errors import PhotoError
 from birdsearch.files import PathSet
-from birdsearch.indexing.box_files import BoxFile, GivenBox
+from birdsearch.indexing.box_files import BoxFile, GivenBox, read_boxes
 from birdsearch.indexing.committer import COMMIT_PHOTOS, COMMIT_SECONDS
 from birdsearch.indexing.embedder import EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.moved_paths import moved_paths
@@ -45,7 +46,7 @@ MIN_CONFIDENCE = 0.2  # of a box that is taken in: below it detectors guess
 EXAMPLES = 3  # lines in a warning
 _TOGETHER = 8  # photos that a finder sees at a time
 _AHEAD = 64  # photos cut in advance: what bounds the memory
-_SAME = 1e-6  # by how much the numbers of two boxes differ that are one
+_SAME = 1e-5  # as tables write them: by how much the numbers of two boxes differ that are one
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +107,24 @@ def take_in(store: Store, file: BoxFile, options: BoxOptions) -> RegionReport:
                 change.left_out[why] += 1
             else:
                 regions.append(region)
+        if options.by_hand and _are_same([one.region for one in have], regions):
+            change.unchanged += len(have)  # as birdsearch wrote them
+            continue
         change.replace(have, regions, by_hand=options.by_hand)
         if options.by_hand:
             change.batch.found_by[photo_id] = BY_HAND
     if change.batch != Batch():
         catalog.commit(change.batch)
     return change.report()
+
+
+def correct(store: Store, path: Path) -> RegionReport:
+    """See `Index.regions_from`."""
+    file = read_boxes(path)
+    with store.writing():
+        taken = take_in(store, file, BoxOptions(0.0, by_hand=True))
+        embedded = embed_waiting(store, [b"/"], None)
+    return replace(taken, embedded=embedded.embedded, failed=embedded.failed)
 
 
 def _warn_of_unknown(file: BoxFile, unknown: Sequence[GivenBox]) -> None:
@@ -173,6 +186,17 @@ def _is_same(one: Region, other: Region) -> bool:
     return (one.category, one.confidence) == (other.category, other.confidence) and all(
         abs(a - b) <= _SAME for a, b in numbers
     )
+
+
+def _are_same(some: Sequence[Region], others: Sequence[Region]) -> bool:
+    """Whether two lists of boxes of a photo are one, in whatever order."""
+    left = list(others)
+    for one in some:
+        same = next((other for other in left if _is_same(one, other)), None)
+        if same is None:
+            return False
+        left.remove(same)
+    return bool(some) and not left
 
 
 # Vectors --------------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def search_page(
     sections = [
         _Section(
             None if path is None else picture(path, uris, _asked(path, box)),
-            tuple(_card(match.photo, uris, match.score, match.region) for match in matches),
+            tuple(_card(match.photo, uris, match.score, [match.region] if match.region else ()) for match in matches),
             tuple(drawings),
         )
         for (path, matches), drawings in zip(results, why or [()] * len(results), strict=True)
@@ -130,16 +130,23 @@ def classify_page(
 
 
 def photos_page(
-    photos: Sequence[Photo], title: str = "Photos", *, total: int | None = None, origin: Origin | None = None
+    photos: Sequence[Photo],
+    title: str = "Photos",
+    *,
+    total: int | None = None,
+    regions: Mapping[int, Sequence[Region]] | None = None,
+    origin: Origin | None = None,
 ) -> str:
-    """A page of photos, the first of `total`."""
+    """A page of photos, the first of `total`, with the boxes of their `regions` by id."""
     uris = thumbnails([photo.path for photo in photos])
-    cards = [_card(photo, uris) for photo in photos]
+    cards = [_card(photo, uris, regions=(regions or {}).get(photo.id or 0, ())) for photo in photos]
     count = len(photos) if total is None else total
     return render("photos.html", title, origin, cards=cards, total=count, shape=shape(photos))
 
 
-def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None, region: Region | None = None) -> _Card:
+def _card(
+    photo: Photo, uris: dict[str, str | None], score: float | None = None, regions: Sequence[Region] = ()
+) -> _Card:
     first = photo.predictions[0] if photo.predictions else None
     if photo.species is not None:
         title, kind = photo.species, photo.species_source or "prediction"
@@ -148,5 +155,5 @@ def _card(photo: Photo, uris: dict[str, str | None], score: float | None = None,
     else:
         title, kind = "Species not known", "none"
     facts = tuple(text(fact) for fact in (date(photo), photo.camera, place(photo)) if fact)
-    shown = picture(photo.path, uris, None if region is None else outline(photo, [region]))
+    shown = picture(photo.path, uris, outline(photo, regions))
     return _Card(shown, score, text(title), kind, photo.predictions[:_PREDICTIONS], facts)
