@@ -1,1 +1,1 @@
-"""Where the bird is: boxes and maps in, boxes out."""
+"""Where the bird is, and what two photos share: boxes and maps in, boxes and shares out."""

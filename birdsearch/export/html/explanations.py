@@ -87,7 +87,7 @@ def drawn(image: ImageLike, photo: ImageLike | Match, explanation: Explanation, 
 
 def _counts(pair: PatchPair, explanation: Explanation) -> bool:
     """Whether both places bring so much of the score that they say something about it: sky looks like sky."""
-    return all(
+    return not explanation.exact or all(
         share[int(y * share.shape[0]), int(x * share.shape[1])] >= _LEAST * share.mean()
         for share, (x, y) in ((explanation.share, pair.place), (explanation.share_of_match, pair.place_in_match))
     )

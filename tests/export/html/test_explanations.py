@@ -63,7 +63,9 @@ def test_places_that_bring_little_and_rings_that_overlap_are_left_out(bird: Path
     sky = PatchPair((0.9, 0.1), (0.1, 0.9), 0.99)
     there, beside = PatchPair((0.21, 0.21), (0.5, 0.5), 0.9), PatchPair((0.25, 0.21), (0.53, 0.5), 0.8)
     assert circles(explanations.explain_page(explanations.drawn(bird, bird, explanation(sky, there, beside)))) == 2
-    # Of photos that have nothing better they are drawn all the same.
+    # What a guess has for shares does not decide, and of photos that have nothing better all are drawn.
+    guess = explanation(sky, there, exact=False)
+    assert circles(explanations.explain_page(explanations.drawn(bird, bird, guess))) == 4
     assert circles(explanations.explain_page(explanations.drawn(bird, bird, explanation(sky)))) == 2
 
 
