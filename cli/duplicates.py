@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from birdsearch.export.target import check_target
-from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS
+from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS, counted
 
 from . import duplicates_output, options, output
 from .duplicates_output import Findings
@@ -271,10 +271,18 @@ def _apply(plan: Path, action: str, relations: tuple[str, ...], protect: tuple[s
     from birdsearch import read_plan
 
     steps = read_plan(plan)
-    with shared.open() as index, progress() as callback:
-        report = index.apply(steps, action=action, relations=relations, protect=protect, progress=callback)
     known = {"trash": ("moved", "to the trash"), "hardlink": ("replaced", "by hard links")}
     verb, where = known.get(action) or ("moved", f"to {action.removeprefix('move:')}")
+    with shared.open() as index:
+        before = {run.run for run in index.runs()}
+        try:
+            with progress() as callback:
+                report = index.apply(steps, action=action, relations=relations, protect=protect, progress=callback)
+        except KeyboardInterrupt:
+            for run in (run for run in index.runs() if run.run not in before and run.photos):
+                output.note(f"{verb} {counted(run.photos, 'photo')} {where} before the stop")
+                output.note(f"To restore the files: birdsearch undo {run.run}{shared.index_option}")
+            raise
     duplicates_output.print_action(report, verb, where, shared)
     if report.done:
         output.note(f"To restore the files: birdsearch undo {report.run}{shared.index_option}")

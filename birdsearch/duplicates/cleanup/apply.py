@@ -15,7 +15,6 @@ its own: it goes along only where the kept photo has one of exactly the same byt
 index names it; otherwise it stays, and so does every sidecar that it shares.
 """
 
-import logging
 import os
 import stat
 import time
@@ -42,19 +41,16 @@ from birdsearch.records import (
     RunSummary,
     Step,
     blocks,
-    counted,
     shown,
 )
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.removal import DeletedPhoto
 from birdsearch.storage.folder import Folder
 
-logger = logging.getLogger("birdsearch")
-
 
 def runs(folder: Folder) -> list[RunSummary]:
     """Every run of `apply`, oldest first."""
-    return [log.summary() for log in journal.logs(folder)]
+    return [log.summary(filesystem.has_gone) for log in journal.logs(folder)]
 
 
 def apply(
@@ -96,10 +92,6 @@ class _Apply:
                     progress("apply", batch.stop, len(steps), steps[batch.stop - 1].path)
             if self._journal:
                 journal.write(self._journal, [{"end": True}])
-        except KeyboardInterrupt:
-            if self._journal:
-                self._say_stopped()
-            raise
         finally:
             if self._journal:
                 self._journal.close()
@@ -111,18 +103,6 @@ class _Apply:
             time.monotonic() - started,
             failed=len(self._skipped) - len(self._as_told),
             as_told=tuple(dict.fromkeys(self._as_told)),
-        )
-
-    def _say_stopped(self) -> None:
-        """How many files have gone when a person stops the run, and what brings them back."""
-        log = journal.select_run(self._folder, self._planner.run, lambda log, intent: True)
-        gone = sum(intent.photo and (intent.number in log.done or filesystem.has_gone(intent)) for intent in log.open())
-        verb = "replaced by hard links" if log.header["action"] == "hardlink" else "moved"
-        logger.warning(
-            "%s been %s before the stop; `birdsearch undo %s` restores them",
-            f"{counted(gone, 'photo')} {'has' if gone == 1 else 'have'}",
-            verb,
-            log.run,
         )
 
     def _batch(self, steps: Sequence[Step], header: Line) -> None:

@@ -113,9 +113,9 @@ class Log:
         settled = self.left | self.back | self.emptied
         return [intent for intent in self.intents if intent.number not in settled]
 
-    def summary(self) -> RunSummary:
-        """One line for people."""
-        away = [intent for intent in self.open() if intent.number in self.done or not self.ended]
+    def summary(self, has_gone: Callable[[Intent], bool]) -> RunSummary:
+        """One line for people; `has_gone` looks where the run was stopped."""
+        away = [i for i in self.open() if i.number in self.done or (not self.ended and has_gone(i))]
         photos = 0 if self.undone else sum(intent.photo for intent in away)
         total = 0 if self.undone else sum(intent.size for intent in away)
         return RunSummary(self.run, str(self.header["at"]), str(self.header["action"]), photos, total, self._state())

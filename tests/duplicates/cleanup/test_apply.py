@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 import birdsearch
+from birdsearch import Index
 from birdsearch.duplicates.cleanup import apply, filesystem, renames
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
@@ -26,6 +27,7 @@ from birdsearch.records import Plan, Step
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
 from birdsearch.storage.folder import Folder
+from tests.support import command_line
 from tests.support.disks import call_where_disks_mount, other_disk
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
@@ -47,11 +49,15 @@ def step(do: str, path: str, group: int = 1, relation: str = "identical") -> Ste
     return Step(group, do, "" if do == "keep" else relation, path, SHA, 3, "because")
 
 
+# Stopped
+
+
 @pytest.mark.parametrize("action", ["trash", "hardlink"])
 def test_whoever_stops_a_run_is_told_what_was_done(
-    library: Library, action: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    library: Library, tmp_path: Path, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(library.photos)
+    write_plan(library.plan(*SMALL), tmp_path / "plan.csv")
     word = "move" if action == "trash" else "link"
     carry_out = getattr(filesystem, word)
     done: list[None] = []
@@ -61,16 +67,36 @@ def test_whoever_stops_a_run_is_told_what_was_done(
             raise KeyboardInterrupt
         done.append(carry_out(*arguments))
 
+    command = ("dedupe", "--index", library.index, "--apply", tmp_path / "plan.csv", "--action", action)
     with monkeypatch.context() as patch:
         patch.setattr(filesystem, word, stopped)
-        with pytest.raises(KeyboardInterrupt):
-            library.apply(library.plan(*SMALL), action)
+        answer = command_line.run(*command, code=130)
     with library.open() as index:
-        (run,) = [one.run for one in index.runs()]
-    verb = "replaced by hard links" if action == "hardlink" else "moved"
-    assert f"2 photos have been {verb} before the stop; `birdsearch undo {run}` restores them" in caplog.text
+        (run,) = index.runs()
+    assert (run.state, run.photos) == ("stopped", 2)
+    words = "moved 2 photos to the trash" if action == "trash" else "replaced 2 photos by hard links"
+    assert answer.err.splitlines() == [
+        f"{words} before the stop",
+        f"To restore the files: birdsearch undo {run.run} --index {library.index}",
+        "birdsearch: stopped",
+    ]
     assert library.undo().done == 2
     assert contents(library.photos) == before
+
+
+def test_a_stop_after_the_last_file_is_told_too(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_plan(library.plan(*SMALL), tmp_path / "plan.csv")
+    apply_all = Index.apply
+
+    def stopped(*arguments: Any, **options: Any) -> None:
+        apply_all(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Index, "apply", stopped)
+    command = ("dedupe", "--index", library.index, "--apply", tmp_path / "plan.csv")
+    assert "moved 3 photos to the trash before the stop" in command_line.run(*command, code=130).err
 
 
 # The file of a plan
