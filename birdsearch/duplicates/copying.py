@@ -11,6 +11,7 @@ from birdsearch.duplicates.cleanup import filesystem
 from birdsearch.duplicates.same_bytes import lies_in
 from birdsearch.errors import OutputFileError, os_error_text
 from birdsearch.files import UNFINISHED, sha256_of, sync_folder
+from birdsearch.photos.filetype import SIDECAR_OWNERS
 from birdsearch.photos.sidecars import companions_of
 from birdsearch.records import CopyReport, Failure, FolderReport, Progress, counted, shown
 
@@ -100,10 +101,11 @@ class _Copying:
 
     def _names(self, content: Mapping[str, str]) -> dict[str, str]:
         """Where each file goes: to a name that is free, or that has its bytes; files of one stem get one number."""
-        stem = os.path.splitext(os.path.basename(next(iter(content), "")))[0]
+        stem = _stem(next(iter(content), ""))
         for number in range(1, _NAMES):
             names = {file: self._name(file, stem, number) for file in content}
-            if all(not os.path.lexists(to) or filesystem.checked(to, content[file]) for file, to in names.items()):
+            free = (not os.path.lexists(to) or filesystem.checked(to, content[file]) for file, to in names.items())
+            if all(free) and not _joins_strangers(names):
                 return names
         raise OutputFileError(
             f"{shown(self._target)} has {_NAMES:,} files named like {shown(stem)}: name another folder."
@@ -144,6 +146,29 @@ def _sets(photos: Iterable[str], others: Iterable[str]) -> list[list[str]]:
     along = {file for beside in companions.values() for file in beside}
     sets: dict[tuple[str, str], list[str]] = {}
     for path, beside in (*companions.items(), *((file, ()) for file in others if file not in along)):
-        folder, name = os.path.split(path)
-        sets.setdefault((folder, os.path.splitext(name)[0].casefold()), []).extend((path, *beside))
+        sets.setdefault((os.path.dirname(path), _stem(path).casefold()), []).extend((path, *beside))
     return [list(dict.fromkeys(files)) for files in sets.values()]
+
+
+def _joins_strangers(names: Mapping[str, str]) -> bool:
+    """Whether copies would lie beside a picture of their stem that is not the card's, and seem to belong to it."""
+    file, to = next(iter(names.items()), ("", ""))
+    folder, name, own = os.path.dirname(to), _stem(to), os.path.join(os.path.dirname(file), _stem(file))
+    if not os.path.isdir(folder) or any(map(os.path.lexists, names.values())):
+        return False
+    beside = [os.path.splitext(other) for other in os.listdir(folder)]
+    suffixes = [end for start, end in beside if start.casefold() == name.casefold() and end.lower() in SIDECAR_OWNERS]
+    return bool(suffixes) and not any(_is_same(own + end, os.path.join(folder, name + end)) for end in suffixes)
+
+
+def _stem(path: str) -> str:
+    """What the files of one photo have in common: "IMG_1" of IMG_1.jpg, IMG_1.CR3, IMG_1.xmp and IMG_1.jpg.xmp."""
+    stem = os.path.splitext(os.path.basename(path))[0]
+    inner, suffix = os.path.splitext(stem)
+    return inner if suffix.lower() in SIDECAR_OWNERS else stem
+
+
+def _is_same(file: str, other: str) -> bool:
+    with suppress(OSError):
+        return os.path.getsize(file) == os.path.getsize(other) and sha256_of(file) == sha256_of(other)
+    return False

@@ -208,6 +208,24 @@ def test_nothing_is_overwritten_and_what_is_there_is_not_copied_again(index: Ind
     assert birdsearch.copy_new(compared, into.parent).companions == 1
 
 
+def test_a_copy_does_not_come_beside_another_photo_of_its_name(index: Index, place: Path, tmp_path: Path) -> None:
+    card, into = tmp_path / "card", tmp_path / "into"
+    shutil.copy(place / "1.jpg", drawing.write(card / "1.jpg", drawing.bird()))
+    (card / "1.CR3").write_bytes(b"II*\\0 raw")
+    (card / "1.jpg.xmp").write_text("stars")
+    painted(into / "1.jpg", 20)
+    report = index.compare_folder(card)
+    assert len(birdsearch.copy_new(report, into).others) == 2
+    assert len(birdsearch.copy_new(report, into).others) == 2
+    assert sorted(path.name for path in into.iterdir()) == ["1 (2).CR3", "1 (2).jpg.xmp", "1.jpg"]
+    for copy in ("1 (2).CR3", "1 (2).jpg.xmp"):
+        (into / copy).unlink()
+    shutil.copy(card / "1.jpg", into / "1.jpg")  # the card's own
+    (into / "1.png").write_bytes(b"an edit of it")
+    birdsearch.copy_new(report, into)
+    assert sorted(path.name for path in into.iterdir()) == ["1.CR3", "1.jpg", "1.jpg.xmp", "1.png"]
+
+
 def test_a_photo_that_changed_or_went_since_is_not_copied(index: Index, card: Path, tmp_path: Path) -> None:
     compared = index.compare_folder(card)
     (card / "DCIM" / "new.jpg").write_bytes(b"something else")
