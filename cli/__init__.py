@@ -132,7 +132,7 @@ def main() -> None:
     _replace_closed_streams()
     # Imports create many objects that stay: looking for garbage as often as by default takes a tenth of a query.
     gc.set_threshold(50_000)
-    # OpenVINO's converter of other formats takes half of its import, and no command needs it.
+    # For speed alone (the library silences OpenVINO): its converter takes half of its import, and no command needs it.
     sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: an import of it fails at once
     try:
         app(prog_name="birdsearch")

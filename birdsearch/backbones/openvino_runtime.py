@@ -15,9 +15,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from importlib import resources
+from importlib import import_module, resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
@@ -47,6 +48,25 @@ _PACKAGES = ("birder", "torch", "torchvision", "openvino", "onnx", "onnxscript")
 WORST_COSINE = {"fp32": 0.9999, "bf16": 0.99}
 MEDIAN_COSINE = {"fp32": 0.9999, "bf16": 0.999}
 _HINT = {"fp32": "f32", "bf16": "bf16"}
+_importing = threading.Lock()
+
+
+def silent_openvino() -> ModuleType:
+    """OpenVINO, imported without its telemetry, which would report each import of it to Google Analytics.
+
+    Its converter takes a stub where the package openvino_telemetry is missing, and keeps that for good.
+    """
+    with _importing:
+        if "openvino" not in sys.modules:
+            telemetry = sys.modules.get("openvino_telemetry")
+            sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]  # None: an import of it fails at once
+            try:
+                import_module("openvino")
+            finally:
+                del sys.modules["openvino_telemetry"]
+                if telemetry is not None:
+                    sys.modules["openvino_telemetry"] = telemetry
+        return import_module("openvino")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +131,7 @@ class OpenVinoNetwork:
         self._model("LATENCY")
 
     def _model(self, hint: str) -> "CompiledModel":
-        import openvino
-
+        openvino = silent_openvino()
         with self._compiling:
             if hint not in self._models:
                 core = openvino.Core()
@@ -197,8 +216,7 @@ def exports_folder() -> Path:
 
 def supported_precision(precision: str) -> str:
     """ "auto" resolved for this processor."""
-    import openvino
-
+    openvino = silent_openvino()
     with _own_signal_stack():
         able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "auto":
@@ -397,12 +415,10 @@ def _exported(backbone: Backbone, folder: Path, name: str) -> str | None:
 
 def write_network(backbone: Backbone, folder: Path) -> None:
     """network.xml: uint8 pixels (n, h, w, 3) in, embeddings (and scores, where they are not linear) out."""
-    import openvino
-    from openvino.preprocess import PrePostProcessor
-
+    openvino = silent_openvino()
     onnx = folder / "network.onnx"
     backbone.network.export_onnx(onnx)  # type: ignore[attr-defined]
-    steps = PrePostProcessor(openvino.Core().read_model(str(onnx)))
+    steps = openvino.preprocess.PrePostProcessor(openvino.Core().read_model(str(onnx)))
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     # The same arithmetic as in torch, in units of a byte.
