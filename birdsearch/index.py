@@ -908,19 +908,23 @@ class Index:
 
         return reembed.reembed(self._store, backbone, progress, force=force)
 
-    def remove(self, where: Filter) -> int:
+    def remove(self, where: Filter | None = None, *, everything: bool = False) -> int:
         """Remove the photos that satisfy the filter from the index, never their files. Returns how many.
 
-        Raises ValueError for a filter that asks for nothing, which every photo satisfies.
+        Raises ValueError for a filter that every photo satisfies, such as an empty one among alternatives: all photos
+        go only with `everything`.
 
         >>> index.remove(Filter(label="Dodo"))
         0
         """
-        if where is None or where == Filter():
-            raise ValueError("remove which photos? Set a field of the filter: Filter(under='/') is every photo")
-        with self._store.writing() as catalog:
-            ids = catalog.photo_ids(where)
-            catalog.remove(ids)
+        store = self._store
+        if everything is (where is not None):
+            raise ValueError("remove which photos? Give either a filter or everything=True")
+        if isinstance(where, Filter) and where.takes_all:
+            raise ValueError(f"remove which photos? Every photo satisfies {where}: to mean that, say everything=True")
+        with store.writing() as catalog:
+            if ids := catalog.photo_ids(where):
+                catalog.remove(ids)
         return len(ids)
 
     def import_photos(self, path: str | os.PathLike[str]) -> AddReport:

@@ -92,13 +92,16 @@ def failures(*, shared: Shared) -> None:
 
 @options.command(where=True)
 def remove(
+    everything: Annotated[bool, typer.Option("--everything", help="All photos, instead of a filter.")] = False,
     yes: options.Yes = False,
     *,
     shared: Shared,
 ) -> None:
     """Remove photos from an index. Their files stay where they are."""
-    if shared.where is None:
-        raise typer.BadParameter(f"which photos? Give at least one of the options under “{options.WHICH}”")
+    if everything is (shared.where is not None):
+        raise typer.BadParameter(
+            f"which photos? Give either --everything or options under “{options.WHICH}” that not every photo satisfies"
+        )
     with shared.open() as index:
         count = index.count(shared.where)
         if count == 0:
@@ -108,7 +111,7 @@ def remove(
         if not yes and not output.confirmed(question):
             output.note("nothing removed")
             return
-        output.say(f"removed {counted(index.remove(shared.where), 'photo')}")
+        output.say(f"removed {counted(index.remove(shared.where, everything=everything), 'photo')}")
 
 
 @options.command(formats=("json",))

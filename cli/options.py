@@ -309,15 +309,18 @@ def _filter(given: Mapping[str, Any]) -> "Filter | None":
         message = f"{before!r} leaves nothing after --after {after!r}"
         raise typer.BadParameter(message, param_hint="'--before'")
     names: dict[str, Any] = {n: tuple(given[n]) if given[n] else None for n in ("species", "label", "predicted")}
-    where = Filter(
-        **names,
-        taken_after=taken_after,
-        taken_before=taken_before,
-        near=parse_near(given["near"]) if given["near"] is not None else None,
-        **{name: given[name] for name in ("min_probability", "under", "camera", "min_width")},
-        none_of=(
-            *(Filter(species=name) for name in given["not_species"] or ()),
-            *(Filter(under=folder) for folder in given["not_under"] or ()),
-        ),
-    )
-    return None if where == Filter() else where
+    try:
+        where = Filter(
+            **names,
+            taken_after=taken_after,
+            taken_before=taken_before,
+            near=parse_near(given["near"]) if given["near"] is not None else None,
+            **{name: given[name] for name in ("min_probability", "under", "camera", "min_width")},
+            none_of=(
+                *(Filter(species=name) for name in given["not_species"] or ()),
+                *(Filter(under=folder) for folder in given["not_under"] or ()),
+            ),
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    return None if where.takes_all else where

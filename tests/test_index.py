@@ -67,6 +67,12 @@ def test_generation_rises_with_every_change_that_others_can_see(garden: Index) -
     seen.append(garden.generation)
     assert seen == sorted(set(seen))
     garden.photos()
+    garden.remove(Filter(label="Dodo"))
+    garden.label({})
+    garden.label({2: "Wren"}, author="Ana")
+    seen.append(garden.generation)
+    assert garden.label({2: "Wren"}, author="Ana").unchanged == 1
+    assert garden.label({3: None}).unchanged == 1
     assert garden.generation == seen[-1]
 
 
@@ -80,11 +86,21 @@ def test_restore_writes_a_lost_index_json_again(garden: Index) -> None:
 
 
 def test_remove_wants_to_know_which_photos(garden: Index) -> None:
-    for everything in (Filter(), None):
+    nothing = Filter(label="nothing")
+    for everything in (Filter(), None, nothing | Filter(), Filter(any_of=[Filter(label=None)]), ~Filter(ids=())):
         with pytest.raises(ValueError, match="remove which photos"):
-            garden.remove(everything)  # type: ignore[arg-type]
+            garden.remove(everything)
+    with pytest.raises(ValueError, match="either a filter or everything=True"):
+        garden.remove(nothing, everything=True)
+    with pytest.raises(TypeError, match="a filter must be a Filter"):
+        garden.remove({"label": "Wren"})  # type: ignore[arg-type]
     assert len(garden) == 6
     assert garden.remove(Filter(under="/")) == 6
+
+
+def test_everything_is_removed_where_that_is_said(garden: Index) -> None:
+    assert garden.remove(everything=True) == 6
+    assert len(garden) == 0
 
 
 def test_an_empty_index_is_true(index: Index) -> None:

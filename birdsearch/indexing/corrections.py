@@ -22,10 +22,20 @@ def correct(store: Store, labels: Mapping[int, str | None], author: str | None) 
             raise ValueError(f"photo {photo_id} would have an empty label: None removes a correction")
         given[int(photo_id)] = None if species is None else by_hand(int(photo_id), species.strip(), author)
     with store.writing() as catalog:
-        catalog.correct_labels(given)
+        known = catalog.labels_of(given)
+        given = {photo_id: label for photo_id, label in given.items() if _says_more(label, known.get(photo_id))}
+        if given:  # readers need not look again for what was known
+            catalog.correct_labels(given)
     same = [photo for photo in store.catalog.photos(labels) if photo.label == before[photo.id]]
-    confirmed = sum(given[photo.id or 0] is not None for photo in same)
+    confirmed = sum(given.get(photo.id or 0) is not None for photo in same)
     return LabelReport(len(before) - len(same), confirmed, len(same) - confirmed)
+
+
+def _says_more(label: Label | None, have: Label | None) -> bool:
+    """Whether a correction, or the end of one, is not yet what the index has."""
+    if have is None or have.source != "correction":
+        return label is not None
+    return label is None or label.species != have.species or label.author not in (None, have.author)
 
 
 def take(catalog: Catalog, given: Mapping[int, Label]) -> LabelReport:

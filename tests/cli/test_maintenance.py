@@ -33,6 +33,13 @@ def test_remove_asks_first(own: Garden) -> None:
     assert (own.photos / "Robin" / "1.jpg").exists()
 
 
+def test_remove_takes_everything_only_where_that_is_said(own: Garden) -> None:
+    for options in ((), ("--not-species", ""), ("--everything", "--label", "Robin")):
+        assert "which photos" in run("remove", "--index", "own", "--yes", *options, code=2).err
+    assert "give the path of a folder" in " ".join(run("remove", "--index", "own", "--under", "", code=2).err.split())
+    assert "removed 6" in run("remove", "--index", "own", "--everything", "--yes").out
+
+
 def test_remove_without_an_answer_removes_nothing(own: Garden) -> None:
     assert "give --yes" in run("remove", "--index", "own", "--label", "Robin", input="", code=1).err
     assert len(run("photos", "--index", "own", "--json").json) == 6

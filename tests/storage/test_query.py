@@ -314,7 +314,7 @@ def test_filters_within_filters(world: Index) -> None:
     assert found(world, ~Filter(near=(52.5, 13.4, 1), taken_after="2024")) == everything - {"Berlin"}
     assert found(world, ~Filter(species=tuple(PLACES))) == everything - set(PLACES)
     ids = [photo.id or 0 for photo in world.photos(fiji | canon)]
-    assert found(world, Filter(ids=ids)) == {"Fiji", "Samoa", "pole"}  # type: ignore[arg-type]
+    assert found(world, Filter(ids=ids)) == {"Fiji", "Samoa", "pole"}
     assert found(world, Filter(ids=(*range(1, 70_000),), species="Fiji")) == {"Fiji"}
     assert found(world, Filter(ids=())) == found(world, ~Filter()) == set()
 

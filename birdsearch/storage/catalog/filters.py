@@ -89,7 +89,7 @@ def _distinct(column: sa.Column[Any], connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(column).distinct().where(column.is_not(None))))
 
 
-def _named(columns: Sequence[sa.Column[Any]], value: str | tuple[str, ...], connection: sa.Connection) -> Condition:
+def _named(columns: Sequence[sa.Column[Any]], value: str | Sequence[str], connection: sa.Connection) -> Condition:
     """A name that means one of these taxa, however it is spelled; a warning tells what is there where none does."""
     from birdsearch.taxonomy.resolve import meaning_any, similar  # which a search without a name does not need
 
@@ -136,7 +136,7 @@ def _under(folder: str | os.PathLike[str], connection: sa.Connection) -> Conditi
     return sa.or_(*choices)
 
 
-def _near(near: tuple[float, float, float]) -> Condition:
+def _near(near: Sequence[float]) -> Condition:
     latitude, longitude, radius = near
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180 and radius >= 0):
         raise ValueError(f"not a place: {near}; write latitude (-90 to 90), longitude (-180 to 180), radius in km")
