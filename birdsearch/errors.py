@@ -6,6 +6,7 @@ BirdsearchError                 message = what + where + what next
 │  ├─ IndexExistsError          something is there already
 │  ├─ IndexVersionError         written by a newer birdsearch
 │  ├─ IndexDamagedError         a promise of the format does not hold
+│  │  └─ IndexReplacedError     another index has come to its place since it was opened
 │  ├─ IndexLockedError          another process is writing
 │  └─ IndexUnwritableError      no permission, no space
 ├─ PhotoError                   one photo
@@ -59,6 +60,10 @@ class IndexVersionError(IndexFolderError):
 
 class IndexDamagedError(IndexFolderError):
     """Something in the index folder is not what the catalog says."""
+
+
+class IndexReplacedError(IndexDamagedError):
+    """Another index, or none, lies now where this one was when it was opened."""
 
 
 class IndexLockedError(IndexFolderError):

@@ -93,15 +93,17 @@ def open(
     runtime: str = "auto",
     device: str = "auto",
     precision: str = "auto",
+    lock_timeout: float = 0,
 ) -> "Index":
     """Open an index; no network is loaded before one is needed.
 
-    `backbone` is only for an index that was made with your own object. Raises IndexMissingError where there is no
+    `backbone` is only for an index that was made with your own object. `lock_timeout` is how many seconds a change
+    waits while another process writes, before it raises IndexLockedError. Raises IndexMissingError where there is no
     index, IndexDamagedError or IndexVersionError where it cannot be opened, BackboneMismatchError for another backbone.
 
     >>> index = birdsearch.open("indexes/garden")
     """
-    return Index(Store.open(path, backbone, Execution(runtime, device, precision)))
+    return Index(Store.open(path, backbone, Execution(runtime, device, precision), lock_timeout))
 
 
 @checked
@@ -121,7 +123,8 @@ def restore(path: str | os.PathLike[str]) -> list[str]:
 class Index:
     """An index of photos: made by `create`, opened by `open`, closed by `close` or at the end of a `with` block.
 
-    Any number of threads and processes may ask; one process at a time may change it. A closed index raises ValueError.
+    Any number of threads and processes may ask. One process at a time may change it: its threads take turns, each as
+    long as it needs; in another one a change raises IndexLockedError. A closed index raises ValueError.
     """
 
     def __init__(self, store: Store) -> None:

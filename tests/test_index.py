@@ -1,6 +1,8 @@
 """The door: what Index answers about its photos, and that it is open for several threads and hands at once."""
 
 import os
+import shutil
+from collections.abc import Callable
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 import birdsearch
 from birdsearch import DuplicateReport, Filter, Index, Photo, Plan
-from birdsearch.errors import IndexMissingError, PhotoUnknownError
+from birdsearch.errors import IndexMissingError, IndexReplacedError, PhotoUnknownError
 from tests.conftest import write_garden_photos
 from tests.support.fake_backbone import FakeBackbone
 
@@ -101,6 +103,31 @@ def test_remove_wants_to_know_which_photos(garden: Index) -> None:
 def test_everything_is_removed_where_that_is_said(garden: Index) -> None:
     assert garden.remove(everything=True) == 6
     assert len(garden) == 0
+
+
+def test_a_reader_notices_that_another_index_has_come(garden: Index, tmp_path: Path) -> None:
+    """As a service that is given a new index by two renames; each question says so."""
+    new = tmp_path / "new"
+    shutil.copytree(garden.path, new)
+    questions: list[Callable[[], object]] = [
+        lambda: garden.generation,
+        garden.count,
+        lambda: garden.vectors([1]),
+        lambda: garden.search_vectors(np.ones((1, FakeBackbone.dim))),
+        lambda: garden.label({1: "Robin"}),
+    ]
+    for question in questions[:-1]:
+        question()
+    garden.path.rename(tmp_path / "old")
+    for question in questions[:-1]:
+        with pytest.raises(IndexReplacedError, match="was moved away or deleted"):
+            question()
+    new.rename(garden.path)
+    for question in questions:
+        with pytest.raises(IndexReplacedError, match=r"another index has come .*: open it again"):
+            question()
+    with birdsearch.open(garden.path) as again:
+        assert len(again) == 6
 
 
 def test_an_empty_index_is_true(index: Index) -> None:

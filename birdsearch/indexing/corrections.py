@@ -15,18 +15,18 @@ from birdsearch.storage.store import Store
 
 def correct(store: Store, labels: Mapping[int, str | None], author: str | None) -> LabelReport:
     """Set or (None) remove the corrections of photos; a species that a photo has already is confirmed."""
-    before = {photo.id: photo.label for photo in store.catalog.photos(labels)}  # raises for an unknown id
     given: dict[int, Label | None] = {}
     for photo_id, species in labels.items():
         if species is not None and not species.strip():
             raise ValueError(f"photo {photo_id} would have an empty label: None removes a correction")
         given[int(photo_id)] = None if species is None else by_hand(int(photo_id), species.strip(), author)
     with store.writing() as catalog:
+        before = {photo.id: photo.label for photo in catalog.photos(labels)}  # raises for an unknown id
         known = catalog.labels_of(given)
         given = {photo_id: label for photo_id, label in given.items() if _says_more(label, known.get(photo_id))}
         if given:  # readers need not look again for what was known
             catalog.correct_labels(given)
-    same = [photo for photo in store.catalog.photos(labels) if photo.label == before[photo.id]]
+        same = [photo for photo in catalog.photos(labels) if photo.label == before[photo.id]]
     confirmed = sum(given.get(photo.id or 0) is not None for photo in same)
     return LabelReport(len(before) - len(same), confirmed, len(same) - confirmed)
 

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import socket
+import threading
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -38,6 +39,10 @@ _WRITTEN_IN_PLACE = ("lock", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sq
 # What `files` had not yet put in place when it was killed.
 _HALF_DONE = r"\.?(index\.json|classifier\.npz|engine|whitening|\d{8,19}\.parquet)\b.*" + re.escape(UNFINISHED)
 _LARGEST_IDENTITY = 1 << 20  # bytes of index.json
+_LOCK_POLL = 0.05  # seconds
+_turns: dict[str, threading.RLock] = {}  # folder -> what the threads of this process that write there queue for
+if hasattr(os, "register_at_fork"):  # the thread that writes is not in a child
+    os.register_at_fork(after_in_child=_turns.clear)
 
 
 def _is_ours(name: str) -> bool:
@@ -107,8 +112,9 @@ def _entry(stored: Any, name: str, kind: type, otherwise: Any = _REQUIRED) -> An
 class Folder:
     """The files of one index."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], lock_timeout: float = 0) -> None:
         self.path = Path(os.path.abspath(path))
+        self._lock_timeout = lock_timeout  # seconds that a writer waits for another process; for a thread without end
         self.identity = self.path / "index.json"
         self.catalog = self.path / "catalog.sqlite"
         self.classifier = self.path / "classifier.npz"
@@ -261,20 +267,11 @@ class Folder:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Be the one writer of this index, for as long as the block lasts."""
-        import filelock
-
-        with writable(self.path), ExitStack() as held:
+        """Be the one writer of this index, for as long as the block lasts; other threads wait for their turn."""
+        with _turn_of_thread(self.path), writable(self.path), ExitStack() as held:
             self.path.mkdir(parents=True, exist_ok=True)
             self.check_plain()
-            try:
-                folder_is_locked = held.enter_context(_folder_lock(self.path))
-                held.enter_context(filelock.FileLock(self._lock).acquire(timeout=0))
-            except (filelock.Timeout, BlockingIOError) as error:
-                name = shown(str(self.path))
-                raise IndexLockedError(
-                    f"{name} is being written by {self._writer_text()}: wait until it is done."
-                ) from error
+            folder_is_locked = self._take_lock(held)
             self._lock_held = None if folder_is_locked else self._lock.stat()
             self.sign()
             try:
@@ -284,6 +281,29 @@ class Folder:
                 self._lock_held = None
                 with suppress(OSError):
                     self.writer.unlink()
+
+    def _take_lock(self, held: ExitStack) -> bool:
+        """Lock the index against other processes; whether its folder is locked, and not a file alone.
+
+        Raises IndexLockedError where another process writes for longer than is waited.
+        """
+        import filelock
+
+        end = time.monotonic() + self._lock_timeout
+        while True:
+            try:
+                with ExitStack() as taken:
+                    folder_is_locked = taken.enter_context(_folder_lock(self.path))
+                    taken.enter_context(filelock.FileLock(self._lock).acquire(timeout=0))
+                    held.push(taken.pop_all())
+                    return folder_is_locked
+            except (filelock.Timeout, BlockingIOError) as error:
+                if time.monotonic() >= end:
+                    name = shown(str(self.path))
+                    raise IndexLockedError(
+                        f"{name} is being written by {self._writer_text()}: wait until it is done."
+                    ) from error
+                time.sleep(_LOCK_POLL)
 
     def check_lock(self) -> None:
         """Raises IndexLockedError where another process may be writing, because the file of the lock was deleted."""
@@ -315,6 +335,11 @@ class Folder:
         """Remove what a killed writer left half done."""
         for folder in (self.path, self.vectors):
             remove_ours(folder, _HALF_DONE)
+
+
+def _turn_of_thread(folder: Path) -> threading.RLock:
+    """What one thread of this process holds while it writes; one that holds it already meets the lock of the folder."""
+    return _turns.setdefault(os.path.realpath(folder), threading.RLock())
 
 
 def _is_another_name(entry: os.DirEntry[str]) -> bool:

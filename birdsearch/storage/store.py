@@ -21,6 +21,7 @@ from birdsearch.files import sha256_of
 from birdsearch.records import Identity, Progress, Recipe, as_json, shown
 from birdsearch.search.local import FLAT_UP_TO
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.database import replaced_error
 from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE
@@ -119,9 +120,15 @@ class Store:
         return cls(folder, identity, loaded, execution)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], backbone: Any = None, execution: Execution = AUTOMATIC) -> Self:
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        backbone: Any = None,
+        execution: Execution = AUTOMATIC,
+        lock_timeout: float = 0,
+    ) -> Self:
         """An index that exists; see `birdsearch.open`. An index of an older birdsearch is migrated."""
-        folder = Folder(path)
+        folder = Folder(path, lock_timeout)
         identity = folder.read_identity()
         if not folder.catalog.exists():
             raise IndexDamagedError(
@@ -266,7 +273,7 @@ class Store:
     def writing(self) -> Iterator[Catalog]:
         """The one write path: lock, remove what a killed writer left, yield, bring the engine up to date.
 
-        Raises IndexLockedError where another process is writing.
+        Other threads of this process wait for their turn. Raises IndexLockedError where another process is writing.
         """
         with self.folder.writing(), self.catalog.guarded(self.folder.check_lock):
             self._check_place()
@@ -275,11 +282,9 @@ class Store:
             self.vectors.refresh()
 
     def _check_place(self) -> None:
-        """Raises IndexDamagedError where another index, or a copy, lies now where this one was when it was opened."""
+        """Raises IndexReplacedError where another index, or a copy, lies now where this one was when it was opened."""
         if self.folder.read_identity().id != self.identity.id or not self.catalog.is_in_place():
-            raise IndexDamagedError(
-                f"another index has come to {shown(str(self.folder.path))} since it was opened: open it again."
-            )
+            raise replaced_error(self.folder.path)
 
     def renew(self, renewal: Renewal, backbone: "Backbone") -> None:
         """Stand on new vectors of another network from now on. The caller holds the lock."""

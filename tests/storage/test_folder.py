@@ -5,7 +5,9 @@ import json
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from birdsearch.storage.store import Store
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.interpreter import python
 
 fcntl = pytest.importorskip("fcntl", reason="Windows has other locks and links")
 
@@ -139,6 +142,46 @@ def test_the_lock_survives_somebody_deleting_its_file(garden: Index) -> None:
         (garden.path / "lock").unlink()
         with pytest.raises(IndexLockedError, match="is being written by process"), other.writing():
             pytest.fail("two writers at once")
+
+
+def test_threads_take_turns_to_write(garden: Index) -> None:
+    with birdsearch.open(garden.path) as other, ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit((garden, other)[n % 2].label, {1: f"Wren {n}"}) for n in range(16)]
+        assert [one.result().changed for one in asked] == [1] * 16
+    assert garden.verify().ok
+
+
+def test_a_child_does_not_wait_for_a_thread_of_its_parent(garden: Index) -> None:
+    code = (
+        "import os, threading, warnings\n"
+        "from birdsearch.storage.folder import Folder\n"
+        "warnings.simplefilter('ignore')\n"
+        f"folder, free = Folder({str(garden.path)!r}), threading.Event()\n"
+        "def hold():\n"
+        "    with folder.writing(): writes.set(); free.wait()\n"
+        "writes = threading.Event()\n"
+        "thread = threading.Thread(target=hold); thread.start(); writes.wait()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    try:\n"
+        "        with folder.writing(): pass\n"
+        "    except Exception as error: print(type(error).__name__, flush=True)\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0); free.set(); thread.join()\n"
+    )
+    assert python(code) == "IndexLockedError\n"
+
+
+def test_a_writer_waits_for_another_process_as_long_as_it_was_told(garden: Index) -> None:
+    handle = os.open(garden.path, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with birdsearch.open(garden.path) as one, pytest.raises(IndexLockedError, match="is being written by"):
+        one.label({1: "Robin"})
+    timer = threading.Timer(0.2, os.close, (handle,))
+    timer.start()
+    with birdsearch.open(garden.path, lock_timeout=60) as patient:
+        assert patient.label({1: "Robin"}).changed == 1
+    timer.join()
 
 
 def test_a_writer_whose_lock_was_deleted_commits_no_more(garden: Index, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -441,7 +441,7 @@ def test_predictions_are_filters_too(garden: Garden) -> None:
         second = photo.predictions[1]
         assert photo in index.photos(Filter(predicted=second.class_name, min_probability=second.probability))
         assert photo not in index.photos(Filter(predicted=second.class_name, min_probability=top.probability))
-        assert index.photos(Filter(min_probability=1.01)) == []
+        assert index.photos(Filter(min_probability=1.0)) == []
 
 
 # Classes

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from birdsearch.errors import MAKE_ROOM, IndexDamagedError, IndexUnwritableError, IndexVersionError
+from birdsearch.errors import MAKE_ROOM, IndexDamagedError, IndexReplacedError, IndexUnwritableError, IndexVersionError
 from birdsearch.records import shown
 from birdsearch.storage.catalog.filters import distance_km
 from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, metadata, state, state_value
@@ -82,9 +82,7 @@ class Database:
                 )
         if os.access(self.path.parent, os.W_OK):
             try:
-                connection = self._opened(self.path)
-                self._opened_file = self._opened_file or os.stat(self.path)
-                return connection
+                return self._opened(self.path)
             except sqlite3.OperationalError:
                 if not self.path.exists():
                     raise
@@ -110,6 +108,8 @@ class Database:
                     f"the catalog {shown(str(self.path))} has a trigger or a view, {foreign[0]!r:.80}, "
                     "which birdsearch never makes: if this index came from somebody else, do not use it."
                 )
+            if path == self.path:
+                self._opened_file = self._opened_file or os.stat(path)
         except BaseException:
             connection.close()
             raise
@@ -128,6 +128,8 @@ class Database:
         if (shared := getattr(self._shared, "connection", None)) is not None:
             yield shared
             return
+        if not self.is_in_place():  # a reader would go on with files that are deleted
+            raise replaced_error(self.path.parent)
         with self._translating(), self._database.begin() as connection:
             yield connection
             if self._guard is not None:
@@ -259,6 +261,14 @@ class Database:
         generation = _generation(stored) + 1
         put_state(connection, "generation", generation)
         return generation
+
+
+def replaced_error(folder: Path) -> IndexReplacedError:
+    """The error for an index that lies no longer where it was opened."""
+    where = shown(str(folder))
+    if folder.exists():
+        return IndexReplacedError(f"another index has come to {where} since it was opened: open it again.")
+    return IndexReplacedError(f"the index {where} was moved away or deleted since it was opened.")
 
 
 # The columns of all tables but those of SQLite and Alembic, with 1 or more for one that is computed; and the indexes.
