@@ -29,6 +29,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             kind = signature.parameters[name].annotation
             if name not in _ELSEWHERE and not _fits(value, kind):
                 raise TypeError(f"{name} cannot be {value!r:.80}: give {_in_words(kind)}")
+            if isinstance(value, str | os.PathLike) and "\0" in os.fsdecode(value):
+                raise ValueError(f"{name} cannot be {value!r:.80}: it holds a NUL, which no name of a file can")
         return function(*args, **kwargs)
 
     return wrapper

@@ -143,7 +143,7 @@ def missing_file_error(path: str, kind: str) -> PhotoMissingError:
     try:
         close = difflib.get_close_matches(name, os.listdir(folder), n=1)
         hint = f"Did you mean {shown(os.path.join(folder, close[0]))}?" if close else f"Look in {shown(folder)}."
-    except OSError:
+    except (OSError, ValueError):  # the latter for what cannot be a name
         hint = f"The folder {shown(folder)} cannot be listed either: is the disk connected?"
     return PhotoMissingError(f"no such {kind}: {shown(path)}. {hint}")
 
@@ -160,3 +160,8 @@ def os_error_text(error: OSError) -> str:
         errno.EIO: "read error on the disk",
     }
     return known.get(error.errno or 0) or (error.strerror or str(error)).lower()
+
+
+def refusal(error: OSError) -> str:
+    """Why the system did not write, in its words; numpy counts what it wrote and gives no reason."""
+    return error.strerror or "not all of it was written, as where the disk is full"

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.cache import is_remembered, remember
-from birdsearch.errors import OutputFileError
+from birdsearch.errors import OutputFileError, refusal
 from birdsearch.records import shown
 
 INDEX_NAMES = (b"index.json", b"catalog.sqlite", b"vectors")  # what every index holds
@@ -254,7 +254,7 @@ def written(path: Path) -> Iterator[None]:
     except OSError as error:
         where = shown(os.fsdecode(error.filename)) if error.filename else shown(str(path))
         raise OutputFileError(
-            f"cannot write {where}: {error.strerror}. Make room or permission, then run the same command again."
+            f"cannot write {where}: {refusal(error)}. Make room or permission, then run the same command again."
         ) from error
 
 

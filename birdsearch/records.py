@@ -717,8 +717,11 @@ class Identity:
 
 
 def shown(text: str) -> str:
-    """A text as it can be printed: bytes that are not UTF-8 become backslash escapes."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
+    """A text as it can be printed: bytes that are not UTF-8, and halves of characters, become backslash escapes."""
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def several(values: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:

@@ -168,7 +168,7 @@ def test_what_python_users_give_is_taken_or_refused_at_once(garden: Index, fake:
     assert birdsearch.__version__
     for word, value, hint in (("runtime", "cuda", "write device='cuda'"), ("precision", "int8", "fp32")):
         with pytest.raises(ValueError, match=f"{word} must be auto.*{hint}"):
-            birdsearch.open(garden.path, backbone=fake, **{word: value})
+            birdsearch.open(garden.path, backbone=fake, **{word: value})  # type: ignore[arg-type]
     assert garden.duplicates(relations="identical").groups == ()
     with pytest.raises(TypeError, match="a filter must be a Filter"):
         garden.duplicates("identical")  # type: ignore[arg-type]

@@ -325,7 +325,11 @@ def _name(image: ImageLike) -> str:
 
 def _given_bytes(image: Any) -> bytes:
     """The bytes that a user gave, or those of an open file, an upload or any other object with `read`."""
+    if isinstance(image, io.TextIOBase):
+        raise TypeError(f"a {type(image).__name__} gives text and not bytes: open the file in binary mode ('rb')")
     data = image.read() if hasattr(image, "read") else image
+    if hasattr(image, "read") and data == b"":
+        raise NotAPhotoError("nothing is left to read in it; where it was read before, call its seek(0) first")
     if not isinstance(data, bytes | bytearray | memoryview):
         kind = type(image).__name__
         if hasattr(data, "__await__"):
@@ -339,10 +343,14 @@ def _file_bytes(path: str) -> FileBytes:
     """A file that a user named."""
     if re.match(r"[a-z][a-z0-9+.-]*://", path, re.IGNORECASE):
         raise PhotoMissingError(f"{shown(path)} is a web address: download the picture and name the file")
+    if not path:
+        raise PhotoMissingError("the path of the photo is empty: name a file")
     try:
         return read(FoundFile(os.fsencode(os.path.abspath(path))))
     except PhotoMissingError as error:
         raise missing_file_error(path, "file") from error
+    except ValueError as error:  # a NUL, or half a character: it came from outside
+        raise PhotoMissingError(f"{path!r:.200} cannot be the path of a file") from error
     except NotAPhotoError:
         if os.path.isdir(path):
             raise NotAPhotoError("a folder, which `birdsearch index` takes") from None

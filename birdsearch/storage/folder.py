@@ -24,6 +24,7 @@ from birdsearch.errors import (
     IndexMissingError,
     IndexUnwritableError,
     IndexVersionError,
+    refusal,
 )
 from birdsearch.files import UNFINISHED, is_sha256
 from birdsearch.homes import missing_words
@@ -31,7 +32,16 @@ from birdsearch.records import BackboneIdentity, Identity, Recipe, as_json, show
 from birdsearch.storage import parts
 
 FORMAT = 1
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+_NO_ROOM = {
+    None,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EFBIG,
+}  # None: numpy
 _OURS = {"lock", "writer.json", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal"}
 _OURS |= {"classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
 _FOLDERS = ("vectors", "actions")  # of an index
@@ -67,7 +77,7 @@ def writable(path: Path) -> Iterator[None]:
         if error.errno not in _NO_ROOM:
             raise
         where = shown(os.fsdecode(error.filename)) if error.filename else shown(str(path))
-        raise IndexUnwritableError(f"cannot write {where}: {error.strerror}. {MAKE_ROOM}") from error
+        raise IndexUnwritableError(f"cannot write {where}: {refusal(error)}. {MAKE_ROOM}") from error
 
 
 def identity_of(stored: Any) -> Identity:

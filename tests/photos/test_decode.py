@@ -1,5 +1,6 @@
 """Decoding: every format, mode and orientation gives the picture that was drawn, and what the camera wrote with it."""
 
+import io
 import os
 import threading
 import warnings
@@ -435,6 +436,17 @@ def test_load_says_what_is_wrong_with_a_path(tmp_path: Path) -> None:
         decode.load(tmp_path / "broken.jpg", SIZE)
     with pytest.raises(PhotoUnreadableError, match=r"cannot use this picture"):
         decode.load(b"no picture", SIZE)
+    for impossible in ("a\0.jpg", f"{tmp_path}\0/a.jpg", "a\ud800.jpg"):
+        with pytest.raises(PhotoMissingError, match="cannot be the path of a file"):
+            decode.load(impossible, SIZE)
+    with pytest.raises(PhotoMissingError, match="is empty: name a file"):
+        decode.load("", SIZE)
+    spent = io.BytesIO(saved("JPEG"))
+    spent.read()
+    with pytest.raises(PhotoUnreadableError, match=r"call its seek\(0\) first"):
+        decode.load(spent, SIZE)
+    with (tmp_path / "robin.jpg").open() as text, pytest.raises(TypeError, match="open the file in binary mode"):
+        decode.load(text, SIZE)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="not a int"):
         decode.load(7, SIZE)  # type: ignore[arg-type]
 

@@ -6,19 +6,30 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
 
 import birdsearch
 from birdsearch import Index
-from birdsearch.errors import BirdsearchError, IndexDamagedError, IndexLockedError
+from birdsearch.errors import (
+    BirdsearchError,
+    IndexDamagedError,
+    IndexLockedError,
+    IndexUnwritableError,
+    OutputFileError,
+)
+from birdsearch.files import written
 from birdsearch.records import Pixels, Vectors
+from birdsearch.search.local import Flat
+from birdsearch.search.whitening import Whitening
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.folder import writable
 from birdsearch.storage.store import Store
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
@@ -132,6 +143,28 @@ def test_only_files_whose_whole_name_is_ours_are_removed(garden: Index) -> None:
 def _label(path: Path) -> None:
     with birdsearch.open(path, backbone=FakeBackbone()) as index:
         index.label({1: "Wren"})
+
+
+# The disk
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a file that is always full")
+@pytest.mark.parametrize("translated", [(writable, IndexUnwritableError), (written, OutputFileError)])
+def test_a_full_disk_is_told_by_whichever_library_writes(translated: Any) -> None:
+    translate, kind = translated
+    rows = np.zeros((100, 1000), np.float32)
+    writers: list[Callable[[BinaryIO], object]] = [
+        Flat(1000, np.arange(100), rows).write,  # numpy counts what it wrote and gives no reason
+        Whitening(rows[0], rows).write,
+        lambda file: file.write(rows.tobytes()),
+    ]
+    for write_rows in writers:
+        with (
+            pytest.raises(kind, match=r"cannot write .*(full|space).*[Mm]ake room"),
+            translate(Path("/dev/full")),
+            Path("/dev/full").open("wb") as file,
+        ):
+            write_rows(file)
 
 
 # The lock

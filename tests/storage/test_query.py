@@ -260,7 +260,7 @@ def test_search_of_what_is_no_picture(world: Index, tmp_path: Path) -> None:
 def test_a_batch_answers_for_what_can_be_read(garden: Garden, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     good = Path(garden.photos / "Wren" / "1.jpg").read_bytes()
-    images: list[ImageLike] = [tmp_path / "broken.jpg", good, "nowhere.jpg"]
+    images: list[ImageLike] = [tmp_path / "broken.jpg", good, "nowhere\0.jpg"]
     with birdsearch.open(garden.index) as index:
         assert [len(matches) for matches in index.search_many(images, 2, errors="skip")] == [0, 2, 0]
         assert ["broken.jpg" in message for message in caplog.messages] == [True, False]
