@@ -100,7 +100,7 @@ def remove(
     """Remove photos from an index. Their files stay where they are."""
     if everything is (shared.where is not None):
         raise typer.BadParameter(
-            f"which photos? Give either --everything or options under “{options.WHICH}” that not every photo satisfies"
+            f"which photos? Give --everything, or at least one of the options under “{options.WHICH}”"
         )
     with shared.open() as index:
         count = index.count(shared.where)
