@@ -215,7 +215,9 @@ def photos(limit: Limit = None, *, shared: Shared) -> None:
 
 @options.command(formats=("json", "html"))
 def explain(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="A photo file, or the id of one; - reads a file from standard input.")],
+    image: Annotated[
+        str, typer.Argument(metavar="IMAGE", help="A photo file, or the id of one; - reads standard input.")
+    ],
     photo: Annotated[str, typer.Argument(metavar="PHOTO", help="A photo of the index, by id or path, or any file.")],
     *,
     shared: Shared,
