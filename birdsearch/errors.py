@@ -20,6 +20,7 @@ BirdsearchError                 message = what + where + what next
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
 ├─ PruneRefusedError            so many photos are gone that a disk may be away
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
+├─ GraphMissingError            no neighbour graph was made, over which a query could spread
 ├─ InstallationError            a package that birdsearch needs is incomplete
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
 ├─ OutputFileError              a file or folder that cannot be written: which, why
@@ -119,6 +120,10 @@ class PruneRefusedError(BirdsearchError):
 
 class RecallUnreachableError(BirdsearchError):
     """No engine that was allowed finds the share of true neighbours that was asked for."""
+
+
+class GraphMissingError(BirdsearchError):
+    """The index has no neighbour graph, over which a query could spread."""
 
 
 class InstallationError(BirdsearchError):

@@ -223,14 +223,17 @@ class Index:
         region: str = "frame",
         where: Filter | None = None,
         min_score: float | None = None,
+        diffuse: bool = False,
     ) -> list[Match]:
         """The k photos that look most like this one, best first; `Match.region` is the part of each that does.
 
         `image` is a path, bytes, an open file, a PIL image, an array (h, w, 3) uint8, or a Photo. With a `box` that
         part of the image asks, alone; with `region="bird"` the bird in it, as the index knows it or a finder finds it.
-        A photo of this index never finds itself, be it given as a Photo or by its path
-        (which is logged). Raises PhotoUnreadableError or PhotoMissingError for an image that cannot be read,
-        BoxOutsideError for a box in pixels that lies beyond it.
+        A photo of this index never finds itself, be it given as a Photo or by its path (which is logged).
+        With `diffuse` the photos that other photos join to the image come first, over the graph of ten neighbours of
+        each photo that `optimize` makes; `Match.score` stays the cosine. Raises GraphMissingError where there is no
+        graph, PhotoUnreadableError or PhotoMissingError for an image that cannot be read, BoxOutsideError for a box in
+        pixels that lies beyond it.
 
         >>> matches = index.search("mystery.jpg", k=2, where=Filter(species="Wren"))
         >>> [match.photo.species for match in matches]
@@ -238,7 +241,8 @@ class Index:
         >>> index.search("mystery.jpg", k=1, box=birdsearch.Box(0.3, 0.3, 0.4, 0.5))[0].region.kind
         'frame'
         """
-        return self.search_many([image], k, box=box, region=region, where=where, min_score=min_score)[0]
+        limits: dict[str, Any] = {"where": where, "min_score": min_score, "diffuse": diffuse}
+        return self.search_many([image], k, box=box, region=region, **limits)[0]
 
     def search_many(
         self,
@@ -249,6 +253,7 @@ class Index:
         region: str = "frame",
         where: Filter | None = None,
         min_score: float | None = None,
+        diffuse: bool = False,
         errors: query.Errors = "raise",
     ) -> list[list[Match]]:
         """The matches of several images, in their order, or of one box in each of them; see `search`.
@@ -260,18 +265,26 @@ class Index:
         >>> [len(matches) for matches in answers]
         [3, 0]
         """
-        asked = query.asked_part(box, region)
-        return query.by_images(self._store, query.check_images(images, errors), k, where, min_score, errors, asked)
+        wanted, asked = query.Wanted(k, where, min_score, diffuse), query.asked_part(box, region)
+        return query.by_images(self._store, query.check_images(images, errors), wanted, errors, asked)
 
     def search_vectors(
-        self, vectors: npt.ArrayLike, k: int = 10, *, where: Filter | None = None, min_score: float | None = None
+        self,
+        vectors: npt.ArrayLike,
+        k: int = 10,
+        *,
+        where: Filter | None = None,
+        min_score: float | None = None,
+        diffuse: bool = False,
     ) -> list[list[Match]]:
-        """The matches of vectors (q, dim) of this index's backbone, of any length. Raises ValueError for others.
+        """The matches of vectors (q, dim) of this index's backbone, of any length; see `search`.
+
+        Raises ValueError for others.
 
         >>> index.search_vectors(index.vectors([4]), k=1)[0][0].photo.id
         4
         """
-        return query.by_vectors(self._store, vectors, k, where, min_score)
+        return query.by_vectors(self._store, vectors, query.Wanted(k, where, min_score, diffuse))
 
     def explain(
         self, image: ImageLike, photo: ImageLike | Match | SupportsIndex, *, box: Box | None = None
@@ -986,6 +999,8 @@ class Index:
         progress: Progress | None = None,
     ) -> OptimizeReport:
         """Choose the engine that finds `recall` of the true ten nearest fastest, by measuring on this index.
+
+        It also makes the graph of ten neighbours of each photo, which `search(diffuse=True)` needs and later runs keep.
 
         `whiten` fits a whitening transform on the index's own vectors (True), removes it (False), or leaves it (None).
         It is declined for few photos, and where neighbours would get worse. `vectors()` stays raw. Raises

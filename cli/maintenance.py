@@ -133,7 +133,7 @@ def optimize(
     *,
     shared: Shared,
 ) -> None:
-    """Measure which engine answers fastest on your photos, and improve ranking with --whiten."""
+    """Choose the fastest engine by measuring; make the graph of query --diffuse; improve ranking with --whiten."""
     with shared.open() as index, progress() as callback:
         report = index.optimize(recall=recall, engine=engine, whiten=whiten, progress=callback)
     if shared.json:

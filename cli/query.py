@@ -46,6 +46,13 @@ Explain = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Diffuse = Annotated[
+    bool,
+    typer.Option(
+        "--diffuse",
+        help="Photos that others join to the image come first (diffusion over the graph that `optimize` makes).",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -65,6 +72,7 @@ def query(
     region: Region = "frame",
     min_score: MinScore = None,
     combine: Combine = False,
+    diffuse: Diffuse = False,
     explain: Explain = False,
     *,
     shared: Shared,
@@ -81,15 +89,15 @@ def query(
     asked = options.given(images)
     failed: dict[int, PhotoError] = {}
     with shared.working("Searching") as index:
+        limits: dict[str, Any] = {"where": shared.where, "min_score": min_score, "diffuse": diffuse}
         if combine:
             vectors = index.embed(asked, box=box, region=region, errors=failed.__setitem__)
             if len(failed) == len(images):
                 output.end_failed(failed)
             # The mean direction: close to what all images share.
             mean = vectors[[n for n in range(len(images)) if n not in failed]].mean(axis=0, keepdims=True)
-            answers = index.search_vectors(mean, k, where=shared.where, min_score=min_score)
+            answers = index.search_vectors(mean, k, **limits)
         else:
-            limits: dict[str, Any] = {"where": shared.where, "min_score": min_score}
             answers = index.search_many(asked, k, box=box, region=region, errors=failed.__setitem__, **limits)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance

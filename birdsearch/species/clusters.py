@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.records import Cluster, ClusterReport, Ids, Vectors, blocks
+from birdsearch.search import graph as graphs
 from birdsearch.search.exact import Neighbours
 from birdsearch.species.gallery import Gallery
 from birdsearch.species.plda import class_sums
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 12  # of each photo that make the graph; longer lists are cut
 MEDOIDS = 3  # photos that stand for a cluster
-_SCALE = 5  # the neighbour whose distance is a photo's own scale
 _STEEP = 3.0  # how fast a link fades beyond that scale
 _SMALLEST = 3.0  # the finest ceiling that is tried, in photos of a community
 _STEP = 1.5  # from one ceiling that is tried to the next
@@ -175,7 +175,7 @@ def outliers(neighbours: Neighbours) -> Labels:
     rows, scores = _without_self(neighbours)
     if len(rows) < 3 or not rows.shape[1]:
         return np.empty(0, dtype=np.int64)
-    rows, scores = rows[:, :_SCALE], scores[:, :_SCALE]
+    rows, scores = rows[:, : graphs.SCALE], scores[:, : graphs.SCALE]
     known = rows >= 0
     count = np.maximum(known.sum(axis=1), 1)
     far = np.where(known, np.maximum(1 - scores, 0), 0).sum(axis=1) / count + 1e-3
@@ -191,31 +191,14 @@ def outliers(neighbours: Neighbours) -> Labels:
 
 def _without_self(neighbours: Neighbours) -> tuple[Labels, Vectors]:
     """Row numbers (n, k) and scores (n, k) of the neighbours that are not the photo itself; -1 for none."""
-    rows = neighbours.ids
-    count = len(rows)
-    own = rows == np.arange(count)[:, None]
-    # The photo itself goes to the end of its list, behind the others in their order; a list without it is left whole.
-    width = min(NEIGHBOURS, rows.shape[1], max(count - 1, 0))
-    order = np.argsort(own, axis=1, kind="stable")[:, :width]
-    scores = np.take_along_axis(neighbours.scores, order, axis=1)
-    rows, own = np.take_along_axis(rows, order, axis=1), np.take_along_axis(own, order, axis=1)
-    return np.where(own | ~np.isfinite(scores), -1, rows), np.asarray(scores, dtype=np.float32)
+    count = len(neighbours.ids)
+    return graphs.others(neighbours, np.arange(count), min(NEIGHBOURS, max(count - 1, 0)))
 
 
 def _graph(rows: Labels, scores: Vectors) -> "csr_matrix":
     """The symmetric graph (n, n) of neighbours (n, k), every photo with links of total weight 1."""
-    from scipy.sparse import csr_matrix
-
-    count, width = rows.shape
-    known = rows >= 0
-    far = np.where(known, np.clip(1 - scores, 0, 2), 2).astype(np.float32)
-    scale = np.maximum(far[:, min(_SCALE, width) - 1], 1e-3) if width else np.ones(count, dtype=np.float32)
-    weights = np.exp(-_STEEP * far**2 / (scale[:, None] * scale[rows]))
-    kept = known & (weights > 1e-9)
-    pointers = np.concatenate([[0], np.cumsum(kept.sum(axis=1))])
-    one_way = csr_matrix((weights[kept].astype(np.float64), rows[kept].astype(np.int32), pointers), (count, count))
-    graph = (one_way + one_way.T).tocsr()
-    graph.sort_indices()
+    count = len(rows)
+    graph = graphs.symmetric_links(np.arange(count), rows, scores, graphs.scales(rows, scores), _STEEP)
     start = np.repeat(np.arange(count, dtype=np.int32), np.diff(graph.indptr))
     for _ in range(10):  # Sinkhorn and Knopp (1967), symmetric: it has settled by then
         total = np.bincount(start, weights=graph.data, minlength=count)

@@ -47,7 +47,7 @@ _OURS |= {"classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
 _FOLDERS = ("vectors", "actions")  # of an index
 _WRITTEN_IN_PLACE = ("lock", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm")
 # What `files` had not yet put in place when it was killed.
-_HALF_DONE = r"\.?(index\.json|classifier\.npz|engine|whitening|\d{8,19}\.parquet)\b.*" + re.escape(UNFINISHED)
+_HALF_DONE = r"\.?(index\.json|classifier\.npz|engine|graph|whitening|\d{8,19}\.parquet)\b.*" + re.escape(UNFINISHED)
 _LARGEST_IDENTITY = 1 << 20  # bytes of index.json
 _LOCK_POLL = 0.05  # seconds
 _turns: dict[str, threading.RLock] = {}  # folder -> what the threads of this process that write there queue for
@@ -145,6 +145,14 @@ class Folder:
     def drop_engines(self, keep: str | None) -> None:
         """Remove the engines but the one of this name; a reader that has one open keeps it."""
         remove_ours(self.path, r"engine-[0-9a-f]{16}\.(npy|faiss)|vectors\.faiss", () if keep is None else (keep,))
+
+    def graph(self, sha256: str) -> Path:
+        """The file of the neighbour graph."""
+        return self.path / f"graph-{sha256[:16]}.npz"
+
+    def drop_graphs(self, keep: str | None) -> None:
+        """Remove the neighbour graphs but the one in use, of this sha256."""
+        remove_ours(self.path, r"graph-[0-9a-f]{16}\.npz", () if keep is None else (self.graph(keep).name,))
 
     def drop_parts(self, keep: Iterable[int]) -> None:
         """Remove the parts but those with these ids."""

@@ -213,7 +213,7 @@ def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> 
 
 
 def engine_problems(folder: Folder, catalog: Catalog) -> Iterator[str]:
-    """What is wrong with the engine that the catalog names, a cache that may also be older than the catalog."""
+    """What is wrong with the engine that the catalog names and with its graph, which may be older than the catalog."""
     named = vectors.engine_file(catalog)
     if named is None:
         return  # searches read the parts until the next writer builds one
@@ -221,6 +221,8 @@ def engine_problems(folder: Folder, catalog: Catalog) -> Iterator[str]:
     if (problem := file_problem(path, named.sha256, anew=True)) is not None:
         yield problem
         return
+    if named.graph is not None and (problem := file_problem(folder.graph(named.graph), named.graph, anew=True)):
+        yield problem
     part_of = {region_id: part.id for part in catalog.parts() for region_id, _ in catalog.regions_of_part(part.id)}
     if vectors.engine_lacks(folder, catalog, part_of):
         yield f"{shown(str(path))} lacks regions that it should hold"

@@ -8,7 +8,7 @@ import numpy as np
 
 from birdsearch.files import named_by_content
 from birdsearch.records import Ids, OptimizeReport, Progress, Vectors
-from birdsearch.search import tuning, whitening
+from birdsearch.search import graph, tuning, whitening
 from birdsearch.search.whitening import LabelCodes, Whitening
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
@@ -41,7 +41,7 @@ def run(
     engine, trials = tuning.tune(rows, ids=ids, recall=options.recall, candidates=names, progress=progress)
     _commit_space(folder, catalog, after)
     catalog.set_state("engine", {"name": options.engine, "recall": options.recall})
-    vectors.keep(engine, len(ids))
+    vectors.keep(engine, len(ids), graph.linked(engine, ids[is_frame], rows if is_frame.all() else rows[is_frame]))
     return OptimizeReport(
         engine=engine.kind,
         trials=tuple(trials),

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import BIRD, FRAME, MOST_REGIONS, Box, Filter, Ids, Match, Photo, Pixels, Vectors, blocks, shown
 from birdsearch.regions.choice import chosen
+from birdsearch.search.graph import REACH
+from birdsearch.storage import diffusion
 from birdsearch.storage.catalog.tables import FINDER
 from birdsearch.storage.store import Store
 
@@ -28,38 +31,48 @@ VECTORS = 1 + MOST_REGIONS  # of one photo, at most: its frame's and those of ot
 Errors = str | Callable[[int, PhotoError], None]  # what becomes of an image that cannot be read
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which photos answer, and in which order."""
+
+    k: int
+    where: Filter | None = None
+    min_score: float | None = None
+    diffuse: bool = False  # in the order of diffusion, not of the score
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1, got {self.k}")
+
+
 def by_images(
     store: Store,
     images: Sequence[ImageLike],
-    k: int,
-    where: Filter | None,
-    min_score: float | None,
+    wanted: Wanted,
     errors: Errors,
     asked: "Asked" = None,
 ) -> list[list[Match]]:
-    """The k best photos for each image; a photo of the index never finds itself, which is noted where a path names it.
+    """The photos wanted for each image; a photo of the index never finds itself, which is noted where a path names it.
 
     What is `asked` of each image asks alone. An image that cannot be read has no matches where `errors` lets it pass.
     """
-    _check_k(k)
     own = own_photos(store, images)
     vectors = embed(store, images, own, errors, asked)
     for image, photo in zip(images, own, strict=True):
         if photo is not None and isinstance(image, str | os.PathLike):
             logger.info("%s is in the index: it is left out of its own matches.", shown(os.fspath(image)))
     read = np.flatnonzero(np.isfinite(vectors[:, 0]))
-    found = _matches(store, vectors[read], k, where, min_score, [own_id(own[row]) for row in read.tolist()])
+    found = _matches(store, vectors[read], wanted, [own_id(own[row]) for row in read.tolist()])
     matches: list[list[Match]] = [[] for _ in images]
     for row, answer in zip(read.tolist(), found, strict=True):
         matches[row] = answer
     return matches
 
 
-def by_vectors(store: Store, vectors: Any, k: int, where: Filter | None, min_score: float | None) -> list[list[Match]]:
-    """The k best photos for each vector (q, dim) of any length. Raises ValueError for another shape or no direction."""
-    _check_k(k)
+def by_vectors(store: Store, vectors: Any, wanted: Wanted) -> list[list[Match]]:
+    """The photos wanted for each vector (q, dim) of any length. Raises ValueError for another shape or no direction."""
     unit, _ = unit_vectors(store, vectors)
-    return _matches(store, unit, k, where, min_score, [None] * len(unit))
+    return _matches(store, unit, wanted, [None] * len(unit))
 
 
 def unit_vectors(store: Store, vectors: Any) -> tuple[Vectors, Vectors]:
@@ -240,40 +253,35 @@ def _is_as_indexed(path: str | os.PathLike[str], photo: Photo) -> bool:
     return False
 
 
-def _check_k(k: int) -> None:
-    if k < 1:
-        raise ValueError(f"k must be at least 1, got {k}")
-
-
-def _matches(
-    store: Store, queries: Vectors, k: int, where: Filter | None, min_score: float | None, own: Sequence[int | None]
-) -> list[list[Match]]:
-    """The k best visible photos for each query (q, dim), each by its best region.
+def _matches(store: Store, queries: Vectors, wanted: Wanted, own: Sequence[int | None]) -> list[list[Match]]:
+    """The visible photos wanted for each query (q, dim), each by its best region.
 
     `own` are the photos that must not find themselves.
     """
+    search = partial(diffusion.search, store) if wanted.diffuse else store.vectors.search
     with store.catalog.snapshot():
-        only = None if where is None else store.catalog.region_ids(where)
-        wanted = k + any(photo_id is not None for photo_id in own)  # photos
-        nearest = store.vectors.search(queries, wanted, only)
+        only = None if wanted.where is None else store.catalog.region_ids(wanted.where)
+        k = wanted.k + any(photo_id is not None for photo_id in own)  # photos
+        if wanted.diffuse and wanted.min_score is not None:
+            k = max(k, REACH)  # the order is not that of the score, so that any of them may be left out
+        nearest = search(queries, k, only)
         best = _best_of_photos(store, nearest.ids)
-        if (
-            any(len(row) < wanted for row in best)
-            and nearest.ids.shape[1] == wanted
-            and store.catalog.counts()["boxes"]
-        ):
+        if any(len(row) < k for row in best) and nearest.ids.shape[1] >= k and store.catalog.counts()["boxes"]:
             # Some photos answer with several regions: among so many rows there are enough others.
-            nearest = store.vectors.search(queries, VECTORS * wanted, only)
+            nearest = search(queries, VECTORS * k, only)
             best = _best_of_photos(store, nearest.ids)
-        rows = [[(n, p) for p, n in row.items() if p != own[q]][:k] for q, row in enumerate(best)]
+        least = -np.inf if wanted.min_score is None else wanted.min_score
+        rows = [
+            [(n, p) for p, n in row.items() if p != own[q] and nearest.scores[q, n] >= least][: wanted.k]
+            for q, row in enumerate(best)
+        ]
         photo_ids = sorted({photo_id for row in rows for _, photo_id in row})
         photos = dict(zip(photo_ids, store.catalog.photos(photo_ids), strict=True))
         regions = store.catalog.regions_by_id({int(nearest.ids[q, n]) for q, row in enumerate(rows) for n, _ in row})
-    matches = [
+    return [
         [Match(photos[p], float(nearest.scores[q, n]), regions[int(nearest.ids[q, n])]) for n, p in row]
         for q, row in enumerate(rows)
     ]
-    return [[m for m in row if min_score is None or m.score >= min_score] for row in matches]
 
 
 def _best_of_photos(store: Store, region_ids: Ids) -> list[dict[int, int]]:

@@ -1,6 +1,7 @@
 """Nearest vectors of an index: the saved engine, and the rows that are newer than it."""
 
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
@@ -9,13 +10,14 @@ from typing import Protocol
 import numpy as np
 
 from birdsearch.cache import file_problem
-from birdsearch.errors import BackboneMismatchError, IndexDamagedError, RecallUnreachableError
+from birdsearch.errors import BackboneMismatchError, GraphMissingError, IndexDamagedError, RecallUnreachableError
 from birdsearch.files import is_sha256, named_by_content
 from birdsearch.records import Filter, Identity, Ids, Vectors, shown
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
 from birdsearch.search.engine import ENGINES
 from birdsearch.search.exact import Neighbours
+from birdsearch.search.graph import NeighbourGraph, linked
 from birdsearch.search.local import FLAT_UP_TO, LocalEngine, StoredSettings
 from birdsearch.search.whitening import Whitening
 from birdsearch.storage import parts
@@ -47,6 +49,7 @@ class EngineFile:
     whitening: str | None  # sha256 of the transform that its rows went through
     built_with: int  # rows that its kind and settings were chosen on
     rows: int
+    graph: str | None = None  # sha256 of the neighbour graph of its frames; None before the first `optimize`
 
 
 def engine_file(catalog: Catalog) -> EngineFile | None:
@@ -67,6 +70,7 @@ def _is_sound(named: EngineFile) -> bool:
     numbers = (named.last_part, named.built_with, named.rows)
     return (
         is_sha256(named.sha256)
+        and (named.graph is None or is_sha256(named.graph))
         and named.kind in ENGINES
         and named.file == f"engine-{named.sha256[:16]}{ENGINES[named.kind].suffix}"
         and all(type(number) is int and number >= 0 for number in numbers)
@@ -104,6 +108,18 @@ def load_engine(folder: Folder, named: EngineFile, *, mapped: bool = True) -> Lo
     raise IndexDamagedError(f"the engine cannot be read ({problem}). {engine_module.REBUILD}")
 
 
+def load_graph(folder: Folder, sha256: str) -> NeighbourGraph:
+    """The neighbour graph that the catalog names. Raises IndexDamagedError where it is missing or damaged."""
+    path = folder.graph(sha256)
+    problem = file_problem(path, sha256)
+    if problem is None:
+        try:
+            return NeighbourGraph.read(path)
+        except ValueError as error:
+            problem = f"{shown(str(path))}: {error}"
+    raise IndexDamagedError(f"the neighbour graph cannot be read ({problem}). {engine_module.REBUILD}")
+
+
 def engine_lacks(folder: Folder, catalog: Catalog, part_of: Mapping[int, int]) -> bool:
     """Whether the engine in force lacks one of these regions (id -> part id) though it should hold that part."""
     if (named := engine_file(catalog)) is None:
@@ -129,7 +145,8 @@ class VectorStore(Protocol):
     def gathered(self) -> tuple[Ids, Vectors]: ...
     def whitening(self) -> Whitening | None: ...
     def engine_name(self) -> str: ...
-    def keep(self, engine: engine_module.Engine, built_with: int) -> None: ...
+    def graph(self) -> NeighbourGraph: ...
+    def keep(self, engine: engine_module.Engine, built_with: int, graph: NeighbourGraph | None = None) -> None: ...
     def forget_engine(self) -> None: ...
     def refresh(self) -> bool: ...
     def remove_leftovers(self) -> None: ...
@@ -147,6 +164,7 @@ class PartVectors:
         self._identity = identity
         # One value, replaced as a whole: threads may search while another one notices a commit.
         self._state = _State(-1)
+        self._graph: tuple[str, NeighbourGraph] | None = None  # its sha256
         self._warned = ""  # the engine that a warning named
 
     def __len__(self) -> int:
@@ -273,6 +291,20 @@ class PartVectors:
                 self._warned = named.file
             return named, None
 
+    def graph(self) -> NeighbourGraph:
+        """The neighbour graph, without photos that are newer. Raises GraphMissingError where there is none."""
+        named = engine_file(self._catalog)
+        if named is None or named.graph is None:
+            where = shown(str(self._folder.path))
+            raise GraphMissingError(
+                f"{where} has no neighbour graph, which diffusion spreads over. "
+                f"Make it: birdsearch optimize --index {shlex.quote(where)}"
+            )
+        known = self._graph
+        if known is None or known[0] != named.graph:
+            self._graph = known = named.graph, load_graph(self._folder, named.graph)
+        return known[1]
+
     def _newer(self, named: EngineFile | None, saved: LocalEngine | None) -> list[PartRow]:
         """The parts that the saved engine does not hold."""
         last = 0 if named is None or saved is None else named.last_part
@@ -329,12 +361,13 @@ class PartVectors:
         chosen, recall = self._choice()
         named, saved = self._saved()
         newer = self._newer(named, saved)
+        optimized = self._catalog.get_state("engine") is not None  # since then a graph is kept
         if named is not None and saved is not None:
             count = named.rows + sum(part.rows for part in newer)
             # What was fastest among few rows is not among many.
             if count - regions > MAX_DELETED_FRACTION * count or _needs_retuning(named, chosen, regions):
                 named = saved = None
-            elif not newer:
+            elif not newer and (not optimized or self._has_graph(named)):
                 return False
         whitening = self.whitening()
         if named is None or saved is None:
@@ -346,14 +379,32 @@ class PartVectors:
             except RecallUnreachableError as error:
                 logger.warning("%s Every photo is compared meanwhile.", error)
                 built = tuning.build(rows, ids=ids, engine="flat")
-            self.keep(built, len(ids))
+            self.keep(built, len(ids), self._linked(built, ids, rows) if optimized else None)
         else:
             engine = load_engine(self._folder, named, mapped=False)
             for start in range(0, len(newer), _PARTS):
                 ids, rows = self._rows_of(newer[start : start + _PARTS], whitening)
                 engine.add(rows, ids)
-            self.keep(engine, named.built_with)
+            graph = None
+            if optimized:
+                known = load_graph(self._folder, str(named.graph)) if self._has_graph(named) else None
+                graph = self._linked(engine, *self._rows_of(listed if known is None else newer, whitening), known)
+            self.keep(engine, named.built_with, graph)
         return True
+
+    def _has_graph(self, named: EngineFile) -> bool:
+        """Whether the neighbour graph that belongs to an engine is there and whole."""
+        return named.graph is not None and file_problem(self._folder.graph(named.graph), named.graph) is None
+
+    def _linked(
+        self, engine: engine_module.Engine, ids: Ids, rows: Vectors, known: NeighbourGraph | None = None
+    ) -> NeighbourGraph:
+        """The neighbour graph of the frames among these rows (n, dim) of an engine, and of those that are known."""
+        frame_ids = self._catalog.frame_ids()
+        if known is not None:
+            known = known.restricted(np.setdiff1d(frame_ids, ids))
+        is_frame = np.isin(ids, frame_ids)
+        return linked(engine, ids[is_frame], rows if is_frame.all() else rows[is_frame], known)
 
     def _choice(self) -> tuple[str, float]:
         """The engine and the recall that `optimize` was given; what cannot be, or is gone, is auto."""
@@ -366,14 +417,17 @@ class PartVectors:
         except (TypeError, KeyError, ValueError):
             return "auto", RECALL
 
-    def keep(self, engine: engine_module.Engine, built_with: int) -> None:
-        """Save an engine that holds every live row of the last commit: first the file, then the commit that names it.
+    def keep(self, engine: engine_module.Engine, built_with: int, graph: NeighbourGraph | None = None) -> None:
+        """Save an engine that holds every live row of the last commit, and the graph of its frames.
+
+        First the files, then the commit that names them.
 
         Raises ValueError for an engine that cannot be kept in a file.
         """
         if not isinstance(engine, LocalEngine):
             raise ValueError(f"an engine of the kind {engine.kind} cannot be kept in a file")
         path, sha256 = named_by_content(self._folder.path, "engine", engine.suffix, engine.write)
+        graph_sha256 = None if graph is None else named_by_content(self._folder.path, "graph", ".npz", graph.write)[1]
         named = EngineFile(
             file=path.name,
             sha256=sha256,
@@ -383,6 +437,7 @@ class PartVectors:
             whitening=whitening_sha256(self._catalog),
             built_with=built_with,
             rows=len(engine),
+            graph=graph_sha256,
         )
         self._catalog.set_state(STATE, asdict(named))
         self._state = _State(-1)
@@ -392,9 +447,10 @@ class PartVectors:
         self._catalog.set_state(STATE, None)
 
     def remove_leftovers(self) -> None:
-        """Remove the engines that the catalog does not name."""
+        """Remove the engines and neighbour graphs that the catalog does not name."""
         named = engine_file(self._catalog)
         self._folder.drop_engines(None if named is None else named.file)
+        self._folder.drop_graphs(None if named is None else named.graph)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,20 @@ def test_nothing_similar_is_an_answer_with_exit_0(garden: Garden) -> None:
     assert run("query", path, *where, "--min-width", "5000", "--json").json == [{"query": str(path), "matches": []}]
 
 
+def test_diffuse_needs_a_graph_and_orders_by_it(own: Garden) -> None:
+    photo, where = own.photos / "Wren" / "1.jpg", ("--index", own.index, "--json")
+    refused = run("query", photo, "--diffuse", *where, code=1).err
+    assert "no neighbour graph" in refused
+    assert "birdsearch optimize --index" in refused
+    run("optimize", *where)
+    answers = run("query", photo, "-k", "3", "--diffuse", *where).json[0]["matches"]
+    score_of = {m["photo"]["id"]: m["score"] for m in run("query", photo, "-k", "99", *where).json[0]["matches"]}
+    assert len(answers) == 3
+    assert all(abs(score_of[match["photo"]["id"]] - match["score"]) < 1e-6 for match in answers)
+    least = run("query", photo, "--diffuse", "--combine", "--min-score", "0.9", *where).json[0]["matches"]
+    assert all(match["score"] >= 0.9 for match in least)
+
+
 def test_combine_makes_one_query_of_all_images(garden: Garden) -> None:
     paths = [garden.photos / "Wren" / "1.jpg", garden.photos / "Wren" / "2.jpg"]
     answer = run("query", *paths, "-k", "2", "--combine", "--index", garden.index, "--json").json

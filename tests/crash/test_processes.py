@@ -153,7 +153,7 @@ def test_reader_keeps_a_mapped_engine_that_was_replaced(photos: Path, tmp_path: 
     with closing(Store.open(tmp_path / "index", backbone())) as store:
 
         def paths() -> set[str]:
-            return {match.photo.path for match in query.by_vectors(store, ASK, 99, None, None)[0]}
+            return {match.photo.path for match in query.by_vectors(store, ASK, query.Wanted(99))[0]}
 
         with store.catalog.snapshot():
             first = paths()
