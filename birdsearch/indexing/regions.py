@@ -15,8 +15,8 @@ import numpy as np
 from birdsearch.backbones import finders
 from birdsearch.errors import PhotoError
 from birdsearch.files import PathSet
+from birdsearch.indexing import committer
 from birdsearch.indexing.box_files import BoxFile, GivenBox, read_boxes
-from birdsearch.indexing.committer import COMMIT_PHOTOS, COMMIT_SECONDS
 from birdsearch.indexing.embedder import EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.moved_paths import moved_paths
 from birdsearch.photos import decode
@@ -333,8 +333,8 @@ class _Run:
                 self._take(one)
                 if self._progress:
                     self._progress("find" if self._finder else "regions", number, self._total, one.photo.path)
-                late = time.monotonic() - self._last_commit > COMMIT_SECONDS
-                if late or len(self._embedded) + len(self._embedder) >= COMMIT_PHOTOS:
+                late = time.monotonic() - self._last_commit > committer.COMMIT_SECONDS
+                if late or len(self._embedded) + len(self._embedder) >= committer.COMMIT_PHOTOS:
                     self._keep(self._embedder.flush())
                     self._commit()
             self._keep(self._embedder.flush())

@@ -33,7 +33,7 @@ SPECIES = ("Wren", "Robin", "Dunnock", "Siskin")
 MOMENTS = 24  # random kills in all
 KILLS, INTERRUPTS = 8, 5  # lines tried in every scene; with LINES=all in the environment every line is (half an hour)
 NOBODY = 65534
-NAMES = ("fresh", "changed", "relabelled", "moved", "pruned", "removed", "repaired", "imported", "reembedded")
+NAMES = ("fresh", "changed", "relabelled", "moved", "pruned", "removed", "repaired", "imported", "reembedded", "boxed")
 SEED = 20261
 
 # Where the state on disk changes: a kill is tried in every line of these.
@@ -66,6 +66,7 @@ RUNNING = [
 ]
 RUNNING += ["_hide_missing", "_flush", "_resolved_copies", "_part", "_entry", "commit", "wait", "follow", "refresh"]
 RUNNING += ["by_state", "by_content", "missing", "keep", "_ignore", "_keep", "_commit", "_todo", "renew", "reembed"]
+RUNNING += ["take_in", "embed_waiting"]
 
 
 def test_every_function_that_is_stopped_in_exists() -> None:
@@ -142,6 +143,7 @@ class Held:
     vectors: dict[str, Vectors]
     counts: dict[str, Any]
     failures: tuple[Any, ...]
+    regions: list[tuple[str, str, bool, Any]]  # path, box, whether it has a vector, and that
 
 
 def held(path: Path) -> Held:
@@ -155,6 +157,7 @@ def held(path: Path) -> Held:
         found = index.search_vectors(vectors[:1], k=len(photos) + 5)[0] if photos else []
         assert sorted(m.photo.path for m in found) == sorted(p.path for p in photos)
         failures = tuple(index.failures())
+        table = index.to_arrow().select(["path", "regions"]).to_pylist()
     with closing(SQLiteCatalog(path / "catalog.sqlite")) as catalog:
         listed = {f"{part.id:08d}.parquet" for part in catalog.parts()}
     assert {p.name for p in (path / "vectors").iterdir()} == listed
@@ -168,7 +171,11 @@ def held(path: Path) -> Held:
         dict(zip(paths, vectors, strict=True)),
         {name: info[name] for name in names},
         failures,
-    )
+        sorted(
+            (row["path"], f"{one['x']} {one['y']}", one["vector"] is not None, one["vector"])
+            for row in table for one in row["regions"]
+        ),
+    )  # fmt: skip
 
 
 def _plain(photo: Photo) -> Photo:
@@ -186,6 +193,9 @@ def assert_same(found: Held, wanted: Held) -> None:
             [guess.probability for guess in photo.predictions], abs=1e-5
         )
     assert found.counts == wanted.counts
+    assert [one[:3] for one in found.regions] == [one[:3] for one in wanted.regions]
+    for (*_, vector), (*_, expected) in zip(found.regions, wanted.regions, strict=True):
+        assert vector == pytest.approx(expected, abs=1e-5)
     assert found.failures == wanted.failures
     for path, vector in wanted.vectors.items():
         assert float(vector @ found.vectors[path]) >= 0.9999, path
@@ -276,6 +286,15 @@ def _change(name: str, photos: Path, index: Path, step: dict[str, Any], count: i
         for n in range(count, count + count // 3):
             drawing.write(photos / SPECIES[n % 4] / f"{n:03d}.jpg", drawing.bird(n, 72, 54))
         (photos / "Robin/001.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
+    elif name == "boxed":
+        lines = [
+            f"photos/{SPECIES[n % 4]}/{n:03d}.jpg,0.{1 + 3 * half},0.2,0.3,0.5,bird"
+            for n in range(count)
+            for half in (0, 1)
+        ]
+        table = photos.parent / "boxes.csv"
+        table.write_text("path,x,y,width,height,category\n" + "\n".join(lines) + "\n")
+        return {**step, "regions": str(table)}
     elif name == "relabelled":
         lines = [f"photos/{SPECIES[n % 4]}/{n:03d}.jpg,{SPECIES[n // 4 % 4]} indeed" for n in range(count)]
         table = photos.parent / "labels.csv"
