@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,13 @@ _STRAY = re.compile("[\udc80-\udcff]")  # such a byte, as surrogateescape gives 
 _FORMULA = re.compile("['\"\\s]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|'*[\t\r\n]")
 _NUMBER = re.compile(r"[+-][\d.,:]+(e[+-]?\d+)?", re.ASCII)
 _YES, _NO = ("yes", "y", "true", "1", "x"), ("", "no", "n", "false", "0")
+# How a cell begins and ends that names a photo; no sentence of a note does.
+_LOOKS = {
+    "path": re.compile(r".+\.\w{2,5}"),
+    "relative_path": re.compile(r".+\.\w{2,5}"),
+    "id": re.compile(r"\d*"),
+    "sha256": re.compile(r"[0-9a-fA-F]{64}|"),
+}
 _NAMES = ("species", "label", "prediction")  # columns of names: what was encoded twice is seen there
 _PATHS = ("path", "relative_path")  # columns whose bytes may be anything
 
@@ -95,14 +102,62 @@ def read_csv(
             raise InputFileError(
                 f"{name}, line {line}: no column {words}. The first line must name the columns: {header}"
             )
-        reader = csv.DictReader(lines, columns, **how)
-        for row in reader:
-            line = skipped + 1 + reader.line_num
-            values = {column: unguarded(value or "") for column, value in row.items() if isinstance(column, str)}
+        for line, row in whole_rows(lines, columns, name, skipped + 1, **how):
+            values = dict.fromkeys(columns, "") | dict(zip(columns, map(unguarded, row), strict=False))
             if any(value.strip() for value in values.values()):
                 yield line, values if text.isascii() else cells.checked(line, values)
     except csv.Error as error:
         raise InputFileError(f"{name}, line {line}: {error}.") from error
+
+
+def whole_rows(
+    lines: Iterable[str], columns: Sequence[str], name: str, before: int, **how: Any
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV, each with the number of its last line; `before` lines of the file `name` come before them.
+
+    A quoted cell may have several lines, as spreadsheets write them. What a quotation mark swallows that is only
+    opened is no such cell: its end is missing, or stands in the middle of a cell of a later row, or between the two
+    there are rows. Raises InputFileError, with the line of the mark.
+    """
+    taken: list[str] = []  # lines of one row
+
+    def each() -> Iterator[str]:
+        for line in lines:
+            taken.append(line)
+            yield line
+
+    end = before
+    for row in csv.reader(each(), **how):
+        end += len(taken)
+        if '"' in taken[0] and _swallows(taken, columns, how):
+            raise InputFileError(
+                f"{name}, line {end - len(taken) + 1}: a quotation mark is opened here, and closed neither in this "
+                "line nor at the end of a cell with line breaks. Close the mark, or leave it out."
+            )
+        yield end, row
+        taken.clear()
+
+
+def _swallows(taken: Sequence[str], columns: Sequence[str], how: Mapping[str, Any]) -> bool:
+    """Whether the lines of what was read as one row are several, or lack the end of a cell."""
+    if len(taken) == 1:
+        again = csv.reader([taken[0], ""], **how)
+        next(again, None)
+        return again.line_num > 1
+    try:
+        next(csv.reader(taken, strict=True, **how))
+    except csv.Error:
+        return True
+    inner = (next(csv.reader([line], **how), []) for line in taken[1:])
+    return any(_is_row(cells, columns) for cells in inner)
+
+
+def _is_row(cells: Sequence[str], columns: Sequence[str]) -> bool:
+    """Whether cells look like a row of a table with these columns, not like a line of a text with commas."""
+    if len(cells) != len(columns) or any('"' in cell for cell in cells[:-1]):
+        return False
+    looks = [(cell.strip(), _LOOKS[column]) for cell, column in zip(cells, columns, strict=True) if column in _LOOKS]
+    return all(look.fullmatch(cell) for cell, look in looks)
 
 
 def read_text(path: str | os.PathLike[str], advice: str) -> str:

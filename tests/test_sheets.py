@@ -48,6 +48,54 @@ def test_read_csv_says_what_is_wrong_and_where(tmp_path: Path, content: bytes, m
         list(read_csv(tmp_path / "a.csv", ["species"], any_of=["id", "path"]))
 
 
+HEAD = "path,species,note\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (HEAD + 'a.jpg,Wren,\n"b.jpg,Wren,\nc.jpg,Wren,\n', 3),
+        (HEAD + 'a.jpg,Wren,\nb.jpg,Wren,"heard it\nc.jpg,Wren,\n', 3),
+        (HEAD + 'a.jpg,Wren,"heard it\nb.jpg,Robin,"near, by"\nc.jpg,Wren,\n', 2),  # closed by the next cell in quotes
+        (HEAD + 'a.jpg,Wren,"heard it\nb.jpg,Robin,\nc.jpg,Wren,seen"\n', 2),  # closed, but around two rows
+        (HEAD + 'a.jpg,"Wren,\nb.jpg,Robin,5"\n', 2),
+        ('path,species\n"a.jpg,Wren\n', 2),
+        ('path,species\n"a.jpg,Wren\nb.jpg,Wren"\nc.jpg,Wren\n', 2),
+        ('path;species\r\na.jpg;"Wren\r\nb.jpg;Wren\r\n', 2),
+        ('path, "species"\n"a.jpg", "Wren\n', 2),
+    ],
+)
+def test_read_csv_refuses_a_quotation_mark_that_swallows_rows(tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / "a.csv").write_text(text, newline="")
+    with pytest.raises(InputFileError, match=rf"a\.csv, line {line}: a quotation mark is opened here"):
+        list(read_csv(tmp_path / "a.csv", ["species"], any_of=["id", "path"]))
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        '"heard first,\nthen seen, with Ana"',
+        '"one\r\n\r\ntwo"',
+        '"said ""yes""\nand ""no"""',
+        '"seen, with Ana, and Ben\nb, c, d"',
+        '6" away',
+        '"heard" it',
+    ],
+)
+def test_read_csv_takes_notes_with_line_breaks_and_quotes(tmp_path: Path, note: str) -> None:
+    (tmp_path / "a.csv").write_text(HEAD + f"a.jpg,Wren,{note}\nb.jpg,Robin,\n", newline="")
+    rows = [values for _, values in read_csv(tmp_path / "a.csv", ["species"], any_of=["id", "path"])]
+    assert [(row["path"], row["species"]) for row in rows] == [("a.jpg", "Wren"), ("b.jpg", "Robin")]
+    assert rows[0]["note"].count("\n") == note.count("\n")
+
+
+def test_read_csv_takes_what_is_written_with_line_breaks_in_paths(tmp_path: Path) -> None:
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        write_rows(file, ("path", "species"), [("a\nb,c.jpg", "Wren"), ("c.jpg", "Robin")])
+    rows = read_csv(tmp_path / "a.csv", ["species"], any_of=["path"])
+    assert [row["path"] for _, row in rows] == ["a\nb,c.jpg", "c.jpg"]
+
+
 def test_read_csv_of_nothing_has_no_rows_where_that_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(" \n")
     assert list(read_csv(tmp_path / "a.csv", ["name"], may_be_empty=True)) == []

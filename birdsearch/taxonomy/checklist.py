@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from birdsearch.errors import InputFileError
 from birdsearch.records import bytes_text
-from birdsearch.sheets import read_text
+from birdsearch.sheets import read_text, whole_rows
 from birdsearch.taxonomy.avilist import key, world
 from birdsearch.taxonomy.resolve import Resolution, is_bird, recognised, resolve
 
@@ -50,7 +50,7 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     unresolved: list[str] = []
     guesses: list[Resolution] = []
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        for number, cells in _rows(_lines(path)):
+        for number, cells in _rows(_lines(path), str(path)):
             meaning = _of_cells(cells)
             if meaning is None:
                 unresolved.append(f"{path}, line {number}: {','.join(cells)}")
@@ -76,7 +76,7 @@ def _lines(path: str | Path) -> list[str]:
     return lines
 
 
-def _rows(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+def _rows(lines: list[str], name: str) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each line that may name a species; of a table with headings its columns of names."""
     lines = [_COMMENT.sub("", line).strip() for line in lines]
     first = next((number for number, line in enumerate(lines) if line), len(lines))
@@ -84,11 +84,10 @@ def _rows(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
     headings = next(csv.reader(lines[first : first + 1], delimiter=separator), [])
     columns = [at for at, heading in enumerate(headings) if key(heading) in _HEADINGS]
     if columns and not any(_sure(cell) for cell in headings):
-        table = csv.reader(lines[first + 1 :], delimiter=separator)
-        for row in table:
+        for number, row in whole_rows(lines[first + 1 :], headings, name, first + 1, delimiter=separator):
             cells = [row[at].strip() for at in columns if at < len(row) and row[at].strip()]
             if cells:
-                yield first + 1 + table.line_num, cells
+                yield number, cells
         return
     for number, line in enumerate(lines, start=1):
         cells = next(csv.reader([line], delimiter=max("\t;,", key=line.count)), [])

@@ -391,3 +391,11 @@ def test_what_was_said_survives_a_lost_part(index: Index, photos: Path) -> None:
     index.add(photos)
     assert by_hand(index) == said
     assert index.verify().ok
+
+
+def test_a_quotation_mark_that_swallows_lines_changes_nothing(index: Index, tmp_path: Path) -> None:
+    lines = [f"{photo.path},{quote}Owl" for photo, quote in zip(index.photos(), ("", '"', "", ""), strict=True)]
+    (tmp_path / "c.csv").write_text("path,species\n" + "\n".join(lines) + "\n")
+    with pytest.raises(InputFileError, match="line 3: a quotation mark is opened here"):
+        index.label_from(tmp_path / "c.csv")
+    assert not index.photos(Filter(species="Owl"))

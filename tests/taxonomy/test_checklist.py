@@ -209,3 +209,11 @@ def test_turned_names_and_genera_are_read(tmp_path: Path) -> None:
     species, unresolved = species_of(tmp_path, "Owl, Snowy\nTit, Great\nLimpkin\nApteryx sp.\n")
     assert {"Bubo scandiacus", "Parus major", "Aramus guarauna", "Apteryx australis"} <= species
     assert unresolved == 0
+
+
+def test_a_quotation_mark_that_swallows_lines_is_an_error_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "birds.csv").write_text('Common name,Place\nBarn Owl,"garden\nEuropean Robin,wood\nOstrich,farm\n')
+    with pytest.raises(InputFileError, match=r"birds\.csv, line 2: a quotation mark"):
+        read_checklist(tmp_path / "birds.csv")
+    (tmp_path / "birds.csv").write_text('Common name,Note\nBarn Owl,"garden\nand wood"\nOstrich,farm\n')
+    assert "Tyto alba" in read_checklist(tmp_path / "birds.csv").species
