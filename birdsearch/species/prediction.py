@@ -12,7 +12,7 @@ import numpy.typing as npt
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneUnavailableError, InputFileError
 from birdsearch.photos.decode import ImageLike
-from birdsearch.records import Ids, Prediction, Vectors, shown
+from birdsearch.records import Ids, Prediction, Vectors, counted, shown
 from birdsearch.species import calibration, classifier, names
 from birdsearch.species.classifier import ClassifierOutput, GalleryClassifier
 from birdsearch.species.gallery import Gallery, GalleryCache
@@ -26,6 +26,7 @@ logger = logging.getLogger("birdsearch")
 UNKNOWN = "not like anything in this index"
 VAGRANT = "possible vagrant: not on the checklist"
 ITSELF = 0.9995  # score from which on an image counts as a photo of the index
+MOST_NAMED = 50  # lines of a checklist that are left out
 NEW = 0.5  # novelty from which on UNKNOWN is the first answer
 SOURCES = ("auto", "backbone", "neighbours")
 
@@ -293,7 +294,7 @@ def rolled_up(
 
 
 def listed(paths: Iterable[str | Path]) -> Checklist:
-    """The checklist of these files; lines that name no species, and guesses, are logged.
+    """The checklist of these files; lines that name no bird, and guesses, are logged.
 
     Raises InputFileError where no line names a species.
     """
@@ -303,8 +304,14 @@ def listed(paths: Iterable[str | Path]) -> Checklist:
         names = ", ".join(shown(str(path)) for path in paths)
         raise InputFileError(f"no line of the checklist names a species: {names}. Is it the right file?")
     if checklist.unresolved:
-        examples = "; ".join(shown(line) for line in checklist.unresolved[:3])
-        logger.warning("lines of the checklist that name no species: %d (%s)", len(checklist.unresolved), examples)
+        dropped = [shown(line) for line in checklist.unresolved[:MOST_NAMED]]
+        dropped += [f"and {more:,} more"] if (more := len(checklist.unresolved) - MOST_NAMED) > 0 else []
+        logger.warning(
+            "%s of the checklist left out, for no bird of AviList is called so; what they mean counts as not on the "
+            "list, unless a name is spelled just so: %s",
+            counted(len(checklist.unresolved), "line"),
+            "; ".join(dropped),
+        )
     if checklist.guesses:
         examples = ", ".join(f"{shown(one.name)} as {', '.join(one.candidates[:2])}" for one in checklist.guesses[:3])
         logger.warning("lines of the checklist that were guessed: %d (%s)", len(checklist.guesses), examples)

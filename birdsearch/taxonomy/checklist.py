@@ -12,8 +12,10 @@ import numpy.typing as npt
 from birdsearch.errors import InputFileError
 from birdsearch.records import bytes_text
 from birdsearch.sheets import read_text, whole_rows
-from birdsearch.taxonomy.avilist import key, world
-from birdsearch.taxonomy.resolve import Resolution, is_bird, recognised, resolve
+from birdsearch.taxonomy import fuzzy
+from birdsearch.taxonomy.avilist import key, words, world
+from birdsearch.taxonomy.meaning import of_match
+from birdsearch.taxonomy.resolve import Resolution, is_bird, recognised, resolve, same
 
 LONGEST = 10_000  # characters of a line with all its columns
 MOST_LINES = 100_000  # a line that names no bird takes 0.2 ms
@@ -31,26 +33,32 @@ _HEADINGS = {
 class Checklist:
     """The species that are to be expected, and the lines of the file that could not be read as a species."""
 
-    species: frozenset[str]  # scientific names; of a name that AviList split, all its parts
+    species: frozenset[str]  # scientific names; of a name that AviList split, all its parts; of a group, its species
     unresolved: tuple[str, ...] = ()  # "birds.txt, line 3: Gull sp."
     guesses: tuple[Resolution, ...] = ()  # lines that are not spelled as AviList or an older list spells them
+    names: frozenset[str] = frozenset()  # what stands on the lines, whatever it means, as `resolve.same` has it
 
     def lacks(self, meaning: Resolution) -> bool:
         """Whether a name means a bird, and neither it nor what was split from it is on the list."""
-        return bool(meaning.candidates) and is_bird(meaning) and self.species.isdisjoint(meaning.candidates)
+        if same(meaning.name) in self.names or not meaning.candidates:
+            return False
+        return is_bird(meaning) and self.species.isdisjoint(meaning.candidates)
 
 
 def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     """Reads one species a line, scientific or English, from one file or several; what follows # is a comment.
 
     In a table only the columns of names count where its first line says which these are ("Common Name", "species");
-    all names of a line must agree. A genus stands for all its species, "Greater/Lesser Scaup" for both.
+    all names of a line must agree. A genus, a family, and a noun alone ("Ostrich", "Kookaburra") stand for all their
+    species, "Greater/Lesser Scaup" for both; "Gull sp." stands for none but itself.
     """
     species: set[str] = set()
     unresolved: list[str] = []
     guesses: list[Resolution] = []
+    names: set[str] = set()
     for path in [paths] if isinstance(paths, str | Path) else paths:
         for number, cells in _rows(_lines(path), str(path)):
+            names.update(same(cell) for cell in (",".join(cells), *cells) if cell)
             meaning = _of_cells(cells)
             if meaning is None:
                 unresolved.append(f"{path}, line {number}: {','.join(cells)}")
@@ -58,7 +66,7 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
             species.update(meaning.candidates)
             if meaning.guessed:
                 guesses.append(meaning)
-    return Checklist(frozenset(species), tuple(unresolved), tuple(guesses))
+    return Checklist(frozenset(species), tuple(unresolved), tuple(guesses), frozenset(names))
 
 
 def _lines(path: str | Path) -> list[str]:
@@ -96,7 +104,7 @@ def _rows(lines: list[str], name: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _of_cells(cells: list[str]) -> Resolution | None:
-    """The species, the parts of a split one or the genus that all names of a line mean; None for wider or no names."""
+    """The species, the parts of a split one or the group that all names of a line mean; None where that is no bird."""
     sure = [meaning for cell in cells if (meaning := _sure(cell)) is not None]
     if sure:
         both = [one for one in sure[0].candidates if all(one in meaning.candidates for meaning in sure)]
@@ -106,7 +114,18 @@ def _of_cells(cells: list[str]) -> Resolution | None:
         # A guessed group is too wide: one misread line would let in a whole family.
         if meaning.rank == "species" or (meaning.rank and meaning.candidates and not meaning.guessed):
             return meaning
-    return None
+    return _of_group(cells[0])
+
+
+def _of_group(cell: str) -> Resolution | None:
+    """A family, an order or a noun with its species: "Laridae", "Ostrich". No letter differs, so nothing is misread."""
+    meaning = recognised(cell)
+    if meaning is not None and meaning.method == "exact" and meaning.rank and meaning.taxon is not None:
+        group = getattr(meaning.taxon, meaning.rank)
+        within = (name for name, one in world().species.items() if getattr(one, meaning.rank) == group)
+        return replace(meaning, candidates=tuple(within)) if is_bird(meaning) else None
+    birds = fuzzy.kind(words(cell))
+    return None if birds is None else replace(of_match(cell, birds), candidates=birds.species)
 
 
 def _sure(cell: str) -> Resolution | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from birdsearch.errors import InputFileError
-from birdsearch.species.prediction import Lineages, lineages, reweighted, rolled_up
+from birdsearch.species.prediction import Lineages, lineages, listed, reweighted, rolled_up
 from birdsearch.taxonomy.checklist import Checklist, read_checklist
 from birdsearch.taxonomy.resolve import RANKS, lineage, resolve_many
 
@@ -217,3 +217,37 @@ def test_a_quotation_mark_that_swallows_lines_is_an_error_with_its_line(tmp_path
         read_checklist(tmp_path / "birds.csv")
     (tmp_path / "birds.csv").write_text('Common name,Note\nBarn Owl,"garden\nand wood"\nOstrich,farm\n')
     assert "Tyto alba" in read_checklist(tmp_path / "birds.csv").species
+
+
+@pytest.mark.parametrize(
+    ("line", "species"),
+    [
+        ("Ostrich", {"Struthio camelus", "Struthio molybdophanes"}),
+        ("kookaburras", {"Dacelo novaeguineae"}),
+        ("Laridae", {"Larus canus", "Rissa tridactyla"}),
+        ("Go Away Bird", {"Crinifer concolor"}),
+    ],
+)
+def test_a_line_that_means_a_group_covers_its_species(tmp_path: Path, line: str, species: set[str]) -> None:
+    (tmp_path / "list.txt").write_text(f"Great Tit\n{line}\n")
+    checklist = read_checklist(tmp_path / "list.txt")
+    assert species < checklist.species
+    assert not checklist.unresolved
+    assert "Corvus corax" not in checklist.species
+    assert not any(map(checklist.lacks, resolve_many([line, *species])))
+
+
+def test_a_label_that_stands_on_a_line_is_on_the_list_whatever_it_means(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("Great Tit\nGull sp.\nred-headed duck\n")
+    checklist = read_checklist(tmp_path / "list.txt")
+    lacking = ["GULL_SP", "Red Headed Duck", "Great Tit", "Common Gull", "Wren"]
+    assert [checklist.lacks(meaning) for meaning in resolve_many(lacking)] == [False, False, False, True, True]
+
+
+def test_lines_that_are_left_out_are_all_named_with_what_follows(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "list.txt").write_text("Great Tit\n" + "".join(f"nonsense {n}\n" for n in range(5)))
+    listed([tmp_path / "list.txt"])
+    assert caplog.text.count("nonsense") == 5
+    assert "counts as not on the list" in caplog.text
