@@ -327,6 +327,7 @@ class DuplicateReport:
     groups: tuple[DuplicateGroup, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)  # photos, candidates, unreadable, pairs of each relation...
     seconds: float = 0.0
+    not_compared: tuple[int, ...] = ()  # ids of the unreadable: photos whose files are not here or cannot be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -633,6 +634,7 @@ class LeakageCheck:
     groups: int  # of two photos and more
     pairs: int  # that were checked: all pairs within those groups
     violations: int  # pairs that lie in two splits; 0
+    not_compared: int = 0  # photos that the rule could not judge: their files are not here or cannot be read
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ORIGIN = ("sha256", "index_id", "relative_path")  # what every table of labels says of a photo, beside id and path
 OFF = 0.03  # of a share from what was asked for, from which on it is noted
 LISTS = ("train.csv", "validation.csv", "test.csv", "proof.csv")
-LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations")
+LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations", "not_compared")
 
 From = Annotated[
     Path | None,
@@ -214,14 +214,26 @@ def split(
         chosen = [photos[number] for number, part in report.splits.items() if part == name]
         rows = [(photo.path, photo.label, *photo_row(photo, ORIGIN, provenance)) for photo in chosen]
         output.write_csv(out / f"{name}.csv", ("path", "species", *ORIGIN), rows, shared.force)
-    checks = [(check.rule, check.groups, check.pairs, check.violations) for check in report.leakage]
+    checks = ([getattr(check, column) for column in LEAKAGE_COLUMNS] for check in report.leakage)
     output.write_csv(out / "proof.csv", LEAKAGE_COLUMNS, checks, shared.force)
     if shared.json:
         output.print_json(report)
     else:
         _print_split(report, out, shares)
+    _note_not_compared(report)
     now = {photos[number].sha256 or "": part for number, part in report.splits.items()}
     _note_changes(earlier, now)
+
+
+def _note_not_compared(report: "SplitReport") -> None:
+    """That the proof has a hole; the lists are usable all the same, so the exit code stays 0."""
+    unseen = sum(check.not_compared for check in report.leakage)
+    if unseen:
+        output.note(
+            f"{counted(unseen, 'photo')} {'was' if unseen == 1 else 'were'} not compared, for their files are not here "
+            "or cannot be read. Those that hashes or earlier comparisons take for copies stay together; other copies "
+            "among them may be divided. With the files here, split again."
+        )
 
 
 def _earlier_lists(folder: Path, names: Iterable[str]) -> dict[str, str]:
@@ -273,8 +285,9 @@ def _print_split(report: "SplitReport", out: Path, shares: Sequence[float]) -> N
         rows.append((name, f"{count:,}", percent(count / photos), f"{species:,}", path))
     output.print_table(("split", "photos", "share", "species", "path"), rows, numbers=("photos", "share", "species"))
     output.say("")
+    columns = LEAKAGE_COLUMNS[:-1]
     checks = [(c.rule, f"{c.groups:,}", f"{c.pairs:,}", f"{c.violations:,}") for c in report.leakage]
-    output.print_table(LEAKAGE_COLUMNS, checks, numbers=LEAKAGE_COLUMNS[1:])
+    output.print_table(columns, checks, numbers=columns[1:])
     output.say("")
     output.say(
         f"{counted(report.groups, 'group')}; {counted(report.followed, 'photo')} went where the rest of a group went, "

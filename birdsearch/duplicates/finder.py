@@ -127,7 +127,8 @@ class DuplicateFinder:
         scored = with_scores(related, self._catalog.known_photos, lambda ids: self._store.vectors.fetch(ids)[0])
         counts = counts_of(self._catalog.count(self._options.where), self._verifier, self._options, scored)
         counts["groups"] = len(groups)
-        return DuplicateReport(tuple(scored), tuple(groups), counts, time.monotonic() - started)
+        unread = tuple(sorted(self._verifier.unreadable))
+        return DuplicateReport(tuple(scored), tuple(groups), counts, time.monotonic() - started, unread)
 
     def _same_bytes(self) -> list[list[int]]:
         """Ids of the photos of each content that lies in more than one file; two names of one file are one."""

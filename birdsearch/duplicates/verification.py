@@ -171,6 +171,12 @@ class PairVerifier:
         return self._fingerprints[photo.path]
 
 
+def compared_before(compared: Compared, contents: Sequence[tuple[str, str]]) -> list[bool | None]:
+    """Whether pairs of contents (sha256) lie on each other, by what was kept of them; None where that is nothing."""
+    found = compared.ask(_ALIGNED, [_unordered(pair) for pair in contents])
+    return [None if one is UNKNOWN else one is not None for one in found]
+
+
 def _finding(contents: tuple[str, str], alignment: Alignment | None) -> Finding:
     """What is kept of a pair; where the two lie on each other, with the content that was laid on the other one."""
     value = None if alignment is None else {"first": contents[0], **asdict(alignment)}

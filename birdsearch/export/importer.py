@@ -15,7 +15,7 @@ from birdsearch.export import parquet
 from birdsearch.export.selection import BATCH, Batch
 from birdsearch.files import PathSet
 from birdsearch.indexing import corrections
-from birdsearch.records import AddReport, Label, LabelReport, Photo, Prediction, shown
+from birdsearch.records import AddReport, Label, LabelReport, Photo, Prediction, counted, shown
 from birdsearch.species import names
 from birdsearch.storage import parts
 from birdsearch.storage.catalog import commits
@@ -47,7 +47,12 @@ def import_photos(store: Store, path: Path) -> AddReport:
         _choose_labels(catalog, origin.labels)
         names.take_overrides(catalog, origin.names)
         catalog.keep_not_duplicates(origin.not_duplicates)
-        added, unchanged = _import(catalog, store.folder.vectors, path)
+        added, unchanged, away = _import(catalog, store.folder.vectors, path)
+    if away:
+        logger.warning(
+            "the files of %s are not here: what compares pixels (dedupe, split) cannot read them",
+            counted(away, "photo"),
+        )
     return AddReport(added=added, unchanged=unchanged, seconds=time.monotonic() - started)
 
 
@@ -59,9 +64,9 @@ def _choose_labels(catalog: Catalog, choices: Mapping[str, str]) -> None:
     catalog.set_label_choices({folder: theirs[folder] for folder in new})
 
 
-def _import(catalog: Catalog, vectors_folder: Path, path: Path) -> tuple[int, int]:
-    """Commit the photos of an export; returns how many were new and how many paths were known."""
-    added = unchanged = 0
+def _import(catalog: Catalog, vectors_folder: Path, path: Path) -> tuple[int, int, int]:
+    """Commit the photos of an export; returns how many were new, had known paths, and are new without a file here."""
+    added = unchanged = away = 0
     known = catalog.known_files([b"/"])  # once: asking for every batch would take the square of a million photos
     held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
     for batch in parquet.read_export(path, BATCH):
@@ -76,8 +81,9 @@ def _import(catalog: Catalog, vectors_folder: Path, path: Path) -> tuple[int, in
             failed = [batch.photos[n].path for n in new if names[n] in known]
             _commit(catalog, vectors_folder, batch, new, failed)
             added += len(new)
+            away += sum(not os.path.exists(names[n]) for n in new)
             held.update(dict.fromkeys((names[n] for n in new), 0))
-    return added, unchanged
+    return added, unchanged, away
 
 
 def _take_corrections(catalog: Catalog, batch: Batch, held: Mapping[int, int]) -> None:

@@ -90,12 +90,17 @@ class Gallery:
     @cached_property
     def copies(self) -> set[tuple[int, int]]:
         """Pairs of ids of photos that are the same picture as far as hashes and vectors tell."""
+        return {(int(self.ids[a]), int(self.ids[b])) for a, b in self.alike(NEAR_BITS, NEAR_SCORE).tolist()}
+
+    def alike(self, within: int | None, least: float) -> Ids:
+        """Positions (m, 2) of photos of at least this score whose hashes are near: `within` as in `hash_pairs`."""
         hashed = [(position, photo.phash) for position, photo in enumerate(self.photos) if photo.phash is not None]
         positions = np.array([position for position, _ in hashed], dtype=np.int64)
         hashes = np.array([phash for _, phash in hashed], dtype=np.int64).view(np.uint64)
-        close = hashes_module.hash_pairs(hashes, positions, within=NEAR_BITS)
+        close = hashes_module.hash_pairs(hashes, positions, within=within)
         scores = np.einsum("nd,nd->n", self.raw[close[:, 0]], self.raw[close[:, 1]])
-        return {(int(self.ids[a]), int(self.ids[b])) for a, b in close[scores >= NEAR_SCORE].tolist()}
+        alike: Ids = close[scores >= least]
+        return alike
 
     @cached_property
     def classifier(self) -> GalleryClassifier | None:

@@ -9,18 +9,24 @@ standard deviation is sqrt(n p (1 - p)).
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from birdsearch.duplicates import grouping
+from birdsearch.duplicates.compared import Compared
+from birdsearch.duplicates.verification import compared_before
 from birdsearch.records import DuplicateReport, Ids, LeakageCheck, SplitReport
 from birdsearch.species.gallery import Gallery, nontrivial_groups
 from birdsearch.storage.catalog.catalog import PhotoSummary
 
 SPLITS = ("train", "validation", "test")
 VISITS = "one photographer's photos of one day"
+LIKELY = "likely copies, of photos not compared"
+NEIGHBOURS = 20  # of a photo that was not compared, which may be its copies
+LIKELY_SCORE = 0.8  # of two photos with near hashes, from which on they are kept together unseen; a guess
 
 Numbers = npt.NDArray[np.int64]  # (n,) photos with the same number belong together; below 0: a photo of no group
 Floats = npt.NDArray[np.float64]
@@ -163,7 +169,10 @@ def _pairs(counts: Numbers) -> int:
 def of(
     gallery: Gallery, same: DuplicateReport, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> SplitReport:
-    """Training, validation and test photos; copies (`same`), bursts and visits stay together."""
+    """Training, validation and test photos; copies (`same`), bursts and visits stay together.
+
+    So do photos that could not be compared, and those that may be their copies.
+    """
     place = gallery.position_of
     edges = [(place[pair.a], place[pair.b]) for pair in same.pairs if pair.a in place and pair.b in place]
     photos = gallery.photos
@@ -172,11 +181,38 @@ def of(
         "bursts": gallery.bursts,
         VISITS: visits([photo.photographer for photo in photos], [photo.taken_at for photo in photos]),
     }
+    unseen = np.array([place[photo_id] for photo_id in same.not_compared if photo_id in place], dtype=np.int64)
+    if len(unseen):
+        rules[LIKELY] = nontrivial_groups(grouping.component_labels(len(place), _likely_copies(gallery, unseen)))
     report = split(gallery.ids, gallery.labels, anchors(photos), rules, fractions, seed=seed)
+    first, *others = report.leakage
     return replace(
         report,
+        leakage=(replace(first, not_compared=len(unseen)), *others),
         species={
             part: gallery.count_species(label for label, counts in report.per_species.items() if counts[part])
             for part in SPLITS
         },
     )
+
+
+def _likely_copies(gallery: Gallery, unseen: Numbers) -> Numbers:
+    """Positions (m, 2) of photos and their likely copies, where one could not be compared: rather a pair too many.
+
+    What was kept of earlier comparisons decides by content; where that is nothing, stored hashes and vectors do.
+    """
+    near = gallery.others(NEIGHBOURS).ids[unseen]
+    asked = np.stack([np.repeat(unseen, near.shape[1]), near.ravel()], axis=1)
+    alike = gallery.alike(None, LIKELY_SCORE)
+    alike = alike[np.isin(alike, unseen).any(axis=1)]
+    pairs = np.unique(np.sort(np.concatenate([asked, alike]), axis=1), axis=0)
+    guessed = set(map(tuple, alike.tolist()))
+    contents = [(gallery.photos[a].sha256, gallery.photos[b].sha256) for a, b in pairs.tolist()]
+    with closing(Compared()) as compared:
+        known = compared_before(compared, contents)
+    likely = [
+        pair in guessed if verdict is None else verdict
+        for pair, verdict in zip(map(tuple, pairs.tolist()), known, strict=True)
+    ]
+    same_bytes = np.unique([photo.sha256 for photo in gallery.photos], return_inverse=True)[1]
+    return np.concatenate([pairs[np.array(likely, dtype=bool)], grouping.edges_from_groups(same_bytes)])

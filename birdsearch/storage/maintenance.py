@@ -12,7 +12,7 @@ from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.homes import homes, indexes_in
-from birdsearch.records import AddReport, Identity, IndexSummary, as_json, shown
+from birdsearch.records import AddReport, Filter, Identity, IndexSummary, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, PartRow
@@ -28,6 +28,7 @@ _UNIT = 1e-3  # how far the length of a stored vector may be from 1
 def facts(store: Store) -> dict[str, Any]:
     """What an index is and holds, as JSON takes it: the keys are those below and those of `Catalog.counts`."""
     catalog, identity = store.catalog, store.identity
+    folders = [os.fsdecode(root) for root in catalog.roots_in_use()]
     return {
         "path": str(store.folder.path),
         "format": identity.format,
@@ -40,7 +41,8 @@ def facts(store: Store) -> dict[str, Any]:
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
         **_species(catalog),
-        "folders": [os.fsdecode(root) for root in catalog.roots_in_use()],
+        "not_here": sum(catalog.count(Filter(under=folder)) for folder in folders if not os.path.isdir(folder)),
+        "folders": folders,
         "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
         "bytes": store.folder.bytes(),
     }

@@ -171,7 +171,7 @@ def test_split_writes_lists_and_the_leakage_check(garden: Garden, stub: IndexStu
     assert [len(rows) for rows in lists.values()] == [4, 1, 1]
     assert lists["test"][0]["species"] == "Wren"
     assert Path(lists["test"][0]["path"]).is_file()
-    assert Path("lists", "proof.csv").read_text(encoding="utf-8").splitlines()[1] == "duplicates,1,3,0"
+    assert Path("lists", "proof.csv").read_text(encoding="utf-8").splitlines()[1] == "duplicates,1,3,0,0"
     assert "violations" in answer.out
     assert [lists["test"][0][name] for name in ("relative_path", "index_id")] != ["", ""]
     moved = replace(split_report(), splits={**split_report().splits, 4: "train"})

@@ -433,3 +433,11 @@ def test_import_refuses_what_no_export_holds(exported: Path, other: Index, value
     with pytest.raises(InputFileError, match=r"birds\.parquet"):
         other.import_photos(exported)
     assert len(other) == 0
+
+
+def test_photos_whose_files_are_not_here_are_counted(
+    index: Index, exported: Path, other: Index, caplog: pytest.LogCaptureFixture
+) -> None:
+    Path(index.photos()[0].path).unlink()
+    other.import_photos(exported)
+    assert "the files of 1 photo are not here" in caplog.text

@@ -9,7 +9,7 @@ import pytest
 
 import birdsearch
 from birdsearch.records import DuplicateReport, Ids, SplitReport
-from birdsearch.species.split import SPLITS, VISITS, Anchor, anchors, leakage_check, split, visits
+from birdsearch.species.split import LIKELY, SPLITS, VISITS, Anchor, anchors, leakage_check, split, visits
 from birdsearch.storage.catalog.catalog import PhotoSummary
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -209,3 +209,28 @@ def _sides(place: Path, *batches: list[Path]) -> list[dict[str, str]]:
             report = index.split(same=DuplicateReport(), fractions=(2, 1, 1))
             found.append({photo.path: report.splits[photo.id or 0] for photo in index.photos()})
     return found
+
+
+def test_copies_stay_together_where_their_files_are_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(12):
+        picture = bird(n, 160, 120)
+        write(tmp_path / "photos" / f"Wren/{n}.jpg", picture)
+        write(tmp_path / "photos" / f"Robin/{n}.jpg", picture.resize((120, 90)))
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(tmp_path / "photos", labels="folder")
+        here = index.split(fractions=(1, 1, 1))
+        assert [(check.pairs, check.not_compared) for check in here.leakage] == [(12, 0), (0, 0), (0, 0)]
+        name = {photo.id or 0: Path(photo.path).name for photo in index.photos()}
+        assert index.info()["not_here"] == 0
+        (tmp_path / "photos").rename(tmp_path / "away")
+        assert index.info()["not_here"] == 24
+        kept = index.split(fractions=(1, 1, 1))  # by what was compared before
+        assert kept.splits == here.splits
+        monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "of another computer"))
+        hashed = index.split(fractions=(1, 1, 1))
+    for report in (kept, hashed):
+        assert [check.not_compared for check in report.leakage] == [24, 0, 0, 0]
+        assert report.leakage[3].rule == LIKELY
+        for one in set(name.values()):
+            assert len({report.splits[photo_id] for photo_id in name if name[photo_id] == one}) == 1
+        assert len(set(report.splits.values())) == 3
