@@ -114,8 +114,11 @@ def test_what_the_card_has_more_of_is_said(index: Index, place: Path, tmp_path: 
     drawing.write(tmp_path / "card" / "0.png", picture.resize((picture.width * 2, picture.height * 2)))
     movie = (24).to_bytes(4, "big") + b"ftypmp42\0\0\0\0isommp42" + bytes(range(200))
     (tmp_path / "card" / "1.jpg").write_bytes((place / "1.jpg").read_bytes() + movie)
-    known = {Path(one.photo.path).name: one.more for one in index.compare_folder(tmp_path / "card").known}
+    report = index.compare_folder(tmp_path / "card")
+    known = {Path(one.photo.path).name: one.more for one in report.known}
     assert known == {"0.png": ("more pixels",), "1.jpg": ("a movie behind the picture",)}
+    assert only_here(report) == ["0.png", "1.jpg"]
+    assert len(birdsearch.copy_new(report, tmp_path / "into").copied) == 2
 
 
 def test_a_whole_photo_is_new_where_the_index_has_only_a_damaged_one(index: Index, place: Path, tmp_path: Path) -> None:
@@ -143,6 +146,7 @@ def test_other_files_are_found_by_their_bytes_in_the_folders_of_the_index(
     (place / ".birdsearch-trash").mkdir()
     shutil.copy(card / "2.CR3", place / ".birdsearch-trash" / "2.CR3")  # is deleted for good soon
     os.symlink(card / "2.CR3", place / "2.CR3")  # no second file
+    shutil.copy(card / "4.JPG", place / ".4.JPG.unfinished")
     report = index.compare_folder(card)
     there = {"1.CR3": "other name.cr3", "3.MP4": "3.mp4"}
     assert others(report) == {**there, "2.CR3": None, "3.WAV": None, "4.JPG": None}
