@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from birdsearch.indexing.box_files import check_boxes
     from birdsearch.indexing.labels import check_labels
     from birdsearch.photos.decode import ImageLike
+    from birdsearch.photos.scan import find_photos
     from birdsearch.search.pairs import NearPairs, near_pairs
     from birdsearch.storage.maintenance import list_indexes
 
@@ -142,6 +143,7 @@ __all__ = [
     "copy_new",
     "create",
     "find_index",
+    "find_photos",
     "list_backbones",
     "list_indexes",
     "load_backbone",
@@ -167,6 +169,7 @@ _LAZY = {
     "copy_new": "duplicates.copying.copy_new",
     "create": "index.create",
     "find_index": "homes.find_index",
+    "find_photos": "photos.scan.find_photos",
     "list_backbones": "backbones.list_backbones",
     "list_indexes": "storage.maintenance.list_indexes",
     "load_backbone": "backbones.load_backbone",

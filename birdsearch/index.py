@@ -515,18 +515,22 @@ class Index:
 
         return corrections.correct(self._store, labels, author)
 
-    def label_from(self, path: str | os.PathLike[str], *, author: str | None = None) -> LabelReport:
+    def label_from(
+        self, path: str | os.PathLike[str], *, author: str | None = None, min_probability: float = 0.0
+    ) -> LabelReport:
         """Take in what a person changed or confirmed in a CSV of labels, such as `label --list --csv` prints.
 
-        It has the column species and one of sha256, path, and id with index_id. Raises InputFileError, with the line,
-        for a photo that cannot be found for certain; nothing is changed then.
+        It has the column species and one of sha256, path, and id with index_id. Of the answers that `classify --csv`
+        prints for a photo the first counts, where it reaches `min_probability` and the photo is probably one of the
+        species. Raises InputFileError, with the line, for a photo that cannot be found for certain; nothing is changed
+        then.
 
         >>> index.label_from("corrections.csv", author="Ana").unknown
         0
         """
         from birdsearch.indexing import corrections
 
-        return corrections.correct_from(self._store, Path(path), author)
+        return corrections.correct_from(self._store, Path(path), author, min_probability)
 
     def names(self, where: Filter | None = None) -> list[TaxonMatch]:
         """What each label of these photos means in AviList, the least sure first; `set_names` corrects it.

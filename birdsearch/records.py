@@ -21,6 +21,9 @@ Pixels = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
 Progress = Callable[[str, int, int | None, str], None]
 
 
+IF_KNOWN = "if it is one of your species"  # note of predictions beside one that abstains
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What a classifier says of one photo."""
@@ -210,6 +213,7 @@ class AddReport:
     failed: tuple[Failure, ...] = ()
     seconds: float = 0.0
     regions: RegionReport = field(default_factory=RegionReport)  # of photos that are in one of the counts above
+    unlabelled: int = 0  # photos under these folders without a label; 0 where the user wants none
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from birdsearch.errors import IndexMissingError, PhotoError
-from birdsearch.records import percent
+from birdsearch.errors import IndexMissingError, PhotoError, PhotoUnreadableError
+from birdsearch.records import IF_KNOWN, percent
 
 from . import options, output
-from .options import BackboneName, Checklist, Images, InBox, Region, Shared, TopK
+from .options import BackboneName, Checklist, ImagesOrFolders, InBox, Region, Shared, TopK
 from .progress import working
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ RollUp = Annotated[
 Burst = Annotated[bool, typer.Option("--burst", help="The images show one moment: classify them together.")]
 Calibrate = Annotated[bool, typer.Option("--calibrate", help="Calibrate probabilities on your labelled photos.")]
 
-COLUMNS = ("query", "position", "probability", "name", "species", "rank", "class_name", "source", "note")
+COLUMNS = ("query", "position", "probability", "name", "species", "rank", "class_name", "source", "note", "path")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Choices:
 
 @options.command(formats=("json", "csv", "html"))
 def classify(
-    images: Images,
+    images: ImagesOrFolders,
     k: TopK = 5,
     box: InBox = None,
     region: Region = "frame",
@@ -89,10 +89,14 @@ def classify(
     *,
     shared: Shared,
 ) -> None:
-    """Identify what each image shows, by the backbone's classes or by the labelled photos of the index."""
+    """Identify what each image shows, by the backbone's classes or by the labelled photos of the index.
+
+    To label photos so: classify DIR --csv > c.csv, then label --from c.csv.
+    """
     choices = Choices(source, checklist or None, roll_up, burst, calibrate, box, region)
     options.check_part(box, region)
     choices.check(backbone)
+    images, unreadable = options.in_folders(images)
     failed: dict[int, PhotoError] = {}
     with working("Identifying"):
         answers, evidence = _answers(images, k, choices, backbone, shared, failed)
@@ -116,7 +120,8 @@ def classify(
             output.print_heading(" + ".join(shown), position, len(images))
             _print_predictions(predictions, evidence, calibrate)
     note_source(source, answers, shared)
-    output.end_failed(failed)
+    broken = [PhotoUnreadableError(f"{one.path}: {one.reason}") for one in unreadable]
+    output.end_failed(failed | {len(images) + number: error for number, error in enumerate(broken)})
 
 
 def _answers(
@@ -194,8 +199,9 @@ def _answer(
 
 
 def _rows(image: str, predictions: "Sequence[Prediction]") -> Iterator[list[Any]]:
+    path = "" if image == "-" else os.path.abspath(image)  # by which `label --from` knows the photo
     for p in predictions:
-        yield [image, *(getattr(p, column) for column in COLUMNS[1:])]
+        yield [image, *(getattr(p, column) for column in COLUMNS[1:-1]), path]
 
 
 def _print_predictions(predictions: "Sequence[Prediction]", evidence: "Mapping[int, Photo]", calibrated: bool) -> None:
@@ -205,10 +211,11 @@ def _print_predictions(predictions: "Sequence[Prediction]", evidence: "Mapping[i
         return
     output.print_predictions(predictions)
     for p in predictions:
-        if p.note:
+        note = p.note.removesuffix(IF_KNOWN).removesuffix("; ")  # which the sentence above the table says
+        if note:
             changed_by = "checklist and calibration" if calibrated else "checklist"
             before = "" if p.raw is None else f" ({percent(p.raw, 1)} without the {changed_by})"
-            output.say(f"{p.name}: {p.note}{before}")
+            output.say(f"{p.name}: {note}{before}")
     for number in next((p.evidence for p in predictions if p.evidence), ())[:EVIDENCE]:
         output.note(f"like {evidence[number].path}")
 

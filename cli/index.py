@@ -1,6 +1,7 @@
 """The command index: add photos to an index, which is created where it is missing."""
 
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from birdsearch.errors import IndexMissingError, missing_file_error
-from birdsearch.records import as_json
+from birdsearch.records import as_json, counted
 
 from . import names, options, output
 from .options import BackboneName, Device, Precision, Runtime, Shared
@@ -147,7 +148,7 @@ def index(
     if renewed is not None:
         _note_renewed(renewed, more)
     names.note_unlisted(matches, shared)
-    _note_next(report, shared)
+    _note_next(report, folders or [], shared)
     if strict and (report.failed or (renewed and renewed.failed)):
         raise typer.Exit(1)
 
@@ -168,7 +169,7 @@ def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | No
             raise missing_file_error(os.path.abspath(folder), "file or folder")
 
 
-def _note_next(report: "AddReport", shared: Shared) -> None:
+def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared) -> None:
     if not (report.added or report.changed or report.unchanged or report.moved or report.failed):
         output.note(
             "No photos there. birdsearch reads JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF and HEIC files; hidden files are "
@@ -176,6 +177,13 @@ def _note_next(report: "AddReport", shared: Shared) -> None:
         )
     elif report.added and not shared.json:
         output.note(f"Next: birdsearch query PHOTO{shared.index_option}")
+    if report.unlabelled and not shared.json:
+        named = shlex.join(map(str, folders)) or "DIR"
+        output.note(
+            f"{counted(report.unlabelled, 'photo')} got no label. --labels folder takes the names of folders; "
+            f"birdsearch classify {named} --csv{shared.index_option} > c.csv asks the photos that have a label, and "
+            f"birdsearch label --from c.csv{shared.index_option} takes that in."
+        )
 
 
 def _note_renewed(report: "ReembedReport", more: str) -> None:

@@ -31,8 +31,16 @@ From = Annotated[
     Path | None,
     options.file_option(
         "A CSV in which species were corrected or confirmed, of audit --csv, of the audit page, or of label --list "
-        "--csv; or your own, with the columns species and path or sha256.",
+        "--csv; what classify --csv printed; or your own, with the columns species and path or sha256.",
         "--from",
+    ),
+]
+MinProbability = Annotated[
+    float,
+    typer.Option(
+        metavar="P",
+        callback=options.number_within("--min-probability", 0, 1),
+        help="Take of a CSV of classify what is at least so probable.",
     ),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Also list labels that a person has confirmed or corrected.")]
@@ -112,6 +120,7 @@ def label(
     clear: Clear = False,
     list_: ListAll = False,
     author: Author = None,
+    min_probability: MinProbability = 0.0,
     *,
     shared: Shared,
 ) -> None:
@@ -128,7 +137,7 @@ def label(
         if list_:
             _print_labels(index, shared)
         elif from_ is not None:
-            output.say(_counts(index.label_from(from_, author=author)))
+            output.say(_counts(index.label_from(from_, author=author, min_probability=min_probability)))
         else:
             output.say(_counts(index.label(dict.fromkeys(_ids(index, photos or []), as_), author=author)))
 

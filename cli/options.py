@@ -24,7 +24,7 @@ from .progress import working
 if TYPE_CHECKING:
     from birdsearch import Index
     from birdsearch.export.html.pictures import Origin
-    from birdsearch.records import Box, Filter
+    from birdsearch.records import Box, Failure, Filter
 
 WHICH = "Which photos"
 OUTPUT = "Output"
@@ -68,6 +68,10 @@ Force = Annotated[
 ]
 FORMATS: dict[str, Any] = {"json": Json, "csv": Csv, "html": Html, "force": Force}
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="Photo files; - reads one from standard input.")]
+ImagesOrFolders = Annotated[
+    list[str],
+    typer.Argument(metavar="IMAGE...", help="Photo files, or folders of them; - reads one from standard input."),
+]
 Checklist = Annotated[
     list[Path] | None,
     file_option(
@@ -121,6 +125,17 @@ def given(images: Sequence[str]) -> list[str | bytes]:
     if images.count("-") > 1:
         raise typer.BadParameter("- may be given once: standard input can be read once", param_hint="'IMAGE'")
     return [sys.stdin.buffer.read() if image == "-" else image for image in images]
+
+
+def in_folders(images: Sequence[str]) -> "tuple[list[str], list[Failure]]":
+    """The images, with its photos in place of each folder; and what is there that cannot be read."""
+    from birdsearch import find_photos
+
+    unreadable: list[Failure] = []
+    found = [path for one in images for path in (find_photos(one, unreadable.append) if os.path.isdir(one) else [one])]
+    if not found and not unreadable:
+        raise typer.BadParameter(f"there are no photos below {', '.join(images)}", param_hint="'IMAGE'")
+    return found, unreadable
 
 
 def index_path(name: str | None) -> Path:

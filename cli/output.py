@@ -357,7 +357,7 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     """A sentence where a photo is like none of the species, then the table of predictions."""
     for p in predictions:
         if p.rank == "abstain":
-            say(f"Probably none of your species ({percent(p.probability)})")
+            say(f"Probably none of your species ({percent(p.probability)}). If it is one of them:")
     listed = [p for p in predictions if p.rank != "abstain"]
     columns, rows = ["#", "probability", "name"], [[str(p.position), percent(p.probability, 1), p.name] for p in listed]
     if any(p.class_name not in p.name for p in listed):

@@ -114,6 +114,7 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda _: birdsearch.find_index(""), "'' is no name of an index"),
     (lambda _: birdsearch.copy_new("x", "y"), "report cannot be 'x': give a FolderReport"),  # type: ignore[arg-type]
     (lambda _: birdsearch.write_plan("x", "p.csv"), "plan cannot be 'x': give a Plan"),  # type: ignore[arg-type]
+    (lambda _: birdsearch.find_photos(None), "folder cannot be None"),  # type: ignore[arg-type]
     (lambda _: birdsearch.check_labels(None), "path cannot be None"),  # type: ignore[arg-type]
     (lambda _: birdsearch.near_pairs("x"), "vectors must"),  # type: ignore[arg-type]
     (lambda _: Filter(min_probability="x"), "give a number from 0 to 1"),  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Labels that a person gives by hand: above what folders and CSVs say, with author and time."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -8,9 +9,13 @@ from pathlib import Path
 from birdsearch.errors import InputFileError
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
 from birdsearch.indexing.moved_paths import moved_paths
-from birdsearch.records import Label, LabelReport, shown
+from birdsearch.records import Label, LabelReport, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.store import Store
+from birdsearch.taxonomy import resolve
+
+logger = logging.getLogger("birdsearch")
 
 
 def correct(store: Store, labels: Mapping[int, str | None], author: str | None) -> LabelReport:
@@ -20,6 +25,7 @@ def correct(store: Store, labels: Mapping[int, str | None], author: str | None) 
         if species is not None and not species.strip():
             raise ValueError(f"photo {photo_id} would have an empty label: None removes a correction")
         given[int(photo_id)] = None if species is None else by_hand(int(photo_id), species.strip(), author)
+    _warn_of_misspelt(store.catalog, given)
     with store.writing() as catalog:
         before = {photo.id: photo.label for photo in catalog.photos(labels)}  # raises for an unknown id
         known = catalog.labels_of(given)
@@ -36,6 +42,23 @@ def _says_more(label: Label | None, have: Label | None) -> bool:
     if have is None or have.source != "correction":
         return label is not None
     return label is None or label.species != have.species or label.author not in (None, have.author)
+
+
+def _warn_of_misspelt(catalog: Catalog, given: Mapping[int, Label | None]) -> None:
+    """Tell of new labels that no list has, where there is one that is spelled nearly so; they are set all the same."""
+    known, meanings = list(catalog.label_counts()), dict(catalog.get_state(NAMES, {}))
+    new = {label.species for label in given.values() if label is not None} - set(known)
+    for meaning in resolve.resolve_many(sorted(new), overrides=meanings):
+        if meaning.method == "guess" and meaning.rank == "species" and meaning.taxon is not None:
+            near = meaning.taxon.english or meaning.taxon.scientific
+        elif meaning.method == "unresolved" and (alike := resolve.similar([meaning.name], known)):
+            near = alike[0]
+        else:
+            continue
+        logger.warning(
+            "%s is in no list of birds, and no photo was labelled so: did you mean %s? It is set as you wrote it",
+            *(shown(name) for name in (meaning.name, near)),
+        )
 
 
 def take(catalog: Catalog, given: Mapping[int, Label]) -> LabelReport:
@@ -58,12 +81,13 @@ def take(catalog: Catalog, given: Mapping[int, Label]) -> LabelReport:
     return LabelReport(**counts)
 
 
-def correct_from(store: Store, path: Path, author: str | None) -> LabelReport:
+def correct_from(store: Store, path: Path, author: str | None, least: float = 0.0) -> LabelReport:
     """The corrections of a CSV. Raises InputFileError, with the line, and changes nothing, for what cannot be used.
 
-    Only what somebody changed or confirmed counts: lines that are as birdsearch wrote them change nothing.
+    Only what somebody changed or confirmed counts: lines that are as birdsearch wrote them change nothing. Of the
+    answers of a program for a photo the first counts, if it is at least so probable and the program does not abstain.
     """
-    rows = list(read_rows(path, ["sha256", "id", "path"]))
+    rows = _sure_answers(list(read_rows(path, ["sha256", "id", "path"])), least)
     saying = [row for row in rows if row.says_something]
     with store.catalog.snapshot():
         photos = NamedPhotos.of(store, saying)
@@ -83,10 +107,26 @@ def correct_from(store: Store, path: Path, author: str | None) -> LabelReport:
                 given[photo_id] = _label(row, photo_id, author)
             else:
                 unchanged += 1
+    _warn_of_misspelt(store.catalog, given)
     with store.writing() as catalog:
         report = take(catalog, given)
     unknown = sum(not ids for _, ids in found)
     return replace(report, unchanged=report.unchanged + unchanged, unknown=unknown)
+
+
+def _sure_answers(rows: Sequence[LabelRow], least: float) -> list[LabelRow]:
+    """The lines without a program's further answers for a photo, those that are unlikely, or where it abstains."""
+    unknown = {row.photo for row in rows if row.abstains}
+    first = [row for row in rows if row.is_first]
+    named = [row for row in first if row.photo not in unknown]
+    sure = [row for row in named if not least or (row.probability or 0.0) >= least]
+    for count, why in (
+        (len(first) - len(named), "they are probably none of your species"),
+        (len(named) - len(sure), f"no species reaches the probability {least:g}"),
+    ):
+        if count:
+            logger.warning("%s left as they are: %s", counted(count, "photo"), why)
+    return sure
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,28 @@ class LabelRow:
         return is_yes(self._of("confirmed"), f"{self.place}: confirmed")
 
     @property
+    def probability(self) -> float | None:
+        """How sure a program was of the species; None where the line does not say."""
+        stated = self._of("probability")
+        try:
+            value = float(stated) if stated else None
+        except ValueError:
+            value = -1.0
+        if value is not None and not 0 <= value <= 1:
+            raise InputFileError(f"{self.place}: the probability is {shown(stated)!r}. Write a number from 0 to 1.")
+        return value
+
+    @property
+    def is_first(self) -> bool:
+        """Whether the line is the first answer of a program for its photo, or no answer of one."""
+        return whole_number(self._of("position")) in (None, 1)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether the line says that a program takes the photo for none of the species it knows."""
+        return self._of("position") == "0" and self._of("rank") == "abstain"
+
+    @property
     def edited(self) -> bool:
         """Whether somebody has written another species into the line than birdsearch had."""
         return self.was is not None and self.species != self.was

@@ -20,7 +20,18 @@ from birdsearch.indexing.labels import Labeller
 from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, memory, scan
 from birdsearch.photos.overlap import overlapped
-from birdsearch.records import BIRD, AddReport, Failure, Photo, Progress, RegionReport, bytes_text, counted, shown
+from birdsearch.records import (
+    BIRD,
+    AddReport,
+    Failure,
+    Filter,
+    Photo,
+    Progress,
+    RegionReport,
+    bytes_text,
+    counted,
+    shown,
+)
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate, facts
 from birdsearch.storage.catalog.tables import EXCLUDE, FINDER
@@ -88,6 +99,8 @@ def add(
         examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")
         logger.warning("%s got no label: no folder above names a bird (%s)", counted(without, "photo"), examples)
     report = counts.report(time.monotonic() - started)
+    if options.labels != "none":
+        report = replace(report, unlabelled=_unlabelled(catalog, paths))
     logger.debug(  # the report says it too: who prints that needs no note of it
         "indexed %s: %d added, %d changed, %d failed in %.1f s",
         ", ".join(shown(os.fsdecode(path)) for path in paths), report.added, report.changed, len(report.failed),
@@ -96,6 +109,12 @@ def add(
     if counts.not_pruned:
         raise PruneRefusedError(counts.not_pruned)
     return report
+
+
+def _unlabelled(catalog: Catalog, paths: Sequence[bytes]) -> int:
+    """How many photos of these folders have no label."""
+    below = Filter(any_of=tuple(Filter(under=os.fsdecode(path)) for path in paths))
+    return catalog.count(below) - sum(catalog.label_counts(below).values())
 
 
 def _regions(

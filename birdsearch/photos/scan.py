@@ -14,8 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from birdsearch.arguments import checked
 from birdsearch.errors import InputFileError, PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
-from birdsearch.files import FileState, PathSet, identity_of, is_index, known_spelling
+from birdsearch.files import FileState, PathSet, identity_of, is_index, known_spelling, open_regular
 from birdsearch.photos import places
 from birdsearch.photos.exclusions import IGNORE_FILE, Exclusions
 from birdsearch.photos.filetype import HEAD, Kind, identify
@@ -87,6 +88,33 @@ def scan(
         if not os.path.lexists(path):
             raise missing_file_error(os.fsdecode(path), "file or folder")
     return _Scan(named, exclude or {}, roots).run()
+
+
+@checked
+def find_photos(folder: str | os.PathLike[str], errors: Callable[[Failure], None] | None = None) -> list[str]:
+    """The paths of the photos in a folder and below it; `errors` gets what should be one and cannot be read.
+
+    Raises PhotoMissingError where there is no such folder.
+
+    >>> len(birdsearch.find_photos("photos"))
+    6
+    """
+    photos: list[str] = []
+    for file in scan([folder]):
+        path, why = (os.fsdecode(file.path), "") if isinstance(file, FoundFile) else (file.path, file.reason)
+        if not why:
+            try:
+                with open_regular(path) as opened:
+                    require_photo(identify(opened.read(HEAD), path))
+                photos.append(path)
+                continue
+            except NotAPhotoError:
+                continue
+            except (OSError, PhotoUnreadableError) as error:
+                why = os_error_text(error) if isinstance(error, OSError) else str(error)
+        if errors is not None and not isinstance(file, Ignored):
+            errors(Failure(path, "scan", why))
+    return photos
 
 
 class _Scan:

@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.errors import InputFileError
 from birdsearch.indexing.corrections import NamedPhotos
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
-from birdsearch.records import Evaluation, Ids, SpeciesFigures, Vectors, blocks, counted, shown
+from birdsearch.records import Evaluation, Ids, SpeciesFigures, Vectors, blocks, counted
 from birdsearch.species import calibration, classifier, names
 from birdsearch.species.calibration import calibration_error
 from birdsearch.species.classifier import Labels
@@ -237,7 +236,7 @@ def of_predictions(gallery: Gallery, store: Store, path: Path) -> Evaluation:
     """
     started = time.monotonic()
     rows = list(read_rows(path, ["sha256", "id", "path"], says="prediction"))
-    rows = [row for row in rows if row.values.get("position", "1").strip() == "1"]
+    rows = [row for row in rows if row.is_first]
     named = NamedPhotos.of(store, rows)
     said: dict[int, LabelRow] = {}
     for row in rows:
@@ -255,7 +254,7 @@ def of_predictions(gallery: Gallery, store: Store, path: Path) -> Evaluation:
     given = [spelling.get(keys[name], name) for name in (_species(said[photo_id]) for photo_id in asked)]
     answers = answers_of(labels, given)
     right = np.array([label == answer for label, answer in zip(labels, given, strict=True)], dtype=bool)
-    confidence = [_probability(said[photo_id]) for photo_id in asked]
+    confidence = [said[photo_id].probability for photo_id in asked]
     sure = np.array([one for one in confidence if one is not None], dtype=np.float32)
     return Evaluation(
         photos=len(asked),
@@ -269,15 +268,3 @@ def of_predictions(gallery: Gallery, store: Store, path: Path) -> Evaluation:
 
 def _species(row: LabelRow) -> str:
     return row.values["species"].strip() or NO_SPECIES
-
-
-def _probability(row: LabelRow) -> float | None:
-    """The probability that a line states, None where it states none."""
-    stated = row.values.get("probability", "").strip()
-    try:
-        value = float(stated) if stated else None
-    except ValueError:
-        value = -1.0
-    if value is not None and not 0 <= value <= 1:
-        raise InputFileError(f"{row.place}: the probability is {shown(stated)!r}. Write a number from 0 to 1.")
-    return value

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneUnavailableError, InputFileError
 from birdsearch.photos.decode import ImageLike
-from birdsearch.records import Ids, Prediction, Vectors, counted, shown
+from birdsearch.records import IF_KNOWN, Ids, Prediction, Vectors, counted, shown
 from birdsearch.species import calibration, classifier, names
 from birdsearch.species.classifier import ClassifierOutput, GalleryClassifier
 from birdsearch.species.gallery import Gallery, GalleryCache
@@ -23,7 +23,7 @@ from birdsearch.taxonomy.resolve import RANKS, Resolution, lineage, resolve_many
 
 logger = logging.getLogger("birdsearch")
 
-UNKNOWN = "not like anything in this index"
+UNKNOWN = "probably none of your species"
 VAGRANT = "possible vagrant: not on the checklist"
 ITSELF = 0.9995  # score from which on an image counts as a photo of the index
 MOST_NAMED = 50  # lines of a checklist that are left out
@@ -159,6 +159,7 @@ def by_neighbours(
             if one.probability > 0
         ]
         if output.novelty[row] >= NEW:
+            answer[:] = [replace(one, note="; ".join(filter(None, (one.note, IF_KNOWN)))) for one in answer]
             answer.insert(0, Prediction(None, float(output.novelty[row]), 0, "abstain", UNKNOWN, "neighbours"))
     return answers
 

@@ -1,12 +1,14 @@
 """The command classify: with a network, with an index, by its labelled photos."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 import birdsearch
-from birdsearch.records import Prediction
+from birdsearch.records import Filter, Prediction
 from tests.conftest import Garden
+from tests.support import drawing
 from tests.support.command_line import Answer, run
 from tests.support.index_stub import IndexStub
 
@@ -34,7 +36,7 @@ def test_classify_with_and_without_an_index(garden: Garden) -> None:
 
 def test_classify_by_the_labelled_photos(garden: Garden, stub: IndexStub) -> None:
     stub.answers["classify_many"] = [[
-        Prediction(None, 0.7, 0, "abstain", "not like anything in this index", "neighbours"),
+        Prediction(None, 0.7, 0, "abstain", "probably none of your species", "neighbours"),
         Prediction("Wren", 0.6, 1, "species", "Wren", "neighbours", (1, 2)),
         Prediction("Emu", 0.1, 2, "species", "Emu", "neighbours", note="possible vagrant", raw=0.4),
     ]]  # fmt: skip
@@ -44,12 +46,65 @@ def test_classify_by_the_labelled_photos(garden: Garden, stub: IndexStub) -> Non
     assert callable(asked.pop("errors"))
     assert (asked.pop("box"), asked.pop("region")) == (None, "frame")
     assert asked == {"source": "neighbours", "checklist": None, "roll_up": None, "burst": True, "calibrate": False}
-    assert answer.out.startswith("Probably none of your species (70 %)\n#  probability  name\n1       60.0 %  Wren\n")
+    sentence = "Probably none of your species (70 %). If it is one of them:"
+    assert answer.out.startswith(f"{sentence}\n#  probability  name\n1       60.0 %  Wren\n")
     assert "Emu: possible vagrant (40.0 % without the checklist)" in answer.out
     with birdsearch.open(garden.index) as index:
         assert f"like {index.photo(1).path}" in answer.err
     rows = command(garden, "classify", "a.jpg", "--source", "neighbours", "--csv").rows
     assert (rows[2]["source"], rows[2]["note"]) == ("neighbours", "possible vagrant")
+
+
+@pytest.fixture
+def own(garden: Garden, tmp_path: Path) -> Path:
+    """A copy of the index of the garden, to be changed."""
+    return Path(shutil.copytree(garden.index, tmp_path / "indexes" / "own"))
+
+
+def test_a_folder_is_classified_and_what_was_found_becomes_labels(own: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card"
+    for number in (1, 2):
+        drawing.write(card / "100" / f"{number}.jpg", drawing.bird(number, 90, 60))
+    (card / "broken.jpg").write_bytes((card / "100" / "1.jpg").read_bytes()[:200])
+    (card / "empty.jpg").touch()
+    (card / "notes.txt").write_text("three wrens")
+    answer = run("classify", card, "--csv", "-k", 2, "--index", own, code=1)
+    assert {Path(row["path"]).name for row in answer.rows} == {"1.jpg", "2.jpg"}
+    assert "broken.jpg" in answer.err
+    assert "empty.jpg: empty file" in answer.err
+    assert "notes.txt" not in answer.err
+    indexed = run("index", card, "--index", own)
+    assert "2 photos got no label." in indexed.err
+    assert f"birdsearch classify {card} --csv" in indexed.err
+    table = tmp_path / "c.csv"
+    table.write_text(answer.out, encoding="utf-8")
+    taken = run("label", "--from", table, "--index", own)
+    sure = {row["path"]: row["species"] for row in answer.rows if row["position"] == "1"}
+    for row in answer.rows:
+        if row["rank"] == "abstain":
+            del sure[row["path"]]
+    assert f"{len(sure)} label" in taken.out
+    with birdsearch.open(own) as index:
+        assert {photo.path: photo.label for photo in index.photos(Filter(under=card)) if photo.label} == sure
+
+
+def test_what_is_unlikely_or_like_no_species_is_no_label(garden: Garden, own: Path, tmp_path: Path) -> None:
+    photos = [garden.photos / "Robin" / f"{number}.jpg" for number in (1, 2, 3)]
+    lines = [
+        f"{photos[0]},0,0.7,probably none of your species,,abstain",
+        f"{photos[0]},1,0.9,Emu,Emu,species",
+        f"{photos[1]},1,0.6,Emu,Emu,species",
+        f"{photos[2]},1,0.9,Emu,Emu,species",
+        f"{photos[2]},2,0.1,Wren,Wren,species",
+    ]
+    table = tmp_path / "c.csv"
+    table.write_text("\n".join(["path,position,probability,name,species,rank", *lines]), encoding="utf-8")
+    answer = run("label", "--from", table, "--min-probability", 0.8, "--index", own)
+    assert "1 label changed" in answer.out
+    assert "1 photo left as they are: they are probably none of your species" in answer.err
+    assert "no species reaches the probability 0.8" in answer.err
+    with birdsearch.open(own) as index:
+        assert [index.find(photo).label for photo in photos] == ["Robin", "Robin", "Emu"]
 
 
 def test_classify_shows_the_probability_before_calibration(garden: Garden, stub: IndexStub) -> None:

@@ -83,7 +83,7 @@ def test_audit_csv_is_what_label_takes(garden: Garden, stub: IndexStub, tmp_path
     assert f"birdsearch label --from FILE --index {garden.index}" in answer.err
     assert stub.last("audit")[1]["checklist"] == [Path("list.txt")]
     command(garden, "label", "--from", "list.txt", "--author", "Ana")
-    assert stub.last("label_from") == ((Path("list.txt"),), {"author": "Ana"})
+    assert stub.last("label_from") == ((Path("list.txt"),), {"author": "Ana", "min_probability": 0.0})
 
 
 def test_audit_as_table_json_and_page(garden: Garden, stub: IndexStub) -> None:

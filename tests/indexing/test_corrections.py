@@ -45,6 +45,24 @@ def other(tmp_path: Path, photos: Path) -> Iterator[Index]:
         yield made
 
 
+@pytest.mark.parametrize(
+    ("species", "near"), [("Malard", "Mallard"), ("Backgroundd", "Background"), ("Mallard", None), ("Sunset", None)]
+)
+def test_a_new_label_that_is_spelled_nearly_as_a_known_one_is_told(
+    index: Index, species: str, near: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = number(index, "Wren/0.jpg"), number(index, "Wren/1.jpg")
+    index.label({first: "Background"})
+    caplog.clear()
+    index.label({second: species})
+    assert index.photo(second).label == species
+    told = f"{species} is in no list of birds, and no photo was labelled so: did you mean {near}?"
+    assert [told in text for text in caplog.messages] == ([True] if near else [])
+    caplog.clear()
+    index.label({first: species})  # it is a label of this index now
+    assert not caplog.messages
+
+
 def number(index: Index, name: str) -> int:
     """The id of a photo by the end of its path."""
     return next(photo.id or 0 for photo in index.photos() if photo.path.endswith(name))

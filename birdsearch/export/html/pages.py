@@ -21,7 +21,7 @@ from birdsearch.export.html.pictures import (
     thumbnails,
 )
 from birdsearch.photos import decode
-from birdsearch.records import Box, Match, Photo, Prediction, Region
+from birdsearch.records import IF_KNOWN, Box, Match, Photo, Prediction, Region
 
 __all__ = [
     "activation_heatmap", "classify_page", "duplicates_page", "explain_page", "members", "photos_page", "search_page",
@@ -117,7 +117,12 @@ def classify_page(
             tuple(picture(path, uris) for path in paths),
             next((one.probability for one in said if one.rank == "abstain"), None),
             tuple(
-                replace(one, species=one.species and text(one.species), class_name=text(one.class_name))
+                replace(
+                    one,
+                    species=one.species and text(one.species),
+                    class_name=text(one.class_name),
+                    note=one.note.removesuffix(IF_KNOWN).removesuffix("; "),
+                )
                 for one in said
                 if one.rank != "abstain"
             ),
