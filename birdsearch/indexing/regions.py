@@ -370,8 +370,13 @@ class _Run:
         An engine may still know the old id, with the vector that it had before its photo changed.
         """
         searched = [photo_id for photo_id, waiting in self._waiting.items() if not waiting]
-        done = [one for one in self._embedded if self._finder is None or one[0].region.photo_id in set(searched)]
-        embedded, self._embedded = done, [one for one in self._embedded if one not in done]
+        # Of a photo that was searched all regions are committed together, and with the word that it was.
+        complete, collected = set(searched), self._embedded
+        embedded: list[tuple[StoredRegion, EmbeddedPhoto]] = []
+        self._embedded = []
+        for one in collected:
+            ready = self._finder is None or one[0].region.photo_id in complete
+            (embedded if ready else self._embedded).append(one)
         self._last_commit = time.monotonic()
         catalog, folder = self._store.catalog, self._store.folder.vectors
         batch = Batch(found_by=dict.fromkeys(searched, self._finder))

@@ -182,7 +182,13 @@ def _bird(store: Store, image: ImageLike, own: "OwnPhoto | None") -> Box | None:
         return regions[best[0]].box
     finder = finders.finder(store.catalog.get_state(FINDER, "auto"))
     found = finder.find(decode.load(image, (finders.SIZE, finders.SIZE))[None])[0].regions
-    return found[0].box if found else None
+    path = image.path if isinstance(image, Photo) else image
+    name = shown(os.fspath(path)) if isinstance(path, str | os.PathLike) else "this picture"
+    if not found:
+        logger.info("no bird was found in %s: all of it asks.", name)
+        return None
+    logger.info("%s: the bird at %s asks, found by %s.", name, found[0].box, finder.name)
+    return found[0].box
 
 
 def check_images(images: Sequence[ImageLike], errors: Errors = "raise") -> list[ImageLike]:

@@ -330,6 +330,11 @@ def test_region_bird_asks_and_is_proposed(garden: Garden, tmp_path: Path, monkey
     assert "fills" not in alone.err
     assert alone.json != run("query", wren, "--index", index, "--json").json
     assert alone.json == run("query", wren, "--index", index, "--box", "0.3,0.3,0.2,0.3", "--json").json
+    unknown = shutil.copy(wren, tmp_path / "unknown.jpg")
+    assert (
+        f"no bird was found in {unknown}: all of it asks."
+        in run("query", unknown, "--region", "bird", "--index", index).err
+    )
     assert "cannot be combined" in run("query", wren, "--region", "bird", "--box", "0,0,1,1", code=2).err
     assert "needs --regions bird" in run("index", "--index", index, "--finder", "classes", code=2).err
     assert run("classify", wren, "--index", index, "--region", "bird", "--source", "backbone", "--json").json
