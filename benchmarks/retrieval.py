@@ -17,9 +17,12 @@ import numpy.typing as npt
 import birdsearch
 from benchmarks.common import command_line
 from birdsearch.records import Vectors
-from birdsearch.search import whitening
+from birdsearch.search import tuning, whitening
+from birdsearch.search.graph import SOURCES, NeighbourGraph, linked
 
 Labels = npt.NDArray[np.str_]  # (n,)
+Rows = npt.NDArray[np.int64]
+ORDERS = ("diffused", "diffused from outside")
 CHUNK = 1024  # questions at a time: the score matrix stays small whatever the collection
 NEIGHBOURS = 5
 SHARPNESS = 20.0  # of the vote: a score higher by 0.05 weighs e times more
@@ -38,8 +41,14 @@ class Retrieval:
     vote_accuracy: float  # species that the nearest photos elect, each weighing exp(SHARPNESS * score)
 
 
-def leave_one_out(vectors: Vectors, labels: Labels) -> Retrieval:
-    """Let every row ask for the others of its label; vectors (n, dim) of unit rows, labels (n,)."""
+def leave_one_out(vectors: Vectors, labels: Labels, order: str = "score") -> Retrieval:
+    """Let every row ask for the others of its label; vectors (n, dim) of unit rows, labels (n,).
+
+    In the `order` "diffused" what `diffused` says comes before the score; in "diffused from outside" the row that asks
+    is not in the graph.
+    """
+    ids = np.arange(len(vectors))
+    graph = None if order == "score" else linked(tuning.build(vectors), ids, vectors)
     names, classes = np.unique(labels, return_inverse=True)
     sizes = np.bincount(classes)
     asking = np.flatnonzero(sizes[classes] > 1)
@@ -50,12 +59,13 @@ def leave_one_out(vectors: Vectors, labels: Labels) -> Retrieval:
         rows = asking[start : start + CHUNK]
         scores = vectors[rows] @ vectors.T  # (rows, n)
         scores[np.arange(len(rows)), rows] = -np.inf
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :-1]  # the photo itself sorts last
-        hit = classes[order] == classes[rows][:, None]  # (rows, n - 1)
+        arrived = np.zeros_like(scores) if graph is None else diffused(graph, vectors, rows, order == "diffused")
+        best = np.lexsort((-scores, -arrived))[:, :-1]  # the photo itself sorts last
+        hit = classes[best] == classes[rows][:, None]  # (rows, n - 1)
         first.append(hit[:, 0])
         five.append(hit[:, :5].any(axis=1))
         precision.append(_average_precision(hit))
-        near = order[:, :NEIGHBOURS]
+        near = best[:, :NEIGHBOURS]
         weights = np.exp(SHARPNESS * np.take_along_axis(scores, near, axis=1))
         vote.append(_elected(classes[near], weights) == classes[rows])
     return Retrieval(
@@ -67,6 +77,21 @@ def leave_one_out(vectors: Vectors, labels: Labels) -> Retrieval:
         mean_average_precision=float(np.concatenate(precision).mean()),
         vote_accuracy=float(np.concatenate(vote).mean()),
     )
+
+
+def diffused(graph: NeighbourGraph, vectors: Vectors, rows: Rows, inside: bool) -> Vectors:
+    """How much of what these rows ask arrives at every row (q, n); at themselves -inf."""
+    arrived = np.zeros((len(rows), len(vectors)), dtype=np.float32)
+    for number, row in enumerate(rows.tolist()):
+        scores = vectors @ vectors[row]
+        if not inside:
+            scores[row] = -np.inf
+        near = np.argsort(-scores, kind="stable")[:SOURCES]
+        known = graph if inside else graph.restricted(np.delete(graph.ids, row))
+        reached, much = known.spread(near, scores[near])
+        arrived[number, reached] = much
+        arrived[number, row] = -np.inf
+    return arrived
 
 
 def _average_precision(hit: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
@@ -83,8 +108,8 @@ def _elected(candidates: npt.NDArray[np.int64], weights: npt.NDArray[np.float32]
     return np.asarray(np.take_along_axis(candidates, totals.argmax(axis=1)[:, None], axis=1)[:, 0])
 
 
-def measure(folder: Path, backbone: str | None) -> tuple[Retrieval, Retrieval, dict[str, object]]:
-    """Index `folder` afresh and ask raw and whitened vectors; the third answer says what was indexed, and how."""
+def embedded(folder: Path, backbone: str | None) -> tuple[Vectors, Labels, dict[str, object]]:
+    """Index `folder` afresh: its vectors and labels; the third answer says what was indexed, and how."""
     with tempfile.TemporaryDirectory() as temporary:
         started = time.perf_counter()
         with birdsearch.create(Path(temporary) / "index", backbone=backbone) as index:
@@ -94,11 +119,16 @@ def measure(folder: Path, backbone: str | None) -> tuple[Retrieval, Retrieval, d
             ids = [photo.id for photo in photos if photo.id is not None]
             labels = np.array([photo.label for photo in photos], dtype=np.str_)
             vectors = index.vectors(ids)
-            raw = leave_one_out(vectors, labels)
-            whitened = leave_one_out(whitening.fit(vectors).apply(vectors), labels)
             name = index.backbone.name
     about = {"folder": str(folder), "backbone": name, "indexed": report.added, "failed": len(report.failed)}
-    return raw, whitened, {**about, "seconds": round(seconds, 1)}
+    return vectors, labels, {**about, "seconds": round(seconds, 1)}
+
+
+def measure(folder: Path, backbone: str | None) -> tuple[Retrieval, Retrieval, dict[str, object]]:
+    """Index `folder` afresh and ask raw and whitened vectors; the third answer says what was indexed, and how."""
+    vectors, labels, about = embedded(folder, backbone)
+    whitened = whitening.fit(vectors).apply(vectors)
+    return leave_one_out(vectors, labels), leave_one_out(whitened, labels), about
 
 
 def main() -> None:
@@ -106,18 +136,24 @@ def main() -> None:
     parser = command_line("retrieval", __doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="one folder per species")
     parser.add_argument("--backbone", help="name or checkpoint; default: the built-in one")
+    parser.add_argument("--diffuse", action="store_true", help="also in the order of diffusion (query --diffuse)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of lines")
     options = parser.parse_args()
     if not options.folder.is_dir():
         sys.exit(f"no folder at {options.folder}: name a folder with one folder of photos per species")
-    raw, whitened, about = measure(options.folder.absolute(), options.backbone)
-    both = {f"whitened_{name}": getattr(whitened, name) for name in ("recall_at_1", "mean_average_precision")}
-    figures = {**about, **asdict(raw), **both}
+    vectors, labels, about = embedded(options.folder.absolute(), options.backbone)
+    figures: dict[str, object] = {**about, **asdict(leave_one_out(vectors, labels))}
+    for space, rows in (("", vectors), ("whitened ", whitening.fit(vectors).apply(vectors))):
+        for order in ("score", *(ORDERS if options.diffuse else ())):
+            found = leave_one_out(rows, labels, order)
+            name = space + ("" if order == "score" else f"{order} ")
+            shown = {n: getattr(found, n) for n in ("recall_at_1", "recall_at_5", "mean_average_precision")}
+            figures |= {f"{name}{n}".replace(" ", "_"): value for n, value in shown.items()}
     if options.json:
         print(json.dumps(figures))
         return
     for name, value in figures.items():
-        print(f"{name.replace('_', ' '):24}{value:.4f}" if isinstance(value, float) else f"{name:24}{value}")
+        print(f"{name.replace('_', ' '):46}{value:.4f}" if isinstance(value, float) else f"{name:46}{value}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,7 @@ from benchmarks import synthetic
 from birdsearch import Photo
 from birdsearch.export.parquet import Parquet
 from birdsearch.export.selection import Batch, NoOptions, Selection
-from birdsearch.records import BackboneIdentity
+from birdsearch.records import BackboneIdentity, Vectors
 
 ROWS = 10_000  # in memory at a time
 
@@ -23,7 +23,7 @@ def main(path: Path, checkpoint: Path, count: int) -> None:
     """Make the index at `path`."""
     export = path.with_suffix(".parquet")
     with birdsearch.create(path, backbone=checkpoint) as index:
-        drawn = _Drawn(synthetic.load(count), index.backbone.identity)
+        drawn = Drawn(synthetic.load(count).vectors, index.backbone.identity)
         Parquet().write(cast(Selection, drawn), export, NoOptions())
         report = index.import_photos(export)
     export.unlink()
@@ -31,16 +31,17 @@ def main(path: Path, checkpoint: Path, count: int) -> None:
 
 
 @dataclass
-class _Drawn:
+class Drawn:
     """What the exporter reads of a selection."""
 
-    data: synthetic.Synthetic
+    vectors: Vectors
     backbone: BackboneIdentity
     folders: tuple[str, ...] = ("/photos",)
+    said: Mapping[str, object] = field(default_factory=dict)
 
     def batches(self) -> Iterator[Batch]:
-        for start in range(0, len(self.data.vectors), ROWS):
-            vectors = np.array(self.data.vectors[start : start + ROWS])
+        for start in range(0, len(self.vectors), ROWS):
+            vectors = np.array(self.vectors[start : start + ROWS])
             photos = [
                 Photo(
                     id=None,
@@ -58,4 +59,5 @@ class _Drawn:
             )
 
 
-main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
