@@ -146,7 +146,9 @@ def missing_file_error(path: str, kind: str) -> PhotoMissingError:
     """The error for a path that leads nowhere, with the name that may have been meant."""
     folder, name = os.path.split(os.path.abspath(path))
     try:
-        close = difflib.get_close_matches(name, os.listdir(folder), n=1)
+        with os.scandir(folder) as entries:
+            there = [entry.name for entry in entries if ("folder" if entry.is_dir() else "file") in kind]
+        close = difflib.get_close_matches(name, there, n=1)
         hint = f"Did you mean {shown(os.path.join(folder, close[0]))}?" if close else f"Look in {shown(folder)}."
     except (OSError, ValueError):  # the latter for what cannot be a name
         hint = f"The folder {shown(folder)} cannot be listed either: is the disk connected?"

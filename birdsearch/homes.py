@@ -112,5 +112,7 @@ def missing_words(folder: Path) -> str:
     close = difflib.get_close_matches(name, {place.name for place in others}, n=1)
     if close:
         return f"{what}. Did you mean {shown(close[0] if named else str(folder.parent / close[0]))}?"
+    if name == "default" and named and len(others) == 1:
+        return f"{what}. There is one named {shown(others[0].name)}: --index {shlex.quote(shown(others[0].name))}."
     there = " `birdsearch indexes` lists those that are there." if others and named else ""
     return f"{what}.{there} Make it with `birdsearch index DIR{option}`."

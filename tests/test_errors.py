@@ -25,6 +25,7 @@ from birdsearch.errors import (
     IndexVersionError,
     PhotoMissingError,
     PhotoUnknownError,
+    missing_file_error,
 )
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.folder import FORMAT, Folder
@@ -267,6 +268,9 @@ def test_what_is_no_backbone_is_a_type_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_photo_folder_suggests_another(index: Index, photos: Path) -> None:
+    (photos.parent / "card").mkdir()
+    assert "Did you mean" not in str(missing_file_error(str(photos.parent / "cardd"), "file"))
+    assert "Did you mean" in str(missing_file_error(str(photos.parent / "cardd"), "folder"))
     with pytest.raises(PhotoMissingError, match=r"no such file or folder: .*photo\. Did you mean .*photos\?"):
         index.add(photos.parent / "photo")
 

@@ -71,7 +71,7 @@ def test_a_file_named_indexes_is_no_home(tmp_path: Path) -> None:
     [
         ("gardn", "no index named gardn in .*project/indexes or .*data/indexes. Did you mean garden?"),
         ("x y", "`birdsearch indexes` lists those that are there. Make it with `birdsearch index DIR --index 'x y'`."),
-        ("default", "Make it with `birdsearch index DIR`."),
+        ("default", "There is one named garden: --index garden."),
         ("local", "One lies in the current folder: --index ./local."),
     ],
 )

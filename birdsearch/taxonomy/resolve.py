@@ -126,6 +126,13 @@ def meaning_any(stored: Iterable[str], wanted: Iterable[str], overrides: Mapping
     ]
 
 
+def guessed_as(stored: Iterable[str], wanted: Iterable[str], overrides: Mapping[str, str] | None = None) -> list[str]:
+    """Those of the stored names that are guessed to mean the species of a wanted one, which a filter never takes."""
+    species = set(species_keys(wanted, overrides).values())
+    keys = species_keys(stored, overrides)
+    return [name for name in keys if keys[name] in species and resolve(name, overrides=overrides).method == "guess"]
+
+
 def similar(wanted: Iterable[str], stored: Sequence[str]) -> list[str]:
     """At most five of the stored names that somebody may have meant who finds none of the wanted ones."""
     keys, letters = taxon_keys(stored), {key(name): name for name in stored}

@@ -571,6 +571,19 @@ def test_a_filter_that_no_name_fits_tells_what_is_there(tmp_path: Path, caplog: 
             assert there in caplog.messages[-1]
         assert index.count(Filter(label="zzz")) == 0
         assert caplog.messages[-1] == "no label zzz here"
+        assert index.count(Filter(under=tmp_path / "phoos")) == 0
+        assert caplog.messages[-1].startswith(f"no such folder: {tmp_path / 'phoos'}. Did you mean")
+
+
+def test_a_filter_tells_how_a_guess_that_would_fit_is_confirmed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with labelled(tmp_path, {"Trumpter Swan": 2, "Mute Swan": 1}) as index:
+        assert index.count(Filter(species="Trumpeter Swan")) == 0
+        assert "Trumpter Swan is matched to it by a guess" in caplog.messages[-1]
+        assert "birdsearch names --from" in caplog.messages[-1]
+        index.set_names(names_table(tmp_path, "name,species\nTrumpter Swan,Trumpeter Swan\n"))
+        assert index.count(Filter(species="Trumpeter Swan")) == 2
 
 
 # A box asks

@@ -11,6 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from birdsearch.errors import missing_file_error
 from birdsearch.files import known_spelling, with_trailing_slash
 from birdsearch.records import Filter, shown
 from birdsearch.storage.catalog.tables import MAX_INTEGER, NAMES, photos, predictions, roots, state, state_value
@@ -91,7 +92,11 @@ def _distinct(column: sa.Column[Any], connection: sa.Connection) -> list[str]:
 
 def _named(columns: Sequence[sa.Column[Any]], value: str | Sequence[str], connection: sa.Connection) -> Condition:
     """A name that means one of these taxa, however it is spelled; a warning tells what is there where none does."""
-    from birdsearch.taxonomy.resolve import meaning_any, similar  # which a search without a name does not need
+    from birdsearch.taxonomy.resolve import (
+        guessed_as,
+        meaning_any,
+        similar,
+    )  # which a search without a name does not need
 
     overrides = state_value(NAMES, connection.scalar(sa.select(state.c.value).where(state.c.key == NAMES)))
     wanted = [value] if isinstance(value, str) else value
@@ -101,6 +106,12 @@ def _named(columns: Sequence[sa.Column[Any]], value: str | Sequence[str], connec
         what, known = columns[0].name, sorted(set().union(*stored.values()))
         close = ", ".join(map(shown, similar(wanted, known)))
         logger.warning("no %s %s here%s", what, ", ".join(map(shown, wanted)), f"; there are {close}" if close else "")
+        if guesses := guessed_as(known, wanted, overrides):
+            logger.warning(
+                "%s is matched to it by a guess, which finds nothing until it is confirmed: birdsearch names --guessed "
+                "--csv > names.csv, yes in the column confirmed, then birdsearch names --from names.csv",
+                ", ".join(map(shown, guesses)),
+            )
     return sa.or_(*(column.in_(fitting[column.name]) for column in columns))
 
 
@@ -133,6 +144,8 @@ def _under(folder: str | os.PathLike[str], connection: sa.Connection) -> Conditi
         elif path.startswith(with_trailing_slash(root)):
             below = path.removeprefix(with_trailing_slash(root))
             choices.append(sa.and_(photos.c.root_id == root_id, inside(photos.c.relative, [below])))
+    if not os.path.lexists(path) and connection.scalar(sa.select(photos.c.id).where(sa.or_(*choices)).limit(1)) is None:
+        logger.warning("%s", missing_file_error(os.fsdecode(path), "folder"))
     return sa.or_(*choices)
 
 
