@@ -109,7 +109,7 @@ def _take_corrections(catalog: Catalog, batch: Batch, held: Mapping[int, int]) -
 def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int], failed: list[str]) -> None:
     """Commit the photos at the places `new` of a batch; `failed` are the paths that count as failures so far."""
     next_photo, next_region = catalog.next_ids()
-    commit = commits.Batch(recovered=failed)
+    commit = commits.Batch(recovered=failed, imported=True)
     for folder in sorted({os.path.dirname(os.fsencode(batch.photos[n].path)) for n in new}):
         catalog.ensure_root(folder)
     for offset, n in enumerate(new):

@@ -441,3 +441,20 @@ def test_photos_whose_files_are_not_here_are_counted(
     Path(index.photos()[0].path).unlink()
     other.import_photos(exported)
     assert "the files of 1 photo are not here" in caplog.text
+
+
+def test_copies_of_one_photo_keep_the_labels_that_the_export_has(tmp_path: Path, other: Index) -> None:
+    for name in ("Wren/a.jpg", "Robin/a.jpg"):
+        write(tmp_path / "twins" / name, bird(7, 80, 60))
+    with birdsearch.create(tmp_path / "made", backbone=FakeBackbone()) as made:
+        made.add(tmp_path / "twins", labels="folder")
+        made.label({1: "Kagu"}, author="Ana")
+        before = {photo.path: photo.label for photo in made.photos()}
+        sources = sorted((label.source, label.species) for label in made.labels())
+        made.export(tmp_path / "twins.parquet")
+    other.import_photos(tmp_path / "twins.parquet")
+    assert {photo.path: photo.label for photo in other.photos()} == before
+    assert sorted((label.source, label.species) for label in other.labels()) == sources
+    write(tmp_path / "twins" / "later" / "a.jpg", bird(7, 80, 60))
+    other.add(tmp_path / "twins" / "later")
+    assert other.find(tmp_path / "twins" / "later" / "a.jpg").label == "Kagu"

@@ -70,6 +70,7 @@ class Batch:
     labels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # of photos that are not among the entries
     failed: list[tuple[FileState, Failure]] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)  # paths that failed before and do no longer
+    imported: bool = False  # the labels of the entries are all that is said of them, whatever is said of their copies
     state: dict[str, Any] = field(default_factory=dict)  # key -> new value
 
 
@@ -85,7 +86,8 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     _write_labels(connection, {**new_labels, **batch.labels})
     brought = {entry.photo.id: entry.correction for entry in batch.entries if entry.photo.id and entry.correction}
     _insert_corrections(connection, brought)
-    kept.give_back(connection, [entry.photo.id for entry in batch.entries if entry.photo.id])
+    come = [entry.photo.id for entry in batch.entries if entry.photo.id]
+    kept.give_back(connection, come, of_copies=not batch.imported)
     where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
     write_failures(connection, batch.failed)
     derive_species(connection, [entry.photo.id for entry in batch.entries if entry.photo.id] + list(batch.labels))

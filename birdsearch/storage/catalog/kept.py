@@ -36,13 +36,14 @@ def all_pairs(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
     return sorted({(min(a, b), max(a, b)): (min(a, b), max(a, b), at) for a, b, at in found}.values())
 
 
-def give_back(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
-    """Give photos that have come what people said of their bytes: once, or of another photo of the same bytes."""
+def give_back(connection: sa.Connection, photo_ids: Sequence[int], *, of_copies: bool = True) -> None:
+    """Give photos that have come what people said of their bytes: once, or (`of_copies`) of a copy that is there."""
     query = sa.select(photos.c.id, photos.c.sha256).where(photos.c.sha256 != "")
     come: dict[int, str] = {row.id: row.sha256 for row in where_in(connection, query, photos.c.id, photo_ids)}
     contents = sorted(set(come.values()))
     said = where_in(connection, sa.select(kept_labels), kept_labels.c.sha256, contents)
-    said += where_in(connection, _CORRECTIONS, photos.c.sha256, contents)
+    if of_copies:
+        said += where_in(connection, _CORRECTIONS, photos.c.sha256, contents)
     words = {row["sha256"]: row for row in _newest_last(said)}
     rows = [
         {name: value for name, value in words[sha256].items() if name != "sha256"}
