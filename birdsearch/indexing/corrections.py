@@ -148,6 +148,13 @@ class NamedPhotos:
         paths = {photo_id: name for name, photo_id in by_path.items()}
         return cls(store.identity.id, by_path | {at: by_path[photo] for at, photo in moved.items()}, by_sha256, paths)
 
+    def lacks(self, row: LabelRow) -> bool:
+        """Whether the index does not hold the photo that a line names by its bytes or, without those, its path."""
+        if row.sha256:
+            return not self.named(row)
+        by_path = row.path is not None and not row.index_id
+        return by_path and row.path not in self.by_path
+
     def named(self, row: LabelRow) -> Sequence[int]:
         """The photos that a line names: those of its bytes, of copies the one in its place; none for unknown bytes.
 

@@ -22,6 +22,7 @@ from birdsearch.taxonomy import resolve
 
 MAX_QUERIES = 5_000  # photos that search the others; of more they are drawn at random
 CELLS = 16_000_000  # scores worked on at a time
+UNKNOWN_NAMED = 5  # photos in a warning
 NO_SPECIES = "no species"  # the answer of a line that predicts none
 
 logger = logging.getLogger("birdsearch")
@@ -239,7 +240,15 @@ def of_predictions(gallery: Gallery, store: Store, path: Path) -> Evaluation:
     rows = [row for row in rows if row.is_first]
     named = NamedPhotos.of(store, rows)
     said: dict[int, LabelRow] = {}
-    for row in rows:
+    unknown = [row for row in rows if named.lacks(row)]
+    if unknown and len(unknown) == len(rows):
+        first = f"{shown(unknown[0].photo)}, line {unknown[0].line}"
+        raise InputFileError(f"{shown(str(path))}: the index holds no such photo ({first}), nor any other of the file.")
+    if unknown:
+        examples = ", ".join(f"{shown(row.photo)} ({row.place})" for row in unknown[:UNKNOWN_NAMED])
+        logger.warning("predictions of %s that the index does not hold: %s", counted(len(unknown), "photo"), examples)
+    places = {row.line for row in unknown}
+    for row in (row for row in rows if row.line not in places):
         for photo_id in named.named(row):
             first = said.setdefault(photo_id, row)
             if _species(first) != _species(row):

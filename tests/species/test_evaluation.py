@@ -196,6 +196,7 @@ def test_predictions_of_another_program_are_measured(
         f"{photos}/Wren/1.png,WREN,0.9,1",
         f"{photos}/Wren/2.png,Robin,0.9,1",
         f"{photos}/Robin/0.png,,0.9,1",
+        f"{photos}/Robin/none.png,Robin,0.9,1",  # not of the index: the others are measured
     ]
     table = written(tmp_path / "predictions.csv", lines, "path,species,probability,position")
     with (tmp_path / "names.csv").open("w") as file:
@@ -207,6 +208,8 @@ def test_predictions_of_another_program_are_measured(
     assert figures.per_species["Wren"].recall == pytest.approx(2 / 3)
     assert figures.calibration_error == pytest.approx(0.4)
     assert "no prediction for 5 photos with a label" in caplog.text
+    assert "predictions of 1 photo that the index does not hold" in caplog.text
+    assert "none.png" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -214,7 +217,7 @@ def test_predictions_of_another_program_are_measured(
     [
         (["Wren/0.png,Wren,2"], "line 2: the probability is '2'"),
         (["Wren/0.png,Wren,0.5", "Wren/0.png,Robin,0.5"], "lines 2 and 3"),
-        (["Wren/9.png,Wren,0.5"], "line 2: the index holds no such photo"),
+        (["Wren/9.png,Wren,0.5"], "the index holds no such photo .Wren/9.png, line 2"),
     ],
 )
 def test_predictions_that_cannot_be_used_are_named_by_line(
