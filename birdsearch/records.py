@@ -592,6 +592,7 @@ class AuditReport:
     photos: int = 0  # labelled ones that were judged
     seconds: float = 0.0
     confirmed: int = 0  # doubtful labels that a person gave or confirmed, left out
+    lone: tuple[str, ...] = ()  # labels with photos of one moment: only their nearest photos could be asked
 
 
 @dataclass(frozen=True, slots=True)

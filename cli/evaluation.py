@@ -107,6 +107,8 @@ def evaluate(
         output.print_csv(("species", *COLUMNS), rows)
     else:
         _print_evaluation(result, before, labelled, shared)
+        if split is None and predictions is None:
+            _note_left_out(result)
     _check(result.knn_accuracy, min_accuracy, before, compare)
 
 
@@ -152,6 +154,16 @@ def _print_evaluation(result: "Evaluation", before: Mapping[str, float], labelle
         output.say(f"{'most confused':<21} {', '.join(confused[:3])}")
     if result.photos:
         output.say(f"in {result.seconds:.1f} s")
+
+
+def _note_left_out(result: "Evaluation") -> None:
+    """The photos that have a label and could not be asked, and why."""
+    out = {name: each.photos for name, each in result.per_species.items() if not each.classified}
+    if out:
+        output.note(
+            f"{counted(sum(out.values()), 'photo')} of {counted(len(out), 'label')} left out, for no photo of another "
+            f"moment has the same label to be compared with: {output.some(sorted(out))}"
+        )
 
 
 def _print_figures(result: "Evaluation", figures: Mapping[str, str], before: Mapping[str, float]) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from birdsearch.records import AuditReport, LabelReport, SplitReport
 
 ORIGIN = ("sha256", "index_id", "relative_path")  # what every table of labels says of a photo, beside id and path
+ROUNDED = 0.011  # what three rounded shares may lack: 0.33,0.33,0.33
 OFF = 0.03  # of a share from what was asked for, from which on it is noted
 LISTS = ("train.csv", "validation.csv", "test.csv", "proof.csv")
 LEAKAGE_COLUMNS = ("rule", "groups", "pairs", "violations", "not_compared")
@@ -52,7 +53,9 @@ As = Annotated[str | None, typer.Option("--as", metavar="SPECIES", help="The spe
 ListAll = Annotated[bool, typer.Option("--list", help="List every label, with its source, author and time.")]
 Clear = Annotated[bool, typer.Option("--clear", help="Remove the labels that were set by hand.")]
 Author = Annotated[str | None, typer.Option(metavar="NAME", help="Name recorded with the label.")]
-Fractions = Annotated[str, typer.Option(metavar="A,B,C", help="Shares of train, validation and test.")]
+Fractions = Annotated[
+    str, typer.Option(metavar="A,B,C", help="Shares of train, validation and test that sum to 1, or parts: 8,1,1.")
+]
 
 
 # Audit and label
@@ -108,6 +111,12 @@ def _print_audit(report: "AuditReport", labelled: int, shared: Shared) -> None:
         output.note_cut(len(report.suspects), "labels")
     doubtful, checked = counted(len(report.suspects), "doubtful label"), counted(report.photos, "labelled photo")
     output.say(f"{doubtful} among {checked}, in {report.seconds:.1f} s; nothing was changed")
+    if report.lone:
+        names, have = counted(len(report.lone), "label"), "has" if len(report.lone) == 1 else "have"
+        output.note(
+            f"{names} {have} a single photo, or photos of one moment: their nearest photos were asked, but no other "
+            f"photo of the species could be: {output.some(report.lone)}"
+        )
     if report.confirmed:
         output.note(f"{counted(report.confirmed, 'doubtful label')} that a person confirmed: --again lists them too")
 
@@ -218,6 +227,8 @@ def split(
         report = index.split(shared.where, fractions=shares, seed=seed, progress=callback)
         photos = {photo.id: photo for photo in index.photos(ids=list(report.splits))}
         provenance = index.provenance
+    if not photos:
+        output.fail("no photo to split: nothing was written")
     earlier = _earlier_lists(out, report.counts)
     for name in report.counts:
         chosen = [photos[number] for number, part in report.splits.items() if part == name]
@@ -273,7 +284,10 @@ def _note_changes(earlier: Mapping[str, str], now: Mapping[str, str]) -> None:
 
 def _parse_fractions(text: str) -> tuple[float, float, float]:
     def wrong(why: str) -> typer.BadParameter:
-        return typer.BadParameter(f"{text!r} {why}: give three, for example 0.8,0.1,0.1", param_hint="'--fractions'")
+        return typer.BadParameter(
+            f"{text!r} {why}: give three that sum to 1, such as 0.8,0.1,0.1, or parts such as 8,1,1",
+            param_hint="'--fractions'",
+        )
 
     try:
         first, second, third = (float(piece) for piece in text.split(","))
@@ -281,6 +295,9 @@ def _parse_fractions(text: str) -> tuple[float, float, float]:
         raise wrong("is not three numbers") from None
     if not (min(first, second, third) >= 0 and 0 < first + second + third < float("inf")):
         raise wrong("are not fractions")
+    parts = all(share.is_integer() for share in (first, second, third))
+    if not parts and abs(first + second + third - 1) > ROUNDED:
+        raise wrong(f"sum to {first + second + third:g}, not to 1")
     return first, second, third
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 GAP = 2  # cells between the columns of a table
+MOST_NAMED = 10  # in a sentence
 LISTED = 30  # rows of a table that may be cut
 FAILURES_SHOWN = 5
 PAIRS = 8  # of places that look alike
@@ -243,6 +244,12 @@ def write_page(html: Path, page: str, force: bool) -> None:
     """Write a page that the user asked for, and note where it is."""
     write_file(html, page.encode("utf-8", "backslashreplace"), force=force)
     note(f"page written to {html}")
+
+
+def some(names: Sequence[str]) -> str:
+    """Names for a sentence: all of a few, the first ten of many."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(map(printable, names[:MOST_NAMED])) + more
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], force: bool) -> None:

@@ -9,7 +9,7 @@ by the odds of all the photos that have each.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,8 @@ _VOTE = 3.0  # what each related photo adds for its label, as a logarithm, when 
 _MAX_LOG_ODDS = 10.0  # that one photo can bring into a burst
 _BACKBONE = 10.0  # odds that a backbone can add or take away, at most
 _OUTSIDE = 5.0  # vagrants exist
+_STRANGER = 25.0  # odds against the only photo of a label whose nearest photos all show one other species
+_STRANGER_NEAREST = 3  # photos that must
 _ROWS = 512  # suspects that are compared with all labelled photos at a time
 
 Floats = npt.NDArray[np.float64]
@@ -125,16 +127,52 @@ def audit(
     if classified is None:
         return AuditReport()
     against = _label_evidence(labels, bursts, copies, evidence)
+    classified = _without_lone(classified)
+    photos = _Photos(vectors, groups, ids, classified)
+    for row, evidence_against in _strangers(photos):
+        against[row] = _combined([against.get(row, _LabelEvidence()), evidence_against])
     doubt = _doubts(classified, against)
     first = np.where(classified.answerable, classified.top[:, 0], classified.codes)
     rows = np.array(sorted({*np.flatnonzero(first != classified.codes).tolist(), *against}), dtype=np.int64)
     rows = rows[np.argsort(-doubt[rows], kind="stable")]
-    photos, known = _Photos(vectors, groups, ids, classified), photos_of([int(ids[row]) for row in rows])
+    known = photos_of([int(ids[row]) for row in rows])
     suspects = [
         _suspect(row, near, photos, against.get(row, _LabelEvidence()), (known[int(ids[row])], float(doubt[row])))
         for row, near in zip(rows.tolist(), photos.nearest(rows), strict=True)
     ]
-    return AuditReport(tuple(one for one in suspects if one.reasons), int(classified.answerable.sum()))
+    lone = tuple(classified.species[code] for code in sorted(_lone(classified)))
+    return AuditReport(tuple(one for one in suspects if one.reasons), int(classified.answerable.sum()), lone=lone)
+
+
+def _lone(classified: CrossValidated) -> frozenset[int]:
+    """The species with photos of one moment only: nothing says that their labels are right."""
+    codes = classified.codes
+    return frozenset(codes[codes >= 0].tolist()) - frozenset(codes[classified.answerable].tolist())
+
+
+def _without_lone(classified: CrossValidated) -> CrossValidated:
+    """The same, where no photo is taken for a species that rests on one unchecked label, but by that label."""
+    lone = np.isin(classified.top, list(_lone(classified))) & (classified.top != classified.codes[:, None])
+    order = np.argsort(lone, axis=1, kind="stable")
+    left = np.maximum(1 - np.where(lone, classified.probabilities, 0).sum(axis=1), 1e-9)
+    kept = np.where(lone, 0, classified.probabilities) / left[:, None]
+    return replace(
+        classified,
+        top=np.take_along_axis(np.where(lone, -1, classified.top), order, 1),
+        probabilities=np.take_along_axis(kept, order, 1).astype(np.float32),
+        label_probability=np.minimum(classified.label_probability / left, 1).astype(np.float32),
+    )
+
+
+def _strangers(photos: _Photos) -> Iterator[tuple[int, _LabelEvidence]]:
+    """The photos of lone species whose nearest photos all show one other species, with what that says."""
+    codes, names, lone = photos.classified.codes, photos.classified.species, _lone(photos.classified)
+    rows = np.flatnonzero(np.isin(codes, list(lone)))
+    for row, near in zip(rows.tolist(), photos.nearest(rows), strict=True):
+        shown = codes[near[:_STRANGER_NEAREST]].tolist()
+        if len(shown) == _STRANGER_NEAREST and len(set(shown)) == 1 and shown[0] not in lone:
+            reason = f"no other moment has its label, and the {len(shown)} nearest photos show {names[shown[0]]}"
+            yield row, _LabelEvidence(_STRANGER, (reason,), {names[shown[0]]: float(np.log(_STRANGER))})
 
 
 def off_list(labels: Labels, checklist: Checklist, *, overrides: Mapping[str, str] | None = None) -> frozenset[str]:
@@ -290,7 +328,9 @@ def _suspect(row: int, near: Ids, photos: _Photos, against: _LabelEvidence, of: 
         common, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
         if common != label and count > max(counts[label], 1):
             reasons.append(f"neighbours disagree: {count} of the {len(near)} nearest photos show {common}")
-    proposed = _best_name(label, probabilities, against.votes or {}, len(names))
+    lone = () if classified.codes[row] in (some := _lone(classified)) else {names[code] for code in some}
+    votes = {name: vote for name, vote in (against.votes or {}).items() if name not in lone}
+    proposed = _best_name(label, probabilities, votes, len(names))
     rows = list(against.rows)
     if proposed in names:
         rows += photos.nearest_of(row, names.index(proposed)).tolist()

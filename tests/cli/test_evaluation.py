@@ -105,3 +105,10 @@ def test_more_doubtful_labels_than_allowed_end_with_1_after_the_results(garden: 
     assert len(answer.rows) == 2
     assert "2 labels are doubtful, more than --max-suspects 1" in answer.err
     command(garden, "audit", "--max-suspects", -1, code=2)
+
+
+def test_photos_that_were_left_out_are_counted_with_the_reason(garden: Garden, stub: IndexStub) -> None:
+    figures = {"Wren": SpeciesFigures(4, 4), "Emu": SpeciesFigures(1), "Fieldfare": SpeciesFigures(2)}
+    stub.answers["evaluate"] = Evaluation(4, knn_accuracy=1.0, per_species=figures)
+    assert "3 photos of 2 labels left out, for no photo of another moment" in (err := command(garden, "evaluate").err)
+    assert "Emu, Fieldfare" in err

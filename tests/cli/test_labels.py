@@ -184,7 +184,8 @@ def test_split_writes_lists_and_the_leakage_check(garden: Garden, stub: IndexStu
     assert json.loads(command(garden, "split", "lists", "--json").out) == json.loads(
         json.dumps(as_json(split_report()))
     )
-    for wrong in ("0.5,0.5", "a,b,c", "-1,1,1", "0,0,0", "nan,1,1"):
+    command(garden, "split", "lists", "--force", "--fractions", "8,1,1")
+    for wrong in ("0.5,0.5", "a,b,c", "-1,1,1", "0,0,0", "nan,1,1", "0.8,0.3,0.1"):
         command(garden, "split", "lists", "--fractions", wrong, code=2)
 
 
@@ -196,4 +197,11 @@ def test_empty_reports_say_why_they_are_empty(garden: Garden, stub: IndexStub) -
         ("audit", "no photo has a label that can be checked"),
     ):
         assert words in command(garden, name, "--html", "page.html").out
-    command(garden, "split", "lists")
+    assert "no photo to split" in command(garden, "split", "lists", code=1).err
+    assert not any(Path("lists").iterdir())
+
+
+def test_labels_that_no_other_photo_could_check_are_named(garden: Garden, stub: IndexStub) -> None:
+    stub.answers["audit"] = AuditReport(photos=5, lone=("Emu", "Fieldfare"))
+    assert "2 labels have a single photo" in (err := command(garden, "audit").err)
+    assert "Emu, Fieldfare" in err

@@ -207,7 +207,7 @@ def test_one_species(photos: int) -> None:
 
 def test_one_photo_per_species() -> None:
     vectors, labels = drawn(photos=1)
-    assert audit(vectors, labels, numbers(len(labels))) == AuditReport()
+    assert audit(vectors, labels, numbers(len(labels))) == AuditReport(lone=tuple(str(label) for label in labels))
 
 
 def test_all_identical() -> None:
@@ -269,3 +269,32 @@ def test_a_suspect_keeps_the_spelling_of_its_photo() -> None:
         vectors, labels, ids := numbers(len(labels)), lambda some: {i: Photo(i, "/", label="7") for i in some}
     )
     assert (report.suspects[0].photo.id, report.suspects[0].label) == (int(ids[3]), "7")
+
+
+def lone_photo(row: int) -> tuple[Vectors, list[str | None]]:
+    """Photos of which one, beside those of its own species, is the only one of the label Fieldfare."""
+    vectors, labels = drawn(noise=0.3)
+    labels[row] = "Fieldfare"
+    return vectors, labels
+
+
+def test_the_only_photo_of_a_label_is_doubted_where_its_nearest_photos_show_another_species() -> None:
+    vectors, labels = lone_photo(9)
+    report = audit(vectors, labels, ids := numbers(len(labels)))
+    suspect = suspect_of(report, int(ids[9]))
+    assert suspect is not None
+    assert suspect.proposed == "species 01"
+    assert "no other moment has its label, and the 3 nearest photos show species 01" in suspect.reasons
+    assert report.lone == ("Fieldfare",)
+    assert audit(*drawn(noise=0.3), numbers(len(labels))).lone == ()
+
+
+def test_no_photo_is_proposed_to_become_what_rests_on_one_label() -> None:
+    vectors, labels = lone_photo(9)
+    vectors[10] = vectors[9]  # of species 01, and nearest to the wrong Fieldfare
+    report = audit(vectors, labels, ids := numbers(len(labels)))
+    assert "Fieldfare" not in {suspect.proposed for suspect in report.suspects}
+    assert suspect_of(report, int(ids[10])) is None
+    copies = audit(vectors, labels, ids, near_identical=[(int(ids[9]), int(ids[10]))])
+    assert [suspect.proposed for suspect in copies.suspects if suspect.photo.id == int(ids[9])] == ["species 01"]
+    assert "Fieldfare" not in {suspect.proposed for suspect in copies.suspects}
