@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.errors import InputFileError
 from birdsearch.indexing.corrections import NamedPhotos
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
-from birdsearch.records import Evaluation, Ids, SpeciesFigures, Vectors, blocks, counted
+from birdsearch.records import Evaluation, Ids, SpeciesFigures, Vectors, blocks, counted, shown
 from birdsearch.species import calibration, classifier, names
 from birdsearch.species.calibration import calibration_error
 from birdsearch.species.classifier import Labels
@@ -242,8 +243,8 @@ def of_predictions(gallery: Gallery, store: Store, path: Path) -> Evaluation:
     said: dict[int, LabelRow] = {}
     unknown = [row for row in rows if named.lacks(row)]
     if unknown and len(unknown) == len(rows):
-        first = f"{shown(unknown[0].photo)}, line {unknown[0].line}"
-        raise InputFileError(f"{shown(str(path))}: the index holds no such photo ({first}), nor any other of the file.")
+        place = f"{shown(unknown[0].photo)}, line {unknown[0].line}"
+        raise InputFileError(f"{shown(str(path))}: the index holds no such photo ({place}), nor any other of the file.")
     if unknown:
         examples = ", ".join(f"{shown(row.photo)} ({row.place})" for row in unknown[:UNKNOWN_NAMED])
         logger.warning("predictions of %s that the index does not hold: %s", counted(len(unknown), "photo"), examples)
