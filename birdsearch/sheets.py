@@ -56,6 +56,7 @@ _LOOKS = {
     "id": re.compile(r"\d*"),
     "sha256": re.compile(r"[0-9a-fA-F]{64}|"),
 }
+_CALLED = {"prediction": "species"}  # what messages call a column: as the documentation does
 _NAMES = ("species", "label", "prediction")  # columns of names: what was encoded twice is seen there
 _PATHS = ("path", "relative_path")  # columns whose bytes may be anything
 
@@ -85,7 +86,7 @@ def read_csv(
 
     >>> for line, values in read_csv("labels.csv", ["species"], any_of=["id", "path"]): ...
     """
-    name, header = shown(os.fspath(path)), ",".join([*any_of[-1:], *required])
+    name, header = shown(os.fspath(path)), ",".join(_CALLED.get(one, one) for one in [*any_of[-1:], *required])
     text = read_text(path, f"Give a CSV: {header}")
     lines = io.StringIO(text, newline="")
     first, separator, skipped = _heading(lines)
@@ -97,7 +98,7 @@ def read_csv(
         how: dict[str, Any] = {"delimiter": separator, "skipinitialspace": f'{separator} "' in first}
         columns = _columns(next(csv.reader([first], **how), ()), (*required, *any_of, *optional))
         missing = [] if not any_of or set(any_of) & set(columns) else [any_of[-1]]
-        if missing := [*missing, *(column for column in required if column not in columns)]:
+        if missing := [*missing, *(_CALLED.get(column, column) for column in required if column not in columns)]:
             words = " and no column ".join(missing)
             raise InputFileError(
                 f"{name}, line {line}: no column {words}. The first line must name the columns: {header}"

@@ -319,6 +319,12 @@ def _print_split(report: "SplitReport", out: Path, shares: Sequence[float]) -> N
         f"{counted(report.groups, 'group')}; {counted(report.followed, 'photo')} went where the rest of a group went, "
         f"{report.for_training:,} to train so that every species is there"
     )
+    untested = sorted(name for name, counts in report.per_species.items() if not counts.get("test"))
+    if untested and report.counts.get("test"):
+        output.note(
+            f"{len(untested):,} of {counted(len(report.per_species), 'label')} have no photo in test: "
+            f"{output.some(untested)}"
+        )
     shares_met = zip(report.counts.values(), asked, strict=False)  # no counts without photos
     if any(abs(count / photos - share) > OFF for count, share in shares_met):
         output.note("The shares are drawn by lot, group by group: another --seed gives others. A seed stays as it is.")

@@ -64,21 +64,20 @@ class _PlainLines:
 
     def __init__(self) -> None:
         self.stage = ""
-        self.began = self.spoke = time.monotonic()
+        self.spoke = time.monotonic()
+        self.first = (0, self.spoke)  # done and time at the first report: what came from a cache has no pace
 
     def __call__(self, stage: str, done: int, total: int | None, path: str) -> None:
         now = time.monotonic()
         if stage != self.stage:
-            self.stage, self.began = stage, now
+            self.stage, self.first = stage, (done, now)
         if now - self.spoke < SECONDS_BETWEEN_LINES:
             return
         self.spoke = now
-        rate = done / max(now - self.began, 1e-9)
+        rate = (done - self.first[0]) / max(now - self.first[1], 1e-9)
+        pace = f", {rate:.0f} {THINGS.get(stage, 'photos')}/s" if rate else ""
         left = f", {duration((total - done) / rate)} left" if total and rate else ""
-        typer.echo(
-            f"{stage}: {done:,}{f' of {total:,}' if total else ''}, {rate:.0f} {THINGS.get(stage, 'photos')}/s{left}",
-            err=True,
-        )
+        typer.echo(f"{stage}: {done:,}{f' of {total:,}' if total else ''}{pace}{left}", err=True)
 
 
 class _Bars:

@@ -96,6 +96,12 @@ def test_read_csv_takes_what_is_written_with_line_breaks_in_paths(tmp_path: Path
     assert [row["path"] for _, row in rows] == ["a\nb,c.jpg", "c.jpg"]
 
 
+def test_read_csv_calls_columns_as_the_documentation_does(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n")
+    with pytest.raises(InputFileError, match=r"no column path and no column species\. .*: path,species$"):
+        list(read_csv(tmp_path / "a.csv", ["prediction"], any_of=["path"]))
+
+
 def test_read_csv_of_nothing_has_no_rows_where_that_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(" \n")
     assert list(read_csv(tmp_path / "a.csv", ["name"], may_be_empty=True)) == []

@@ -173,6 +173,7 @@ def test_split_writes_lists_and_the_leakage_check(garden: Garden, stub: IndexStu
     assert Path(lists["test"][0]["path"]).is_file()
     assert Path("lists", "proof.csv").read_text(encoding="utf-8").splitlines()[1] == "duplicates,1,3,0,0"
     assert "violations" in answer.out
+    assert "1 of 2 labels have no photo in test: Wren" in answer.err
     assert [lists["test"][0][name] for name in ("relative_path", "index_id")] != ["", ""]
     moved = replace(split_report(), splits={**split_report().splits, 4: "train"})
     stub.answers["split"] = moved

@@ -100,3 +100,18 @@ def testdurations(seconds: float, words: str) -> None:
     from birdsearch.cli.progress import duration
 
     assert duration(seconds) == words
+
+
+def test_what_came_from_a_cache_has_no_rate_off_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from birdsearch.cli import progress
+
+    clock = iter([0.0, 100.0, 140.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock, 140.0))
+    with progress.progress() as callback:
+        callback("compare", 1024, 2000, "")
+        callback("compare", 1424, 2000, "")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "compare: 1,024 of 2,000"
+    assert second.startswith("compare: 1,424 of 2,000, 10 ")
