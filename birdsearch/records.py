@@ -201,6 +201,7 @@ class RegionReport:
 class AddReport:
     """What became of every file under the named folders: each is in exactly one count (`missing` counts photos).
 
+    A file that is no photo is ignored where it lies in a folder, and failed where it was named itself.
     A damaged photo is in the index and counts as failed, in every run until its file changes.
     """
 

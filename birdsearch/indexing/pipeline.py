@@ -251,11 +251,13 @@ class AddRun:
         self._embedder: Embedder | GivenVectors | None = given
         self._costly: list[Costly] = []
         self._copies: list[Photo] = []  # that get the vector of a photo of the same content
+        self._named: set[bytes] = set()  # files that were named one by one, and not found in a folder
         self._left_out: list[bytes] = []  # files and folders that are not to be in the index
         self._counts = Counts()
 
     def run(self, folders: Sequence[bytes], files: Iterable[ScanResult], options: AddOptions) -> Counts:
         """Index every file that a scan of the folders found; returns what became of each."""
+        self._named = {path for path in folders if not os.path.isdir(path)}
         try:
             to_read, unreachable = self._compare(files)
             if to_read:
@@ -447,6 +449,9 @@ class AddRun:
     # What is not indexed
 
     def _ignore(self, path: bytes, reason: str, files: int = 1) -> None:
+        if path in self._named:  # somebody took it for a photo
+            self._fail(Failure(os.fsdecode(path), "read", reason), FileState())
+            return
         self._counts.ignored[reason] += files
         if self._detector.had_failed(path):
             self._committer.batch.recovered.append(os.fsdecode(path))

@@ -274,6 +274,21 @@ def test_foreign_files_among_the_parts_are_left_alone(photos: Path, index: Index
     assert (index.path / "vectors" / "my notes.txt").read_text() == "mine"
 
 
+def test_a_file_that_is_named_and_is_no_photo_fails(tmp_path: Path, photos: Path, index: Index) -> None:
+    """In its folder it is ignored, as any other file there."""
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no picture")
+    for _ in range(2):
+        report = index.add([photos, broken])
+        assert str(broken) in [failure.path for failure in report.failed if "not an image (text)" in failure.reason]
+    given = index.add_vectors([broken], np.ones((1, FakeBackbone.dim)))
+    assert [failure.path for failure in given.failed] == [str(broken)]
+    assert str(broken) in [failure.path for failure in index.failures()]
+    in_folder = index.add(tmp_path)
+    assert in_folder.ignored["not an image (text)"] >= 1
+    assert str(broken) not in [failure.path for failure in (*in_folder.failed, *index.failures())]
+
+
 def test_one_file_by_its_name(photos: Path, index: Index) -> None:
     assert counts(index.add(photos / "Wren" / "0.jpg")) == {"added": 1}
     assert counts(index.add([photos / "Wren" / "0.jpg", photos / "Wren" / "1.jpg"])) == {"added": 1, "unchanged": 1}
