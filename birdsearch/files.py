@@ -283,7 +283,7 @@ def _check_target(path: Path, force: bool) -> None:
         why = "it is not a regular file"
     elif os.path.lexists(path) and not force and not _is_own(path):
         why = "it is there already, and is not as birdsearch wrote it"
-        what = "Name another file, or replace it with --force"
+        what = "Name another file, or replace it with --force (in Python force=True)"
     else:
         return
     raise OutputFileError(f"cannot write {shown(str(path))}: {why}. {what}.")

@@ -108,6 +108,10 @@ def missing_words(folder: Path) -> str:
             return f"{what}. One lies in the current folder: --index {shlex.quote(shown(os.path.join('.', name)))}."
     else:
         what, others = f"no index at {shown(str(folder))}", indexes_in(folder.parent)
+        for place in (home / name for home in known):
+            if holds_index(place):  # who opens "garden" from Python names a path
+                there = f"One named {shown(name)} is {shown(str(place))}"
+                return f"{what}. {there}: birdsearch.find_index({name!r}) finds it."
         option = f" --index {shlex.quote(shown(str(folder)))}"
     close = difflib.get_close_matches(name, {place.name for place in others}, n=1)
     if close:
@@ -115,4 +119,4 @@ def missing_words(folder: Path) -> str:
     if name == "default" and named and len(others) == 1:
         return f"{what}. There is one named {shown(others[0].name)}: --index {shlex.quote(shown(others[0].name))}."
     there = " `birdsearch indexes` lists those that are there." if others and named else ""
-    return f"{what}.{there} Make it with `birdsearch index DIR{option}`."
+    return f"{what}.{there} Make it with `birdsearch index DIR{option}`, in Python with birdsearch.create."

@@ -30,6 +30,7 @@ from birdsearch.records import (
     Failure,
     Filter,
     FolderReport,
+    IndexInfo,
     Label,
     LabelReport,
     LifeList,
@@ -59,6 +60,8 @@ from birdsearch.storage.vectors import RECALL
 
 # The other packages are imported by the methods that need them: a cold query pays for search alone.
 if TYPE_CHECKING:
+    import pyarrow
+
     from birdsearch.backbones import Backbone
     from birdsearch.species.gallery import GalleryCache
 
@@ -415,8 +418,8 @@ class Index:
         """
         return self._store.catalog.failures()
 
-    def info(self) -> dict[str, Any]:
-        """What the index is and holds, as plain values; `maintenance.facts` lists the keys.
+    def info(self) -> IndexInfo:
+        """What the index is and holds, as plain values.
 
         >>> index.info()["photos"]
         6
@@ -982,8 +985,11 @@ class Index:
 
         return exporter.export(self._store, Path(path), where, format, options, progress, force=force)
 
-    def to_arrow(self, where: Filter | None = None) -> Any:
-        """What `export` writes as Parquet, vectors included, as a `pyarrow.Table` in memory.
+    def to_arrow(self, where: Filter | None = None) -> "pyarrow.Table":
+        """What `export` writes as Parquet, in memory: a column for each field of `Photo`, and more.
+
+        Further columns are path_bytes (the path as the system has it), label_source, label_author, label_created_at,
+        vector (`dim` float32) and norm (its length before it became a unit vector); predictions are lists of records.
 
         >>> index.to_arrow(Filter(label="Robin")).num_rows
         3

@@ -4,7 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -156,6 +156,36 @@ class Provenance:
         """A photo's path below its root folder."""
         below = (path[len(root) :].lstrip("/") for root in self.folders if path.startswith(f"{root.rstrip('/')}/"))
         return min(below, key=len, default=path)
+
+
+class IndexInfo(TypedDict):
+    """What `Index.info` says of an index: plain values, as JSON takes them."""
+
+    path: str  # of the folder
+    format: int  # version of the format on disk
+    created: str  # ISO 8601, UTC
+    backbone: str  # its name
+    dim: int  # numbers of a vector
+    weights_sha256: str | None  # of the backbone; None for an object of the user's own
+    engine: str  # "flat", "flat-fp16", "ivf", "hnsw"; "none" before the first photo
+    whitened: bool
+    runtimes: dict[str, int]  # what made the vectors -> how many
+    photos: int  # whose file is there
+    missing: int  # photos that are hidden until their file is back
+    labelled: int
+    failures: int
+    damaged: int  # photos that are not whole
+    parts: int  # files of vectors
+    vectors: int  # in them, also those that no region uses any more
+    regions: int  # with a vector, frames included
+    boxes: int  # regions that are not frames
+    species: int  # that the photos show
+    groups: int  # names that mean a genus, a family or another group of birds
+    no_birds: int  # names that mean no bird
+    not_here: int  # photos whose root is away, as on a disk that is not connected
+    folders: list[str]  # roots of the photos
+    labels: dict[str, str]  # folder -> "none", "folder" or the path of a CSV
+    bytes: int  # on the disk
 
 
 @dataclass(frozen=True, slots=True)

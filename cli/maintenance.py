@@ -1,5 +1,6 @@
 """Commands that look after an index: what it holds, whether it is whole, how fast it answers."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -58,7 +59,7 @@ def indexes(
             output.note(f"{one.name}: {one.problem}")
 
 
-def _flat(facts: dict[str, object]) -> list[tuple[str, str]]:
+def _flat(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     """Facts as lines; of those that are nested, such as the labels of each folder, one line each."""
     lines: list[tuple[str, str]] = []
     for key, value in facts.items():

@@ -83,6 +83,16 @@ def test_a_missing_index_names_what_is_near_and_the_whole_command(tmp_path: Path
         birdsearch.open(birdsearch.find_index(name))
 
 
+def test_a_name_that_is_opened_as_a_path_is_told_how_it_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake: FakeBackbone
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "indexes").mkdir()
+    birdsearch.create("indexes/garden", backbone=fake).close()
+    with pytest.raises(IndexMissingError, match=r"no index at .*birdsearch\.find_index\('garden'\) finds it"):
+        birdsearch.open("garden")
+
+
 def test_the_list_of_indexes_tells_what_each_holds(tmp_path: Path) -> None:
     near, users = tmp_path / "project" / "indexes", tmp_path / "data" / "indexes"
     make(users / "garden")

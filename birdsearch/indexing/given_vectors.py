@@ -171,6 +171,8 @@ def _given(store: Store, named: Sequence[int | bytes], vectors: Any, metadata: A
     unit, norms = query.unit_vectors(store, vectors)
     if len(unit) != len(named):
         raise ValueError(f"{counted(len(named), 'photo')} and {counted(len(unit), 'vector')}: give one for each photo")
+    if len(beyond := np.flatnonzero(~np.isfinite(norms) | (norms == 0))):
+        raise ValueError(f"the length of vector {beyond[0]} is zero or not finite as float32, which is kept")
     columns = _columns(metadata, len(named))
     rows: list[dict[str, Any]] = [{} for _ in named]
     for name, values in columns.items():

@@ -474,7 +474,10 @@ class AddRun:
         for folder in empty:
             name, photos = shown(os.fsdecode(folder)), counted(known[folder], "photo")
             logger.warning(
-                "%s is empty: its %s stay as they are. Is a disk away? If not: index --prune --force", name, photos
+                "%s is empty: its %s stay as they are. Is a disk away? If not: index --prune --force "
+                "(in Python prune=True, force=True)",
+                name,
+                photos,
             )
         return empty
 
@@ -516,7 +519,7 @@ class AddRun:
                 continue
             return (
                 f"nothing was pruned: {what}. Is a disk away, or a folder renamed? All else was indexed. "
-                "To remove them from the index all the same, add --force."
+                "To remove them from the index all the same, add --force (in Python force=True)."
             )
         return ""
 

@@ -41,7 +41,10 @@ def reembed(store: Store, backbone: Any, progress: Progress | None, *, force: bo
     started = time.monotonic()  # a network may have been prepared before
     with store.writing() as catalog:
         if target.identity == store.identity.backbone:
-            logger.warning("nothing to embed anew: the vectors are those that %s makes today", target.name)
+            given = _given(catalog)
+            words = f"{counted(given, 'photo')} got vectors by Index.add_vectors, which nothing makes anew"
+            made = f"the vectors are those that {target.name} makes today"
+            logger.warning("nothing to embed anew: %s", words if given else made)
             return ReembedReport()
         _check_network(store, target)
         if not force:
@@ -74,19 +77,23 @@ def _check_places(catalog: Catalog) -> None:
         if visible := sum(not known.missing for known in catalog.known_files([root]).values()):
             raise PhotoMissingError(
                 f"{shown(os.fsdecode(root))} is away or empty: nothing was embedded anew, because its "
-                f"{counted(visible, 'photo')} would have no vector any more. Bring it back, or add --force to hide "
-                "them until it is."
+                f"{counted(visible, 'photo')} would have no vector any more. Bring it back, or add --force "
+                "(in Python force=True) to hide them until it is."
             )
 
 
 def _check_given(catalog: Catalog) -> None:
     """Raises BackboneMismatchError where vectors of the user's own would be replaced."""
-    given = [part.id for part in catalog.parts() if part.runtime == GIVEN]
-    if count := sum(len(catalog.regions_of_part(part_id)) for part_id in given):
+    if count := _given(catalog):
         raise BackboneMismatchError(
             f"the vectors of {counted(count, 'photo')} were given by Index.add_vectors: nothing was embedded anew. "
-            "Add --force to replace them by those of the network."
+            "Add --force (in Python force=True) to replace them by those of the network."
         )
+
+
+def _given(catalog: Catalog) -> int:
+    """How many vectors are a user's own."""
+    return sum(len(catalog.regions_of_part(part.id)) for part in catalog.parts() if part.runtime == GIVEN)
 
 
 @dataclass(frozen=True, slots=True)

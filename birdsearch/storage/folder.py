@@ -18,6 +18,7 @@ from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import (
     MAKE_ROOM,
+    BirdsearchError,
     IndexDamagedError,
     IndexExistsError,
     IndexLockedError,
@@ -74,7 +75,7 @@ def writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if isinstance(error, BirdsearchError) or error.errno not in _NO_ROOM:  # of a photo, which has no number either
             raise
         where = shown(os.fsdecode(error.filename)) if error.filename else shown(str(path))
         raise IndexUnwritableError(f"cannot write {where}: {refusal(error)}. {MAKE_ROOM}") from error

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.homes import homes, indexes_in
-from birdsearch.records import AddReport, Filter, Identity, IndexSummary, as_json, shown
+from birdsearch.records import AddReport, Filter, Identity, IndexInfo, IndexSummary, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, PartRow
@@ -25,11 +25,11 @@ from birdsearch.storage.vectors import stored_identity
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
 
 
-def facts(store: Store) -> dict[str, Any]:
-    """What an index is and holds, as JSON takes it: the keys are those below and those of `Catalog.counts`."""
+def facts(store: Store) -> IndexInfo:
+    """What an index is and holds, as JSON takes it."""
     catalog, identity = store.catalog, store.identity
     folders = [os.fsdecode(root) for root in catalog.roots_in_use()]
-    return {
+    known: dict[str, Any] = {
         "path": str(store.folder.path),
         "format": identity.format,
         "created": identity.created,
@@ -46,6 +46,7 @@ def facts(store: Store) -> dict[str, Any]:
         "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
         "bytes": store.folder.bytes(),
     }
+    return cast(IndexInfo, known)  # a test compares the keys
 
 
 def _species(catalog: Catalog) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """From images or vectors and a filter to matches: what a search does, one step after the other."""
 
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -43,6 +44,8 @@ class Wanted:
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ValueError(f"k must be at least 1, got {self.k}")
+        if self.min_score is not None and math.isnan(self.min_score):
+            raise ValueError("min_score must be a number, got nan, which no score reaches")
 
 
 def by_images(
@@ -76,7 +79,7 @@ def by_vectors(store: Store, vectors: Any, wanted: Wanted) -> list[list[Match]]:
 
 
 def unit_vectors(store: Store, vectors: Any) -> tuple[Vectors, Vectors]:
-    """A user's vectors (n, dim) of any length as unit vectors (n, dim), and their lengths (n,).
+    """A user's vectors (n, dim) of any length as unit vectors (n, dim), and their lengths (n,), in float32.
 
     Raises ValueError for another shape, for what are no numbers, and for a vector that has no direction.
     """
@@ -88,16 +91,20 @@ def unit_vectors(store: Store, vectors: Any) -> tuple[Vectors, Vectors]:
     if given.shape == (0,):
         given = np.empty((0, dim), np.float32)
     if given.ndim != 2 or given.shape[1] != dim:
-        raise ValueError(f"vectors must have the shape (n, {dim}), got {given.shape}")
+        hint = ": give one vector as [vector]" if given.shape == (dim,) else ""
+        raise ValueError(f"vectors must have the shape (n, {dim}), got {given.shape}{hint}")
     if not np.issubdtype(given.dtype, np.integer) and not np.issubdtype(given.dtype, np.floating):
         raise ValueError(f"vectors must be numbers such as float32, not {given.dtype}")
     unit, lengths = np.empty(given.shape, np.float32), np.empty(len(given), np.float32)
     for block in blocks(len(given), ROWS):
-        wide = given[block].astype(np.float64)  # squares may leave float32
-        with np.errstate(all="ignore"):  # what overflows is refused below
+        wide = given[block].astype(np.float64)
+        with np.errstate(all="ignore"):  # what has no direction is refused below
+            largest = np.abs(wide).max(axis=1, initial=0)
+            wide /= largest[:, None]  # squares of large and small numbers leave float64
             long = np.linalg.norm(wide, axis=1)
-            unit[block], lengths[block] = wide / long[:, None], long
-    without = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+            unit[block] = wide / long[:, None]
+            lengths[block] = largest * long
+    without = np.flatnonzero(~np.isfinite(unit).all(axis=1))
     if len(without):
         raise ValueError(f"vector {without[0]} has no direction: it is all zero, or not finite")
     return unit, lengths

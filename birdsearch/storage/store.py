@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
-from birdsearch.records import Identity, Progress, Recipe, as_json, shown
+from birdsearch.records import BackboneIdentity, Identity, Progress, Recipe, as_json, shown
 from birdsearch.search.local import FLAT_UP_TO
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.database import replaced_error
@@ -316,7 +316,15 @@ class Store:
 
 
 def _mismatch(folder: Folder, identity: Identity, other: object) -> BackboneMismatchError:
+    made = identity.backbone
+    if isinstance(other, BackboneIdentity) and str(other) == str(made):
+        names = [field.name for field in fields(made) if getattr(made, field.name) != getattr(other, field.name)]
+        what = ", ".join(f"{name} {getattr(made, name)} and not {getattr(other, name)}" for name in names)
+        return BackboneMismatchError(
+            f"the index {shown(str(folder.path))} was made with another {made.name}, of {what}: leave the backbone out "
+            "to use its own, or make another index."
+        )
     return BackboneMismatchError(
-        f"the index {shown(str(folder.path))} was made with the backbone {identity.backbone}, not with {other}: "
+        f"the index {shown(str(folder.path))} was made with the backbone {made}, not with {other}: "
         "leave the backbone out to use its own, or make another index."
     )

@@ -169,7 +169,7 @@ def held(path: Path) -> Held:
     return Held(
         {p.path: p for p in photos},
         dict(zip(paths, vectors, strict=True)),
-        {name: info[name] for name in names},
+        {name: value for name, value in info.items() if name in names},
         failures,
         sorted(
             (row["path"], f"{one['x']} {one['y']}", one["vector"] is not None, one["vector"])

@@ -15,7 +15,13 @@ import pytest
 
 import birdsearch
 from birdsearch import Filter, Index
-from birdsearch.errors import BackboneError, BackboneUnavailableError, PhotoMissingError, PhotoUnknownError
+from birdsearch.errors import (
+    BackboneError,
+    BackboneMismatchError,
+    BackboneUnavailableError,
+    PhotoMissingError,
+    PhotoUnknownError,
+)
 from birdsearch.indexing import given_vectors
 from birdsearch.records import Vectors
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
@@ -52,6 +58,19 @@ def unit(given: Any) -> Vectors:
 def ids(index: Index) -> list[int]:
     """Of its visible photos."""
     return [photo.id for photo in index.photos() if photo.id is not None]
+
+
+def test_given_vectors_are_not_what_a_network_makes_today(
+    clip: Index, photos: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    clip.add_vectors(photos, vectors(6))
+    assert clip.reembed().embedded == 0
+    assert "nothing to embed anew: 6 photos got vectors by Index.add_vectors" in caplog.text
+
+
+def test_another_object_of_the_same_name_is_told_by_what_differs(clip: Index) -> None:
+    with pytest.raises(BackboneMismatchError, match=r"made with another clip, of dim 4 and not 5: leave"):
+        birdsearch.open(clip.path, backbone=SimpleNamespace(name="clip", dim=5))
 
 
 def assert_holds(index: Index, by_path: dict[str, Any]) -> None:

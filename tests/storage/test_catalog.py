@@ -1,6 +1,7 @@
 """The catalog: its migrations make its tables, its folders may grow together, and old formats open for ever."""
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -270,6 +271,12 @@ def test_a_commit_is_all_or_nothing(catalog: SQLiteCatalog) -> None:
     with pytest.raises(Exception, match="UNIQUE"):
         commit(catalog, entry(2, "/photos/b.jpg"), entry(3, "/photos/a.jpg"), part=2)
     assert (catalog.photo_ids(), len(catalog.parts()), catalog.get_state("generation")) == ([1], 1, generation)
+
+
+def test_the_making_of_a_catalog_is_nothing_to_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), closing(SQLiteCatalog(tmp_path / "new.sqlite")) as made:
+        made.upgrade()
+    assert not caplog.records
 
 
 def test_a_full_disk_is_told_as_such(catalog: SQLiteCatalog) -> None:

@@ -23,6 +23,7 @@ from birdsearch.errors import (
     IndexLockedError,
     IndexUnwritableError,
     OutputFileError,
+    PhotoMissingError,
 )
 from birdsearch.files import written
 from birdsearch.records import Pixels, Vectors
@@ -165,6 +166,11 @@ def test_a_full_disk_is_told_by_whichever_library_writes(translated: Any) -> Non
             Path("/dev/full").open("wb") as file,
         ):
             write_rows(file)
+
+
+def test_an_error_of_a_photo_while_an_index_is_written_stays_one() -> None:
+    with pytest.raises(PhotoMissingError), writable(Path("index")):
+        raise PhotoMissingError("no such file")  # an OSError without a number, as numpy's
 
 
 # The lock

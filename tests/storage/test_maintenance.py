@@ -64,6 +64,11 @@ def found_by_all(index: Index) -> None:
         assert index.search(Path(photo.path).read_bytes(), 1)[0].photo.id == photo.id
 
 
+def test_info_has_the_documented_keys(tmp_path: Path, fake: FakeBackbone) -> None:
+    with birdsearch.create(tmp_path / "index", backbone=fake) as index:
+        assert set(index.info()) == set(birdsearch.IndexInfo.__annotations__)
+
+
 def test_a_sound_index_is_sound_and_repair_does_nothing(index: Index, fake: FakeBackbone) -> None:
     assert index.verify() == birdsearch.VerifyReport(ok=True)
     assert index.repair() == []

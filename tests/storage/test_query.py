@@ -181,6 +181,19 @@ def test_k_must_be_positive_and_may_be_larger_than_the_index(world: Index) -> No
     assert len(world.search(Path(world.photos()[0].path).read_bytes(), 10**9)) == 10
 
 
+def test_vectors_may_have_any_length(world: Index) -> None:
+    vector = world.vectors([1]).astype(np.float64)
+    expected = world.search_vectors(vector, 3)
+    for length in (1e300, 1e-300, 1e160, 5e-324 / np.abs(vector).max() * 1e10):
+        found = world.search_vectors(vector * length, 3)
+        assert [match.photo.id for match in found[0]] == [match.photo.id for match in expected[0]]
+        assert found[0][0].score == pytest.approx(expected[0][0].score, abs=1e-5)
+    with pytest.raises(ValueError, match=r"give one vector as \[vector\]"):
+        world.search_vectors(vector[0])
+    with pytest.raises(ValueError, match="min_score must be a number"):
+        world.search_vectors(vector, min_score=float("nan"))
+
+
 def test_min_score_may_leave_nothing(world: Index) -> None:
     photo = world.photos()[0]
     assert world.search(photo, min_score=1.1) == []

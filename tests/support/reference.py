@@ -66,7 +66,9 @@ def made() -> str:
         section = _section(name, target)
         if section != "Index":
             text = _FIELD.sub(_listed, text)
-        sections[section].append(text.replace(f"### `{target.name}`", f"### `{name}`", 1))
+        # Some are called otherwise where they are defined.
+        text = text.replace(f"### `{target.name}`", f"### `{name}`", 1)
+        sections[section].append(re.sub(rf"(?m)^{target.name}(?=\(| = )", name, text, count=1))
     sections["Errors"].sort(key=lambda text: "BirdsearchError" not in text.splitlines()[0])
     parts = [f"## {title}\n\n" + "\n".join(sections[title]) for title in sections if sections[title]]
     return _HEAD + _fenced("\n".join(parts))

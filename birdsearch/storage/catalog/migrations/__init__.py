@@ -1,5 +1,6 @@
 """The numbered steps that bring a catalog of any age to today's tables (Alembic)."""
 
+import logging
 from pathlib import Path
 
 from alembic import command
@@ -12,4 +13,10 @@ def upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    logger = logging.getLogger("alembic.runtime.migration")
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # the program that logs at INFO wants to hear of photos
+    try:
+        command.upgrade(config, "head")
+    finally:
+        logger.setLevel(level)
