@@ -15,6 +15,7 @@ from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.vectors import engine_file
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.index_worker import MIRRORED, backbone
 
 CHAIN, BESIDE = 24, 14  # photos that lead away from the question one by one; others that are nearer than the last
 
@@ -168,3 +169,17 @@ def test_a_damaged_graph_is_named_and_made_again(index: Index, tmp_path: Path) -
     index.label({1: "Wren"})  # any writer makes it again
     assert index.verify().ok
     assert len(ask(index)) == 16
+
+
+def test_photos_embedded_anew_get_a_graph_of_their_new_vectors(tmp_path: Path) -> None:
+    for n in range(5):
+        write(tmp_path / "photos" / f"{n}.png", bird(n, 72, 54))
+    path = tmp_path / "index"
+    with birdsearch.create(path, backbone=backbone()) as index:
+        index.add(tmp_path / "photos")
+        index.optimize()
+        before = graph_of(path)
+        index.reembed(backbone(recipe=MIRRORED))
+        assert graph_of(path) != before
+        assert len(index.search((tmp_path / "photos" / "2.png").read_bytes(), 9, diffuse=True)) == 5
+        assert index.verify().ok
