@@ -292,6 +292,9 @@ def unguarded(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and guarded(cell[1:]) == cell else cell
 
 
-def csv_bytes(text: str) -> bytes:
-    """A CSV as a file holds it; spreadsheets take UTF-8 for something else unless its mark comes first."""
-    return text.encode("utf-8" if text.isascii() else "utf-8-sig", "surrogateescape")
+def csv_bytes(text: str, *, marked: bool = False) -> bytes:
+    """A CSV as a file holds it; spreadsheets take UTF-8 for something else unless its mark comes first.
+
+    ASCII needs no mark, but gets one too if it is to be `marked` like a file beside it.
+    """
+    return text.encode("utf-8" if text.isascii() and not marked else "utf-8-sig", "surrogateescape")

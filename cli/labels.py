@@ -230,12 +230,13 @@ def split(
     if not photos:
         output.fail("no photo to split: nothing was written")
     earlier = _earlier_lists(out, report.counts)
+    tables = {}
     for name in report.counts:
         chosen = [photos[number] for number, part in report.splits.items() if part == name]
         rows = [(photo.path, photo.label, *photo_row(photo, ORIGIN, provenance)) for photo in chosen]
-        output.write_csv(out / f"{name}.csv", ("path", "species", *ORIGIN), rows, shared.force)
+        tables[out / f"{name}.csv"] = ("path", "species", *ORIGIN), rows
     checks = ([getattr(check, column) for column in LEAKAGE_COLUMNS] for check in report.leakage)
-    output.write_csv(out / "proof.csv", LEAKAGE_COLUMNS, checks, shared.force)
+    output.write_csvs({**tables, out / "proof.csv": (LEAKAGE_COLUMNS, list(checks))}, shared.force)
     if shared.json:
         output.print_json(report)
     else:

@@ -254,9 +254,18 @@ def some(names: Sequence[str]) -> str:
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]], force: bool) -> None:
     """Write rows as a CSV that opens in a spreadsheet and names every file byte by byte."""
-    text = io.StringIO()
-    write_rows(text, columns, rows)
-    write_file(path, csv_bytes(text.getvalue()), force=force)
+    write_csvs({path: (columns, rows)}, force)
+
+
+def write_csvs(tables: Mapping[Path, tuple[Sequence[str], Iterable[Sequence[Any]]]], force: bool) -> None:
+    """The same for columns and rows of several files: if one of them has the mark of UTF-8, all have."""
+    texts: dict[Path, str] = {}
+    for path, (columns, rows) in tables.items():
+        write_rows(text := io.StringIO(), columns, rows)
+        texts[path] = text.getvalue()
+    marked = not all(text.isascii() for text in texts.values())
+    for path, written in texts.items():
+        write_file(path, csv_bytes(written, marked=marked), force=force)
 
 
 def print_heading(image: str, position: int, count: int) -> None:

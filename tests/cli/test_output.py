@@ -197,3 +197,10 @@ def test_a_page_without_an_index_names_none(garden: Garden, tmp_path: Path) -> N
     footer = (tmp_path / "page.html").read_text(encoding="utf-8").split("<footer>")[1]
     assert "Index" not in footer
     assert "birdsearch classify" in footer
+
+
+def test_of_several_files_all_have_the_mark_of_utf8_or_none(tmp_path: Path) -> None:
+    for words in ("Wren", "Kernbeißer"):
+        output.write_csvs({tmp_path / n: (("species",), [[w]]) for n, w in (("a", "Wren"), ("b", words))}, True)
+        marks = {(tmp_path / name).read_bytes().startswith(b"\xef\xbb\xbf") for name in "ab"}
+        assert marks == {words != "Wren"}
