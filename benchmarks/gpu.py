@@ -112,11 +112,11 @@ class Subject:
 
 
 def subjects(folder: Path, size: Size) -> Iterator[Subject]:
-    """The built-in network and, where asked for, those of the bird model cards, written into `folder`."""
-    from birdsearch.backbones import DEFAULT
+    """The quick built-in network and, where asked for, those of the bird model cards, written into `folder`."""
+    from benchmarks.parity import QUICK
     from tests.support import checkpoints
 
-    yield Subject(DEFAULT, DEFAULT, None)
+    yield Subject(QUICK, QUICK, None)
     for card in checkpoints.CARDS if size.cards else ():
         path = folder / f"{card.name}.pt"
         yield Subject(card.name, path if path.exists() else checkpoints.write_card(folder, card), card.network)
