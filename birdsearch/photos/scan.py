@@ -96,8 +96,8 @@ def find_photos(folder: str | os.PathLike[str], errors: Callable[[Failure], None
 
     Raises PhotoMissingError where there is no such folder.
 
-    >>> len(birdsearch.find_photos("photos"))
-    6
+    >>> len(birdsearch.find_photos("photos/Wren"))
+    3
     """
     photos: list[str] = []
     for file in scan([folder]):
