@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TALL = 0.85  # heat of a further bird, of that of the surest
 LUKEWARM = 0.5  # share of the threshold: 1.4 % of tight photos seem small by it, 7 % by the threshold itself
+HOT = 1.7  # share of the threshold that boxes a small bird: its warmth spreads over the cells around it
 MUCH_LARGER = 6  # times the class box: there saliency has found something else
 SIZE = 448  # pixels of a side that finders see
 _MAPS = 2  # rows of the class network before those of its map
@@ -66,6 +67,10 @@ class _ClassMaps:
         most = heat.spot_at(whole, peak, LUKEWARM)
         return heat.spot_at(whole, peak), most is not None and most.area < SMALL
 
+    def birds_at(self, small: bool) -> list[heat.Spot]:
+        """Where birds are, boxed closely where they are small."""
+        return _tall(heat.spots(self.birds, HOT if small else 1.0))
+
     def confidence(self, peak: Point) -> float:
         """The probability of a bird at a place."""
         side = len(self.chance)
@@ -92,8 +97,10 @@ class ClassFinder:
         found = []
         for maps in self.maps(pixels):
             spots = _tall(heat.spots(maps.birds))
+            small = maps.object(spots[0].peak)[1]
+            spots = maps.birds_at(small)
             regions = tuple(_region(spot.box, maps.confidence(spot.peak), self.name) for spot in spots)
-            found.append(Found(regions, maps.object(spots[0].peak)[1]))
+            found.append(Found(regions, small))
         return found
 
 
@@ -150,6 +157,7 @@ class AutoFinder:
             spots = _tall(heat.spots(maps.birds))
             if other is None:
                 reach, small = maps.object(spots[0].peak)
+                spots = maps.birds_at(small)
                 boxes = [spot.box for spot in spots] if small or reach is None else [reach]
             else:
                 at_peak = [heat.spot_at(other, spot.peak) for spot in spots]

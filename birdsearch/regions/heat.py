@@ -14,6 +14,7 @@ Point = tuple[int, int]  # row and column of a Heat
 GRID = 112  # cells of a side on which a heat map becomes boxes
 SHIFT = 0.25  # of a cell of the map, right and down: there the built-in network's maps agree best with the pictures
 _SIMILAR = 0.2  # cosine from which on two cells count as alike (tau of TokenCut)
+_HOTTEST = 0.95  # level above which nothing is cut off
 _APART = 1e-5  # what ties two cells that are not
 
 
@@ -41,11 +42,11 @@ def unit_range(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray((values - values.min()) / max(float(np.ptp(values)), 1e-9))
 
 
-def spots(heat: Heat) -> list[Spot]:
-    """The parts of a heat map that are hotter than Otsu's threshold, the one with the highest peak first."""
+def spots(heat: Heat, share: float = 1.0) -> list[Spot]:
+    """The parts of a heat map that are hotter than this share of Otsu's threshold, the highest peak first."""
     from scipy import ndimage
 
-    labels, _ = ndimage.label(heat > threshold(heat))
+    labels, _ = ndimage.label(heat > min(share * threshold(heat), _HOTTEST))
     found = []
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         inside = np.where(labels[place] == number, heat[place], -1.0)
