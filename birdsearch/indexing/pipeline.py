@@ -19,6 +19,7 @@ from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder,
 from birdsearch.indexing.labels import Labeller
 from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, memory, scan
+from birdsearch.photos.filetype import has_photo_name
 from birdsearch.photos.overlap import overlapped
 from birdsearch.records import (
     BIRD,
@@ -449,7 +450,8 @@ class AddRun:
     # What is not indexed
 
     def _ignore(self, path: bytes, reason: str, files: int = 1) -> None:
-        if path in self._named:  # somebody took it for a photo
+        # Who names a file takes it for a photo; but a shell's `*` names the movies and sidecars beside the photos too.
+        if path in self._named and (self._given is not None or has_photo_name(path)):
             self._fail(Failure(os.fsdecode(path), "read", reason), FileState())
             return
         self._counts.ignored[reason] += files

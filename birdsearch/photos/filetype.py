@@ -84,6 +84,11 @@ class Kind:
     broken: bool = False  # called a picture, but of no known type
 
 
+def has_photo_name(path: bytes) -> bool:
+    """Whether a file is called as photos are."""
+    return os.path.splitext(os.fsdecode(path))[1].lower() in IMAGE_SUFFIXES
+
+
 def identify(head: bytes, path: str) -> Kind:
     """The type of a file, by its first `HEAD` bytes (all of a shorter file) and the suffix of its path."""
     suffix = os.path.splitext(path)[1].lower()

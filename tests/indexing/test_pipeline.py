@@ -289,6 +289,15 @@ def test_a_file_that_is_named_and_is_no_photo_fails(tmp_path: Path, photos: Path
     assert str(broken) not in [failure.path for failure in (*in_folder.failed, *index.failures())]
 
 
+def test_what_a_shell_names_beside_photos_is_ignored(tmp_path: Path, photos: Path, index: Index) -> None:
+    movie, notes = tmp_path / "MVI_1.MP4", tmp_path / "wren.xmp"
+    movie.write_bytes(b"\0\0\0\x18ftypmp42")
+    notes.write_text("<x:xmpmeta/>")
+    report = index.add([photos, movie, notes])
+    assert report.failed == ()
+    assert sum(report.ignored.values()) >= 2
+
+
 def test_one_file_by_its_name(photos: Path, index: Index) -> None:
     assert counts(index.add(photos / "Wren" / "0.jpg")) == {"added": 1}
     assert counts(index.add([photos / "Wren" / "0.jpg", photos / "Wren" / "1.jpg"])) == {"added": 1, "unchanged": 1}
