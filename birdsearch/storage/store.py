@@ -207,6 +207,7 @@ class Store:
     def close(self) -> None:
         """Give back the files; the index on disk stays as it is."""
         self.catalog.close()
+        self.vectors.close()
 
     # Reading
 
