@@ -148,7 +148,7 @@ def index(
     if renewed is not None:
         _note_renewed(renewed, more)
     names.note_unlisted(matches, shared)
-    _note_next(report, folders or [], shared)
+    _note_next(report, folders or [], shared, by_folder=labels == "folder")
     if strict and (report.failed or (renewed and renewed.failed)):
         raise typer.Exit(1)
 
@@ -169,7 +169,7 @@ def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | No
             raise missing_file_error(os.path.abspath(folder), "file or folder")
 
 
-def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared) -> None:
+def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared, *, by_folder: bool) -> None:
     if not (report.added or report.changed or report.unchanged or report.moved or report.failed):
         output.note(
             "No photos there. birdsearch reads JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF and HEIC files; hidden files are "
@@ -179,10 +179,11 @@ def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared) -> 
         output.note(f"Next: birdsearch query PHOTO{shared.index_option}")
     if report.unlabelled and not shared.json:
         named = shlex.join(map(str, folders)) or "DIR"
+        other_way = "" if by_folder else " --labels folder takes the names of folders."
         output.note(
-            f"{counted(report.unlabelled, 'photo')} got no label. --labels folder takes the names of folders; "
-            f"birdsearch classify {named} --csv{shared.index_option} > c.csv asks the photos that have a label, and "
-            f"birdsearch label --from c.csv{shared.index_option} takes that in."
+            f"{counted(report.unlabelled, 'photo')} got no label.{other_way} Photos that have one name the others: "
+            f"birdsearch classify {named} --csv{shared.index_option} > c.csv, "
+            f"then birdsearch label --from c.csv{shared.index_option}"
         )
 
 

@@ -56,4 +56,7 @@ def regions(corrected: Corrected = None, *, shared: Shared) -> None:
         boxes = "1 box" if len(found) == 1 else f"{len(found):,} boxes"
         output.note(f"{boxes} in {counted(len(by_photo), 'photo')}")
     elif corrected is None:
-        output.say("no boxes: birdsearch index --regions bird finds birds, --regions FILE takes in boxes")
+        output.say(
+            "no boxes: birdsearch index --regions bird boxes birds that are small in their photos, "
+            "--regions FILE takes in boxes"
+        )
