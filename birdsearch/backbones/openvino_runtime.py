@@ -164,8 +164,7 @@ class OpenVinoNetwork:
 
 def compiled_file(path: Path) -> "CompiledModel":
     """A network in a file of ONNX, ready to run on the processor, one picture at a time."""
-    import openvino
-
+    openvino = silent_openvino()
     options = {"INFERENCE_PRECISION_HINT": _HINT[supported_precision("auto")], "PERFORMANCE_HINT": "LATENCY"}
     with _own_signal_stack():
         return openvino.Core().compile_model(str(path), "CPU", options)

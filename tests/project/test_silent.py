@@ -31,6 +31,22 @@ def test_openvino_sends_nothing_and_stays_whole(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_the_network_of_a_finder_sends_nothing_where_it_is_the_first_that_openvino_runs(tmp_path: Path) -> None:
+    home, file = tmp_path / "home", tmp_path / "negative.onnx"
+    home.mkdir()
+    code = WATCH + (
+        "import numpy, onnx\n"
+        "from pathlib import Path\n"
+        "from birdsearch.backbones.openvino_runtime import compiled_file\n"
+        "ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [2]) for name in ('x', 'y')]\n"
+        "graph = onnx.helper.make_graph([onnx.helper.make_node('Neg', ['x'], ['y'])], 'g', ends[:1], ends[1:])\n"
+        f"onnx.save(onnx.helper.make_model(graph, ir_version=8), {str(file)!r})\n"
+        f"print(compiled_file(Path({str(file)!r}))([numpy.float32([1, -2])])[0].tolist())\n"
+    )
+    assert python(code, HOME=str(home)) == "[-1.0, 2.0]\n"
+    assert not list(home.iterdir())
+
+
 @pytest.mark.network
 def test_nothing_is_sent_and_nothing_is_written_outside_the_cache(tmp_path: Path) -> None:
     """With an empty cache, so that the network is exported too."""
