@@ -27,7 +27,7 @@ from benchmarks.common import command_line, note, publish, table
 from birdsearch import BirdsearchError, Photo
 from birdsearch.backbones import DEFAULT, load_backbone, openvino_runtime
 from birdsearch.storage import parts
-from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
+from birdsearch.storage.catalog.commits import Batch, Entry
 from birdsearch.storage.store import Store
 from tests.support import frozen_index
 from tests.support.engine_file import engine_of
@@ -70,14 +70,14 @@ def make(path: Path, count: int) -> None:
             rows = centres[draw.integers(40, size=len(ids))] + draw.normal(size=(len(ids), DIM)) * 0.4
             vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
             part = parts.Part(np.array(ids), vectors, np.full(len(ids), 10, np.float32))
-            sha256 = parts.write(parts.file_of(store.folder.vectors, number), part)
+            row = parts.listed(store.folder.vectors, number, part, "drawn")
             photos = [
                 Photo(i, f"/photos/{i}.jpg", sha256=f"{i:064x}", size=i, mtime_ns=i, notes=f"note {i}") for i in ids
             ]
             entries = [
                 Entry(photo, False, i, ("folder", f"Species {i % 9}")) for i, photo in zip(ids, photos, strict=True)
             ]
-            catalog.commit(Batch(entries=entries, part=PartRow(number, len(ids), sha256, "drawn")))
+            catalog.commit(Batch(entries=entries, part=row))
 
 
 def ask(path: Path, name: str) -> Answers:

@@ -128,9 +128,7 @@ def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int]
     vectors = np.concatenate([batch.vectors[new], *(one.vector[None] for one in embedded if one.vector is not None)])
     norms = np.concatenate([batch.norms[new], np.array([one.norm for one in embedded], dtype=np.float32)])
     part = parts.Part(np.arange(next_region, next_region + len(norms)), vectors, norms)
-    part_id = catalog.next_part()
-    sha256 = parts.write(parts.file_of(vectors_folder, part_id), part)
-    commit.part = commits.PartRow(part_id, len(norms), sha256, "import")
+    commit.part = parts.listed(vectors_folder, catalog.next_part(), part, "import")
     catalog.commit(commit)
 
 

@@ -16,10 +16,24 @@ from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Photo
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
+from birdsearch.storage.catalog.commits import Batch, Entry
 
 COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
 COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
+
+
+def is_due(photos: int, last: float) -> bool:
+    """Whether it is time to commit, with so many photos on their way and the last commit at this monotonic time."""
+    return photos >= COMMIT_PHOTOS or time.monotonic() - last > COMMIT_SECONDS
+
+
+def part_of(region_ids: Sequence[int], embedded: Sequence[EmbeddedPhoto]) -> parts.Part:
+    """The vectors of these regions, one or more."""
+    return parts.Part(
+        np.array(region_ids, dtype=np.int64),
+        np.stack([each.vector for each in embedded]),
+        np.array([each.norm for each in embedded], dtype=np.float32),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +70,7 @@ class Committer:
 
     def is_due(self, photos: int) -> bool:
         """Whether it is time to commit, with so many photos on their way."""
-        return photos >= COMMIT_PHOTOS or time.monotonic() - self._last_commit > COMMIT_SECONDS
+        return is_due(photos, self._last_commit)
 
     def commit(self) -> Committed:
         """Hand all that was collected to the writing thread; returns what it is."""
@@ -91,11 +105,7 @@ class Committer:
     def _part(self, batch: Batch, photos: Sequence[EmbeddedPhoto]) -> parts.Part:
         """Give ids to the photos of a batch and lay their vectors into a part."""
         batch.entries += [self._entry(embedded) for embedded in photos]
-        return parts.Part(
-            np.array([entry.region_id for entry in batch.entries], dtype=np.int64),
-            np.stack([embedded.vector for embedded in photos]),
-            np.array([embedded.norm for embedded in photos], dtype=np.float32),
-        )
+        return part_of([entry.region_id for entry in batch.entries], photos)
 
     def _entry(self, embedded: EmbeddedPhoto) -> Entry:
         photo, known = embedded.photo, embedded.photo.id is not None
@@ -109,6 +119,5 @@ class Committer:
         """Runs in the writing thread: first the part, then the commit that makes it count."""
         if part is not None:
             part_id, self._next_part = self._next_part, self._next_part + 1
-            sha256 = parts.write(parts.file_of(self._folder, part_id), part)
-            batch.part = PartRow(part_id, len(part.norms), sha256, self.provenance)
+            batch.part = parts.listed(self._folder, part_id, part, self.provenance)
         self._catalog.commit(batch)

@@ -25,7 +25,7 @@ from birdsearch.photos.overlap import overlapped
 from birdsearch.records import Failure, Ids, Photo, Prediction, Progress, ReembedReport, as_json, counted, shown
 from birdsearch.storage import optimize, parts
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.commits import GIVEN, Batch, PartRow
+from birdsearch.storage.catalog.commits import GIVEN, Batch
 from birdsearch.storage.catalog.renewal import NewVector, Renewal
 from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE, REEMBED
 from birdsearch.storage.store import Store
@@ -209,8 +209,7 @@ class ReembedRun:
 
     def _take(self, outcome: "decode.Decoded | NotEmbedded", embedder: Embedder) -> None:
         self._keep([outcome] if isinstance(outcome, NotEmbedded) else embedder.add(outcome))
-        waiting = len(self._vectors)
-        if waiting >= committer.COMMIT_PHOTOS or time.monotonic() - self._last_commit > committer.COMMIT_SECONDS:
+        if committer.is_due(len(self._vectors), self._last_commit):
             self._commit()
 
     def _keep(self, results: Sequence[EmbeddedPhoto | NotEmbedded]) -> None:
@@ -232,15 +231,9 @@ class ReembedRun:
         self._last_commit = time.monotonic()
         if not collected:
             return
-        part = parts.Part(
-            np.array([region_id for region_id, _ in collected], dtype=np.int64),
-            np.stack([embedded.vector for _, embedded in collected]),
-            np.array([embedded.norm for _, embedded in collected], dtype=np.float32),
-        )
-        part_id = self.store.catalog.next_part()
-        sha256 = parts.write(parts.file_of(self.store.folder.vectors, part_id), part)
-        row = PartRow(part_id, len(collected), sha256, self.backbone.provenance)
-        self.pending = replace(self.pending, parts=[*self.pending.parts, part_id])
+        part = committer.part_of(*zip(*collected, strict=True))
+        row = parts.listed(self.store.folder.vectors, self.store.catalog.next_part(), part, self.backbone.provenance)
+        self.pending = replace(self.pending, parts=[*self.pending.parts, row.id])
         self.store.catalog.commit(Batch(part=row, state={REEMBED: asdict(self.pending)}))
 
     # The end

@@ -36,7 +36,7 @@ from birdsearch.records import (
 )
 from birdsearch.regions.choice import chosen, is_animal
 from birdsearch.storage import parts
-from birdsearch.storage.catalog.commits import Batch, PartRow
+from birdsearch.storage.catalog.commits import Batch
 from birdsearch.storage.catalog.region_rows import RegionEntry, StoredRegion
 from birdsearch.storage.store import Store
 
@@ -333,8 +333,7 @@ class _Run:
                 self._take(one)
                 if self._progress:
                     self._progress("find" if self._finder else "regions", number, self._total, one.photo.path)
-                late = time.monotonic() - self._last_commit > committer.COMMIT_SECONDS
-                if late or len(self._embedded) + len(self._embedder) >= committer.COMMIT_PHOTOS:
+                if committer.is_due(len(self._embedded) + len(self._embedder), self._last_commit):
                     self._keep(self._embedder.flush())
                     self._commit()
             self._keep(self._embedder.flush())
@@ -384,15 +383,9 @@ class _Run:
         for photo_id in searched:
             del self._waiting[photo_id]
         first = catalog.next_ids()[1]
-        part_id = catalog.next_part()
         if embedded:
-            part = parts.Part(
-                np.arange(first, first + len(embedded)),
-                np.stack([result.vector for _, result in embedded]),
-                np.array([result.norm for _, result in embedded], dtype=np.float32),
-            )
-            sha256 = parts.write(parts.file_of(folder, part_id), part)
-            batch.part = PartRow(part_id, len(embedded), sha256, self._store.backbone.provenance)
+            part = committer.part_of(range(first, first + len(embedded)), [result for _, result in embedded])
+            batch.part = parts.listed(folder, catalog.next_part(), part, self._store.backbone.provenance)
         batch.gone_regions += [before.id for before, _ in embedded if before.id]
         batch.regions = [RegionEntry(first + row, before.region, row) for row, (before, _) in enumerate(embedded)]
         if batch != Batch():

@@ -62,6 +62,11 @@ def write(path: Path, part: Part) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def listed(folder: Path, part_id: int, part: Part, runtime: str) -> PartRow:
+    """Write a part into the folder of vectors as `write` does; returns what makes it count in a commit."""
+    return PartRow(part_id, len(part.norms), write(file_of(folder, part_id), part), runtime)
+
+
 @contextmanager
 def _reserved(path: Path) -> Iterator[None]:
     """Take the name of a part, which no other process can then take; on any error it is free again."""

@@ -12,7 +12,6 @@ from birdsearch.errors import IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Location
-from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.parts import Part, PartReader, file_of
 
 
@@ -47,14 +46,9 @@ def test_a_part_is_plain_parquet_with_the_three_columns_of_the_format(tmp_path: 
     assert table.schema.metadata[b"dim"] == b"4"
 
 
-def listed(folder: Path, number: int, written: Part) -> PartRow:
-    """A part that was written, as the catalog lists it."""
-    return PartRow(number, len(written.norms), parts.write(file_of(folder, number), written), "test")
-
-
 def test_rows_come_one_by_one_out_of_many_parts(tmp_path: Path) -> None:
     stored = {number: part(seed=number) for number in (1, 2, 3)}
-    reader = PartReader(tmp_path, [listed(tmp_path, number, some) for number, some in stored.items()])
+    reader = PartReader(tmp_path, [parts.listed(tmp_path, number, some, "test") for number, some in stored.items()])
     for number, row in ((1, 0), (1, 4), (3, 2), (2, 1), (1, 3)):
         vector, norm = reader.row(Location(number, row, 100 + row))
         assert np.array_equal(vector, stored[number].vectors[row])
@@ -63,7 +57,7 @@ def test_rows_come_one_by_one_out_of_many_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", [(1, 5, 105), (1, -1, 104), (1, 2, 103), (2, 0, 100)])
 def test_a_row_that_is_not_there_or_another_regions_is_refused(tmp_path: Path, where: tuple[int, int, int]) -> None:
-    reader = PartReader(tmp_path, [listed(tmp_path, 1, part())])
+    reader = PartReader(tmp_path, [parts.listed(tmp_path, 1, part(), "test")])
     with pytest.raises(IndexDamagedError, match="birdsearch repair"):
         reader.row(Location(*where))
 
