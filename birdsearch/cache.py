@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from birdsearch.records import shown
 
 _SETTLED_NS = 2 * 10**9  # a file that changed this short a time ago may change again within one tick of its clock
+_MEMORY = "checked"
 _LARGEST = 1 << 20  # bytes of the memory of checks: beyond it all is checked once more
 
 
@@ -37,6 +39,30 @@ def others_may_write(folder: Path) -> bool:
         return False  # there the profile's rights decide, which no mode shows
     info = folder.stat()
     return info.st_uid not in (0, os.geteuid()) or bool(info.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def kept_file(name: str) -> Path | None:
+    """A file of the cache folder, which is made; None where another user could have put it there. Raises OSError."""
+    folder = cache_folder()
+    make_private(folder)
+    return None if others_may_write(folder) else folder / name
+
+
+def stamped_file(name: str, suffix: str, stamp: str) -> Path | None:
+    """`kept_file` of what a `stamp_of` holds for; where it is not there yet, those of other stamps go."""
+    file = kept_file(f"{name}-{stamp}{suffix}")
+    if file is not None and not file.exists():
+        for other in file.parent.glob(f"{name}-*{suffix}"):
+            other.unlink(missing_ok=True)
+    return file
+
+
+def stamp_of(files: Iterable[Path], facts: Iterable[str]) -> str:
+    """16 letters, others where one of the files or facts is another: what depends on them is then found anew."""
+    digest = hashlib.sha256("\n".join(facts).encode())
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 # Checks -------------------------------------------------------------------------------------------------------------
@@ -75,7 +101,7 @@ def file_problem(path: Path, sha256: str, *, anew: bool = False) -> str | None:
 
 def _memory() -> Path:
     """The file with a line for each file that was right (sha256, device, inode, size, times) or written for a user."""
-    return cache_folder() / "checked"
+    return cache_folder() / _MEMORY
 
 
 def is_remembered(fact: str) -> bool:
@@ -98,10 +124,9 @@ def _lines(path: Path, size: int, mtime_ns: int) -> frozenset[str]:
 
 def remember(fact: str) -> None:
     """Remember a fact for a while, where there is room and permission."""
-    path = _memory()
     with suppress(OSError):  # without room or permission every file is read each time
-        make_private(path.parent)
-        if others_may_write(path.parent):
+        path = kept_file(_MEMORY)
+        if path is None:
             return
         fresh = os.O_TRUNC if path.exists() and path.stat().st_size > _LARGEST else 0
         # Appended in one call: processes that do so at once do not mix their lines.

@@ -107,3 +107,27 @@ def test_a_damaged_memory_or_none_costs_only_time(
     (file.parent / "no folder").write_bytes(b"")
     monkeypatch.setenv("BIRDSEARCH_CACHE", str(file.parent / "no folder"))
     assert file_problem(file, sha256) is None
+
+
+def test_what_depends_on_files_and_facts_has_another_stamp_when_one_changes(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_text("1")
+    other.write_text("2")
+    before = cache.stamp_of([one, other], ["numpy 2"])
+    assert cache.stamp_of(iter([other, one]), ["numpy 2"]) == before
+    assert cache.stamp_of([one, other], ["numpy 3"]) != before
+    other.write_text("3")
+    assert cache.stamp_of([one, other], ["numpy 2"]) != before
+    assert len(before) == 16
+
+
+def test_a_stamped_file_takes_the_place_of_those_of_other_stamps(reads: list[str]) -> None:
+    older = cache.stamped_file("names", ".json", "a")
+    assert older is not None
+    older.write_text("{}")
+    assert cache.stamped_file("names", ".json", "a") == older
+    assert older.exists()
+    assert cache.stamped_file("names", ".json", "b") == older.with_name("names-b.json")
+    assert not older.exists()
+    cache_folder().chmod(0o777)
+    assert cache.stamped_file("names", ".json", "b") is None

@@ -6,7 +6,6 @@ to write into it, photos outside every index (a memory card) are kept as well, a
 """
 
 import hashlib
-import inspect
 import json
 import logging
 import os
@@ -22,10 +21,10 @@ from typing import Any
 
 import cv2
 
-from birdsearch.cache import cache_folder, make_private, others_may_write
+from birdsearch.cache import stamp_of, stamped_file
 from birdsearch.duplicates import alignment, keeper
 from birdsearch.files import FileState, sha256_of
-from birdsearch.photos import contents, decode, generations, rgb
+from birdsearch.photos import decode
 from birdsearch.records import Photo, blocks
 
 LARGEST = 2 << 30  # bytes of the file, for 100 million pairs; a full one is begun anew
@@ -54,9 +53,11 @@ class Compared:
 
     def __init__(self, largest: int = LARGEST) -> None:
         self._lock = threading.Lock()
+        self._file: Path | None = None
         self._table: sqlite3.Connection | None = None
         with self._trying():
-            self._table = _opened(largest)
+            self._file = stamped_file("compared", ".sqlite", arithmetic())
+            self._table = None if self._file is None else _opened(self._file, largest)
 
     def close(self) -> None:
         """Give the file back."""
@@ -107,8 +108,9 @@ class Compared:
                 logger.debug("what pixels say of pairs is not kept: %s", error)
                 if self._table is not None and "locked" not in str(error):
                     self.close()
-                if type(error) is sqlite3.DatabaseError:  # damaged: the errors of a whole one have classes of their own
-                    _file().unlink(missing_ok=True)
+                # Damaged: the errors of a whole one have classes of their own.
+                if type(error) is sqlite3.DatabaseError and self._file is not None:
+                    self._file.unlink(missing_ok=True)
 
 
 def content_of(photo: Photo) -> str:
@@ -129,13 +131,11 @@ def _has_content(photo: Photo) -> bool:
 
 @cache
 def arithmetic() -> str:
-    """16 letters for everything that findings depend on besides the content: another release finds anew."""
-    digest = hashlib.sha256()
-    for text in (version("birdsearch"), version("pillow"), cv2.__version__):
-        digest.update(text.encode())
-    for module in (alignment, keeper, contents, decode, generations, rgb):
-        digest.update(inspect.getsource(module).encode())
-    return digest.hexdigest()[:16]
+    """The stamp of everything that findings depend on besides the content: another release finds anew."""
+    decoding = Path(decode.__file__).parent.glob("*.py")
+    libraries = (f"{name} {version(name)}" for name in ("birdsearch", "pillow", "pi-heif", "simplejpeg"))
+    comparing = Path(alignment.__file__), Path(keeper.__file__)
+    return stamp_of((*decoding, *comparing), (*libraries, f"cv2 {cv2.__version__}"))
 
 
 def _key(question: str, contents: tuple[str, ...]) -> int:
@@ -153,20 +153,9 @@ def _value(stored: str | None, contents: tuple[str, ...]) -> Any:
     return UNKNOWN
 
 
-def _file() -> Path:
-    return cache_folder() / f"compared-{arithmetic()}.sqlite"
-
-
-def _opened(largest: int) -> sqlite3.Connection | None:
-    """The table in the user's cache, made where it is missing or full; None where another user may write there."""
-    file = _file()
-    make_private(file.parent)
-    if others_may_write(file.parent):
-        return None
-    if not file.exists():
-        for older in file.parent.glob("compared-*.sqlite"):
-            older.unlink(missing_ok=True)
-    elif file.stat().st_size > 0.9 * largest:
+def _opened(file: Path, largest: int) -> sqlite3.Connection:
+    """The table in a file, made where it is missing or full."""
+    if file.exists() and file.stat().st_size > 0.9 * largest:
         file.unlink(missing_ok=True)
     os.close(os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
     table = sqlite3.connect(file, PATIENCE, check_same_thread=False)

@@ -1,16 +1,16 @@
 """What names meant before, kept in the user's cache: the lists that tell it take a second to read."""
 
 import atexit
-import hashlib
 import json
 import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from birdsearch.cache import cache_folder, make_private, others_may_write
+from birdsearch.cache import stamp_of, stamped_file
 from birdsearch.files import atomic_write
 from birdsearch.taxonomy.avilist import Taxon, lists
 from birdsearch.taxonomy.meaning import Resolution
@@ -39,29 +39,25 @@ def remembered(question: Question) -> Question:
 
 
 _kept: dict[str, dict[str, Resolution | None]] = {}  # question -> name -> answer
-_changed = threading.Event()
+_changed, _loaded = threading.Event(), threading.Event()
 _loading = threading.Lock()
-_file: Path | None = None
 
 
 def _load() -> None:
     """Read what is kept, once; from then on the end of the process keeps what is new."""
-    global _file
-    if _file is not None:
+    if _loaded.is_set():
         return
     with _loading:
-        if _file is None:
-            file = cache_folder() / f"names-{_stamp()}.json"
-            _read(file)
-            _file = file
+        if not _loaded.is_set():
+            _read()
+            _loaded.set()
             atexit.register(keep)
 
 
-def _read(file: Path) -> None:
+def _read() -> None:
     with suppress(OSError, ValueError, TypeError, AttributeError):  # missing or damaged: all is found anew
-        if others_may_write(file.parent):
-            return
-        stored = json.loads(file.read_text(encoding="utf-8"))
+        file = _file()
+        stored = {} if file is None else json.loads(file.read_text(encoding="utf-8"))
         for question, kept in _kept.items():
             answers = {name: _unpacked(name, packed) for name, packed in stored.get(question, {}).items()}
             if len(kept) + len(answers) <= LARGEST:
@@ -70,21 +66,21 @@ def _read(file: Path) -> None:
 
 def keep() -> None:
     """Write what is new, beside what other processes kept meanwhile, where there is room and permission."""
-    if _file is None or not _changed.is_set():
+    if not _changed.is_set():
         return
     _changed.clear()
-    _read(_file)
+    _read()
+    packed = {question: {name: _packed(one) for name, one in kept.items()} for question, kept in _kept.items()}
     try:
-        make_private(_file.parent)
-        if others_may_write(_file.parent):
-            return
-        for older in set(_file.parent.glob("names-*.json")) - {_file}:
-            older.unlink(missing_ok=True)
-        packed = {question: {name: _packed(one) for name, one in kept.items()} for question, kept in _kept.items()}
-        with atomic_write(_file) as file:
-            file.write(json.dumps(packed).encode())
+        if (place := _file()) is not None:
+            with atomic_write(place) as file:
+                file.write(json.dumps(packed).encode())
     except OSError as error:
         logger.debug("what names mean is not kept: %s", error)
+
+
+def _file() -> Path | None:
+    return stamped_file("names", ".json", _stamp())
 
 
 def _packed(meaning: Resolution | None) -> list[Any] | None:
@@ -100,12 +96,9 @@ def _unpacked(name: str, packed: list[Any] | None) -> Resolution | None:
     return Resolution(name, rank, None if taxon is None else Taxon(*taxon), tuple(candidates), method, confidence)
 
 
+@cache
 def _stamp() -> str:
-    """16 letters for everything that decides what a name means: the rules, and the lists."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".csv")):
-        digest.update(path.read_bytes())
-    for path in lists():
-        info = path.stat()
-        digest.update(f"{path.name} {info.st_size} {info.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+    """The stamp of everything that decides what a name means: the rules, and the lists."""
+    rules = (path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".csv"))
+    infos = ((path.name, path.stat()) for path in lists())
+    return stamp_of(rules, (f"{name} {info.st_size} {info.st_mtime_ns}" for name, info in infos))
