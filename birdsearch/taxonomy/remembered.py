@@ -28,12 +28,15 @@ def remembered(question: Question) -> Question:
 
     def answer(name: str) -> Resolution | None:
         _load()
-        if name not in known:
-            if len(known) >= LARGEST:
-                known.clear()
-            known[name] = question(name)
-            _changed.set()
-        return known[name]
+        try:
+            return known[name]
+        except KeyError:
+            found = question(name)
+        if len(known) >= LARGEST:
+            known.clear()
+        known[name] = found
+        _changed.set()
+        return found
 
     return answer
 
@@ -70,7 +73,7 @@ def keep() -> None:
         return
     _changed.clear()
     _read()
-    packed = {question: {name: _packed(one) for name, one in kept.items()} for question, kept in _kept.items()}
+    packed = {question: {name: _packed(one) for name, one in kept.copy().items()} for question, kept in _kept.items()}
     try:
         if (place := _file()) is not None:
             with atomic_write(place) as file:

@@ -60,3 +60,19 @@ def test_answers_of_other_lists_or_rules_go(cache: Path) -> None:
     python(ASK)
     assert [file.name for file in cache.glob("names-*.json")] != ["names-0123456789abcdef.json"]
     assert len(list(cache.glob("names-*.json"))) == 1
+
+
+HAMMER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from birdsearch.taxonomy import meaning, remembered
+remembered.LARGEST = 1
+sys.setswitchinterval(1e-6)
+ask = remembered.remembered(meaning.unresolved)
+with ThreadPoolExecutor(4) as pool:
+    print(all(pool.map(lambda n: ask(str(n % 5)).name == str(n % 5), range(20_000))))
+"""
+
+
+def test_threads_that_ask_while_a_full_memory_is_emptied_get_their_answers(cache: Path) -> None:
+    assert python(HAMMER) == "True\n"
