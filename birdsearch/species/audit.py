@@ -77,6 +77,7 @@ class _Photos:
     groups: Ids  # (n,)
     ids: Ids  # (n,)
     classified: CrossValidated
+    lone: frozenset[int]  # species
 
     def nearest_of(self, row: int, species: int, k: int = 3) -> Ids:
         """Rows of the photos of a species, in other groups, that are nearest to a photo."""
@@ -127,8 +128,9 @@ def audit(
     if classified is None:
         return AuditReport()
     against = _label_evidence(labels, bursts, copies, evidence)
-    classified = _without_lone(classified)
-    photos = _Photos(vectors, groups, ids, classified)
+    lone = _lone(classified)
+    classified = _without_lone(classified, lone)
+    photos = _Photos(vectors, groups, ids, classified, lone)
     for row, evidence_against in _strangers(photos):
         against[row] = _combined([against.get(row, _LabelEvidence()), evidence_against])
     doubt = _doubts(classified, against)
@@ -140,8 +142,11 @@ def audit(
         _suspect(row, near, photos, against.get(row, _LabelEvidence()), (known[int(ids[row])], float(doubt[row])))
         for row, near in zip(rows.tolist(), photos.nearest(rows), strict=True)
     ]
-    lone = tuple(classified.species[code] for code in sorted(_lone(classified)))
-    return AuditReport(tuple(one for one in suspects if one.reasons), int(classified.answerable.sum()), lone=lone)
+    return AuditReport(
+        tuple(one for one in suspects if one.reasons),
+        int(classified.answerable.sum()),
+        lone=tuple(classified.species[code] for code in sorted(lone)),
+    )
 
 
 def _lone(classified: CrossValidated) -> frozenset[int]:
@@ -150,15 +155,15 @@ def _lone(classified: CrossValidated) -> frozenset[int]:
     return frozenset(codes[codes >= 0].tolist()) - frozenset(codes[classified.answerable].tolist())
 
 
-def _without_lone(classified: CrossValidated) -> CrossValidated:
+def _without_lone(classified: CrossValidated, lone: frozenset[int]) -> CrossValidated:
     """The same, where no photo is taken for a species that rests on one unchecked label, but by that label."""
-    lone = np.isin(classified.top, list(_lone(classified))) & (classified.top != classified.codes[:, None])
-    order = np.argsort(lone, axis=1, kind="stable")
-    left = np.maximum(1 - np.where(lone, classified.probabilities, 0).sum(axis=1), 1e-9)
-    kept = np.where(lone, 0, classified.probabilities) / left[:, None]
+    dropped = np.isin(classified.top, list(lone)) & (classified.top != classified.codes[:, None])
+    order = np.argsort(dropped, axis=1, kind="stable")
+    left = np.maximum(1 - np.where(dropped, classified.probabilities, 0).sum(axis=1), 1e-9)
+    kept = np.where(dropped, 0, classified.probabilities) / left[:, None]
     return replace(
         classified,
-        top=np.take_along_axis(np.where(lone, -1, classified.top), order, 1),
+        top=np.take_along_axis(np.where(dropped, -1, classified.top), order, 1),
         probabilities=np.take_along_axis(kept, order, 1).astype(np.float32),
         label_probability=np.minimum(classified.label_probability / left, 1).astype(np.float32),
     )
@@ -166,11 +171,11 @@ def _without_lone(classified: CrossValidated) -> CrossValidated:
 
 def _strangers(photos: _Photos) -> Iterator[tuple[int, _LabelEvidence]]:
     """The photos of lone species whose nearest photos all show one other species, with what that says."""
-    codes, names, lone = photos.classified.codes, photos.classified.species, _lone(photos.classified)
-    rows = np.flatnonzero(np.isin(codes, list(lone)))
+    codes, names = photos.classified.codes, photos.classified.species
+    rows = np.flatnonzero(np.isin(codes, list(photos.lone)))
     for row, near in zip(rows.tolist(), photos.nearest(rows), strict=True):
         shown = codes[near[:_STRANGER_NEAREST]].tolist()
-        if len(shown) == _STRANGER_NEAREST and len(set(shown)) == 1 and shown[0] not in lone:
+        if len(shown) == _STRANGER_NEAREST and len(set(shown)) == 1 and shown[0] not in photos.lone:
             reason = f"no other moment has its label, and the {len(shown)} nearest photos show {names[shown[0]]}"
             yield row, _LabelEvidence(_STRANGER, (reason,), {names[shown[0]]: float(np.log(_STRANGER))})
 
@@ -328,7 +333,7 @@ def _suspect(row: int, near: Ids, photos: _Photos, against: _LabelEvidence, of: 
         common, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
         if common != label and count > max(counts[label], 1):
             reasons.append(f"neighbours disagree: {count} of the {len(near)} nearest photos show {common}")
-    lone = () if classified.codes[row] in (some := _lone(classified)) else {names[code] for code in some}
+    lone = () if classified.codes[row] in photos.lone else {names[code] for code in photos.lone}
     votes = {name: vote for name, vote in (against.votes or {}).items() if name not in lone}
     proposed = _best_name(label, probabilities, votes, len(names))
     rows = list(against.rows)
