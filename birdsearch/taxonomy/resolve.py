@@ -129,8 +129,8 @@ def meaning_any(stored: Iterable[str], wanted: Iterable[str], overrides: Mapping
 def guessed_as(stored: Iterable[str], wanted: Iterable[str], overrides: Mapping[str, str] | None = None) -> list[str]:
     """Those of the stored names that are guessed to mean the species of a wanted one, which a filter never takes."""
     species = set(species_keys(wanted, overrides).values())
-    keys = species_keys(stored, overrides)
-    return [name for name in keys if keys[name] in species and resolve(name, overrides=overrides).method == "guess"]
+    close = [name for name, at in species_keys(stored, overrides).items() if at in species]
+    return [meant.name for meant in resolve_many(close, overrides=overrides) if meant.method == "guess"]
 
 
 def similar(wanted: Iterable[str], stored: Sequence[str]) -> list[str]:
@@ -283,10 +283,10 @@ def species_keys(names: Iterable[str], overrides: Mapping[str, str] | None = Non
 def count_species(names: Iterable[str], overrides: Mapping[str, str] | None = None) -> SpeciesCount:
     """How many species names mean, and how many of the names mean something else."""
     names = list(names)
-    species, keys = species_keys(names, overrides), taxon_keys(names, overrides)
-    other = {keys[meant.name]: meant for meant in resolve_many(names, overrides=overrides) if meant.name not in species}
-    groups = sum(meant.taxon is not None for meant in other.values())
-    return SpeciesCount(len(set(species.values())), groups, len(other) - groups)
+    species = species_keys(names, overrides)
+    keys = taxon_keys((name for name in names if name not in species), overrides)
+    groups = {keys[meant.name] for meant in resolve_many(keys, overrides=overrides) if meant.taxon is not None}
+    return SpeciesCount(len(set(species.values())), len(groups), len(set(keys.values())) - len(groups))
 
 
 def _of_lineage(name: str, parts: tuple[str | None, ...]) -> Resolution:
