@@ -54,17 +54,18 @@ class _Copying:
         every = (*self._report.new, *(one.photo for one in self._report.known))
         photos = {photo.path: photo.sha256 or "" for photo in every if photo.path in only_here}
         others = {one.path: one.sha256 or "" for one in self._report.others if one.path in only_here}
+        known = photos | others
         self._make(self._target)
         sets = _sets(photos, others)
         for done, files in enumerate(sets, 1):
-            self._copy_set(files, {**photos, **others})
+            self._copy_set(files, known)
             if self._progress is not None:
                 self._progress("copy", done, len(sets), files[0])
         for folder in {os.path.dirname(copy) for copy in self._copied.values()}:
             with suppress(OSError):
                 sync_folder(folder)
         copied, present = (
-            tuple(pair for pair in known.items() if pair[0] in photos) for known in (self._copied, self._present)
+            tuple(pair for pair in made.items() if pair[0] in photos) for made in (self._copied, self._present)
         )
         return CopyReport(
             self._target,
