@@ -279,22 +279,22 @@ def _matches(store: Store, queries: Vectors, wanted: Wanted, own: Sequence[int |
             k = max(k, REACH)  # the order is not that of the score, so that any of them may be left out
         nearest = search(queries, k, only)
         best = _best_of_photos(store, nearest.ids)
-        rows = len(store.vectors) if only is None else len(only)
-        if rows > k and any(len(photos) < k for photos in best):
+        available = len(store.vectors) if only is None else len(only)  # regions
+        if available > k and any(len(row) < k for row in best):
             # Some photos answer with several regions: among so many rows there are enough others.
             nearest = search(queries, VECTORS * k, only)
             best = _best_of_photos(store, nearest.ids)
         least = -np.inf if wanted.min_score is None else wanted.min_score
-        found = [
+        rows = [
             [(n, p) for p, n in row.items() if p != own[q] and nearest.scores[q, n] >= least][: wanted.k]
             for q, row in enumerate(best)
         ]
-        photo_ids = sorted({photo_id for row in found for _, photo_id in row})
+        photo_ids = sorted({photo_id for row in rows for _, photo_id in row})
         photos = dict(zip(photo_ids, store.catalog.photos(photo_ids), strict=True))
-        regions = store.catalog.regions_by_id({int(nearest.ids[q, n]) for q, row in enumerate(found) for n, _ in row})
+        regions = store.catalog.regions_by_id({int(nearest.ids[q, n]) for q, row in enumerate(rows) for n, _ in row})
     return [
         [Match(photos[p], float(nearest.scores[q, n]), regions[int(nearest.ids[q, n])]) for n, p in row]
-        for q, row in enumerate(found)
+        for q, row in enumerate(rows)
     ]
 
 

@@ -150,6 +150,17 @@ def test_boxes_do_not_enter_the_graph_and_answers_are_folded(index: Index, tmp_p
     assert all(best[match.photo.id][0] == match.region for match in asked)
 
 
+def test_photos_with_several_boxes_do_not_take_the_places_of_others(index: Index, tmp_path: Path) -> None:
+    boxes, robins = tmp_path / "boxes.csv", range(CHAIN, CHAIN + BESIDE)
+    lines = [f"photos/Robin/{n}.png,{x},0.1,0.6,0.6" for n in robins for x in (0.1, 0.2, 0.3)]
+    boxes.write_text("path,x,y,width,height\n" + "\n".join(lines) + "\n")
+    index.add(tmp_path / "photos", regions=boxes)
+    index.optimize()
+    for k in (3, 8, BESIDE):
+        assert len(ask(index, k, Filter(species="Robin"))) == k
+    assert sorted(numbers(ask(index, CHAIN + BESIDE))) == list(range(CHAIN + BESIDE))
+
+
 def test_a_damaged_graph_is_named_and_made_again(index: Index, tmp_path: Path) -> None:
     path = graph_of(tmp_path / "index")
     whole = path.read_bytes()
