@@ -232,12 +232,7 @@ def explain(
 ) -> None:
     """Show why two photos match: where their score comes from, and which of their places look alike."""
     with shared.working("Comparing") as index:
-        first, second = (
-            index.photo(int(value))
-            if isinstance(value, str) and value.isdecimal() and not Path(value).exists()
-            else value
-            for value in options.given([image, photo])
-        )
+        first, second = (_by_id(index, value) for value in options.given([image, photo]))
         explanation = index.explain(first, second)
     if shared.html is not None:
         from birdsearch.export.html import explanations
