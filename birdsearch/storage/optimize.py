@@ -37,18 +37,19 @@ def run(
     recall_before = _recall(frames if before is None else before.apply(frames), labels)
     after, words = _space(frames, (labels, classes), before, options.whiten)
     rows = raw if after is None else after.apply(raw)
+    searched = rows if is_frame.all() else rows[is_frame]
     names = None if options.engine == "auto" else [options.engine]
     engine, trials = tuning.tune(rows, ids=ids, recall=options.recall, candidates=names, progress=progress)
     _commit_space(folder, catalog, after)
     catalog.set_state("engine", {"name": options.engine, "recall": options.recall})
-    vectors.keep(engine, len(ids), graph.linked(engine, ids[is_frame], rows if is_frame.all() else rows[is_frame]))
+    vectors.keep(engine, len(ids), graph.linked(engine, ids[is_frame], searched))
     return OptimizeReport(
         engine=engine.kind,
         trials=tuple(trials),
         whitened=after is not None,
         whitening=words,
         recall_at_1_before=recall_before,
-        recall_at_1_after=recall_before if after is before else _recall(rows[is_frame], labels),
+        recall_at_1_after=recall_before if after is before else _recall(searched, labels),
         seconds=time.monotonic() - started,
     )
 
