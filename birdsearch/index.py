@@ -244,8 +244,10 @@ class Index:
         >>> index.search("mystery.jpg", k=1, box=birdsearch.Box(0.3, 0.3, 0.4, 0.5))[0].region.kind
         'frame'
         """
-        limits: dict[str, Any] = {"where": where, "min_score": min_score, "diffuse": diffuse}
-        return self.search_many([image], k, box=box, region=region, **limits)[0]
+        answers = self.search_many(
+            [image], k, box=box, region=region, where=where, min_score=min_score, diffuse=diffuse
+        )
+        return answers[0]
 
     def search_many(
         self,

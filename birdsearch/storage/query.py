@@ -30,6 +30,7 @@ BATCH = 16  # photos that are held in memory at a time
 ROWS = 4096  # vectors that are normalised at a time
 VECTORS = 1 + MOST_REGIONS  # of one photo, at most: its frame's and those of other regions
 Errors = str | Callable[[int, PhotoError], None]  # what becomes of an image that cannot be read
+Asked = Box | str | None  # which part of an image asks: a box, BIRD (known or found in it), or None for all of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,20 @@ class Wanted:
             raise ValueError("min_score must be a number, got nan, which no score reaches")
 
 
+@dataclass(frozen=True, slots=True)
+class OwnPhoto:
+    """The photo of the index that an image is."""
+
+    id: int
+    unchanged: bool  # whether the vector that the index has is that of the image
+
+
 def by_images(
     store: Store,
     images: Sequence[ImageLike],
     wanted: Wanted,
     errors: Errors,
-    asked: "Asked" = None,
+    asked: Asked = None,
 ) -> list[list[Match]]:
     """The photos wanted for each image; a photo of the index never finds itself, which is noted where a path names it.
 
@@ -113,9 +122,9 @@ def unit_vectors(store: Store, vectors: Any) -> tuple[Vectors, Vectors]:
 def embed(
     store: Store,
     images: Sequence[ImageLike],
-    own: "Sequence[OwnPhoto | None]",
+    own: Sequence[OwnPhoto | None],
     errors: Errors = "raise",
-    asked: "Asked" = None,
+    asked: Asked = None,
 ) -> Vectors:
     """Unit vectors (n, dim) of images; those of photos of the index (`own_photos`) that are unchanged come from it.
 
@@ -138,9 +147,9 @@ def readable(
     store: Store,
     images: Sequence[ImageLike],
     rows: Sequence[int],
-    own: "Sequence[OwnPhoto | None]",
+    own: Sequence[OwnPhoto | None],
     errors: Errors,
-    asked: "Asked",
+    asked: Asked,
 ) -> Iterator[tuple[int, Pixels]]:
     """Position and pixels, as the backbone sees them, of the asked part of each of these images that can be read.
 
@@ -158,10 +167,6 @@ def readable(
                 errors(row, error)
 
 
-# Which part of an image asks: a box, BIRD (the bird that is known or found in it), or None for all of it.
-Asked = Box | str | None
-
-
 def asked_part(box: Box | None, region: str) -> Asked:
     """What the arguments `box` and `region` of a search mean. Raises ValueError for both, or for another region."""
     if region not in (FRAME, BIRD):
@@ -171,7 +176,7 @@ def asked_part(box: Box | None, region: str) -> Asked:
     return BIRD if region == BIRD else box
 
 
-def _pixels(store: Store, image: ImageLike, own: "OwnPhoto | None", asked: Asked) -> Pixels:
+def _pixels(store: Store, image: ImageLike, own: OwnPhoto | None, asked: Asked) -> Pixels:
     """The asked part of an image at the size of the backbone."""
     size = store.backbone.input_size
     if not isinstance(asked, str):
@@ -181,7 +186,7 @@ def _pixels(store: Store, image: ImageLike, own: "OwnPhoto | None", asked: Asked
     return decode.load(image, size, _bird(store, image, own))
 
 
-def _bird(store: Store, image: ImageLike, own: "OwnPhoto | None") -> Box | None:
+def _bird(store: Store, image: ImageLike, own: OwnPhoto | None) -> Box | None:
     """Where the bird is in an image: as the index knows it of its photo, or as a finder finds it."""
     known = store.catalog.boxes([own.id]).get(own.id, []) if own is not None and own.unchanged else []
     regions = [one.region for one in known]
@@ -207,14 +212,6 @@ def check_images(images: Sequence[ImageLike], errors: Errors = "raise") -> list[
     if errors not in ("raise", "skip") and not callable(errors):
         raise ValueError(f"errors must be 'raise', 'skip' or a function of position and error, got {errors!r}")
     return list(images)
-
-
-@dataclass(frozen=True, slots=True)
-class OwnPhoto:
-    """The photo of the index that an image is."""
-
-    id: int
-    unchanged: bool  # whether the vector that the index has is that of the image
 
 
 def own_photos(store: Store, images: Sequence[ImageLike]) -> list[OwnPhoto | None]:
