@@ -146,7 +146,7 @@ class PairVerifier:
             for block in (ordered[each] for each in blocks(len(ordered), PAIRS_AT_ONCE)):
                 photos = self._photos(np.unique(block).tolist())
                 paths = [photo.path for photo in photos.values()]
-                found = overlapped(paths, self._features_of, workers=os.cpu_count() or 2, ahead=PAIRS_AT_ONCE)
+                found = overlapped(paths, self._features_of, ahead=PAIRS_AT_ONCE)
                 features = dict(zip(photos, found, strict=True))
                 self.unreadable.update(photo_id for photo_id, each in features.items() if each is None)
                 a, b = block.T.tolist()

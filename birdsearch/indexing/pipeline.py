@@ -327,8 +327,8 @@ class AddRun:
     # Read, decode, embed
 
     def _read_all(self, to_read: list[scan.FoundFile]) -> None:
-        workers, done = max(2, os.cpu_count() or 2), 0
-        with closing(overlapped(to_read, self._prepare_cheap, workers=workers, ahead=AHEAD)) as outcomes:
+        done = 0
+        with closing(overlapped(to_read, self._prepare_cheap, ahead=AHEAD)) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, Costly):
                     self._costly.append(outcome)

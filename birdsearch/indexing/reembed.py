@@ -157,9 +157,8 @@ class ReembedRun:
         todo = self._todo()
         embedder = Embedder(self.backbone, None, proven=False)
         costly: list[_Content] = []
-        workers = max(2, os.cpu_count() or 2)
         try:
-            with closing(overlapped(todo, self._decoded, workers=workers, ahead=AHEAD)) as outcomes:
+            with closing(overlapped(todo, self._decoded, ahead=AHEAD)) as outcomes:
                 for number, outcome in enumerate(outcomes, start=1):
                     if isinstance(outcome, _Content):
                         costly.append(outcome)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -224,18 +225,8 @@ def embed_waiting(store: Store, folders: Sequence[bytes], progress: Progress | N
     photos = [photo for photo in catalog.photos(todo) if os.fsencode(photo.path) in below]
     if not photos:
         return RegionReport()
-    size = store.backbone.input_size
-
-    def cropped(photo: Photo) -> Cropped:
-        """Runs in a thread."""
-        regions = todo[photo.id or 0]
-        try:
-            return Cropped(photo, regions, list(decode.crops(photo, [one.region.box for one in regions], size)))
-        except PhotoError as error:
-            return Cropped(photo, regions, problem=str(error))
-
-    workers = max(2, os.cpu_count() or 2)
-    with closing(overlapped(photos, cropped, workers=workers, ahead=_AHEAD)) as crops:
+    wanted = (Cropped(photo, todo[photo.id or 0]) for photo in photos)
+    with closing(overlapped(wanted, partial(_cut, store.backbone.input_size), ahead=_AHEAD)) as crops:
         return _Run(store, len(photos), progress).run(crops)
 
 
@@ -252,7 +243,7 @@ def find_birds(store: Store, folders: Sequence[bytes], name: str, progress: Prog
     photos = [photo for photo in catalog.photos(ids) if photo.id not in given and os.fsencode(photo.path) in below]
     if not photos:
         return RegionReport()
-    finder, size = finders.finder(name), store.backbone.input_size
+    finder, cut = finders.finder(name), partial(_cut, store.backbone.input_size)
 
     def read(photo: Photo) -> tuple[Photo, Pixels | str]:
         """Runs in a thread."""
@@ -272,22 +263,21 @@ def find_birds(store: Store, folders: Sequence[bytes], name: str, progress: Prog
                 yield Cropped(photo, [StoredRegion(0, replace(one, photo_id=photo.id)) for one in small])
             yield from (Cropped(photo, (), problem=why) for photo, why in batch if isinstance(why, str))
 
-    def cropped(one: Cropped) -> Cropped:
-        """Runs in a thread."""
-        if not one.regions:
-            return one
-        try:
-            boxes = [each.region.box for each in one.regions]
-            return replace(one, pixels=list(decode.crops(one.photo, boxes, size)))
-        except PhotoError as error:
-            return replace(one, problem=str(error))
-
-    workers = max(2, os.cpu_count() or 2)
     with (
-        closing(overlapped(photos, read, workers=workers, ahead=_AHEAD)) as pictures,
-        closing(overlapped(found(pictures), cropped, workers=workers, ahead=_AHEAD)) as crops,
+        closing(overlapped(photos, read, ahead=_AHEAD)) as pictures,
+        closing(overlapped(found(pictures), cut, ahead=_AHEAD)) as crops,
     ):
         return _Run(store, len(photos), progress, have, version).run(crops)
+
+
+def _cut(size: tuple[int, int], one: Cropped) -> Cropped:
+    """Runs in a thread: the same with the pixels, or why there are none."""
+    if not one.regions:
+        return one
+    try:
+        return replace(one, pixels=list(decode.crops(one.photo, [each.region.box for each in one.regions], size)))
+    except PhotoError as error:
+        return replace(one, problem=str(error))
 
 
 def _shows_where(have: Sequence[StoredRegion]) -> bool:

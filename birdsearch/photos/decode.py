@@ -246,8 +246,7 @@ def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
         except PhotoError:
             return None
 
-    # Pillow lets other threads run while it decodes.
-    return list(overlapped(paths, one, workers=os.cpu_count() or 2, ahead=THUMBNAILS_AHEAD))
+    return list(overlapped(paths, one, ahead=THUMBNAILS_AHEAD))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Work on many photos in threads that can be left behind, should one file never answer."""
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
@@ -7,19 +8,20 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
+WORKERS = max(2, os.cpu_count() or 2)  # threads: Pillow lets others run while it decodes, and reading waits
 LEAVE_SECONDS = 1.0  # that a thread may take to end
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def overlapped(items: Iterable[T], work: Callable[[T], R], *, workers: int, ahead: int) -> Generator[R, None, None]:
+def overlapped(items: Iterable[T], work: Callable[[T], R], *, ahead: int) -> Generator[R, None, None]:
     """Do the work in threads, at most `ahead` results in advance, and give the results in the order of the items.
 
     Where it ends early it does not wait for what is under way: one file that never answers would hold up Ctrl-C.
     """
     tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
-    threads = [Thread(target=_serve, args=(tasks, work), name="birdsearch-decode", daemon=True) for _ in range(workers)]
+    threads = [Thread(target=_serve, args=(tasks, work), name="birdsearch-decode", daemon=True) for _ in range(WORKERS)]
     for thread in threads:
         thread.start()
     waiting: deque[Future[R]] = deque()
