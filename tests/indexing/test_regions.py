@@ -236,6 +236,9 @@ def test_a_region_whose_file_cannot_be_read_waits(tmp_path: Path) -> None:
         boxes = boxed.csv(tmp_path / "boxes.csv", "photos/Wren/0.jpg,0.1,0.1,0.2,0.2,bird,0.9")
         report = index.add(tmp_path / "photos" / "Robin", regions=boxes)
         assert (report.regions.boxes, report.regions.embedded) == (1, 0)  # its folder was not named
+        unread = index.regions_from(boxes)
+        assert [(failure.path, failure.stage) for failure in unread.failed] == [(str(wren), "regions")]
+        assert [region.embedded for region in index.regions()] == [False]
         wren.write_bytes(kept)
         os.utime(wren, ns=(state.st_atime_ns, state.st_mtime_ns))
         assert index.add(tmp_path / "photos").regions == RegionReport(embedded=1)
