@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from birdsearch.records import counted
+from birdsearch.records import Region, counted
 
 from . import options, output
 from .options import Shared
@@ -28,11 +28,13 @@ def regions(corrected: Corrected = None, *, shared: Shared) -> None:
             report = index.regions_from(corrected)
             output.print_regions(report)
         found = index.regions(shared.where)
-        by_photo = {photo.id or 0: photo for photo in index.photos(ids=sorted({one.photo_id or 0 for one in found}))}
+        drawn: dict[int, list[Region]] = {}
+        for one in found:
+            drawn.setdefault(one.photo_id or 0, []).append(one)
+        by_photo = {photo.id or 0: photo for photo in index.photos(ids=sorted(drawn))}
     if shared.html is not None:
         from birdsearch.export.html import pages
 
-        drawn = {number: [one for one in found if one.photo_id == number] for number in by_photo}
         shown = list(by_photo.values())[:LISTED]
         page = pages.photos_page(shown, "Boxes", total=len(by_photo), regions=drawn, origin=shared.origin)
         output.write_page(shared.html, page, shared.force)
