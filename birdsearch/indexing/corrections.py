@@ -8,7 +8,7 @@ from pathlib import Path
 
 from birdsearch.errors import InputFileError
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
-from birdsearch.indexing.moved_paths import moved_paths
+from birdsearch.indexing.moved_paths import photos_at
 from birdsearch.records import Label, LabelReport, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.tables import NAMES
@@ -141,12 +141,11 @@ class NamedPhotos:
     @classmethod
     def of(cls, store: Store, rows: Sequence[LabelRow]) -> "NamedPhotos":
         known = store.catalog.known_files([b"/"])  # with missing photos: their labels count when the file is back
-        by_path = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
-        elsewhere = {row.path: row.values["path"] for row in rows if row.path is not None and row.path not in by_path}
-        moved = moved_paths(elsewhere, by_path) if elsewhere else {}
+        own = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
+        by_path = photos_at({row.path: row.values["path"] for row in rows if row.path is not None}, own)
         by_sha256 = store.catalog.ids_with_bytes(sorted({row.sha256 for row in rows if row.sha256}))
-        paths = {photo_id: name for name, photo_id in by_path.items()}
-        return cls(store.identity.id, by_path | {at: by_path[photo] for at, photo in moved.items()}, by_sha256, paths)
+        paths = {photo_id: name for name, photo_id in own.items()}
+        return cls(store.identity.id, by_path, by_sha256, paths)
 
     def lacks(self, row: LabelRow) -> bool:
         """Whether the index does not hold the photo that a line names by its bytes or, without those, its path."""

@@ -40,10 +40,8 @@ class LabelTable:
     def found_among(self, photos: Collection[bytes]) -> "LabelTable":
         """The same table where paths of another disk or system are those of these photos, as far as that is sure."""
         elsewhere = {at: row.values["path"] for (at, _), row in self.rows.items() if at and at not in photos}
-        if not elsewhere:
-            return replace(self, moved={})
         named: dict[bytes, list[bytes]] = {}
-        for at, photo in moved_paths(elsewhere, [photo for photo in photos if photo not in self.by_path]).items():
+        for at, photo in moved_paths(elsewhere, (photo for photo in photos if photo not in self.by_path)).items():
             named.setdefault(photo, []).append(at)
         return replace(
             self, moved={photo: at[0] for photo, at in named.items() if len({self.by_path[one] for one in at}) == 1}

@@ -9,6 +9,12 @@ from collections.abc import Iterable, Mapping
 _DRIVE = re.compile("[A-Za-z]:")
 
 
+def photos_at(written: Mapping[bytes, str], photos: Mapping[bytes, int]) -> dict[bytes, int]:
+    """Path -> id of the photos of an index, with those paths of a table that lay elsewhere when it was written."""
+    elsewhere = {path: text for path, text in written.items() if path not in photos}
+    return {**photos, **{path: photos[photo] for path, photo in moved_paths(elsewhere, photos).items()}}
+
+
 def moved_paths(written: Mapping[bytes, str], photos: Iterable[bytes]) -> dict[bytes, bytes]:
     """Path of a table -> the one photo whose path ends alike; `written` has each path as it stands in the table.
 
@@ -16,6 +22,8 @@ def moved_paths(written: Mapping[bytes, str], photos: Iterable[bytes]) -> dict[b
     backslashes, cases and forms of Unicode (NFC, NFD) are alike. What could mean several photos means none, and of
     several paths for one photo the one that agrees longest is meant.
     """
+    if not written:
+        return {}
     by_end: dict[tuple[str, ...], list[tuple[list[str], bytes]]] = defaultdict(list)
     for photo in photos:
         parts = _parts(_text(photo))

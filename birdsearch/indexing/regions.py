@@ -19,7 +19,7 @@ from birdsearch.files import PathSet
 from birdsearch.indexing import committer
 from birdsearch.indexing.box_files import BoxFile, GivenBox, read_boxes
 from birdsearch.indexing.embedder import EmbeddedPhoto, Embedder, NotEmbedded
-from birdsearch.indexing.moved_paths import moved_paths
+from birdsearch.indexing.moved_paths import photos_at
 from birdsearch.photos import decode
 from birdsearch.photos.overlap import overlapped
 from birdsearch.records import (
@@ -82,9 +82,8 @@ def take_in(store: Store, file: BoxFile, options: BoxOptions) -> RegionReport:
     """
     catalog = store.catalog
     known = catalog.known_files([b"/"])
-    by_path = {path: one.photo_id for path, one in known.items() if one.photo_id is not None}
-    elsewhere = {row.path: row.photo for row in file.rows if row.path not in by_path}
-    by_path |= {at: by_path[photo] for at, photo in moved_paths(elsewhere, list(by_path)).items()}
+    own = {path: one.photo_id for path, one in known.items() if one.photo_id is not None}
+    by_path = photos_at({row.path: row.photo for row in file.rows}, own)
     rows: dict[int, list[GivenBox]] = {}
     unknown = [row for row in file.rows if row.path not in by_path]
     for row in file.rows:
