@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -32,12 +32,12 @@ def look_for(
     for path, size in _sizes(folders, compared) if files else ():
         if size in sizes and not lies_in(path, compared):  # a link may lead there
             candidates[size].append(path)
+    beginning = cache(_beginning)
     found = []
     for done, file in enumerate(files, 1):
-        found.append(_found(file, candidates[file.size]))
+        found.append(_found(file, candidates[file.size], beginning))
         if progress is not None:
             progress("bytes", done, len(files), file.path)
-    _beginning.cache_clear()
     return tuple(found)
 
 
@@ -47,12 +47,12 @@ def lies_in(path: str | bytes, folder: str | bytes) -> bool:
     return inner.startswith(outer)
 
 
-def _found(file: OtherFile, candidates: Sequence[str]) -> OtherFile:
+def _found(file: OtherFile, candidates: Sequence[str], beginning: Callable[[str], bytes]) -> OtherFile:
     name = os.path.basename(file.path).casefold()
     sha256 = None
     for other in sorted(candidates, key=lambda path: os.path.basename(path).casefold() != name):
         with suppress(OSError):
-            if _beginning(file.path) != _beginning(other):
+            if beginning(file.path) != beginning(other):
                 continue
             sha256 = sha256 or sha256_of(file.path)
             if sha256_of(other) == sha256:
@@ -60,7 +60,6 @@ def _found(file: OtherFile, candidates: Sequence[str]) -> OtherFile:
     return replace(file, sha256=sha256)
 
 
-@cache
 def _beginning(path: str) -> bytes:
     with open_regular(path) as file:
         return hashlib.sha256(file.read(_BEGINNING)).digest()
