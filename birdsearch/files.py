@@ -87,6 +87,12 @@ class PathSet:
         return True
 
 
+def lies_in(path: str | bytes, folder: str | bytes) -> bool:
+    """Whether a file lies in a folder, through whatever links."""
+    inner, outer = (os.path.join(os.path.realpath(os.fsdecode(each)), "") for each in (path, folder))
+    return inner.startswith(outer)
+
+
 def is_index(names: Collection[bytes]) -> bool:
     """Whether a folder that holds these names is an index of birdsearch, be it damaged."""
     return b"catalog.sqlite" in names and (b"index.json" in names or b"vectors" in names)

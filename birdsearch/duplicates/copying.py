@@ -8,9 +8,8 @@ from contextlib import suppress
 
 from birdsearch.arguments import checked
 from birdsearch.duplicates.cleanup import filesystem
-from birdsearch.duplicates.same_bytes import lies_in
 from birdsearch.errors import OutputFileError, os_error_text
-from birdsearch.files import UNFINISHED, sha256_of, sync_folder
+from birdsearch.files import UNFINISHED, lies_in, sha256_of, sync_folder
 from birdsearch.photos.filetype import SIDECAR_OWNERS
 from birdsearch.photos.sidecars import companions_of
 from birdsearch.records import CopyReport, Failure, FolderReport, Progress, counted, shown

@@ -15,10 +15,10 @@ from birdsearch.duplicates.candidates import LiveVectors
 from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.finder import NEIGHBOURS
 from birdsearch.duplicates.hashes import NEAREST, orientations, reach
-from birdsearch.duplicates.same_bytes import lies_in, look_for
+from birdsearch.duplicates.same_bytes import look_for
 from birdsearch.duplicates.verification import PairVerifier, with_scores
 from birdsearch.errors import PhotoError
-from birdsearch.files import with_trailing_slash
+from birdsearch.files import lies_in, with_trailing_slash
 from birdsearch.photos import decode, scan
 from birdsearch.records import (
     RELATIONS,

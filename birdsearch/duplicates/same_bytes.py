@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 
-from birdsearch.files import open_regular, sha256_of
+from birdsearch.files import lies_in, open_regular, sha256_of
 from birdsearch.photos import places
 from birdsearch.records import OtherFile, Progress
 
@@ -39,12 +39,6 @@ def look_for(
         if progress is not None:
             progress("bytes", done, len(files), file.path)
     return tuple(found)
-
-
-def lies_in(path: str | bytes, folder: str | bytes) -> bool:
-    """Whether a file lies in a folder, through whatever links."""
-    inner, outer = (os.path.join(os.path.realpath(os.fsdecode(each)), "") for each in (path, folder))
-    return inner.startswith(outer)
 
 
 def _found(file: OtherFile, candidates: Sequence[str], beginning: Callable[[str], bytes]) -> OtherFile:
