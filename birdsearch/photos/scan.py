@@ -101,19 +101,20 @@ def find_photos(folder: str | os.PathLike[str], errors: Callable[[Failure], None
     """
     photos: list[str] = []
     for file in scan([folder]):
-        path, why = (os.fsdecode(file.path), "") if isinstance(file, FoundFile) else (file.path, file.reason)
-        if not why:
+        failure = file if isinstance(file, Failure) else None
+        if isinstance(file, FoundFile):
+            path = os.fsdecode(file.path)
             try:
                 with open_regular(path) as opened:
                     require_photo(identify(opened.read(HEAD), path))
                 photos.append(path)
-                continue
             except NotAPhotoError:
                 continue
             except (OSError, PhotoUnreadableError) as error:
                 why = os_error_text(error) if isinstance(error, OSError) else str(error)
-        if errors is not None and not isinstance(file, Ignored):
-            errors(Failure(path, "scan", why))
+                failure = Failure(path, "scan", why)
+        if failure is not None and errors is not None:
+            errors(failure)
     return photos
 
 

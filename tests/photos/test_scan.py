@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import birdsearch
 from birdsearch.errors import PhotoMissingError, PhotoUnreadableError
 from birdsearch.files import FileState
 from birdsearch.photos import scan as scan_module
@@ -338,3 +339,18 @@ def test_a_pipe_in_the_place_of_patterns_is_not_waited_for(tmp_path: Path) -> No
     (failure,) = scan([tmp_path])
     assert isinstance(failure, Failure)
     assert failure.reason.endswith(".birdsearchignore cannot be read: not a regular file.")
+
+
+def test_find_photos_gives_photos_and_tells_of_what_should_be_one(tmp_path: Path) -> None:
+    photos = [put(tmp_path / "1.jpg"), put(tmp_path / "in" / "called otherwise")]
+    put(tmp_path / "2.jpg", b"")
+    put(tmp_path / "notes.txt", b"Wren at the pond")
+    (tmp_path / "3.jpg").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "4.jpg")
+    told: list[Failure] = []
+    assert sorted(birdsearch.find_photos(tmp_path, errors=told.append)) == sorted(map(str, photos))
+    assert {Path(one.path).name: (one.stage, one.reason) for one in told} == {
+        "2.jpg": ("scan", "empty file"),
+        "3.jpg": ("scan", "broken symlink"),
+    }
+    assert len(birdsearch.find_photos(tmp_path)) == 2
