@@ -25,6 +25,18 @@ Codes = npt.NDArray[np.int64]  # (n,) numbers of species, groups or rows
 
 
 @dataclass(frozen=True, slots=True)
+class _Rows:
+    """The photos that have a species, those of one species together."""
+
+    vectors: Vectors  # (n, dim) by which they are compared
+    scored: Vectors  # (n, dim) of which scores are given
+    codes: Codes  # (n,) of their species, ascending
+    units: Codes  # (n,) of their leakage groups
+    ids: Ids  # (n,)
+    species: Sequence[str]  # by code
+
+
+@dataclass(frozen=True, slots=True)
 class _Nearest:
     """For each row its nearest one of another group, in its own species and in another; row -1, score -inf: none."""
 
@@ -53,7 +65,7 @@ def species_report(
     """Which species look alike, from unit vectors (n, dim), the species `names` (n,) and photo `ids` (n,).
 
     `groups` (n,) are numbers of bursts or duplicates, below 0 for photos that are in none. Photos without a name are
-    left out. Scores are told of `scored` (n, dim), unit vectors in which a search compares; by default of the same.
+    left out. Scores are those of `scored` (n, dim), unit vectors in which a search compares; by default of the same.
     """
     named = np.array([row for row, name in enumerate(names) if name is not None], dtype=np.int64)
     if not len(named):
@@ -63,13 +75,18 @@ def species_report(
     codes = np.array([number[name] for name in names if name is not None], dtype=np.int64)
     # Species one after the other: then most comparisons are between different ones.
     order = np.argsort(codes, kind="stable")
-    rows, codes = named[order], codes[order]
-    units = np.arange(len(rows)) if groups is None else _units(np.asarray(groups)[rows], len(rows))
-    sorted_vectors = np.ascontiguousarray(vectors[rows], dtype=np.float32)
-    nearest = _nearest(sorted_vectors, codes, units)
-    told = sorted_vectors if scored is None else np.ascontiguousarray(scored[rows], dtype=np.float32)
-    entries = _entries((sorted_vectors, told), codes, units, nearest, shown, np.asarray(ids)[rows])
-    return SpeciesReport(entries, _confusions(codes, nearest, shown, np.asarray(ids)[rows]))
+    places = named[order]
+    compared = np.ascontiguousarray(vectors[places], dtype=np.float32)
+    rows = _Rows(
+        compared,
+        compared if scored is None else np.ascontiguousarray(scored[places], dtype=np.float32),
+        codes[order],
+        np.arange(len(places)) if groups is None else _units(np.asarray(groups)[places], len(places)),
+        np.asarray(ids)[places],
+        shown,
+    )
+    nearest = _nearest(rows.vectors, rows.codes, rows.units)
+    return SpeciesReport(_entries(rows, nearest), _confusions(rows, nearest))
 
 
 def _units(groups: Codes, count: int) -> Codes:
@@ -104,19 +121,12 @@ def _nearest(vectors: Vectors, codes: Codes, units: Codes) -> _Nearest:
     return _Nearest(own, other, other_row)
 
 
-def _entries(
-    compared_and_told: tuple[Vectors, Vectors],
-    codes: Codes,
-    units: Codes,
-    nearest: _Nearest,
-    shown: Sequence[str],
-    ids: Ids,
-) -> tuple[SpeciesEntry, ...]:
-    """One entry for each species; the rows of a species lie together."""
-    vectors, told = compared_and_told
-    borders = np.searchsorted(codes, np.arange(len(shown) + 1))
+def _entries(rows: _Rows, nearest: _Nearest) -> tuple[SpeciesEntry, ...]:
+    """One entry for each species."""
+    vectors, units, ids, shown = rows.vectors, rows.units, rows.ids, rows.species
+    borders = np.searchsorted(rows.codes, np.arange(len(shown) + 1))
     means = np.empty((len(shown), vectors.shape[1]), dtype=np.float32)
-    told_means = np.empty((len(shown), told.shape[1]))
+    scored_means = np.empty((len(shown), rows.scored.shape[1]))
     cohesions: list[float | None] = []
     medoids: list[tuple[int, ...]] = []
     for place in range(len(shown)):
@@ -124,7 +134,7 @@ def _entries(
         group_means, member = _group_means(vectors[members], units[members])
         sums, size = group_means.sum(axis=0, dtype=np.float64), len(group_means)
         means[place] = sums / size
-        told_means[place], cohesion = _mean_and_cohesion(told[members], units[members])
+        scored_means[place], cohesion = _mean_and_cohesion(rows.scored[members], units[members])
         cohesions.append(cohesion)
         # Without its own group: copies of a photo do not make it central.
         typical = np.einsum("ij,ij->i", vectors[members], sums[None, :] - group_means[member]).round(5)
@@ -143,7 +153,9 @@ def _entries(
                 photos=int(borders[place + 1] - borders[place]),
                 cohesion=cohesions[place],
                 nearest=shown[closest[place]] if closest[place] >= 0 else None,
-                nearest_score=float(told_means[place] @ told_means[closest[place]]) if closest[place] >= 0 else None,
+                nearest_score=float(scored_means[place] @ scored_means[closest[place]])
+                if closest[place] >= 0
+                else None,
                 overlap=float(nearest.confused[members].sum() / comparable.sum()) if comparable.any() else None,
                 medoids=medoids[place],
                 boundary=tuple(int(ids[members][row]) for row in last),
@@ -180,8 +192,9 @@ def _nearest_species(means: Vectors) -> Codes:
     return closest
 
 
-def _confusions(codes: Codes, nearest: _Nearest, shown: Sequence[str], ids: Ids) -> tuple[Confusion, ...]:
+def _confusions(rows: _Rows, nearest: _Nearest) -> tuple[Confusion, ...]:
     """Pairs of species with photos whose nearest one shows the other, the largest share of both first."""
+    codes, shown = rows.codes, rows.species
     confused = np.flatnonzero(nearest.confused)
     # The clearest cases first, for the examples.
     confused = confused[np.argsort((nearest.own[confused] - nearest.other[confused]).round(5), kind="stable")]
@@ -194,11 +207,11 @@ def _confusions(codes: Codes, nearest: _Nearest, shown: Sequence[str], ids: Ids)
         Confusion(
             first=shown[a],
             second=shown[b],
-            photos=len(rows),
-            share=float(len(rows) / (sizes[a] + sizes[b])),
-            examples=_examples(rows, codes, a, nearest, ids),
+            photos=len(places),
+            share=float(len(places) / (sizes[a] + sizes[b])),
+            examples=_examples(places, codes, a, nearest, rows.ids),
         )
-        for (a, b), rows in pairs.items()
+        for (a, b), places in pairs.items()
     ]
     return tuple(sorted(confusions, key=lambda c: (-c.share, -c.photos, c.first, c.second)))
 
