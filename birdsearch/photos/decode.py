@@ -193,9 +193,7 @@ def crops(image: ImageLike, boxes: Sequence[Box], size: tuple[int, int]) -> Pixe
 
     Raises BoxOutsideError for a box in pixels that lies beyond the picture.
     """
-    shares = [max(box.width, box.height) for box in boxes]
-    # Pixels count in the whole picture; of a share it is enough to decode what the network can tell apart.
-    whole = _image(image, _ANY if any(box.pixels for box in boxes) else int(2 * max(size) / min(shares)) + 1)
+    whole = _image(image, _least(boxes, max(size)))
     return np.stack([_squashed(_cut(whole, box, image), size) for box in boxes])
 
 
@@ -204,8 +202,14 @@ def crop(image: ImageLike, box: Box, longest: int) -> Pixels:
 
     Raises BoxOutsideError as `crops` does.
     """
-    least = _ANY if box.pixels else int(2 * longest / max(box.width, box.height)) + 1
-    return np.array(_cut(_image(image, least), box, image), dtype=np.uint8)
+    return np.array(_cut(_image(image, _least([box], longest)), box, image), dtype=np.uint8)
+
+
+def _least(boxes: Sequence[Box], longest: int) -> int:
+    """How many pixels of a side must be decoded for `longest` of each box to be told apart."""
+    if any(box.pixels for box in boxes):
+        return _ANY  # they count in the whole picture
+    return int(2 * longest / min(max(box.width, box.height) for box in boxes)) + 1
 
 
 def _cut(whole: Image.Image, box: Box, image: ImageLike) -> Image.Image:
