@@ -248,6 +248,8 @@ class AddRun:
         self._detector = detector
         self._progress = progress
         self._committer = Committer(store.catalog, store.folder.vectors, labeller)
+        if given is not None:
+            self._committer.provenance = given.provenance  # also where all are copies of photos that the index has
         # Loads the network: made when the first photo needs it.
         self._embedder: Embedder | GivenVectors | None = given
         self._costly: list[Costly] = []
@@ -546,6 +548,9 @@ class AddRun:
     def _resolved_copies(self) -> list[EmbeddedPhoto]:
         """Give every copy the vector of a photo with the same content, in this batch or in the catalog."""
         copies, self._copies = self._copies, []
+        copies = [replace(photo, id=self._detector.photo_id(os.fsencode(photo.path))) for photo in copies]
+        if self._given is not None:
+            return [self._given.of(photo) for photo in copies]
         originals = {embedded.photo.sha256 or "": embedded for embedded in self._committer.photos}
         originals |= self._committer.stored(list({photo.sha256 for photo in copies if photo.sha256} - set(originals)))
         resolved: list[EmbeddedPhoto] = []
@@ -557,10 +562,6 @@ class AddRun:
                 state = self._committer.states[photo.path]
                 self._take(self._prepare(scan.FoundFile(os.fsencode(photo.path), state)))
                 continue
-            own_id = self._detector.photo_id(os.fsencode(photo.path))
-            if self._given is not None:
-                resolved.append(self._given.of(replace(photo, id=own_id)))
-                continue
-            own = replace(original.photo, id=own_id, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
+            own = replace(original.photo, id=photo.id, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
             resolved.append(replace(original, photo=own))
         return resolved

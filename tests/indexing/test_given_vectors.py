@@ -160,6 +160,14 @@ def test_copies_and_moved_files_have_the_vector_that_was_given_for_each(clip: In
     assert [clip.find(path).camera for path in (*copies, moved, photos[2])] == [*"abcde"]
 
 
+def test_a_copy_alone_is_remembered_to_have_a_given_vector(clip: Index, photos: list[str]) -> None:
+    clip.add_vectors(photos[:1], vectors(1))
+    copy = shutil.copy(photos[0], f"{photos[0]}.copy.jpg")
+    clip.add_vectors([copy], vectors(1, seed=1))
+    assert_holds(clip, {photos[0]: vectors(1)[0], copy: vectors(1, seed=1)[0]})
+    assert clip.info()["runtimes"] == {"given": 2}
+
+
 def test_a_photo_whose_file_is_gone_stays_hidden(clip: Index, photos: list[str], tmp_path: Path) -> None:
     clip.add_vectors(photos, vectors(6))
     gone = clip.find(photos[0]).id or 0
