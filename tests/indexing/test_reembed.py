@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import birdsearch
 from birdsearch import Filter, Index
 from birdsearch.errors import BackboneMismatchError, PhotoMissingError
 from birdsearch.indexing import committer
-from birdsearch.records import Photo
-from tests.support import drawing
+from birdsearch.records import Photo, RegionReport
+from tests.support import drawing, fake_finder
 from tests.support.index_worker import MIRRORED, backbone
 
 
@@ -211,3 +212,25 @@ def test_regions_are_embedded_anew_too(photos: Path, path: Path, tmp_path: Path)
         index.reembed(backbone(recipe=MIRRORED))
         assert index.to_arrow()["regions"].to_pylist() == wanted
         assert index.verify().ok
+
+
+def test_birds_that_were_found_are_embedded_anew_and_not_searched_again(
+    photos: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finder = fake_finder.install(monkeypatch)
+    picture = np.asarray(drawing.bird(9, 320, 240)).copy()
+    picture[100:150, 100:150] = (230, 20, 20)
+    drawing.write(photos / "Wren/small.png", Image.fromarray(picture))
+    with birdsearch.open(path, backbone=backbone()) as index:
+        index.add(photos, regions="bird")
+        before, searched = index.regions(), finder.searched
+        index.reembed(backbone(recipe=MIRRORED))
+        assert index.regions() == before
+        assert all(region.embedded for region in before)
+        assert index.add(photos).regions == RegionReport()
+        assert finder.searched == searched
+        assert index.verify().ok
+        part = picture[95:155, 95:155]  # the box with 10 % on each side
+        best = index.search(part, 1)[0]
+        assert best.score > 0.999
+        assert best.region in before

@@ -79,7 +79,7 @@ def forget_vectors(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
 
 
 def drop_vectors(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> None:
-    """As above, for the regions of a condition, whose vectors are lost or of no use any more."""
+    """As above, for the regions of a condition, whose vectors are lost."""
     birds = sa.select(regions.c.photo_id).where(mine, regions.c.kind == BIRD)
     connection.execute(sa.update(photos).values(found_by=None).where(photos.c.id.in_(birds)))
     connection.execute(sa.delete(regions).where(mine, regions.c.kind != BOX))

@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.files import FileState
-from birdsearch.records import Failure, Prediction
-from birdsearch.storage.catalog import kept, region_rows
+from birdsearch.records import FRAME, Failure, Prediction
+from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import PREDICTION, derive_species, write_failures
 from birdsearch.storage.catalog.database import put_state, where_in
 from birdsearch.storage.catalog.tables import parts, photos, predictions, regions
@@ -57,7 +57,9 @@ def write(connection: sa.Connection, renewal: Renewal) -> None:
         if guesses:
             connection.execute(sa.insert(predictions), guesses)
         derive_species(connection, embedded)
-    region_rows.drop_vectors(connection, regions.c.part_id.not_in(renewal.parts))
+    old = regions.c.part_id.not_in(renewal.parts)
+    connection.execute(sa.delete(regions).where(old, regions.c.kind == FRAME))
+    connection.execute(sa.update(regions).values(part_id=None, row=None).where(old))  # birds stay where they are
     connection.execute(sa.delete(parts).where(parts.c.id.not_in(renewal.parts)))
     write_failures(connection, renewal.failed)
     for key, value in renewal.state.items():
