@@ -7,15 +7,14 @@ from datetime import date, datetime
 from operator import index
 from typing import Any
 
-_PLAIN: tuple[tuple[str, Any, str], ...] = (
-    ("under", str, "the path of a folder"), ("camera", str, "a part of its name"),
-    ("min_width", int, "a whole number of pixels, 1 or more"), ("min_probability", int | float, "a number from 0 to 1"),
-)  # fmt: skip
-# An empty text is a field that somebody left empty: it would be the current folder, or every camera.
-_PLAUSIBLE: dict[str, Callable[[Any], bool]] = {
-    "under": bool, "camera": bool,
-    "min_width": lambda pixels: pixels >= 1, "min_probability": lambda share: 0 <= share <= 1,
-}  # fmt: skip
+# Name, kind, what can be meant, and its words. An empty text is a field that somebody left empty: it would be the
+# current folder, or every camera.
+_PLAIN: tuple[tuple[str, Any, Callable[[Any], bool], str], ...] = (
+    ("under", str, bool, "the path of a folder"),
+    ("camera", str, bool, "a part of its name"),
+    ("min_width", int, lambda pixels: pixels >= 1, "a whole number of pixels, 1 or more"),
+    ("min_probability", int | float, lambda share: 0 <= share <= 1, "a number from 0 to 1"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +50,10 @@ class Filter:
         self._set("near", _near_asked(self.near))
         if isinstance(self.under, os.PathLike):
             self._set("under", os.fsdecode(self.under))
-        for name, kind, what in _PLAIN:
+        for name, kind, plausible, what in _PLAIN:
             if not isinstance(value := getattr(self, name), kind | None):
                 raise TypeError(f"{name} of a Filter cannot be {value!r}: give {what}")
-            if value is not None and not _PLAUSIBLE[name](value):
+            if value is not None and not plausible(value):
                 raise ValueError(f"{name} of a Filter cannot be {value!r}: give {what}")
         self._set("ids", _ids_asked(self.ids))
         for name in ("any_of", "none_of"):
