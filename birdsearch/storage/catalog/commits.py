@@ -8,14 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.files import FileState, with_trailing_slash
-from birdsearch.records import FRAME, Failure, Label, Photo
+from birdsearch.records import FRAME, Failure, Label, Photo, Prediction
 from birdsearch.storage.catalog import kept, region_rows
 from birdsearch.storage.catalog.database import put_state, where_in
 from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
 
 AUTHORITY = ("correction", "csv", "folder")  # whose label counts, first one first
-PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
+_PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
 STATE = [each.name for each in fields(FileState)]  # columns of what tells whether a file changed
 _BESIDE = ("root_id", "relative", "missing", "phash", "ctime_ns", "inode", "found_by")  # columns that no Photo has
 STORED = [c.name for c in photos.c if c.name not in _BESIDE]
@@ -112,7 +112,6 @@ def _write_entries(connection: sa.Connection, batch: Batch) -> None:
     new: list[Row] = []
     changed: list[PhotoUpdate] = []
     new_regions: list[Row] = []
-    new_predictions: list[Row] = []
     for row, entry in enumerate(batch.entries):
         photo = entry.photo
         assert batch.part is not None
@@ -126,16 +125,25 @@ def _write_entries(connection: sa.Connection, batch: Batch) -> None:
             new.append(values)
         region = {"id": entry.region_id, "photo_id": photo.id, "part_id": batch.part.id, "row": row, "kind": FRAME}
         new_regions.append({**region, "x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0})
-        new_predictions += [
-            {"photo_id": photo.id, **{name: getattr(guess, name) for name in PREDICTION}} for guess in photo.predictions
-        ]
-    ids = [update.photo_id for update in changed]
-    region_rows.forget_vectors(connection, ids)
-    where_in(connection, sa.delete(predictions), predictions.c.photo_id, ids)
+    region_rows.forget_vectors(connection, [update.photo_id for update in changed])
     update_each(connection, changed)
-    for table, rows in ((photos, new), (regions, new_regions), (predictions, new_predictions)):
+    for table, rows in ((photos, new), (regions, new_regions)):
         if rows:
             connection.execute(sa.insert(table), rows)
+    embedded = [entry.photo for entry in batch.entries]
+    write_predictions(connection, {photo.id: photo.predictions for photo in embedded if photo.id})
+
+
+def write_predictions(connection: sa.Connection, new: Mapping[int, Iterable[Prediction]]) -> None:
+    """Replace what the network says of these photos."""
+    where_in(connection, sa.delete(predictions), predictions.c.photo_id, list(new))
+    rows = [
+        {"photo_id": photo_id, **{name: getattr(guess, name) for name in _PREDICTION}}
+        for photo_id, guesses in new.items()
+        for guess in guesses
+    ]
+    if rows:
+        connection.execute(sa.insert(predictions), rows)
 
 
 def _write_labels(connection: sa.Connection, new: Mapping[int, tuple[str, str] | None]) -> None:

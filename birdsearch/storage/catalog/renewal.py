@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from birdsearch.files import FileState
 from birdsearch.records import FRAME, Failure, Prediction
 from birdsearch.storage.catalog import kept
-from birdsearch.storage.catalog.commits import PREDICTION, derive_species, write_failures
+from birdsearch.storage.catalog.commits import derive_species, write_failures, write_predictions
 from birdsearch.storage.catalog.database import put_state, where_in
-from birdsearch.storage.catalog.tables import parts, photos, predictions, regions
+from birdsearch.storage.catalog.tables import parts, photos, regions
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,9 @@ def write(connection: sa.Connection, renewal: Renewal) -> None:
     moved = moved.values(part_id=sa.bindparam("_part"), row=sa.bindparam("_row"))
     for block in renewal.vectors:
         places = [{"_id": each.region_id, "_part": each.part_id, "_row": each.row} for each in block]
-        guesses = [
-            {"photo_id": each.photo_id, **{name: getattr(guess, name) for name in PREDICTION}}
-            for each in block
-            for guess in each.predictions
-        ]
-        embedded = [each.photo_id for each in block]
         connection.execute(moved, places)
-        where_in(connection, sa.delete(predictions), predictions.c.photo_id, embedded)
-        if guesses:
-            connection.execute(sa.insert(predictions), guesses)
-        derive_species(connection, embedded)
+        write_predictions(connection, {each.photo_id: each.predictions for each in block})
+        derive_species(connection, [each.photo_id for each in block])
     old = regions.c.part_id.not_in(renewal.parts)
     connection.execute(sa.delete(regions).where(old, regions.c.kind == FRAME))
     connection.execute(sa.update(regions).values(part_id=None, row=None).where(old))  # birds stay where they are
