@@ -157,11 +157,11 @@ def _note_small(index: "Index", images: Sequence[str], shared: Shared) -> None:
             regions = index.regions(ids=[index.find(image).id or 0])
         except (PhotoUnknownError, ValueError):
             continue  # standard input, or a picture that is not in the index
-        boxes = [one.box for one in regions if one.embedded]
-        if boxes and max(box.area for box in boxes) < SMALL:
+        largest = max((one.box.area for one in regions if one.embedded), default=1.0)
+        if largest < SMALL:
             output.note(
-                f"The bird in {output.printable(image)} fills {percent(max(box.area for box in boxes), 1)} of the "
-                f"picture: birdsearch query {shlex.quote(image)} --region bird{shared.index_option} asks with it alone."
+                f"The bird in {output.printable(image)} fills {percent(largest, 1)} of the picture: "
+                f"birdsearch query {shlex.quote(image)} --region bird{shared.index_option} asks with it alone."
             )
 
 
