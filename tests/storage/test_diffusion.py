@@ -11,6 +11,7 @@ import birdsearch
 from birdsearch import Box, Filter, Index, Match
 from birdsearch.errors import GraphMissingError, IndexDamagedError
 from birdsearch.records import Vectors
+from birdsearch.search.graph import NeighbourGraph
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.vectors import engine_file
 from tests.support.drawing import bird, write
@@ -92,7 +93,9 @@ def test_a_filter_holds_and_a_least_score_leaves_out_before_the_count(index: Ind
     scores = [match.score for match in ask(index, CHAIN + BESIDE, min_score=0.5)]
     assert min(scores) >= 0.5
     assert len(scores) == sum(match.score >= 0.5 for match in ask(index, 100))
-    assert ask(index, 2, min_score=0.5) == ask(index, 100, min_score=0.5)[:2]
+    for k in (2, 4, 8):
+        for least in (0.5, 0.8, 0.95):
+            assert ask(index, k, min_score=least) == [m for m in ask(index, 100) if m.score >= least][:k], (k, least)
 
 
 def test_a_photo_of_the_index_does_not_find_itself(index: Index) -> None:
@@ -130,6 +133,8 @@ def test_photos_that_come_and_go_enter_and_leave_the_graph(index: Index, tmp_pat
     assert 12 not in numbers(ask(index, 100))
     index.label({1: "Wren"})
     assert not before.exists()  # the next writer removed it
+    index.add_vectors([write(tmp_path / "photos" / "Wren" / "78.png", bird(78, 24, 24))], directions()[3:4])
+    assert len(NeighbourGraph.read(graph_of(tmp_path / "index"))) == len(index) == CHAIN + BESIDE + 1
     assert index.verify().ok
 
 
@@ -139,7 +144,9 @@ def test_boxes_do_not_enter_the_graph_and_answers_are_folded(index: Index, tmp_p
     boxes.write_text("path,x,y,width,height\n" + "\n".join(lines) + "\n")
     index.add(tmp_path / "photos", regions=boxes)
     assert index.info()["boxes"] == 3
+    assert len(NeighbourGraph.read(graph_of(tmp_path / "index"))) == CHAIN + BESIDE
     index.optimize()
+    assert len(NeighbourGraph.read(graph_of(tmp_path / "index"))) == CHAIN + BESIDE
     answers = ask(index, 100)
     assert sorted(numbers(answers)) == list(range(CHAIN + BESIDE))
     box = next(region for region in index.regions() if region.kind == "box")
