@@ -79,13 +79,16 @@ class Gallery:
     @cached_property
     def groups(self) -> Ids:
         """The leakage group (n,) of each photo: photos of one burst, and copies of one picture, share a number."""
-        edges = [*self._burst_edges]
+        copies = [(self.position_of[a], self.position_of[b]) for a, b in self.copies]
+        return grouping.component_labels(len(self.photos), [*self._burst_edges, *self.same_bytes, *copies])
+
+    @cached_property
+    def same_bytes(self) -> list[tuple[int, int]]:
+        """Positions of photos whose files have the same bytes."""
         first: dict[str, int] = {}
-        for position, photo in enumerate(self.photos):
-            if photo.sha256 and first.setdefault(photo.sha256, position) != position:
-                edges.append((first[photo.sha256], position))
-        edges += [(self.position_of[a], self.position_of[b]) for a, b in self.copies]
-        return grouping.component_labels(len(self.photos), edges)
+        known = [(position, photo.sha256) for position, photo in enumerate(self.photos) if photo.sha256]
+        pairs = [(first.setdefault(sha256, position), position) for position, sha256 in known]
+        return [(one, other) for one, other in pairs if one != other]
 
     @cached_property
     def copies(self) -> set[tuple[int, int]]:

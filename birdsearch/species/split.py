@@ -214,5 +214,5 @@ def _likely_copies(gallery: Gallery, unseen: Numbers) -> Numbers:
         pair in guessed if verdict is None else verdict
         for pair, verdict in zip(map(tuple, pairs.tolist()), known, strict=True)
     ]
-    same_bytes = np.unique([photo.sha256 for photo in gallery.photos], return_inverse=True)[1]
-    return np.concatenate([pairs[np.array(likely, dtype=bool)], grouping.edges_from_groups(same_bytes)])
+    same_bytes = np.array(gallery.same_bytes, dtype=np.int64).reshape(-1, 2)
+    return np.concatenate([pairs[np.array(likely, dtype=bool)], same_bytes])
