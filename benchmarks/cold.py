@@ -27,6 +27,7 @@ from benchmarks.common import (
     ContestantError,
     Figures,
     alternating,
+    birdsearch_command,
     cached,
     command_line,
     median,
@@ -43,11 +44,6 @@ ROUNDS = 5
 FILES = 100_000
 VECTORS = 1_000_000
 EVERY = 0.25  # seconds between two looks at the memory
-
-
-def birdsearch_command(*words: str | Path) -> list[str | Path]:
-    """A birdsearch command line in the interpreter of this process."""
-    return [python_of(None), "-m", "birdsearch", *words]
 
 
 def cold(command: Sequence[str | Path]) -> Figures:

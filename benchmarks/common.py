@@ -66,6 +66,11 @@ def python_of(environment: str | None) -> Path:
     return python
 
 
+def birdsearch_command(*words: str | Path) -> list[str | Path]:
+    """A birdsearch command line in the interpreter of this process."""
+    return [python_of(None), "-m", "birdsearch", *words]
+
+
 def run(
     command: Sequence[str | Path], *, timeout: float | None = None, cwd: Path | None = None, **variables: str
 ) -> Finished:

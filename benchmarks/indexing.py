@@ -22,6 +22,7 @@ from benchmarks.common import (
     ContestantError,
     Figures,
     alternating,
+    birdsearch_command,
     cached,
     command_line,
     median,
@@ -90,6 +91,11 @@ CASES = {
 }
 
 
+def birdsearch(name: str, *options: str) -> Contestant:
+    """`birdsearch index` with these options."""
+    return Contestant(name, lambda folder, out: birdsearch_command("index", folder, "--index", out / "index", *options))
+
+
 def contestants(checkpoint: Checkpoint, photos: int) -> dict[str, Contestant]:
     """Everyone, for one network."""
     here = python_of(None)
@@ -100,12 +106,7 @@ def contestants(checkpoint: Checkpoint, photos: int) -> dict[str, Contestant]:
     same: list[str | Path] = [checkpoint.path, checkpoint.network]
     slow = 0.25 if photos > 1000 else 1.0
     everyone = (
-        Contestant(
-            "birdsearch",
-            lambda folder, out: [
-                *(here, "-m", "birdsearch", "index", folder, "--index", out / "index", "--backbone", backbone)
-            ],
-        ),
+        birdsearch("birdsearch", "--backbone", backbone),
         Contestant("birder predict", lambda folder, out: [*predict, folder], slow),
         Contestant(
             "birder predict --amp", lambda folder, out: [*predict, "--amp", "--amp-dtype", "bfloat16", folder], slow
@@ -130,6 +131,7 @@ def contestants(checkpoint: Checkpoint, photos: int) -> dict[str, Contestant]:
 def timed(contestant: Contestant, photos: Path) -> tuple[float, float]:
     """Seconds and peak MB of one run."""
     shutil.rmtree(checkpoints.home() / "results", ignore_errors=True)
+    checkpoints.home().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cached("")) as out:
         finished = run(
             contestant.command(photos, Path(out)),

@@ -10,12 +10,13 @@ from functools import partial
 import numpy as np
 
 import birdsearch
-from benchmarks import checkpoints, cold, indexing, pictures
+from benchmarks import cold, indexing, pictures
 from benchmarks.common import (
     ROUNDS,
     SHARED_PHOTOS,
     Figures,
     alternating,
+    birdsearch_command,
     cached,
     command_line,
     median,
@@ -25,7 +26,6 @@ from benchmarks.common import (
     table,
     versions,
 )
-from benchmarks.indexing import Case, Contestant
 from benchmarks.retrieval import measure
 from birdsearch.backbones import BUILT_IN
 
@@ -34,25 +34,13 @@ BIRDS = (*range(7, 25), *range(80, 101), *range(127, 147))  # of the classes of 
 PHOTOS = {"camera": 120, "small": 1500}
 
 
-def contestant(name: str) -> Contestant:
-    """`birdsearch index` with a network."""
-    return Contestant(
-        name, lambda folder, out: cold.birdsearch_command("index", folder, "--index", out / "index", "--backbone", name)
-    )
-
-
-def pace(name: str, case: Case, photos: int) -> Figures:
-    """Photos per second from files to an index."""
-    return indexing.measure(contestant(name), case, photos)
-
-
 def asked(name: str) -> Figures:
     """A question to 1,500 photos in a fresh process."""
     index = cached("networks") / name
     if not index.exists():
         note(f"indexing the 1,500 photos with {name}")
-        run(cold.birdsearch_command("index", SHARED_PHOTOS, "--index", index, "--backbone", name))
-    return cold.cold(cold.birdsearch_command("query", cold.question(), "--index", index, "--json"))
+        run(birdsearch_command("index", SHARED_PHOTOS, "--index", index, "--backbone", name))
+    return cold.cold(birdsearch_command("query", cold.question(), "--index", index, "--json"))
 
 
 def birds(name: str) -> float:
@@ -66,14 +54,14 @@ def birds(name: str) -> float:
 def compare(rounds: int, quick: bool) -> str:
     """The table."""
     runs: dict[str, Callable[[], Figures]] = {}
-    checkpoints.home().mkdir(parents=True, exist_ok=True)  # where contestants run
     for name in BUILT_IN:
-        indexing.timed(contestant(name), pictures.small(indexing.FEW))  # exports, compiles
+        contestant = indexing.birdsearch(name, "--backbone", name)
+        indexing.timed(contestant, pictures.small(indexing.FEW))  # exports, compiles
         asked(name)
         runs[f"asked {name}"] = partial(asked, name)
         for kind, photos in PHOTOS.items():
             count = indexing.FEW * 2 if quick else photos
-            runs[f"{kind} {name}"] = partial(pace, name, indexing.CASES[kind], count)
+            runs[f"{kind} {name}"] = partial(indexing.measure, contestant, indexing.CASES[kind], count)
     results = alternating(runs, rounds)
     rates = {(kind, name): median(results[f"{kind} {name}"], "rate") for kind in PHOTOS for name in BUILT_IN}
     rows = []

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import birdsearch
-from benchmarks import checkpoints, cold, indexing
+from benchmarks import indexing
 from benchmarks.common import (
     ROUNDS,
     SHARED_PHOTOS,
@@ -26,7 +26,6 @@ from benchmarks.common import (
     versions,
 )
 from benchmarks.composed import Scene, scenes
-from benchmarks.indexing import Contestant
 from birdsearch import Index, Match
 from birdsearch.backbones import finders
 
@@ -74,17 +73,9 @@ def tight(index: Index) -> list[list[object]]:
     return [*rows, ["with", f"{recall(index):.3f}", f"{len(small) / len(index):.3f}"]]
 
 
-def contestant(name: str, *options: str) -> Contestant:
-    """`birdsearch index`, with or without regions."""
-    return Contestant(
-        name, lambda folder, out: cold.birdsearch_command("index", folder, "--index", out / "index", *options)
-    )
-
-
 def pace(rounds: int, photos: int) -> list[list[object]]:
     """Photos a second from files of 12 megapixels to an index, taking turns."""
-    checkpoints.home().mkdir(parents=True, exist_ok=True)
-    both = [contestant("without"), contestant("with", "--regions", "bird")]
+    both = [indexing.birdsearch("without"), indexing.birdsearch("with", "--regions", "bird")]
     for one in both:
         indexing.timed(one, indexing.CASES["camera"].draw(indexing.FEW))  # exports, compiles
     runs = {one.name: partial(indexing.measure, one, indexing.CASES["camera"], photos) for one in both}
