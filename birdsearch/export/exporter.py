@@ -75,14 +75,12 @@ def export(
 
     Raises ValueError for an unknown format, OutputFileError where the file cannot be written.
     """
-    if format is None:
+    # A folder that a format fills: it is the exporter that knows whether it may.
+    if format is None or not os.path.isdir(path):
         check_target(path, force=force)
     exporter = exporter_of(path, format)
     chosen = exporter.options() if options is None else options
     if not isinstance(chosen, exporter.options):
         raise TypeError(f"options of {exporter.name} must be {exporter.options.__name__}, got {type(chosen).__name__}")
-    # A folder: it is the exporter that knows whether it may fill it.
-    if format is not None and not os.path.isdir(path):
-        check_target(path, force=force)
     with store.catalog.snapshot():
         return exporter.write(Selection(store, where, progress), path, chosen)
