@@ -17,7 +17,7 @@ import numpy as np
 
 from birdsearch.export.html import plots
 from birdsearch.export.html.album import Album
-from birdsearch.export.html.pictures import Origin, Picture, date, picture, render, text, thumbnails
+from birdsearch.export.html.pictures import Origin, Picture, Room, date, picture, render, text
 from birdsearch.records import Photo, as_json, counted
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 NAMELESS = "no species"
 PAGE_BYTES = 11_000_000  # of all pictures of a page, in their encoded form
-TOGETHER = 250  # thumbnails that are made together
 _THUMBNAIL = 112  # pixels, the longest side: 1,500 of them take some 9 MB of a page
 
 
@@ -81,9 +80,11 @@ class _Data:
 def mapped_page(page: MappedPage, album: Album) -> str:
     """The page as HTML."""
     ids = list(dict.fromkeys([*page.in_galleries, *album.ids]))
-    uris, left_out = _pictures([album.photos[number].path for number in ids])
+    paths = [album.photos[number].path for number in ids]
+    fitting = Room(PAGE_BYTES).thumbnails(paths, _THUMBNAIL)
+    uris = dict.fromkeys(paths) | fitting
     lead = [text(line) for line in page.lead]
-    if left_out:
+    if left_out := len(uris) - len(fitting):
         lead.append(f"{counted(left_out, 'photo')} on the map {'has' if left_out == 1 else 'have'} no picture here.")
     drawn = {number: picture(album.photos[number].path, uris) for number in ids}
     clusters = page.clusters or {}
@@ -147,21 +148,6 @@ def _shown(drawn: Picture, photo: Photo, cluster: str | None) -> _Shown:
     source = "predicted" if photo.species_source == "prediction" else None
     lines = photo.species or NAMELESS, source, cluster, date(photo)
     return _Shown(drawn.name, drawn.path, drawn.uri, drawn.link, tuple(text(line) for line in lines if line))
-
-
-def _pictures(paths: Sequence[str]) -> tuple[dict[str, str | None], int]:
-    """Thumbnails as far as there is room, and how many were left out."""
-    uris: dict[str, str | None] = {}
-    room = PAGE_BYTES
-    left_out = 0
-    for start in range(0, len(paths), TOGETHER):
-        block = paths[start : start + TOGETHER]
-        made = thumbnails(block, _THUMBNAIL) if room > 0 else dict.fromkeys(block)
-        for path, uri in made.items():
-            room -= len(uri or "")
-            uris[path] = uri if room > 0 else None
-            left_out += room <= 0
-    return uris, left_out
 
 
 def _hash(code: str) -> str:

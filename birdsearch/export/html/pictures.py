@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _THUMBNAIL = 360  # pixels, the longest side: sharp on dense screens, some 20 KB a photo
 MAX_BYTES = 12_000_000  # of the pictures of one page, encoded: browsers stay quick, and it can be sent by mail
-_TOGETHER = 100  # thumbnails that are made together
+TOGETHER = 100  # thumbnails that are made together
 _SHAPES = 0.8, 1.5  # width over height of the frames, however long or high the photos are
 # A file name may hold any control character; pages show the pictures that Unicode has for them.
 _CONTROL_PICTURES = {code: 0x2400 + code for code in range(32)} | {127: 0x2421}
@@ -89,16 +89,16 @@ def data_uri(jpeg: bytes) -> str:
 
 
 class Room:
-    """Thumbnails, until the page is full."""
+    """Thumbnails, until the page is full; `size` is what its pictures may take, where that is not MAX_BYTES."""
 
-    def __init__(self) -> None:
-        self._left = MAX_BYTES
+    def __init__(self, size: int | None = None) -> None:
+        self._left = MAX_BYTES if size is None else size
 
     def thumbnails(self, paths: Iterable[str], longest: int) -> dict[str, str | None]:
         """A data URI for each path; none of those for which there is no room."""
         known = list(dict.fromkeys(paths))
         uris: dict[str, str | None] = {}
-        for block in blocks(len(known), _TOGETHER):
+        for block in blocks(len(known), TOGETHER):
             if self._left <= 0:
                 break
             for path, uri in thumbnails(known[block], longest).items():

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from birdsearch.duplicates.verification import close_order
-from birdsearch.export.html import mapped, plots
+from birdsearch.export.html import mapped, pictures, plots
 from birdsearch.export.html.album import Album, for_map
 from birdsearch.export.html.pictures import Origin
 from birdsearch.export.html.species import audit_page, clusters_page, species_page
@@ -253,7 +253,7 @@ def test_nasty_names_stay_texts(album: Album, tmp_path: Path) -> None:
 
 
 def test_pictures_that_only_the_map_shows_are_left_out_first(album: Album, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mapped, "TOGETHER", 1)
+    monkeypatch.setattr(pictures, "TOGETHER", 1)
     whole = data_of(species_page(compared(), album))["photos"]
     monkeypatch.setattr(mapped, "PAGE_BYTES", sum(len(whole[number]["uri"]) for number in "1245") + 10)
     page = species_page(compared(), album)
