@@ -97,7 +97,7 @@ def evaluate(
             result = index.evaluate_predictions(predictions, shared.where)
         else:
             result = index.evaluate(shared.where)
-        labelled = index.info()["labelled"]
+        labelled = 0 if result.photos else index.info()["labelled"]
     if confusions is not None:
         _write_confusions(result.answers, confusions, shared.force)
     if shared.json:

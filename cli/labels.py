@@ -68,7 +68,7 @@ def audit(
     """List labels that may be wrong, worst first, with reasons. Changes nothing; label --from corrects labels."""
     with shared.open() as index, progress() as callback:
         report = index.audit(shared.where, checklist=checklist or None, again=again, progress=callback)
-        provenance, labelled = index.provenance, index.info()["labelled"]
+        provenance, labelled = index.provenance, 0 if report.photos else index.info()["labelled"]
         if shared.html is not None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import audit_page
