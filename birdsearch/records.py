@@ -740,6 +740,22 @@ class BackboneIdentity:
         how = ", ".join(f"{name} {value}" for name, value in (self.recipe or {}).items())
         return f"{self.name} ({how})" if how else self.name
 
+    def told_from(self, other: "BackboneIdentity") -> str:
+        """What this one is and another is not: its name, or what else differs, "another clip, of dim 4 and not 5"."""
+        if str(self) != str(other):
+            return str(self)
+        mine, theirs = (
+            {"dim": one.dim, "weights": one.weights_sha256, **(one.preprocessing or {})} for one in (self, other)
+        )
+        pairs = [(name, mine.get(name), theirs.get(name)) for name in mine | theirs]
+        what = [f"{name} {_brief(one)} and not {_brief(two)}" for name, one, two in pairs if one != two]
+        return f"another {self.name}, of {', '.join(what)}"
+
+
+def _brief(value: Any) -> str:
+    """A trait of a backbone in a message."""
+    return "unknown" if value is None else f"{value:.12}…" if isinstance(value, str) and len(value) > 12 else str(value)
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:

@@ -228,6 +228,8 @@ def test_an_index_is_never_mixed_with_another_backbone(index: Index, photos: Pat
     for backbone in (_Other(), _Wider(), "efficientnet_lite0_imagenet"):
         with pytest.raises(BackboneMismatchError, match=r"made with .*fake.*leave the backbone out"):
             birdsearch.open(index.path, backbone=backbone)
+    with pytest.raises(BackboneMismatchError, match=r"with another fake, of size \[64, 64\] and not \[96, 96\]: leave"):
+        birdsearch.open(index.path, backbone=_Wider())
 
 
 def test_an_index_of_your_own_backbone_says_how_to_open_it(index: Index, photos: Path) -> None:

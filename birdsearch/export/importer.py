@@ -39,7 +39,7 @@ def import_photos(store: Store, path: Path) -> AddReport:
     if origin.backbone != store.identity.backbone:
         raise BackboneMismatchError(
             f"{shown(str(path))} holds vectors of {origin.backbone}, this index is made with "
-            f"{store.identity.backbone}: import it into an index of that backbone."
+            f"{store.identity.backbone.told_from(origin.backbone)}: import it into an index of that backbone."
         )
     with store.writing() as catalog:
         for folder in origin.folders:

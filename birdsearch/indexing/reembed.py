@@ -63,7 +63,7 @@ def _check_network(store: Store, target: Backbone) -> None:
     if new != old or (old.weights_sha256 is None and target.name != store.identity.backbone.name):
         raise BackboneMismatchError(
             f"the index was made with {store.identity.backbone}: it can be embedded anew with that network only, not "
-            f"with {target.identity}. Make another index for it."
+            f"with {target.identity.told_from(store.identity.backbone)}. Make another index for it."
         )
     if target.class_names and target.classifier is None:
         raise BackboneError(f"the classes of {target.name} cannot be told from vectors: make another index")

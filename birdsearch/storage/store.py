@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -319,11 +319,9 @@ class Store:
 def _mismatch(folder: Folder, identity: Identity, other: object) -> BackboneMismatchError:
     made = identity.backbone
     if isinstance(other, BackboneIdentity) and str(other) == str(made):
-        names = [field.name for field in fields(made) if getattr(made, field.name) != getattr(other, field.name)]
-        what = ", ".join(f"{name} {getattr(made, name)} and not {getattr(other, name)}" for name in names)
         return BackboneMismatchError(
-            f"the index {shown(str(folder.path))} was made with another {made.name}, of {what}: leave the backbone out "
-            "to use its own, or make another index."
+            f"the index {shown(str(folder.path))} was made with {made.told_from(other)}: leave the backbone out to use "
+            "its own, or make another index."
         )
     return BackboneMismatchError(
         f"the index {shown(str(folder.path))} was made with the backbone {made}, not with {other}: "
