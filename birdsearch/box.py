@@ -45,6 +45,12 @@ class Box:
         numbers = ",".join(f"{value:.6g}" for value in (self.x, self.y, self.width, self.height))
         return f"{numbers}px" if self.pixels else numbers
 
+    @property
+    def rounded(self) -> str:
+        """The box as people read it: shares to three digits, which name a pixel or a few."""
+        numbers = (self.x, self.y, self.width, self.height)
+        return str(self) if self.pixels else ",".join(f"{value:.3g}" for value in numbers)
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """The box that a text names, X,Y,WIDTH,HEIGHT; in pixels where px follows the last number, or each."""

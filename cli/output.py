@@ -336,7 +336,7 @@ def print_matches(matches: Sequence[Match]) -> None:
     if parts:
         columns.insert(-1, "region")
         for row, match in zip(rows, matches, strict=True):
-            row.insert(-1, f"{match.region.kind} {match.region.box}" if match.region in parts else "")
+            row.insert(-1, f"{match.region.kind} {match.region.box.rounded}" if match.region in parts else "")
     print_table(columns, rows, numbers=("#", "score", "id"))
 
 

@@ -49,8 +49,8 @@ def regions(corrected: Corrected = None, *, shared: Shared) -> None:
         output.print_csv(COLUMNS, rows)
     elif found:
         rows_shown = (
-            (one.kind, str(one.box), one.category or "", output.score(one.confidence), "yes" if one.embedded else "no",
-             by_photo[one.photo_id or 0].path)
+            (one.kind, one.box.rounded, one.category or "", output.score(one.confidence),
+             "yes" if one.embedded else "no", by_photo[one.photo_id or 0].path)
             for one in found
         )  # fmt: skip
         columns = ("kind", "box", "category", "confidence", "vector", "path")

@@ -52,6 +52,11 @@ def test_a_box_takes_numbers_only() -> None:
             Box(wrong, 0, 1, 1)  # type: ignore[arg-type]
 
 
+def test_people_read_three_digits_of_a_share() -> None:
+    assert Box(0.412345, 0.0004123, 1 / 3, 0.25).rounded == "0.412,0.000412,0.333,0.25"
+    assert Box(1680, 930, 240.5, 240, pixels=True).rounded == "1680,930,240.5,240px"
+
+
 def test_pixels_become_shares_of_a_picture() -> None:
     assert Box(160, 120, 320, 240, pixels=True).in_shares(640, 480) == Box(0.25, 0.25, 0.5, 0.5)
     with pytest.raises(ValueError, match="which is 640 x 480 pixels as shown"):

@@ -197,7 +197,7 @@ def _bird(store: Store, image: ImageLike, own: OwnPhoto | None) -> Box | None:
     if not found:
         logger.info("no bird was found in %s: all of it asks.", name)
         return None
-    logger.info("%s: the bird at %s asks, found by %s.", name, found[0].box, found[0].source)
+    logger.info("%s: the bird at %s asks, found by %s.", name, found[0].box.rounded, found[0].source)
     return found[0].box
 
 

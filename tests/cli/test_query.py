@@ -270,7 +270,7 @@ def test_the_region_that_matches_is_shown(garden: Garden, tmp_path: Path) -> Non
     page = tmp_path / "page.html"
     answer = run("query", tmp_path / "bird.png", "--index", index, "--html", page).out.splitlines()
     assert "region" in answer[0]
-    assert "box 0.25,0.25,0.3125,0.416667" in answer[1]
+    assert "box 0.25,0.25,0.312,0.417" in answer[1]
     text = page.read_text()
     assert text.count("<rect") == 1
     assert "<title>bird, by boxes.csv</title>" in text

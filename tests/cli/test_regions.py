@@ -15,7 +15,7 @@ def boxed(garden: Garden, tmp_path: Path) -> Path:
     """A garden of its own with three boxes in two photos; tmp_path/index, tmp_path/photos."""
     shutil.copytree(garden.index, tmp_path / "index")
     shutil.copytree(garden.photos, tmp_path / "photos")
-    lines = ["photos/Wren/1.jpg,0.3,0.3,0.2,0.3,bird,0.9", "photos/Wren/1.jpg,0,0,0.2,0.3,person,0.8"]
+    lines = ["photos/Wren/1.jpg,0.301234,0.3,0.2,0.3,bird,0.9", "photos/Wren/1.jpg,0,0,0.2,0.3,person,0.8"]
     lines.append("photos/Robin/2.jpg,0.25,0.25,0.5,0.5,,")
     header = "path,x,y,width,height,category,confidence"
     (tmp_path / "given.csv").write_text("\n".join([header, *lines, ""]))
@@ -37,10 +37,12 @@ def test_boxes_are_listed_and_drawn(boxed: Path, tmp_path: Path) -> None:
     table = run("regions", "--index", boxed, "--html", page)
     assert table.out.splitlines()[0].split() == ["kind", "box", "category", "confidence", "vector", "path"]
     assert "3 boxes in 2 photos" in table.err
+    assert "  0.301,0.3,0.2,0.3  " in table.out
     assert page.read_text().count("<rect") == 3
     assert "<title>person 0.80, by given.csv</title>" in page.read_text()
     assert len(run("regions", "--index", boxed, "--species", "Robin", "--json").json) == 1
     rows = run("regions", "--index", boxed, "--csv").rows
+    assert "0.301234" in {row["x"] for row in rows}
     assert {(row["category"], row["confidence"], row["embedded"]) for row in rows} == {
         ("", "", "True"), ("bird", "0.9", "True"), ("person", "0.8", "False")
     }  # fmt: skip
