@@ -211,14 +211,14 @@ class Labeller:
                 shown(os.fsdecode(photo)),
             )  # fmt: skip
 
-    def unlabelled(self, folders: list[bytes]) -> tuple[int, list[str]]:
-        """How many photos no folder names a species for, and the folders that they lie in, those of most first."""
+    def nameless(self, folders: list[bytes]) -> list[str]:
+        """The folders of the photos for which no folder names a species, those of most first."""
         known = [photo for photo in self._catalog.folder_labels(folders).values() if photo.label is None]
         without = [
             os.path.dirname(photo.path) for photo in known if (self.source(photo.path) or ("", ""))[1] == "folder"
         ]
         names = Counter(shown(os.fsdecode(os.path.basename(parent))) for parent in without)
-        return len(without), [name for name, _ in names.most_common()]
+        return [name for name, _ in names.most_common()]
 
     def _table(self, choice: str) -> LabelTable | None:
         if choice not in self._tables:

@@ -95,13 +95,12 @@ def add(
             "lines of the CSV that name no photo under these folders for certain: %d (%s)",
             len(unmatched), lines + (", …" if len(unmatched) > EXAMPLES else ""),
         )  # fmt: skip
-    without, places = labeller.unlabelled(paths) if options.labels == "folder" else (0, [])
-    if without:
+    without = _unlabelled(catalog, paths) if options.labels != "none" else 0
+    places = labeller.nameless(paths) if without and options.labels == "folder" else []
+    if places:
         examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")
         logger.warning("%s got no label: no folder above names a bird (%s)", counted(without, "photo"), examples)
-    report = counts.report(time.monotonic() - started)
-    if options.labels != "none":
-        report = replace(report, unlabelled=_unlabelled(catalog, paths))
+    report = replace(counts.report(time.monotonic() - started), unlabelled=without)
     logger.debug(  # the report says it too: who prints that needs no note of it
         "indexed %s: %d added, %d changed, %d failed in %.1f s",
         ", ".join(shown(os.fsdecode(path)) for path in paths), report.added, report.changed, len(report.failed),

@@ -62,6 +62,12 @@ def test_a_folder_that_is_named_directly_labels_its_photos(tmp_path: Path, caplo
         labels = {(Path(photo.path).parent.name, photo.label) for photo in index.photos()}
         assert labels == {("Eurasian Wren", "Eurasian Wren"), ("Mallard", "Mallard"), ("2024", None)}
         assert "1 photo got no label: no folder above names a bird (2024)" in caplog.messages
+        nameless = next(photo.id or 0 for photo in index.photos() if photo.label is None)
+        index.label({nameless: "Mallard"})
+        caplog.clear()
+        report = index.add(sorted(folders.iterdir()), labels="folder")
+        assert (report.unlabelled, caplog.messages) == (0, [])
+        index.label({nameless: None})
         index.set_names(names_table(tmp_path, "name,species\nMallard,\n"))
         index.add(folders / "Mallard")
         assert {photo.label for photo in index.photos()} == {"Eurasian Wren", None}
