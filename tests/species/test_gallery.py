@@ -17,6 +17,7 @@ from birdsearch.errors import InputFileError
 from birdsearch.species import prediction
 from birdsearch.species.gallery import Gallery
 from birdsearch.species.prediction import ClassifyOptions
+from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.painting import samples
@@ -226,6 +227,15 @@ def test_photos_of_one_burst_are_not_compared(index: Index) -> None:
     photos = index.photos()[:3]
     for answer in index.classify_many(photos, 4, source="neighbours", burst=True):
         assert not {photo.id for photo in photos} & {evidence for one in answer for evidence in one.evidence}
+
+
+def test_photos_of_the_same_bytes_are_one_group_whatever_else_is_known_of_them() -> None:
+    contents = ["aa", "bb", "aa", "", ""]
+    known = ("Wren", "Wren", None, None, None, None, None, None)  # no date, no camera, no hash
+    photos = [PhotoSummary(number, number, content, *known) for number, content in enumerate(contents)]
+    gallery = Gallery(tuple(photos), np.eye(5, dtype=np.float32), None)
+    assert gallery.same_bytes == [(0, 2)]
+    assert gallery.groups.tolist() == [0, 1, 0, 2, 3]
 
 
 def test_labels_of_one_taxon_are_one_species_in_every_analysis(tmp_path: Path) -> None:
