@@ -23,6 +23,7 @@ from birdsearch.records import (
     AuditReport,
     Box,
     ClusterReport,
+    Decision,
     DuplicateReport,
     Evaluation,
     Explanation,
@@ -31,6 +32,7 @@ from birdsearch.records import (
     Filter,
     FolderReport,
     IndexInfo,
+    KnownName,
     Label,
     LabelReport,
     LifeList,
@@ -547,6 +549,28 @@ class Index:
 
         return names.taxa(self._store.catalog, where)
 
+    def correct_names(self, corrections: Mapping[str, str | None]) -> None:
+        """Correct what some names of labels mean: the species of each, "" for no bird, None for what AviList says.
+
+        Raises ValueError, and changes nothing, for what is not a bird.
+
+        >>> index.correct_names({"Jenny": "Eurasian Wren"})
+        >>> index.correct_names({"Jenny": None})
+        """
+        from birdsearch.species import names
+
+        names.correct(self._store, corrections)
+
+    def names_like(self, text: str, limit: int = 12) -> list[KnownName]:
+        """Names that somebody who has typed this may mean: those of the labels here first, then AviList's.
+
+        >>> [known.name for known in index.names_like("robi", limit=2)]
+        ['Robin', 'Robin Accentor']
+        """
+        from birdsearch.species import names
+
+        return names.like(self._store.catalog, text, limit)
+
     def set_names(self, path: str | os.PathLike[str]) -> int:
         """Replace all corrections of names by a CSV with the columns name and species; returns how many it holds.
 
@@ -745,13 +769,15 @@ class Index:
         relations: Sequence[str] = SAME_PICTURE,
         protect: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
         policy: Sequence[str] | None = None,
+        decisions: Iterable[Decision] = (),
     ) -> Plan:
         """What follows from a report: of each group one file is kept and the others go. Nothing has been done yet.
 
         Photos of other relations than these, such as those of a burst, are listed and skipped. With a `policy` the
-        photos to keep are chosen anew by it; else those of the report stay.
+        photos to keep are chosen anew by it; else those of the report stay. Groups of which somebody has decided
+        (`decisions`) follow that alone, whatever their relation.
 
-        >>> plan = index.plan(index.duplicates(), relations=("identical", "pixels"))
+        >>> plan = index.plan(index.duplicates(), relations=("identical", "pixels"), decisions=index.decisions())
         """
         from birdsearch.duplicates import finder, keeper
         from birdsearch.duplicates.cleanup.plan import make_plan
@@ -761,8 +787,36 @@ class Index:
             report = finder.choose_again(self._store, report, options)
         ids = sorted({photo_id for group in report.groups for photo_id in (group.keep, *group.others)})
         return make_plan(
-            report, self._store.catalog.known_photos(ids), relations=several(relations), protect=several(protect)
+            report,
+            self._store.catalog.known_photos(ids),
+            relations=several(relations),
+            protect=several(protect),
+            decisions=decisions,
+            apart=self._store.catalog.not_duplicates(),
         )
+
+    def decide(self, photos: Iterable[int], *, keep: Iterable[int] = (), remove: Iterable[int] = ()) -> None:
+        """Remember what is to become of a group of duplicates, for `plan`; the rest of its photos stays undecided.
+
+        It is kept with the index and holds for every report in which these photos are a group; without `keep` and
+        `remove` the group is undecided again. Raises PhotoUnknownError, and ValueError for a photo of another group.
+
+        >>> index.decide([4, 5, 6], keep=[4], remove=[5])
+        >>> index.decide([4, 5, 6])
+        """
+        from birdsearch.duplicates import decisions
+
+        decisions.decide(self._store, photos, keep, remove)
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was decided of groups of duplicates and not taken back.
+
+        >>> index.decisions()
+        ()
+        """
+        from birdsearch.duplicates import decisions
+
+        return decisions.decisions(self._store)
 
     def apply(
         self,

@@ -366,6 +366,15 @@ class DuplicateReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person wants to become of the photos of one group of duplicates; the others are not decided yet."""
+
+    photos: tuple[int, ...]  # ids of the whole group, ascending
+    keep: tuple[int, ...] = ()
+    remove: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class KnownPhoto:
     """A photo of a folder that an index holds already."""
 
@@ -467,6 +476,15 @@ class TaxonMatch:
     candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
     method: str  # "exact", "synonym", "spelling", "guess", "override" (a correction), "unresolved"
     confidence: float  # 1 for an exact name or an override, 0 for what stays unresolved
+
+
+@dataclass(frozen=True, slots=True)
+class KnownName:
+    """A name that a label may have."""
+
+    name: str  # that of a label of the index as it is written there, else AviList's English one
+    scientific: str | None  # the species that it means
+    photos: int  # that have it as their label
 
 
 @dataclass(frozen=True, slots=True)

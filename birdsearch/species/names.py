@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
-from birdsearch.records import Filter, Photo, TaxonMatch, shown
+from birdsearch.records import Filter, KnownName, Photo, TaxonMatch, shown
 from birdsearch.storage.catalog.catalog import Catalog, PhotoSummary
 from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.store import Store
-from birdsearch.taxonomy import resolve
+from birdsearch.taxonomy import avilist, resolve
 
 logger = logging.getLogger("birdsearch")
 
@@ -93,3 +93,44 @@ def set_overrides(store: Store, path: Path) -> int:
         examples = ", ".join(shown(name) for name in names[:3])
         logger.warning("names that are not labels in this index: %d (%s)", len(names), examples)
     return len(corrections)
+
+
+def correct(store: Store, corrections: Mapping[str, str | None]) -> None:
+    """Some corrections more: name -> the bird that it means, "" for none, None to take the correction back.
+
+    Raises ValueError, and changes nothing, for what is not a bird.
+    """
+    for species in corrections.values():
+        if species and not resolve.is_named(species):
+            raise ValueError(f"AviList has no bird called {shown(species)!r}: give its scientific or English name")
+    given = {resolve.same(name): (name, species) for name, species in corrections.items()}
+    with store.writing() as catalog:
+        before = overrides(catalog)
+        after = {name: species for name, species in before.items() if resolve.same(name) not in given}
+        after |= {name: species.strip() for name, species in given.values() if species is not None}
+        if after != before:
+            catalog.set_state(NAMES, after, bump=True)
+
+
+def like(catalog: Catalog, text: str, limit: int) -> list[KnownName]:
+    """Names that begin so, or one of whose words does: the commonest labels first, then AviList's English names."""
+    wanted = " ".join(avilist.words(text))
+    if not wanted or limit < 1:
+        return []
+    with catalog.snapshot():
+        photos, corrections = catalog.label_counts(), overrides(catalog)
+    labels = [name for name in photos if f" {wanted}" in f" {' '.join(avilist.words(name))}"]
+    labels.sort(key=lambda name: (not _begins(name, wanted), -photos[name], name))
+    meant = species_of(labels, corrections)
+    found = [KnownName(name, meant.get(name), photos[name]) for name in labels[:limit]]
+    taken = set(meant.values())
+    for name, scientific in resolve.beginning(wanted):
+        if len(found) >= limit:
+            break
+        if scientific not in taken:
+            found.append(KnownName(name, scientific, 0))
+    return found
+
+
+def _begins(name: str, wanted: str) -> bool:
+    return " ".join(avilist.words(name)).startswith(wanted)

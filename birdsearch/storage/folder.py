@@ -43,8 +43,9 @@ _NO_ROOM = {
     errno.EIO,
     errno.EFBIG,
 }  # None: numpy
+DECISIONS = "decisions.jsonl"  # of a person about groups of duplicates
 _OURS = {"lock", "writer.json", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal"}
-_OURS |= {"classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
+_OURS |= {DECISIONS, "classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
 _FOLDERS = ("vectors", "actions")  # of an index
 _WRITTEN_IN_PLACE = ("lock", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm")
 # What `files` had not yet put in place when it was killed.

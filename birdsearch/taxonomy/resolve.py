@@ -106,9 +106,18 @@ def _meant(name: str, species: str) -> tuple[str | None, Taxon | None]:
         meaning = _resolved(name)
     else:
         meaning = _resolved(species)
-        if meaning.method not in ("exact", "synonym") or not is_bird(meaning):
+        if not _is_a_birds(meaning):
             return None, None
     return meaning.rank, meaning.taxon
+
+
+def is_named(name: str) -> bool:
+    """Whether a list has a bird, or a group of birds, of this very name."""
+    return _is_a_birds(_resolved(name.strip()))
+
+
+def _is_a_birds(meaning: Resolution) -> bool:
+    return meaning.method in ("exact", "synonym") and is_bird(meaning)
 
 
 def meaning_any(stored: Iterable[str], wanted: Iterable[str], overrides: Mapping[str, str] | None = None) -> list[str]:
@@ -145,6 +154,26 @@ def similar(wanted: Iterable[str], stored: Sequence[str]) -> list[str]:
         near = difflib.get_close_matches(key(name), letters, n=_SUGGESTED, cutoff=0.75)
         found.update((letters[at], None) for at in near)
     return list(found)[:_SUGGESTED]
+
+
+def beginning(wanted: str) -> list[tuple[str, str]]:
+    """English and scientific names of species that begin so, or one of whose words does (`words`, joined by spaces).
+
+    Those that begin so come first, then the shorter ones.
+    """
+    found = [
+        (not english.startswith(wanted), len(english), taxon.english or taxon.scientific, taxon.scientific)
+        for english, scientific, taxon in _written()
+        if f" {wanted}" in f" {english}" or f" {wanted}" in f" {scientific}"
+    ]
+    return [(name, scientific) for _, _, name, scientific in sorted(found)]
+
+
+@lru_cache(maxsize=1)
+def _written() -> list[tuple[str, str, Taxon]]:
+    """Of each species the words of its English and its scientific name, joined by spaces."""
+    species = world().species.values()
+    return [(" ".join(words(taxon.english)), " ".join(words(taxon.scientific)), taxon) for taxon in species]
 
 
 def _group(name: str) -> Resolution | None:

@@ -206,3 +206,38 @@ def test_every_count_of_species_takes_the_names_of_one_taxon_for_one(tmp_path: P
         assert len(index.evaluate().per_species) == 3
         index.set_names(names_table(tmp_path, "name,species\ngarden misc,Mallard\n"))
         assert index.info()["species"] == index.life_list().species == 2
+
+
+# One by one, and while somebody types
+
+
+def test_names_are_corrected_one_by_one_and_back(index: Index) -> None:
+    before = index.names()
+    index.correct_names({"teal duck": "Garganey", "OSTRICH": ""})
+    assert known(index)["TEAL DUCK"].scientific == "Spatula querquedula"
+    assert known(index)["OSTRICH"].method == "override"
+    assert known(index)["OSTRICH"].rank is None
+    index.correct_names({"TEAL DUCK": "Common Teal"})
+    assert (known(index)["TEAL DUCK"].scientific, known(index)["OSTRICH"].rank) == ("Anas crecca", None)
+    generation = index.generation
+    index.correct_names({"TEAL DUCK": "Common Teal"})
+    assert index.generation == generation
+    index.correct_names({"TEAL DUCK": None, "OSTRICH": None})
+    assert index.names() == before
+
+
+def test_a_name_cannot_mean_what_is_no_bird(index: Index) -> None:
+    with pytest.raises(ValueError, match="AviList has no bird called 'Fritillaria'"):
+        index.correct_names({"OSTRICH": "Common Ostrich", "TEAL DUCK": "Fritillaria"})
+    assert known(index)["OSTRICH"].method != "override"
+
+
+def test_names_are_completed_from_the_labels_and_then_avilist(index: Index) -> None:
+    found = index.names_like("great t", limit=4)
+    assert (found[0].name, found[0].scientific, found[0].photos) == ("Great Tit", "Parus major", 3)
+    assert [one.name for one in found].count("Great Tit") == 1
+    assert all(one.photos == 0 and one.scientific for one in found[1:])
+    assert [one.name for one in index.names_like("Erithacus rub")] == ["European Robin"]
+    assert [one.name for one in index.names_like("EURASIAN  wren")] == ["Eurasian Wren"]
+    for nothing in ("", "  ", "qqqq", "'"):
+        assert index.names_like(nothing) == []

@@ -5,7 +5,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from birdsearch.arguments import checked
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
 from birdsearch.files import new_file, whole_number
-from birdsearch.records import RELATIONS, SAME_PICTURE, DuplicateReport, Member, Photo, Plan, Step, shown
+from birdsearch.records import RELATIONS, SAME_PICTURE, Decision, DuplicateReport, Member, Photo, Plan, Step, shown
 from birdsearch.sheets import csv_bytes, guarded, read_csv
 
 WORDS = ("keep", "remove", "skip")
@@ -29,13 +29,15 @@ def make_plan(
     *,
     relations: Sequence[str] = SAME_PICTURE,
     protect: Sequence[str] = (),
+    decisions: Iterable[Decision] = (),
+    apart: Collection[tuple[int, int]] = (),
 ) -> Plan:
-    """The plan that follows from a report: keep one of each group, remove the others.
+    """The plan that follows from a report: keep one of each group, remove the others; or what a person has decided.
 
     A photo whose relation is not among `relations` is proposed to be skipped: so are bursts, unless they are named.
     Nothing under `protect` is ever removed, nor a photo that another group keeps.
     """
-    groups = members(report, photos, relations=relations, protect=protect)
+    groups = members(report, photos, relations=relations, protect=protect, decisions=decisions, apart=apart)
     return Plan(tuple(step for group in groups for step in _steps(group, is_applied(group, relations))))
 
 
