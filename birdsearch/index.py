@@ -709,15 +709,15 @@ class Index:
     def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
         """Coordinates (n, 2) of these photos on a map of those that satisfy the filter.
 
-        By UMAP where that extra is installed, else the first two principal components. Raises PhotoUnknownError for an
-        unknown id, ValueError for a photo that is not among them.
+        By UMAP; of 30 photos or fewer, the first two principal components. The first map of a process takes some ten
+        seconds to get ready. Raises PhotoUnknownError for an unknown id, ValueError for a photo that is not among them.
 
         >>> index.map([4, 5]).shape
         (2, 2)
         """
-        from birdsearch.species import clusters
+        from birdsearch.species import map
 
-        return clusters.coordinates_of(self._gallery(where), self._store, ids)
+        return map.coordinates_of(self._gallery(where), self._store, ids)
 
     # Duplicates
 

@@ -119,10 +119,10 @@ class Selection(Iterator[Photo]):
 
     def mapped(self, neighbours: int) -> Iterator[MappedBatch]:
         """The photos on a map, each with the `neighbours` photos most like it, in the space of the analyses."""
-        from birdsearch.species import clusters, gallery  # scipy and more, which no table needs
+        from birdsearch.species import gallery, map  # scipy and more, which no table needs
 
         mapped = gallery.Gallery.load(self._store, self._where)
-        coordinates, near = clusters.coordinates(mapped.vectors), mapped.others(neighbours)
+        coordinates, near = map.coordinates(mapped.vectors), mapped.others(neighbours)
         start = 0
         for ids in self._blocks(mapped.ids.tolist(), MAPPED_BATCH):
             rows = slice(start, start := start + len(ids))

@@ -27,7 +27,6 @@ from birdsearch.search import graph as graphs
 from birdsearch.search.exact import Neighbours
 from birdsearch.species.gallery import Gallery
 from birdsearch.species.plda import class_sums
-from birdsearch.storage.store import Store
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -344,30 +343,3 @@ def of(
         partition = spherical_kmeans(gallery.vectors, max(1, count), seed=seed)
     described = report(gallery.vectors, gallery.ids, partition, gallery.labels, near)
     return replace(described, seconds=time.monotonic() - started)
-
-
-def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
-    """A map (n, 2) of unit rows: UMAP where that extra is installed, else the first two principal components."""
-    try:
-        import umap
-    except ImportError:
-        umap = None
-    if umap is not None and len(rows) > 30:
-        return np.asarray(umap.UMAP(random_state=seed, n_jobs=1).fit_transform(rows), dtype=np.float32)
-    if len(rows) < 3:
-        return np.zeros((len(rows), 2), dtype=np.float32)
-    centred = rows - rows.mean(axis=0)
-    _, directions = np.linalg.eigh(centred.T @ centred)
-    first = np.asarray(centred @ directions[:, :-3:-1], dtype=np.float32)
-    return np.pad(first, ((0, 0), (0, 2 - first.shape[1])))
-
-
-def coordinates_of(gallery: Gallery, store: Store, ids: Sequence[int]) -> Vectors:
-    """The coordinates (n, 2) of these photos on the map.
-
-    Raises PhotoUnknownError for an unknown id, ValueError for a photo that is not in the gallery.
-    """
-    if away := [photo_id for photo_id in ids if photo_id not in gallery.position_of]:
-        store.catalog.photos(away)  # raises for an unknown id
-        raise ValueError(f"photo {away[0]} is missing, or does not satisfy the filter: it has no place on the map")
-    return coordinates(gallery.vectors)[[gallery.position_of[photo_id] for photo_id in ids]]
