@@ -9,12 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, SupportsIndex
 
+import numpy as np
 import numpy.typing as npt
 
 from birdsearch.arguments import checked, checked_methods
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
+    ORDERS,
     POLICY,
     RELATIONS,
     SAME_PICTURE,
@@ -31,6 +33,7 @@ from birdsearch.records import (
     Failure,
     Filter,
     FolderReport,
+    Ids,
     IndexInfo,
     KnownName,
     Label,
@@ -68,6 +71,12 @@ if TYPE_CHECKING:
     from birdsearch.species.gallery import GalleryCache
 
 logger = logging.getLogger("birdsearch")
+
+
+def _checked_order(order: str) -> str:
+    if order not in ORDERS:
+        raise ValueError(f"order must be {', '.join(ORDERS[:-1])} or {ORDERS[-1]}, got {order!r}")
+    return order
 
 
 @checked
@@ -335,23 +344,43 @@ class Index:
     # Photos
 
     def photos(
-        self, where: Filter | None = None, *, ids: Iterable[int] | None = None, limit: int | None = None
+        self,
+        where: Filter | None = None,
+        *,
+        ids: Iterable[int] | None = None,
+        limit: int | None = None,
+        after: int | None = None,
+        order: str = "id",
     ) -> list[Photo]:
-        """The photos that satisfy the filter, in order of id; those whose file is missing are hidden.
+        """The photos that satisfy the filter, in an order; those whose file is missing are hidden.
 
-        With `ids` these photos in this order, missing ones included; raises PhotoUnknownError for an unknown id.
+        The order is "id", "newest" or "oldest" (by the camera's clock), "path", or "species"; photos without a time or
+        a species come last there. A list is read page by page with `limit`, and `after`, the id of the last photo of
+        the page before: each page costs the same. With `ids` these photos in this order, missing ones included. Raises
+        PhotoUnknownError for an unknown id.
 
         >>> [photo.id for photo in index.photos(Filter(species="Wren"), limit=2)]
         [4, 5]
+        >>> [photo.id for photo in index.photos(order="newest", limit=2, after=6)]
+        [5, 4]
         """
         if ids is not None:
-            if where is not None or limit is not None:
-                raise ValueError("give either ids or a filter and a limit")
+            if where is not None or limit is not None or after is not None or order != "id":
+                raise ValueError("give either ids, or a filter, a limit, after and an order")
             return self._store.catalog.photos(ids)
         if limit is not None and limit < 0:
             raise ValueError(f"limit must be 0 or more, got {limit}")
         with self._store.catalog.snapshot():
-            return self._store.catalog.photos(self._store.catalog.photo_ids(where, limit))
+            listed = self._store.catalog.photo_ids(where, limit, order=_checked_order(order), after=after)
+            return self._store.catalog.photos(listed)
+
+    def photo_ids(self, where: Filter | None = None, *, order: str = "id") -> Ids:
+        """The ids (n,) of the photos that satisfy the filter, in an order of `photos`.
+
+        >>> index.photo_ids(Filter(species="Wren"), order="newest").tolist()
+        [6, 5, 4]
+        """
+        return np.array(self._store.catalog.photo_ids(where, order=_checked_order(order)), dtype=np.int64)
 
     def photo(self, photo_id: int) -> Photo:
         """One photo by its id. Raises PhotoUnknownError.

@@ -74,6 +74,9 @@ class Photo:
     predictions: tuple[Prediction, ...] = ()
 
 
+# In which order photos are listed: by id; by time, those without one last; by path; by species, those without one last.
+ORDERS = ("id", "newest", "oldest", "path", "species")
+
 FRAME, BIRD, BOX = "frame", "bird", "box"  # kinds of regions
 KINDS = (FRAME, BIRD, BOX)
 BY_HAND = "correction"  # source of the boxes that a person has given one by one

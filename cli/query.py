@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -189,14 +189,20 @@ def _note_few(indexed: int, k: int, shared: Shared) -> None:
         output.note(f"The index holds {counted(indexed, 'photo')}, fewer than the {k:,} you asked for.")
 
 
+Order = Annotated[
+    Literal["id", "newest", "oldest", "path", "species"],
+    typer.Option(help="In which order; photos without a time or a species come last there.", rich_help_panel=OUTPUT),
+]
+
+
 @options.command(where=True, formats=("json", "csv", "html"))
-def photos(limit: Limit = None, *, shared: Shared) -> None:
+def photos(limit: Limit = None, order: Order = "id", *, shared: Shared) -> None:
     """List the photos of an index."""
     if limit is None and not (shared.json or shared.csv):
         limit = LISTED
     with shared.open() as index:
         empty = len(index) == 0
-        listed = index.photos(shared.where, limit=limit)
+        listed = index.photos(shared.where, limit=limit, order=order)
         total = index.count(shared.where)
         provenance = index.provenance
     if shared.html is not None:

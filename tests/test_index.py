@@ -39,8 +39,27 @@ def test_photos_by_id_come_in_the_order_asked_for(garden: Index) -> None:
     assert garden.photos(ids=[]) == []
     with pytest.raises(PhotoUnknownError, match="99"):
         garden.photos(ids=[1, 99])
-    with pytest.raises(ValueError, match="either ids or a filter"):
+    with pytest.raises(ValueError, match="either ids, or a filter"):
         garden.photos(Filter(species="Wren"), ids=[1])
+
+
+def test_photos_in_an_order_page_by_page(garden: Index) -> None:
+    newest = [photo.id for photo in garden.photos(order="newest")]
+    times = [photo.taken_at or "" for photo in garden.photos(order="newest")]
+    assert times == sorted(times, reverse=True)
+    first = garden.photos(order="newest", limit=4)
+    rest = garden.photos(order="newest", limit=4, after=first[-1].id)
+    assert [photo.id for photo in first + rest] == newest == garden.photo_ids(order="newest").tolist()
+    assert garden.photo_ids().dtype == np.int64
+    assert garden.photo_ids(Filter(species="Wren"), order="oldest").tolist() == [4, 5, 6]
+    with pytest.raises(ValueError, match="order must be id, newest, oldest, path or species, got 'latest'"):
+        garden.photos(order="latest")
+    with pytest.raises(ValueError, match="either ids, or"):
+        garden.photos(ids=[1], order="newest")
+    with pytest.raises(ValueError, match="either ids, or"):
+        garden.photos(ids=[1], after=1)
+    with pytest.raises(PhotoUnknownError, match="99"):
+        garden.photos(after=99)
 
 
 def test_photos_by_id_include_missing_ones(garden: Index) -> None:

@@ -223,6 +223,13 @@ def test_a_photo_may_come_through_standard_input(garden: Garden, tmp_path: Path)
         assert {**piped[0], "query": ""} == {**named[0], "query": ""}
 
 
+def test_photos_are_listed_in_an_order(garden: Garden) -> None:
+    listed = run("photos", "--order", "newest", "--index", garden.index, "--json").json
+    times = [photo["taken_at"] for photo in listed]
+    assert times == sorted(times, reverse=True)
+    run("photos", "--order", "latest", "--index", garden.index, code=2)
+
+
 def test_photos_say_of_how_many_they_are_the_first(garden: Garden, tmp_path: Path) -> None:
     answer = run("photos", "--limit", 2, "--index", garden.index, "--html", "page.html")
     assert "Only the first 2 of 6 are shown" in answer.err

@@ -12,19 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 import birdsearch
 from birdsearch import Filter, Photo
-from birdsearch.errors import IndexDamagedError, IndexUnwritableError
+from birdsearch.errors import IndexDamagedError, IndexUnwritableError, PhotoUnknownError
 from birdsearch.files import PathSet
-from birdsearch.records import Label, Prediction
+from birdsearch.records import ORDERS, Label, Prediction
 from birdsearch.storage.catalog import migrations
-from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
+from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, PhotoUpdate
 from birdsearch.storage.catalog.database import NEWEST
+from birdsearch.storage.catalog.orders import stretches
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
-from birdsearch.storage.catalog.tables import metadata
+from birdsearch.storage.catalog.tables import metadata, photos
 from birdsearch.storage.folder import FORMAT
 from tests.support import DATA, frozen_index
 from tests.support.drawing import bird, write
@@ -167,6 +169,65 @@ def test_under_knows_folders_files_and_the_root() -> None:
 
 
 # Photos
+
+
+@pytest.fixture
+def ordered(catalog: SQLiteCatalog) -> SQLiteCatalog:
+    """Photos whose orders differ, with values that several share and that some lack; 8 is missing."""
+    for folder in (b"/a", b"/a b", b"/c"):
+        catalog.ensure_root(folder)
+    facts: list[tuple[str, str | None, str | None]] = [
+        ("/c/x.jpg", "2024-05-01", "Wren"), ("/a/z.jpg", None, "Robin"), ("/a b/1.jpg", "2023", None),
+        ("/a/b/c.jpg", "2024-05-01", "Wren"), ("/c/\udcff.jpg", None, None), ("/a/b.jpg", "2025", "Robin"),
+        ("/c/k.jpg", "2024-05-01", "Wren"), ("/a/gone.jpg", "2024-05-01", "Wren"),
+    ]  # fmt: skip
+    commit(catalog, *(entry(n, path, taken_at=taken_at) for n, (path, taken_at, _) in enumerate(facts, 1)))
+    catalog.commit(Batch(labels={n: ("folder", species) for n, (_, _, species) in enumerate(facts, 1) if species}))
+    catalog.commit(Batch(updates=[PhotoUpdate(8, {"missing": True})]))
+    return catalog
+
+
+IN_ORDER = {
+    "id": [1, 2, 3, 4, 5, 6, 7], "newest": [6, 7, 4, 1, 3, 5, 2], "oldest": [3, 1, 4, 7, 6, 2, 5],
+    "path": [3, 6, 4, 2, 7, 1, 5], "species": [2, 6, 1, 4, 7, 3, 5],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_photos_come_in_an_order_page_by_page(ordered: SQLiteCatalog, order: str) -> None:
+    assert ordered.photo_ids(order=order) == IN_ORDER[order]
+    wrens = Filter(label="Wren")
+    for where, expected in ((None, IN_ORDER[order]), (wrens, [n for n in IN_ORDER[order] if n in (1, 4, 7)])):
+        for size in (1, 2, 3, 100):
+            pages, after = list[int](), None
+            while page := ordered.photo_ids(where, size, order=order, after=after):
+                assert len(page) <= size
+                pages += page
+                after = page[-1]
+            assert pages == expected
+    assert ordered.photo_ids(limit=0, order=order) == []
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_page_goes_on_behind_a_photo_that_is_hidden_or_left_out_now(ordered: SQLiteCatalog, order: str) -> None:
+    behind = {"id": [], "newest": [7, 4, 1, 3, 5, 2], "oldest": [6, 2, 5], "path": [2, 7, 1, 5], "species": [3, 5]}
+    assert ordered.photo_ids(order=order, after=8) == behind[order]
+    assert ordered.photo_ids(Filter(ids=[]), order=order, after=1) == []
+    for unknown in (99, 2**70):
+        with pytest.raises(PhotoUnknownError, match=f"no photo with id {unknown}"):
+            ordered.photo_ids(order=order, after=unknown)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_no_order_sorts_all_photos_for_a_page(ordered: SQLiteCatalog, order: str) -> None:
+    somewhere = {"id": 1, "relative": b"x", "taken_at": "2024", "species": "Wren"}
+    with ordered.transaction() as connection:
+        for stretch in stretches(connection, order):
+            for last in (None, [somewhere[column.name] for column in stretch.by]):
+                query = stretch.query([sa.not_(photos.c.missing)], last, 200)
+                text = query.compile(connection.engine, compile_kwargs={"literal_binds": True})
+                steps = [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+                assert not [step for step in steps if "TEMP B-TREE" in step], steps
 
 
 def test_a_photo_comes_back_as_it_was(catalog: SQLiteCatalog) -> None:

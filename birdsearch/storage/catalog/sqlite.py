@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
 from birdsearch.records import BY_HAND, FRAME, Failure, Filter, Ids, Label, Photo, Prediction, Region, shown
-from birdsearch.storage.catalog import commits, kept, region_rows, removal
+from birdsearch.storage.catalog import commits, kept, orders, region_rows, removal
 from birdsearch.storage.catalog import renewal as renewing
 from birdsearch.storage.catalog.catalog import (
     EmbeddedCopy,
@@ -41,7 +41,6 @@ from birdsearch.storage.catalog.region_rows import StoredRegion
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
 from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.tables import (
-    MAX_INTEGER,
     DamagedValueError,
     failures,
     frames,
@@ -331,10 +330,12 @@ class SQLiteCatalog(Database):
         photo_ids = [int(photo_id) for photo_id in ids]
         known = self.known_photos(photo_ids)
         if unknown := [photo_id for photo_id in photo_ids if photo_id not in known]:
-            raise PhotoUnknownError(
-                f"no photo with id {unknown[0]} in {self.path.parent}: `birdsearch photos` lists the ids."
-            )
+            raise self._unknown(unknown[0])
         return [known[photo_id] for photo_id in photo_ids]
+
+    def _unknown(self, photo_id: int | None) -> PhotoUnknownError:
+        where = shown(str(self.path.parent))
+        return PhotoUnknownError(f"no photo with id {photo_id} in {where}: `birdsearch photos` lists the ids.")
 
     def known_photos(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Id -> photo for those ids that the catalog knows."""
@@ -352,10 +353,18 @@ class SQLiteCatalog(Database):
         name, index = shown(os.fsdecode(path)), shown(str(self.path.parent))
         raise PhotoUnknownError(f"no photo {name} in {index}: `birdsearch photos` lists the paths, with their ids.")
 
-    def photo_ids(self, where: Filter | None = None, limit: int | None = None) -> list[int]:
-        """Ids of the visible photos that satisfy the filter, in order of id."""
-        query = sa.select(photos.c.id).order_by(photos.c.id).limit(limit and min(limit, MAX_INTEGER))
-        return [photo_id for (photo_id,) in self._visible_rows(query, where)]
+    def photo_ids(
+        self, where: Filter | None = None, limit: int | None = None, *, order: str = "id", after: int | None = None
+    ) -> list[int]:
+        """Ids of the visible photos that satisfy the filter, in an order of `ORDERS`, behind the photo `after`.
+
+        Raises PhotoUnknownError where there is no photo `after`.
+        """
+        with self.transaction() as connection:
+            try:
+                return list(orders.listed(connection, conditions(where, connection), order, after, limit))
+            except LookupError:
+                raise self._unknown(after) from None
 
     def region_ids(self, where: Filter) -> Ids:
         """Ids (n,) of the regions with a vector whose photos satisfy the filter, ascending."""

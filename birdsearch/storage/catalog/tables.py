@@ -74,6 +74,7 @@ photos = sa.Table(
     sa.UniqueConstraint("root_id", "relative", name="photos_path"),
     sa.Index("photos_sha256", "sha256"),
     sa.Index("photos_species", "species"),
+    sa.Index("photos_taken_at", "taken_at", sqlite_where=sa.text("missing = 0")),
     sqlite_autoincrement=True,
 )
 
