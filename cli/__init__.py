@@ -24,6 +24,7 @@ from . import (
     new,
     query,
     regions,
+    serve,
     species,
 )
 from .runner import Command, Group, Guarded
@@ -60,6 +61,7 @@ def _add(name: str, command: Callable[..., None], panel: str, example: str) -> N
 
 
 _add("demo", demo.demo, "Start", "birdsearch demo --photos ~/Pictures/birds")
+_add("serve", serve.serve, "Start", "birdsearch serve --index garden")
 _add("index", index.index, "Build", "birdsearch index ~/Pictures/birds --index garden --labels folder")
 _add("import", export.import_, "Build", "birdsearch import garden.parquet --index copy")
 _add("export", export.export, "Build", "birdsearch export wrens.csv --format csv --index garden --species Wren")

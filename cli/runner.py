@@ -36,6 +36,7 @@ SYNONYMS = {
     "labels": "label", "relabel": "label", "rename": "names", "taxonomy": "names", "group": "clusters",
     "restore": "undo", "revert": "undo", "doctor": "verify", "save": "export", "load": "import", "test": "evaluate",
     "databases": "indexes", "tune": "optimize", "mistakes": "audit",
+    "web": "serve", "server": "serve", "browser": "serve", "gui": "serve",
 }  # fmt: skip
 
 # What pydantic says of a wrong value -> in our words.

@@ -18,7 +18,7 @@ from tests.support import ROOT, fake_backbone
 from tests.support.fake_backbone import FakeBackbone
 
 # A test that takes one of these fixtures, or lies in one of these places, gets a marker (see pyproject.toml).
-_MARKED_FIXTURES = {"network_garden": "network", "wheel": "wheel"}
+_MARKED_FIXTURES = {"network_garden": "network", "wheel": "wheel", "serve": "server", "chromium": "browser"}
 _MARKED_PLACES = {
     "tests/backbones/test_backbone.py": "network",
     "tests/backbones/test_openvino_runtime.py": "network",

@@ -1,0 +1,1 @@
+"""The door for browsers and programs: `birdsearch serve`, its HTTP API and its pages."""

@@ -1,0 +1,76 @@
+"""What requests have in common: filters in addresses, answers that hold until the next commit."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, Json
+
+from birdsearch.records import Filter
+from birdsearch.web.serving import ForbiddenError, Serving
+
+LARGEST_ID = 2**63 - 1
+
+
+class FilterQuery(BaseModel):
+    """The fields of a Filter as the query of an address has them; `where` is a whole Filter in JSON."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    species: list[str] | None = Field(None, description="Any of these names, in any spelling.")
+    label: list[str] | None = None
+    predicted: list[str] | None = None
+    min_probability: float | None = Field(None, ge=0, le=1)
+    taken_after: str | None = Field(None, description="Date or time, inclusive, as ISO 8601 has it, from the year on.")
+    taken_before: str | None = Field(None, description="Date or time, exclusive.")
+    under: str | None = Field(None, description="A folder. Only with the role edit.")
+    near: str | None = Field(None, description="LAT,LON,KM. Only with the role edit.")
+    camera: str | None = Field(None, description="Part of its name.")
+    min_width: int | None = Field(None, ge=1)
+    where: Json[dict[str, Any]] | None = Field(None, description="A Filter in JSON, which must hold too.")
+
+    def filter(self, held: Serving) -> Filter | None:
+        """The filter that they describe, None for an empty one. Raises ValueError for what cannot be meant."""
+        names = [name for name in FilterQuery.model_fields if name not in ("near", "where")]
+        given: dict[str, Any] = {name: value for name in names if (value := getattr(self, name)) not in (None, "", [])}
+        if self.near:
+            given["near"] = self.near.split(",")
+        asked = Filter(**given)
+        if self.where:
+            asked = asked & Filter(**self.where)
+        check_filter(asked, held)
+        return None if asked.takes_all else asked
+
+
+def filter_of(fields: dict[str, Any] | None, held: Serving) -> Filter | None:
+    """The Filter of an object of JSON. Raises ValueError for what cannot be meant."""
+    if not fields:
+        return None
+    asked = Filter(**fields)
+    check_filter(asked, held)
+    return asked
+
+
+def check_filter(asked: Filter, held: Serving) -> None:
+    """Raises ForbiddenError where the answer would tell a viewer what viewers are not to know."""
+    if held.sees_all:
+        return
+    if asked.near is not None or asked.under is not None:
+        raise ForbiddenError("this key may not ask by folders and places: it would learn where they are.")
+    for one in (*asked.any_of, *asked.none_of):
+        check_filter(one, held)
+
+
+def tags_of(request: Request) -> Sequence[str]:
+    """The ETags of the answers that the asker has already."""
+    return [one.strip() for one in request.headers.get("if-none-match", "").split(",")]
+
+
+def until_a_commit(request: Request, held: Serving, make: Callable[[], Any]) -> Response:
+    """An answer in JSON, with its ETag; 304 where the asker has it and nothing was committed since."""
+    tag = held.tag()  # before it is made: a commit meanwhile makes it old, never wrong
+    headers = {"ETag": tag, "X-Generation": str(held.index.generation), "Cache-Control": "private, no-cache"}
+    if tag in tags_of(request):
+        return Response(status_code=304, headers=headers)
+    return JSONResponse(make(), headers=headers)

@@ -1,0 +1,66 @@
+"""The app: its doors, routes, pages and static files."""
+
+import mimetypes
+import socket
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.types import Scope
+
+from birdsearch.index import Index
+from birdsearch.web import images, pages, problems, rendering
+from birdsearch.web.api import photos
+from birdsearch.web.doors import Doors
+from birdsearch.web.serving import Settings, State
+
+API = "/api/v1"
+_STOP_SECONDS = 2  # that open streams get when the server ends
+_ABOUT = "Search, classify and compare the photos of one index. The words are those of Python."
+
+
+def make_app(index: Index | None, settings: Settings) -> FastAPI:
+    """The app of an index, or of a server that has none yet."""
+    app = FastAPI(
+        title="birdsearch",
+        version=version("birdsearch"),
+        description=_ABOUT,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.serving = State(index, settings)
+    problems.install(app)
+    for router in (photos.router, images.router):
+        app.include_router(router, prefix=API)
+    app.include_router(pages.router)
+    app.mount("/static", _Static(directory=rendering.STATIC))
+    app.add_middleware(Doors, settings=settings)
+    return app
+
+
+def run(index: Index | None, settings: Settings, listening: socket.socket) -> None:
+    """Answer what comes through a socket, until Ctrl-C."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        make_app(index, settings), log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=_STOP_SECONDS, ws="none",
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+class _Static(StaticFiles):
+    """Static files; one that is asked for by its version never changes."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """One of them."""
+        answer = await super().get_response(path, scope)
+        asked = scope["query_string"].decode("latin-1") == f"v={rendering.version()}"
+        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable" if asked else "no-cache"
+        return answer
+
+
+mimetypes.add_type("text/javascript", ".js")  # whatever the system has noted for it

@@ -1,0 +1,123 @@
+"""What went wrong, as a program (RFC 9457) or a person reads it; made from the tree of errors."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from birdsearch import errors
+from birdsearch.records import shown
+from birdsearch.web.rendering import page
+from birdsearch.web.serving import ForbiddenError, NoIndexError
+
+MEDIA = "application/problem+json"
+# The first class that fits; one that is not here, and its children, are 500.
+STATUS: tuple[tuple[type[Exception], int], ...] = (
+    (NoIndexError, 409),
+    (ForbiddenError, 403),
+    (errors.IndexLockedError, 409),
+    (errors.IndexUnwritableError, 507),
+    (errors.IndexExistsError, 409),
+    (errors.PhotoUnknownError, 404),
+    (errors.PhotoMissingError, 410),
+    (errors.PhotoUnreadableError, 422),
+    (errors.PhotoError, 422),
+    (errors.BackboneUnavailableError, 503),
+    (errors.BackboneMismatchError, 409),
+    (errors.BackboneError, 422),
+    (errors.PruneRefusedError, 409),
+    (errors.GraphMissingError, 409),
+    (errors.RecallUnreachableError, 409),
+    (errors.PlanError, 409),
+    (errors.InputFileError, 422),
+    (errors.OutputFileError, 507),
+    (errors.BirdsearchError, 500),
+    (ValueError, 422),
+    (TypeError, 422),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that went wrong."""
+
+    status: int
+    title: str
+    detail: str
+    kind: str  # its anchor on the page /help/errors
+    errors: tuple[dict[str, str], ...] = ()  # of a body or a query: pointer to each wrong value, and what is wrong
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What RFC 9457 says of it."""
+        said = {"type": f"/help/errors#{self.kind}", "title": self.title, "status": self.status, "detail": self.detail}
+        return said | ({"errors": list(self.errors)} if self.errors else {})
+
+
+def kind_of(error: type[Exception]) -> str:
+    """The name of an error in addresses: PhotoUnknownError is "photo-unknown"."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__.removesuffix("Error")).lower()
+
+
+def of_error(error: Exception) -> Problem:
+    """The problem that an error of the library is."""
+    status = next(status for cls, status in STATUS if isinstance(error, cls))
+    cls = type(error) if isinstance(error, errors.BirdsearchError) else ValueError
+    title = (cls.__doc__ or "").split("\n")[0].rstrip(".") if cls is not ValueError else "This cannot be meant"
+    headers = {"Retry-After": "5"} if status in (409, 503) and isinstance(error, errors.IndexLockedError) else {}
+    return Problem(status, title, shown(str(error)), kind_of(cls), headers=headers)
+
+
+def of_status(status: int, detail: str = "", headers: dict[str, str] | None = None) -> Problem:
+    """The problem that has a status of HTTP and no error of the library."""
+    phrase = HTTPStatus(status).phrase
+    return Problem(status, phrase, detail or phrase, phrase.lower().replace(" ", "-"), headers=headers or {})
+
+
+def of_validation(found: Sequence[Any]) -> Problem:
+    """The problem of a query or a body that is not as documented: a JSON pointer to each wrong value."""
+    wrong = tuple(
+        {"pointer": "/" + "/".join(shown(str(step)) for step in one["loc"]), "detail": shown(one["msg"])}
+        for one in found
+    )
+    detail = "; ".join(f"{one['pointer']}: {one['detail']}" for one in wrong[:3])
+    unreadable = any(one["type"] == "json_invalid" for one in found)
+    title = "The body cannot be read" if unreadable else "What was asked is not as documented"
+    return Problem(400 if unreadable else 422, title, detail, "unreadable" if unreadable else "value", wrong)
+
+
+def answer(request: Request, problem: Problem) -> Response:
+    """A problem for a program, or as a page for a person."""
+    if request.url.path.startswith(("/api/", "/static/")):
+        return JSONResponse(problem.fields, problem.status, problem.headers, media_type=MEDIA)
+    made = page(request, "problem.html", status=problem.status, problem=problem)
+    made.headers.update(problem.headers)
+    return made
+
+
+def install(app: FastAPI) -> None:
+    """Have an app answer its errors in this way."""
+
+    async def error(request: Request, raised: Exception) -> Response:
+        return answer(request, of_error(raised))
+
+    async def status(request: Request, raised: Exception) -> Response:
+        assert isinstance(raised, HTTPException)
+        detail = "" if raised.detail == HTTPStatus(raised.status_code).phrase else str(raised.detail)
+        return answer(request, of_status(raised.status_code, detail, dict(raised.headers or {})))
+
+    async def validation(request: Request, raised: Exception) -> Response:
+        assert isinstance(raised, RequestValidationError)
+        return answer(request, of_validation(raised.errors()))
+
+    for cls in (errors.BirdsearchError, ValueError, TypeError):
+        app.add_exception_handler(cls, error)
+    app.add_exception_handler(HTTPException, status)
+    app.add_exception_handler(RequestValidationError, validation)

@@ -1,0 +1,115 @@
+"""Serving: what a server holds (an index or none yet, its settings), and what who asks may see of it."""
+
+import ipaddress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from birdsearch.errors import BirdsearchError
+from birdsearch.index import Index
+from birdsearch.records import Match, Photo, as_json
+from birdsearch.web.keys import EDIT, Keys, Links
+
+PORT = 8377
+
+
+class NoIndexError(BirdsearchError):
+    """The server has no index yet."""
+
+
+class ForbiddenError(BirdsearchError):
+    """The role of the asker, or a server that only reads, does not allow this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server was started."""
+
+    host: str = "127.0.0.1"
+    port: int = PORT
+    allow_hosts: tuple[str, ...] = ()  # names by which it may be called besides its own
+    read_only: bool = False
+    place: Path | None = None  # where the first `add` makes an index
+    keys: Keys = field(default_factory=Keys)
+    links: Links = field(default_factory=Links)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only programs of this computer can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookie with the key: cookies do not know ports."""
+        return f"birdsearch-{self.port}"
+
+
+class State:
+    """What all requests share. The index comes with the first `add` where there is none yet."""
+
+    def __init__(self, index: Index | None, settings: Settings) -> None:
+        self.index = index
+        self.settings = settings
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The state of the server as the asker of one request may use it."""
+
+    state: State
+    role: str
+
+    @property
+    def index(self) -> Index:
+        """The index. Raises NoIndexError where there is none yet."""
+        if self.state.index is None:
+            raise NoIndexError("there is no index yet: add a folder of photos first, on the page of photos.")
+        return self.state.index
+
+    @property
+    def settings(self) -> Settings:
+        """How the server was started."""
+        return self.state.settings
+
+    @property
+    def may_edit(self) -> bool:
+        """Whether the asker may change the index."""
+        return self.role == EDIT and not self.settings.read_only
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether the asker may know where photos lie and were taken."""
+        return self.role == EDIT
+
+    def seen(self, record: Any) -> Any:
+        """A record, or a list of them, as JSON: for the role "view" without positions, serials and absolute paths."""
+        return as_json(record if self.sees_all else self._without_secrets(record))
+
+    def _without_secrets(self, record: Any) -> Any:
+        if isinstance(record, list | tuple):
+            return [self._without_secrets(one) for one in record]
+        if isinstance(record, Match):
+            return replace(record, photo=self._without_secrets(record.photo))
+        if isinstance(record, Photo):
+            path = self.index.provenance.relative_path(record.path)
+            return replace(record, path=path, camera_serial=None, latitude=None, longitude=None)
+        return record
+
+    def tag(self) -> str:
+        """The ETag of an answer that holds until the next commit."""
+        return f'W/"{self.index.provenance.index_id[:12]}-{self.index.generation}-{self.role}"'
+
+
+def held(request: Request) -> Serving:
+    """The state of the server for the asker of this request, whose role the doors have found."""
+    return Serving(request.app.state.serving, request.scope["state"]["role"])
+
+
+Held = Annotated[Serving, Depends(held)]

@@ -1,0 +1,110 @@
+"""The command that opens an index in the browser, and to other programs."""
+
+import os
+import socket
+import webbrowser
+from contextlib import closing
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from birdsearch.errors import IndexMissingError, InstallationError
+
+from . import options, output
+from .options import Shared
+
+if TYPE_CHECKING:
+    from birdsearch import Index
+PORT = 8377
+_PORTS_TRIED = 20
+
+
+@options.command()
+def serve(
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The address to listen at; 0.0.0.0 is every one of this computer.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(metavar="PORT", min=1, max=65535, show_default=False, help=f"Default: {PORT}, or the next free."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="A name by which browsers may call the server, as behind a proxy (repeatable)."
+        ),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Change nothing, whatever the key.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the link and open no browser.")] = False,
+    *,
+    shared: Shared,
+) -> None:
+    """Open an index in the browser. Where there is no index yet, the page asks for a folder of photos."""
+    # Answers of several people at once are faster when each of them takes one core; read when numpy is loaded.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    _check_installed()
+    from birdsearch.web.app import run
+    from birdsearch.web.keys import EDIT, VIEW, Keys
+    from birdsearch.web.serving import Settings
+
+    with closing(_listen(host, port)) as listening:
+        bound = listening.getsockname()[1]
+        place = options.index_path(shared.index)
+        settings = Settings(host, bound, tuple(allow_host or ()), read_only, place, Keys.kept())
+        index = _index(shared)
+        address = f"http://{_in_address(host)}:{bound}"
+        link = address + settings.links.make(EDIT)
+        output.say(f"birdsearch serves {place.name if index is not None else 'no index yet'} at {address}")
+        output.say(f"Open it once with {link}")
+        if not settings.is_local:
+            output.say(f"To look only: {address}{settings.links.make(VIEW)}")
+            output.note(
+                f"warning: everybody who can reach {host} may try these links, and reads along what is sent: use it in "
+                "your own network, or behind a proxy with TLS."
+            )
+        output.note("Ctrl-C ends it.")
+        if not no_browser:
+            webbrowser.open(link)
+        try:
+            run(index, settings, listening)
+        finally:
+            if index is not None:
+                index.close()
+
+
+def _check_installed() -> None:
+    """Raises InstallationError where the extra is not installed."""
+    missing = [name for name in ("fastapi", "uvicorn", "python_multipart") if find_spec(name) is None]
+    if missing:
+        raise InstallationError(f"serve needs {missing[0]}, which is not installed: pip install 'birdsearch[web]'")
+
+
+def _index(shared: Shared) -> "Index | None":
+    """The index, None where there is none yet."""
+    try:
+        return shared.open()
+    except IndexMissingError as error:
+        if "Did you mean" in str(error):  # a slip, and no new index
+            raise
+        return None
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """A socket that listens at the port, or at the first that is free where the user named none."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for tried in [port] if port is not None else range(PORT, PORT + _PORTS_TRIED):
+        try:
+            return socket.create_server((host.strip("[]"), tried), family=family, backlog=128)
+        except OSError as error:
+            problem = error.strerror or str(error)
+    raise typer.BadParameter(f"cannot listen at {host}, port {tried}: {problem}", param_hint="'--port'")
+
+
+def _in_address(host: str) -> str:
+    """A host as addresses have it."""
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

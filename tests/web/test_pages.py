@@ -1,0 +1,39 @@
+"""Pages: what they show without JavaScript, and that they open in a browser."""
+
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from birdsearch.web.rendering import NAV, STATIC, static
+
+
+def test_photos_are_shown_without_javascript(client: TestClient) -> None:
+    page = client.get("/photos?limit=4").text
+    assert page.count('class="card"') == 4
+    assert 'href="?limit=4&amp;after=' in page
+    assert 'aria-current="page">Photos' in page
+
+
+def test_a_problem_is_a_page_for_a_person(client: TestClient) -> None:
+    page = client.get("/photos?limit=x")
+    assert page.status_code == 422
+    assert "text/html" in page.headers["content-type"]
+    assert "/query/limit" in page.text
+
+
+def test_static_files_are_kept_by_their_version(client: TestClient) -> None:
+    assert "immutable" in client.get(static("style.css")).headers["cache-control"]
+    assert client.get("/static/style.css?v=old").headers["cache-control"] == "no-cache"
+    for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd", "/static/vendor"):
+        assert client.get(path).status_code == 404
+
+
+def test_vendored_files_carry_their_licences() -> None:
+    for file in (STATIC / "vendor").iterdir():
+        assert "Permission to use" in file.read_text() or "Redistribution and use" in file.read_text()
+
+
+def test_a_browser_opens_the_photos(page: Any) -> None:
+    assert page.url.endswith("/")
+    assert page.get_by_role("heading", level=1).inner_text() == "Photos"
+    assert page.get_by_role("navigation").get_by_role("link").count() == len(NAV)

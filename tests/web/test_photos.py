@@ -1,0 +1,98 @@
+"""Photos over HTTP: lists, one of them, ids."""
+
+import io
+import json
+
+import numpy as np
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from birdsearch import Index
+from birdsearch.web.serving import Settings
+from tests.web.conftest import client_of
+
+PHOTOS = "/api/v1/photos"
+
+
+def test_pages_follow_each_other(client: TestClient) -> None:
+    first = client.get(PHOTOS, params={"limit": 4, "order": "oldest"}).json()
+    second = client.get(PHOTOS, params={"limit": 4, "order": "oldest", "after": first["next"]}).json()
+    taken = [photo["taken_at"] for photo in first["photos"] + second["photos"]]
+    assert (len(taken), taken) == (6, sorted(taken))
+    assert (first["total"], second["next"]) == (6, None)
+
+
+def test_a_filter_has_the_fields_of_python(client: TestClient) -> None:
+    for query in ("species=Wren", "label=wren&min_width=320", "near=52.5,13.4,5", 'where={"species": "Wren"}'):
+        found = client.get(f"{PHOTOS}?{query}").json()
+        assert {photo["species"] for photo in found["photos"]} == {"Wren"}, query
+        assert found["total"] == 3
+
+
+def test_what_cannot_be_meant_is_said(client: TestClient) -> None:
+    for query in (
+        "near=1,2",
+        "wher=1",
+        "limit=0",
+        "after=99999999999999999999",
+        "where=1",
+        'where={"a": 1}',
+        "order=x",
+    ):
+        problem = client.get(f"{PHOTOS}?{query}")
+        assert problem.status_code == 422, query
+        assert problem.headers["content-type"] == "application/problem+json"
+        assert problem.json()["detail"]
+
+
+def test_ids_come_as_octets(client: TestClient) -> None:
+    listed = client.get(f"{PHOTOS}/ids", params={"order": "id"}).json()
+    octets = client.get(f"{PHOTOS}/ids", params={"order": "id"}, headers={"Accept": "application/octet-stream"})
+    assert np.frombuffer(octets.content, "<u4").tolist() == listed == sorted(listed)
+
+
+def test_all_photos_come_a_line_each(client: TestClient) -> None:
+    answer = client.get(PHOTOS, params={"limit": 1}, headers={"Accept": "application/x-ndjson"})
+    assert len([json.loads(line) for line in answer.text.splitlines()]) == 6
+
+
+def test_nothing_is_sent_again_before_a_commit(client: TestClient, own: Index) -> None:
+    first = client.get(PHOTOS)
+    again = {"If-None-Match": first.headers["etag"]}
+    assert client.get(PHOTOS, headers=again).status_code == 304
+    own.label({1: "Dunnock"})
+    assert client.get(PHOTOS, headers=again).status_code == 200
+
+
+def test_a_photo_that_is_not_there(client: TestClient) -> None:
+    problem = client.get(f"{PHOTOS}/99")
+    assert problem.status_code == 404
+    assert problem.json()["type"] == "/help/errors#photo-unknown"
+    assert 'id="photo-unknown"' in client.get("/help/errors").text
+
+
+def test_a_viewer_learns_no_place(viewer: TestClient, own: Index) -> None:
+    seen = viewer.get(f"{PHOTOS}/1").json()
+    assert (seen["latitude"], seen["longitude"], seen["camera_serial"]) == (None, None, None)
+    assert seen["path"] == "Robin/1.jpg"
+    for path in ("/photos", "/api/v1/", PHOTOS, f"{PHOTOS}?ids=1"):
+        assert str(own.path.parent) not in viewer.get(path).text
+    for query in ("near=1,2,3", "under=/", 'where={"any_of": [{"near": [1, 2, 3]}]}'):
+        assert viewer.get(f"{PHOTOS}?{query}").status_code == 403, query
+
+
+def test_a_server_without_an_index_says_what_to_do() -> None:
+    with client_of(None, Settings()) as client:
+        assert "Add a folder" in client.get("/").text
+        assert client.get("/api/v1/").json()["info"] is None
+        assert client.get(PHOTOS).status_code == 409
+
+
+def test_a_thumbnail_is_a_small_picture(client: TestClient) -> None:
+    made = client.get(f"{PHOTOS}/1/thumbnail", params={"size": 160})
+    with Image.open(io.BytesIO(made.content)) as picture:
+        assert max(picture.size) == 160
+    assert "sandbox" in made.headers["content-security-policy"]
+    again = client.get(f"{PHOTOS}/1/thumbnail?size=160", headers={"If-None-Match": made.headers["etag"]})
+    assert again.status_code == 304
+    assert client.get(f"{PHOTOS}/99/thumbnail").status_code == 404
