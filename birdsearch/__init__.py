@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from birdsearch.errors import BirdsearchError
+from birdsearch.errors import BirdsearchError, Cancelled
 from birdsearch.records import (
     ActionReport,
     AddReport,
@@ -90,6 +90,7 @@ __all__ = [
     "BackboneInfo",
     "BirdsearchError",
     "Box",
+    "Cancelled",
     "Cluster",
     "ClusterReport",
     "Confusion",

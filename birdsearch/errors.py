@@ -24,7 +24,8 @@ BirdsearchError                 message = what + where + what next
 ├─ InstallationError            a package that birdsearch needs is incomplete
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
 ├─ OutputFileError              a file or folder that cannot be written: which, why
-└─ PlanError                    a plan that cannot be carried out, or a run that cannot be taken back
+├─ PlanError                    a plan that cannot be carried out, or a run that cannot be taken back
+└─ Cancelled                    no error: a `Progress` callback raises it to end a long method
 
 Programmer errors stay builtins (ValueError, TypeError).
 """
@@ -140,6 +141,13 @@ class OutputFileError(BirdsearchError):
 
 class PlanError(BirdsearchError):
     """A plan cannot be carried out, or a run of one cannot be taken back."""
+
+
+class Cancelled(BirdsearchError):  # noqa: N818 -- it is what the caller wanted
+    """A `Progress` callback raises it to end a long method, which keeps what is finished and raises it on."""
+
+
+STOPS = (Cancelled, KeyboardInterrupt, SystemExit)  # what ends a run in good order
 
 
 def missing_file_error(path: str, kind: str) -> PhotoMissingError:

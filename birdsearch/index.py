@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -429,7 +429,7 @@ class Index:
             found = catalog.boxes(photos)
         return [one.region for photo_id in photos for one in found.get(photo_id, ())]
 
-    def regions_from(self, path: str | os.PathLike[str]) -> RegionReport:
+    def regions_from(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> RegionReport:
         """Take in what a person says of boxes, in a CSV such as `regions --csv` prints, or another file of boxes.
 
         The boxes of each photo that it names become those of the file, and stay when `add` is given other boxes; a
@@ -441,7 +441,7 @@ class Index:
         """
         from birdsearch.indexing import regions
 
-        return regions.correct(self._store, Path(path))
+        return regions.correct(self._store, Path(path), progress)
 
     def failures(self) -> list[Failure]:
         """The files that could not be indexed, and why.
@@ -926,7 +926,7 @@ class Index:
         if a == b:
             raise ValueError(f"a photo is a duplicate of itself: {a}")
         self._store.catalog.photos([a, b])  # raises for an unknown id
-        with self._store.writing() as catalog:
+        with self._store.changing() as catalog:
             catalog.add_not_duplicates(a, b)
 
     # Changing the index
@@ -945,6 +945,7 @@ class Index:
         categories: Sequence[str] = (),
         finder: str = "auto",
         progress: Progress | None = None,
+        between_commits: Callable[[], None] | None = None,
     ) -> AddReport:
         """Index every photo under one or more folders; photos that are indexed and unchanged cost no decode.
 
@@ -964,10 +965,15 @@ class Index:
         `min_confidence` or of other categories than `categories`; the surest three of a photo that may be of birds or
         other animals get a vector of their own. Raises InputFileError, with the line, for a file that cannot be used.
 
+        `between_commits` is called in this thread after each commit, and every two seconds without one: there, while
+        this run holds the lock, `label`, `label_from`, `not_duplicates`, `set_names`, `correct_names` and `remove` work
+        at once, and the run leaves what they did as it is. What it raises ends the run.
+
         >>> index.add("photos", labels="folder").unchanged
         6
         """
         from birdsearch.indexing import pipeline
+        from birdsearch.indexing.caller import Caller
         from birdsearch.indexing.regions import BoxOptions
 
         patterns = None if exclude is None else several(exclude)
@@ -975,7 +981,7 @@ class Index:
         boxes = BoxOptions(min_confidence, several(categories))
         file = None if regions is None else os.fspath(regions)
         options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes)
-        return pipeline.add(self._store, folders, options, progress)
+        return pipeline.add(self._store, folders, options, Caller(self._store, progress, between_commits))
 
     def add_vectors(
         self,
@@ -999,22 +1005,31 @@ class Index:
         1
         """
         from birdsearch.indexing import given_vectors
+        from birdsearch.indexing.caller import Caller
 
-        return given_vectors.add_vectors(self._store, photos, vectors, metadata, progress)
+        return given_vectors.add_vectors(self._store, photos, vectors, metadata, Caller(self._store, progress))
 
-    def reembed(self, backbone: Any = None, *, force: bool = False, progress: Progress | None = None) -> ReembedReport:
+    def reembed(
+        self,
+        backbone: Any = None,
+        *,
+        force: bool = False,
+        progress: Progress | None = None,
+        between_commits: Callable[[], None] | None = None,
+    ) -> ReembedReport:
         """Embed every photo anew as a new index of today would; labels, corrections and decisions stay.
 
         The old vectors answer until the end; a run that was stopped goes on where it was. Photos whose file is gone or
         cannot be read are hidden, with their labels, until `add` finds it again; so `add` first what was moved.
-        `backbone` is another recipe of the same network, or your own object. Raises PhotoMissingError where a whole
-        folder is away, unless with `force`.
+        `backbone` is another recipe of the same network, or your own object; `between_commits` is that of `add`. Raises
+        PhotoMissingError where a whole folder is away, unless with `force`.
 
         >>> report = index.reembed()  # doctest: +SKIP
         """
         from birdsearch.indexing import reembed
+        from birdsearch.indexing.caller import Caller
 
-        return reembed.reembed(self._store, backbone, progress, force=force)
+        return reembed.reembed(self._store, backbone, Caller(self._store, progress, between_commits), force=force)
 
     def remove(self, where: Filter | None = None, *, everything: bool = False) -> int:
         """Remove the photos that satisfy the filter from the index, never their files. Returns how many.
@@ -1030,7 +1045,7 @@ class Index:
             raise ValueError("remove which photos? Give either a filter or everything=True")
         if isinstance(where, Filter) and where.takes_all:
             raise ValueError(f"remove which photos? Every photo satisfies {where}: to mean that, say everything=True")
-        with store.writing() as catalog:
+        with store.changing() as catalog:
             if ids := catalog.photo_ids(where):
                 catalog.remove(ids)
         return len(ids)

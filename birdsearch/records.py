@@ -17,7 +17,8 @@ Vectors = npt.NDArray[np.float32]  # (n, dim), rows of length 1 unless said othe
 Ids = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
 
-# progress(stage, done, total, path): called from the thread that runs the job; total is None until known
+# progress(stage, done, total, path): called from the thread that runs the job; total is None until known.
+# It may raise `birdsearch.Cancelled`: the method keeps what is finished, ends, and raises it on.
 Progress = Callable[[str, int, int | None, str], None]
 
 

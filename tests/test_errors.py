@@ -64,7 +64,7 @@ def test_the_docstring_draws_the_tree_that_there_is() -> None:
     drawn = set(re.findall(r"\w+Error", errors.__doc__ or "")) - {"FileNotFoundError", "KeyError"}
     drawn -= {"ValueError", "TypeError"}
     made = {name for name, thing in vars(errors).items() if isinstance(thing, type)}
-    assert drawn == made
+    assert drawn | {"Cancelled"} == made  # which is no error
     assert all(issubclass(getattr(errors, name), BirdsearchError) for name in made)
     assert all(getattr(errors, name).__doc__ for name in made)
 

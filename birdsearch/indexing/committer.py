@@ -61,6 +61,7 @@ class Committer:
         self._next_part = catalog.next_part()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="birdsearch-write")
         self._commit: Future[None] | None = None
+        self._ended = False  # whether a commit was made since `has_committed` was asked
         self._last_commit = time.monotonic()
 
     @property
@@ -90,6 +91,14 @@ class Committer:
         if self._commit is not None:
             commit, self._commit = self._commit, None
             commit.result()
+            self._ended = True
+
+    def has_committed(self) -> bool:
+        """Whether a commit was made since this was asked last."""
+        if self._commit is not None and self._commit.done():
+            self.wait()
+        ended, self._ended = self._ended, False
+        return ended
 
     def close(self) -> None:
         """Wait for the writing thread to end."""

@@ -26,7 +26,7 @@ def correct(store: Store, labels: Mapping[int, str | None], author: str | None) 
             raise ValueError(f"photo {photo_id} would have an empty label: None removes a correction")
         given[int(photo_id)] = None if species is None else by_hand(int(photo_id), species.strip(), author)
     _warn_of_misspelt(store.catalog, given)
-    with store.writing() as catalog:
+    with store.changing() as catalog:
         before = {photo.id: photo.label for photo in catalog.photos(labels)}  # raises for an unknown id
         known = catalog.labels_of(given)
         given = {photo_id: label for photo_id, label in given.items() if _says_more(label, known.get(photo_id))}
@@ -108,7 +108,7 @@ def correct_from(store: Store, path: Path, author: str | None, least: float = 0.
             else:
                 unchanged += 1
     _warn_of_misspelt(store.catalog, given)
-    with store.writing() as catalog:
+    with store.changing() as catalog:
         report = take(catalog, given)
     unknown = sum(not ids for _, ids in found)
     return replace(report, unchanged=report.unchanged + unchanged, unknown=unknown)

@@ -13,6 +13,7 @@ import numpy as np
 
 from birdsearch.errors import missing_file_error
 from birdsearch.files import FileState, known_spelling
+from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.committer import COMMIT_PHOTOS, Committer
 from birdsearch.indexing.corrections import by_hand
 from birdsearch.indexing.detector import ChangeDetector
@@ -21,7 +22,7 @@ from birdsearch.indexing.labels import Labeller
 from birdsearch.indexing.pipeline import AddOptions, AddRun
 from birdsearch.photos import exif
 from birdsearch.photos.scan import FoundFile
-from birdsearch.records import AddReport, Photo, Progress, blocks, counted, shown
+from birdsearch.records import AddReport, Photo, blocks, counted, shown
 from birdsearch.storage import query
 from birdsearch.storage.catalog.catalog import Catalog, KnownFile
 from birdsearch.storage.catalog.commits import GIVEN, PhotoUpdate
@@ -32,9 +33,7 @@ _TEXTS = ("camera", "camera_serial", "lens", "photographer", "notes")
 FIELDS = ("label", "species", "taken_at", *_RANGES, *_TEXTS)  # of metadata; species is another word for label
 
 
-def add_vectors(
-    store: Store, photos: Iterable[Any], vectors: Any, metadata: Any = None, progress: Progress | None = None
-) -> AddReport:
+def add_vectors(store: Store, photos: Iterable[Any], vectors: Any, metadata: Any, caller: Caller) -> AddReport:
     """Give photos of the index, and files, vectors of the user's own; see `Index.add_vectors`."""
     started = time.monotonic()
     named = _named(photos)
@@ -44,8 +43,9 @@ def add_vectors(
         targets = _Targets.of(catalog, named)
         report = AddReport()
         if targets.files:
-            report = _add_files(store, {path: given[row] for path, row in targets.files.items()}, progress)
-        _replace(store, {photo_id: (given[row], targets.known[photo_id]) for photo_id, row in targets.ids.items()})
+            report = _add_files(store, {path: given[row] for path, row in targets.files.items()}, caller)
+        replaced = {photo_id: (given[row], targets.known[photo_id]) for photo_id, row in targets.ids.items()}
+        _replace(store, replaced, caller)
     changed = report.changed + report.unchanged + len(targets.ids)
     return replace(report, changed=changed, unchanged=0, seconds=time.monotonic() - started)
 
@@ -101,14 +101,14 @@ def _state(path: bytes) -> FileState:
 # Writing ------------------------------------------------------------------------------------------------------------
 
 
-def _add_files(store: Store, given: Mapping[bytes, GivenVector], progress: Progress | None) -> AddReport:
+def _add_files(store: Store, given: Mapping[bytes, GivenVector], caller: Caller) -> AddReport:
     """Make photos of files, as `add` does, but with these vectors."""
     catalog, paths = store.catalog, list(given)
     for folder in sorted({os.path.dirname(path) for path in paths}):
         catalog.ensure_root(folder)
     vectors = GivenVectors(given)
     detector = ChangeDetector.of(catalog, paths)
-    run = AddRun(store, Labeller(catalog), detector, progress, reread=True, given=vectors)
+    run = AddRun(store, Labeller(catalog), detector, caller, reread=True, given=vectors)
     counts = run.run(paths, [FoundFile(path, _state(path)) for path in paths], AddOptions())
     # A file that was touched or moved is the photo that the index has: only its vector is another one.
     left = catalog.known_files([path for path in paths if path not in vectors.taken])
@@ -119,11 +119,12 @@ def _add_files(store: Store, given: Mapping[bytes, GivenVector], progress: Progr
             for path, file in left.items()
             if file.photo_id is not None and file.failure is None and not file.missing
         },
+        caller,
     )
     return counts.report(0)
 
 
-def _replace(store: Store, given: Mapping[int, tuple[GivenVector, KnownFile]]) -> None:
+def _replace(store: Store, given: Mapping[int, tuple[GivenVector, KnownFile]], caller: Caller) -> None:
     """Replace the vectors of photos of the index; what is known of their files stays."""
     committer = Committer(store.catalog, store.folder.vectors, Labeller(store.catalog))
     committer.provenance = GIVEN
@@ -137,6 +138,7 @@ def _replace(store: Store, given: Mapping[int, tuple[GivenVector, KnownFile]]) -
                 if known.missing:  # it stays hidden, until its file is met again
                     committer.batch.updates.append(PhotoUpdate(photo_id, {"missing": True}))
             committer.commit()
+            caller.tell("index", block.stop, len(ids), photo.path)
         committer.wait()
     finally:
         committer.close()

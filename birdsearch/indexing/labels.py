@@ -108,6 +108,13 @@ class Labeller:
         self._overrides = dict(catalog.get_state(NAMES, {}))
         self._folder_labels: dict[tuple[bytes, bytes], str | None] = {}  # folder and the chosen one above it
 
+    def renew(self) -> None:
+        """Read anew what names mean, which a user may have changed since."""
+        overrides = dict(self._catalog.get_state(NAMES, {}))
+        if overrides != self._overrides:
+            self._overrides = overrides
+            self._folder_labels.clear()
+
     def choose(self, folders: list[bytes], labels: str | None) -> None:
         """Remember "none", "folder" or a CSV for these folders; None leaves what was chosen before."""
         if labels is None:

@@ -9,10 +9,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
 from birdsearch.backbones.finders import check_finder
-from birdsearch.errors import BackboneUnavailableError, PhotoError, PhotoMissingError, PruneRefusedError
+from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoError, PhotoMissingError, PruneRefusedError
 from birdsearch.files import FileState, known_spelling, with_trailing_slash
 from birdsearch.indexing import regions
 from birdsearch.indexing.box_files import BoxFile, read_boxes
+from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
@@ -27,7 +28,6 @@ from birdsearch.records import (
     Failure,
     Filter,
     Photo,
-    Progress,
     RegionReport,
     bytes_text,
     counted,
@@ -65,7 +65,7 @@ def add(
     store: Store,
     folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None,
     options: AddOptions,
-    progress: Progress | None = None,
+    caller: Caller,
 ) -> AddReport:
     """Index every photo under one or more folders; see `Index.add`."""
     started = time.monotonic()
@@ -86,9 +86,9 @@ def add(
         labeller.choose(paths, options.labels)
         for path in paths:
             catalog.ensure_root(path if os.path.isdir(path) else os.path.dirname(path))
-        run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), progress, reread=options.reread)
+        run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), caller, reread=options.reread)
         counts = run.run(paths, files, options)
-        counts.regions = _regions(store, paths, box_file, options, progress)
+        counts.regions = _regions(store, paths, box_file, options, caller)
     if unmatched := labeller.unmatched(paths) if options.labels is not None else []:
         lines = ", ".join(f"line {row.line}: {shown(row.photo)}" for row in unmatched[:EXAMPLES])
         logger.warning(
@@ -118,16 +118,16 @@ def _unlabelled(catalog: Catalog, paths: Sequence[bytes]) -> int:
 
 
 def _regions(
-    store: Store, folders: Sequence[bytes], file: BoxFile | None, options: AddOptions, progress: Progress | None
+    store: Store, folders: Sequence[bytes], file: BoxFile | None, options: AddOptions, caller: Caller
 ) -> RegionReport:
     """The boxes of photos follow, once the photos are committed; then birds are searched for, where that was chosen."""
     if options.regions in (BIRD, "none"):
         store.catalog.set_state(FINDER, options.finder if options.regions == BIRD else None)
     taken = RegionReport() if file is None else regions.take_in(store, file, options.boxes)
-    embedded, found = regions.embed_waiting(store, folders, progress), RegionReport()
+    embedded, found = regions.embed_waiting(store, folders, caller), RegionReport()
     if (finder := store.catalog.get_state(FINDER)) is not None:
         try:
-            found = regions.find_birds(store, folders, finder, progress)
+            found = regions.find_birds(store, folders, finder, caller)
         except (BackboneUnavailableError, ValueError) as error:
             logger.warning("no bird was searched for: %s", error)
     return replace(
@@ -235,7 +235,7 @@ class AddRun:
         store: Store,
         labeller: Labeller,
         detector: ChangeDetector,
-        progress: Progress | None,
+        caller: Caller,
         *,
         reread: bool = False,
         given: GivenVectors | None = None,
@@ -245,7 +245,7 @@ class AddRun:
         self._given = given  # the vectors, where no network is to make them
         self._labels = labeller
         self._detector = detector
-        self._progress = progress
+        self._caller = caller
         self._committer = Committer(store.catalog, store.folder.vectors, labeller)
         if given is not None:
             self._committer.provenance = given.provenance  # also where all are copies of photos that the index has
@@ -275,7 +275,8 @@ class AddRun:
             self._committer.batch.labels = self._labels.refresh(list(folders))
             self._flush()
             self._committer.wait()
-        except (KeyboardInterrupt, SystemExit):
+            self._caller.let_in()
+        except STOPS:
             self._keep_what_is_embedded()
             raise
         finally:
@@ -296,8 +297,9 @@ class AddRun:
         to_read: list[scan.FoundFile] = []
         unreachable: list[bytes] = []
         for number, file in enumerate(files):
-            if self._progress and number % 1000 == 0:
-                self._progress("scan", number, None, "")
+            if number % 1000 == 0:
+                self._caller.tell("scan", number, None)
+            self._let_in()
             if isinstance(file, Failure):
                 self._fail(file, FileState())
                 unreachable.append(os.fsencode(file.path))
@@ -329,22 +331,35 @@ class AddRun:
 
     def _read_all(self, to_read: list[scan.FoundFile]) -> None:
         done = 0
-        with closing(overlapped(to_read, self._prepare_cheap, ahead=AHEAD)) as outcomes:
+        self._caller.tell("index", 0, len(to_read))
+        with closing(overlapped(to_read, self._prepare_cheap, ahead=AHEAD, idle=self._idle)) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, Costly):
                     self._costly.append(outcome)
                     continue
                 self._take(outcome)
                 done += 1
-                if self._progress:
-                    self._progress("index", done, len(to_read), outcome.photo.path)
+                self._caller.tell("index", done, len(to_read), outcome.photo.path)
+                self._let_in()
                 waiting = 0 if self._embedder is None else len(self._embedder)
                 if self._committer.is_due(len(self._committer.photos) + waiting + len(self._copies)):
                     self._flush()
         for number, costly in enumerate(self._costly, start=done + 1):
             self._take_costly(costly)
-            if self._progress:
-                self._progress("index", number, len(to_read), costly.photo.path)
+            self._caller.tell("index", number, len(to_read), costly.photo.path)
+            self._let_in()
+
+    def _idle(self) -> None:
+        """While nothing is done but waiting, as for a network that is loaded or a file that does not answer."""
+        self._caller.tell_again()
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Let the caller change the index, after each commit or where there was none for a while."""
+        if self._caller.is_due(committed=self._committer.has_committed()):
+            self._committer.wait()
+            self._caller.let_in()
+            self._labels.renew()
 
     def _take_costly(self, costly: Costly) -> None:
         """Decode a large picture, and note before that it was tried: where this kills the run, the next one goes on."""

@@ -18,11 +18,12 @@ from birdsearch.backbones import Backbone
 from birdsearch.errors import BackboneError, BackboneMismatchError, PhotoError, PhotoMissingError
 from birdsearch.files import FileState
 from birdsearch.indexing import committer, regions
+from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.embedder import PREDICTIONS, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.pipeline import AHEAD, COSTLY, has_entries
 from birdsearch.photos import decode, memory, scan
 from birdsearch.photos.overlap import overlapped
-from birdsearch.records import Failure, Ids, Photo, Prediction, Progress, ReembedReport, as_json, counted, shown
+from birdsearch.records import Failure, Ids, Photo, Prediction, ReembedReport, as_json, counted, shown
 from birdsearch.storage import optimize, parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, Batch
@@ -35,9 +36,9 @@ logger = logging.getLogger("birdsearch")
 _GONE = "no longer there"
 
 
-def reembed(store: Store, backbone: Any, progress: Progress | None, *, force: bool) -> ReembedReport:
+def reembed(store: Store, backbone: Any, caller: Caller, *, force: bool) -> ReembedReport:
     """See `Index.reembed`."""
-    target = store.backbone_of_today(backbone, progress)
+    target = store.backbone_of_today(backbone, caller.tell)
     started = time.monotonic()  # a network may have been prepared before
     with store.writing() as catalog:
         if target.identity == store.identity.backbone:
@@ -50,10 +51,10 @@ def reembed(store: Store, backbone: Any, progress: Progress | None, *, force: bo
         if not force:
             _check_places(catalog)
             _check_given(catalog)
-        run = ReembedRun(store, target, progress)
+        run = ReembedRun(store, target, caller)
         run.run()
         store.renew(run.renewal(), target)
-        regions.embed_waiting(store, [b"/"], progress)
+        regions.embed_waiting(store, [b"/"], caller)
     return run.report(time.monotonic() - started)
 
 
@@ -131,7 +132,7 @@ class ReembedRun:
 
     store: Store
     backbone: Backbone
-    progress: Progress | None
+    caller: Caller
     pending: Pending = field(init=False)
     _photos: dict[int, Photo] = field(init=False)  # region id -> its photo
     _states: dict[int, FileState] = field(init=False)  # region id -> the file as the catalog knows it
@@ -158,7 +159,7 @@ class ReembedRun:
         embedder = Embedder(self.backbone, None, proven=False)
         costly: list[_Content] = []
         try:
-            with closing(overlapped(todo, self._decoded, ahead=AHEAD)) as outcomes:
+            with closing(overlapped(todo, self._decoded, ahead=AHEAD, idle=self.caller.idle)) as outcomes:
                 for number, outcome in enumerate(outcomes, start=1):
                     if isinstance(outcome, _Content):
                         costly.append(outcome)
@@ -210,6 +211,7 @@ class ReembedRun:
         self._keep([outcome] if isinstance(outcome, NotEmbedded) else embedder.add(outcome))
         if committer.is_due(len(self._vectors), self._last_commit):
             self._commit()
+            self.caller.let_in()
 
     def _keep(self, results: Sequence[EmbeddedPhoto | NotEmbedded]) -> None:
         for result in results:
@@ -221,8 +223,9 @@ class ReembedRun:
             self._done.update(content.region_ids)
 
     def _tell(self, number: int, total: int, outcome: "decode.Decoded | NotEmbedded") -> None:
-        if self.progress:
-            self.progress("reembed", number, total, outcome.photo.path)
+        self.caller.tell("reembed", number, total, outcome.photo.path)
+        if self.caller.is_due():
+            self.caller.let_in()
 
     def _commit(self) -> None:
         """First the part, then the commit that lists it, which no region points to yet."""

@@ -18,6 +18,7 @@ from birdsearch.errors import PhotoError
 from birdsearch.files import PathSet
 from birdsearch.indexing import committer
 from birdsearch.indexing.box_files import BoxFile, GivenBox, read_boxes
+from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.embedder import EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.moved_paths import photos_at
 from birdsearch.photos import decode
@@ -118,12 +119,12 @@ def take_in(store: Store, file: BoxFile, options: BoxOptions) -> RegionReport:
     return change.report()
 
 
-def correct(store: Store, path: Path) -> RegionReport:
+def correct(store: Store, path: Path, progress: Progress | None = None) -> RegionReport:
     """See `Index.regions_from`."""
     file = read_boxes(path)
     with store.writing():
         taken = take_in(store, file, BoxOptions(0.0, by_hand=True))
-        embedded = embed_waiting(store, [b"/"], None)
+        embedded = embed_waiting(store, [b"/"], Caller(store, progress))
     return replace(taken, embedded=embedded.embedded, failed=embedded.failed)
 
 
@@ -212,7 +213,7 @@ class Cropped:
     problem: str = ""  # why there are none, where the file cannot be read
 
 
-def embed_waiting(store: Store, folders: Sequence[bytes], progress: Progress | None) -> RegionReport:
+def embed_waiting(store: Store, folders: Sequence[bytes], caller: Caller) -> RegionReport:
     """Give a vector to each box under these folders that waits for one; needs the lock.
 
     What is embedded is committed now and then, and when the run is interrupted.
@@ -225,11 +226,12 @@ def embed_waiting(store: Store, folders: Sequence[bytes], progress: Progress | N
     if not photos:
         return RegionReport()
     wanted = (Cropped(photo, todo[photo.id or 0]) for photo in photos)
-    with closing(overlapped(wanted, partial(_cut, store.backbone.input_size), ahead=_AHEAD)) as crops:
-        return _Run(store, len(photos), progress).run(crops)
+    cut = partial(_cut, store.backbone.input_size)
+    with closing(overlapped(wanted, cut, ahead=_AHEAD, idle=caller.idle)) as crops:
+        return _Run(store, len(photos), caller).run(crops)
 
 
-def find_birds(store: Store, folders: Sequence[bytes], name: str, progress: Progress | None) -> RegionReport:
+def find_birds(store: Store, folders: Sequence[bytes], name: str, caller: Caller) -> RegionReport:
     """Search the photos under these folders for small birds, and give each a vector; needs the lock.
 
     Those that this finder has searched, and those in which somebody has said where the birds are, are passed over.
@@ -263,10 +265,10 @@ def find_birds(store: Store, folders: Sequence[bytes], name: str, progress: Prog
             yield from (Cropped(photo, (), problem=why) for photo, why in batch if isinstance(why, str))
 
     with (
-        closing(overlapped(photos, read, ahead=_AHEAD)) as pictures,
-        closing(overlapped(found(pictures), cut, ahead=_AHEAD)) as crops,
+        closing(overlapped(photos, read, ahead=_AHEAD, idle=caller.idle)) as pictures,
+        closing(overlapped(found(pictures), cut, ahead=_AHEAD, idle=caller.idle)) as crops,
     ):
-        return _Run(store, len(photos), progress, have, version).run(crops)
+        return _Run(store, len(photos), caller, have, version).run(crops)
 
 
 def _cut(size: tuple[int, int], one: Cropped) -> Cropped:
@@ -297,7 +299,7 @@ class _Run:
         self,
         store: Store,
         total: int,
-        progress: Progress | None,
+        caller: Caller,
         before: Mapping[int, Sequence[StoredRegion]] | None = None,
         finder: str | None = None,
     ) -> None:
@@ -307,7 +309,7 @@ class _Run:
         self._searched = self._found = 0
         self._store = store
         self._total = total
-        self._progress = progress
+        self._caller = caller
         self._embedder = Embedder(store.backbone, None, proven=True)
         self._cut: dict[int, StoredRegion] = {}  # by a number of this run
         self._embedded: list[tuple[StoredRegion, EmbeddedPhoto]] = []
@@ -320,11 +322,13 @@ class _Run:
         try:
             for number, one in enumerate(crops, start=1):
                 self._take(one)
-                if self._progress:
-                    self._progress("find" if self._finder else "regions", number, self._total, one.photo.path)
-                if committer.is_due(len(self._embedded) + len(self._embedder), self._last_commit):
+                self._caller.tell("find" if self._finder else "regions", number, self._total, one.photo.path)
+                committed = committer.is_due(len(self._embedded) + len(self._embedder), self._last_commit)
+                if committed:
                     self._keep(self._embedder.flush())
                     self._commit()
+                if self._caller.is_due(committed=committed):
+                    self._caller.let_in()
             self._keep(self._embedder.flush())
         finally:
             self._commit()

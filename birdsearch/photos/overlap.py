@@ -3,22 +3,26 @@
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from threading import Thread
 from typing import TypeVar
 
 WORKERS = max(2, os.cpu_count() or 2)  # threads: Pillow lets others run while it decodes, and reading waits
 LEAVE_SECONDS = 1.0  # that a thread may take to end
+IDLE_SECONDS = 1.0  # without a result, from one call of `idle` to the next
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def overlapped(items: Iterable[T], work: Callable[[T], R], *, ahead: int) -> Generator[R, None, None]:
+def overlapped(
+    items: Iterable[T], work: Callable[[T], R], *, ahead: int, idle: Callable[[], None] | None = None
+) -> Generator[R, None, None]:
     """Do the work in threads, at most `ahead` results in advance, and give the results in the order of the items.
 
-    Where it ends early it does not wait for what is under way: one file that never answers would hold up Ctrl-C.
+    While no result comes `idle` is called each second: what it raises ends the work. Where it ends early it does not
+    wait for what is under way: one file that never answers would hold up Ctrl-C.
     """
     tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
     threads = [Thread(target=_serve, args=(tasks, work), name="birdsearch-decode", daemon=True) for _ in range(WORKERS)]
@@ -30,9 +34,9 @@ def overlapped(items: Iterable[T], work: Callable[[T], R], *, ahead: int) -> Gen
             waiting.append(Future())
             tasks.put((waiting[-1], item))
             if len(waiting) >= ahead:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft(), idle)
         while waiting:
-            yield waiting.popleft().result()
+            yield _result(waiting.popleft(), idle)
     finally:
         for future in waiting:
             future.cancel()
@@ -40,6 +44,12 @@ def overlapped(items: Iterable[T], work: Callable[[T], R], *, ahead: int) -> Gen
             tasks.put(None)
         for thread in threads:
             thread.join(LEAVE_SECONDS)
+
+
+def _result(future: Future[R], idle: Callable[[], None] | None) -> R:
+    while idle is not None and not future.done() and not wait([future], IDLE_SECONDS).done:
+        idle()
+    return future.result()
 
 
 def _serve(tasks: "SimpleQueue[tuple[Future[R], T] | None]", work: Callable[[T], R]) -> None:

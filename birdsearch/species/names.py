@@ -86,7 +86,7 @@ def set_overrides(store: Store, path: Path) -> int:
     Raises InputFileError, with the line, for what is not a bird.
     """
     corrections = resolve.read_overrides(path)
-    with store.writing() as catalog:
+    with store.changing() as catalog:
         catalog.set_state(NAMES, corrections, bump=True)
     labels = {resolve.same(label) for label in store.catalog.label_counts()}
     if names := [name for name in corrections if resolve.same(name) not in labels]:
@@ -104,7 +104,7 @@ def correct(store: Store, corrections: Mapping[str, str | None]) -> None:
         if species and not resolve.is_named(species):
             raise ValueError(f"AviList has no bird called {shown(species)!r}: give its scientific or English name")
     given = {resolve.same(name): (name, species) for name, species in corrections.items()}
-    with store.writing() as catalog:
+    with store.changing() as catalog:
         before = overrides(catalog)
         after = {name: species for name, species in before.items() if resolve.same(name) not in given}
         after |= {name: species.strip() for name, species in given.values() if species is not None}

@@ -89,6 +89,7 @@ class Store:
         self._backbone = backbone
         self._execution = execution
         self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
+        self._let_in: int | None = None  # the thread whose run lets short changes in between its commits
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], backbone: Any = None, execution: Execution = AUTOMATIC) -> Self:
@@ -276,11 +277,33 @@ class Store:
 
         Other threads of this process wait for their turn. Raises IndexLockedError where another process is writing.
         """
+        if self._let_in == threading.get_ident():
+            raise ValueError(
+                "this cannot be done between the commits of a run, where labels, names, pairs that are not duplicates "
+                "and removals can: do it before or after the run"
+            )
         with self.folder.writing(), self.catalog.guarded(self.folder.check_lock):
             self._check_place()
             self._settle()
             yield self.catalog
             self.vectors.refresh()
+
+    @contextmanager
+    def changing(self) -> Iterator[Catalog]:
+        """The same for a change of a moment that makes no ids: a run lets it in between its commits, under its lock."""
+        if self._let_in == threading.get_ident():
+            yield self.catalog
+            return
+        with self.writing() as catalog:
+            yield catalog
+
+    def let_in(self, change: Callable[[], None]) -> None:
+        """Call a function that may use `changing`; this thread is `writing`, and no commit of it is under way."""
+        self._let_in = threading.get_ident()
+        try:
+            change()
+        finally:
+            self._let_in = None
 
     def _check_place(self) -> None:
         """Raises IndexReplacedError where another index, or a copy, lies now where this one was when it was opened."""

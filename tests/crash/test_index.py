@@ -22,6 +22,7 @@ import pytest
 import sqlalchemy as sa
 
 import birdsearch
+from birdsearch import Filter
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
@@ -31,6 +32,7 @@ from tests.support.index_worker import REFUSED, Line, Plan, backbone, open_or_cr
 
 SPECIES = ("Wren", "Robin", "Dunnock", "Siskin")
 MOMENTS = 24  # random kills in all
+SPOKEN = 8  # the same of runs that let a person speak
 KILLS, INTERRUPTS = 8, 5  # lines tried in every scene; with LINES=all in the environment every line is (half an hour)
 NOBODY = 65534
 NAMES = ("fresh", "changed", "relabelled", "moved", "pruned", "removed", "repaired", "imported", "reembedded", "boxed")
@@ -392,6 +394,35 @@ def test_kill_at_random_moments(worker: Worker, tmp_path: Path) -> None:
         killed += worker.wait() == -signal.SIGKILL
         _checked(scene, plan, f"killed after {seconds:.3f} s (kill {number}, seed {SEED})")
     assert killed >= MOMENTS // 2
+
+
+def test_what_is_said_during_a_run_outlives_a_kill_of_it(worker: Worker, tmp_path: Path) -> None:
+    """Labels and removals between the commits of a run over changed photos, which are killed at random moments."""
+    chance = random.Random(SEED)
+    scene = scenes(tmp_path, 40, commit=8, batch=2, delay=0.01, names=("changed",))["changed"]
+    (tmp_path / "attempt").mkdir()
+    said, done = tmp_path / "said", 0
+    for _ in range(SPOKEN):
+        plan = {**scene.attempt(tmp_path / "attempt"), "said": str(said)}
+        said.write_text("")
+        worker.start(plan)
+        time.sleep(0.1 + 1.2 * chance.random())
+        worker.kill()
+        worker.wait()
+        lines = [line.split() for line in said.read_text().splitlines()]
+        done += len(lines)
+        with birdsearch.open(plan["index"], backbone=backbone()) as index:
+            assert index.verify().problems == ()
+            for labelled, removed in lines:
+                assert [label.species for label in index.labels(Filter(ids=[int(labelled)]))] == ["Linnet"]
+                assert not [photo for photo in index.photos() if photo.id == int(removed)]
+        work({key: value for key, value in plan.items() if key != "said"} | {"delay": 0.0})
+        with birdsearch.open(plan["index"], backbone=backbone()) as index:
+            assert index.verify().problems == ()
+            assert {photo.path for photo in index.photos()} == set(scene.wanted.photos)
+            for labelled, _ in lines:
+                assert index.photo(int(labelled)).label == "Linnet"
+    assert done > SPOKEN
 
 
 def test_sigint_commits_what_is_embedded(worker: Worker, short: dict[str, Scene], tmp_path: Path) -> None:

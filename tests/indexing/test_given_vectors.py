@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 import birdsearch
-from birdsearch import Filter, Index
+from birdsearch import Cancelled, Filter, Index
 from birdsearch.errors import (
     BackboneError,
     BackboneMismatchError,
@@ -306,6 +306,25 @@ def test_a_stop_in_the_middle_leaves_whole_batches(
     np.testing.assert_allclose(clip.vectors(ids(clip)), expected, atol=1e-6)
     assert clip.add_vectors(photos[:5], new).changed == 5
     assert_holds(clip, dict(zip(photos[:5], new, strict=True)))
+
+
+def test_a_run_that_its_caller_ends_leaves_whole_batches(
+    clip: Index, photos: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip.add_vectors(photos[:5], vectors(5))
+    monkeypatch.setattr(given_vectors, "COMMIT_PHOTOS", 2)
+
+    def stop(stage: str, done: int, total: int | None, path: str) -> None:
+        assert (stage, total) == ("index", 5)
+        if done == 4:
+            raise Cancelled
+
+    new = vectors(5, seed=1)
+    with pytest.raises(Cancelled):
+        clip.add_vectors(photos[:5], new, progress=stop)
+    expected = np.concatenate([unit(new)[:4], unit(vectors(5))[4:]])
+    np.testing.assert_allclose(clip.vectors(ids(clip)), expected, atol=1e-6)
+    assert clip.verify().ok
 
 
 def test_repair_says_that_lost_vectors_must_be_given_again(clip: Index, photos: list[str]) -> None:

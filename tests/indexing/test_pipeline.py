@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import AddReport, Filter, Index
+from birdsearch import AddReport, Cancelled, Filter, Index
 from birdsearch.errors import (
     BackboneError,
     BackboneUnavailableError,
@@ -802,16 +802,17 @@ def test_removed_photos_are_gone_for_good_and_the_files_stay(photos: Path, index
 # Stops and failures
 
 
+@pytest.mark.parametrize("stopped", [Cancelled, KeyboardInterrupt])
 def test_an_interrupted_run_keeps_what_was_embedded(
-    photos: Path, index: Index, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch
+    photos: Path, index: Index, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch, stopped: type[BaseException]
 ) -> None:
     monkeypatch.setattr(embedder, "NETWORK_BATCH", 2)
 
     def stop(stage: str, done: int, _total: int | None, _path: str) -> None:
         if stage == "index" and done == 5:
-            raise KeyboardInterrupt
+            raise stopped
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(stopped):
         index.add(photos, progress=stop)
     assert len(index) == 4
     assert counts(index.add(photos)) == {"added": 2, "unchanged": 4}
@@ -875,7 +876,7 @@ def test_the_backbone_is_loaded_once_however_many_threads_want_it(
 def test_progress_names_stage_and_counts(photos: Path, index: Index) -> None:
     told: list[tuple[str, int, int | None]] = []
     index.add(photos, progress=lambda stage, done, total, _path: told.append((stage, done, total)))
-    assert [call for call in told if call[0] == "index"] == [("index", n, 6) for n in range(1, 7)]
+    assert [call for call in told if call[0] == "index"] == [("index", n, 6) for n in range(7)]
 
 
 # Places

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import Filter, Index
+from birdsearch import Cancelled, Filter, Index
 from birdsearch.errors import BackboneMismatchError, PhotoMissingError
 from birdsearch.indexing import committer
 from birdsearch.records import Photo, RegionReport
@@ -120,18 +120,19 @@ def test_a_folder_that_is_away_stops_it(photos: Path, path: Path) -> None:
         assert index.verify().ok
 
 
+@pytest.mark.parametrize("stopped", [Cancelled, KeyboardInterrupt])
 def test_a_run_that_was_stopped_goes_on_and_the_old_vectors_answer_meanwhile(
-    photos: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, path: Path, monkeypatch: pytest.MonkeyPatch, stopped: type[BaseException]
 ) -> None:
     monkeypatch.setattr(committer, "COMMIT_PHOTOS", 1)
 
     def stop(stage: str, done: int, _total: int | None, _path: str) -> None:
         if (stage, done) == ("reembed", 3):
-            raise KeyboardInterrupt
+            raise stopped
 
     first, second = backbone(recipe=MIRRORED), backbone(recipe=MIRRORED)
     with birdsearch.open(path, backbone=backbone()) as index:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(stopped):
             index.reembed(first, progress=stop)
         assert recipe(path) is None
         assert index.verify().ok

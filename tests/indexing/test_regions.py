@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import birdsearch
-from birdsearch import Box, Filter, Index
+from birdsearch import Box, Cancelled, Filter, Index
 from birdsearch.errors import InputFileError
 from birdsearch.records import AddReport, Region, RegionReport, as_json
 from birdsearch.search import whitening
@@ -244,14 +244,15 @@ def test_a_region_whose_file_cannot_be_read_waits(tmp_path: Path) -> None:
         assert index.add(tmp_path / "photos").regions == RegionReport(embedded=1)
 
 
-def test_a_stopped_run_keeps_what_was_embedded_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("stopped", [Cancelled, KeyboardInterrupt])
+def test_a_stopped_run_keeps_what_was_embedded_and_goes_on(tmp_path: Path, stopped: type[BaseException]) -> None:
     with boxed.index_of(tmp_path) as index:
 
         def stop(stage: str, done: int, total: int | None, path: str) -> None:
             if stage == "regions" and done == 5:
-                raise KeyboardInterrupt
+                raise stopped
 
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(stopped):
             boxed.add_boxes(index, tmp_path, *boxed.everywhere(tmp_path), progress=stop)
     with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as index:
         done = sum(region.embedded for region in index.regions())

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from birdsearch.files import FileState, with_trailing_slash
 from birdsearch.records import FRAME, Failure, Label, Photo, Prediction
 from birdsearch.storage.catalog import kept, region_rows
-from birdsearch.storage.catalog.database import put_state, where_in
+from birdsearch.storage.catalog.database import present, put_state, where_in
 from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
 
@@ -78,21 +78,33 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     """Everything that a batch brought, into the tables, inside the caller's transaction."""
     if batch.part is not None:
         connection.execute(sa.insert(parts).values({**asdict(batch.part), "generation": generation}))
-    _write_entries(connection, batch)
-    region_rows.write(connection, batch.regions, batch.gone_regions, None if batch.part is None else batch.part.id)
+    gone = _removed(connection, batch)
+    entries = {row: entry for row, entry in enumerate(batch.entries) if entry.photo.id not in gone}
+    _write_entries(connection, entries, batch.part)
+    boxes = [one for one in batch.regions if one.region.photo_id not in gone]
+    region_rows.write(connection, boxes, batch.gone_regions, None if batch.part is None else batch.part.id)
     region_rows.set_found_by(connection, batch.found_by.items())
     update_each(connection, batch.updates)
-    new_labels = {entry.photo.id: entry.label for entry in batch.entries if entry.photo.id and entry.label}
-    _write_labels(connection, {**new_labels, **batch.labels})
-    brought = {entry.photo.id: entry.correction for entry in batch.entries if entry.photo.id and entry.correction}
+    new_labels = {entry.photo.id: entry.label for entry in entries.values() if entry.photo.id and entry.label}
+    said = {photo_id: label for photo_id, label in batch.labels.items() if photo_id not in gone}
+    _write_labels(connection, {**new_labels, **said})
+    brought = {entry.photo.id: entry.correction for entry in entries.values() if entry.photo.id and entry.correction}
     _insert_corrections(connection, brought)
-    come = [entry.photo.id for entry in batch.entries if entry.photo.id]
+    come = [entry.photo.id for entry in entries.values() if entry.photo.id]
     kept.give_back(connection, come, of_copies=not batch.imported)
     where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
     write_failures(connection, batch.failed)
-    derive_species(connection, [entry.photo.id for entry in batch.entries if entry.photo.id] + list(batch.labels))
+    derive_species(connection, come + list(said))
     for key, value in batch.state.items():
         put_state(connection, key, value)
+
+
+def _removed(connection: sa.Connection, batch: Batch) -> set[int | None]:
+    """The photos that a batch speaks of as known, and that were removed while it was collected."""
+    new = {entry.photo.id for entry in batch.entries if not entry.known}
+    said = {entry.photo.id for entry in batch.entries} | batch.labels.keys()
+    said |= {one.region.photo_id for one in batch.regions}
+    return said - new - present(connection, photos, [photo_id for photo_id in said - new if photo_id is not None])
 
 
 def write_failures(connection: sa.Connection, failed: Iterable[tuple[FileState, Failure]]) -> None:
@@ -107,14 +119,15 @@ def facts(photo: Photo) -> dict[str, object]:
     return {**{name: getattr(photo, name) for name in _FACTS}, "phash": _signed(photo.phash)}
 
 
-def _write_entries(connection: sa.Connection, batch: Batch) -> None:
+def _write_entries(connection: sa.Connection, entries: Mapping[int, Entry], part: PartRow | None) -> None:
+    """Photos with their frames, by the row of the part in which the vector of each lies."""
     folders = roots_of(connection)
     new: list[Row] = []
     changed: list[PhotoUpdate] = []
     new_regions: list[Row] = []
-    for row, entry in enumerate(batch.entries):
+    for row, entry in entries.items():
         photo = entry.photo
-        assert batch.part is not None
+        assert part is not None
         root_id, relative = split_path(os.fsencode(photo.path), folders)
         values = {name: getattr(photo, name) for name in STORED}
         values |= {"root_id": root_id, "relative": relative, "missing": False, "phash": _signed(photo.phash)}
@@ -123,14 +136,14 @@ def _write_entries(connection: sa.Connection, batch: Batch) -> None:
             changed.append(PhotoUpdate(values.pop("id"), values))
         else:
             new.append(values)
-        region = {"id": entry.region_id, "photo_id": photo.id, "part_id": batch.part.id, "row": row, "kind": FRAME}
+        region = {"id": entry.region_id, "photo_id": photo.id, "part_id": part.id, "row": row, "kind": FRAME}
         new_regions.append({**region, "x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0})
     region_rows.forget_vectors(connection, [update.photo_id for update in changed])
     update_each(connection, changed)
     for table, rows in ((photos, new), (regions, new_regions)):
         if rows:
             connection.execute(sa.insert(table), rows)
-    embedded = [entry.photo for entry in batch.entries]
+    embedded = [entry.photo for entry in entries.values()]
     write_predictions(connection, {photo.id: photo.predictions for photo in embedded if photo.id})
 
 

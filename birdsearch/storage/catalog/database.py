@@ -328,3 +328,8 @@ def where_in(
         if result.returns_rows:
             rows.extend(result)
     return rows
+
+
+def present(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> set[int]:
+    """Those of the ids that the table holds."""
+    return {row[0] for row in where_in(connection, sa.select(table.c.id), table.c.id, ids)}

@@ -11,7 +11,7 @@ from birdsearch.files import with_trailing_slash
 from birdsearch.records import BOX, FRAME, shown
 from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import derive_species, roots_of, split_path
-from birdsearch.storage.catalog.database import where_in
+from birdsearch.storage.catalog.database import present, where_in
 from birdsearch.storage.catalog.tables import Row, labels, metadata, parts, photos
 
 Rows = dict[str, list[Row]]  # table -> rows as JSON takes them
@@ -188,10 +188,10 @@ def revert_merges(connection: sa.Connection, merges: Sequence[Merge]) -> None:
 def restore_rows(connection: sa.Connection, snapshots: Mapping[bytes, tuple[int, Rows]]) -> dict[bytes, str]:
     """Put the rows of photos back: path -> (id, rows). Returns what could not be, in words, by path."""
     notes: dict[bytes, str] = {}
-    present = _present(connection, photos, [photo_id for photo_id, _ in snapshots.values()])
+    there = present(connection, photos, [photo_id for photo_id, _ in snapshots.values()])
     taken = photo_ids(connection, list(snapshots))
     for path, (photo_id, rows) in snapshots.items():
-        if photo_id in present:
+        if photo_id in there:
             if not rows["photos"][0]["missing"]:
                 connection.execute(sa.update(photos).where(photos.c.id == photo_id).values(missing=False))
         elif path in taken:
@@ -199,7 +199,7 @@ def restore_rows(connection: sa.Connection, snapshots: Mapping[bytes, tuple[int,
         elif not _insert_photo(connection, path, rows["photos"][0]):
             notes[path] = "the file is back, but its folder is no longer in the index: run `birdsearch index`"
     back = {path: rows for path, (_, rows) in snapshots.items() if path not in notes}
-    lost = _insert_rest(connection, back, {path for path in back if snapshots[path][0] not in present})
+    lost = _insert_rest(connection, back, {path for path in back if snapshots[path][0] not in there})
     kept.forget_restored(connection)
     for path in lost:
         # As where a part was dropped: the photo looks changed to the next run, which embeds it again.
@@ -234,11 +234,11 @@ def _insert_rest(connection: sa.Connection, back: Mapping[bytes, Rows], fresh: s
         ]
         for key in table.foreign_keys:
             column, owner = key.parent.name, key.column.table
-            present = _present(connection, owner, sorted({row[column] for _, row in restored} - {None}))
+            there = present(connection, owner, sorted({row[column] for _, row in restored} - {None}))
             if owner is parts:
-                lost |= {path for path, row in restored if _is_frame(row) and row[column] not in present}
-                restored = [(path, _without_lost_part(row, present)) for path, row in restored]
-            restored = [(path, row) for path, row in restored if row[column] is None or row[column] in present]
+                lost |= {path for path, row in restored if _is_frame(row) and row[column] not in there}
+                restored = [(path, _without_lost_part(row, there)) for path, row in restored]
+            restored = [(path, row) for path, row in restored if row[column] is None or row[column] in there]
         values = [{name: _from_json(value) for name, value in row.items() if name in table.c} for _, row in restored]
         if values:
             connection.execute(sa.insert(table).prefix_with("OR IGNORE"), values)
@@ -253,8 +253,3 @@ def _without_lost_part(row: Row, present: set[int]) -> Row:
     """A row of regions; a box whose part is gone waits for a vector."""
     waits = row.get("kind") == BOX and row["part_id"] not in present
     return row | {"part_id": None, "row": None} if waits else row
-
-
-def _present(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> set[int]:
-    """Those of the ids that the table holds."""
-    return {row[0] for row in where_in(connection, sa.select(table.c.id), table.c.id, ids)}

@@ -10,7 +10,7 @@ from birdsearch.files import FileState
 from birdsearch.records import FRAME, Failure, Prediction
 from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import derive_species, write_failures, write_predictions
-from birdsearch.storage.catalog.database import put_state, where_in
+from birdsearch.storage.catalog.database import present, put_state, where_in
 from birdsearch.storage.catalog.tables import parts, photos, regions
 
 
@@ -44,9 +44,12 @@ def write(connection: sa.Connection, renewal: Renewal) -> None:
     where_in(connection, sa.update(photos).values(missing=True, size=-1), photos.c.id, ids)
     moved = sa.update(regions).where(regions.c.id == sa.bindparam("_id"))
     moved = moved.values(part_id=sa.bindparam("_part"), row=sa.bindparam("_row"))
-    for block in renewal.vectors:
+    for embedded_anew in renewal.vectors:
+        here = present(connection, photos, [each.photo_id for each in embedded_anew])  # others were removed meanwhile
+        block = [each for each in embedded_anew if each.photo_id in here]
         places = [{"_id": each.region_id, "_part": each.part_id, "_row": each.row} for each in block]
-        connection.execute(moved, places)
+        if places:
+            connection.execute(moved, places)
         write_predictions(connection, {each.photo_id: each.predictions for each in block})
         derive_species(connection, [each.photo_id for each in block])
     old = regions.c.part_id.not_in(renewal.parts)
