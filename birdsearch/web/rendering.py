@@ -28,7 +28,8 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> Re
     serving = Serving(state, request.scope.get("state", {}).get("role") or "")
     context = {
         "nav": NAV if serving.role else {}, "here": request.url.path, "serving": serving,
-        "index_name": text(state.index.path.name) if state.index is not None else None, **values,
+        "index_name": text(state.index.path.name) if state.index is not None else None,
+        "index_id": state.index.provenance.index_id if state.index is not None and serving.role else None, **values,
     }  # fmt: skip
     return _templates().TemplateResponse(request, name, context, status_code=status)
 
