@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, Json
+from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
 
 from birdsearch.records import Filter
 from birdsearch.web.serving import ForbiddenError, Serving
@@ -29,6 +29,14 @@ class FilterQuery(BaseModel):
     camera: str | None = Field(None, description="Part of its name.")
     min_width: int | None = Field(None, ge=1)
     where: Json[dict[str, Any]] | None = Field(None, description="A Filter in JSON, which must hold too.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, given: Any) -> Any:
+        """A form sends the fields too that were left empty."""
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value not in ("", []) and value != [""]}
 
     def filter(self, held: Serving) -> Filter | None:
         """The filter that they describe, None for an empty one. Raises ValueError for what cannot be meant."""

@@ -1,0 +1,222 @@
+// @ts-check
+/** One photo, large: what its page does with scripts, and the dialog that shows that page over a grid. */
+import { html, render } from "./vendor/lit-html.js";
+import { send } from "./api.js";
+import { askLabel } from "./label.js";
+import { keys } from "./keys.js";
+import { empty, evidenceOf, prediction } from "./parts.js";
+import { say, undoKeys } from "./undo.js";
+
+/** @typedef {object} Handling
+ *  @property {() => HTMLElement} article the photo as its page has it
+ *  @property {(step: 1 | -1) => void} go
+ *  @property {() => void} renew show it anew
+ *  @property {(ids: number[], species: string | null) => void} [labelled]
+ *  @property {() => void} [close] */
+
+let isWhole = false; // at 100 %; stays so from photo to photo
+let place = { x: 0.5, y: 0.5 }; // of the photo, in the middle of the frame
+
+const KEPT = "birdsearch-facts";
+
+/** The id of a photo's page. @param {string} path */
+export const idOf = (path) => Number(/^\/photos\/(\d+)$/.exec(path)?.[1] ?? 0);
+
+/** Have the keys, the buttons and the picture of a photo do what they say. @param {HTMLElement} scope @param {Handling} handling */
+export function handle(scope, { article, go, renew, labelled, close }) {
+  const id = () => Number(article().dataset.id);
+  const acts = {
+    whole: () => setWhole(article(), !isWhole),
+    similar: () => location.assign(`/ask?photo=${id()}`),
+    label: () => article().querySelector('[data-act="label"]') && askLabel({
+      ids: [id()], species: article().querySelector("h1")?.dataset.species,
+      soon: (species) => labelled?.([id()], species),
+      done: () => (renew(), labelled?.([id()], null), article()),
+    }),
+  };
+  const pan = (/** @type {number} */ x, /** @type {number} */ y) => () => figure(article()).scrollBy({ left: 160 * x, top: 160 * y });
+  keys(scope, {
+    ArrowLeft: ["the photo before", () => go(-1)], ArrowRight: ["the next photo", () => go(1)],
+    z: ["100 %, or all of it", acts.whole], i: ["facts", () => showFacts(article())],
+    s: ["find similar", acts.similar], l: ["label", acts.label],
+    "Shift+ArrowLeft": ["look further left at 100 %", pan(-1, 0)], "Shift+ArrowRight": ["look further right at 100 %", pan(1, 0)],
+    "Shift+ArrowUp": ["look further up at 100 %", pan(0, -1)], "Shift+ArrowDown": ["look further down at 100 %", pan(0, 1)],
+  }, "Photo");
+  if (close) keys(scope, undoKeys, "Photo");
+  scope.addEventListener("click", (event) => {
+    const target = /** @type {Element} */ (event.target);
+    const act = /** @type {HTMLElement | null} */ (target.closest("[data-act]"))?.dataset.act;
+    const link = target.closest("a");
+    const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey;
+    if (act && act in acts && plain) {
+      event.preventDefault();
+      acts[/** @type {keyof typeof acts} */ (act)]();
+    } else if (link?.rel === "prev" || link?.rel === "next") {
+      if (plain) event.preventDefault(), go(link.rel === "next" ? 1 : -1);
+    } else if (close && link?.classList.contains("back") && plain) {
+      event.preventDefault();
+      close();
+    } else if (target.closest(".large img") && target instanceof HTMLImageElement) {
+      const box = target.getBoundingClientRect();
+      if (!isWhole) place = { x: (event.clientX - box.left) / box.width, y: (event.clientY - box.top) / box.height };
+      acts.whole();
+    }
+  });
+}
+
+/** Prepare a photo that has just come into the page. @param {HTMLElement} article */
+export function prepare(article) {
+  const known = /** @type {HTMLDetailsElement} */ (article.querySelector(".known"));
+  known.open = localStorage.getItem(KEPT) !== "closed";
+  for (const button of article.querySelectorAll('[data-act="label"]')) button.removeAttribute("hidden");
+  if (isWhole) setWhole(article, true);
+  const ahead = (article.dataset.ahead ?? "").split(" ").filter(Boolean);
+  const image = picture(article);
+  const fetchAhead = () => ahead.forEach((address) => (new Image().src = address));
+  image.complete ? fetchAhead() : image.addEventListener("load", fetchAhead, { once: true });
+}
+
+/** Say what a photo shows, which may take a while: the page in a dialog comes without it.
+ *  @param {HTMLElement} article @param {AbortSignal} signal */
+async function classify(article, signal) {
+  const place = /** @type {HTMLElement | null} */ (article.querySelector(".said"));
+  if (!place) return;
+  render(empty("Looking…"), place);
+  const { predictions } = await send("POST", "/classify", { photo: Number(article.dataset.id) }, signal);
+  const photos = await evidenceOf(predictions, signal);
+  render(
+    predictions.length ? html`<ol class="guesses">${predictions.map((/** @type {any} */ one) => prediction(one, photos))}</ol>` : empty("Label some photos, so that they can speak."),
+    place,
+  );
+}
+
+/** @param {HTMLElement} article */
+const figure = (article) => /** @type {HTMLElement} */ (article.querySelector(".large"));
+/** @param {HTMLElement} article */
+const picture = (article) => /** @type {HTMLImageElement} */ (article.querySelector(".large img"));
+
+/** @param {HTMLElement} article */
+function showFacts(article) {
+  const known = /** @type {HTMLDetailsElement} */ (article.querySelector(".known"));
+  known.open = !known.open;
+  localStorage.setItem(KEPT, known.open ? "open" : "closed");
+}
+
+/** Show a photo at 100 %, around the place that was seen before, or all of it. @param {HTMLElement} article @param {boolean} whole */
+function setWhole(article, whole) {
+  const frame = figure(article);
+  const image = picture(article);
+  if (isWhole && !whole) {
+    place = {
+      x: (frame.scrollLeft + frame.clientWidth / 2) / frame.scrollWidth, y: (frame.scrollTop + frame.clientHeight / 2) / frame.scrollHeight,
+    };
+  }
+  isWhole = whole;
+  frame.classList.toggle("whole", whole);
+  article.querySelector('[data-act="whole"]')?.setAttribute("aria-pressed", String(whole));
+  if (!whole) return;
+  frame.scrollTo({ left: place.x * frame.scrollWidth - frame.clientWidth / 2, top: place.y * frame.scrollHeight - frame.clientHeight / 2, behavior: "instant" });
+  const original = image.dataset.whole;
+  if (!original || image.getAttribute("src") === original) return;
+  const sharp = new Image(); // the preview is seen, enlarged, until it has come
+  sharp.onload = () => (image.src = original);
+  sharp.onerror = () => say("This browser cannot show the original: its preview is shown, enlarged.");
+  sharp.src = original;
+}
+
+/** A photo over the grid: its own page in a dialog, so that the grid stays as it is. */
+export class Viewer {
+  #id = 0;
+  #request = new XMLHttpRequest();
+  #asking = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {Map<number, string>} photo -> address of its preview */
+  #seen = new Map();
+
+  /** @param {HTMLDialogElement} dialog
+   *  @param {{ids: () => Uint32Array, query: () => string, moved: (id: number) => void, closed: () => void,
+   *    labelled: (ids: number[], species: string | null) => void}} grid */
+  constructor(dialog, grid) {
+    this.dialog = dialog;
+    this.grid = grid;
+    handle(dialog, {
+      article: () => this.#article(), go: (step) => this.#go(step), renew: () => this.#load(0), labelled: grid.labelled,
+      close: () => dialog.close(),
+    });
+    dialog.addEventListener("click", (event) => {
+      const link = /** @type {Element} */ (event.target).closest("a");
+      const id = link && !event.defaultPrevented && !event.ctrlKey && !event.metaKey ? idOf(link.pathname) : 0;
+      if (id) event.preventDefault(), this.open(id);
+    });
+    dialog.addEventListener("close", () => {
+      const deep = history.state?.viewer ?? 0;
+      if (deep) history.go(-deep); // to the entry of the grid
+      grid.closed();
+    });
+  }
+
+  /** Show a photo; an entry of the history leads back. @param {number} id @param {boolean} [isBack] the history leads here */
+  open(id, isBack = false) {
+    if (!isBack) history.pushState({ viewer: (history.state?.viewer ?? 0) + 1 }, "", `/photos/${id}${this.grid.query()}`);
+    if (!this.dialog.open) this.dialog.showModal();
+    this.#show(id);
+  }
+
+  /** @param {1 | -1} step */
+  #go(step) {
+    const ids = this.grid.ids();
+    const position = ids.indexOf(this.#id) + step;
+    if (!ids.includes(this.#id) || position < 0 || position >= ids.length) return say(step > 0 ? "This is the last photo." : "This is the first photo.");
+    history.replaceState(history.state, "", `/photos/${ids[position]}${this.grid.query()}`);
+    const next = step > 0 ? (this.#article().dataset.ahead ?? "").split(" ")[0] : undefined;
+    if (next && !this.#seen.has(ids[position])) this.#seen.set(ids[position], next);
+    this.#show(ids[position]);
+  }
+
+  /** @param {number} id */
+  #show(id) {
+    const known = this.#seen.get(id);
+    if (known && this.#id && id !== this.#id && this.dialog.firstElementChild) {
+      picture(this.#article()).src = known; // at once; its facts follow
+      picture(this.#article()).removeAttribute("data-whole");
+      this.#load(120, id);
+    } else this.#load(0, id);
+    this.grid.moved(id);
+  }
+
+  #article() {
+    return /** @type {HTMLElement} */ (this.dialog.querySelector("article"));
+  }
+
+  /** @param {number} pause milliseconds in which another photo may be wanted @param {number} [id] */
+  #load(pause, id = this.#id) {
+    this.#id = id;
+    this.#request.abort();
+    this.#asking.abort();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      // Not fetch: only this parses HTML without a policy for trusted types.
+      const request = (this.#request = new XMLHttpRequest());
+      request.open("GET", `/photos/${id}?${new URLSearchParams([...new URLSearchParams(this.grid.query()), ["brief", "1"]])}`);
+      request.responseType = "document";
+      request.onload = () => this.#loaded(request.response);
+      request.onerror = () => say("birdsearch does not answer. Is it still running?", true);
+      request.send();
+    }, pause);
+  }
+
+  /** @param {Document | null} page */
+  #loaded(page) {
+    const article = page?.querySelector("article.photo");
+    const refusal = page?.querySelector(".problem")?.textContent;
+    if (!(article instanceof HTMLElement)) return say(refusal ?? "This photo cannot be shown.", true);
+    this.dialog.replaceChildren(document.importNode(article, true));
+    const image = picture(this.#article());
+    this.#seen.set(this.#id, image.getAttribute("src") ?? "");
+    prepare(this.#article());
+    this.#article().querySelector("h1")?.focus({ preventScroll: true });
+    this.#asking = new AbortController();
+    classify(this.#article(), this.#asking.signal);
+  }
+}
