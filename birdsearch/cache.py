@@ -1,17 +1,26 @@
 """The user's own folder of what can be made again; and which files were checked already, remembered there."""
 
 import hashlib
+import logging
 import os
 import stat
+import threading
 import time
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from birdsearch.records import shown
 
+if TYPE_CHECKING:
+    import sqlite3  # which most commands do not need here
+
+logger = logging.getLogger("birdsearch")
+
 _SETTLED_NS = 2 * 10**9  # a file that changed this short a time ago may change again within one tick of its clock
+PATIENCE = 1.0  # seconds to wait for another process that writes to a table
 _MEMORY = "checked"
 _LARGEST = 1 << 20  # bytes of the memory of checks: beyond it all is checked once more
 
@@ -42,10 +51,13 @@ def others_may_write(folder: Path) -> bool:
 
 
 def kept_file(name: str) -> Path | None:
-    """A file of the cache folder, which is made; None where another user could have put it there. Raises OSError."""
-    folder = cache_folder()
-    make_private(folder)
-    return None if others_may_write(folder) else folder / name
+    """A file in or below the cache folder, which is made; None where another user could have put it there.
+
+    Raises OSError.
+    """
+    file = cache_folder() / name
+    make_private(file.parent)
+    return None if any(map(others_may_write, {cache_folder(), file.parent})) else file
 
 
 def stamped_file(name: str, suffix: str, stamp: str) -> Path | None:
@@ -63,6 +75,80 @@ def stamp_of(files: Iterable[Path], facts: Iterable[str]) -> str:
     for file in sorted(files):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+# Tables -------------------------------------------------------------------------------------------------------------
+
+
+class KeptTable:
+    """An SQLite file in the cache: what is lost there is made once more. Any number of threads and processes.
+
+    `file` gives its place, `schema` are the statements that are run when it is opened. Without room or permission, or
+    where it is damaged, there is none for now.
+    """
+
+    def __init__(self, file: Callable[[], Path | None], schema: Sequence[str]) -> None:
+        self._file = file
+        self._schema = schema
+        self._lock = threading.Lock()
+        self._table: sqlite3.Connection | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Give the file back for good."""
+        with self._lock:
+            self._closed = True
+            self._give_back()
+
+    @contextmanager
+    def trying(self) -> "Iterator[sqlite3.Connection | None]":
+        """The table, for one thread at a time; None where there is none. What it refuses is no error of the user's."""
+        with self._lock:
+            with self._forgiven():
+                if self._table is None and not self._closed:
+                    self._table = self._opened()
+            with self._forgiven():
+                yield self._table
+
+    @contextmanager
+    def _forgiven(self) -> Iterator[None]:
+        import sqlite3
+
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            logger.debug("the cache is not used: %s", error)
+            if "locked" not in str(error):
+                self._give_back()
+            # Damaged: the errors of a whole one have classes of their own.
+            if type(error) is sqlite3.DatabaseError:
+                self._delete()
+
+    def _opened(self) -> "sqlite3.Connection | None":
+        import sqlite3
+
+        if (file := self._file()) is None:
+            return None
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        table = sqlite3.connect(file, PATIENCE, check_same_thread=False)
+        try:
+            for statement in self._schema:
+                table.execute(statement)
+        except BaseException:
+            table.close()
+            raise
+        return table
+
+    def _give_back(self) -> None:
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+
+    def _delete(self) -> None:
+        with suppress(OSError):
+            if (file := self._file()) is not None:
+                for suffix in ("", "-wal", "-shm"):
+                    Path(f"{file}{suffix}").unlink(missing_ok=True)
 
 
 # Checks -------------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ BirdsearchError                 message = what + where + what next
 ├─ PhotoError                   one photo
 │  ├─ PhotoUnreadableError      broken, truncated, too large, not a photo
 │  ├─ PhotoMissingError         no such file or folder (also a FileNotFoundError)
+│  ├─ PhotoChangedError         the file is not what was indexed
 │  ├─ PhotoUnknownError         no photo with this id (also a KeyError)
 │  └─ BoxOutsideError           a box that lies beyond the picture (also a ValueError)
 ├─ BackboneError                the network
@@ -86,6 +87,10 @@ class PhotoUnreadableError(PhotoError):
 
 class PhotoMissingError(PhotoError, FileNotFoundError):
     """There is no file or folder at the path."""
+
+
+class PhotoChangedError(PhotoError):
+    """The file of a photo is not the one that was indexed."""
 
 
 class PhotoUnknownError(PhotoError, KeyError):

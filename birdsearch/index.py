@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, SupportsIndex
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,7 @@ from birdsearch.records import (
     LifeList,
     Match,
     OptimizeReport,
+    Original,
     Photo,
     Plan,
     Prediction,
@@ -53,6 +54,7 @@ from birdsearch.records import (
     SpeciesReport,
     SplitReport,
     TaxonMatch,
+    Thumbnail,
     TrashedRun,
     Vectors,
     VerifyReport,
@@ -60,6 +62,7 @@ from birdsearch.records import (
     shown,
 )
 from birdsearch.storage import query
+from birdsearch.storage.pictures import PREVIEW
 from birdsearch.storage.store import Execution, Store
 from birdsearch.storage.vectors import RECALL
 
@@ -389,6 +392,47 @@ class Index:
         'Wren'
         """
         return self.photos(ids=[photo_id])[0]
+
+    def thumbnail(self, photo_id: int, size: int = 320) -> Thumbnail:
+        """A photo as a small WebP file, upright, no side longer than `size` pixels (1 to 1600).
+
+        It is made from the file, and kept in the user's cache by the content of that: what was kept is shown also where
+        the file is away. Raises PhotoUnknownError, PhotoMissingError where there is no file, PhotoChangedError where it
+        is not the one that was indexed, PhotoUnreadableError.
+
+        >>> index.thumbnail(4).type
+        'image/webp'
+        """
+        return self._store.pictures.thumbnail(photo_id, size)
+
+    def preview(self, photo_id: int) -> Thumbnail:
+        """A photo as large as a screen shows it: no side longer than 1600 pixels; see `thumbnail`.
+
+        >>> index.preview(4).bytes[:4]
+        b'RIFF'
+        """
+        return self._store.pictures.thumbnail(photo_id, PREVIEW)
+
+    def original(self, photo_id: int) -> Original:
+        """The file of a photo, after a check that it is the one that was indexed, and is a photo.
+
+        That is one with the inode, size and times of then, or the same bytes. Raises PhotoUnknownError,
+        PhotoMissingError, PhotoChangedError, PhotoUnreadableError. Who hands the bytes on reads `open_original`: what
+        lies at `path` may be another file by then.
+
+        >>> index.original(4).type
+        'image/jpeg'
+        """
+        return self._store.pictures.original(photo_id)
+
+    def open_original(self, photo_id: int) -> BinaryIO:
+        """The file of a photo, opened to read its bytes and checked as `original` does.
+
+        >>> with index.open_original(4) as file:
+        ...     len(file.read()) == index.photo(4).size
+        True
+        """
+        return self._store.pictures.open_original(photo_id)
 
     def find(self, path: str | os.PathLike[str]) -> Photo:
         """The photo that lies at this path, missing or not. Raises PhotoUnknownError.

@@ -150,6 +150,24 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A photo made small, upright, as an image file."""
+
+    bytes: bytes
+    type: str  # "image/webp"
+    etag: str  # another one for other pixels or another size
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The file of a photo, which is as it was indexed."""
+
+    path: str  # absolute
+    type: str  # by its content: "image/jpeg", "image/heif"...
+    etag: str  # another one for other bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Which index photos are from: by it and their sha256 a table of labels is understood elsewhere."""
 

@@ -7,21 +7,17 @@ to write into it, photos outside every index (a memory card) are kept as well, a
 
 import hashlib
 import json
-import logging
 import os
-import sqlite3
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from birdsearch.cache import stamp_of, stamped_file
+from birdsearch.cache import KeptTable, stamped_file
 from birdsearch.duplicates import alignment, keeper
 from birdsearch.files import FileState, sha256_of
 from birdsearch.photos import decode
@@ -30,10 +26,7 @@ from birdsearch.records import Photo, blocks
 LARGEST = 2 << 30  # bytes of the file, for 100 million pairs; a full one is begun anew
 ASKED_AT_ONCE = 4096  # SQLite takes 32,766 values in one IN
 _PAGE = 4096  # bytes
-PATIENCE = 1.0  # seconds to wait for another process that writes
 UNKNOWN: Any = object()  # nothing was found yet; None is a finding
-
-logger = logging.getLogger("birdsearch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +45,21 @@ class Compared:
     """
 
     def __init__(self, largest: int = LARGEST) -> None:
-        self._lock = threading.Lock()
-        self._file: Path | None = None
-        self._table: sqlite3.Connection | None = None
-        with self._trying():
-            self._file = stamped_file("compared", ".sqlite", arithmetic())
-            self._table = None if self._file is None else _opened(self._file, largest)
+        schema = (
+            f"PRAGMA max_page_count = {largest // _PAGE}",
+            "CREATE TABLE IF NOT EXISTS findings (key INTEGER PRIMARY KEY, value TEXT)",
+        )
+        self._kept = KeptTable(lambda: _begun(largest), schema)
 
     def close(self) -> None:
         """Give the file back."""
-        if self._table is not None:
-            self._table.close()
-            self._table = None
+        self._kept.close()
 
     def ask(self, question: str, contents: Sequence[tuple[str, ...]]) -> list[Any]:
         """What was found about each of these contents; UNKNOWN where that is nothing yet."""
         keys = [_key(question, each) for each in contents]
         rows: dict[int, str | None] = {}
-        with self._trying() as table:
+        with self._kept.trying() as table:
             for block in (keys[each] for each in blocks(len(keys), ASKED_AT_ONCE)):
                 if table is None:
                     break
@@ -83,7 +73,7 @@ class Compared:
             (_key(question, one.contents), None if one.value is None else json.dumps([one.contents, one.value]))
             for one in findings
         ]
-        with self._trying() as table:
+        with self._kept.trying() as table:
             if table is not None and rows:
                 with table:
                     table.executemany("INSERT OR REPLACE INTO findings VALUES (?, ?)", rows)
@@ -97,20 +87,6 @@ class Compared:
             if found is not None and all(about) and all(map(_has_content, photos)):
                 self.keep(question, [Finding(about, found)])
         return found
-
-    @contextmanager
-    def _trying(self) -> Iterator[sqlite3.Connection | None]:
-        """The table, for one thread at a time; None where there is none. What it refuses is no error of the user's."""
-        with self._lock:
-            try:
-                yield self._table
-            except (OSError, sqlite3.Error) as error:
-                logger.debug("what pixels say of pairs is not kept: %s", error)
-                if self._table is not None and "locked" not in str(error):
-                    self.close()
-                # Damaged: the errors of a whole one have classes of their own.
-                if type(error) is sqlite3.DatabaseError and self._file is not None:
-                    self._file.unlink(missing_ok=True)
 
 
 def content_of(photo: Photo) -> str:
@@ -132,10 +108,7 @@ def _has_content(photo: Photo) -> bool:
 @cache
 def arithmetic() -> str:
     """The stamp of everything that findings depend on besides the content: another release finds anew."""
-    decoding = Path(decode.__file__).parent.glob("*.py")
-    libraries = (f"{name} {version(name)}" for name in ("birdsearch", "pillow", "pi-heif", "simplejpeg"))
-    comparing = Path(alignment.__file__), Path(keeper.__file__)
-    return stamp_of((*decoding, *comparing), (*libraries, f"cv2 {cv2.__version__}"))
+    return decode.stamp((Path(alignment.__file__), Path(keeper.__file__)), (f"cv2 {cv2.__version__}",))
 
 
 def _key(question: str, contents: tuple[str, ...]) -> int:
@@ -153,16 +126,9 @@ def _value(stored: str | None, contents: tuple[str, ...]) -> Any:
     return UNKNOWN
 
 
-def _opened(file: Path, largest: int) -> sqlite3.Connection:
-    """The table in a file, made where it is missing or full."""
-    if file.exists() and file.stat().st_size > 0.9 * largest:
+def _begun(largest: int) -> Path | None:
+    """The file of findings, begun anew where it is full."""
+    file = stamped_file("compared", ".sqlite", arithmetic())
+    if file is not None and file.exists() and file.stat().st_size > 0.9 * largest:
         file.unlink(missing_ok=True)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
-    table = sqlite3.connect(file, PATIENCE, check_same_thread=False)
-    try:
-        table.execute(f"PRAGMA max_page_count = {largest // _PAGE}")
-        table.execute("CREATE TABLE IF NOT EXISTS findings (key INTEGER PRIMARY KEY, value TEXT)")
-    except BaseException:
-        table.close()
-        raise
-    return table
+    return file

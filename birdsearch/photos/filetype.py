@@ -40,6 +40,12 @@ SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51\0"), "JPEG2000"),
     (re.compile(rb"P[4-6]\s+(#[^\n]*\s+)*\d+\s"), "PPM"),
 )
+# What a browser calls these formats.
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp",
+    "TIFF": "image/tiff", "JPEG2000": "image/jp2", "PPM": "image/x-portable-anymap", "AVIF": "image/avif",
+    "HEIF": "image/heif",
+}  # fmt: skip
 _RAW = re.compile(
     rb"II\*\0....CR|FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|\0MRM|FOVb|II\x1a\0\0\0HEAPCCDR|....ftypcrx ", re.DOTALL
 )

@@ -26,6 +26,7 @@ from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE
 from birdsearch.storage.folder import FORMAT, Folder
+from birdsearch.storage.pictures import Pictures
 from birdsearch.storage.vectors import PartVectors, VectorStore, stored_identity, whitening_sha256
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Store:
         self.identity = identity
         self.catalog = open_catalog(folder, identity) if catalog is None else catalog
         self.vectors = PartVectors(folder, self.catalog, identity) if vectors is None else vectors
+        self.pictures = Pictures(self.catalog)
         self._backbone = backbone
         self._execution = execution
         self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
@@ -209,6 +211,7 @@ class Store:
         """Give back the files; the index on disk stays as it is."""
         self.catalog.close()
         self.vectors.close()
+        self.pictures.close()
 
     # Reading
 

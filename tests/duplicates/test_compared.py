@@ -191,8 +191,9 @@ def test_a_full_table_keeps_what_it_has_and_is_begun_anew() -> None:
 
 
 def test_another_process_that_writes_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compared, "PATIENCE", 0.0)
+    monkeypatch.setattr("birdsearch.cache.PATIENCE", 0.0)
     table = Compared()
+    assert table.ask("q", [(A, B)]) == [UNKNOWN]
     (file,) = cache_folder().glob("compared-*")
     other = sqlite3.connect(file, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

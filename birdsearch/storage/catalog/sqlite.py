@@ -353,6 +353,11 @@ class SQLiteCatalog(Database):
         name, index = shown(os.fsdecode(path)), shown(str(self.path.parent))
         raise PhotoUnknownError(f"no photo {name} in {index}: `birdsearch photos` lists the paths, with their ids.")
 
+    def file_states(self, photo_ids: Iterable[int]) -> dict[int, FileState]:
+        """Photo id -> the state that its file was in when it was read."""
+        query = sa.select(photos.c.id, *(photos.c[name] for name in STATE))
+        return {photo_id: FileState(*state) for photo_id, *state in self._rows_in(query, photos.c.id, photo_ids)}
+
     def photo_ids(
         self, where: Filter | None = None, limit: int | None = None, *, order: str = "id", after: int | None = None
     ) -> list[int]:
