@@ -2,8 +2,12 @@
 
 import mimetypes
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.metadata import version
+from types import FrameType
 
+import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import Response
@@ -11,7 +15,7 @@ from starlette.types import Scope
 
 from birdsearch.index import Index
 from birdsearch.web import images, pages, problems, rendering
-from birdsearch.web.api import photos
+from birdsearch.web.api import jobs, photos
 from birdsearch.web.doors import Doors
 from birdsearch.web.serving import Settings, State
 
@@ -30,10 +34,11 @@ def make_app(index: Index | None, settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=_lifespan,
     )
     app.state.serving = State(index, settings)
     problems.install(app)
-    for router in (photos.router, images.router):
+    for router in (photos.router, images.router, jobs.router):
         app.include_router(router, prefix=API)
     app.include_router(pages.router)
     app.mount("/static", _Static(directory=rendering.STATIC))
@@ -41,15 +46,33 @@ def make_app(index: Index | None, settings: Settings) -> FastAPI:
     return app
 
 
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """From the first request to the last; then jobs are cancelled, which keeps what they have committed."""
+    yield
+    app.state.serving.close()
+
+
 def run(index: Index | None, settings: Settings, listening: socket.socket) -> None:
     """Answer what comes through a socket, until Ctrl-C."""
-    import uvicorn
+    Server(make_app(index, settings)).run(sockets=[listening])
 
-    config = uvicorn.Config(
-        make_app(index, settings), log_level="warning", access_log=False, server_header=False, proxy_headers=False,
-        timeout_graceful_shutdown=_STOP_SECONDS, ws="none",
-    )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listening])
+
+class Server(uvicorn.Server):
+    """The server of an app, which ends its open streams when it is asked to end."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._state: State = app.state.serving
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+            timeout_graceful_shutdown=_STOP_SECONDS, ws="none",
+        )  # fmt: skip
+        super().__init__(config)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Ctrl-C, or a request to end."""
+        self._state.stopping.set()
+        super().handle_exit(sig, frame)
 
 
 class _Static(StaticFiles):

@@ -70,9 +70,7 @@ class Doors:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             if guarded.started:
                 raise
-            problem = problems.of_status(
-                500, "This is a mistake in birdsearch: its log, where it was started, says more."
-            )
+            problem = problems.of_status(500, problems.MISTAKE)
             await problems.answer(Request(scope), problem)(scope, receive, guarded.send)
 
     def _refusal(self, request: Request) -> Response | None:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from birdsearch import errors
 from birdsearch.records import shown
 from birdsearch.web import photo_page, problems
-from birdsearch.web.api.photos import IdsQuery, PhotoId, PhotosQuery, ids_of, page_of
+from birdsearch.web.api.photos import IdsQuery, PhotoId, PhotosQuery, page_of
 from birdsearch.web.rendering import page
 from birdsearch.web.serving import Held
 
@@ -47,7 +47,7 @@ def photos(request: Request, held: Held, asked: Annotated[PhotosPageQuery, Query
 @router.get("/photos/{photo_id}")
 def photo(request: Request, held: Held, photo_id: PhotoId, asked: Annotated[PhotoPageQuery, Query()]) -> Response:
     """One photo: large, what is known of it, what it shows, the photos most like it, and those beside it in a list."""
-    here = photo_page.beside(ids_of(held, asked.filter(held), asked.order), photo_id)
+    here = photo_page.beside(held.index.photo_ids(asked.filter(held), order=asked.order), photo_id)
     ahead = held.seen(held.index.photos(ids=here.ahead))
     at = {"query": _query(request), "back": _query(request, at=photo_id), "beside": here, "ahead": ahead}
     return page(request, "photo.html", **photo_page.known(held, photo_id, brief=asked.brief), **at)

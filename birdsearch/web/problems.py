@@ -13,14 +13,18 @@ from starlette.exceptions import HTTPException
 
 from birdsearch import errors
 from birdsearch.records import shown
+from birdsearch.web.jobs import BusyError, JobUnknownError
 from birdsearch.web.rendering import page
 from birdsearch.web.serving import ForbiddenError, NoIndexError
 
+MISTAKE = "This is a mistake in birdsearch: the terminal where it runs says more."
 MEDIA = "application/problem+json"
 # The first class that fits; one that is not here, and its children, are 500.
 STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NoIndexError, 409),
     (ForbiddenError, 403),
+    (JobUnknownError, 404),
+    (BusyError, 503),
     (errors.IndexLockedError, 409),
     (errors.IndexUnwritableError, 507),
     (errors.IndexExistsError, 409),
@@ -41,6 +45,7 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (ValueError, 422),
     (TypeError, 422),
 )
+KNOWN = (errors.BirdsearchError, ValueError, TypeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def of_error(error: Exception) -> Problem:
     status = next(status for cls, status in STATUS if isinstance(error, cls))
     cls = type(error) if isinstance(error, errors.BirdsearchError) else ValueError
     title = (cls.__doc__ or "").split("\n")[0].rstrip(".") if cls is not ValueError else "This cannot be meant"
-    headers = {"Retry-After": "5"} if status in (409, 503) and isinstance(error, errors.IndexLockedError) else {}
+    headers = {"Retry-After": "5"} if isinstance(error, errors.IndexLockedError | BusyError) else {}
     return Problem(status, title, shown(str(error)), kind_of(cls), headers=headers)
 
 
@@ -117,7 +122,7 @@ def install(app: FastAPI) -> None:
         assert isinstance(raised, RequestValidationError)
         return answer(request, of_validation(raised.errors()))
 
-    for cls in (errors.BirdsearchError, ValueError, TypeError):
+    for cls in KNOWN:
         app.add_exception_handler(cls, error)
     app.add_exception_handler(HTTPException, status)
     app.add_exception_handler(RequestValidationError, validation)

@@ -1,15 +1,20 @@
 """Serving: what a server holds (an index or none yet, its settings), and what who asks may see of it."""
 
 import ipaddress
+import tempfile
+import threading
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
+import birdsearch
 from birdsearch.errors import BirdsearchError
 from birdsearch.index import Index
 from birdsearch.records import Match, Photo, as_json
+from birdsearch.web.jobs import Jobs
 from birdsearch.web.keys import EDIT, Keys, Links
 
 PORT = 8377
@@ -57,6 +62,32 @@ class State:
     def __init__(self, index: Index | None, settings: Settings) -> None:
         self.index = index
         self.settings = settings
+        self.jobs = Jobs()
+        self.stopping = threading.Event()  # set when the server is asked to end: open streams end then
+        self._made_here = False
+
+    @cached_property
+    def scratch(self) -> Path:
+        """A folder for files that are fetched once; it goes with the server."""
+        self._folder = tempfile.TemporaryDirectory(prefix="birdsearch-")
+        return Path(self._folder.name)
+
+    def index_for_adding(self) -> Index:
+        """The index; where there is none yet, a new one in the place of the settings."""
+        if self.index is None:
+            if self.settings.place is None:
+                raise NoIndexError("this server was started without a place for an index: start it with --index NAME.")
+            self.index, self._made_here = birdsearch.create(self.settings.place), True
+        return self.index
+
+    def close(self) -> None:
+        """End the jobs, and close what was opened here."""
+        self.stopping.set()
+        self.jobs.close()
+        if self._made_here and self.index is not None:
+            self.index.close()
+        if "scratch" in self.__dict__:
+            self._folder.cleanup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +103,11 @@ class Serving:
         if self.state.index is None:
             raise NoIndexError("there is no index yet: add a folder of photos first, on the page of photos.")
         return self.state.index
+
+    @property
+    def jobs(self) -> Jobs:
+        """What takes long."""
+        return self.state.jobs
 
     @property
     def settings(self) -> Settings:

@@ -1,6 +1,7 @@
 """Fixtures of the tests of the server."""
 
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from fastapi.testclient import TestClient
 
 import birdsearch
 from birdsearch import Index
-from birdsearch.web.app import make_app
+from birdsearch.web.app import Server, make_app
 from birdsearch.web.keys import Keys
 from birdsearch.web.serving import Settings
 from tests.conftest import Garden
@@ -80,15 +81,12 @@ Serve = Callable[..., Served]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Starts a server on a free port: `serve(index, read_only=True)`; it ends with the test."""
-    import uvicorn
-
     running: list[tuple[Any, threading.Thread]] = []
 
     def start(index: Index | None, **options: Any) -> Served:
         listening = socket.create_server(("127.0.0.1", 0))
         settings = Settings(port=listening.getsockname()[1], **options)
-        config = uvicorn.Config(make_app(index, settings), log_level="warning", timeout_graceful_shutdown=1, ws="none")
-        server = uvicorn.Server(config)
+        server = Server(make_app(index, settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         running.append((server, thread))
@@ -96,7 +94,7 @@ def serve() -> Iterator[Serve]:
 
     yield start
     for server, thread in running:
-        server.should_exit = True
+        server.handle_exit(signal.SIGTERM, None)
         thread.join(10)
 
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
@@ -87,7 +86,7 @@ def photos(request: Request, held: Held, asked: Annotated[PhotosQuery, Query()])
 @router.get("/photos/ids", response_model=list[int])
 def photo_ids(request: Request, held: Held, asked: Annotated[IdsQuery, Query()]) -> Response:
     """The ids of photos; as uint32, the lowest octet first, for `Accept: application/octet-stream`."""
-    ids = ids_of(held, asked.filter(held), asked.order)
+    ids = held.index.photo_ids(asked.filter(held), order=asked.order)
     if "application/octet-stream" in request.headers.get("accept", ""):
         return Response(ids.astype("<u4").tobytes(), media_type="application/octet-stream")
     return until_a_commit(request, held, ids.tolist)
@@ -102,26 +101,13 @@ def photo(request: Request, held: Held, photo_id: PhotoId) -> Response:
 
 def page_of(held: Serving, where: Filter | None, order: str, limit: int, after: int | None) -> tuple[list[Photo], bool]:
     """At most `limit` photos after one, and whether there are more."""
-    ids = ids_of(held, where, order).tolist()
-    start = ids.index(after) + 1 if after in ids else 0
-    return held.index.photos(ids=ids[start : start + limit]), start + limit < len(ids)
-
-
-def ids_of(held: Serving, where: Filter | None, order: str) -> "np.ndarray[Any, Any]":
-    """The ids of photos, in an order."""
-    found = held.index.photos(where)
-    keys: dict[str, Any] = {
-        "newest": lambda one: (one.taken_at or "", one.id), "oldest": lambda one: (one.taken_at or "9", one.id),
-        "path": lambda one: one.path, "species": lambda one: (one.species or "\uffff", one.id),
-        "id": lambda one: one.id,
-    }  # fmt: skip
-    found.sort(key=keys[order], reverse=order == "newest")
-    return np.array([one.id for one in found], np.int64)
+    found = held.index.photos(where, limit=limit + 1, after=after, order=order)
+    return found[:limit], len(found) > limit
 
 
 def _lines(held: Serving, where: Filter | None, order: str) -> Iterator[str]:
     """All photos that satisfy a filter, each as a line of JSON."""
-    ids = ids_of(held, where, order)
+    ids = held.index.photo_ids(where, order=order)
     for block in blocks(len(ids), PAGE):
         for one in held.index.photos(ids=ids[block].tolist()):
             yield json.dumps(held.seen(one), ensure_ascii=False) + "\n"
