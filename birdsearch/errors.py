@@ -25,6 +25,7 @@ BirdsearchError                 message = what + where + what next
 ├─ InstallationError            a package that birdsearch needs is incomplete
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
 ├─ OutputFileError              a file or folder that cannot be written: which, why
+├─ ReportUnknownError           no report of duplicates with this id (also a KeyError)
 ├─ PlanError                    a plan that cannot be carried out, or a run that cannot be taken back
 └─ Cancelled                    no error: a `Progress` callback raises it to end a long method
 
@@ -142,6 +143,12 @@ class InputFileError(BirdsearchError):
 
 class OutputFileError(BirdsearchError):
     """A file or folder that the user asked for (an export, a page, a list) cannot be written."""
+
+
+class ReportUnknownError(BirdsearchError, KeyError):
+    """No report of duplicates with this id is kept, or nothing that it speaks of is left."""
+
+    __str__ = Exception.__str__  # as for PhotoUnknownError
 
 
 class PlanError(BirdsearchError):

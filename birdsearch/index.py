@@ -26,6 +26,7 @@ from birdsearch.records import (
     Box,
     ClusterReport,
     Decision,
+    DuplicatePage,
     DuplicateReport,
     Evaluation,
     Explanation,
@@ -35,6 +36,7 @@ from birdsearch.records import (
     FolderReport,
     Ids,
     IndexInfo,
+    KeptReport,
     KnownName,
     Label,
     LabelReport,
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     import pyarrow
 
     from birdsearch.backbones import Backbone
+    from birdsearch.duplicates.reports import Reports
     from birdsearch.species.gallery import GalleryCache
 
 logger = logging.getLogger("birdsearch")
@@ -179,10 +182,17 @@ class Index:
 
         >>> index.close()
         """
-        self.__dict__.pop("_gallery", None)
+        for kept in ("_gallery", "_reports"):
+            self.__dict__.pop(kept, None)
         opened, self._opened = self._opened, None
         if opened is not None:
             opened.close()
+
+    @cached_property
+    def _reports(self) -> "Reports":
+        from birdsearch.duplicates.reports import Reports
+
+        return Reports(self._store)
 
     @cached_property
     def _gallery(self) -> "GalleryCache":
@@ -741,9 +751,10 @@ class Index:
         >>> sum(index.split(fractions=(0.8, 0.1, 0.1)).counts.values())
         6
         """
+        from birdsearch.duplicates import finder
         from birdsearch.species import split
 
-        same = same or self.duplicates(where, relations=SAME_PICTURE, progress=progress)
+        same = same or finder.find(self._store, finder.DuplicateOptions(SAME_PICTURE, where), progress)
         return split.of(self._gallery(where), same, fractions, seed)
 
     def evaluate(self, where: Filter | None = None, *, seed: int = 0) -> Evaluation:
@@ -807,6 +818,8 @@ class Index:
     ) -> DuplicateReport:
         """Which photos are the same picture, in which way (of `RELATIONS`), and which one to keep. Changes nothing.
 
+        The report is kept under its `id` for a while; `duplicate_groups` gives it page by page.
+
         `burst_gap` is the pause in seconds that ends a burst. `prefer` and `protect` are folders, `policy` the
         criteria by which the photo to keep is chosen (`birdsearch.records.POLICY`). Raises ValueError for an unknown
         relation or criterion.
@@ -818,7 +831,39 @@ class Index:
 
         keeping = keeper.KeeperOptions(several(prefer), several(protect), several(policy))
         options = finder.DuplicateOptions(several(relations), where, burst_gap, keeping)
-        return finder.find(self._store, options, progress)
+        generation = self.generation
+        return self._reports.keep(finder.find(self._store, options, progress), generation)
+
+    def duplicate_reports(self) -> list[KeptReport]:
+        """The last reports of `duplicates`, the newest first; they are kept in the user's cache.
+
+        >>> report = index.duplicates()
+        >>> report.id in [kept.id for kept in index.duplicate_reports()]
+        True
+        """
+        return self._reports.listed()
+
+    def duplicate_report(self, report_id: str) -> DuplicateReport:
+        """A report of `duplicates` by its id, as it was made. Raises ReportUnknownError.
+
+        >>> report = index.duplicates()
+        >>> index.duplicate_report(report.id) == report
+        True
+        """
+        return self._reports.get(report_id)
+
+    def duplicate_groups(
+        self, report_id: str, relation: str | None = None, after: int | None = None, limit: int = 50
+    ) -> DuplicatePage:
+        """A page of the groups of a report, those of one `relation` or all, with the photos and what becomes of them.
+
+        Groups are numbered from 1 on, as in `plan`; `after` is the `next` of the page before. What somebody has decided
+        counts. Photos that left the index since are left out. Raises ReportUnknownError, ValueError.
+
+        >>> index.duplicate_groups(index.duplicates().id, "burst").total
+        0
+        """
+        return self._reports.page(report_id, relation, after, limit)
 
     def compare_folder(self, folder: str | os.PathLike[str], *, progress: Progress | None = None) -> FolderReport:
         """Which photos of a folder, such as a memory card, the index does not hold yet, and where it has the others.

@@ -385,6 +385,19 @@ class DuplicateReport:
     counts: dict[str, int] = field(default_factory=dict)  # photos, candidates, unreadable, pairs of each relation...
     seconds: float = 0.0
     not_compared: tuple[int, ...] = ()  # ids of the unreadable: photos whose files are not here or cannot be read
+    id: str = field(
+        default="", compare=False
+    )  # under which `Index.duplicate_report` has it; empty where it is not kept
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReport:
+    """A report of duplicates that can be asked for by its id."""
+
+    id: str
+    made_at: str  # ISO 8601, UTC
+    generation: int  # of the index, when it was made
+    counts: dict[str, int] = field(default_factory=dict)  # those of the report
 
 
 @dataclass(frozen=True, slots=True)
@@ -932,6 +945,17 @@ class Member:
     stays: str = ""  # why it is skipped, in words
     protected: bool = False
     pair: Pair | None = None  # with the kept photo, where they were compared with each other
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicatePage:
+    """Some groups of a report of duplicates, one after the other."""
+
+    groups: tuple[
+        tuple[Member, ...], ...
+    ] = ()  # the photos of each, the kept one first; groups without any are left out
+    next: int | None = None  # what to ask for `after` to get the next page; None after the last one
+    total: int = 0  # groups of the report that were asked for
 
 
 @dataclass(frozen=True, slots=True)

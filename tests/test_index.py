@@ -176,7 +176,7 @@ def _called(index: Index, name: str, photo: Photo) -> None:
         "ids": [1], "a": 1, "b": 2,
         "photo_id": 1, "path": "x", "labels": {1: "Wren"}, "report": DuplicateReport(), "plan": Plan(),
         "action": "trash", "folders": [Path(photo.path).parent], "folder": Path(photo.path).parent,
-        "where": Filter(label="Wren"), "corrections": {"Wren": None}, "text": "wr",
+        "where": Filter(label="Wren"), "corrections": {"Wren": None}, "text": "wr", "report_id": "0",
     }  # fmt: skip
     member = getattr(index, name)
     needed = [one.name for one in signature(member).parameters.values() if one.default is Parameter.empty]
