@@ -595,8 +595,9 @@ class Index:
     def label(self, labels: Mapping[int, str | None], *, author: str | None = None) -> LabelReport:
         """Correct the labels of photos, above what folders and CSVs say; None removes a correction.
 
-        The label that a photo has already is confirmed: it stays when its folder or CSV changes. Raises
-        PhotoUnknownError for an unknown id, ValueError for an empty label.
+        The label that a photo has already is confirmed: it stays when its folder or CSV changes. What is replaced
+        stands in the report, which `restore_labels` takes. Raises PhotoUnknownError for an unknown id, ValueError for
+        an empty label.
 
         >>> index.label({4: "Wren", 5: None}, author="Ana").confirmed
         1
@@ -621,6 +622,20 @@ class Index:
         from birdsearch.indexing import corrections
 
         return corrections.correct_from(self._store, Path(path), author, min_probability)
+
+    def restore_labels(self, before: LabelReport) -> LabelReport:
+        """Take back what a call of `label` or `label_from` did, of which this is the report.
+
+        Each photo that it changed has again the correction that it had then, with its author and time, or none: then
+        what its folder or CSV says counts. Photos that are gone count as unknown. The report of this call undoes it.
+
+        >>> report = index.label({4: "Dunnock"})
+        >>> index.restore_labels(report).changed, index.photo(4).label
+        (1, 'Wren')
+        """
+        from birdsearch.indexing import corrections
+
+        return corrections.restore(self._store, before)
 
     def names(self, where: Filter | None = None) -> list[TaxonMatch]:
         """What each label of these photos means in AviList, the least sure first; `set_names` corrects it.
@@ -1017,6 +1032,24 @@ class Index:
         self._store.catalog.photos([a, b])  # raises for an unknown id
         with self._store.changing() as catalog:
             catalog.add_not_duplicates(a, b)
+
+    def duplicates_again(self, a: int, b: int) -> None:
+        """Forget that two photos are not duplicates: take `not_duplicates` back. Raises PhotoUnknownError.
+
+        >>> index.duplicates_again(4, 5)
+        """
+        self._store.catalog.photos([a, b])  # raises for an unknown id
+        with self._store.changing() as catalog:
+            catalog.remove_not_duplicates(a, b)
+
+    def pairs_kept_apart(self) -> list[tuple[int, int]]:
+        """The ids of photos that somebody said are not duplicates, the lower one first.
+
+        >>> index.not_duplicates(5, 4)
+        >>> index.pairs_kept_apart()
+        [(4, 5)]
+        """
+        return sorted(self._store.catalog.not_duplicates())
 
     # Changing the index
 

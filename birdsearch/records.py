@@ -219,6 +219,10 @@ class LabelReport:
     unchanged: int = 0  # nothing was said that was not known
     older: int = 0  # said before the correction that the index has, which stays
     unknown: int = 0  # of photos that the index does not hold
+    # What was replaced, as `Index.restore_labels` takes it: id of a photo -> the label that it had, None for none; and
+    # sha256 -> what a person had said of these bytes in a copy that was removed.
+    before: dict[int, Label | None] = field(default_factory=dict, compare=False)
+    kept: dict[str, Label] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -93,6 +93,13 @@ Not = Annotated[
     ),
 ]
 
+Again = Annotated[
+    tuple[int, int] | None,
+    typer.Option(
+        "--again", metavar="ID ID", help="Take --not back: these two may be duplicates.", rich_help_panel=CHANGING
+    ),
+]
+
 
 @options.command(where=True, formats=("json", "csv", "html"))
 def dedupe(
@@ -107,6 +114,7 @@ def dedupe(
     apply: ApplyFile = None,
     action: Action = None,
     not_: Not = None,
+    again: Again = None,
     *,
     shared: Shared,
 ) -> None:
@@ -114,13 +122,15 @@ def dedupe(
     if against is not None:
         why = f"is a command of its own now: birdsearch new {shlex.quote(str(against))}{shared.index_option}"
         raise typer.BadParameter(why, param_hint="'--against'")
-    _check_usage(context, apply, not_, action)
+    _check_usage(context, {"--apply": apply, "--not": not_, "--again": again}, action)
     protected = _absolute(protect)
     relations = _relations(relation)
     if apply is not None:
         _apply(apply, _action(action), _applied(relations), protected, shared)
     elif not_ is not None:
         _not_duplicates(not_, shared)
+    elif again is not None:
+        _duplicates_again(again, shared)
     else:
         kinds = relations or tuple(RELATIONS)
         question = Question(kinds, burst_gap, _absolute(prefer), protected, _policy(policy))
@@ -130,13 +140,14 @@ def dedupe(
 # Usage
 
 
-def _check_usage(context: typer.Context, apply: Path | None, not_: tuple[int, int] | None, action: str | None) -> None:
-    """Reporting, --apply and --not are three jobs: an option of another job is a mistake."""
+def _check_usage(context: typer.Context, jobs: Mapping[str, object], action: str | None) -> None:
+    """Reporting, --apply, --not and --again are four jobs: an option of another job is a mistake."""
     own: dict[str, tuple[str, ...]] = {
         "--apply": ("apply", "action", "relation", "protect", "index", "json"),
         "--not": ("not_", "index"),
+        "--again": ("again", "index"),
     }
-    job = "--apply" if apply is not None else "--not" if not_ is not None else None
+    job = next((name for name, value in jobs.items() if value is not None), None)
     if job is not None:
         for parameter in _given(context):
             if parameter.name not in own[job]:
@@ -303,6 +314,17 @@ def _not_duplicates(ids: tuple[int, int], shared: Shared) -> None:
         a, b = index.photos(ids=ids)
         index.not_duplicates(first, second)
     output.say(f"remembered: {first} ({a.path}) and {second} ({b.path}) are not duplicates")
+    output.note(f"To take that back: birdsearch dedupe --again {first} {second}{shared.index_option}")
+
+
+def _duplicates_again(ids: tuple[int, int], shared: Shared) -> None:
+    with shared.open() as index:
+        a, b = index.photos(ids=ids)
+        known = (min(ids), max(ids)) in index.pairs_kept_apart()
+        if known:
+            index.duplicates_again(*ids)
+    which = f"{a.id} ({a.path}) and {b.id} ({b.path})"
+    output.say(f"forgotten: {which} may be duplicates" if known else f"{which} were not kept apart: nothing changed")
 
 
 @options.command(formats=("json",))

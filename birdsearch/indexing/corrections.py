@@ -27,14 +27,41 @@ def correct(store: Store, labels: Mapping[int, str | None], author: str | None) 
         given[int(photo_id)] = None if species is None else by_hand(int(photo_id), species.strip(), author)
     _warn_of_misspelt(store.catalog, given)
     with store.changing() as catalog:
-        before = {photo.id: photo.label for photo in catalog.photos(labels)}  # raises for an unknown id
+        catalog.photos(given)  # raises for an unknown id
         known = catalog.labels_of(given)
-        given = {photo_id: label for photo_id, label in given.items() if _says_more(label, known.get(photo_id))}
-        if given:  # readers need not look again for what was known
-            catalog.correct_labels(given)
-        same = [photo for photo in catalog.photos(labels) if photo.label == before[photo.id]]
-    confirmed = sum(given.get(photo.id or 0) is not None for photo in same)
-    return LabelReport(len(before) - len(same), confirmed, len(same) - confirmed)
+        new = {photo_id: label for photo_id, label in given.items() if _says_more(label, known.get(photo_id))}
+        return _set(catalog, given, known, new)
+
+
+def restore(store: Store, report: LabelReport) -> LabelReport:
+    """Label the photos of a report as they were before; those that are gone meanwhile count as unknown."""
+    with store.changing() as catalog:
+        here = catalog.known_photos(report.before)
+        given = {photo_id: _correction(label) for photo_id, label in report.before.items() if photo_id in here}
+        known = catalog.labels_of(given)
+        new = {photo_id: label for photo_id, label in given.items() if label != _correction(known.get(photo_id))}
+        return replace(_set(catalog, given, known, new, report.kept), unknown=len(report.before) - len(given))
+
+
+def _correction(label: Label | None) -> Label | None:
+    """A label that was given by hand; None for any other, which stays beneath and needs not be set."""
+    return label if label is not None and label.source == "correction" else None
+
+
+def _set(
+    catalog: Catalog,
+    given: Mapping[int, Label | None],
+    known: Mapping[int, Label],
+    new: Mapping[int, Label | None],
+    keep: Mapping[str, Label] | None = None,
+) -> LabelReport:
+    """Set those labels that are new among those that are given, and say what became of all of them."""
+    before = {photo.id: photo.label for photo in catalog.photos(given)}
+    kept = catalog.correct_labels(new, keep) if new or keep else {}  # readers need not look again for what was known
+    same = [photo for photo in catalog.photos(given) if photo.label == before[photo.id]]
+    confirmed = sum(new.get(photo.id or 0) is not None for photo in same)
+    counts = len(before) - len(same), confirmed, len(same) - confirmed
+    return LabelReport(*counts, before={photo_id: known.get(photo_id) for photo_id in new}, kept=kept)
 
 
 def _says_more(label: Label | None, have: Label | None) -> bool:
@@ -76,9 +103,8 @@ def take(catalog: Catalog, given: Mapping[int, Label]) -> LabelReport:
         else:
             counts["confirmed" if have is not None and have.species == label.species else "changed"] += 1
             new[photo_id] = label
-    if new:
-        catalog.correct_labels(new)
-    return LabelReport(**counts)
+    kept = catalog.correct_labels(new) if new else {}
+    return LabelReport(**counts, before={photo_id: known.get(photo_id) for photo_id in new}, kept=kept)
 
 
 def correct_from(store: Store, path: Path, author: str | None, least: float = 0.0) -> LabelReport:

@@ -44,6 +44,8 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
         "trash": [],
         "empty_trash": Done(run=None),
         "not_duplicates": None,
+        "duplicates_again": None,
+        "pairs_kept_apart": [(1, 3)],
     }
     return IndexStub(monkeypatch, answers)
 
@@ -268,6 +270,13 @@ def test_not_remembers_that_two_photos_are_not_duplicates(garden: Garden, stub: 
     assert "are not duplicates" in answer.out
     assert str(garden.photos) in answer.out
     assert "999" in dedupe(garden, "--not", "999", "1", code=1).err
+
+
+def test_again_takes_not_back(garden: Garden, stub: IndexStub) -> None:
+    assert "may be duplicates" in dedupe(garden, "--again", "3", "1").out
+    assert stub.calls == [("pairs_kept_apart", (), {}), ("duplicates_again", (3, 1), {})]
+    assert "were not kept apart" in dedupe(garden, "--again", "2", "1").out
+    assert "cannot be combined" in dedupe(garden, "--again", "2", "1", "--relation", "burst", code=2).err
 
 
 def test_undo_and_its_list(garden: Garden, stub: IndexStub) -> None:

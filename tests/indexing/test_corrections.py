@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import birdsearch
-from birdsearch import Filter, Index, LabelReport
+from birdsearch import Filter, Index, Label, LabelReport
 from birdsearch.errors import InputFileError, PhotoUnknownError
 from birdsearch.storage.store import Store
 from tests.support.command_line import run
@@ -324,6 +324,85 @@ def test_index_takes_labels_by_bytes(index: Index, tmp_path: Path, photos: Path)
         (elsewhere / "x.jpg").rename(elsewhere / "z.jpg")
         third.add(elsewhere)
         assert label(third, "z.jpg") == "Wren"
+
+
+# Taken back
+
+
+def all_labels(index: Index) -> list[Label]:
+    """Every label, and what lies beneath corrections."""
+    with closing(Store.open(index.path)) as store:
+        known = store.catalog.folder_labels([b"/"]).items()
+    return [*index.labels(), *(Label(n, one.label[1], one.label[0]) for n, one in known if one.label is not None)]
+
+
+def test_labels_are_restored_as_they_were(index: Index, photos: Path, tmp_path: Path) -> None:
+    named = table(tmp_path / "l.csv", f"path,species\n{photos}/Wren/1.jpg,Dunnock\n")
+    index.add(photos / "Wren", labels=str(named))
+    first, second, third = (number(index, name) for name in ("Wren/0.jpg", "Wren/1.jpg", "Robin/2.jpg"))
+    index.label({third: "Kite"}, author="Ana")
+    before = all_labels(index)
+    assert (index.photo(first).label, index.photo(second).label) == (None, "Dunnock")
+    for new in ({first: "Owl", second: "Owl", third: "Owl"}, {second: "Dunnock", third: None}):
+        report = index.label(new, author="Ben")
+        after = all_labels(index)
+        assert after != before
+        assert set(report.before) == set(new)
+        back = index.restore_labels(report)
+        assert all_labels(index) == before
+        assert back.changed == report.changed
+        index.restore_labels(back)
+        assert all_labels(index) == after
+        index.restore_labels(report)
+        assert all_labels(index) == before
+    assert report.before[second] == Label(second, "Dunnock", "csv")
+    assert index.verify().ok
+
+
+def test_only_what_was_replaced_is_restored(index: Index, tmp_path: Path) -> None:
+    assert index.label({1: None}).before == {}
+    report = index.label_from(table(tmp_path / "a.csv", f"path,species\n{index.photo(1).path},Owl\n"))
+    assert list(report.before) == [1]
+    index.label({2: "Kite"})
+    index.remove(Filter(ids=[1]))
+    generation = index.generation
+    assert index.restore_labels(report) == LabelReport(unknown=1)
+    assert index.photo(2).label == "Kite"
+    assert index.restore_labels(LabelReport()) == LabelReport()
+    assert index.generation == generation
+
+
+def test_what_was_said_of_a_copy_that_is_gone_is_restored_too(index: Index, photos: Path) -> None:
+    shutil.copy(photos / "Wren/0.jpg", photos / "Robin/copy.jpg")
+    index.add(photos)
+    first, copy = number(index, "Wren/0.jpg"), number(index, "copy.jpg")
+    index.label({copy: "Kite"}, author="Ana")
+    index.remove(Filter(ids=[copy]))
+    index.restore_labels(index.label({first: "Owl"}))
+    index.add(photos)
+    assert (label(index, "Wren/0.jpg"), label(index, "copy.jpg")) == ("Wren", "Kite")
+
+
+def test_a_pair_of_different_pictures_is_taken_back(index: Index, photos: Path) -> None:
+    def pair(a: int, b: int) -> tuple[int, int]:
+        return min(a, b), max(a, b)
+
+    shutil.copy(photos / "Wren/0.jpg", photos / "Robin/copy.jpg")
+    index.add(photos)
+    first, copy, other = (number(index, name) for name in ("Wren/0.jpg", "copy.jpg", "Robin/2.jpg"))
+    index.not_duplicates(other, first)
+    index.not_duplicates(copy, first)
+    assert index.pairs_kept_apart() == sorted([pair(first, other), pair(first, copy)])
+    index.duplicates_again(first, copy)
+    assert index.pairs_kept_apart() == [pair(first, other)]
+    index.remove(Filter(ids=[first]))  # the pair holds for the copy now, by the bytes
+    assert index.pairs_kept_apart() == [pair(copy, other)]
+    for _ in range(2):
+        index.duplicates_again(copy, other)
+    index.add(photos)
+    assert index.pairs_kept_apart() == []
+    with pytest.raises(PhotoUnknownError):
+        index.duplicates_again(copy, 99)
 
 
 # Photos go and come back

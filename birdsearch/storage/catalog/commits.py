@@ -167,13 +167,17 @@ def _write_labels(connection: sa.Connection, new: Mapping[int, tuple[str, str] |
         connection.execute(sa.insert(labels), rows)
 
 
-def correct_labels(connection: sa.Connection, corrections: Mapping[int, Label | None]) -> None:
-    """Set the corrections of these photos, which count above folders and CSVs; None removes one."""
+def correct_labels(connection: sa.Connection, corrections: Mapping[int, Label | None]) -> dict[str, Label]:
+    """Set the corrections of these photos, which count above folders and CSVs; None removes one.
+
+    Returns what was kept of their bytes, which no longer holds: sha256 -> label.
+    """
     ids = list(corrections)
-    kept.forget(connection, ids)
+    forgotten = kept.forget(connection, ids)
     where_in(connection, sa.delete(labels).where(labels.c.source == "correction"), labels.c.photo_id, ids)
     _insert_corrections(connection, corrections)
     derive_species(connection, ids)
+    return forgotten
 
 
 def _insert_corrections(connection: sa.Connection, corrections: Mapping[int, Label | None]) -> None:

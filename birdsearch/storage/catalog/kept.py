@@ -1,10 +1,11 @@
 """What people said of a photo is said of its bytes: it outlives the photo in the catalog and returns with the bytes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from birdsearch.records import Label
 from birdsearch.storage.catalog.database import where_in
 from birdsearch.storage.catalog.tables import Row, kept_labels, kept_not_duplicates, labels, not_duplicates, photos
 
@@ -13,6 +14,7 @@ _CORRECTIONS = (
     .join(labels)
     .where(labels.c.source == "correction", photos.c.sha256 != "")
 )
+_CONTENTS = sa.select(photos.c.sha256, photos.c.id)
 _ONE, _OTHER = photos.alias("one"), photos.alias("other")
 
 
@@ -72,10 +74,31 @@ def forget_restored(connection: sa.Connection) -> None:
     _forget_known_pairs(connection)
 
 
-def forget(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
-    """Somebody says something new of these photos: what was kept of their bytes no longer holds."""
-    contents = where_in(connection, sa.select(photos.c.sha256), photos.c.id, photo_ids)
-    where_in(connection, sa.delete(kept_labels), kept_labels.c.sha256, [sha256 for (sha256,) in contents])
+def forget(connection: sa.Connection, photo_ids: Sequence[int]) -> dict[str, Label]:
+    """Somebody says something new of these photos: what was kept of their bytes no longer holds, and is returned."""
+    ids = {sha256: i for sha256, i in where_in(connection, _CONTENTS, photos.c.id, photo_ids) if sha256}
+    kept = where_in(connection, sa.delete(kept_labels).returning(*kept_labels.c), kept_labels.c.sha256, list(ids))
+    return {row.sha256: Label(ids[row.sha256], row.species, "correction", row.author, row.created_at) for row in kept}
+
+
+def keep_labels(connection: sa.Connection, said: Mapping[str, Label]) -> None:
+    """Keep what `forget` returned."""
+    rows = [
+        {"sha256": sha256, "species": label.species, "author": label.author, "created_at": label.created_at}
+        for sha256, label in said.items()
+    ]
+    _insert(connection, kept_labels, "OR REPLACE", rows)
+
+
+def forget_pair(connection: sa.Connection, a: int, b: int) -> None:
+    """Two photos may be duplicates again: neither they nor their bytes are kept apart."""
+    connection.execute(
+        sa.delete(not_duplicates).where(not_duplicates.c.a == min(a, b), not_duplicates.c.b == max(a, b))
+    )
+    contents = sorted(sha256 for sha256, _ in where_in(connection, _CONTENTS, photos.c.id, [a, b]))
+    if len(contents) == 2:
+        pair = kept_not_duplicates.c.sha256_a == contents[0], kept_not_duplicates.c.sha256_b == contents[1]
+        connection.execute(sa.delete(kept_not_duplicates).where(*pair))
 
 
 def _known_pairs() -> sa.Select[Any]:

@@ -267,11 +267,19 @@ class SQLiteCatalog(Database):
         query = sa.select(photos.c.species).distinct().where(photos.c.species.is_not(None))
         return [name for (name,) in self._visible_rows(query, None)]
 
-    def correct_labels(self, corrections: Mapping[int, Label | None]) -> None:
-        """Label photos above what folders and CSVs say; None removes a correction."""
+    def correct_labels(
+        self, corrections: Mapping[int, Label | None], keep: Mapping[str, Label] | None = None
+    ) -> dict[str, Label]:
+        """Label photos above what folders and CSVs say; None removes a correction.
+
+        What was kept of their bytes when copies were removed is forgotten and returned, sha256 -> label; `keep` is
+        what an earlier call returned, and is kept again.
+        """
         with self.transaction() as connection:
-            commits.correct_labels(connection, corrections)
+            forgotten = commits.correct_labels(connection, corrections)
+            kept.keep_labels(connection, keep or {})
             self.bump(connection)
+        return forgotten
 
     # Photos that go and come back
 
@@ -506,6 +514,11 @@ class SQLiteCatalog(Database):
         row = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
         with self.transaction() as connection:
             connection.execute(sa.insert(not_duplicates).prefix_with("OR REPLACE").values(**row))
+
+    def remove_not_duplicates(self, a: int, b: int) -> None:
+        """Forget that two photos are not the same picture."""
+        with self.transaction() as connection:
+            kept.forget_pair(connection, a, b)
 
     def not_duplicates_by_bytes(self) -> list[PairOfBytes]:
         """The same pairs by the sha256 of the photos, with those of photos that are not here."""
