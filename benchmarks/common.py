@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -38,6 +39,7 @@ class Finished:
     stdout: str
     seconds: float
     peak_mb: float  # of the largest single process among it and its children
+    user_seconds: float  # of a processor, in the process and its children: what a busy machine changes least
 
 
 def cached(name: str) -> Path:
@@ -88,7 +90,7 @@ def run(
             env={name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | settings,
             cwd=cwd,
         )
-        status, usage = _wait(process, timeout)
+        status, used = _wait(process, timeout)
         seconds = time.perf_counter() - started
         out.seek(0)
         err.seek(0)
@@ -96,18 +98,18 @@ def run(
     if status != 0:
         said = "\n".join((stderr or stdout).strip().splitlines()[-12:])
         raise ContestantError(f"{' '.join(map(str, command[:4]))} ended with {status}:\n{said}")
-    return Finished(stdout, seconds, usage / 1024)
+    return Finished(stdout, seconds, used.ru_maxrss / 1024, used.ru_utime)
 
 
-def _wait(process: "subprocess.Popen[bytes]", timeout: float | None) -> tuple[int, int]:
-    """The exit status and the peak memory in KiB; a process that takes too long is ended."""
+def _wait(process: "subprocess.Popen[bytes]", timeout: float | None) -> tuple[int, resource.struct_rusage]:
+    """The exit status and what was used (its memory in KiB); a process that takes too long is ended."""
     until = None if timeout is None else time.monotonic() + timeout
     while True:
         # wait4 and not Popen.wait: only it tells the memory of this one child.
         pid, status, usage = os.wait4(process.pid, 0 if until is None else os.WNOHANG)
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)
-            return process.returncode, usage.ru_maxrss
+            return process.returncode, usage
         if until is not None and time.monotonic() > until:
             process.kill()
             process.wait()

@@ -21,6 +21,7 @@ from benchmarks.common import (
     WORKERS,
     ContestantError,
     Figures,
+    Finished,
     alternating,
     birdsearch_command,
     cached,
@@ -128,26 +129,31 @@ def contestants(checkpoint: Checkpoint, photos: int) -> dict[str, Contestant]:
     return {one.name: one for one in everyone}
 
 
-def timed(contestant: Contestant, photos: Path) -> tuple[float, float]:
-    """Seconds and peak MB of one run."""
+def timed(contestant: Contestant, photos: Path) -> Finished:
+    """One run."""
     shutil.rmtree(checkpoints.home() / "results", ignore_errors=True)
     checkpoints.home().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cached("")) as out:
-        finished = run(
+        return run(
             contestant.command(photos, Path(out)),
             timeout=LONGEST,
             cwd=checkpoints.home(),
             BIRDSEARCH_CACHE=str(cached("birdsearch")),
         )
-    return finished.seconds, finished.peak_mb
 
 
 def measure(contestant: Contestant, case: Case, photos: int) -> Figures:
     """One round: the start, then the rate."""
     many = max(FEW * 2, int(photos * contestant.share))
-    start, _ = timed(contestant, case.draw(FEW))
-    whole, peak = timed(contestant, case.draw(many))
-    return {"rate": (many - FEW) / (whole - start), "start": start, "whole": whole, "photos": many, "peak_mb": peak}
+    start, whole = timed(contestant, case.draw(FEW)), timed(contestant, case.draw(many))
+    return {
+        "rate": (many - FEW) / (whole.seconds - start.seconds),
+        "start": start.seconds,
+        "whole": whole.seconds,
+        "photos": many,
+        "peak_mb": whole.peak_mb,
+        "user_ms": 1000 * (whole.user_seconds - start.user_seconds) / (many - FEW),  # of a processor, for each photo
+    }
 
 
 def limits(case: Case, checkpoint: Checkpoint) -> Figures:

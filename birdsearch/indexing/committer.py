@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from birdsearch.files import FileState
-from birdsearch.indexing.embedder import EmbeddedPhoto
+from birdsearch.indexing.embedder import EmbeddedPart, EmbeddedPhoto
 from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Photo
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import Batch, Entry
+from birdsearch.storage.catalog.region_rows import RegionEntry
 
 COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
 COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
@@ -27,7 +28,7 @@ def is_due(photos: int, last: float) -> bool:
     return photos >= COMMIT_PHOTOS or time.monotonic() - last > COMMIT_SECONDS
 
 
-def part_of(region_ids: Sequence[int], embedded: Sequence[EmbeddedPhoto]) -> parts.Part:
+def part_of(region_ids: Sequence[int], embedded: Sequence[EmbeddedPhoto | EmbeddedPart]) -> parts.Part:
     """The vectors of these regions, one or more."""
     return parts.Part(
         np.array(region_ids, dtype=np.int64),
@@ -43,6 +44,8 @@ class Committed:
     added: int
     changed: int
     damaged: tuple[Photo, ...]
+    searched: int = 0  # photos that a finder has searched for small birds
+    found: int = 0  # small birds in them
 
 
 class Committer:
@@ -84,7 +87,7 @@ class Committer:
             self._commit = self._thread.submit(self._write, batch, part)
         known = [entry.known for entry in batch.entries if not entry.photo.damaged]
         damaged = tuple(entry.photo for entry in batch.entries if entry.photo.damaged)
-        return Committed(known.count(False), known.count(True), damaged)
+        return Committed(known.count(False), known.count(True), damaged, len(batch.found_by), len(batch.regions))
 
     def wait(self) -> None:
         """Until the commit under way is done; raises what went wrong in it."""
@@ -112,9 +115,18 @@ class Committer:
         return {copy.photo.sha256 or "": EmbeddedPhoto(copy.photo, *row(copy.location)) for copy in copies}
 
     def _part(self, batch: Batch, photos: Sequence[EmbeddedPhoto]) -> parts.Part:
-        """Give ids to the photos of a batch and lay their vectors into a part."""
+        """Give ids to the photos of a batch and what was found in them, and lay their vectors into a part."""
         batch.entries += [self._entry(embedded) for embedded in photos]
-        return part_of([entry.region_id for entry in batch.entries], photos)
+        found: list[EmbeddedPart] = []
+        for entry, embedded in zip(batch.entries, photos, strict=True):
+            if embedded.found_by is not None:
+                batch.found_by[entry.photo.id or 0] = embedded.found_by
+            for part in embedded.parts:
+                region = replace(part.region, photo_id=entry.photo.id)
+                batch.regions.append(RegionEntry(next(self._region_ids), region, len(photos) + len(found)))
+                found.append(part)
+        ids = [entry.region_id for entry in batch.entries] + [region.id for region in batch.regions]
+        return part_of(ids, [*photos, *found])
 
     def _entry(self, embedded: EmbeddedPhoto) -> Entry:
         photo, known = embedded.photo, embedded.photo.id is not None

@@ -1,8 +1,9 @@
 """Embedder: decoded photos in, photos with vectors and predictions out, in batches that adapt to the network."""
 
+import itertools
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from birdsearch.backbones.backbone import Embedded
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneError
 from birdsearch.photos.decode import Decoded
-from birdsearch.records import Label, Photo, Vectors
+from birdsearch.records import Label, Photo, Pixels, Region, Vectors
 from birdsearch.storage.catalog.commits import GIVEN
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ PREDICTIONS = 5  # stored with every photo
 
 
 @dataclass(frozen=True, slots=True)
+class EmbeddedPart:
+    """A part of a photo with its vector."""
+
+    region: Region
+    vector: Vectors  # (dim,), of length 1
+    norm: float
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddedPhoto:
     """A photo with its predictions and its vector, ready to be committed."""
 
@@ -31,6 +41,8 @@ class EmbeddedPhoto:
     vector: Vectors  # (dim,), of length 1
     norm: float
     correction: Label | None = None  # that a person gives it by hand at the same time
+    found_by: str | None = None  # the finder that has searched it for small birds...
+    parts: tuple[EmbeddedPart, ...] = ()  # ...and those that it found
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,38 +125,50 @@ class Embedder:
     def _embed(self, batch: list[Decoded]) -> Iterator[EmbeddedPhoto | NotEmbedded]:
         began = time.monotonic()
         try:
-            embedded = self.backbone.embed_pixels(np.stack([decoded.pixels for decoded in batch]))
+            embedded = self.backbone.embed_pixels(_pixels(batch))
         except BackboneError as error:
             yield from self._embed_singly(batch, error)
             return
         self.proven = True
         if len(batch) >= self.batch_size:
             self._adapt(len(batch), time.monotonic() - began)
-        for row, decoded in enumerate(batch):
-            yield self._result(decoded.photo, embedded, row)
+        yield from self._results(batch, embedded)
 
     def _embed_singly(self, batch: list[Decoded], error: BackboneError) -> Iterator[EmbeddedPhoto | NotEmbedded]:
         """One by one, after a batch failed: a photo that the network cannot take costs only itself."""
         rejected: list[NotEmbedded] = []
-        for decoded in batch:
+        # Without what was found in a photo: it counts as not searched, and why a part cannot be embedded is told then.
+        for decoded in (replace(decoded, found_by=None, parts=()) for decoded in batch):
             try:
-                embedded = self.backbone.embed_pixels(decoded.pixels[None])
+                embedded = self.backbone.embed_pixels(_pixels([decoded]))
             except BackboneError as why:
                 rejected.append(NotEmbedded(decoded.photo, str(why)))
             else:
                 self.proven = True
-                yield self._result(decoded.photo, embedded, 0)
+                yield from self._results([decoded], embedded)
         if not self.proven:
             raise error  # the backbone is broken, not the photos
         yield from rejected
 
-    def _result(self, photo: Photo, embedded: Embedded, row: int) -> EmbeddedPhoto:
-        if embedded.probabilities is not None and self.classes is not None:
-            predictions = self.classes.top(embedded.probabilities[row : row + 1], PREDICTIONS)[0]
-            photo = replace(photo, predictions=predictions)
-        return EmbeddedPhoto(photo, embedded.vectors[row], float(embedded.norms[row]))
+    def _results(self, batch: list[Decoded], embedded: Embedded) -> Iterator[EmbeddedPhoto]:
+        """What was made of `_pixels(batch)`."""
+        vectors, norms = embedded.vectors, [float(norm) for norm in embedded.norms]
+        of_parts = itertools.count(len(batch))
+        for row, decoded in enumerate(batch):
+            photo = decoded.photo
+            if embedded.probabilities is not None and self.classes is not None:
+                predictions = self.classes.top(embedded.probabilities[row : row + 1], PREDICTIONS)[0]
+                photo = replace(photo, predictions=predictions)
+            rows = [(region, next(of_parts)) for region, _ in decoded.parts]
+            parts = tuple(EmbeddedPart(region, vectors[at], norms[at]) for region, at in rows)
+            yield EmbeddedPhoto(photo, vectors[row], norms[row], found_by=decoded.found_by, parts=parts)
 
     def _adapt(self, count: int, seconds: float) -> None:
         """Make the next batch take about NETWORK_SECONDS; streams of a processor share multiples of four evenly."""
         fitting = min(int(NETWORK_SECONDS * count / (seconds + 1e-6)), 2 * self.batch_size) // 4 * 4
         self.batch_size = min(NETWORK_BATCH, max(4, fitting))
+
+
+def _pixels(batch: Sequence[Decoded]) -> Pixels:
+    """Those of the photos, then those of their parts."""
+    return np.stack([decoded.pixels for decoded in batch] + [part for decoded in batch for _, part in decoded.parts])

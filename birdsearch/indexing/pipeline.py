@@ -4,11 +4,11 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
-from birdsearch.backbones.finders import check_finder
+from birdsearch.backbones import finders
 from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoError, PhotoMissingError, PruneRefusedError
 from birdsearch.files import FileState, known_spelling, with_trailing_slash
 from birdsearch.indexing import regions
@@ -76,7 +76,7 @@ def add(
     scan.scan(paths)  # raises here for a folder that does not exist
     exclusions.compiled(options.exclude or ())  # and here for a pattern that means nothing
     if options.regions == BIRD:
-        check_finder(options.finder)
+        finders.check_finder(options.finder)
     box_file = None if options.regions in (None, BIRD, "none") else read_boxes(options.regions)  # or a line no box
     with store.writing() as catalog:
         roots = catalog.roots_in_use()
@@ -86,9 +86,13 @@ def add(
         labeller.choose(paths, options.labels)
         for path in paths:
             catalog.ensure_root(path if os.path.isdir(path) else os.path.dirname(path))
-        run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), caller, reread=options.reread)
+        if options.regions in (BIRD, "none"):
+            catalog.set_state(FINDER, options.finder if options.regions == BIRD else None)
+        finder = catalog.get_state(FINDER) if box_file is None else None  # the file says where the birds are
+        run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), caller, reread=options.reread, finder=finder)
         counts = run.run(paths, files, options)
-        counts.regions = _regions(store, paths, box_file, options, caller)
+        before = RegionReport(searched=counts.searched, found=counts.found, embedded=counts.found)
+        counts.regions = _regions(store, paths, before, box_file, options.boxes, caller)
     if unmatched := labeller.unmatched(paths) if options.labels is not None else []:
         lines = ", ".join(f"line {row.line}: {shown(row.photo)}" for row in unmatched[:EXAMPLES])
         logger.warning(
@@ -118,12 +122,18 @@ def _unlabelled(catalog: Catalog, paths: Sequence[bytes]) -> int:
 
 
 def _regions(
-    store: Store, folders: Sequence[bytes], file: BoxFile | None, options: AddOptions, caller: Caller
+    store: Store,
+    folders: Sequence[bytes],
+    before: RegionReport,
+    file: BoxFile | None,
+    options: BoxOptions,
+    caller: Caller,
 ) -> RegionReport:
-    """The boxes of photos follow, once the photos are committed; then birds are searched for, where that was chosen."""
-    if options.regions in (BIRD, "none"):
-        store.catalog.set_state(FINDER, options.finder if options.regions == BIRD else None)
-    taken = RegionReport() if file is None else regions.take_in(store, file, options.boxes)
+    """The boxes of photos follow, once the photos are committed; then birds are searched for, where that was chosen.
+
+    `before` is what was found in photos that have come.
+    """
+    taken = RegionReport() if file is None else regions.take_in(store, file, options)
     embedded, found = regions.embed_waiting(store, folders, caller), RegionReport()
     if (finder := store.catalog.get_state(FINDER)) is not None:
         try:
@@ -132,9 +142,9 @@ def _regions(
             logger.warning("no bird was searched for: %s", error)
     return replace(
         taken,
-        searched=found.searched,
-        found=found.found,
-        embedded=embedded.embedded + found.embedded,
+        searched=before.searched + found.searched,
+        found=before.found + found.found,
+        embedded=before.embedded + embedded.embedded + found.embedded,
         failed=(*embedded.failed, *found.failed),
     )
 
@@ -213,6 +223,8 @@ class Counts:
     unchanged: int = 0
     moved: int = 0
     missing: int = 0
+    searched: int = 0  # photos that a finder has searched for small birds while they were decoded
+    found: int = 0  # small birds in them
     ignored: Counter[str] = field(default_factory=Counter)
     failed: list[Failure] = field(default_factory=list)
     not_pruned: str = ""  # why photos that should have been pruned are still there, in words
@@ -239,7 +251,10 @@ class AddRun:
         *,
         reread: bool = False,
         given: GivenVectors | None = None,
+        finder: str | None = None,
     ) -> None:
+        self._finder_name = finder  # that searches new photos for small birds
+        self._finder: finders.Finder | None = None
         self._store = store
         self._reread = reread
         self._given = given  # the vectors, where no network is to make them
@@ -332,7 +347,7 @@ class AddRun:
     def _read_all(self, to_read: list[scan.FoundFile]) -> None:
         done = 0
         self._caller.tell("index", 0, len(to_read))
-        with closing(overlapped(to_read, self._prepare_cheap, ahead=AHEAD, idle=self._idle)) as outcomes:
+        with closing(self._outcomes(to_read)) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, Costly):
                     self._costly.append(outcome)
@@ -361,6 +376,25 @@ class AddRun:
             self._caller.let_in()
             self._labels.renew()
 
+    def _outcomes(self, to_read: list[scan.FoundFile]) -> Generator[Outcome | Costly]:
+        """What each file holds, in their order; small birds are searched for while a photo is decoded."""
+        self._finder = self._loaded_finder(to_read)
+        ahead = AHEAD if self._finder is None else regions.TOGETHER
+        with closing(overlapped(to_read, self._prepare_cheap, ahead=ahead, idle=self._idle)) as outcomes:
+            if self._finder is None:
+                yield from outcomes
+            else:
+                yield from regions.with_birds(outcomes, self._finder, self._store.backbone.input_size, self._idle)
+
+    def _loaded_finder(self, to_read: list[scan.FoundFile]) -> finders.Finder | None:
+        """The finder, where it is needed now: photos that the catalog has are searched later, if their boxes allow."""
+        if self._finder_name is None or all(self._detector.photo_id(file.path) is not None for file in to_read):
+            return None
+        try:
+            return finders.finder(self._finder_name)
+        except (BackboneUnavailableError, ValueError):
+            return None  # which is told when those photos are searched that were not yet
+
     def _take_costly(self, costly: Costly) -> None:
         """Decode a large picture, and note before that it was tried: where this kills the run, the next one goes on."""
         path = costly.photo.path
@@ -378,12 +412,15 @@ class AddRun:
         """Runs in a thread, as `_prepare`; what takes much memory is put off."""
         if (entry.state.size or 0) > COSTLY:
             return Costly(entry, f"{bytes_text(entry.state.size or 0)} long")
+        search = self._finder is not None and self._detector.photo_id(entry.path) is None
         try:
-            return self._prepare(entry, COSTLY)
+            return self._prepare(entry, COSTLY, self._finder.size if self._finder is not None and search else None)
         except memory.CostlyError as error:
             return Costly(entry, str(error))
 
-    def _prepare(self, entry: scan.FoundFile, most: int | None = None) -> Outcome:
+    def _prepare(
+        self, entry: scan.FoundFile, most: int | None = None, upright: tuple[int, int] | None = None
+    ) -> Outcome:
         """The file's bytes, and its pixels where its content is new. Raises CostlyError as `decode` does."""
         try:
             file = scan.read(entry)
@@ -397,7 +434,7 @@ class AddRun:
             return KnownContent(file.photo)
         try:
             size = (self._given or self._store.backbone).input_size
-            return decode.decode(file.data, file.photo, size, file.format, most=most)
+            return decode.decode(file.data, file.photo, size, file.format, upright=upright, most=most)
         except scan.NotAPhotoError as error:
             return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
@@ -553,6 +590,8 @@ class AddRun:
         committed = self._committer.commit()
         self._counts.added += committed.added
         self._counts.changed += committed.changed
+        self._counts.searched += committed.searched
+        self._counts.found += committed.found
         self._counts.failed += [Failure.damaged(photo.path, photo.damaged or "") for photo in committed.damaged]
 
     def _embed_waiting(self) -> None:

@@ -4,14 +4,13 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-
-import numpy as np
+from typing import TypeVar
 
 from birdsearch.backbones import finders
 from birdsearch.errors import PhotoError
@@ -46,8 +45,9 @@ logger = logging.getLogger("birdsearch")
 
 MIN_CONFIDENCE = 0.2  # of a box that is taken in: below it detectors guess
 EXAMPLES = 3  # lines in a warning
-_TOGETHER = 8  # photos that a finder sees at a time
-_AHEAD = 64  # photos cut in advance: what bounds the memory
+TOGETHER = 8  # photos that a finder sees at a time; as many wait before it and after it: what bounds the memory
+_AHEAD = 64  # photos of given boxes cut in advance
+T = TypeVar("T")
 _SAME = 1e-5  # as tables write them: by how much the numbers of two boxes differ that are one
 
 
@@ -211,6 +211,7 @@ class Cropped:
     regions: Sequence[StoredRegion]  # that are to get a vector; the id is 0 where the catalog has none yet
     pixels: Sequence[Pixels] = ()  # one for each
     problem: str = ""  # why there are none, where the file cannot be read
+    upright: decode.Upright | None = None  # until they are cut out
 
 
 def embed_waiting(store: Store, folders: Sequence[bytes], caller: Caller) -> RegionReport:
@@ -244,39 +245,79 @@ def find_birds(store: Store, folders: Sequence[bytes], name: str, caller: Caller
     photos = [photo for photo in catalog.photos(ids) if photo.id not in given and os.fsencode(photo.path) in below]
     if not photos:
         return RegionReport()
-    finder, cut = finders.finder(name), partial(_cut, store.backbone.input_size)
+    finder, size = finders.finder(name), store.backbone.input_size
 
-    def read(photo: Photo) -> tuple[Photo, Pixels | str]:
+    def read(photo: Photo) -> Cropped:
         """Runs in a thread."""
         try:
-            return photo, decode.load(photo, (finders.SIZE, finders.SIZE))
+            return Cropped(photo, (), upright=decode.upright(photo, finder.size))
         except PhotoError as error:
-            return photo, str(error)
+            return Cropped(photo, (), problem=str(error))
 
-    def found(pictures: Iterable[tuple[Photo, Pixels | str]]) -> Iterator[Cropped]:
-        """What is to be cut out of each photo, in batches of the finder."""
-        pictures = iter(pictures)
-        while batch := list(islice(pictures, _TOGETHER)):
-            there = [(photo, pixels) for photo, pixels in batch if not isinstance(pixels, str)]
-            results = finder.find(np.stack([pixels for _, pixels in there])) if there else []
-            for (photo, _), result in zip(there, results, strict=True):
-                small = result.regions[:MOST_REGIONS] if result.small else ()
-                yield Cropped(photo, [StoredRegion(0, replace(one, photo_id=photo.id)) for one in small])
-            yield from (Cropped(photo, (), problem=why) for photo, why in batch if isinstance(why, str))
+    def cut(read_and_found: tuple[Cropped, Sequence[Region] | None]) -> Cropped:
+        """Runs in a thread."""
+        one, found = read_and_found
+        regions = [StoredRegion(0, replace(region, photo_id=one.photo.id)) for region in found or ()]
+        return _cut(size, replace(one, regions=regions))
 
     with (
-        closing(overlapped(photos, read, ahead=_AHEAD, idle=caller.idle)) as pictures,
-        closing(overlapped(found(pictures), cut, ahead=_AHEAD, idle=caller.idle)) as crops,
+        closing(overlapped(photos, read, ahead=TOGETHER, idle=caller.idle)) as pictures,
+        closing(overlapped(_searched(pictures, finder), cut, ahead=TOGETHER, idle=caller.idle)) as crops,
     ):
         return _Run(store, len(photos), caller, have, version).run(crops)
 
 
+def with_birds(
+    outcomes: Iterable[T], finder: finders.Finder, size: tuple[int, int], idle: Callable[[], None]
+) -> Generator[T]:
+    """The same, where each that has an upright picture gets the small birds in it, cut out for a network of this size.
+
+    Where one cannot be cut out, the photo counts as not searched. `idle` is that of `overlapped`.
+    """
+
+    def cut(outcome_and_found: tuple[T, Sequence[Region] | None]) -> T:
+        """Runs in a thread."""
+        outcome, found = outcome_and_found
+        if found is None or not isinstance(outcome, decode.Decoded):
+            return outcome
+        regions = [StoredRegion(0, region) for region in found]
+        cropped = _cut(size, Cropped(outcome.photo, regions, upright=outcome.upright))
+        by = None if cropped.problem else finder.name
+        parts = tuple(zip(found, cropped.pixels, strict=False))
+        return replace(outcome, upright=None, found_by=by, parts=parts)
+
+    with closing(overlapped(_searched(outcomes, finder), cut, ahead=TOGETHER, idle=idle)) as done:
+        yield from done
+
+
+def _searched(items: Iterable[T], finder: finders.Finder) -> Iterator[tuple[T, Sequence[Region] | None]]:
+    """Each item with the small birds in its picture that are to get a vector; None where it has no picture."""
+    items = iter(items)
+    while batch := list(islice(items, TOGETHER)):
+        pictures = [picture for item in batch if (picture := _upright(item)) is not None]
+        results = iter(finder.find(pictures) if pictures else ())
+        for item in batch:
+            found = next(results) if _upright(item) is not None else None
+            yield item, None if found is None else found.regions[:MOST_REGIONS] if found.small else ()
+
+
+def _upright(outcome: object) -> decode.Upright | None:
+    return outcome.upright if isinstance(outcome, decode.Decoded | Cropped) else None
+
+
 def _cut(size: tuple[int, int], one: Cropped) -> Cropped:
-    """Runs in a thread: the same with the pixels, or why there are none."""
-    if not one.regions:
+    """Runs in a thread: the same with the pixels, or why there are none; the file is read where no decode is at hand.
+
+    It is read again for a bird so tiny that what was decoded for a finder does not show all of it.
+    """
+    upright, boxes = one.upright, [each.region.box for each in one.regions]
+    one = replace(one, upright=None)
+    if not boxes:
         return one
+    if upright is not None and all(upright.shows(box, size) for box in boxes):
+        return replace(one, pixels=[upright.crop(box, size) for box in boxes])
     try:
-        return replace(one, pixels=list(decode.crops(one.photo, [each.region.box for each in one.regions], size)))
+        return replace(one, pixels=list(decode.crops(one.photo, boxes, size)))
     except PhotoError as error:
         return replace(one, problem=str(error))
 

@@ -26,10 +26,11 @@ from birdsearch.photos.filetype import HEAD, identify
 from birdsearch.photos.memory import CostlyError
 from birdsearch.photos.overlap import overlapped
 from birdsearch.photos.scan import FileBytes, FoundFile, NotAPhotoError, read, require_photo
-from birdsearch.records import Box, Photo, Pixels, shown
+from birdsearch.records import Box, Photo, Pixels, Region, shown
 
 MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels pass, decompression bombs do not
 
+_GAP = 1.5  # times the pixels that a finder sees: what has more is averaged to so many first, which is quicker
 _ANY = 2**30  # pixels of a side that no picture has: it is decoded in full
 THUMBNAILS_AHEAD = 256  # that wait for those before them
 
@@ -39,43 +40,86 @@ _KINDS = "a path, the bytes of a file, an open file, a Pillow image, a numpy arr
 
 
 @dataclass(frozen=True, slots=True)
+class Upright:
+    """A picture upright and in RGB, as far as it was decoded: as a finder sees it, and parts of it can be cut out."""
+
+    whole: Pixels  # (height, width, 3), squashed to the size of the finder
+    _image: Image.Image
+    _reduced: bool  # the file holds more pixels
+
+    def shows(self, box: Box, size: tuple[int, int]) -> bool:
+        """Whether a decode of more pixels would not show more of a box to a network of this size."""
+        left, upper, right, lower = box.seen(*self._image.size)
+        return not self._reduced or max(right - left, lower - upper) >= max(size)
+
+    def crop(self, box: Box, size: tuple[int, int]) -> Pixels:
+        """What a network of this size sees for a box in shares (`Box.seen`)."""
+        return _squashed(self._image.crop(box.seen(*self._image.size)), size)
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """A photo with everything known of it but its id, and its pixels."""
 
     photo: Photo
     pixels: Pixels  # (height, width, 3), squashed to the size that was asked for
+    upright: Upright | None = None  # where it was asked for
+    found_by: str | None = None  # the finder that has searched it for small birds...
+    parts: tuple[tuple[Region, Pixels], ...] = ()  # ...and those that are to get a vector, cut out
 
 
 # Decoding -----------------------------------------------------------------------------------------------------------
 
 
 def decode(
-    data: bytes, photo: Photo, size: tuple[int, int], format: str | None = None, *, most: int | None = None
+    data: bytes,
+    photo: Photo,
+    size: tuple[int, int],
+    format: str | None = None,
+    *,
+    upright: tuple[int, int] | None = None,
+    most: int | None = None,
 ) -> Decoded:
     """A file's bytes as pixels of (height, width), and the photo with all that is written in the file.
 
-    `format` is that of FileBytes; without it the bytes and the photo's path decide.
+    `format` is that of FileBytes; without it the bytes and the photo's path decide. With `upright`, the size of a
+    finder, the same decode gives it what it sees.
     Raises PhotoUnreadableError, whose text is the bare reason ("truncated JPEG"), NotAPhotoError, or CostlyError where
     the decode would take more than `most` bytes of memory.
     """
     format = format or _format_of(data, photo.path)
     least = 2 * max(size)
+    more = max(2 * max(upright or size), least)
     with opened(data, format) as image:
         full = image.size
-        image.draft(None, (least, least))
+        image.draft(None, (more, more))
         reduced = image.size != full
         with memory.room(image, format, data, most):
             image.load()
             orientation = metadata.orientation(image)
-            oriented = rgb.upright(image, orientation, least)
+            oriented = rgb.upright(image, orientation, more)
             known = describe(photo, metadata.of(image, data))
+            kept = None if upright is None else _kept(oriented, more, upright, full)
+            if more > least and (reduced or max(oriented.size) < max(image.size)):
+                # By halves, as the decoder of a JPEG would have made it smaller: a frame is the same either way.
+                oriented = oriented.reduce(1 << (max(1, min(oriented.size) // least).bit_length() - 1))
             pixels, hashed = _squashed(oriented, size), phash(oriented)
             damaged = damage.of(image, data, format)
         # A TIFF is rotated by its decoder, others may learn their size while they are decoded.
         width, height = full if reduced else image.size
     if orientation in rgb.SIDEWAYS:
         width, height = height, width
-    return Decoded(replace(known, phash=hashed, width=width, height=height, format=format, damaged=damaged), pixels)
+    photo = replace(known, phash=hashed, width=width, height=height, format=format, damaged=damaged)
+    return Decoded(photo, pixels, kept)
+
+
+def _kept(oriented: Image.Image, least: int, size: tuple[int, int], full: tuple[int, int]) -> Upright:
+    """A picture to be kept in memory for a while: one of many pixels is made smaller, as a JPEG's decoder does."""
+    if (factor := min(oriented.size) // least) > 1:
+        oriented = oriented.reduce(factor)
+    height, width = size
+    whole = oriented.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=_GAP)
+    return Upright(np.array(whole, dtype=np.uint8), oriented, max(oriented.size) < max(full))
 
 
 def _format_of(data: bytes, path: str) -> str:
@@ -193,7 +237,14 @@ def load(image: ImageLike, size: tuple[int, int], box: Box | None = None) -> Pix
     if box is not None:
         cut: Pixels = crops(image, [box], size)[0]
         return cut
-    return _squashed(_image(image, 2 * max(size)), size)
+    return _squashed(_image(image, 2 * max(size))[0], size)
+
+
+def upright(image: ImageLike, size: tuple[int, int]) -> Upright:
+    """Any picture for a finder that sees it at this size."""
+    least = 2 * max(size)
+    whole, full = _image(image, least)
+    return _kept(whole, least, size, full)
 
 
 def crops(image: ImageLike, boxes: Sequence[Box], size: tuple[int, int]) -> Pixels:  # (n, height, width, 3)
@@ -201,7 +252,7 @@ def crops(image: ImageLike, boxes: Sequence[Box], size: tuple[int, int]) -> Pixe
 
     Raises BoxOutsideError for a box in pixels that lies beyond the picture.
     """
-    whole = _image(image, _least(boxes, max(size)))
+    whole, _ = _image(image, _least(boxes, max(size)))
     return np.stack([_squashed(_cut(whole, box, image), size) for box in boxes])
 
 
@@ -210,7 +261,7 @@ def crop(image: ImageLike, box: Box, longest: int) -> Pixels:
 
     Raises BoxOutsideError as `crops` does.
     """
-    return np.array(_cut(_image(image, _least([box], longest)), box, image), dtype=np.uint8)
+    return np.array(_cut(_image(image, _least([box], longest))[0], box, image), dtype=np.uint8)
 
 
 def _least(boxes: Sequence[Box], longest: int) -> int:
@@ -236,13 +287,13 @@ def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 def picture(image: ImageLike, longest: int = 1024) -> Pixels:
     """Any picture upright, in RGB and with its aspect, no side longer than `longest`; a smaller one keeps its size."""
-    return np.array(_fitted(_image(image, 2 * longest), longest), dtype=np.uint8)
+    return np.array(_fitted(_image(image, 2 * longest)[0], longest), dtype=np.uint8)
 
 
 def thumbnail(image: ImageLike | FileBytes, longest: int = 256, format: str = "JPEG") -> bytes:
     """Any picture as a small file, "JPEG" or "WEBP"; no side is longer than `longest`."""
     # A JPEG is decoded to just as much: twice the sides take three times as long, and nobody sees it.
-    return _encoded(_fitted(_image(image, longest), longest), format)
+    return _encoded(_fitted(_image(image, longest)[0], longest), format)
 
 
 def _fitted(whole: Image.Image, longest: int) -> Image.Image:
@@ -317,16 +368,17 @@ def stamp(files: Iterable[Path] = (), facts: Iterable[str] = ()) -> str:
     return stamp_of((*decoding, *files), (*libraries, *facts))
 
 
-def _image(image: ImageLike | FileBytes, least: int) -> Image.Image:
-    """A user's image, upright and in RGB; the errors name it and say what to do."""
+def _image(image: ImageLike | FileBytes, least: int) -> tuple[Image.Image, tuple[int, int]]:
+    """A user's image, upright and in RGB, and the size in which it is stored; errors name it and say what to do."""
     if isinstance(image, np.ndarray):
-        return rgb.rgb(_from_array(image))
+        whole = rgb.rgb(_from_array(image))
+        return whole, whole.size
     path, name = image.path if isinstance(image, Photo) else image, _name(image)
     try:
         if isinstance(path, Image.Image):
             with _translated_errors(path.format or "image"), _quiet():
                 path.load()
-                return rgb.upright(path, metadata.orientation(path))
+                return rgb.upright(path, metadata.orientation(path)), path.size
         if isinstance(path, FileBytes):
             data, format = path.data, path.format
         elif isinstance(path, bytes | bytearray | memoryview) or hasattr(path, "read"):
@@ -338,10 +390,11 @@ def _image(image: ImageLike | FileBytes, least: int) -> Image.Image:
         else:
             raise TypeError(f"a picture must be {_KINDS}, not a {type(image).__name__}")
         with opened(data, format) as stored:
+            full = stored.size
             stored.draft(None, (least, least))
             with memory.room(stored, format, data):
                 stored.load()
-                return rgb.upright(stored, metadata.orientation(stored), least)
+                return rgb.upright(stored, metadata.orientation(stored), least), full
     except NotAPhotoError as error:
         hint = "Export it as JPEG or TIFF first." if "RAW" in error.reason else "Name a JPEG, PNG, TIFF, HEIC... file."
         raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error

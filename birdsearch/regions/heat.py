@@ -90,6 +90,8 @@ def energy(cells: Vectors) -> npt.NDArray[Any]:  # (channels, h, w) -> (h, w)
 
 def graph_cut(cells: Vectors) -> npt.NDArray[Any]:  # (channels, h, w) -> (h, w)
     """Which side of the normalised cut of the graph of cells each lies on; the border is low (TokenCut, Wang 2022)."""
+    from scipy import linalg
+
     shape = cells.shape[1:]
     rows = cells.reshape(len(cells), -1).T.astype(np.float64)
     rows = rows - rows.mean(axis=0)
@@ -97,7 +99,7 @@ def graph_cut(cells: Vectors) -> npt.NDArray[Any]:  # (channels, h, w) -> (h, w)
     ties = np.where(rows @ rows.T > _SIMILAR, 1.0, _APART)
     degrees = ties.sum(axis=1)
     laplacian = (np.diag(degrees) - ties) / np.sqrt(np.outer(degrees, degrees))
-    side: npt.NDArray[Any] = np.linalg.eigh(laplacian)[1][:, 1] / np.sqrt(degrees)
+    side: npt.NDArray[Any] = linalg.eigh(laplacian, subset_by_index=(1, 1))[1][:, 0] / np.sqrt(degrees)
     side = (side if abs(side.max()) > abs(side.min()) else -side).reshape(shape)
     border = np.concatenate([side[0], side[-1], side[1:-1, 0], side[1:-1, -1]])
     return side if border.mean() <= side.mean() else -side

@@ -1,6 +1,5 @@
 """The finders with their real networks: boxes that are boxes, the same alone and together."""
 
-import numpy as np
 import pytest
 
 from birdsearch.backbones import finders
@@ -17,9 +16,9 @@ def test_a_finder_boxes_birds_alone_and_together(name: str) -> None:
     finder = finders.finder(name)
     assert finder.name == finders.version_of(name)
     pictures = [bird(seed, 640, 480) for seed in range(3)]
-    pixels = np.stack([decode.load(picture, (finders.SIZE, finders.SIZE)) for picture in pictures])
-    together = finder.find(pixels)
-    for one, alone in zip(together, (finder.find(row[None])[0] for row in pixels), strict=True):
+    uprights = [decode.upright(picture, (finders.SIZE, finders.SIZE)) for picture in pictures]
+    together = finder.find(uprights)
+    for one, alone in zip(together, (finder.find([one])[0] for one in uprights), strict=True):
         assert 1 <= len(one.regions) <= MOST_REGIONS
         assert [region.kind for region in one.regions] == ["bird"] * len(one.regions)
         for region, other in zip(one.regions, alone.regions, strict=True):

@@ -1,5 +1,7 @@
 """Small birds are searched for, and get vectors of their own; a search may ask with the bird alone."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ from birdsearch import Box, Index
 from birdsearch.backbones import finders
 from birdsearch.backbones.finders import Found
 from birdsearch.errors import BackboneUnavailableError
-from birdsearch.records import Pixels, RegionReport
+from birdsearch.photos import decode
+from birdsearch.photos.decode import Upright
+from birdsearch.records import Photo, RegionReport
 from tests.support import boxed, fake_finder
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -112,44 +116,84 @@ def test_boxes_that_are_given_count_before_found_ones(
     assert finder.searched == 4
 
 
-def test_a_stopped_search_goes_on_where_it_was(tmp_path: Path, photos: Path, finder: RedFinder) -> None:
+@pytest.mark.parametrize("stage", ["index", "find"])  # of photos that come with the search, and before it
+def test_a_stopped_search_goes_on_where_it_was(tmp_path: Path, photos: Path, finder: RedFinder, stage: str) -> None:
     for n in range(20):
         write(photos / f"more {n}.png", scene(30 + n, 40, (60, 60, 10 * n)))
 
-    def stop(stage: str, done: int, total: int | None, path: str) -> None:
-        if stage == "find" and done == 12:
+    def stop(at: str, done: int, total: int | None, path: str) -> None:
+        if (at, done) == (stage, 20):
             raise KeyboardInterrupt
 
     with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        if stage == "find":
+            index.add(photos)
         with pytest.raises(KeyboardInterrupt):
             index.add(photos, regions="bird", progress=stop)
         done = len(index.regions())
+        assert 0 < done < 22
         assert index.verify().ok
-        report = index.add(photos).regions
+        report = index.add(photos).regions  # the choice is remembered
         assert report.found == 22 - done
         assert len(index.regions()) == 22
         assert index.verify().ok
 
 
-@pytest.mark.parametrize("stage", ["index", "find"])  # before its file is read by the finder, or to be cut
+@pytest.fixture
+def decodes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Formats of the files that are decoded."""
+    formats: list[str] = []
+    real = decode.opened
+
+    def counted(data: bytes, format: str) -> AbstractContextManager[Image.Image]:
+        formats.append(format)
+        return real(data, format)
+
+    monkeypatch.setattr(decode, "opened", counted)
+    return formats
+
+
+def test_photos_that_come_are_decoded_once(index: Index, photos: Path, finder: RedFinder, decodes: list[str]) -> None:
+    write(photos / "camera.jpg", scene(240, 180).resize((2400, 1800)))
+    (photos / "copy.jpg").write_bytes((photos / "camera.jpg").read_bytes())
+    report = index.add(photos, regions="bird").regions
+    assert report == RegionReport(searched=6, found=4, embedded=4)
+    assert sorted(decodes) == ["JPEG", "JPEG", *["PNG"] * 4]
+    assert boxes(index)["copy"] == boxes(index)["camera"] == [("bird", True)]
+    assert index.verify().ok
+
+
+def test_a_bird_that_is_tiny_in_what_was_decoded_is_cut_out_of_all_that_the_file_holds(
+    index: Index, tmp_path: Path, finder: RedFinder, decodes: list[str]
+) -> None:
+    wide = write(tmp_path / "photos" / "wide.jpg", scene(20, 15).resize((3200, 2400)))
+    assert index.add(wide, regions="bird").regions == RegionReport(searched=1, found=1, embedded=1)
+    assert decodes == ["JPEG", "JPEG"]
+
+
+@pytest.mark.parametrize("stage", ["come", "read", "cut"])  # with the search, or before it: to be read, to be cut
 def test_a_photo_that_cannot_be_read_is_searched_when_it_can(
     index: Index, photos: Path, finder: RedFinder, stage: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small, real = photos / "small.png", finder.find
+    small, real, upright = photos / "small.png", finder.find, decode.upright
     whole = small.read_bytes()
+    if stage != "come":
+        index.add(photos)
 
-    def after(at: str, done: int, total: int | None, path: str) -> None:
-        if (at, done) == (stage, total):
+    def read(photo: Photo, size: tuple[int, int]) -> Upright:
+        if stage == "read":
             small.write_bytes(whole[:500])
+        return upright(photo, size)
 
-    def find(pixels: Pixels) -> list[Found]:
-        if stage == "find":
-            small.write_bytes(whole[:500])
-        return real(pixels)
+    def find(pictures: Sequence[Upright]) -> list[Found]:
+        small.write_bytes(whole[:500])
+        return real(pictures)
 
     with monkeypatch.context() as patch:
+        patch.setattr(decode, "upright", read)
         patch.setattr(finder, "find", find)
-        report = index.add(photos, regions="bird", progress=after).regions
+        patch.setattr(Upright, "shows", lambda *_: False)  # as if the birds were tiny: the file is read again
+        report = index.add(photos, regions="bird").regions
     assert (report.searched, report.found, report.embedded) == (3, 1, 1)
     assert [(failure.path, failure.stage) for failure in report.failed] == [(str(small), "regions")]
     assert index.verify().ok

@@ -518,8 +518,8 @@ def test_a_costly_photo_comes_last_and_is_noted_before(
     noted: list[list[Failure]] = []
     real = decode.decode
 
-    def watched(data: bytes, photo: Photo, *rest: Any, most: int | None = None) -> decode.Decoded:
-        result = real(data, photo, *rest, most=most)
+    def watched(data: bytes, photo: Photo, *rest: Any, most: int | None = None, **more: Any) -> decode.Decoded:
+        result = real(data, photo, *rest, most=most, **more)
         order.append(Path(photo.path).name)
         with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as other:
             noted.append(other.failures())
@@ -545,10 +545,10 @@ def test_ctrl_c_at_a_costly_photo_leaves_no_note(photos: Path, index: Index, mon
     write(photos / "large.png", bird(8, 800, 600))
     real = decode.decode
 
-    def stopped(*given: Any, most: int | None = None) -> decode.Decoded:
+    def stopped(*given: Any, most: int | None = None, **more: Any) -> decode.Decoded:
         if most is None:
             raise KeyboardInterrupt
-        return real(*given, most=most)
+        return real(*given, most=most, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(decode, "decode", stopped)

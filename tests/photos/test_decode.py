@@ -20,7 +20,7 @@ from birdsearch.errors import PhotoError, PhotoMissingError, PhotoUnreadableErro
 from birdsearch.photos import decode, memory, rgb, scan
 from birdsearch.photos.decode import Decoded
 from birdsearch.photos.scan import FoundFile, Ignored, NotAPhotoError
-from birdsearch.records import Failure, Photo, Pixels
+from birdsearch.records import Box, Failure, Photo, Pixels
 from tests.support import REAL_PHOTOS
 from tests.support.drawing import ORIENTATION, bird, camera_exif, exif, tiff, turned, write
 from tests.support.strange_files import saved, write_strange_files
@@ -163,6 +163,25 @@ def test_decode_of_a_jpeg_never_starts_below_twice_the_size(
     decode.decode(data, Photo(None, ""), size)
     assert min(seen[0]) >= 2 * max(size)
     assert difference(decode.decode(data, Photo(None, ""), size).pixels, drawn(picture, size)) < 2
+
+
+def test_one_decode_serves_a_network_and_a_finder() -> None:
+    wide, small = bird(5, 3200, 2400), Box(0.4, 0.5, 0.2, 0.2)
+    for format in ("JPEG", "PNG"):
+        data = saved(format, wide, **({"quality": 95, "exif": exif({ORIENTATION: 6})} if format == "JPEG" else {}))
+        alone, both = (decode.decode(data, Photo(None, ""), (100, 100), upright=size) for size in (None, (224, 200)))
+        assert alone.upright is None
+        assert difference(both.pixels, alone.pixels) < 0.3
+        assert bits_apart(both.photo.phash, alone.photo.phash) <= 2
+        assert (both.photo.width, both.photo.height) == (alone.photo.width, alone.photo.height)
+        upright, given = both.upright, decode.upright(data, (224, 200))
+        assert upright is not None
+        np.testing.assert_array_equal(upright.whole, given.whole)
+        assert difference(upright.whole, decode.load(data, (224, 200))) < 2
+        assert difference(upright.crop(small, (90, 90)), decode.crops(data, [small], (90, 90))[0]) < 2
+        assert upright.shows(small, (100, 100))
+        assert not upright.shows(Box(0.4, 0.5, 0.02, 0.02), (100, 100))
+    assert decode.upright(bird(5, 300, 200), (224, 224)).shows(Box(0.4, 0.5, 0.02, 0.02), (100, 100))  # that is all
 
 
 GREY = np.asarray(bird(6).convert("L"))

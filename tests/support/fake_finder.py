@@ -1,12 +1,15 @@
 """A finder for tests in which the networks do not matter: it finds what is red."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from birdsearch.backbones import finders
 from birdsearch.backbones.finders import Found
-from birdsearch.records import BIRD, SMALL, Box, Pixels, Region
+from birdsearch.photos.decode import Upright
+from birdsearch.records import BIRD, SMALL, Box, Region
 
 
 class RedFinder:
@@ -14,12 +17,13 @@ class RedFinder:
 
     def __init__(self, name: str = "red 1") -> None:
         self.name = name
+        self.size = (240, 320)
         self.searched = 0  # pictures
 
-    def find(self, pixels: Pixels) -> list[Found]:
-        """(n, h, w, 3) uint8 -> one region for each picture with something red."""
-        self.searched += len(pixels)
-        return [self._found(picture.astype(int)) for picture in pixels]
+    def find(self, pictures: Sequence[Upright]) -> list[Found]:
+        """One region for each picture with something red."""
+        self.searched += len(pictures)
+        return [self._found(picture.whole.astype(int)) for picture in pictures]
 
     def _found(self, picture: npt.NDArray[np.int64]) -> Found:
         height, width = picture.shape[:2]
