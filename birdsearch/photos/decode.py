@@ -6,7 +6,7 @@ import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -283,6 +283,19 @@ def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     with opened_file(path) as (image, _):
         width, height = image.size
         return (height, width) if metadata.orientation(image) in rgb.SIDEWAYS else (width, height)
+
+
+def check_pixels(data: bytes, most: int) -> None:
+    """Raises PhotoUnreadableError for a picture of more pixels; a JPEG is decoded to fewer than it has.
+
+    Of what cannot be read at all its decoding will tell.
+    """
+    pixels = 0
+    with suppress(PhotoUnreadableError, NotAPhotoError), opened(data, format := _format_of(data, "")) as image:
+        pixels = image.width * image.height if format != "JPEG" else 0
+    if pixels > most:
+        size = f"{pixels / 1e6:.0f} megapixels"
+        raise PhotoUnreadableError(f"the picture has {size}, more than {most // 10**6}: make it smaller first.")
 
 
 def picture(image: ImageLike, longest: int = 1024) -> Pixels:

@@ -15,11 +15,12 @@ from starlette.types import Scope
 
 from birdsearch.index import Index
 from birdsearch.web import images, pages, problems, rendering
-from birdsearch.web.api import jobs, photos
+from birdsearch.web.api import jobs, labels, photos, reports, search
 from birdsearch.web.doors import Doors
 from birdsearch.web.serving import Settings, State
 
 API = "/api/v1"
+_PARTS = (photos, images, search, labels, reports, jobs)  # of the API
 _STOP_SECONDS = 2  # that open streams get when the server ends
 _ABOUT = "Search, classify and compare the photos of one index. The words are those of Python."
 
@@ -38,8 +39,8 @@ def make_app(index: Index | None, settings: Settings) -> FastAPI:
     )
     app.state.serving = State(index, settings)
     problems.install(app)
-    for router in (photos.router, images.router, jobs.router):
-        app.include_router(router, prefix=API)
+    for part in _PARTS:
+        app.include_router(part.router, prefix=API)
     app.include_router(pages.router)
     app.mount("/static", _Static(directory=rendering.STATIC))
     app.add_middleware(Doors, settings=settings)

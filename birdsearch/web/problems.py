@@ -16,6 +16,7 @@ from birdsearch.records import shown
 from birdsearch.web.jobs import BusyError, JobUnknownError
 from birdsearch.web.rendering import page
 from birdsearch.web.serving import ForbiddenError, NoIndexError
+from birdsearch.web.turns import TooManyError
 
 MISTAKE = "This is a mistake in birdsearch: the terminal where it runs says more."
 MEDIA = "application/problem+json"
@@ -25,11 +26,14 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (ForbiddenError, 403),
     (JobUnknownError, 404),
     (BusyError, 503),
+    (TooManyError, 429),
     (errors.IndexLockedError, 409),
     (errors.IndexUnwritableError, 507),
     (errors.IndexExistsError, 409),
     (errors.PhotoUnknownError, 404),
+    (errors.ReportUnknownError, 404),
     (errors.PhotoMissingError, 410),
+    (errors.PhotoChangedError, 410),
     (errors.PhotoUnreadableError, 422),
     (errors.PhotoError, 422),
     (errors.BackboneUnavailableError, 503),
@@ -76,7 +80,7 @@ def of_error(error: Exception) -> Problem:
     status = next(status for cls, status in STATUS if isinstance(error, cls))
     cls = type(error) if isinstance(error, errors.BirdsearchError) else ValueError
     title = (cls.__doc__ or "").split("\n")[0].rstrip(".") if cls is not ValueError else "This cannot be meant"
-    headers = {"Retry-After": "5"} if isinstance(error, errors.IndexLockedError | BusyError) else {}
+    headers = {"Retry-After": "5"} if isinstance(error, errors.IndexLockedError | BusyError | TooManyError) else {}
     return Problem(status, title, shown(str(error)), kind_of(cls), headers=headers)
 
 

@@ -16,6 +16,7 @@ from birdsearch.index import Index
 from birdsearch.records import Match, Photo, as_json
 from birdsearch.web.jobs import Jobs
 from birdsearch.web.keys import EDIT, Keys, Links
+from birdsearch.web.turns import Turns
 
 PORT = 8377
 
@@ -63,6 +64,8 @@ class State:
         self.index = index
         self.settings = settings
         self.jobs = Jobs()
+        self.turns = Turns(waiting=2)  # of questions: each takes a core
+        self.decoding = Turns()  # of pictures for pages, which a browser asks for by the dozen
         self.stopping = threading.Event()  # set when the server is asked to end: open streams end then
         self._made_here = False
 

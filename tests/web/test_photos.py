@@ -1,11 +1,9 @@
 """Photos over HTTP: lists, one of them, ids."""
 
-import io
 import json
 
 import numpy as np
 from fastapi.testclient import TestClient
-from PIL import Image
 
 from birdsearch import Index
 from birdsearch.web.serving import Settings
@@ -86,13 +84,3 @@ def test_a_server_without_an_index_says_what_to_do() -> None:
         assert "Add a folder" in client.get("/").text
         assert client.get("/api/v1/").json()["info"] is None
         assert client.get(PHOTOS).status_code == 409
-
-
-def test_a_thumbnail_is_a_small_picture(client: TestClient) -> None:
-    made = client.get(f"{PHOTOS}/1/thumbnail", params={"size": 160})
-    with Image.open(io.BytesIO(made.content)) as picture:
-        assert max(picture.size) == 160
-    assert "sandbox" in made.headers["content-security-policy"]
-    again = client.get(f"{PHOTOS}/1/thumbnail?size=160", headers={"If-None-Match": made.headers["etag"]})
-    assert again.status_code == 304
-    assert client.get(f"{PHOTOS}/99/thumbnail").status_code == 404

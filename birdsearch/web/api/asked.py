@@ -1,13 +1,16 @@
 """What requests have in common: filters in addresses, answers that hold until the next commit."""
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
 
-from birdsearch.records import Filter
+from birdsearch.records import Filter, as_json
 from birdsearch.web.serving import ForbiddenError, Serving
 
 LARGEST_ID = 2**63 - 1
@@ -60,6 +63,11 @@ def filter_of(fields: dict[str, Any] | None, held: Serving) -> Filter | None:
     return asked
 
 
+def fields_of(where: Filter | None) -> dict[str, Any] | None:
+    """A Filter as an object of JSON."""
+    return None if where is None else {name: value for name, value in as_json(where).items() if value not in (None, [])}
+
+
 def check_filter(asked: Filter, held: Serving) -> None:
     """Raises ForbiddenError where the answer would tell a viewer what viewers are not to know."""
     if held.sees_all:
@@ -82,3 +90,15 @@ def until_a_commit(request: Request, held: Serving, make: Callable[[], Any]) -> 
     if tag in tags_of(request):
         return Response(status_code=304, headers=headers)
     return JSONResponse(make(), headers=headers)
+
+
+@contextmanager
+def checklist_file(species: list[str] | None) -> Iterator[list[Path] | None]:
+    """The species of a checklist as the file that the library reads."""
+    if not species:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "checklist.txt")
+        path.write_text("\n".join(" ".join(name.split()) for name in species) + "\n", encoding="utf-8")
+        yield [path]

@@ -1,10 +1,6 @@
 """The kinds of jobs: each a class with the options of the method of Index that it calls."""
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import Body
@@ -12,7 +8,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS, Filter, Progress, shown
-from birdsearch.web.api.asked import filter_of
+from birdsearch.web.api.asked import checklist_file, filter_of
 from birdsearch.web.serving import ForbiddenError, Serving
 
 Where = Annotated[dict[str, Any] | None, Field(description="A Filter in JSON.")]
@@ -113,7 +109,7 @@ class Duplicates(Work):
     def work(self, held: Serving, progress: Progress) -> Any:
         """Find them; the report is kept, and the result says its id."""
         options = self.model_dump(exclude={"do", "where"})
-        report: Any = held.index.duplicates(self.filter(held), **options, progress=progress)
+        report = held.index.duplicates(self.filter(held), **options, progress=progress)
         return {"report": report.id, "counts": report.counts, "groups": len(report.groups), "seconds": report.seconds}
 
 
@@ -135,7 +131,7 @@ class Apply(Work):
 
     def work(self, held: Serving, progress: Progress) -> Any:
         """Carry out what was decided."""
-        index: Any = held.index
+        index = held.index
         report = index.duplicate_report(self.report)
         plan = index.plan(report, relations=self.relations, protect=self.protect, decisions=index.decisions())
         return index.apply(plan, self.action, relations=_RELATIONS, protect=self.protect, progress=progress)
@@ -289,15 +285,3 @@ def check_folder(folder: str, held: Serving) -> None:
     asked = os.path.realpath(folder)
     if not any(asked == root or asked.startswith(root.rstrip(os.sep) + os.sep) for root in known):
         raise ForbiddenError(f"{shown(folder)} is not in the index: add it on the computer that runs the server.")
-
-
-@contextmanager
-def checklist_file(species: list[str] | None) -> Iterator[list[Path] | None]:
-    """The species of a checklist as the file that the library reads."""
-    if not species:
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "checklist.txt")
-        path.write_text("\n".join(" ".join(name.split()) for name in species) + "\n", encoding="utf-8")
-        yield [path]

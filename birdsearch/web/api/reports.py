@@ -1,0 +1,101 @@
+"""What an index says of itself: doubtful labels, failures, boxes, a life list; and photos that leave it."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from birdsearch.records import AuditReport, Failure, LifeList, Region
+from birdsearch.web import problems
+from birdsearch.web.api.asked import FilterQuery, fields_of, filter_of, until_a_commit
+from birdsearch.web.api.jobs import JobSeen, accepted, found_or_started
+from birdsearch.web.api.work import Audit
+from birdsearch.web.serving import ForbiddenError, Held
+
+router = APIRouter(tags=["reports"])
+
+
+class AuditQuery(FilterQuery):
+    """Of which photos, and what is expected there."""
+
+    checklist: list[str] | None = Field(None, description="The species that are to be expected.")
+    again: bool = Field(False, description="Doubt also what somebody gave or confirmed by hand.")
+    fresh: bool = Field(False, description="Look anew, where there is a report already.")
+
+
+class LifeListQuery(FilterQuery):
+    """Of which photos, and by what."""
+
+    by: Literal["species", "month", "year", "place", "photographer"] = "species"
+
+
+class Removal(BaseModel):
+    """Which photos leave the index, and how many they are."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    where: dict[str, Any] = Field(description="A Filter, which not every photo may satisfy.")
+    expect: int = Field(ge=0, description="How many it was said to be: where they are others by now nothing is done.")
+
+
+class Removed(BaseModel):
+    """How many photos left the index; their files stay."""
+
+    removed: int
+
+
+@router.get("/audit", response_model=AuditReport, responses={202: {"model": JobSeen}})
+def audit(held: Held, asked: Annotated[AuditQuery, Query()]) -> Response:
+    """Labels that may be wrong, worst first: the last report that was made, or the job that makes it."""
+    where = fields_of(asked.filter(held))
+    work = Audit(do="audit", where=where, checklist=asked.checklist, again=asked.again)
+    report, job = found_or_started(held, work, fresh=asked.fresh)
+    if report is None:
+        return accepted(held, job)
+    return JSONResponse(held.seen(report), headers={"X-Job": str(job.id), "X-Generation": str(held.index.generation)})
+
+
+@router.get("/failures", response_model=list[Failure])
+def failures(request: Request, held: Held) -> Response:
+    """The files that could not be indexed, and why. Only with the role edit: they are named by their paths."""
+    if not held.sees_all:
+        raise ForbiddenError("this key may not see which files lie on the computer.")
+    return until_a_commit(request, held, lambda: held.seen(held.index.failures()))
+
+
+@router.get("/regions", response_model=list[Region])
+def regions(request: Request, held: Held, asked: Annotated[FilterQuery, Query()]) -> Response:
+    """The boxes in photos, by photo."""
+    where = asked.filter(held)
+    return until_a_commit(request, held, lambda: held.seen(held.index.regions(where)))
+
+
+@router.get("/life-list", response_model=LifeList)
+def life_list(request: Request, held: Held, asked: Annotated[LifeListQuery, Query()]) -> Response:
+    """What was seen, when and where. Only with the role edit: it says where."""
+    if not held.sees_all:
+        raise ForbiddenError("this key may not see where photos were taken.")
+    where = asked.filter(held)
+
+    def make() -> Any:
+        with held.state.turns:
+            return held.seen(held.index.life_list(where, by=asked.by))
+
+    return until_a_commit(request, held, make)
+
+
+@router.post("/photos/remove", response_model=Removed, responses={409: {"description": "They are others by now."}})
+def remove(request: Request, held: Held, asked: Removal) -> Response:
+    """Remove photos from the index; their files stay."""
+    where, index = filter_of(asked.where, held), held.index
+
+    def change() -> tuple[int, int]:
+        there = index.count(where)
+        return (there, index.remove(where)) if there == asked.expect else (there, 0)
+
+    there, removed = held.jobs.write(change)
+    if there != asked.expect:
+        detail = f"{there} photos satisfy the filter by now, not {asked.expect}: nothing was removed."
+        return problems.answer(request, problems.of_status(409, detail))
+    return JSONResponse({"removed": removed})
