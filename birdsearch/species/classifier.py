@@ -23,6 +23,7 @@ Labels = Sequence[str | None]  # one a photo, None where it has none
 Flags = npt.NDArray[np.bool_]
 
 FOLDS = 5
+LEAVE_ONE_OUT_UP_TO = 100  # photos: a fold of more would hold too many of a species' few; each fit takes some 10 ms
 FEW = 10_000  # photos up to which one thread is as fast as all, and takes a fraction of their time (a guess)
 TWO_FOLDS_FROM = 20_000  # photos: each half is plenty to fit on
 _SPACE_FITTED_ON = 50_000  # photos, at most
@@ -110,7 +111,7 @@ def cross_validate(
     """Classify every labelled photo by the others, leave-one-group-out; None where no photo has a label.
 
     Space, model and weights are fitted without the photos of its fold; then every labelled photo of another group
-    stands for its species. Groups are never split between folds.
+    stands for its species. Groups are never split between folds; of few photos each group is a fold.
     """
     species, codes, groups = _coded(vectors, labels, groups)
     if not species:
@@ -129,7 +130,8 @@ def cross_validate(
 def _classify_folds(vectors: Vectors, groups: Ids, result: CrossValidated, seed: int) -> None:
     """Write what the photos of each fold show into the arrays of a result."""
     codes, k = result.codes, result.top.shape[1]
-    folds = FoldModels.fit(vectors, codes, groups, seed)
+    count = len(codes) if len(codes) <= LEAVE_ONE_OUT_UP_TO else FOLDS
+    folds = FoldModels.fit(vectors, codes, groups, seed, count)
     for fold, space in enumerate(folds.spaces):
         gallery, fusion = ClassGallery.of(space, vectors, codes, groups), folds.fusion(fold)
         inside = np.flatnonzero(folds.fold[gallery.positions] == fold)
@@ -175,11 +177,11 @@ class FoldModels:
     features: Vectors  # (a, alternatives + 1, 3): first of its own species, then of the likeliest others
 
     @classmethod
-    def fit(cls, vectors: Vectors, codes: Ids, groups: Ids, seed: int) -> Self:
-        """Spaces for photos (n, dim) of species (n,; -1: no label) and groups (n,)."""
+    def fit(cls, vectors: Vectors, codes: Ids, groups: Ids, seed: int, folds: int = FOLDS) -> Self:
+        """Spaces for photos (n, dim) of species (n,; -1: no label) and groups (n,); of many photos two folds do."""
         draw = np.random.default_rng(seed)
         names, which = np.unique(groups, return_inverse=True)
-        count = min(FOLDS if len(codes) <= TWO_FOLDS_FROM else 2, len(names))
+        count = min(folds if len(codes) <= TWO_FOLDS_FROM else 2, len(names))
         fold = draw.permutation(np.arange(len(names)) % count)[which]
         able = np.flatnonzero(_answerable(codes, groups))
         drawn = np.zeros(len(codes), dtype=bool)

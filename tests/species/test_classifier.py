@@ -95,6 +95,15 @@ def test_a_photo_is_not_compared_with_itself() -> None:
     assert (made.predict(vectors).evidence[:, 0] == rows).mean() > 0.9
 
 
+def test_each_of_few_photos_is_classified_by_all_others_whatever_the_seed() -> None:
+    vectors, own = drawn(species=8, photos=6)
+    one, other = (cross_validate(vectors, named(own), seed=seed) for seed in (0, 1))
+    assert one is not None
+    assert other is not None
+    np.testing.assert_array_equal(one.top, other.top)
+    np.testing.assert_allclose(one.label_probability, other.label_probability, rtol=1e-4)
+
+
 def test_photos_of_a_leakage_group_are_not_compared() -> None:
     vectors, own = drawn(species=20, photos=6, noise=3)
     copies, labels = np.concatenate([vectors, vectors]), named(np.tile(own, 2))
