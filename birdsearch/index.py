@@ -231,13 +231,12 @@ class Index:
 
     @property
     def provenance(self) -> Provenance:
-        """The id of the index and its root folders, as tables of labels carry them.
+        """The id of the index, its root folders and corrections of names, as tables of labels carry them.
 
         >>> index.provenance.relative_path(index.photo(4).path)
         'Wren/1.jpg'
         """
-        folders = self._store.catalog.roots_in_use()
-        return Provenance(self._store.identity.id, tuple(os.fsdecode(folder) for folder in folders))
+        return self._store.provenance
 
     # Search
 

@@ -169,10 +169,11 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Which index photos are from: by it and their sha256 a table of labels is understood elsewhere."""
+    """Which index photos are from, and what names mean there: by it a table of labels is understood elsewhere."""
 
     index_id: str
     folders: tuple[str, ...]  # the root folders of the index, absolute
+    names: tuple[tuple[str, str], ...] = ()  # name, species: what its user has corrected
 
     def relative_path(self, path: str) -> str:
         """A photo's path below its root folder."""
@@ -742,6 +743,7 @@ class SplitReport:
     followed: int = 0  # photos that lie where their group lies, and would lie elsewhere alone
     for_training: int = 0  # photos that are in train because their species had none there
     species: dict[str, SpeciesCount] = field(default_factory=dict)  # split -> what its labels mean
+    group_of: dict[int, str] = field(default_factory=dict)  # id -> its group: 12 hex digits, by its earliest photo
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from birdsearch.export.tables import photo_row
+from birdsearch.export.tables import photo_row, taxon_of
 from birdsearch.export.target import check_target
 from birdsearch.records import as_json, counted, date_text, percent
 
@@ -233,8 +233,12 @@ def split(
     tables = {}
     for name in report.counts:
         chosen = [photos[number] for number, part in report.splits.items() if part == name]
-        rows = [(photo.path, photo.label, *photo_row(photo, ORIGIN, provenance)) for photo in chosen]
-        tables[out / f"{name}.csv"] = ("path", "species", *ORIGIN), rows
+        rows = [
+            (photo.path, photo.label, *taxon_of(photo.label, provenance.names), report.group_of.get(photo.id or 0),
+             *photo_row(photo, ORIGIN, provenance))
+            for photo in chosen
+        ]  # fmt: skip
+        tables[out / f"{name}.csv"] = ("path", "species", "taxon", "english", "group", *ORIGIN), rows
     checks = ([getattr(check, column) for column in LEAKAGE_COLUMNS] for check in report.leakage)
     output.write_csvs({**tables, out / "proof.csv": (LEAKAGE_COLUMNS, list(checks))}, shared.force)
     if shared.json:

@@ -7,11 +7,11 @@ from pathlib import Path
 from birdsearch.export.selection import MappedBatch, NoOptions, Selection
 from birdsearch.export.tables import photo_row
 from birdsearch.export.target import new_file
-from birdsearch.records import ExportReport, as_json
+from birdsearch.records import ExportReport, Provenance, as_json
 
 _COLUMNS = {
-    "id": "int64", "path": "string", "species": "string", "label": "string", "predicted": "string",
-    "probability": "float64", "taken_at": "string", "camera": "string", "latitude": "float64",
+    "id": "int64", "path": "string", "species": "string", "taxon": "string", "english": "string", "label": "string",
+    "predicted": "string", "probability": "float64", "taken_at": "string", "camera": "string", "latitude": "float64",
     "longitude": "float64", "rating": "int32", "width": "int32", "height": "int32",
 }  # fmt: skip
 _LONGEST = 200  # pixels, of a thumbnail
@@ -28,7 +28,7 @@ class EmbeddingAtlas:
 
     def write(self, photos: Selection, path: Path, options: NoOptions) -> ExportReport:
         """Write one row for each photo, with a thumbnail where its file is still a photo."""
-        return ExportReport(write_atlas(path, photos.mapped(_NEIGHBOURS)))
+        return ExportReport(write_atlas(path, photos.mapped(_NEIGHBOURS), photos.provenance))
 
     def next_step(self, path: Path, report: ExportReport) -> str:
         """The command that shows the map; Embedding Atlas draws none of a single photo."""
@@ -37,7 +37,7 @@ class EmbeddingAtlas:
         return f"Next: embedding-atlas {shlex.quote(str(path))} --image image --x x --y y --neighbors neighbors"
 
 
-def write_atlas(path: Path, batches: Iterable[MappedBatch]) -> int:
+def write_atlas(path: Path, batches: Iterable[MappedBatch], provenance: Provenance | None = None) -> int:
     """Write a Parquet file with thumbnails, a map and neighbours, whole or not at all; returns how many photos."""
     import pyarrow as pa  # slow to load, and --help lists this format
     import pyarrow.parquet as pq
@@ -52,7 +52,8 @@ def write_atlas(path: Path, batches: Iterable[MappedBatch]) -> int:
     why = "Embedding Atlas reads a file with another ending as another format"
     with new_file(path, ".parquet", why) as file, pq.ParquetWriter(file, schema) as writer:
         for batch in batches:
-            rows = [dict(zip(_COLUMNS, as_json(photo_row(p, tuple(_COLUMNS))), strict=True)) for p in batch.photos]
+            known = (photo_row(photo, tuple(_COLUMNS), provenance) for photo in batch.photos)
+            rows = [dict(zip(_COLUMNS, as_json(row), strict=True)) for row in known]
             pictures = thumbnails([photo.path for photo in batch.photos], _LONGEST)
             coordinates, ids = batch.coordinates.tolist(), batch.neighbours.ids.tolist()
             distances = (1 - batch.neighbours.scores).clip(min=0)  # rounding must not put a copy nearer than itself

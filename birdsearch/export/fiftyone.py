@@ -8,10 +8,11 @@ from birdsearch.export.selection import NoOptions, Selection
 from birdsearch.export.tables import photo_row
 from birdsearch.export.target import new_folder
 from birdsearch.files import atomic_write
-from birdsearch.records import ExportReport, Photo, as_json
+from birdsearch.records import ExportReport, Photo, Provenance, as_json
 
 _ATTRIBUTES = (
-    "species", "species_source", "predicted", "probability", "taken_at", "camera", "latitude", "longitude",
+    "species", "taxon", "english", "species_source", "predicted", "probability", "taken_at", "camera", "latitude",
+    "longitude",
 )  # fmt: skip
 
 
@@ -42,7 +43,7 @@ class FiftyOne:
                 for photo in batch.photos:
                     start = f'{comma}\n"{photo.id:012d}": '  # in the order of texts these stay in that of ids
                     paths.write(f"{start}{json.dumps(as_json(photo.path))}".encode())
-                    labels.write(f"{start}{json.dumps(as_json(_classification(photo)))}".encode())
+                    labels.write(f"{start}{json.dumps(as_json(_classification(photo, photos.provenance)))}".encode())
                     comma = ","
                 vectors.write(batch.vectors.astype("<f4").tobytes())
             paths.write(b"\n}\n")
@@ -57,9 +58,10 @@ class FiftyOne:
         )
 
 
-def _classification(photo: Photo) -> dict[str, Any] | None:
+def _classification(photo: Photo, provenance: Provenance) -> dict[str, Any] | None:
     """What FiftyOne calls a classification: "label", and in "attributes" what is known; None without a label."""
     if photo.label is None:
         return None
-    known = zip(("photo_id", *_ATTRIBUTES), photo_row(photo, ("id", *_ATTRIBUTES)), strict=True)  # "id" is FiftyOne's
+    row = photo_row(photo, ("id", *_ATTRIBUTES), provenance)
+    known = zip(("photo_id", *_ATTRIBUTES), row, strict=True)  # "id" is FiftyOne's
     return {"label": photo.label, "attributes": {name: value for name, value in known if value is not None}}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from birdsearch.errors import InputFileError
 from birdsearch.export.selection import Batch, EmbeddedRegion, NoOptions, Selection
+from birdsearch.export.tables import photo_row
 from birdsearch.export.target import new_file
 from birdsearch.files import open_regular
 from birdsearch.records import (
@@ -22,6 +23,7 @@ from birdsearch.records import (
     Label,
     Photo,
     Prediction,
+    Provenance,
     Recipe,
     Region,
     as_json,
@@ -42,7 +44,8 @@ _PLAIN = (
     "species_source",
 )  # fmt: skip
 _LABEL = ("source", "author", "created_at")  # columns label_source...
-_LATER = frozenset(("damaged", "label_author", "label_created_at", "found_by", "regions"))  # older exports lack them
+_TAXON = ("taxon", "english")  # for readers of the table: an import works them out from the species
+_LATER = frozenset((*_TAXON, "damaged", "label_author", "label_created_at", "found_by", "regions"))  # older lack them
 _BOX = ("x", "y", "width", "height")
 _REGION = ("kind", "category", "confidence", "source")
 _GUESS = ("species", "probability", "position", "rank", "class_name")
@@ -74,7 +77,7 @@ class Parquet:
         schema, count = _schema_of(photos), 0
         with new_file(path) as file, pq.ParquetWriter(file, schema) as writer:
             for batch in photos.batches():
-                writer.write_table(_table(batch, schema))
+                writer.write_table(_table(batch, schema, photos.provenance))
                 count += len(batch.photos)
         return ExportReport(count)
 
@@ -88,11 +91,12 @@ def to_arrow(photos: Selection) -> "pa.Table":
     import pyarrow as pa
 
     schema = _schema_of(photos)
-    return pa.concat_tables([schema.empty_table(), *(_table(batch, schema) for batch in photos.batches())])
+    tables = (_table(batch, schema, photos.provenance) for batch in photos.batches())
+    return pa.concat_tables([schema.empty_table(), *tables])
 
 
 def _schema_of(photos: Selection) -> "pa.Schema":
-    about = {"backbone": as_json(photos.backbone), "folders": photos.folders, **photos.said}
+    about = {"backbone": as_json(photos.backbone), "folders": list(photos.provenance.folders), **photos.said}
     return _schema(photos.backbone.dim).with_metadata({"birdsearch": json.dumps(about)})
 
 
@@ -112,7 +116,8 @@ def _schema(dim: int) -> "pa.Schema":
         **dict.fromkeys(("width", "height"), "int32"),
         **dict.fromkeys(("latitude", "longitude"), "float64"),
         "rating": "int32",
-        **dict.fromkeys(("label", *(f"label_{name}" for name in _LABEL), "species", "species_source"), "string"),
+        **dict.fromkeys(("label", *(f"label_{name}" for name in _LABEL), "species"), "string"),
+        **dict.fromkeys(("species_source", *_TAXON), "string"),
         "predictions": pa.list_(pa.struct(guess)),
         "found_by": "string",
         "regions": pa.list_(pa.struct(region)),
@@ -122,7 +127,7 @@ def _schema(dim: int) -> "pa.Schema":
     return pa.schema(types.items())
 
 
-def _table(batch: Batch, schema: "pa.Schema") -> "pa.Table":
+def _table(batch: Batch, schema: "pa.Schema", provenance: Provenance) -> "pa.Table":
     import pyarrow as pa
 
     from birdsearch.storage import parts
@@ -130,7 +135,9 @@ def _table(batch: Batch, schema: "pa.Schema") -> "pa.Table":
     plain = {name: [getattr(photo, name) for photo in batch.photos] for name in _PLAIN}
     for name in (*_TEXTS, "label", "species"):
         plain[name] = [_text(value) for value in plain[name]]
+    taxa = [photo_row(photo, _TAXON, provenance) for photo in batch.photos]
     columns = plain | {
+        **{name: [row[place] for row in taxa] for place, name in enumerate(_TAXON)},
         "path": [shown(photo.path) for photo in batch.photos],
         "path_bytes": [os.fsencode(photo.path) for photo in batch.photos],
         **{f"label_{name}": [_text(getattr(label, name, None)) for label in batch.labels] for name in _LABEL},

@@ -82,25 +82,18 @@ class Selection(Iterator[Photo]):
         """What made the vectors."""
         return self._store.identity.backbone
 
-    @property
-    def folders(self) -> list[str]:
-        """The root folders of the index."""
-        return [os.fsdecode(folder) for folder in self._store.catalog.roots_in_use()]
-
     @cached_property
     def provenance(self) -> Provenance:
-        """The id of the index and its root folders."""
-        return Provenance(self._store.identity.id, tuple(self.folders))
+        """The id of the index, its root folders and the corrections of names."""
+        return self._store.provenance
 
     @property
     def said(self) -> dict[str, Any]:
         """What people said besides the labels of photos: ways of labelling folders, names, pairs of other pictures."""
-        from birdsearch.species import names  # rapidfuzz and more, which no table needs
-
         catalog = self._store.catalog
         choices = {os.fsdecode(folder): choice for folder, choice in catalog.label_choices().items()}
         pairs = catalog.not_duplicates_by_bytes()
-        return {"labels": choices, "names": names.overrides(catalog), "not_duplicates": pairs}
+        return {"labels": choices, "names": dict(self.provenance.names), "not_duplicates": pairs}
 
     def batches(self) -> Iterator[Batch]:
         """The photos with vectors and labels."""

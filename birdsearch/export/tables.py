@@ -3,6 +3,7 @@
 import codecs
 import csv
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
 
 
 PHOTO_COLUMNS = (
-    "id", "species", "species_source", "label", "prediction", "probability", "taken_at", "taken_offset", "camera",
-    "camera_serial", "lens", "latitude", "longitude", "photographer", "notes", "rating", "damaged", "width", "height",
-    "format", "size", "mtime_ns", "sha256", "phash", "index_id", "relative_path", "path",
+    "id", "species", "taxon", "english", "species_source", "label", "prediction", "probability", "taken_at",
+    "taken_offset", "camera", "camera_serial", "lens", "latitude", "longitude", "photographer", "notes", "rating",
+    "damaged", "width", "height", "format", "size", "mtime_ns", "sha256", "phash", "index_id", "relative_path", "path",
 )  # fmt: skip
 
 
@@ -27,9 +28,21 @@ def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS, provenance: 
     first = photo.predictions[0] if photo.predictions else None
     name, probability = (first.name, first.probability) if first else (None, None)
     derived: dict[str, Any] = {"prediction": name, "predicted": name, "probability": probability}
+    if "taxon" in columns or "english" in columns:
+        names = provenance.names if provenance is not None else ()
+        derived |= zip(("taxon", "english"), taxon_of(photo.species, names), strict=True)
     if provenance is not None:
         derived |= {"index_id": provenance.index_id, "relative_path": provenance.relative_path(photo.path)}
     return [derived[column] if column in derived else getattr(photo, column) for column in columns]
+
+
+@lru_cache(maxsize=65_536)
+def taxon_of(name: str | None, corrections: tuple[tuple[str, str], ...]) -> tuple[str | None, str | None]:
+    """The scientific and the English name that AviList has for what a name means, by a user's corrections first."""
+    from birdsearch.taxonomy import resolve  # rapidfuzz and more
+
+    taxon = resolve.resolve(name, overrides=dict(corrections)).taxon if name else None
+    return (None, None) if taxon is None else (taxon.scientific or None, taxon.english or None)
 
 
 def write_rows(file: "SupportsWrite[str]", columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:

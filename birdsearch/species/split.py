@@ -40,6 +40,11 @@ class Anchor:
     moment: str
     content: str  # that is hashed
 
+    @property
+    def group(self) -> str:
+        """What a group is called whose lowest anchor this is: the same in every index, while that photo is in it."""
+        return hashlib.sha256(self.content.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
     def draw(self, seed: int) -> float:
         """A number from 0 to 1 (exclusive), the same for ever."""
         digest = hashlib.sha256(f"{seed} {self.content}".encode("utf-8", "surrogatepass")).digest()
@@ -102,6 +107,7 @@ def split(
         groups=len(lowest),
         followed=followed,
         for_training=int(np.isin(components, moved).sum()),
+        group_of={int(photo): lowest[at].group for photo, at in zip(ids, components.tolist(), strict=True)},
     )
 
 

@@ -18,13 +18,13 @@ from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError, IndexVersionError
 from birdsearch.files import sha256_of
-from birdsearch.records import BackboneIdentity, Identity, Progress, Recipe, as_json, shown
+from birdsearch.records import BackboneIdentity, Identity, Progress, Provenance, Recipe, as_json, shown
 from birdsearch.search.local import FLAT_UP_TO
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.database import replaced_error
 from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
-from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE
+from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE, NAMES
 from birdsearch.storage.folder import FORMAT, Folder
 from birdsearch.storage.pictures import Pictures
 from birdsearch.storage.vectors import PartVectors, VectorStore, stored_identity, whitening_sha256
@@ -256,6 +256,12 @@ class Store:
         if other is None and self.identity.source is None:
             return self.backbone
         return load_backbone(other or self.identity.source, **asdict(self._execution), progress=progress)
+
+    @property
+    def provenance(self) -> Provenance:
+        """The id of the index, its root folders, and the corrections of names, as tables of photos carry them."""
+        folders = tuple(os.fsdecode(folder) for folder in self.catalog.roots_in_use())
+        return Provenance(self.identity.id, folders, tuple(self.catalog.get_state(NAMES, {}).items()))
 
     @cached_property
     def stored_classes(self) -> Classes | None:

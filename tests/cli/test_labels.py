@@ -60,6 +60,7 @@ def split_report() -> SplitReport:
         proof,
         5,
         species=dict.fromkeys(sides.values(), SpeciesCount(2)),
+        group_of={number: f"a{number}" for number in sides},
     )
 
 
@@ -170,6 +171,7 @@ def test_split_writes_lists_and_the_leakage_check(garden: Garden, stub: IndexStu
     lists = {side: list(csv.DictReader(text.splitlines())) for side, text in texts.items()}
     assert [len(rows) for rows in lists.values()] == [4, 1, 1]
     assert lists["test"][0]["species"] == "Wren"
+    assert [lists["test"][0][name] for name in ("taxon", "english", "group")] == ["Passeriformes", "", "a4"]
     assert Path(lists["test"][0]["path"]).is_file()
     assert Path("lists", "proof.csv").read_text(encoding="utf-8").splitlines()[1] == "duplicates,1,3,0,0"
     assert "violations" in answer.out

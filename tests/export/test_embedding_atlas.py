@@ -38,8 +38,8 @@ def test_atlas_has_the_columns_that_it_is_told_of(index: Index, tmp_path: Path) 
     index.export(tmp_path / "all.parquet", format="embedding-atlas")
     schema = pq.read_schema(tmp_path / "all.parquet")
     assert schema.names == [
-        *("id", "path", "species", "label", "predicted", "probability", "taken_at", "camera", "latitude", "longitude"),
-        *("rating", "width", "height", "image", "x", "y", "neighbors"),
+        *("id", "path", "species", "taxon", "english", "label", "predicted", "probability", "taken_at", "camera"),
+        *("latitude", "longitude", "rating", "width", "height", "image", "x", "y", "neighbors"),
     ]
     assert str(schema.field("image").type) == "struct<bytes: binary, path: string>"
     assert str(schema.field("neighbors").type).replace("element", "item") == (

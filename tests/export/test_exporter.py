@@ -20,6 +20,7 @@ from birdsearch.export.selection import NoOptions
 from birdsearch.export.target import new_file
 from birdsearch.records import ExportReport
 from tests.export.reading import atlas_rows, csv_rows, fiftyone_files
+from tests.support.named_photos import names_table
 
 FORMATS = tuple(EXPORTERS)
 WRITTEN = {"csv": "a.csv", "embedding-atlas": "a.parquet", "fiftyone": "a", "parquet": "all.parquet"}
@@ -89,6 +90,24 @@ def test_an_export_that_fails_leaves_what_was_there(
         index.export(place / WRITTEN[to], format=to, force=True)
     assert os.listdir(place) == ([] if to == "fiftyone" else [WRITTEN[to]])
     assert to == "fiftyone" or (place / WRITTEN[to]).read_text() == "old"
+
+
+@pytest.mark.parametrize("to", FORMATS)
+def test_every_spelling_of_a_bird_is_one_taxon_and_one_english_name(index: Index, tmp_path: Path, to: str) -> None:
+    given = ["American Avocet", "recurvirostra_americana", "Larus", "the thin one", "shed"]
+    ids = [photo.id or 0 for photo in index.photos()][: len(given)]
+    index.label(dict(zip(ids, given, strict=True)))
+    index.set_names(names_table(tmp_path, "name,species\nthe thin one,American Avocet\n"))
+    index.export(tmp_path / WRITTEN[to], Filter(ids=tuple(ids)), format=to)
+    if to == "csv":
+        rows: list[dict[str, Any]] = list(csv_rows(tmp_path / WRITTEN[to]))
+    elif to == "fiftyone":
+        rows = [label["attributes"] for label in fiftyone_files(tmp_path / WRITTEN[to])[1].values()]
+    else:
+        rows = atlas_rows(tmp_path / WRITTEN[to])
+    avocet = "Recurvirostra americana", "American Avocet"
+    named = [(row.get("taxon") or None, row.get("english") or None) for row in rows]
+    assert named == [avocet, avocet, ("Larus", None), avocet, (None, None)]
 
 
 def test_the_name_of_a_file_says_its_format(index: Index, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def test_fiftyone_labels_say_what_is_known(index: Index, tmp_path: Path) -> None
         # FiftyOne refuses an attribute "id", which is its own.
         "photo_id": next(photo.id for photo in index.photos() if photo.camera),
         "species": "Wren",
+        "taxon": "Passeriformes",
         "species_source": "label",
         "taken_at": "2024-05-17T06:07:08.42",
         "camera": "Canon EOS R5",

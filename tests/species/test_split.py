@@ -200,6 +200,19 @@ def test_lists_of_an_index_stay_when_photos_come_and_in_another_order(tmp_path: 
     assert len(set(first[1].values())) > 1
 
 
+def test_a_group_keeps_its_name_in_every_index(tmp_path: Path) -> None:
+    photos = [write(tmp_path / "photos" / f"{n}.jpg", bird(n // 2, 80, 60)) for n in range(10)]  # five pictures twice
+    found = []
+    for name, added in (("one", photos), ("other", photos[::-1])):
+        with birdsearch.create(tmp_path / name, backbone=FakeBackbone()) as index:
+            index.add(added)
+            report = index.split()
+            found.append({photo.path: report.group_of[photo.id or 0] for photo in index.photos()})
+    assert found[0] == found[1]
+    assert len(set(found[0].values())) == report.groups == 5
+    assert all(found[0][str(photos[n])] == found[0][str(photos[n + 1])] for n in range(0, 10, 2))
+
+
 def _sides(place: Path, *batches: list[Path]) -> list[dict[str, str]]:
     """Path -> split, after each batch of photos."""
     found = []
