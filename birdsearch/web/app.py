@@ -15,12 +15,12 @@ from starlette.types import Scope
 
 from birdsearch.index import Index
 from birdsearch.web import images, pages, problems, rendering
-from birdsearch.web.api import jobs, labels, photos, reports, search
+from birdsearch.web.api import duplicates, jobs, labels, names, photos, reports, search
 from birdsearch.web.doors import Doors
 from birdsearch.web.serving import Settings, State
 
 API = "/api/v1"
-_PARTS = (photos, images, search, labels, reports, jobs)  # of the API
+_PARTS = (photos, images, search, labels, names, duplicates, reports, jobs)  # of the API
 _STOP_SECONDS = 2  # that open streams get when the server ends
 _ABOUT = "Search, classify and compare the photos of one index. The words are those of Python."
 

@@ -1,6 +1,6 @@
 """The pages: each a small function that gives its template what it shows without JavaScript."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -64,6 +64,26 @@ def _query(request: Request, **more: int) -> str:
     """The query by which a link leads to photos in the same list, and perhaps more; empty for all photos."""
     asked = request.url.remove_query_params(["at", "after", "limit", "brief"]).include_query_params(**more)
     return f"?{asked.query}" if asked.query else ""
+
+
+@router.get("/duplicates")
+def duplicates(request: Request, held: Held, part: Literal["review", "plan", "runs", "apart"] = "review") -> Response:
+    """The groups of the last report one by one, the plan, the runs, the pairs that are kept apart; needs JavaScript."""
+    report = next(iter(held.index.duplicate_reports()), None)
+    data = {"report": report.id if report else None, "edit": held.may_edit, "part": part}
+    return page(request, "duplicates.html", report=report, part=part, data=data)
+
+
+@router.get("/audit")
+def audit(request: Request, held: Held) -> Response:
+    """Labels that may be wrong, one by one; needs JavaScript."""
+    return page(request, "audit.html", data={"edit": held.may_edit})
+
+
+@router.get("/names")
+def names(request: Request, held: Held) -> Response:
+    """What labels mean, and correcting that; needs JavaScript."""
+    return page(request, "names.html", data={"edit": held.may_edit})
 
 
 @router.get("/help/errors")

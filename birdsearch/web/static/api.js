@@ -155,7 +155,7 @@ export function events(on) {
   let source;
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
-  const poll = async () => (await get("/jobs")).forEach(on);
+  const poll = async () => (await get("/jobs")).jobs.forEach(on);
   const stop = () => (source?.close(), clearInterval(timer));
   const start = () => {
     stop();

@@ -77,7 +77,7 @@ document.addEventListener("keydown", (event) => {
 
 // The legend
 
-const WORDS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc" };
+const WORDS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Enter: "↵", Backspace: "⌫" };
 /** A key as people read it. @param {string} key */
 export const shown = (key) =>
   key.split(" ").map((one) => html`<kbd>${one.split("+").map((part) => /** @type {any} */ (WORDS)[part] ?? part).join("+")}</kbd>`);
