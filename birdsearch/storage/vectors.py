@@ -167,6 +167,7 @@ class PartVectors:
         self._state = _State(-1)
         self._graph: tuple[str, NeighbourGraph] | None = None  # its sha256
         self._warned = ""  # the engine that a warning named
+        self._kept = parts.KeptRows()
 
     def __len__(self) -> int:
         return len(self._current())
@@ -174,6 +175,7 @@ class PartVectors:
     def close(self) -> None:
         """Give back the files of the engine and of the graph, whoever still knows this object."""
         self._state, self._graph = _State(-1), None
+        self._kept.forget()
 
     def fetch(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
         """The raw unit vectors of the frames of these photos, in their order, and their norms."""
@@ -188,17 +190,18 @@ class PartVectors:
                     f"a photo of {where} has lost its vector: run `birdsearch repair`, or, where its file was away, "
                     "`birdsearch index` when it is back."
                 )
-        return self._read([locations[photo_id] for photo_id in photo_ids])
+            return self._read([locations[photo_id] for photo_id in photo_ids])
 
     def fetch_regions(self, region_ids: Sequence[int]) -> tuple[Vectors, Vectors]:  # (n, dim), (n,)
         """The same of these regions, which have a vector each."""
-        locations = self._catalog.region_locations(region_ids)
-        return self._read([locations[region_id] for region_id in region_ids])
+        with self._catalog.snapshot():
+            locations = self._catalog.region_locations(region_ids)
+            return self._read([locations[region_id] for region_id in region_ids])
 
     def _read(self, locations: Sequence[Location]) -> tuple[Vectors, Vectors]:
         vectors = np.empty((len(locations), self._identity.backbone.dim), dtype=np.float32)
         norms = np.empty(len(locations), dtype=np.float32)
-        reader = parts.PartReader(self._folder.vectors, self._catalog.parts())
+        reader = parts.PartReader(self._folder.vectors, self._catalog.parts(), self._kept)
         for row in sorted(range(len(locations)), key=lambda n: locations[n]):
             vector, norms[row] = reader.row(locations[row])
             vectors[row] = self._of_my_dim(vector)

@@ -2,17 +2,20 @@
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from birdsearch.cache import file_problem
 from birdsearch.errors import IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Location
-from birdsearch.storage.parts import Part, PartReader, file_of
+from birdsearch.storage.catalog.commits import PartRow
+from birdsearch.storage.parts import KeptRows, Part, PartReader, file_of
 
 
 def part(rows: int = 5, dim: int = 4, seed: int = 0) -> Part:
@@ -60,6 +63,84 @@ def test_a_row_that_is_not_there_or_another_regions_is_refused(tmp_path: Path, w
     reader = PartReader(tmp_path, [parts.listed(tmp_path, 1, part(), "test")])
     with pytest.raises(IndexDamagedError, match="birdsearch repair"):
         reader.row(Location(*where))
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are read."""
+    seen: list[str] = []
+    problem = file_problem
+
+    def noted(path: Path, sha256: str) -> str | None:
+        seen.append(path.name)
+        return problem(path, sha256)
+
+    monkeypatch.setattr(parts, "file_problem", noted)
+    return seen
+
+
+def test_rows_that_were_read_are_kept_within_a_bound(
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "ROWS", 10)
+    wanted = part(rows=35)
+    listed = [parts.listed(tmp_path, 1, wanted, "test")]
+    kept = KeptRows(most=3 * 10 * (8 + 4 * 4 + 4))
+
+    def read(*rows: int) -> int:
+        before = len(opened)
+        for row in rows:
+            vector, norm = PartReader(tmp_path, listed, kept).row(Location(1, row, 100 + row))
+            assert np.array_equal(vector, wanted.vectors[row])
+            assert norm == pytest.approx(float(wanted.norms[row]))
+        return len(opened) - before
+
+    assert read(0, 9, 5) == 1
+    assert read(10, 34, 0, 19, 30) == 2
+    assert read(20) == 1  # and the first rows go, which were used longest ago
+    assert read(15, 34) == 0
+    assert read(0) == 1
+    assert read(15, 34, 9) == 0
+    assert read(25) == 1
+    kept.forget()
+    assert read(15) == 1
+    with pytest.raises(IndexDamagedError, match="does not hold region"):
+        PartReader(tmp_path, listed, kept).row(Location(1, 35, 135))
+    file = file_of(tmp_path, 1)
+    file.write_bytes(file.read_bytes()[:-9] + b"tampered.")
+    with pytest.raises(IndexDamagedError, match="checksum"):
+        read(15)
+    file.unlink()
+    with pytest.raises(IndexDamagedError, match="is missing"):
+        read(15)
+
+
+def test_many_threads_read_rows_of_many_parts(tmp_path: Path) -> None:
+    stored = {number: part(rows=50, seed=number) for number in range(1, 9)}
+    listed = [parts.listed(tmp_path, number, some, "test") for number, some in stored.items()]
+    kept = KeptRows(most=2000)
+
+    def right(number: int) -> bool:
+        part_id, row = 1 + number % 8, number * 7 % 50
+        vector, _ = PartReader(tmp_path, listed, kept).row(Location(part_id, row, 100 + row))
+        return np.array_equal(vector, stored[part_id].vectors[row])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(right, range(400)))
+
+
+def test_a_part_that_was_written_in_one_piece_is_read(tmp_path: Path) -> None:
+    """As birdsearch did before, whatever its length."""
+    wanted = part(rows=parts.ROWS + 500)
+    path = file_of(tmp_path, 1)
+    parts.write(path, wanted)
+    assert pq.ParquetFile(path).num_row_groups == 2
+    pq.write_table(pq.read_table(path), path)
+    listed = [PartRow(1, len(wanted.norms), sha256_of(path), "test")]
+    for row in (0, parts.ROWS, parts.ROWS + 499):
+        vector, _ = PartReader(tmp_path, listed).row(Location(1, row, 100 + row))
+        assert np.array_equal(vector, wanted.vectors[row])
+    assert np.array_equal(parts.read(path, listed[0].sha256).vectors, wanted.vectors)
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "half", "text", "one bit", "folder", "pipe"])
