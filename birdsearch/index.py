@@ -145,6 +145,9 @@ class Index:
 
     Any number of threads and processes may ask. One process at a time may change it: its threads take turns, each as
     long as it needs; in another one a change raises IndexLockedError. A closed index raises ValueError.
+
+    A server whose own threads ask limits those of the numeric libraries once, at its start, as they would wait for each
+    other: `threadpoolctl.threadpool_limits(1)`, after a first search, which loads the libraries.
     """
 
     def __init__(self, store: Store) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,30 @@ def test_a_reader_notices_that_another_index_has_come(garden: Index, tmp_path: P
             question()
     with birdsearch.open(garden.path) as again:
         assert len(again) == 6
+
+
+def test_threads_of_one_index_get_right_answers_while_it_changes(garden: Index, tmp_path: Path) -> None:
+    photos = garden.photos()
+    shutil.copytree(tmp_path / "photos" / "Wren", tmp_path / "more")
+    vectors = garden.vectors([photo.id or 0 for photo in photos])
+
+    def ask(number: int) -> bool:
+        photo = photos[number % 6]
+        if number % 20 == 7:
+            garden.label({photo.id or 0: f"Wren {number}"})
+        if number == 40:
+            garden.add(tmp_path / "more")
+        own = garden.vectors([photo.id or 0])
+        found = garden.search(photo, k=20)
+        near = {match.photo.id: match.score for match in found}
+        scores = [float(own[0] @ vectors[row]) for row, other in enumerate(photos) if other.id != photo.id]
+        expected = [near[other.id] for other in photos if other.id != photo.id]
+        return np.array_equal(own[0], vectors[number % 6]) and np.allclose(scores, expected, atol=1e-5)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(120)))
+    assert len(garden) == 9
+    assert len(garden.search(photos[0], k=20)) == 8
 
 
 def test_an_empty_index_is_true(index: Index) -> None:

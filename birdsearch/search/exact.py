@@ -44,6 +44,16 @@ def brute_force_knn(vectors: Vectors, ids: Ids, queries: Vectors, k: int) -> Nei
     return top_k(ids[positions], scores, k)
 
 
+def inner_products(queries: Vectors, rows: Vectors) -> Vectors:  # (q, dim), (n, dim) -> (q, n)
+    """The inner product of each query with each row."""
+    if len(queries) >= BATCH:
+        return queries @ rows.T
+    # Row by row: the threads of a BLAS wait for each other longer than so few products take, above all where several
+    # threads ask, or other programs run.
+    products: Vectors = np.vecdot(queries[:, None], rows[None])
+    return products
+
+
 def merge_top_k(first: Neighbours, second: Neighbours, k: int) -> Neighbours:
     """The best k of two answers to the same queries, such as of an engine and of rows that it does not hold yet."""
     ids = np.concatenate([first.ids, second.ids], axis=1)

@@ -10,7 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.records import Filter, Ids, Vectors
-from birdsearch.search.exact import BATCH, Neighbours, brute_force_knn, merge_top_k, no_neighbours, to_float32, top_k
+from birdsearch.search.exact import (
+    BATCH,
+    Neighbours,
+    brute_force_knn,
+    inner_products,
+    merge_top_k,
+    no_neighbours,
+    to_float32,
+    top_k,
+)
 
 FLAT_UP_TO = 20_000  # rows; beyond it flat loses by tens of times
 OVERFETCH = 8  # candidates looked at beyond k, so that ties at the last place are seen
@@ -239,7 +248,7 @@ class Flat(LocalEngine):
             hidden = np.flatnonzero(~self._mask(allowed))
         positions, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
         for start in range(0, len(queries), 256):
-            block = queries[start : start + 256] @ rows.T
+            block = inner_products(queries[start : start + 256], rows)
             block[:, hidden] = -np.inf
             top = np.argpartition(-block, k - 1, axis=1)[:, :k]
             positions[start : start + 256], scores[start : start + 256] = top, np.take_along_axis(block, top, 1)

@@ -20,7 +20,7 @@ from birdsearch.storage.catalog.catalog import Location
 from birdsearch.storage.catalog.commits import PartRow
 
 SUFFIX = ".parquet"
-ROWS = 1024  # of a part that are laid together, and read together where one of them is wanted
+ROWS = 256  # of a part that are laid together, and read together where one of them is wanted: 1.4 ms at 1,280 numbers
 KEPT = 128 << 20  # bytes of rows that are kept of what was read last
 
 

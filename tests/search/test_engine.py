@@ -384,6 +384,16 @@ def test_the_cells_looked_into_are_the_nearest_within_the_margin(margin: float, 
         np.testing.assert_allclose(near[row, : len(expected)], scores[expected], atol=1e-5)
 
 
+@pytest.mark.parametrize("queries", [0, 1, exact.BATCH - 1, exact.BATCH, 40])
+def test_inner_products_of_few_and_of_many(queries: int) -> None:
+    rng = np.random.default_rng(queries)
+    asked, rows = (rng.normal(size=(n, 33)).astype(np.float32) for n in (queries, 70))
+    found = exact.inner_products(asked, rows)
+    assert found.shape == (queries, 70)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, asked @ rows.T, atol=1e-4)
+
+
 def test_merge_takes_the_best_of_both() -> None:
     first = Neighbours(ids=np.array([[4, 9, -1]]), scores=np.array([[0.9, 0.5, -np.inf]], dtype=np.float32))
     second = Neighbours(ids=np.array([[3, 7]]), scores=np.array([[0.9, 0.1]], dtype=np.float32))

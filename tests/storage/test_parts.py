@@ -134,7 +134,7 @@ def test_a_part_that_was_written_in_one_piece_is_read(tmp_path: Path) -> None:
     wanted = part(rows=parts.ROWS + 500)
     path = file_of(tmp_path, 1)
     parts.write(path, wanted)
-    assert pq.ParquetFile(path).num_row_groups == 2
+    assert pq.ParquetFile(path).num_row_groups > 1
     pq.write_table(pq.read_table(path), path)
     listed = [PartRow(1, len(wanted.norms), sha256_of(path), "test")]
     for row in (0, parts.ROWS, parts.ROWS + 499):
