@@ -15,7 +15,7 @@ import numpy.typing as npt
 from birdsearch.records import Confusion, Ids, SpeciesEntry, SpeciesReport, Vectors, blocks
 from birdsearch.species.gallery import Gallery
 
-MEDOIDS = 3  # photos that stand for a species
+MEDOIDS = 5  # photos that stand for a species
 BOUNDARY = 5  # photos of a species that lie nearest to another one
 EXAMPLES = 3  # photo pairs that show a confusion
 QUERIES = 1024  # photos that are compared at a time...

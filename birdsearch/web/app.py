@@ -14,13 +14,13 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from birdsearch.index import Index
-from birdsearch.web import images, pages, problems, rendering
-from birdsearch.web.api import duplicates, jobs, labels, names, photos, reports, search
+from birdsearch.web import help_pages, images, pages, problems, rendering, species_pages
+from birdsearch.web.api import duplicates, jobs, labels, map, names, photos, reports, search, species
 from birdsearch.web.doors import Doors
 from birdsearch.web.serving import Settings, State
 
 API = "/api/v1"
-_PARTS = (photos, images, search, labels, names, duplicates, reports, jobs)  # of the API
+_PARTS = (photos, images, search, labels, names, duplicates, species, map, reports, jobs)  # of the API
 _STOP_SECONDS = 2  # that open streams get when the server ends
 _ABOUT = "Search, classify and compare the photos of one index. The words are those of Python."
 
@@ -41,7 +41,8 @@ def make_app(index: Index | None, settings: Settings) -> FastAPI:
     problems.install(app)
     for part in _PARTS:
         app.include_router(part.router, prefix=API)
-    app.include_router(pages.router)
+    for part in (pages, species_pages, help_pages):
+        app.include_router(part.router)
     app.mount("/static", _Static(directory=rendering.STATIC))
     app.add_middleware(Doors, settings=settings)
     return app

@@ -4,9 +4,8 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from birdsearch import errors
 from birdsearch.records import shown
-from birdsearch.web import photo_page, problems
+from birdsearch.web import photo_page
 from birdsearch.web.api.photos import IdsQuery, PhotoId, PhotosQuery, page_of
 from birdsearch.web.rendering import page
 from birdsearch.web.serving import Held
@@ -84,12 +83,3 @@ def audit(request: Request, held: Held) -> Response:
 def names(request: Request, held: Held) -> Response:
     """What labels mean, and correcting that; needs JavaScript."""
     return page(request, "names.html", data={"edit": held.may_edit})
-
-
-@router.get("/help/errors")
-def help_errors(request: Request) -> Response:
-    """What each error means."""
-    named = {cls.__name__: cls for cls in vars(errors).values() if isinstance(cls, type)}
-    known = [cls for name, cls in named.items() if name.endswith("Error") and issubclass(cls, errors.BirdsearchError)]
-    said = [(problems.kind_of(cls), (cls.__doc__ or "").split("\n")[0]) for cls in known]
-    return page(request, "help_errors.html", errors=said)

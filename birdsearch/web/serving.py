@@ -14,8 +14,9 @@ import birdsearch
 from birdsearch.errors import BirdsearchError
 from birdsearch.index import Index
 from birdsearch.records import Match, Photo, as_json
-from birdsearch.web.jobs import Jobs
+from birdsearch.web.jobs import Job, Jobs
 from birdsearch.web.keys import EDIT, Keys, Links
+from birdsearch.web.made import Made, Question, Reports
 from birdsearch.web.turns import Turns
 
 PORT = 8377
@@ -66,6 +67,7 @@ class State:
         self.jobs = Jobs()
         self.turns = Turns(waiting=2)  # of questions: each takes a core
         self.decoding = Turns()  # of pictures for pages, which a browser asks for by the dozen
+        self.reports = Reports()
         self.stopping = threading.Event()  # set when the server is asked to end: open streams end then
         self._made_here = False
 
@@ -140,6 +142,15 @@ class Serving:
             path = self.index.provenance.relative_path(record.path)
             return replace(record, path=path, camera_serial=None, latitude=None, longitude=None)
         return record
+
+    def answer(self, question: Question, *, fresh: bool = False) -> Made | Job:
+        """A report, or the job that makes it. Raises ForbiddenError where a viewer asks for a job of their own."""
+        if question.takes_long(self.index):
+            if not self.sees_all and (question.where is not None or fresh):
+                raise ForbiddenError("this key may see the reports of all photos, and not have others made.")
+            return self.state.reports.answer(self.index, self.jobs, question, fresh=fresh)
+        with self.state.turns:
+            return self.state.reports.answer(self.index, self.jobs, question, fresh=fresh)
 
     def tag(self) -> str:
         """The ETag of an answer that holds until the next commit."""

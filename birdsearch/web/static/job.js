@@ -1,0 +1,36 @@
+// @ts-check
+/** What a job is, and how far it is, in words. */
+import { counted } from "./parts.js";
+
+/** @typedef {{id: number, do: string, title: string, state: string, stage: string, done: number, total: number | null,
+ *   rate: number | null, left: number | null, seconds: number, created: string, ended: string | null, can_cancel: boolean,
+ *   error?: {title: string, detail?: string, type?: string} | null}} Job */
+
+const STAGES = /** @type {Record<string, string>} */ ({
+  scan: "looking for photos", hash: "reading files", embed: "looking at photos", write: "writing", pairs: "comparing pairs",
+  verify: "comparing pictures", cluster: "finding clusters", map: "drawing the map", export: "writing",
+});
+const STATES = /** @type {Record<string, string>} */ ({ queued: "waits", running: "runs", done: "done", failed: "failed", cancelled: "cancelled" });
+
+/** A time span as people say it. @param {number} seconds */
+export function span(seconds) {
+  if (seconds < 1) return "less than a second";
+  if (seconds < 90) return counted(Math.round(seconds), "second");
+  if (seconds < 5400) return counted(Math.round(seconds / 60), "minute");
+  return `${(seconds / 3600).toFixed(1)} hours`;
+}
+
+/** The state of a job. @param {Job} job */
+export const state = ({ state }) => STATES[state] ?? state;
+
+/** How far a job is. @param {Job} job */
+export function words(job) {
+  if (job.state === "queued") return "It waits for the jobs before it.";
+  if (job.state === "failed") return job.error?.detail ?? job.error?.title ?? "It failed.";
+  if (job.state === "cancelled") return "It was cancelled; what it had written until then stays.";
+  if (job.state === "done") return `It took ${span(job.seconds)}.`;
+  const counts = job.total ? `${job.done.toLocaleString("en")} of ${job.total.toLocaleString("en")}` : job.done ? job.done.toLocaleString("en") : "";
+  const rate = job.rate ? `${job.rate < 10 ? job.rate.toFixed(1) : Math.round(job.rate)} a second` : "";
+  const left = job.left ? `about ${span(job.left)} left` : "";
+  return [STAGES[job.stage] ?? job.stage, counts, rate, left].filter(Boolean).join(" · ") || "It begins.";
+}
