@@ -15,12 +15,13 @@ from starlette.types import Scope
 
 from birdsearch.index import Index
 from birdsearch.web import help_pages, images, pages, problems, rendering, species_pages
-from birdsearch.web.api import duplicates, jobs, labels, map, names, photos, reports, search, species
+from birdsearch.web.api import duplicates, jobs, labels, map, names, photos, regions, reports, search, species, uploads
 from birdsearch.web.doors import Doors
 from birdsearch.web.serving import Settings, State
 
 API = "/api/v1"
-_PARTS = (photos, images, search, labels, names, duplicates, species, map, reports, jobs)  # of the API
+# Of the API.
+_PARTS = (photos, uploads, images, search, regions, labels, names, duplicates, species, map, reports, jobs)
 _STOP_SECONDS = 2  # that open streams get when the server ends
 _ABOUT = "Search, classify and compare the photos of one index. The words are those of Python."
 

@@ -25,7 +25,9 @@ _YEAR = 365 * 24 * 3600
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 # Questions that are asked by POST because an image or a filter comes with them; they change nothing.
-ASKING = tuple(f"/api/v1/{name}" for name in ("search", "search/many", "classify", "classify/many", "embed", "explain"))
+ASKING = tuple(
+    f"/api/v1/{name}" for name in ("search", "search/many", "classify", "classify/many", "embed", "explain", "find")
+)
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "

@@ -7,7 +7,7 @@ import numpy as np
 
 from birdsearch.errors import BirdsearchError
 from birdsearch.index import Index
-from birdsearch.records import Filter, Label, Photo, Prediction, bytes_text, date_text, place_text
+from birdsearch.records import Filter, Ids, Label, Photo, Prediction, bytes_text, date_text, place_text
 from birdsearch.web.serving import Serving
 
 _ALIKE = 10
@@ -61,7 +61,7 @@ def _said(held: Serving, photo: Photo) -> dict[str, Any]:
     }
 
 
-def beside(ids: "np.ndarray[Any, Any]", photo_id: int) -> Beside:
+def beside(ids: Ids, photo_id: int) -> Beside:
     """Where a photo stands among ids."""
     found = np.flatnonzero(ids == photo_id)
     if not len(found):

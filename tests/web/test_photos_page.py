@@ -1,35 +1,133 @@
-"""The page of photos in a browser, by the keyboard alone."""
+"""The pages of photos in a browser: by keys alone, under hostile names, for everybody; and without JavaScript."""
 
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
-pytestmark = pytest.mark.browser
+import birdsearch
+from birdsearch import Index
+from tests.conftest import Garden
+from tests.support import fake_backbone
+from tests.web.checks import VARIANTS, check_page
+from tests.web.conftest import OpenPage, Serve, Served
+
+browser = pytest.mark.browser
 
 
+def _focus_grid(page: Any) -> None:
+    page.locator(".grid a[tabindex='0']").focus()
+
+
+def _expect_at(page: Any, place: int) -> None:
+    """The photo at this place of the grid has the focus, or gets it."""
+    from playwright.sync_api import expect
+
+    expect(page.locator(".grid > li:focus-within")).to_have_attribute("aria-posinset", str(place))
+
+
+@browser
 def test_photos_are_walked_and_selected_by_keys(page: Any) -> None:
     from playwright.sync_api import expect
 
-    cells = page.locator(".grid > li")
-    expect(cells).to_have_count(6)
-    page.locator(".grid a[tabindex='0']").focus()
+    expect(page.locator(".grid > li")).to_have_count(6)
+    _focus_grid(page)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
     page.keyboard.press("Shift+ArrowRight")
     expect(page.locator(".grid > li.selected")).to_have_count(2)
-    expect(page.get_by_role("status").first).to_have_text("2 of 6 photos selected")
-    assert page.evaluate("document.activeElement.closest('li').ariaPosInSet") == "3"
+    expect(page.locator("#count")).to_have_text("2 of 6 photos selected")
+    _expect_at(page, 3)
     page.keyboard.press("Escape")
     expect(page.locator(".grid > li.selected")).to_have_count(0)
     page.keyboard.press("End")
-    assert page.evaluate("document.activeElement.closest('li').ariaPosInSet") == "6"
+    _expect_at(page, 6)
     expect(page.locator(".grid img").first).to_have_attribute("alt", "Wren, 2024-05-03")
 
 
+@browser
+def test_photos_are_selected_by_clicks(page: Any) -> None:
+    from playwright.sync_api import expect
+
+    cells = page.locator(".grid > li")
+    cells.nth(1).get_by_role("checkbox").click()
+    cells.nth(3).get_by_role("link").click(modifiers=["Shift"])
+    expect(page.locator(".grid > li.selected")).to_have_count(3)
+    expect(cells.nth(2).get_by_role("checkbox")).to_be_checked()
+    cells.nth(2).get_by_role("link").click(modifiers=["Control"])
+    expect(page.locator(".grid > li.selected")).to_have_count(2)
+
+
+@browser
+def test_place_and_selection_survive_back_and_reload(page: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    _focus_grid(page)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    page.goto(served.address + "/help/errors")
+    page.go_back()
+    expect(page.locator(".grid > li.selected")).to_have_count(1)
+    expect(page.locator(".grid a[tabindex='0']")).to_have_attribute("href", "/photos/4")
+    page.reload()
+    expect(page.locator(".grid > li.selected")).to_have_count(1)
+
+
+@browser
+def test_a_photo_lies_over_the_grid_and_back_returns_to_it(page: Any) -> None:
+    from playwright.sync_api import expect
+
+    _focus_grid(page)
+    page.keyboard.press("Enter")
+    viewer = page.locator("#viewer")
+    expect(viewer.get_by_role("heading", level=1)).to_have_text("Wren")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(viewer.get_by_role("heading", level=1)).to_have_text("Robin")
+    expect(viewer.locator(".place")).to_have_text("4 of 6 photos")
+    page.keyboard.press("Escape")
+    expect(viewer).to_be_hidden()
+    _expect_at(page, 4)
+    page.keyboard.press("Enter")
+    expect(viewer.locator(".place")).to_have_text("4 of 6 photos")
+    viewer.get_by_role("list").get_by_role("link").first.click()  # one of the most alike
+    expect(viewer.locator(".place")).not_to_have_text("4 of 6 photos")
+    page.go_back()
+    expect(viewer.locator(".place")).to_have_text("4 of 6 photos")
+    page.keyboard.press("Escape")
+    expect(viewer).to_be_hidden()
+    assert page.url.partition("?")[0].endswith(("/photos", "/"))
+
+
+@browser
+def test_a_filter_is_an_address(page: Any) -> None:
+    from playwright.sync_api import expect
+
+    page.keyboard.press("/")
+    page.keyboard.type("Robin")
+    page.keyboard.press("Enter")
+    expect(page.locator("#count")).to_have_text("3 photos")
+    assert "/photos?species=Robin" in page.url
+    page.get_by_label("Order").select_option("oldest")
+    expect(page.locator(".grid img").first).to_have_attribute("alt", "Robin, 2023-10-11")
+    page.go_back()
+    page.go_back()
+    expect(page.locator("#count")).to_have_text("6 photos")
+    expect(page.get_by_label("Species", exact=True)).to_have_value("")
+
+
+@browser
 def test_the_legend_shows_the_keys_of_the_place_and_changes_them(page: Any) -> None:
     from playwright.sync_api import expect
 
-    page.locator(".grid a[tabindex='0']").focus()
+    _focus_grid(page)
     page.keyboard.press("?")
     legend = page.locator("#keys")
     expect(legend.get_by_role("heading", name="Grid")).to_be_visible()
@@ -43,3 +141,118 @@ def test_the_legend_shows_the_keys_of_the_place_and_changes_them(page: Any) -> N
     page.keyboard.press("Escape")
     page.keyboard.press("x")
     expect(page.locator(".grid > li.selected")).to_have_count(1)
+
+
+@browser
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: f"{one['viewport']['width']}-{one['color_scheme']}")
+def test_the_pages_of_photos_are_for_everybody(served: Served, open_page: OpenPage, variant: dict[str, Any]) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(served, **variant)
+    expect(page.locator(".grid > li .name")).to_have_count(6)
+    page.keyboard.press("Tab")
+    check_page(page)
+    page.locator(".grid a[tabindex='0']").press("Enter")
+    expect(page.locator("#viewer h1")).to_be_visible()
+    check_page(page)
+    page.goto(served.address + "/photos/1")
+    check_page(page)
+
+
+HOSTILE = (
+    '"><img src=x onerror=alert(1)>.jpg',
+    os.fsdecode(b"na\xefve \xff.jpg"),
+    "</script><script>alert(1)</script>.jpg".replace("/", "\u2215"),
+)
+
+
+@pytest.fixture
+def hostile(garden: Garden, tmp_path: Path) -> Iterator[Index]:
+    """An index of photos, and of a species, with names that would be markup."""
+    folder = tmp_path / "photos" / '"><img src=x onerror=alert(2)>'
+    folder.mkdir(parents=True)
+    for name in HOSTILE:
+        shutil.copy(garden.photos / "Wren" / "1.jpg", folder / name)
+    with birdsearch.create(tmp_path / "hostile", backbone=fake_backbone.built_in()) as index:
+        index.add(folder.parent, labels="folder")
+        yield index
+
+
+@browser
+def test_hostile_names_are_shown_as_text(hostile: Index, serve: Serve, open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    served = serve(hostile)
+    page = open_page(served)
+    page.on("dialog", lambda dialog: pytest.fail(f"a name was run: {dialog.message}"))
+    name = '"><img src=x onerror=alert(2)>'
+    expect(page.locator(".grid .name").first).to_have_text(name)
+    for photo_id in (1, 2, 3):
+        page.goto(f"{served.address}/photos/{photo_id}")
+        expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    paths = [page.goto(f"{served.address}/photos/{n}") and page.locator(".known-list").inner_text() for n in (1, 2, 3)]
+    assert any("onerror=alert(1)>.jpg" in path for path in paths)
+    assert any("na\\xefve \\xff.jpg" in path for path in paths)
+
+
+@browser
+def test_a_hundred_thousand_photos_are_few_cells(page: Any, served: Served) -> None:
+    """The grid alone: the ids and facts of so many photos are given by the test instead of the server."""
+    from playwright.sync_api import expect
+
+    count = 100_000
+    ids = np.arange(count, 0, -1, dtype="<u4").tobytes()
+    known = served.index.photo(1) if served.index else None
+    fact = {
+        "path": "x.jpg",
+        "species": "Wren",
+        "species_source": "label",
+        "taken_at": None,
+        "sha256": known and known.sha256,
+    }
+    page.route("**/photos/ids*", lambda route: route.fulfill(body=ids, content_type="application/octet-stream"))
+
+    def facts(route: Any) -> None:
+        from urllib.parse import parse_qs, urlsplit
+
+        asked = parse_qs(urlsplit(route.request.url).query)["ids"]
+        assert len(asked) <= 200
+        route.fulfill(json={"photos": [{"id": int(one), **fact} for one in asked], "next": None, "total": len(asked)})
+
+    page.route("**/api/v1/photos?ids=*", facts)
+    page.route("**/thumbnail?*", lambda route: route.fulfill(path=served.index.photo(1).path if served.index else None))
+    page.goto(served.address + "/photos")
+    cells = page.locator(".grid > li")
+    expect(cells.first.locator(".name")).to_have_text("Wren")
+    for size in ((1280, 800), (3840, 2160), (390, 800)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.evaluate("scrollTo(0, document.documentElement.scrollHeight / 2)")
+        middle = "[...document.querySelectorAll('.grid > li')].some(one => Math.abs(one.ariaPosInSet - 50000) < 1000)"
+        page.wait_for_function(f"() => {middle}")
+        assert 10 < cells.count() <= 200
+    _focus_grid(page)
+    page.keyboard.press("End")
+    _expect_at(page, count)
+    assert cells.count() <= 200
+
+
+def test_a_photo_is_shown_without_javascript(client: TestClient) -> None:
+    page = client.get("/photos/1?order=oldest").text
+    assert 'rel="next" href="/photos/2?order=oldest"' in page
+    assert "Label: <b>Robin</b>, from its folder" in page
+    assert page.count('<li class="card">') == 5  # the others: all are alike
+    assert "51." not in page  # it was taken in the south
+    assert client.get("/photos/99").status_code == 404
+    assert "Looking" not in page
+
+
+def test_a_viewer_learns_no_place_of_a_photo(viewer: TestClient) -> None:
+    page = viewer.get("/photos/4").text
+    assert "<dt>Place</dt>" not in page
+    assert 'data-whole="' not in page
+    assert 'name="near"' not in viewer.get("/photos").text
+
+
+def test_a_form_with_empty_fields_is_no_filter(client: TestClient) -> None:
+    page = client.get("/photos?species=&min_probability=&min_width=&where=&taken_after=").text
+    assert page.count('<li class="card">') == 6

@@ -147,6 +147,18 @@ window.addEventListener("storage", ({ key }) => {
 });
 if (queue().length) sendAll();
 
+/** What a job has found, once it has ended. Raises Problem where it failed or was cancelled.
+ *  @param {{id: number}} job @returns {Promise<any>} */
+export function finished({ id }) {
+  return new Promise((resolve, reject) => {
+    const stop = events((job) => {
+      if (job.id !== id || job.state === "queued" || job.state === "running") return;
+      stop();
+      get(`/jobs/${id}/result`).then(resolve, reject);
+    });
+  });
+}
+
 /** News of jobs: calls `on` with each job that changed, until the function that is returned is called. Nothing is asked
  *  while the page is hidden, as a browser has six connections for all of them.
  *  @param {(job: any) => void} on @returns {() => void} */

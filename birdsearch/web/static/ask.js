@@ -1,7 +1,7 @@
 // @ts-check
 /** The page that asks about a picture: what it is, and which photos are most alike. */
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { Problem, get, given, send } from "./api.js";
+import { Problem, finished, get, given, send } from "./api.js";
 import { Crop } from "./crop.js";
 import { keys } from "./keys.js";
 import { label } from "./label.js";
@@ -75,7 +75,7 @@ function begin(address, origin) {
 
 /** Put a question about the picture. @param {string} path @param {object} [more] @param {AbortSignal} [signal] */
 function put(path, more = {}, signal) {
-  const question = { box: crop.box, region: findsBird ? "bird" : "frame", ...more };
+  const question = { box: findsBird ? null : crop.box, region: findsBird ? "bird" : "frame", ...more };
   if (photo) return send("POST", path, { photo: photo.id, ...question }, signal);
   const body = new FormData();
   body.set("image", /** @type {File} */ (file), file?.name || "pasted.png");
@@ -117,7 +117,7 @@ function draw() {
   answers.setAttribute("aria-busy", String(isAsking));
   if (problems.length && !matches.length && !predictions.length) return render(problems.map((words) => html`<p class="problem">${words}</p>`), answers);
   if (!matches.length && !predictions.length) return render(isAsking ? empty("Looking…") : nothing, answers);
-  const alike = matches.filter(({ score }) => score >= least);
+  const alike = matches.filter(({ score }) => !least || score >= least);
   const nothingLike = none();
   render(
     html`
@@ -174,7 +174,7 @@ async function add(event) {
   event.preventDefault();
   const body = new FormData(/** @type {HTMLFormElement} */ (event.target));
   body.set("image", /** @type {File} */ (file), file?.name || "pasted.png");
-  photo = await send("POST", "/photos", body);
+  photo = await finished(await send("POST", "/photos", body));
   file = null;
   history.replaceState(null, "", `/ask?photo=${photo?.id}`);
   by("origin").textContent = `Photo ${photo?.id} of the index.`;
@@ -182,8 +182,17 @@ async function add(event) {
   draw();
 }
 
+/** Find the bird, show where it is, and ask about it. */
+async function bird() {
+  if (!file && !photo) return;
+  const { regions } = await put("/find", { box: null, region: "frame" });
+  findsBird = regions.length > 0;
+  crop.set(regions[0]?.box ?? null);
+  if (!findsBird) say("No small bird was found: the whole picture asks.");
+  ask();
+}
+
 const all = () => ((findsBird = false), crop.set(null), ask());
-const bird = () => ((findsBird = true), crop.set(null), ask());
 by("all").addEventListener("click", all);
 by("bird").addEventListener("click", bird);
 checklist.addEventListener("change", ask);
@@ -202,5 +211,6 @@ for (const kind of ["dragover", "drop"]) {
     if (kind === "drop") askFile(dropped, dropped?.name ?? "");
   });
 }
+/** @type {HTMLDetailsElement} */ (by("box")).open = matchMedia("(min-width: 56rem)").matches; // on a phone the answer comes first
 const id = Number(new URLSearchParams(location.search).get("photo"));
 if (id) askPhoto(id);

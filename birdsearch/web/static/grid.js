@@ -142,7 +142,7 @@ export class Grid {
   remember() {
     const url = new URL(location.href);
     if (url.pathname !== this.#page) return; // a photo lies over the grid
-    if (this.ids.length) url.searchParams.set("at", String(this.current));
+    if (this.ids.length) url.searchParams.set("at", String(this.ids[this.#seen()]));
     const grid = { selected: [...this.selected], top: scrollY, columns: this.#shape.columns };
     history.replaceState({ ...history.state, grid }, "", url);
   }
@@ -168,6 +168,15 @@ export class Grid {
     this.host.style.setProperty("--cell-height", `${this.#shape.height}px`);
     const rows = Math.ceil(this.ids.length / this.#shape.columns);
     this.host.style.height = `${rows * (this.#shape.height + gap)}px`;
+  }
+
+  /** The position of the current photo, or where that is out of sight of the first one in sight. */
+  #seen() {
+    const { columns, height, gap } = this.#shape;
+    const above = -this.host.getBoundingClientRect().top / (height + gap);
+    const row = Math.floor(this.#at / columns);
+    if (row + 1 > above && row < above + innerHeight / (height + gap)) return this.#at;
+    return Math.min(Math.max(0, Math.ceil(above)) * columns, this.ids.length - 1);
   }
 
   #screen() {

@@ -78,9 +78,14 @@ document.addEventListener("keydown", (event) => {
 // The legend
 
 const WORDS = { ArrowLeft: "←", ArrowRight: "→", ArrowUp: "↑", ArrowDown: "↓", Escape: "Esc", Enter: "↵", Backspace: "⌫" };
-/** A key as people read it. @param {string} key */
-export const shown = (key) =>
-  key.split(" ").map((one) => html`<kbd>${one.split("+").map((part) => /** @type {any} */ (WORDS)[part] ?? part).join("+")}</kbd>`);
+/** A key as it stands on keyboards. @param {string} key */
+export const shown = (key) => key.split(" ").map((one) => html`<kbd>${one.split("+").map(partShown).join("+")}</kbd>`);
+
+/** @param {string} part */
+function partShown(part) {
+  const isLarge = part.length === 1 && part !== part.toLowerCase();
+  return isLarge ? `Shift+${part}` : /** @type {any} */ (WORDS)[part] ?? (part.length === 1 ? part.toUpperCase() : part);
+}
 
 function keep() {
   localStorage.setItem(KEPT, JSON.stringify(choice));

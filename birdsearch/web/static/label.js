@@ -36,17 +36,21 @@ export function askLabel(labelling) {
   field().select();
 }
 
+const TOGETHER = 5000; // photos of one decision
+
 /** Label photos, or take back what a person said of them. @param {Labelling} labelling @param {string | null} species */
 export async function label({ ids, soon, done }, species) {
   if (species === "") return;
-  const answer = decide("POST", "/labels", { labels: Object.fromEntries(ids.map((id) => [id, species])) });
+  const answers = Promise.all(blocks(ids).map((block) => decide("POST", "/labels", { labels: Object.fromEntries(block.map((id) => [id, species])) })));
   soon?.(species);
   const photos = counted(ids.length, "photo");
   did(species === null ? `Took the correction of ${photos} back` : `Labelled ${photos}: ${species}`, async () => {
-    const { before } = await answer;
-    await decide("POST", "/labels/restore", { labels: before });
+    for (const { before } of await answers) await decide("POST", "/labels/restore", { labels: before });
     return done?.();
   });
-  await answer;
+  await answers;
   done?.();
 }
+
+/** @param {number[]} ids @returns {number[][]} */
+const blocks = (ids) => Array.from({ length: Math.ceil(ids.length / TOGETHER) }, (_, number) => ids.slice(number * TOGETHER, (number + 1) * TOGETHER));

@@ -1,0 +1,169 @@
+"""The page that asks about a picture, in a browser; and the routes that only it needs."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+import birdsearch
+from birdsearch import Index
+from tests.conftest import Garden, write_garden_photos
+from tests.web.checks import VARIANTS, check_page
+from tests.web.conftest import OpenPage, Serve, Served
+
+browser = pytest.mark.browser
+
+
+def _choose(page: Any, picture: Path) -> None:
+    """Choose a file as the keyboard does."""
+    page.get_by_label("Choose a picture").focus()
+    with page.expect_file_chooser() as opened:
+        page.keyboard.press("Enter")
+    opened.value.set_files(picture)
+
+
+@pytest.fixture
+def seeing(network_garden: Garden, tmp_path: Path) -> Iterator[Index]:
+    """A copy of the garden's index that has the built-in network itself, which can say why photos match."""
+    shutil.copytree(network_garden.index, tmp_path / "seeing")
+    with birdsearch.open(tmp_path / "seeing") as index:
+        yield index
+
+
+@browser
+def test_the_mystery_photo_by_keys_alone(
+    seeing: Index, network_garden: Garden, serve: Serve, open_page: OpenPage
+) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(serve(seeing))
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Ask")
+    _choose(page, network_garden.photos / "Wren" / "1.jpg")
+    answers = page.locator("#answers")
+    expect(answers.locator(".guesses b").first).to_have_text("Wren", timeout=60_000)
+    expect(answers.locator(".card")).to_have_count(6)
+
+    answers.get_by_role("button", name="Why Wren matches").first.press("Enter")
+    expect(page.locator("#why")).to_contain_text("Where the score comes from", timeout=60_000)
+    expect(page.locator("#why svg image")).to_have_count(4)
+    page.keyboard.press("Escape")
+
+    first = answers.locator(".score").first.inner_text()
+    for name, share in {"Left": 20, "Top": 20, "Width": 60, "Height": 60}.items():
+        page.get_by_label(name).fill(str(share))
+    page.keyboard.press("Tab")
+    expect(answers.locator(".score").first).not_to_have_text(first, timeout=60_000)
+    expect(page.get_by_role("button", name="All of it")).to_have_attribute("aria-pressed", "false")
+
+    page.get_by_label("Least score").focus()
+    page.keyboard.press("End")
+    expect(answers).to_contain_text("Nothing here is like it")
+    page.keyboard.press("Home")
+    answers.locator(".card a").first.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Wren")
+
+
+@browser
+def test_a_pasted_picture_asks_and_has_no_metadata(served: Served, open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(served, permissions=["clipboard-read", "clipboard-write"])
+    page.goto(served.address + "/ask")
+    expect(page.locator("#origin")).to_contain_text("it has no metadata")
+    page.evaluate(
+        """async () => {
+          const canvas = new OffscreenCanvas(80, 60);
+          canvas.getContext("2d").fillRect(0, 0, 40, 60);
+          const blob = await canvas.convertToBlob({ type: "image/png" });
+          await navigator.clipboard.write([new ClipboardItem({ "image/png": blob })]);
+        }"""
+    )
+    page.keyboard.press("Control+v")
+    expect(page.locator("#answers .card")).to_have_count(6)
+    expect(page.locator("#origin")).to_contain_text("Pasted: it has no metadata")
+
+
+@browser
+def test_a_picture_is_labelled_and_added(served: Served, open_page: OpenPage, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    write_garden_photos(tmp_path / "new")
+    page = open_page(served)
+    page.goto(served.address + "/ask")
+    page.get_by_label("Choose a picture").set_input_files(tmp_path / "new" / "Robin" / "1.jpg")
+    page.get_by_text("Label it and add it").press("Enter")
+    page.get_by_role("textbox", name="Species").fill("Dunnock")
+    page.keyboard.press("Enter")
+    expect(page.locator("#undo")).to_contain_text("Added as photo 7: Dunnock")
+    assert served.index is not None
+    assert served.index.photo(7).label == "Dunnock"
+
+
+@browser
+def test_a_photo_of_the_index_asks(served: Served, open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(served)
+    page.locator(".grid a[tabindex='0']").focus()
+    page.keyboard.press("s")
+    expect(page.locator("#answers .card")).to_have_count(5)
+    expect(page.locator("#origin")).to_have_text("Photo 6 of the index.")
+    assert page.url.endswith("/ask?photo=6")
+
+
+@browser
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda one: f"{one['viewport']['width']}-{one['color_scheme']}")
+def test_the_page_that_asks_is_for_everybody(
+    served: Served, open_page: OpenPage, variant: dict[str, Any], garden: Garden
+) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(served, **variant)
+    page.goto(served.address + "/ask")
+    check_page(page)
+    page.get_by_label("Choose a picture").set_input_files(garden.photos / "Wren" / "1.jpg")
+    expect(page.locator("#answers .card").first).to_be_visible()
+    check_page(page)
+
+
+def test_a_picture_is_taken_into_a_folder_of_the_index(client: TestClient, own: Index, garden: Garden) -> None:
+    folder = own.info()["folders"][0]
+    picture = (garden.photos / "Wren" / "1.jpg").read_bytes()
+    sent = [("../../a:b.jpg", "a_b.jpg"), ("a:b.jpg", "a_b-2.jpg")]
+    for name, written in sent:
+        data = {"folder": folder, "species": "Dunnock"}
+        started = client.post("/api/v1/photos", files={"image": (name, picture)}, data=data)
+        assert started.status_code == 202
+        photo = _result(client, started.json()["id"])
+        assert (photo["label"], photo["path"]) == ("Dunnock", f"{folder}/{written}")
+    for _, written in sent:
+        Path(folder, written).unlink()
+
+
+def _result(client: TestClient, job: int) -> Any:
+    import time
+
+    while client.get(f"/api/v1/jobs/{job}").json()["state"] in ("queued", "running"):
+        time.sleep(0.05)
+    return client.get(f"/api/v1/jobs/{job}/result").json()
+
+
+def test_nothing_is_written_elsewhere_nor_what_is_no_picture(
+    client: TestClient, own: Index, garden: Garden, tmp_path: Path
+) -> None:
+    folder = own.info()["folders"][0]
+    picture = (garden.photos / "Wren" / "1.jpg").read_bytes()
+    for data, where in ((b"text", folder), (b"\xff\xd8\xff", folder), (picture, str(tmp_path)), (picture, "..")):
+        sent = client.post("/api/v1/photos", files={"image": ("a.jpg", data)}, data={"folder": where})
+        assert sent.status_code == 422
+    assert not list(tmp_path.glob("*.jpg"))
+    assert not Path(folder, "a.jpg").exists()
+
+
+def test_a_viewer_takes_in_nothing(viewer: TestClient) -> None:
+    assert viewer.post("/api/v1/photos", files={"image": b"x"}, data={"folder": "/"}).status_code == 403
