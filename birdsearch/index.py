@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.arguments import checked, checked_methods
+from birdsearch.attended import attended
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
@@ -694,6 +695,7 @@ class Index:
         clusters: int | None = None,
         only_species: str | None = None,
         seed: int = 0,
+        progress: Progress | None = None,
     ) -> ClusterReport:
         """Clusters of photos that look alike: communities of the neighbour graph, or "kmeans" with so many `clusters`.
 
@@ -706,9 +708,10 @@ class Index:
         from birdsearch.species import clusters as clustering
 
         where = replace(where or Filter(), species=only_species) if only_species is not None else where
-        return clustering.of(self._gallery(where), method, resolution, clusters, seed)
+        options = clustering.ClusterOptions(method, resolution, clusters, seed)
+        return attended("cluster", lambda tell: clustering.of(self._gallery(where), options, tell), progress)
 
-    def species_report(self, where: Filter | None = None) -> SpeciesReport:
+    def species_report(self, where: Filter | None = None, *, progress: Progress | None = None) -> SpeciesReport:
         """Which species look alike and which get confused: cohesion, nearest species, confusable pairs.
 
         >>> [entry.species for entry in index.species_report().species]
@@ -716,7 +719,7 @@ class Index:
         """
         from birdsearch.species import confusions
 
-        return confusions.of(self._gallery(where))
+        return attended("species", lambda tell: confusions.of(self._gallery(where), tell), progress)
 
     def life_list(self, where: Filter | None = None, *, by: str = "species") -> LifeList:
         """What was seen, when and where, `by` "species", "month" (of the year), "year", "place" or "photographer".
@@ -740,14 +743,18 @@ class Index:
     ) -> AuditReport:
         """Labels that may be wrong, worst first, each with reasons, a proposal and the photos that support it.
 
-        Those that a person gave or confirmed by hand are not doubted, unless it is asked for `again`.
+        Those that a person gave or confirmed by hand are not doubted, unless it is asked for `again`. Until the index
+        changes the same question is answered at once.
 
         >>> [suspect.proposed for suspect in index.audit().suspects]
         []
         """
         from birdsearch.species import audit
 
-        report = audit.of(self._gallery(where), self._store, checklist, progress)
+        def of(tell: Progress) -> AuditReport:
+            return audit.of(self._gallery, self._store, where, checklist, tell)
+
+        report = attended("audit", of, progress)
         return report if again else audit.without_confirmed(report, self._store.catalog)
 
     def split(
@@ -771,20 +778,28 @@ class Index:
         from birdsearch.duplicates import finder
         from birdsearch.species import split
 
-        same = same or finder.find(self._store, finder.DuplicateOptions(SAME_PICTURE, where), progress)
-        return split.of(self._gallery(where), same, fractions, seed)
+        def of(tell: Progress) -> SplitReport:
+            known = same or finder.find(self._store, finder.DuplicateOptions(SAME_PICTURE, where), tell)
+            return split.of(self._gallery(where), known, fractions, seed)
 
-    def evaluate(self, where: Filter | None = None, *, seed: int = 0) -> Evaluation:
+        return attended("split", of, progress)
+
+    def evaluate(self, where: Filter | None = None, *, seed: int = 0, progress: Progress | None = None) -> Evaluation:
         """How accurate retrieval and classification are on the labelled photos, leave-one-out.
 
         >>> accuracy = index.evaluate().knn_accuracy
         """
         from birdsearch.species import evaluation
 
-        with self._store.catalog.snapshot():
-            return evaluation.of(self._gallery(where), self._store, seed)
+        def of(tell: Progress) -> Evaluation:
+            with self._store.catalog.snapshot():
+                return evaluation.of(self._gallery(where), self._store, seed, tell)
 
-    def evaluate_split(self, folder: str | os.PathLike[str], where: Filter | None = None) -> Evaluation:
+        return attended("evaluate", of, progress)
+
+    def evaluate_split(
+        self, folder: str | os.PathLike[str], where: Filter | None = None, *, progress: Progress | None = None
+    ) -> Evaluation:
         """The same where the photos of train.csv in a folder answer for those of test.csv; see `split`.
 
         Warns of test photos that leak or cannot be answered. Raises InputFileError for a list that cannot be used.
@@ -793,7 +808,10 @@ class Index:
         """
         from birdsearch.species import evaluation
 
-        return evaluation.of_split(self._gallery(where), self._store, Path(folder))
+        def of(tell: Progress) -> Evaluation:
+            return evaluation.of_split(self._gallery(where), self._store, Path(folder))
+
+        return attended("evaluate", of, progress)
 
     def evaluate_predictions(self, path: str | os.PathLike[str], where: Filter | None = None) -> Evaluation:
         """How right the predictions of another program are, on the labelled photos of this index.
@@ -807,7 +825,7 @@ class Index:
 
         return evaluation.of_predictions(self._gallery(where), self._store, Path(path))
 
-    def map(self, ids: Sequence[int], where: Filter | None = None) -> Vectors:
+    def map(self, ids: Sequence[int], where: Filter | None = None, *, progress: Progress | None = None) -> Vectors:
         """Coordinates (n, 2) of these photos on a map of those that satisfy the filter.
 
         By UMAP; of 30 photos or fewer, the first two principal components. The first map of a process takes some ten
@@ -818,7 +836,7 @@ class Index:
         """
         from birdsearch.species import map
 
-        return map.coordinates_of(self._gallery(where), self._store, ids)
+        return attended("map", lambda _: map.coordinates_of(self._gallery(where), self._store, ids), progress)
 
     # Duplicates
 
@@ -849,7 +867,8 @@ class Index:
         keeping = keeper.KeeperOptions(several(prefer), several(protect), several(policy))
         options = finder.DuplicateOptions(several(relations), where, burst_gap, keeping)
         generation = self.generation
-        return self._reports.keep(finder.find(self._store, options, progress), generation)
+        report = attended("compare", lambda tell: finder.find(self._store, options, tell), progress)
+        return self._reports.keep(report, generation)
 
     def duplicate_reports(self) -> list[KeptReport]:
         """The last reports of `duplicates`, the newest first; they are kept in the user's cache.
@@ -895,7 +914,8 @@ class Index:
         """
         from birdsearch.duplicates import folder_comparison
 
-        return folder_comparison.compare_folder(self._store, os.fspath(folder), progress)
+        compared, path = folder_comparison.compare_folder, os.fspath(folder)
+        return attended("read", lambda tell: compared(self._store, path, tell), progress)
 
     def plan(
         self,
@@ -1174,7 +1194,7 @@ class Index:
                 catalog.remove(ids)
         return len(ids)
 
-    def import_photos(self, path: str | os.PathLike[str]) -> AddReport:
+    def import_photos(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> AddReport:
         """Take in the photos of an export, vectors and labels included; no photo file is read.
 
         A photo whose path the index holds already is left as it is (counted `unchanged`). Raises BackboneMismatchError
@@ -1184,7 +1204,7 @@ class Index:
         """
         from birdsearch.export import importer
 
-        return importer.import_photos(self._store, Path(path))
+        return importer.import_photos(self._store, Path(path), progress)
 
     def export(
         self,
@@ -1249,7 +1269,7 @@ class Index:
             options = optimize.OptimizeOptions(recall, engine, whiten)
             return optimize.run(self._store.folder, catalog, self._store.vectors, options, progress)
 
-    def verify(self) -> VerifyReport:
+    def verify(self, *, progress: Progress | None = None) -> VerifyReport:
         """Check every promise of the format; reads all of the index and none of the photos.
 
         >>> index.verify().problems
@@ -1257,7 +1277,7 @@ class Index:
         """
         from birdsearch.storage import maintenance
 
-        problems = tuple(maintenance.problems(self._store))
+        problems = attended("verify", lambda tell: tuple(maintenance.problems(self._store, tell)), progress)
         return VerifyReport(not problems, problems)
 
     def repair(self, progress: Progress | None = None) -> list[str]:
@@ -1268,4 +1288,4 @@ class Index:
         """
         from birdsearch.storage import maintenance
 
-        return maintenance.repair(self._store, lambda paths: self.add(paths, progress=progress))
+        return maintenance.repair(self._store, lambda paths: self.add(paths, progress=progress), progress)

@@ -14,6 +14,7 @@ from birdsearch.records import counted
 
 from . import options, output
 from .options import Shared
+from .progress import progress
 
 if TYPE_CHECKING:
     from birdsearch.records import Evaluation
@@ -90,13 +91,13 @@ def evaluate(
     before = {} if compare is None else _earlier(compare)
     if confusions is not None:
         check_target(confusions, force=shared.force)  # before the work
-    with shared.working("Comparing the labelled photos") as index:
+    with shared.open() as index, progress() as callback:
         if split is not None:
-            result = index.evaluate_split(split, shared.where)
+            result = index.evaluate_split(split, shared.where, progress=callback)
         elif predictions is not None:
             result = index.evaluate_predictions(predictions, shared.where)
         else:
-            result = index.evaluate(shared.where)
+            result = index.evaluate(shared.where, progress=callback)
         labelled = 0 if result.photos else index.info()["labelled"]
     if confusions is not None:
         _write_confusions(result.answers, confusions, shared.force)

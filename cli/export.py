@@ -12,7 +12,7 @@ from birdsearch.records import counted
 from . import formats, options, output
 from .index import create
 from .options import BackboneName, Shared
-from .progress import progress, working
+from .progress import progress
 
 
 @options.command(where=True, formats=("json", "force"))
@@ -60,8 +60,8 @@ def import_(
         opened = birdsearch.open(path, backbone=backbone)
     except IndexMissingError:
         opened = create(path, backbone or made_with)
-    with opened, working("Importing the photos"):
-        report = opened.import_photos(file)
+    with opened, progress() as callback:
+        report = opened.import_photos(file, progress=callback)
     if shared.json:
         output.print_json(report)
     else:

@@ -168,8 +168,8 @@ def _print_optimized(report: "OptimizeReport") -> None:
 @options.command(formats=("json",))
 def verify(*, shared: Shared) -> None:
     """Check an index for damage. Exits with 1 if there is any."""
-    with shared.working("Reading everything again") as index:
-        report = index.verify()
+    with shared.open() as index, progress() as callback:
+        report = index.verify(progress=callback)
     if shared.json:
         output.print_json(report)
     else:

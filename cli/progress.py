@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 SECONDS_BETWEEN_LINES = 30.0
 SILENT_SECONDS = 1.0  # before a sign of life: shorter jobs need none
 BYTES_STAGES = ("download",)
-THINGS = {"compare": "pairs", "bytes": "files", "copy": "files"}  # what a stage counts that counts no photos
+# What a stage counts that counts no photos.
+THINGS = {"compare": "pairs", "bytes": "files", "copy": "files", "verify": "files", "fit": "folds", "cluster": "tries"}
 MAKING_PAGE = "Making the page"
 
 

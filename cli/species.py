@@ -11,6 +11,7 @@ from birdsearch.records import counted, percent
 from . import options, output
 from .options import Seed, Shared
 from .output import LISTED
+from .progress import progress
 
 if TYPE_CHECKING:
     from birdsearch.records import ClusterReport, Photo, Provenance, SpeciesReport
@@ -52,8 +53,8 @@ def clusters(
     if resolution is not None and method != "leiden":
         raise typer.BadParameter("needs --method leiden", param_hint="'--resolution'")
     how: dict[str, Any] = {"method": method, "resolution": resolution, "clusters": clusters}
-    with shared.working("Clustering the photos") as index:
-        report = index.clusters(shared.where, **how, only_species=only_species, seed=seed)
+    with shared.open() as index, progress() as callback:
+        report = index.clusters(shared.where, **how, only_species=only_species, seed=seed, progress=callback)
         if shared.html is not None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import clusters_page
@@ -114,8 +115,8 @@ def _print_clusters(report: "ClusterReport") -> None:
 @options.command(where=True, formats=("json", "csv", "html"))
 def species(*, shared: Shared) -> None:
     """Show which species look alike and which get confused."""
-    with shared.working("Comparing the species") as index:
-        report = index.species_report(shared.where)
+    with shared.open() as index, progress() as callback:
+        report = index.species_report(shared.where, progress=callback)
         if shared.html is not None:
             from birdsearch.export.html import album
             from birdsearch.export.html.species import species_page

@@ -1,7 +1,7 @@
 """The format of Embedding Atlas: thumbnails, a map and neighbours in one Parquet file."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from birdsearch.export.selection import MappedBatch, NoOptions, Selection
@@ -28,7 +28,7 @@ class EmbeddingAtlas:
 
     def write(self, photos: Selection, path: Path, options: NoOptions) -> ExportReport:
         """Write one row for each photo, with a thumbnail where its file is still a photo."""
-        return ExportReport(write_atlas(path, photos.mapped(_NEIGHBOURS), photos.provenance))
+        return ExportReport(write_atlas(path, photos.mapped(_NEIGHBOURS), photos.provenance, photos.tell_again))
 
     def next_step(self, path: Path, report: ExportReport) -> str:
         """The command that shows the map; Embedding Atlas draws none of a single photo."""
@@ -37,8 +37,16 @@ class EmbeddingAtlas:
         return f"Next: embedding-atlas {shlex.quote(str(path))} --image image --x x --y y --neighbors neighbors"
 
 
-def write_atlas(path: Path, batches: Iterable[MappedBatch], provenance: Provenance | None = None) -> int:
-    """Write a Parquet file with thumbnails, a map and neighbours, whole or not at all; returns how many photos."""
+def write_atlas(
+    path: Path,
+    batches: Iterable[MappedBatch],
+    provenance: Provenance | None = None,
+    at_each: Callable[[], None] = lambda: None,
+) -> int:
+    """Write a Parquet file with thumbnails, a map and neighbours, whole or not at all; returns how many photos.
+
+    `at_each` is called at each photo.
+    """
     import pyarrow as pa  # slow to load, and --help lists this format
     import pyarrow.parquet as pq
 
@@ -58,6 +66,7 @@ def write_atlas(path: Path, batches: Iterable[MappedBatch], provenance: Provenan
             coordinates, ids = batch.coordinates.tolist(), batch.neighbours.ids.tolist()
             distances = (1 - batch.neighbours.scores).clip(min=0)  # rounding must not put a copy nearer than itself
             for row, picture, (x, y), others, away in zip(rows, pictures, coordinates, ids, distances, strict=True):
+                at_each()
                 shown = None if picture is None else {"bytes": picture, "path": row["path"]}
                 row |= {"image": shown, "x": x, "y": y, "neighbors": {"ids": others, "distances": away}}
             writer.write_table(pa.Table.from_pylist(rows, schema))

@@ -15,7 +15,7 @@ from birdsearch.export import parquet
 from birdsearch.export.selection import BATCH, Batch
 from birdsearch.files import PathSet
 from birdsearch.indexing import corrections
-from birdsearch.records import AddReport, Label, LabelReport, Photo, Prediction, counted, shown
+from birdsearch.records import AddReport, Label, LabelReport, Photo, Prediction, Progress, counted, shown
 from birdsearch.species import names
 from birdsearch.storage import parts
 from birdsearch.storage.catalog import commits
@@ -28,7 +28,7 @@ logger = logging.getLogger("birdsearch")
 _SHA256, _PHASH = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{16}")
 
 
-def import_photos(store: Store, path: Path) -> AddReport:
+def import_photos(store: Store, path: Path, progress: Progress | None = None) -> AddReport:
     """Add the photos of an export; of those whose path the index holds already only the corrections count.
 
     Raises BackboneMismatchError where the vectors are of another backbone, InputFileError where the file is not an
@@ -47,7 +47,7 @@ def import_photos(store: Store, path: Path) -> AddReport:
         _choose_labels(catalog, origin.labels)
         names.take_overrides(catalog, origin.names)
         catalog.keep_not_duplicates(origin.not_duplicates)
-        added, unchanged, away = _import(catalog, store.folder.vectors, path)
+        added, unchanged, away = _import(catalog, store.folder.vectors, path, progress)
     if away:
         logger.warning(
             "the files of %s are not here: what compares pixels (dedupe, split) cannot read them",
@@ -64,7 +64,7 @@ def _choose_labels(catalog: Catalog, choices: Mapping[str, str]) -> None:
     catalog.set_label_choices({folder: theirs[folder] for folder in new})
 
 
-def _import(catalog: Catalog, vectors_folder: Path, path: Path) -> tuple[int, int, int]:
+def _import(catalog: Catalog, vectors_folder: Path, path: Path, progress: Progress | None) -> tuple[int, int, int]:
     """Commit the photos of an export; returns how many were new, had known paths, and are new without a file here."""
     added = unchanged = away = 0
     known = catalog.known_files([b"/"])  # once: asking for every batch would take the square of a million photos
@@ -83,6 +83,8 @@ def _import(catalog: Catalog, vectors_folder: Path, path: Path) -> tuple[int, in
             added += len(new)
             away += sum(not os.path.exists(names[n]) for n in new)
             held.update(dict.fromkeys((names[n] for n in new), 0))
+        if progress is not None:
+            progress("import", added + unchanged, None, "")
     return added, unchanged, away
 
 

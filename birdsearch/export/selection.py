@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from birdsearch.attended import attended
 from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Region, Vectors
 from birdsearch.search.exact import Neighbours
 
@@ -64,6 +65,7 @@ class Selection(Iterator[Photo]):
         self._store = store
         self._where = where
         self._progress = progress
+        self._told = 0  # photos that are exported
         self._photos = (photo for ids in self._blocks(self.ids, BATCH) for photo in store.catalog.photos(ids))
 
     def __next__(self) -> Photo:
@@ -115,7 +117,9 @@ class Selection(Iterator[Photo]):
         from birdsearch.species import gallery, map  # scipy and more, which no table needs
 
         mapped = gallery.Gallery.load(self._store, self._where)
-        coordinates, near = map.coordinates(mapped.vectors), mapped.others(neighbours)
+        coordinates, near = attended(
+            "map", lambda _: (map.coordinates(mapped.vectors), mapped.others(neighbours)), self._progress
+        )
         start = 0
         for ids in self._blocks(mapped.ids.tolist(), MAPPED_BATCH):
             rows = slice(start, start := start + len(ids))
@@ -123,9 +127,15 @@ class Selection(Iterator[Photo]):
                 self._store.catalog.photos(ids), coordinates[rows], Neighbours(near.ids[rows], near.scores[rows])
             )
 
+    def tell_again(self) -> None:
+        """Say to the caller what was said last; for exporters whose batches take long, each time they did a bit."""
+        if self._progress is not None:
+            self._progress("export", self._told, len(self.ids), "")
+
     def _blocks(self, ids: list[int], size: int) -> Iterator[list[int]]:
         """Blocks of `size` ids; reports progress after each."""
         for start in range(0, len(ids), size):
+            self.tell_again()
             yield ids[start : start + size]
-            if self._progress is not None:
-                self._progress("export", min(start + size, len(ids)), len(ids), "")
+            self._told = min(start + size, len(ids))
+            self.tell_again()

@@ -29,6 +29,11 @@ class Caller:
         if self._progress is not None and self._told is not None:
             self._progress(*self._told)
 
+    @property
+    def attends(self) -> Callable[[], None] | None:
+        """`tell_again` for steps that take long; None where nobody listens."""
+        return None if self._progress is None else self.tell_again
+
     def is_due(self, *, committed: bool = False) -> bool:
         """Whether it is time to let the caller change the index, given whether a commit was made."""
         return self._between_commits is not None and (committed or time.monotonic() - self._let_in > LET_IN_SECONDS)

@@ -3,12 +3,13 @@
 import itertools
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from birdsearch.attended import waited
 from birdsearch.backbones.backbone import Embedded
 from birdsearch.backbones.classes import Classes
 from birdsearch.errors import BackboneError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
 
 NETWORK_BATCH = 128  # photos that the network sees at a time, at most; fewer where it is slow...
-NETWORK_SECONDS = 3.0  # ...so that progress moves and Ctrl-C is heard; at the end of each batch some cores wait
+NETWORK_SECONDS = 1.5  # ...so that progress moves and a run can be ended; at the end of each batch some cores wait
 PREDICTIONS = 5  # stored with every photo
 
 
@@ -101,6 +102,7 @@ class Embedder:
     backbone: "Backbone"
     classes: Classes | None
     proven: bool
+    idle: Callable[[], None] | None = None  # called while the network is at work; what it raises ends the wait
     batch_size: int = field(default_factory=lambda: min(16, NETWORK_BATCH))  # photos; adapts to the network
     _waiting: list[Decoded] = field(default_factory=list)
 
@@ -125,7 +127,8 @@ class Embedder:
     def _embed(self, batch: list[Decoded]) -> Iterator[EmbeddedPhoto | NotEmbedded]:
         began = time.monotonic()
         try:
-            embedded = self.backbone.embed_pixels(_pixels(batch))
+            pixels = _pixels(batch)
+            embedded = waited(lambda: self.backbone.embed_pixels(pixels), self.idle)
         except BackboneError as error:
             yield from self._embed_singly(batch, error)
             return

@@ -358,6 +358,8 @@ class AddRun:
                 self._let_in()
                 waiting = 0 if self._embedder is None else len(self._embedder)
                 if self._committer.is_due(len(self._committer.photos) + waiting + len(self._copies)):
+                    self._embed_waiting()
+                    self._caller.tell_again()
                     self._flush()
         for number, costly in enumerate(self._costly, start=done + 1):
             self._take_costly(costly)
@@ -460,7 +462,8 @@ class AddRun:
         self._detector.add_content(outcome.photo.sha256)
         if self._embedder is None:
             proven = not self._committer.first_part
-            self._embedder = Embedder(self._store.backbone, self._store.stored_classes, proven)
+            classes, idle = self._store.stored_classes, self._caller.attends
+            self._embedder = Embedder(self._store.backbone, classes, proven, idle)
         self._take_embedded(self._embedder.add(outcome))
 
     def _take_known(self, photo: Photo) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from birdsearch.attended import attended
 from birdsearch.backbones import Backbone
 from birdsearch.errors import BackboneError, BackboneMismatchError, PhotoError, PhotoMissingError
 from birdsearch.files import FileState
@@ -38,7 +39,7 @@ _GONE = "no longer there"
 
 def reembed(store: Store, backbone: Any, caller: Caller, *, force: bool) -> ReembedReport:
     """See `Index.reembed`."""
-    target = store.backbone_of_today(backbone, caller.tell)
+    target = attended("prepare", lambda tell: store.backbone_of_today(backbone, tell), caller.tell)
     started = time.monotonic()  # a network may have been prepared before
     with store.writing() as catalog:
         if target.identity == store.identity.backbone:
@@ -156,7 +157,7 @@ class ReembedRun:
     def run(self) -> None:
         """Embed whatever has no new vector yet."""
         todo = self._todo()
-        embedder = Embedder(self.backbone, None, proven=False)
+        embedder = Embedder(self.backbone, None, proven=False, idle=self.caller.attends)
         costly: list[_Content] = []
         try:
             with closing(overlapped(todo, self._decoded, ahead=AHEAD, idle=self.caller.idle)) as outcomes:

@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from birdsearch.attended import attended
 from birdsearch.backbones import finders
 from birdsearch.errors import PhotoError
 from birdsearch.files import PathSet
@@ -227,7 +228,7 @@ def embed_waiting(store: Store, folders: Sequence[bytes], caller: Caller) -> Reg
     if not photos:
         return RegionReport()
     wanted = (Cropped(photo, todo[photo.id or 0]) for photo in photos)
-    cut = partial(_cut, store.backbone.input_size)
+    cut = partial(_cut, attended("regions", lambda _: store.backbone.input_size, caller.tell))
     with closing(overlapped(wanted, cut, ahead=_AHEAD, idle=caller.idle)) as crops:
         return _Run(store, len(photos), caller).run(crops)
 
@@ -245,7 +246,8 @@ def find_birds(store: Store, folders: Sequence[bytes], name: str, caller: Caller
     photos = [photo for photo in catalog.photos(ids) if photo.id not in given and os.fsencode(photo.path) in below]
     if not photos:
         return RegionReport()
-    finder, size = finders.finder(name), store.backbone.input_size
+    finder = attended("find", lambda _: finders.finder(name), caller.tell)
+    size = attended("find", lambda _: store.backbone.input_size, caller.tell)
 
     def read(photo: Photo) -> Cropped:
         """Runs in a thread."""
@@ -351,7 +353,7 @@ class _Run:
         self._store = store
         self._total = total
         self._caller = caller
-        self._embedder = Embedder(store.backbone, None, proven=True)
+        self._embedder = Embedder(store.backbone, None, proven=True, idle=caller.attends)
         self._cut: dict[int, StoredRegion] = {}  # by a number of this run
         self._embedded: list[tuple[StoredRegion, EmbeddedPhoto]] = []
         self._last_commit = time.monotonic()

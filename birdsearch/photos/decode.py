@@ -317,8 +317,8 @@ def _fitted(whole: Image.Image, longest: int) -> Image.Image:
     return whole.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
-    """The thumbnails of many files; None for a file that cannot be shown."""
+def thumbnails(paths: Iterable[str], longest: int = 256) -> Iterator[bytes | None]:
+    """The thumbnails of many files, in their order; None for a file that cannot be shown."""
 
     def one(path: str) -> bytes | None:
         try:
@@ -326,7 +326,7 @@ def thumbnails(paths: Iterable[str], longest: int = 256) -> list[bytes | None]:
         except PhotoError:
             return None
 
-    return list(overlapped(paths, one, ahead=THUMBNAILS_AHEAD))
+    return overlapped(paths, one, ahead=THUMBNAILS_AHEAD)
 
 
 @dataclass(frozen=True, slots=True)

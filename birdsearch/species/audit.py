@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.duplicates import grouping
-from birdsearch.records import AuditReport, Ids, Photo, Progress, Suspect, Vectors, blocks
+from birdsearch.records import AuditReport, Filter, Ids, Photo, Progress, Suspect, Vectors, blocks
 from birdsearch.species import classifier
 from birdsearch.species import names as names_module
 from birdsearch.species.classifier import CrossValidated, Labels
-from birdsearch.species.gallery import BLOCK, Gallery
+from birdsearch.species.gallery import Gallery, GalleryCache
 from birdsearch.species.prediction import listed
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
@@ -41,6 +41,7 @@ _BACKBONE = 10.0  # odds that a backbone can add or take away, at most
 _OUTSIDE = 5.0  # vagrants exist
 _STRANGER = 25.0  # odds against the only photo of a label whose nearest photos all show one other species
 _STRANGER_NEAREST = 3  # photos that must
+_TOLD = 512  # photos between two calls of `progress`
 _ROWS = 512  # suspects that are compared with all labelled photos at a time
 
 Floats = npt.NDArray[np.float64]
@@ -112,6 +113,7 @@ def audit(
     evidence: Evidence = Evidence(),
     *,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> AuditReport:
     """Suspects among unit vectors (n, dim) of photos `ids` (n,), the most doubtful label first.
 
@@ -124,7 +126,7 @@ def audit(
     bursts = np.full(len(ids), -1) if evidence.bursts is None else np.asarray(evidence.bursts, dtype=np.int64)
     copies = _copies(ids, evidence.copies)
     groups = _leakage_groups(bursts, copies)
-    classified = classifier.cross_validate(vectors, labels, groups, seed=seed) if len(ids) else None
+    classified = classifier.cross_validate(vectors, labels, groups, seed=seed, progress=progress) if len(ids) else None
     if classified is None:
         return AuditReport()
     against = _label_evidence(labels, bursts, copies, evidence)
@@ -357,18 +359,29 @@ def _best_name(label: str, probabilities: Mapping[str, float], votes: Mapping[st
 
 
 def of(
-    gallery: Gallery, store: Store, checklist: Iterable[str | Path] | None = None, progress: Progress | None = None
+    galleries: GalleryCache,
+    store: Store,
+    where: Filter | None = None,
+    checklist: Iterable[str | Path] | None = None,
+    progress: Progress | None = None,
 ) -> AuditReport:
-    """Labels that may be wrong, by the other photos, the backbone, the checklist, bursts and copies."""
+    """Labels that may be wrong; the report is kept until a commit changes the index."""
+    expected = None if checklist is None else listed(checklist)
+    names = None if expected is None else (expected.species, expected.names)
+    return galleries.kept(("audit", where, names), lambda: _of(galleries(where), store, expected, progress))
+
+
+def _of(gallery: Gallery, store: Store, checklist: Checklist | None, progress: Progress | None) -> AuditReport:
+    """The same, by the other photos, the backbone, the checklist, bursts and copies."""
     started = time.monotonic()
     overrides = names_module.overrides(store.catalog)
     evidence = Evidence(
         gallery.bursts,
         gallery.copies,
         _class_probabilities(gallery.ids, store, names_module.species_of(gallery.labels, overrides), progress),
-        () if checklist is None else off_list(gallery.labels, listed(checklist), overrides=overrides),
+        () if checklist is None else off_list(gallery.labels, checklist, overrides=overrides),
     )
-    report = audit(gallery.raw, gallery.labels, gallery.ids, store.catalog.known_photos, evidence)
+    report = audit(gallery.raw, gallery.labels, gallery.ids, store.catalog.known_photos, evidence, progress=progress)
     return replace(report, seconds=time.monotonic() - started)
 
 
@@ -392,7 +405,7 @@ def _class_probabilities(
     for label, name in species_of.items():
         label_of.setdefault(name, label)
     probabilities: list[dict[str, float]] = []
-    for block in blocks(len(ids), BLOCK):
+    for block in blocks(len(ids), _TOLD):
         stored = store.catalog.predicted_species(ids[block].tolist())
         for photo_id in ids[block].tolist():
             words = {}

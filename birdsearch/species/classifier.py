@@ -14,7 +14,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from birdsearch.backbones.classes import softmax
-from birdsearch.records import Ids, Vectors, blocks
+from birdsearch.records import Ids, Progress, Vectors, blocks
 from birdsearch.search import whitening
 from birdsearch.species.features import COUNT, TYPICAL_WEIGHTS, ClassGallery, FeatureSpace
 from birdsearch.species.fusion import Fusion
@@ -106,7 +106,13 @@ class GalleryClassifier:
 
 
 def cross_validate(
-    vectors: Vectors, labels: Labels, groups: Ids | None = None, *, k: int = 20, seed: int = 0
+    vectors: Vectors,
+    labels: Labels,
+    groups: Ids | None = None,
+    *,
+    k: int = 20,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> CrossValidated | None:
     """Classify every labelled photo by the others, leave-one-group-out; None where no photo has a label.
 
@@ -123,15 +129,17 @@ def cross_validate(
         *(np.full(n, np.nan, dtype=np.float32), np.full(n, np.nan, dtype=np.float32)),
     )
     with blas_threads(n):
-        _classify_folds(vectors, groups, result, seed)
+        _classify_folds(vectors, groups, result, seed, progress)
     return result
 
 
-def _classify_folds(vectors: Vectors, groups: Ids, result: CrossValidated, seed: int) -> None:
+def _classify_folds(
+    vectors: Vectors, groups: Ids, result: CrossValidated, seed: int, progress: Progress | None
+) -> None:
     """Write what the photos of each fold show into the arrays of a result."""
     codes, k = result.codes, result.top.shape[1]
     count = len(codes) if len(codes) <= LEAVE_ONE_OUT_UP_TO else FOLDS
-    folds = FoldModels.fit(vectors, codes, groups, seed, count)
+    folds, done = FoldModels.fit(vectors, codes, groups, seed, count, progress), 0
     for fold, space in enumerate(folds.spaces):
         gallery, fusion = ClassGallery.of(space, vectors, codes, groups), folds.fusion(fold)
         inside = np.flatnonzero(folds.fold[gallery.positions] == fold)
@@ -146,6 +154,9 @@ def _classify_folds(vectors: Vectors, groups: Ids, result: CrossValidated, seed:
             result.probabilities[photos] = np.take_along_axis(probabilities, best, 1)
             own = probabilities[np.arange(len(photos)), codes[photos]]
             result.label_probability[photos] = np.where(answered, own, np.nan)
+            done += len(photos)
+            if progress is not None:
+                progress("classify", done, int((codes >= 0).sum()), "")
 
 
 def blas_threads(photos: int) -> AbstractContextManager[object]:
@@ -177,7 +188,15 @@ class FoldModels:
     features: Vectors  # (a, alternatives + 1, 3): first of its own species, then of the likeliest others
 
     @classmethod
-    def fit(cls, vectors: Vectors, codes: Ids, groups: Ids, seed: int, folds: int = FOLDS) -> Self:
+    def fit(
+        cls,
+        vectors: Vectors,
+        codes: Ids,
+        groups: Ids,
+        seed: int,
+        folds: int = FOLDS,
+        progress: Progress | None = None,
+    ) -> Self:
         """Spaces for photos (n, dim) of species (n,; -1: no label) and groups (n,); of many photos two folds do."""
         draw = np.random.default_rng(seed)
         names, which = np.unique(groups, return_inverse=True)
@@ -198,6 +217,8 @@ class FoldModels:
                 scored = gallery.features(gallery.vectors[members], gallery.projected[members], gallery.groups[members])
                 positions.append(gallery.positions[members])
                 features.append(_own_first(scored, gallery.codes[members]))
+            if progress is not None:
+                progress("fit", number + 1, count, "")
         return cls(fold, tuple(spaces), np.concatenate(positions), np.concatenate(features[1:] or features))
 
     def fusion(self, without: int | None) -> Fusion:

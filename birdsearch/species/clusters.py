@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.records import Cluster, ClusterReport, Ids, Vectors, blocks
+from birdsearch.records import Cluster, ClusterReport, Ids, Progress, Vectors, blocks
 from birdsearch.search import graph as graphs
 from birdsearch.search.exact import Neighbours
 from birdsearch.species.gallery import Gallery
@@ -58,7 +58,12 @@ class Partition:
 
 
 def communities(
-    vectors: Vectors, neighbours: Neighbours, *, resolution: float | None = None, seed: int = 0
+    vectors: Vectors,
+    neighbours: Neighbours,
+    *,
+    resolution: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Partition:
     """Communities of the neighbour graph of unit rows (n, dim); the same for the same seed.
 
@@ -73,7 +78,7 @@ def communities(
     graph = _graph(rows, scores)
     chosen = "given"
     if resolution is None:
-        resolution, chosen = _best_resolution(vectors, graph, seed), "chosen by likelihood"
+        resolution, chosen = _best_resolution(vectors, graph, seed, progress), "chosen by likelihood"
     labels = _leiden(graph, resolution, seed)
     method = f"Leiden communities of {rows.shape[1]} neighbours, resolution {resolution:.4g} ({chosen}), seed {seed}"
     return Partition(labels, method, resolution)
@@ -235,7 +240,7 @@ def _largest_first(labels: npt.NDArray[Any]) -> Labels:
     return number[inverse]
 
 
-def _best_resolution(vectors: Vectors, graph: "csr_matrix", seed: int) -> float:
+def _best_resolution(vectors: Vectors, graph: "csr_matrix", seed: int, progress: Progress | None) -> float:
     """The resolution whose communities make the vectors most likely, tried in steps and then more finely."""
     part = _whole_communities(graph, seed)
     if len(part) < len(vectors):
@@ -245,10 +250,15 @@ def _best_resolution(vectors: Vectors, graph: "csr_matrix", seed: int) -> float:
     count = len(vectors)
     likelihood: dict[float, float] = {}  # of the ceilings that were tried
 
+    coarsening = 1 + max(0, int(np.ceil(np.log(max(count, 1) / _SMALLEST) / np.log(_STEP))))
+    planned = coarsening + 5  # no link is cut, and twice two between those that are best
+
     def evaluate(ceiling: float) -> None:
         likelihood[ceiling] = _likelihood(vectors, _leiden(graph, 1 / ceiling, seed))
+        if progress is not None:
+            progress("cluster", len(likelihood), planned, "")
 
-    for step in range(1 + max(0, int(np.ceil(np.log(max(count, 1) / _SMALLEST) / np.log(_STEP))))):
+    for step in range(coarsening):
         evaluate(_SMALLEST * _STEP**step)
     evaluate(10.0 * max(count, 1))  # every link stays
     for power in (0.5, 0.25):
@@ -322,24 +332,34 @@ def _centrality(vectors: Vectors, labels: Labels, count: int) -> npt.NDArray[np.
     return central.round(5)  # rounding must not order photos that are equal
 
 
-def of(
-    gallery: Gallery,
-    method: str = "leiden",
-    resolution: float | None = None,
-    clusters: int | None = None,
-    seed: int = 0,
-) -> ClusterReport:
-    """Clusters by `method`: communities of the neighbour graph ("leiden"), or "kmeans" with `clusters` clusters."""
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """How to cluster: communities of the neighbour graph ("leiden"), or "kmeans" with `clusters` clusters."""
+
+    method: str = "leiden"
+    resolution: float | None = None
+    clusters: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in ("leiden", "kmeans"):
+            raise ValueError(f"method must be leiden or kmeans, got {self.method!r}")
+
+
+def of(gallery: Gallery, options: ClusterOptions = ClusterOptions(), progress: Progress | None = None) -> ClusterReport:
+    """The clusters of the photos of a gallery."""
     started = time.monotonic()
-    if method not in ("leiden", "kmeans"):
-        raise ValueError(f"method must be leiden or kmeans, got {method!r}")
     if not len(gallery.photos):
         return ClusterReport(seconds=time.monotonic() - started)
     near = gallery.neighbours()
-    if method == "leiden":
-        partition = communities(gallery.vectors, near, resolution=resolution, seed=seed)
+    if options.method == "leiden":
+        partition = communities(
+            gallery.vectors, near, resolution=options.resolution, seed=options.seed, progress=progress
+        )
     else:
-        count = clusters or len({label for label in gallery.labels if label}) or round(np.sqrt(len(gallery.photos)))
-        partition = spherical_kmeans(gallery.vectors, max(1, count), seed=seed)
+        count = (
+            options.clusters or len({label for label in gallery.labels if label}) or round(np.sqrt(len(gallery.photos)))
+        )
+        partition = spherical_kmeans(gallery.vectors, max(1, count), seed=options.seed)
     described = report(gallery.vectors, gallery.ids, partition, gallery.labels, near)
     return replace(described, seconds=time.monotonic() - started)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch.records import Confusion, Ids, SpeciesEntry, SpeciesReport, Vectors, blocks
+from birdsearch.records import Confusion, Ids, Progress, SpeciesEntry, SpeciesReport, Vectors, blocks
 from birdsearch.species.gallery import Gallery
 
 MEDOIDS = 5  # photos that stand for a species
@@ -61,6 +61,7 @@ def species_report(
     ids: Ids,
     groups: Codes | None = None,
     scored: Vectors | None = None,
+    progress: Progress | None = None,
 ) -> SpeciesReport:
     """Which species look alike, from unit vectors (n, dim), the species `names` (n,) and photo `ids` (n,).
 
@@ -85,7 +86,7 @@ def species_report(
         np.asarray(ids)[places],
         shown,
     )
-    nearest = _nearest(rows.vectors, rows.codes, rows.units)
+    nearest = _nearest(rows.vectors, rows.codes, rows.units, progress)
     return SpeciesReport(_entries(rows, nearest), _confusions(rows, nearest))
 
 
@@ -94,7 +95,7 @@ def _units(groups: Codes, count: int) -> Codes:
     return np.unique(np.where(groups < 0, -1 - np.arange(count), groups), return_inverse=True)[1].astype(np.int64)
 
 
-def _nearest(vectors: Vectors, codes: Codes, units: Codes) -> _Nearest:
+def _nearest(vectors: Vectors, codes: Codes, units: Codes, progress: Progress | None) -> _Nearest:
     """The nearest rows of (n, dim), whose species `codes` ascend, by comparing all."""
     count = len(vectors)
     own, other = np.full((2, count), -np.inf, dtype=np.float32)
@@ -118,6 +119,8 @@ def _nearest(vectors: Vectors, codes: Codes, units: Codes) -> _Nearest:
             closer = value > other[queries]
             other_row[queries] = np.where(closer, best + targets.start, other_row[queries])
             other[queries] = np.where(closer, value, other[queries])
+        if progress is not None:
+            progress("species", queries.stop, count, "")
     return _Nearest(own, other, other_row)
 
 
@@ -227,12 +230,12 @@ def _examples(
     return tuple(list(pairs)[:EXAMPLES])
 
 
-def of(gallery: Gallery) -> SpeciesReport:
+def of(gallery: Gallery, progress: Progress | None = None) -> SpeciesReport:
     """Which species (labels, else predicted species) look alike and which get confused."""
     started = time.monotonic()
     names = [photo.species for photo in gallery.photos]
     # Whitening that is only fitted for this comparison must not show: 0.78 here is 0.78 in `query`.
     scored = gallery.raw if gallery.space is None else gallery.vectors
-    report = species_report(gallery.vectors, names, gallery.ids, gallery.groups, scored)
+    report = species_report(gallery.vectors, names, gallery.ids, gallery.groups, scored, progress)
     count = gallery.count_species(entry.species for entry in report.species)
     return replace(report, count=count, seconds=time.monotonic() - started)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from birdsearch.errors import InputFileError
 from birdsearch.indexing.corrections import NamedPhotos
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
-from birdsearch.records import Evaluation, Ids, SpeciesFigures, Vectors, blocks, counted, shown
+from birdsearch.records import Evaluation, Ids, Progress, SpeciesFigures, Vectors, blocks, counted, shown
 from birdsearch.species import calibration, classifier, names
 from birdsearch.species.calibration import calibration_error
 from birdsearch.species.classifier import Labels
@@ -30,7 +30,13 @@ logger = logging.getLogger("birdsearch")
 
 
 def evaluate(
-    vectors: Vectors, labels: Labels, groups: Ids | None = None, *, searched: Vectors | None = None, seed: int = 0
+    vectors: Vectors,
+    labels: Labels,
+    groups: Ids | None = None,
+    *,
+    searched: Vectors | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Leave-one-out figures of labelled photos among unit vectors (n, dim); None where no photo is answerable.
 
@@ -39,7 +45,7 @@ def evaluate(
     species without two photos of different groups has no figures but its number of photos.
     """
     started = time.perf_counter()
-    classified = classifier.cross_validate(vectors, labels, groups, k=5, seed=seed)
+    classified = classifier.cross_validate(vectors, labels, groups, k=5, seed=seed, progress=progress)
     if classified is None:
         return Evaluation(seconds=time.perf_counter() - started)
     able, codes, names = classified.answerable, classified.codes, classified.species
@@ -156,11 +162,13 @@ def _average_precision(scores: Vectors, right: npt.NDArray[np.bool_]) -> float:
     return float((np.searchsorted(ours, ours, "right") / np.searchsorted(np.sort(-scores), ours, "right")).mean())
 
 
-def of(gallery: Gallery, store: Store, seed: int = 0) -> Evaluation:
+def of(gallery: Gallery, store: Store, seed: int = 0, progress: Progress | None = None) -> Evaluation:
     """How accurate retrieval and classification are on labelled photos, and how accurate the backbone's classes are."""
     started = time.monotonic()
     searched = gallery.raw if gallery.space is None else gallery.space.apply(gallery.raw)
-    known = evaluate(gallery.raw, gallery.labels, gallery.groups, searched=searched, seed=seed)
+    known = evaluate(gallery.raw, gallery.labels, gallery.groups, searched=searched, seed=seed, progress=progress)
+    if progress is not None:
+        progress("calibrate", 0, None, "")
     if store.stored_classes is None:
         return known
     outputs = calibration.labelled_outputs(store, store.stored_classes, gallery.photos, seed=seed)

@@ -1,9 +1,10 @@
 """What every analysis of species starts from: photos of a filter with their vectors, labels and leakage groups."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,7 +24,10 @@ from birdsearch.taxonomy import resolve
 NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
 NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on two photos count as one picture
 BLOCK = 4096
+ANSWERS = 4  # that are kept of costly questions
 ROUNDING = 1e-4  # of the numbers of a vector
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ class Gallery:
 
 
 class GalleryCache:
-    """The gallery of the last filter, and the backbone's temperature, until a commit changes the index.
+    """The gallery of the last filter, the backbone's temperature and costly answers, until a commit changes the index.
 
     One thread at a time loads: others wait, so that each gets the photos of its own filter.
 
@@ -162,6 +166,7 @@ class GalleryCache:
         self._loading = threading.Lock()
         self._last: tuple[tuple[int, Filter | None], Gallery] | None = None
         self._temperature: tuple[int, float | None] | None = None  # generation, temperature
+        self._answers: list[tuple[tuple[int, Any], Any]] = []  # generation and question, answer; the newest last
 
     def __call__(self, where: Filter | None = None) -> Gallery:
         """The photos that satisfy the filter."""
@@ -171,6 +176,19 @@ class GalleryCache:
                 self._last = None  # two galleries might not fit into the memory
                 self._last = key, Gallery.load(self._store, where)
             return self._last[1]
+
+    def kept(self, question: Any, find: Callable[[], T]) -> T:
+        """What `find` gives, or gave for an equal question since the last commit; the last few answers are kept."""
+        key = self._store.catalog.generation, question
+        for known, answer in self._answers:
+            if known == key:
+                found: T = answer
+                return found
+        found = find()
+        if self._store.catalog.generation == key[0]:
+            held = [one for one in self._answers if one[0][0] == key[0]]
+            self._answers = [*held[1 - ANSWERS :], (key, found)]
+        return found
 
     def temperature(self) -> float | None:
         """The temperature of the backbone's probabilities, fitted on the labels; None where these are too few."""
@@ -182,6 +200,7 @@ class GalleryCache:
     def clear(self) -> None:
         """Free the memory."""
         self._last = self._temperature = None
+        self._answers = []
 
 
 def nontrivial_groups(numbers: Ids) -> Ids:

@@ -12,7 +12,7 @@ from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.homes import homes, indexes_in
-from birdsearch.records import AddReport, Filter, Identity, IndexInfo, IndexSummary, as_json, shown
+from birdsearch.records import AddReport, Filter, Identity, IndexInfo, IndexSummary, Progress, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, PartRow
@@ -76,7 +76,7 @@ def _summary(folder: Folder) -> IndexSummary:
         return replace(known, problem=str(error))
 
 
-def problems(store: Store) -> Iterator[str]:
+def problems(store: Store, progress: Progress | None = None) -> Iterator[str]:
     """Each breach of the format in words; nothing where all is well. A part the catalog does not list is no breach."""
     folder, catalog = store.folder, store.catalog
     broken = catalog.integrity_problems()
@@ -86,7 +86,7 @@ def problems(store: Store) -> Iterator[str]:
     if stored_identity(catalog) != store.identity:
         yield f"{shown(str(folder.identity))} is not what the catalog remembers of it"
     checks = [_classes_problem(folder, store.identity), whitening_problem(folder, catalog)]
-    checks += [_part_problem(folder, catalog, part, store.identity.backbone.dim) for part in catalog.parts()]
+    checks += [problem for _, problem in _part_problems(folder, catalog, store.identity.backbone.dim, progress)]
     yield from (problem for problem in checks if problem is not None)
     for photo in catalog.photos_without_frame():
         yield f"photo {photo.id} ({shown(photo.path)}) has no vector"
@@ -123,14 +123,14 @@ def restore_identity(folder: Folder) -> list[str]:
     return ["wrote the catalog's copy of index.json again"]
 
 
-def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
+def repair(store: Store, embed: Callable[[list[str]], AddReport], progress: Progress | None = None) -> list[str]:
     """Rebuild what can be rebuilt; `embed` indexes photos again whose vector is lost. Returns what was done."""
     folder, catalog = store.folder, store.catalog
     done = restore_identity(folder)
     store.reopen(folder.read_identity())
     with store.writing():
         damaged = any(engine_problems(folder, catalog))
-        dropped, hurt = drop_damaged_parts(folder, catalog, store.identity.backbone.dim)
+        dropped, hurt = drop_damaged_parts(folder, catalog, store.identity.backbone.dim, progress)
         done += dropped
         if _classes_problem(folder, store.identity) is not None:
             write_classes_again(store)
@@ -157,15 +157,17 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport]) -> list[str]:
     return done
 
 
-def drop_damaged_parts(folder: Folder, catalog: Catalog, dim: int) -> tuple[list[str], set[int]]:
+def drop_damaged_parts(
+    folder: Folder, catalog: Catalog, dim: int, progress: Progress | None = None
+) -> tuple[list[str], set[int]]:
     """Forget every part that cannot be trusted; its photos are then without a vector, or some of their regions.
 
     Returns what was done, and those photos.
     """
     done: list[str] = []
     hurt: set[int] = set()
-    for part in catalog.parts():
-        if (problem := _part_problem(folder, catalog, part, dim)) is not None:
+    for part, problem in _part_problems(folder, catalog, dim, progress):
+        if problem is not None:
             held = catalog.regions_by_id(region_id for region_id, _ in catalog.regions_of_part(part.id))
             hurt |= {region.photo_id for region in held.values() if region.photo_id is not None}
             catalog.drop_part(part.id)
@@ -194,6 +196,17 @@ def whitening_problem(folder: Folder, catalog: Catalog) -> str | None:
 def _classes_problem(folder: Folder, identity: Identity) -> str | None:
     sha256 = identity.classifier_sha256
     return None if sha256 is None else file_problem(folder.classifier, sha256, anew=True)
+
+
+def _part_problems(
+    folder: Folder, catalog: Catalog, dim: int, progress: Progress | None
+) -> Iterator[tuple[PartRow, str | None]]:
+    """Each part and what is wrong with it."""
+    listed = catalog.parts()
+    for number, part in enumerate(listed):
+        if progress is not None:
+            progress("verify", number, len(listed), "")
+        yield part, _part_problem(folder, catalog, part, dim)
 
 
 def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from birdsearch.attended import attended
 from birdsearch.files import named_by_content
 from birdsearch.records import Ids, OptimizeReport, Progress, Vectors
 from birdsearch.search import graph, tuning, whitening
@@ -34,22 +35,32 @@ def run(
     frames = raw if is_frame.all() else raw[is_frame]
     labels, classes = _label_codes(catalog, ids[is_frame])
     before = vectors.whitening()
-    recall_before = _recall(frames if before is None else before.apply(frames), labels)
-    after, words = _space(frames, (labels, classes), before, options.whiten)
+    recall_before = attended(
+        "measure", lambda _: _recall(frames if before is None else before.apply(frames), labels), progress
+    )
+    after, words = attended("whiten", lambda _: _space(frames, (labels, classes), before, options.whiten), progress)
     rows = raw if after is None else after.apply(raw)
     searched = rows if is_frame.all() else rows[is_frame]
     names = None if options.engine == "auto" else [options.engine]
-    engine, trials = tuning.tune(rows, ids=ids, recall=options.recall, candidates=names, progress=progress)
+    engine, trials = attended(
+        "tune",
+        lambda tell: tuning.tune(rows, ids=ids, recall=options.recall, candidates=names, progress=tell),
+        progress,
+    )
+    linked = attended("link", lambda _: graph.linked(engine, ids[is_frame], searched), progress)
+    recall_after = recall_before
+    if after is not before:
+        recall_after = attended("measure", lambda _: _recall(searched, labels), progress)
     _commit_space(folder, catalog, after)
     catalog.set_state("engine", {"name": options.engine, "recall": options.recall})
-    vectors.keep(engine, len(ids), graph.linked(engine, ids[is_frame], searched))
+    vectors.keep(engine, len(ids), linked)
     return OptimizeReport(
         engine=engine.kind,
         trials=tuple(trials),
         whitened=after is not None,
         whitening=words,
         recall_at_1_before=recall_before,
-        recall_at_1_after=recall_before if after is before else _recall(searched, labels),
+        recall_at_1_after=recall_after,
         seconds=time.monotonic() - started,
     )
 

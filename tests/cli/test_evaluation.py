@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -91,7 +92,7 @@ def test_a_comparison_with_an_earlier_evaluation(garden: Garden, stub: IndexStub
 def test_a_split_or_predictions_are_measured_instead(garden: Garden, stub: IndexStub) -> None:
     Path("predictions.csv").write_text("path,species\n", encoding="utf-8")
     command(garden, "evaluate", "--split", ".", "--species", "Wren")
-    assert stub.last("evaluate_split") == ((Path("."), Filter(species=("Wren",))), {})
+    assert stub.last("evaluate_split") == ((Path("."), Filter(species=("Wren",))), {"progress": ANY})
     command(garden, "evaluate", "--predictions", "predictions.csv")
     assert stub.last("evaluate_predictions") == ((Path("predictions.csv"), None), {})
     command(garden, "evaluate", "--split", ".", "--predictions", "predictions.csv", code=2)

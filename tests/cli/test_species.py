@@ -1,6 +1,7 @@
 """The commands clusters and species: what they ask of the index, and how they show its answer."""
 
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_clusters_as_json_csv_and_page(garden: Garden, stub: IndexStub) -> None:
 
 def test_options_of_clusters_reach_the_index(garden: Garden, stub: IndexStub) -> None:
     command(garden, "clusters")
-    usual = {"method": "leiden", "resolution": None, "clusters": None, "only_species": None, "seed": 0}
+    usual = {"method": "leiden", "resolution": None, "clusters": None, "only_species": None, "seed": 0, "progress": ANY}
     assert stub.last("clusters") == ((None,), usual)
     command(garden, "clusters", "--resolution", 0.2, "--only-species", "Wren", "--seed", 3, "--after", "2024")
     where, options = stub.last("clusters")

@@ -5,6 +5,7 @@ import shutil
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from birdsearch.duplicates import finder
 from birdsearch.duplicates.candidates import Proposals
 from birdsearch.photos import overlap, scan
 from birdsearch.records import POLICY, RELATIONS, DuplicateReport, Plan
+from birdsearch.storage.store import Store
 from tests.support.alone import alone
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.painting import samples
@@ -256,7 +258,8 @@ def test_a_writer_at_work_changes_nothing(index: Index, place: Path) -> None:
                 written.append(writer.add(place).added)
                 writer.remove(Filter(taken_before="2024-05-01T09:00"))
 
-    assert index.duplicates(progress=write).pairs == alone != ()
+    with closing(Store.open(index.path, FakeBackbone())) as store:
+        assert finder.find(store, finder.DuplicateOptions(), write).pairs == alone != ()
     assert written == [1]
     assert len(index) == 15
 

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 import birdsearch
-from birdsearch import Cancelled, Filter, Index
+from birdsearch import Cancelled, Filter, Index, attended
 from birdsearch.indexing import caller, committer, embedder
 from birdsearch.photos import overlap, scan
+from birdsearch.records import Pixels, Vectors
 from tests.support import boxed
 from tests.support.drawing import bird, write
+from tests.support.fake_backbone import FakeBackbone
 from tests.support.index_worker import MIRRORED, backbone
 
 
@@ -143,6 +145,31 @@ def test_long_work_between_commits_is_refused(photos: Path, index: Index) -> Non
         index.add(photos, between_commits=add_again)
     assert index.verify().ok
     index.label({1: "Wren"})  # the lock is free again
+
+
+def test_a_network_that_takes_long_does_not_hold_the_caller_up(
+    photos: Path, index: Index, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attended, "TICK", 0.01)
+    monkeypatch.setattr(embedder, "NETWORK_BATCH", 2)
+    go, real = threading.Event(), fake.embed
+
+    def slow(images: Pixels) -> Vectors:
+        if fake.calls == 2:
+            go.wait(60)
+        return real(images)
+
+    def stop(stage: str, done: int, total: int | None, path: str) -> None:
+        if fake.calls == 2 and done == 5:
+            raise Cancelled
+
+    monkeypatch.setattr(fake, "embed", slow)
+    with pytest.raises(Cancelled):
+        index.add(photos, progress=stop)
+    go.set()
+    assert len(index) == 4
+    assert index.add(photos).added == 2
+    assert index.verify().ok
 
 
 def test_while_a_file_does_not_answer_the_index_can_be_changed_and_the_run_ended(

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from birdsearch import Index
+from birdsearch import Filter, Index
 from birdsearch.records import AuditReport, Ids, Label, Photo, Suspect, Vectors
 from birdsearch.species import audit as module
 from birdsearch.species.audit import Evidence, off_list
@@ -298,3 +299,34 @@ def test_no_photo_is_proposed_to_become_what_rests_on_one_label() -> None:
     copies = audit(vectors, labels, ids, near_identical=[(int(ids[9]), int(ids[10]))])
     assert [suspect.proposed for suspect in copies.suspects if suspect.photo.id == int(ids[9])] == ["species 01"]
     assert "Fieldfare" not in {suspect.proposed for suspect in copies.suspects}
+
+
+def test_the_same_question_is_answered_from_memory_until_the_index_changes(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_garden_photos(tmp_path / "photos")
+    index.add(tmp_path / "photos", labels="folder")
+    judged: list[int] = []
+    real = module.audit
+
+    def counted(*given: Any, **options: Any) -> AuditReport:
+        judged.append(1)
+        return real(*given, **options)
+
+    monkeypatch.setattr(module, "audit", counted)
+    first = index.audit()
+    assert index.audit() == index.audit(again=True) == first
+    assert len(judged) == 1
+    checklist = tmp_path / "birds.txt"
+    for expected, text in ((2, "Wren"), (3, "Wren\nRobin"), (3, "Wren\nRobin")):
+        checklist.write_text(text)
+        index.audit(checklist=[checklist])
+        assert len(judged) == expected
+    index.audit(Filter(species="Wren"))
+    index.audit(Filter(species="Wren"))
+    assert len(judged) == 4
+    index.audit()
+    assert len(judged) == 4
+    index.label({1: "Kite"})
+    index.audit()
+    assert len(judged) == 5

@@ -18,9 +18,10 @@ index names it; otherwise it stays, and so does every sidecar that it shares.
 import os
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import BinaryIO
 
 from birdsearch.duplicates.cleanup import filesystem, journal
@@ -30,7 +31,7 @@ from birdsearch.duplicates.cleanup.journal import Intent, Line, Log
 from birdsearch.duplicates.cleanup.plan import problems
 from birdsearch.duplicates.cleanup.steps import ApplyOptions, AsToldError, Planner
 from birdsearch.duplicates.cleanup.undo import bring_back
-from birdsearch.errors import PhotoError, PlanError, os_error_text
+from birdsearch.errors import STOPS, PhotoError, PlanError, os_error_text
 from birdsearch.photos.decode import Fingerprint, fingerprint
 from birdsearch.records import (
     PIXELS,
@@ -85,11 +86,15 @@ class _Apply:
 
     def run(self, steps: Sequence[Step], header: Line, progress: Progress | None, started: float) -> ActionReport:
         """Everything, in batches."""
+
+        def tell(before: int, done: int, path: str) -> None:
+            if progress:
+                progress("apply", before + done, len(steps), path)
+
         try:
             for batch in blocks(len(steps), journal.BATCH):
-                self._batch(steps[batch], header)
-                if progress:
-                    progress("apply", batch.stop, len(steps), steps[batch.stop - 1].path)
+                self._batch(steps[batch], header, partial(tell, batch.start))
+                tell(batch.stop, 0, steps[batch.stop - 1].path)
             if self._journal:
                 journal.write(self._journal, [{"end": True}])
         finally:
@@ -105,9 +110,10 @@ class _Apply:
             as_told=tuple(dict.fromkeys(self._as_told)),
         )
 
-    def _batch(self, steps: Sequence[Step], header: Line) -> None:
+    def _batch(self, steps: Sequence[Step], header: Line, tell: Callable[[int, str], None]) -> None:
         photos: list[Intent] = []
         for step in steps:
+            tell(0, step.path)
             try:
                 photos.append(self._planner.intended(step))
             except (SkipFile, OSError) as error:
@@ -126,7 +132,14 @@ class _Apply:
         journal.write(self._journal, intents)
         done: list[Intent] = []
         left: list[Intent] = []
-        for group in groups:
+        stopped = None
+        for number, group in enumerate(groups):
+            try:
+                tell(number, group[0].path)
+            except STOPS as stop:  # between two photos: the journal says what was done, and the catalog follows
+                stopped = stop
+                left += [intent for untouched in groups[number:] for intent in untouched]
+                break
             self._carry_out(group, done, left)
         filesystem.sync(done)
         journal.write(self._journal, [{"done": [i.number for i in done], "left": [i.number for i in left]}])
@@ -134,6 +147,8 @@ class _Apply:
         self._done += sum(intent.photo for intent in done)
         self._freed += sum(intent.size for intent in done)
         _follow(self._catalog, self._journal, done)
+        if stopped is not None:
+            raise stopped
 
     def _skip(self, path: str, error: SkipFile | OSError) -> None:
         self._skipped.append((path, filesystem.reason(error)))

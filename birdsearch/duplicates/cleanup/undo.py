@@ -10,7 +10,7 @@ from birdsearch.duplicates.cleanup import attributes, filesystem, journal
 from birdsearch.duplicates.cleanup.attributes import NotRestoredError
 from birdsearch.duplicates.cleanup.filesystem import SkipFile, checked
 from birdsearch.duplicates.cleanup.journal import Intent, Log
-from birdsearch.errors import PlanError
+from birdsearch.errors import STOPS, PlanError
 from birdsearch.records import ActionReport, Progress, blocks, shown
 from birdsearch.storage import vectors
 from birdsearch.storage.catalog.catalog import Catalog
@@ -47,7 +47,14 @@ def undo(
         for batch in blocks(len(waiting), journal.BATCH):
             back: list[Intent] = []
             bare: list[Intent] = []  # of which only the bytes are back: to be undone once more
-            for intent in waiting[batch]:
+            stopped = None
+            for number, intent in enumerate(waiting[batch], batch.start):
+                try:
+                    if progress:
+                        progress("undo", number, len(waiting), intent.path)
+                except STOPS as stop:
+                    stopped = stop
+                    break
                 try:
                     if intent.beside in away and intent.beside is not None:
                         raise SkipFile("its photo could not be brought back")
@@ -64,6 +71,8 @@ def undo(
             skipped += _restore(folder, catalog, log, back + bare)
             log.back.difference_update(intent.number for intent in bare)
             journal.write(file, [{"back": [intent.number for intent in back]}])
+            if stopped is not None:
+                raise stopped
             if progress:
                 progress("undo", batch.stop, len(waiting), waiting[batch.stop - 1].path)
         filesystem.remove_made(log.intents)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import struct
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from PIL import Image
 
 import birdsearch
-from birdsearch import Index
+from birdsearch import Cancelled, Index
 from birdsearch.duplicates.cleanup import apply, filesystem, renames
 from birdsearch.duplicates.cleanup.filesystem import TRASH
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
@@ -697,3 +698,30 @@ def full_disk(folder: Path) -> None:
 
 def test_another_disk_and_a_full_one(tmp_path: Path) -> None:
     call_where_disks_mount(full_disk, tmp_path)
+
+
+def test_a_run_and_its_undo_that_their_caller_ends_stop_between_two_photos(library: Library) -> None:
+    before = contents(library.photos)
+
+    def stop_at(number: int) -> Callable[[str, int, int | None, str], None]:
+        def stop(stage: str, done: int, total: int | None, path: str) -> None:
+            if done == number:
+                raise Cancelled
+
+        return stop
+
+    with library.open() as index:
+        with pytest.raises(Cancelled):
+            index.apply(library.plan(*SMALL), "trash", progress=stop_at(2))
+        (run,) = index.runs()
+        assert (run.state, run.photos, len(index)) == ("stopped", 2, 4)
+        assert index.verify().problems == ()
+        with pytest.raises(Cancelled):
+            index.undo(progress=stop_at(1))
+        (run,) = index.runs()
+        assert (run.photos, len(index)) == (1, 5)
+        assert index.undo().done == 1
+        assert index.verify().problems == ()
+        assert index.apply(library.plan(*SMALL), "trash").done == 3
+        assert index.undo().done == 3
+    assert contents(library.photos) == before
