@@ -15,6 +15,7 @@ DIMS = 512  # of the whitened space, at most
 _FITTED_ON = 50_000  # photos, drawn at random from more: the fit does not get better beyond
 _CHUNK = 16_384  # rows worked on at a time, so that memory does not grow with the collection
 _QUERIES = 2_000  # photos by which a space is evaluated
+_FOLDS = 5  # of them: a space is evaluated by photos that it was not fitted on
 
 LabelCodes = npt.NDArray[np.int64]  # (n,) a species' number for each photo, -1 for none
 
@@ -99,17 +100,23 @@ def recall_at_1(vectors: Vectors, labels: LabelCodes) -> float:
 
     Photos without a label, or that are alone with theirs, are no queries; NaN where none is left.
     """
+    queries = _queries(labels)
+    return _right(vectors, labels, queries) / len(queries) if len(queries) else float("nan")
+
+
+def _queries(labels: LabelCodes) -> LabelCodes:
+    """The photos that are not alone with their label; of many some, drawn at random."""
     counts = np.bincount(labels[labels >= 0]) if (labels >= 0).any() else np.zeros(1, dtype=np.int64)
     queries = np.flatnonzero((labels >= 0) & (counts[np.maximum(labels, 0)] > 1))
     if len(queries) > _QUERIES:
         queries = np.sort(np.random.default_rng(0).permutation(queries)[:_QUERIES])
-    if not len(queries):
-        return float("nan")
-    right = 0
-    for start in range(0, len(queries), 256):
-        block = queries[start : start + 256]
-        right += int((labels[_nearest(vectors, block)] == labels[block]).sum())
-    return right / len(queries)
+    return queries
+
+
+def _right(vectors: Vectors, labels: LabelCodes, queries: LabelCodes) -> int:
+    """For how many of these rows the nearest other one has the same label."""
+    parts = (queries[start : start + 256] for start in range(0, len(queries), 256))
+    return sum(int((labels[_nearest(vectors, part)] == labels[part]).sum()) for part in parts)
 
 
 def _nearest(vectors: Vectors, queries: LabelCodes) -> LabelCodes:
@@ -126,25 +133,25 @@ def _nearest(vectors: Vectors, queries: LabelCodes) -> LabelCodes:
 
 
 def cross_fitted(vectors: Vectors, labels: LabelCodes) -> tuple[float, float] | None:
-    """Recall at 1 before and after; each half of the labels is evaluated by a fit on the other half.
+    """Recall at 1 before and after, where each photo asks in a space that was fitted without it, as a new one would.
 
-    None where that is impossible: fewer than two labels with two photos each, or photos that are all alike.
+    Each fifth of the labelled photos asks for the nearest of all in a space fitted on the others. None where that is
+    impossible: one label only, no label with two photos, or photos that are all alike.
     """
     labelled = np.flatnonzero(labels >= 0)
     if len(labelled) > 2 * _FITTED_ON:
         labelled = np.sort(np.random.default_rng(0).permutation(labelled)[: 2 * _FITTED_ON])
     vectors, labels = vectors[labelled], labels[labelled]
-    half = labels % 2 == 0
-    recalls: list[tuple[float, float]] = []
-    for held_out in (half, ~half):
-        if held_out.any() and not held_out.all() and np.ptp(vectors[~held_out], axis=0).any():
-            part, space = labels[held_out], fit(vectors[~held_out])
-            before, after = vectors[held_out], space.apply(vectors[held_out])
-            recalls.append((recall_at_1(before, part), recall_at_1(after, part)))
-    recalls = [pair for pair in recalls if not np.isnan(pair[0])]
-    if not recalls:
+    queries = _queries(labels)
+    if not len(queries) or not np.ptp(labels):
         return None
-    return float(np.mean([before for before, _ in recalls])), float(np.mean([after for _, after in recalls]))
+    fold, right = np.random.default_rng(0).permutation(np.arange(len(labels)) % _FOLDS), 0
+    for number in range(_FOLDS):
+        others = vectors[fold != number]
+        if not np.ptp(others, axis=0).any():
+            return None
+        right += _right(fit(others).apply(vectors), labels, queries[fold[queries] == number])
+    return recall_at_1(vectors, labels), right / len(queries)
 
 
 def _rooted(vectors: Vectors) -> Vectors:

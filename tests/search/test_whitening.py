@@ -76,6 +76,16 @@ def test_recall_counts_only_photos_that_have_a_sibling() -> None:
     assert np.isnan(recall_at_1(rows, np.array([1, 2, 3, -1])))
 
 
+def test_the_judgement_is_that_of_new_photos_whatever_number_a_label_has() -> None:
+    vectors, names = shared_direction()
+    judged = cross_fitted(vectors, names)
+    assert judged is not None
+    assert judged == cross_fitted(vectors, np.random.default_rng(1).permutation(60)[names])
+    whole = recall_at_1(vectors, names), recall_at_1(fit(vectors).apply(vectors), names)
+    assert judged[0] == whole[0]
+    assert judged[1] == pytest.approx(whole[1], abs=0.05)
+
+
 def test_one_name_alone_cannot_judge_a_fit() -> None:
     vectors, names = shared_direction()
     assert cross_fitted(vectors, np.zeros(len(names), dtype=np.int64)) is None
