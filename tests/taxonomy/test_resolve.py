@@ -310,3 +310,11 @@ def test_importing_birdsearch_reads_no_checklist() -> None:
 def test_folder_names_of_a_real_collection_resolve() -> None:
     found = resolve_many(sorted(folder.name for folder in REAL_PHOTOS.iterdir()))
     assert sum(one.rank == "species" for one in found) >= 250
+
+
+def test_codes_resolve_in_one_case_and_words_that_are_codes_do_not() -> None:
+    for code in ("AMRO", "amro", "amro_2", "TURMIG", "turmig", "amerob"):
+        assert resolve(code).candidates == ("Turdus migratorius",), code
+    for word in ("home", "HOME", "plan", "oban", "hugo", "list", "Amro", "amrO"):
+        assert resolve(word).taxon is None, word
+    assert resolve("PLAN").candidates == ("Dysithamnus mentalis",)
