@@ -14,26 +14,7 @@ from birdsearch.taxonomy.avilist import keys, own_rows, species_called, table, w
 # Each table and its columns of codes. Where two tables differ, a code means the species of both.
 _CODES = (("ebird_2024", (2,)), ("ibp_2024", (2, 3)), ("bbl_2025", (2,)))
 _OLDER_CODES = ("ebird_2021", (2,))  # only for codes that eBird has given up
-# Codes too, but what is called so in capitals has another reason.
-_WORDS = frozenset(("test", "home", "blue", "cape"))
-# The same of what is called so in small letters: words, names of people and of places, in several languages.
-_SMALL_WORDS = frozenset(
-    """
-    agol ania ante arlo arta arte baan babe bago baha bais bana bans barg bars basa bash baso bate bays beth bian
-    blan blow bobo bran brat brem brew bris brno broc bros bual buff bush calc cama cang cant capa capo cata cate
-    cath chal chas chem chis chor cite coar coca coff come como comp coms coni copa cope copo copr cora core coro
-    cors cosa cosh cote coto crow dick dove egos euro fish flow gael gant gape garg gash glib graf gram grap grat
-    grau graw greg grep gret grew haak haga haha hama hara hard hast helg hola hoog hugo indo inte isca jama jams
-    japa jape jato javi jean jumy kael kaka kama kanu kill kira lago lamo lara larb lasa lata leak lego leni lero
-    lese levi libi limp lise lish lisp list lite liti loco loki losh luhu maan mago mall mamu mans manu mapa mara
-    marc masa mash maso mast math mati mech medu merl mesh mill mima mime mimy mist mity moan moch modo mope mori
-    moro mose moth napa nath nola nomo oban oran oven pali palm palo pape papi pare paro paso pata peco pich pisi
-    plan post poul prio prow puma puro ragm razo riki rofl rosa rowe ruan runt rusa rush saal safi saha sals sand
-    sapa sash sate savi sepl shas shos show sima slan snow sola soma soot sopa span stal stof stow sung surf tape
-    tata tawa tesa than timo tomo tosh tres trop tuti undo unic vase vaso veer verd vesp vida visa waal whim whip
-    whit whos will wisp yuni zara zend
-    """.split()
-)
+_WORDS = {"test", "home", "blue", "cape"}  # codes too, but a folder is called so for another reason
 _LETTERS = 4  # of a bander's code
 
 
@@ -50,9 +31,15 @@ def species_of_code(code: str) -> tuple[str, ...]:
     in_one_case = code.isupper() or code.islower()
     if not (in_one_case and code.isascii() and code.isalnum()) or len(code) < _LETTERS:
         return ()
-    if code.lower() in _WORDS or code in _SMALL_WORDS:
+    if code.lower() in _WORDS or code in _small_words():
         return ()
     return _codes().get(code.lower(), ())
+
+
+@lru_cache(maxsize=1)
+def _small_words() -> frozenset[str]:
+    """Codes that are, in small letters, rather a word of some language, or the name of a person or a place."""
+    return frozenset(row[0] for row in own_rows("words_like_codes.csv"))
 
 
 @lru_cache(maxsize=1)
