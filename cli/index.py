@@ -77,6 +77,13 @@ MinConfidence = Annotated[
 Categories = Annotated[
     list[str] | None, typer.Option("--category", metavar="NAME", help="Take only boxes of this category (repeatable).")
 ]
+TABLES = {  # what to do with a file that holds no photo but something about photos
+    ".csv": "birdsearch index DIR --labels {0} labels the photos of a folder by it, --regions {0} takes its boxes, and "
+    "birdsearch label --from {0} its corrections",
+    ".json": "birdsearch index DIR --regions {0} takes the boxes of COCO or MegaDetector",
+    ".parquet": "birdsearch import {0} takes in what birdsearch export wrote",
+}
+TABLES |= dict.fromkeys((".tsv", ".txt"), TABLES[".csv"])
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
@@ -167,6 +174,10 @@ def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | No
     for folder in folders:
         if not os.path.lexists(folder):
             raise missing_file_error(os.path.abspath(folder), "file or folder")
+    # Beside photos, where a shell's star names them, they are ignored like other files.
+    if folders and all(folder.suffix.lower() in TABLES and folder.is_file() for folder in folders):
+        what = TABLES[folders[0].suffix.lower()].format(shlex.quote(str(folders[0])))
+        raise typer.BadParameter(f"{folders[0]} is no photo: {what}")
 
 
 def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared, *, by_folder: bool) -> None:

@@ -9,7 +9,7 @@ import pytest
 import birdsearch
 from birdsearch.records import AS_BIRDER
 from tests.conftest import Garden, write_garden_photos
-from tests.support import fake_backbone
+from tests.support import drawing, fake_backbone
 from tests.support.command_line import Answer, run
 
 
@@ -50,6 +50,23 @@ def test_index_of_a_missing_folder_makes_nothing(tmp_path: Path) -> None:
     assert "nowhere" in run("index", "nowhere", code=1).err
     assert "Did you mean" in run("index", "pictures", "picture", code=1).err
     assert run("indexes", "--json").json == []
+
+
+def test_a_table_is_no_photo_and_what_to_do_with_it_is_said(tmp_path: Path) -> None:
+    for name, what in (
+        ("a b.csv", "birdsearch index DIR --labels 'a b.csv'"),
+        ("boxes.json", "--regions boxes.json"),
+        ("all.parquet", "birdsearch import all.parquet"),
+    ):
+        Path(name).write_text("path,species\n", encoding="utf-8")
+        answer = run("index", name, "--index", "garden", code=2)
+        told = " ".join(answer.err.replace("│", "").split())
+        assert f"{name} is no photo: " in told
+        assert what in told
+    assert run("indexes", "--json").json == []
+    drawing.write(tmp_path / "wren.jpg", drawing.bird(1, 80, 60))
+    beside = run("index", tmp_path / "wren.jpg", "all.parquet", "--index", "garden", "--json").json
+    assert (beside["added"], sum(beside["ignored"].values())) == (1, 1)
 
 
 def test_a_folder_that_cannot_become_an_index_is_not_called_a_new_one(garden: Garden, tmp_path: Path) -> None:
