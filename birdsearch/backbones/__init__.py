@@ -19,6 +19,7 @@ from birdsearch.backbones.registry import (
     MAP,
     MAP_OF,
     BackboneInfo,
+    check_name,
     list_backbones,
     weights_of,
 )
@@ -141,6 +142,8 @@ def _export_key(name: str | Path, recipe: Recipe) -> str | None:
 def _in_torch(
     name: str | Path, recipe: Recipe, progress: Progress | None, device: str = "cpu", precision: str = "fp32"
 ) -> Backbone:
+    if name != MAP and name not in BUILT_IN and not is_path(name):
+        check_name(str(name))  # torch takes seconds to load
     from birdsearch.backbones import torch_runtime
 
     where = torch_runtime.placement(device, precision)

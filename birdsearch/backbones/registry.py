@@ -2,11 +2,14 @@
 
 import difflib
 import logging
+import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from birdsearch.backbones.weights import Weights
@@ -29,6 +32,7 @@ _MEASURED = {
 }
 _FORMATS = ("pt", "safetensors")
 _TASK = "image_classification"  # birder's word for networks that classify or encode images
+_REGISTERED = re.compile(r'\bregister_weights\((?:\s*#[^\n]*)?\s*"([^"]+)"')  # the name, in birder's source
 _importing = threading.Lock()
 
 # What birder's registry holds of one name. Keys: "task", "description", "resolution" (height, width), "net" with
@@ -211,8 +215,25 @@ def _logging_left_alone() -> Iterator[None]:
         logging.config.dictConfig = original
 
 
+def check_name(name: str) -> None:
+    """Raise BackboneUnknownError at once for a name that birder's source has not: importing its registry takes long."""
+    known = _named_in_source()
+    if known and name not in known:
+        raise _unknown(f"no backbone is called {name}", name, sorted(known))
+
+
+@cache
+def _named_in_source() -> frozenset[str]:
+    """The names that birder's networks register, read from their source; none where it looks otherwise."""
+    spec = find_spec("birder")  # imports nothing
+    folders = (spec.submodule_search_locations or ()) if spec is not None else ()
+    sources = (path.read_text(encoding="utf-8") for folder in folders for path in Path(folder, "net").rglob("*.py"))
+    return frozenset(name for source in sources for name in _REGISTERED.findall(source))
+
+
 def _entry(name: str) -> Entry:
     """The registry's entry of a name, or the error that says which names come close."""
+    check_name(name)
     registry = birder_registry()
     entry: Entry | None = registry.get_pretrained_metadata(name) if registry.pretrained_exists(name) else None
     if entry is not None and entry["task"] == _TASK and _format(entry):
@@ -222,9 +243,21 @@ def _entry(name: str) -> Entry:
         problem = f"{name} is in birder's registry but {what} (task {entry['task']})"
     else:
         problem = f"no backbone is called {name}"
-    close = difflib.get_close_matches(name, [*BUILT_IN, *registered_names()], n=3, cutoff=0.6)
+    raise _unknown(problem, name, registered_names())
+
+
+def _with_part(name: str, registered: Sequence[str]) -> list[str]:
+    """At most three registered names of which one part is much like a name: "clip" in "vit_b16_openai-clip"."""
+    parts = {one: re.split("[_-]", one) for one in registered}
+    known = {part for each in parts.values() for part in each}
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+    return [one for one, each in parts.items() if close and close[0] in each][:3]
+
+
+def _unknown(problem: str, name: str, registered: Sequence[str]) -> BackboneUnknownError:
+    close = difflib.get_close_matches(name, [*BUILT_IN, *registered], n=3, cutoff=0.6) or _with_part(name, registered)
     hint = f"Did you mean {' or '.join(close)}?" if close else f"The built-in one is {DEFAULT}."
-    raise BackboneUnknownError(
+    return BackboneUnknownError(
         f"{problem}. {hint} `birdsearch backbones` lists all; the path of a birder checkpoint "
         "(NETWORK_TAG.pt or .safetensors) works too"
     )

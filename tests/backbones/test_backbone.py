@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,16 @@ import pytest
 from PIL import Image, ImageDraw
 
 from benchmarks.parity import Parity, built_in_reference, checkpoint_reference, compare, padded_as_trained
-from birdsearch.backbones import BIRD_BACKBONES, BUILT_IN, DEFAULT, Backbone, list_backbones, load_backbone, pull
+from birdsearch.backbones import (
+    BIRD_BACKBONES,
+    BUILT_IN,
+    DEFAULT,
+    Backbone,
+    list_backbones,
+    load_backbone,
+    pull,
+    registry,
+)
 from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.registry import birder_registry
 from birdsearch.errors import BackboneError, BackboneUnavailableError, BackboneUnknownError
@@ -626,3 +636,29 @@ def test_a_wrong_name_says_that_and_nothing_else(tmp_path: Path) -> None:
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert done.stderr.startswith("birdsearch: no backbone is called nosuch.")
+
+
+def test_a_wrong_name_is_refused_before_anything_heavy_is_loaded(tmp_path: Path) -> None:
+    code = f"""
+        import sys
+        import birdsearch
+        for make in (birdsearch.load_backbone, birdsearch.pull_backbone,
+                     lambda name: birdsearch.create({str(tmp_path / "index")!r}, backbone=name)):
+            try:
+                make("clipp")
+            except birdsearch.BirdsearchError as error:
+                print(error)
+        assert not {{"torch", "birder"}} & set(sys.modules)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    told = done.stdout.splitlines()
+    assert len(told) == 3
+    assert all(re.match("no backbone is called clipp. Did you mean .*clip", line) for line in told), told
+    assert not (tmp_path / "index").exists()
+
+
+def test_the_names_in_birders_source_are_those_of_its_registry() -> None:
+    for name in registry.registered_names():
+        registry.check_name(name)
+    with pytest.raises(BackboneUnknownError, match="Did you mean rope_vit_reg4_b14_capi"):
+        registry.check_name("rope_vit_reg4_b14_cappi")
