@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 30.0
 SILENT_SECONDS = 1.0  # before a sign of life: shorter jobs need none
+SAID_AFTER = 8.0  # the same off a terminal
 BYTES_STAGES = ("download",)
 # What a stage counts that counts no photos.
 THINGS = {"compare": "pairs", "bytes": "files", "copy": "files", "verify": "files", "fit": "folds", "cluster": "tries"}
@@ -28,7 +29,9 @@ MAKING_PAGE = "Making the page"
 def progress() -> "Iterator[Progress]":
     """A callback for the library that shows the progress of a job."""
     if not sys.stderr.isatty():
-        yield _PlainLines()
+        lines = _PlainLines()
+        with _said_once(lambda: lines.stage or "working"):
+            yield lines
         return
     with _bars() as bars:
         yield _Bars(bars)
@@ -36,9 +39,10 @@ def progress() -> "Iterator[Progress]":
 
 @contextmanager
 def working(words: str) -> "Iterator[None]":
-    """A sign of life on a terminal while a job runs that cannot say how far it is, and prints nothing itself."""
+    """A sign of life while a job runs that cannot say how far it is, and prints nothing itself."""
     if not sys.stderr.isatty():
-        yield
+        with _said_once(lambda: words):
+            yield
         return
     with ExitStack() as shown:
 
@@ -58,6 +62,19 @@ def working(words: str) -> "Iterator[None]":
         finally:
             later.cancel()
             later.join()
+
+
+@contextmanager
+def _said_once(what: Callable[[], str]) -> "Iterator[None]":
+    """A line for logs about a job that takes long."""
+    later = threading.Timer(SAID_AFTER, lambda: typer.echo(f"{what()} …", err=True))
+    later.daemon = True
+    later.start()
+    try:
+        yield
+    finally:
+        later.cancel()
+        later.join()
 
 
 class _PlainLines:

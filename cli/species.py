@@ -126,14 +126,24 @@ def species(*, shared: Shared) -> None:
     if shared.json:
         output.print_json(report)
     elif shared.csv:
-        rows = ([_joined(getattr(entry, name)) for name in SPECIES_COLUMNS] for entry in report.species)
-        output.print_csv(SPECIES_COLUMNS, rows)
+        rows = (
+            [*(_joined(getattr(entry, name)) for name in SPECIES_COLUMNS), *_confused(entry.species, report)]
+            for entry in report.species
+        )
+        output.print_csv((*SPECIES_COLUMNS, "confused_with", "confused_photos"), rows)
     else:
         _print_species(report, shared)
 
 
 def _joined(value: Any) -> Any:
     return " ".join(map(str, value)) if isinstance(value, tuple) else value
+
+
+def _confused(name: str, report: "SpeciesReport") -> tuple[str, str]:
+    """The species that one is confused with, the most confused first, and how many photos of both are."""
+    pairs = [pair for pair in report.confusions if name in (pair.first, pair.second)]
+    others = "; ".join(pair.second if pair.first == name else pair.first for pair in pairs)
+    return others, "; ".join(str(pair.photos) for pair in pairs)
 
 
 def _print_species(report: "SpeciesReport", shared: Shared) -> None:

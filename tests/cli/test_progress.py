@@ -16,6 +16,24 @@ def test_progress_is_silent_off_a_terminal_for_short_jobs(capsys: pytest.Capture
     assert capsys.readouterr().err == ""
 
 
+def test_a_long_job_says_once_off_a_terminal_what_it_does(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from birdsearch.cli import progress
+
+    monkeypatch.setattr(progress, "SAID_AFTER", 0.05)
+    with progress.working("Clustering"):
+        time.sleep(0.3)
+    assert capsys.readouterr().err == "Clustering …\n"
+    with progress.progress() as callback:
+        callback("map", 0, 10, "")
+        time.sleep(0.3)
+    assert capsys.readouterr().err == "map …\n"
+    with progress.working("Clustering"):
+        pass
+    assert capsys.readouterr().err == ""
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

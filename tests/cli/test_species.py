@@ -98,3 +98,4 @@ def test_species_are_listed_and_drawn(garden: Garden, stub: IndexStub) -> None:
     rows = command(garden, "species", "--csv").rows
     assert rows[0]["medoids"] == "4 5"
     assert rows[1]["cohesion"] == ""
+    assert [(row["confused_with"], row["confused_photos"]) for row in rows] == [("Wren", "2"), ("Robin", "2")]
