@@ -1,4 +1,17 @@
-"""Search, classify and compare a folder of bird photographs by what they show."""
+"""Search, classify and compare a folder of bird photographs by what they show.
+
+    import birdsearch
+
+    with birdsearch.create("indexes/garden") as index:       # or birdsearch.open, once it is there
+        index.add("photos", labels="folder")
+        for match in index.search("some bird.jpg", k=5):
+            print(match.score, match.photo.species, match.photo.path)
+
+An index: create, open, restore, list_indexes, find_index. What it does: help(birdsearch.Index), from search and
+classify to duplicates, audit and export. Which photos: Filter, a | b, ~a. Networks: list_backbones, load_backbone,
+pull_backbone. Without an index: find_photos, copy_new, near_pairs. What goes wrong is a BirdsearchError that says what
+to do. All else are records, which the methods return. docs/reference.md has every name, with examples.
+"""
 
 from typing import TYPE_CHECKING, Any
 
