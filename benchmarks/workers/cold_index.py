@@ -14,7 +14,7 @@ from benchmarks import synthetic
 from birdsearch import Photo
 from birdsearch.export.parquet import Parquet
 from birdsearch.export.selection import Batch, NoOptions, Selection
-from birdsearch.records import BackboneIdentity, Vectors
+from birdsearch.records import BackboneIdentity, Provenance, Vectors
 
 ROWS = 10_000  # in memory at a time
 
@@ -36,7 +36,7 @@ class Drawn:
 
     vectors: Vectors
     backbone: BackboneIdentity
-    folders: tuple[str, ...] = ("/photos",)
+    provenance: Provenance = field(default_factory=lambda: Provenance("", ("/photos",)))
     said: Mapping[str, object] = field(default_factory=dict)
 
     def batches(self) -> Iterator[Batch]:
