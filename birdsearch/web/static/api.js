@@ -102,6 +102,19 @@ export function decide(method, path, body) {
   });
 }
 
+/** Comes true when the server has what was decided so far, also on the page before, or when that has to wait. @returns {Promise<void>} */
+export function decided() {
+  return new Promise((resolve) => {
+    if (!queue().length) return resolve();
+    window.addEventListener("waiting", function on(event) {
+      const { count, problem } = /** @type {CustomEvent} */ (event).detail;
+      if (count && !problem) return;
+      window.removeEventListener("waiting", on);
+      resolve();
+    });
+  });
+}
+
 /** @param {Decision} one @param {any} answer @param {any} [error] */
 function settle(one, answer, error) {
   keep(queue().filter(({ id }) => id !== one.id));

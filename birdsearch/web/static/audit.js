@@ -1,10 +1,10 @@
 // @ts-check
 /** The page of doubtful labels: one at a time, the worst first, with photos that speak for and against. */
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { decide, get, given } from "./api.js";
+import { decide, decided, get, given } from "./api.js";
 import { follow, start } from "./follow.js";
 import { keys, shown } from "./keys.js";
-import { alt, complete, counted, date, empty, percent, picture } from "./parts.js";
+import { alt, complete, counted, date, empty, fileName, percent, picture } from "./parts.js";
 import { did, say } from "./undo.js";
 
 /** @typedef {{photo: import("./parts.js").Photo, label: string, proposed: string | null, doubt: number, reasons: string[], evidence: number[]}} Suspect */
@@ -70,12 +70,12 @@ class Audit {
   say(species, words) {
     if (!edit || !species || !this.suspect) return;
     const { photo } = this.suspect;
-    const answer = decide("PUT", `/photos/${photo.id}/label`, { species });
+    const answer = decide("POST", "/labels", { labels: { [photo.id]: species } });
     const before = this.settled.get(photo.id);
     this.settled.set(photo.id, species);
-    did(`${words} (${file(photo.path)})`, async () => {
-      const { before: label } = await answer;
-      await decide("POST", "/labels/restore", { labels: { [photo.id]: label } });
+    did(`${words} (${fileName(photo.path)})`, async () => {
+      const { before: labels, kept } = await answer;
+      await decide("POST", "/labels/restore", { labels, kept });
       if (before === undefined) this.settled.delete(photo.id);
       else this.settled.set(photo.id, before);
       this.go(this.suspects.findIndex((one) => one.photo.id === photo.id));
@@ -132,9 +132,9 @@ class Audit {
         ${settled ? html`<p class="settled">${settled === label ? html`<b>${label}</b> is right, as somebody said.` : html`Now <b>${settled}</b>.`}</p>` : nothing}
         <p class="doubt"><meter min="0" max="1" value=${doubt} aria-label="Doubt"></meter> doubt ${percent(doubt)}</p>
         <ul class="reasons">${reasons.map((reason) => html`<li>${reason}</li>`)}</ul>
-        <p class="facts">${file(photo.path)}${photo.taken_at ? html` · ${date(photo.taken_at)}` : nothing}</p>
-        ${proposed ? html`<h3>${proposed}</h3>${this.#strip(suspect, proposed)}` : nothing}
-        <h3>${label}</h3>${this.#strip(suspect, label)}
+        <p class="facts">${fileName(photo.path)}${photo.taken_at ? html` · ${date(photo.taken_at)}` : nothing}</p>
+        ${proposed ? html`<h3>${proposed}: the most alike</h3>${this.#strip(suspect, proposed)}` : nothing}
+        <h3>${label}: the most alike</h3>${this.#strip(suspect, label)}
       </div></article>`;
   }
 
@@ -160,11 +160,11 @@ class Audit {
   #deck() {
     const { proposed, label } = this.suspect;
     const button = (/** @type {unknown} */ words, /** @type {string} */ key, /** @type {() => unknown} */ act, kind = "", disabled = false) =>
-      html`<button type="button" class=${kind} ?disabled=${disabled} @click=${act}>${words} ${shown(key)}</button>`;
+      html`<button type="button" class=${kind} ?disabled=${disabled} @click=${act}><span>${words}</span> ${shown(key)}</button>`;
     return html`<div class="deck" role="toolbar" aria-label="Decide">
       ${this.other ? html`<form class="row" @submit=${(/** @type {Event} */ event) => this.#typed(event)} @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && ((this.other = false), this.draw(), document.getElementById("suspect-title")?.focus())}>
           <label for="other">It is</label><input id="other" name="other" required maxlength="200"><button class="primary">Label</button></form>`
-        : html`<div class="row">${button(html`Accept <b>${proposed ?? "no proposal"}</b>`, "a", () => this.accept(), "primary", !proposed)}${button(html`Keep <b>${label}</b>`, "k", () => this.keep())}${button("Another", "l", () => this.ask())}</div>`}
+        : html`<div class="row">${button(html`Accept <b>${proposed ?? "no proposal"}</b>`, "a", () => this.accept(), "primary", !proposed)}${button(html`Keep <b>${label}</b>`, "k", () => this.keep(), "wide-one")}${button("Another", "l", () => this.ask())}</div>`}
       <div class="row">${button("Previous", "Backspace", () => this.go(this.at - 1))}${button("Next", "n", () => this.skip())}</div></div>`;
   }
 
@@ -177,9 +177,6 @@ class Audit {
     return { ...decides, n: ["next", () => this.skip()], Backspace: ["previous", () => this.go(this.at - 1)] };
   }
 }
-
-/** The name of a file. @param {string} path */
-const file = (path) => path.slice(path.lastIndexOf("/") + 1);
 
 /** @param {{photo: any, score: number | null}} match */
 const proof = ({ photo, score }) => html`<li><a class="shot" href="/photos/${photo.id}"><img src=${picture(photo, "thumbnail", 320)} alt=${alt(photo)} decoding="async"></a>
@@ -222,6 +219,7 @@ find?.addEventListener("click", async () => {
   if (job) await show();
 });
 
+await decided();
 const { jobs } = await get("/jobs");
 const audits = jobs.filter((/** @type {any} */ job) => job.do === "audit");
 const running = audits.find((/** @type {any} */ job) => ["queued", "running"].includes(job.state));

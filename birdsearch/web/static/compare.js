@@ -68,7 +68,7 @@ export class Compare {
 
   /** @param {string} mode */
   set(mode) {
-    this.flipped = mode === "blink" && (this.mode !== "blink" || !this.flipped);
+    this.flipped = mode === "blink" && this.mode === "blink" && !this.flipped;
     this.mode = mode;
     this.draw();
   }

@@ -1,11 +1,11 @@
 // @ts-check
 /** The page of duplicates: groups one at a time, what is to become of their photos, the plan, runs, pairs kept apart. */
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { decide, get, given } from "./api.js";
+import { decide, decided, get, given } from "./api.js";
 import { Compare, MODES, prepare } from "./compare.js";
 import { follow, start } from "./follow.js";
 import { keys, shown } from "./keys.js";
-import { alt, counted, date, empty, picture } from "./parts.js";
+import { alt, bytes, counted, date, empty, fileName, picture } from "./parts.js";
 import { did, say } from "./undo.js";
 
 /** @typedef {{photo: import("./parts.js").Photo, relation: string | null, reason: string, protected: boolean, apart: boolean, shows: string[],
@@ -17,11 +17,6 @@ const place = /** @type {HTMLElement} */ (document.getElementById("part"));
 const progress = /** @type {HTMLElement} */ (document.getElementById("progress"));
 const { report, edit, part } = given();
 const ADVANCES = "birdsearch-advances";
-
-/** Bytes in words, as the reports have them. @param {number} count */
-const bytes = (count) => (count >= 1e6 ? `${(count / 1e6).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB` : `${Math.round(count / 1e3).toLocaleString("en")} kB`);
-/** The name of a file. @param {string} path */
-const file = (path) => path.slice(path.lastIndexOf("/") + 1);
 
 // Looking for duplicates
 
@@ -53,6 +48,8 @@ class Review {
     this.stage = document.createElement("div");
     this.stage.className = "stage";
     this.compare = new Compare(this.stage, { originals: edit, changed: () => {} });
+    // After a click Enter goes on to the next group, as it does before one.
+    place.addEventListener("click", ({ detail, target }) => detail && target instanceof Element && target.closest("button")?.blur());
     this.numbers = this.#numbers();
     this.go(Number(asked.get("group")) || this.numbers.find((n) => this.states.get(n) !== "decided") || this.numbers[0]);
   }
@@ -123,7 +120,7 @@ class Review {
     const numbers = position === this.pinned ? [position] : [this.pinned, position];
     const told = numbers.map((n) => {
       const [one, state] = [group.photos[n], this.#stateOf(group.photos[n])];
-      return { photo: one.photo, state, words: `${n + 1}, ${file(one.photo.path)}${state ? `: ${state}` : ""}` };
+      return { photo: one.photo, state, words: `${n + 1}, ${fileName(one.photo.path)}${state ? `: ${state}` : ""}` };
     });
     // The way from the proposed photo to each other one is known; from one of these to another it is not.
     const [from, to] = [group.photos[this.pinned], group.photos[position]];
@@ -148,14 +145,14 @@ class Review {
     const { group } = this;
     if (!group || !edit) return;
     const one = group.photos[this.looked];
-    if (state === "remove" && one.protected) return say(`${file(one.photo.path)} is protected: it stays.`);
+    if (state === "remove" && one.protected) return say(`${fileName(one.photo.path)} is protected: it stays.`);
     const next = { keep: group.decision.keep.filter((id) => id !== one.photo.id), remove: group.decision.remove.filter((id) => id !== one.photo.id) };
     if (state) next[state === "keep" ? "keep" : "remove"].push(one.photo.id);
     const pinned = group.photos[this.pinned];
     // What another photo was found worse than is kept.
     if (state === "remove" && pinned !== one && !this.#stateOf(pinned)) next.keep.push(pinned.photo.id);
     const words = { keep: "Keep", remove: "Remove", "": "Undecided:" }[state];
-    this.#put(next, `${words} ${file(one.photo.path)}`, one.photo.id);
+    this.#put(next, `${words} ${fileName(one.photo.path)}`, one.photo.id);
     if (state && this.advances) this.#advance();
   }
 
@@ -207,7 +204,7 @@ class Review {
     const was = one.apart;
     one.apart = true;
     decide("POST", "/not-duplicates", pair);
-    did(`${file(one.photo.path)} is not the same as ${file(pinned.photo.path)}`, async () => {
+    did(`${fileName(one.photo.path)} is not the same as ${fileName(pinned.photo.path)}`, async () => {
       one.apart = was;
       decide("DELETE", "/not-duplicates", pair);
       await this.go(group.number, one.photo.id);
@@ -253,7 +250,7 @@ class Review {
       <section class="group" aria-labelledby="group-title">
         <div class="head">
           <h2 id="group-title">Group ${at.toLocaleString("en")} of ${this.numbers.length.toLocaleString("en")} <span class="relation ${group.relation}">${group.relation}</span> <small>${meaning}</small></h2>
-          <p class="why"><b>Proposed: ${file(group.photos.find(({ photo }) => photo.id === group.keep)?.photo.path ?? "")}</b> ${group.reason}${group.gone ? html` <em>${counted(group.gone, "photo")} of it left the index since.</em>` : nothing}</p>
+          <p class="why"><b>Proposed: ${fileName(group.photos.find(({ photo }) => photo.id === group.keep)?.photo.path ?? "")}</b> ${group.reason}${group.gone ? html` <em>${counted(group.gone, "photo")} of it left the index since.</em>` : nothing}</p>
           <p class="decided facts">${done.toLocaleString("en")} of ${this.numbers.length.toLocaleString("en")} decided <progress max=${this.numbers.length} value=${done} aria-label="Groups decided"></progress></p>
         </div>
         <div class="row modes" role="group" aria-label="How to compare">
@@ -277,11 +274,11 @@ class Review {
     const differs = (/** @type {unknown} */ mine, /** @type {unknown} */ its) => (n !== this.pinned && mine !== its ? "differs" : "");
     const words = { keep: "keep", remove: "remove", "": one.protected ? "protected" : one.apart ? "not the same" : photo.id === group.keep ? "proposed" : "undecided" }[state];
     return html`<li class="${state} ${n === this.looked ? "looked" : ""}">
-      <button type="button" class="look" aria-current=${n === this.looked ? "true" : nothing} aria-label="Look at ${n + 1}, ${file(photo.path)}: ${words}" @click=${() => this.look(n)}>
+      <button type="button" class="look" aria-current=${n === this.looked ? "true" : nothing} aria-label="Look at ${n + 1}, ${fileName(photo.path)}: ${words}" @click=${() => this.look(n)}>
         <img src=${picture(photo, "thumbnail", 320)} alt=${alt(photo)} decoding="async"><span class="number">${n + 1}</span><span class="badge">${words}</span>
       </button>
       <div class="about">
-        <p class="name">${file(photo.path)}</p>
+        <p class="name">${fileName(photo.path)}</p>
         ${photo.id === group.keep ? nothing : html`<p class="reason"><span class="relation ${one.relation}">${one.relation}</span> ${one.reason}</p>`}
         <p class="facts"><span class=${differs(`${photo.width}x${photo.height}`, `${kept.width}x${kept.height}`)}>${photo.width} × ${photo.height}</span>
           <span class=${differs(photo.size, kept.size)}>${photo.format} ${bytes(photo.size)}</span>
@@ -292,11 +289,7 @@ class Review {
 
   #deck() {
     const button = (/** @type {string} */ words, /** @type {string} */ key, /** @type {() => unknown} */ act, kind = "") => html`
-      <button type="button" class=${kind} @click=${(/** @type {MouseEvent} */ event) => {
-        act();
-        // Enter goes on to the next group after a click, as it does before one.
-        if (event.detail) /** @type {HTMLElement} */ (event.currentTarget).blur();
-      }}>${words} ${shown(key)}</button>`;
+      <button type="button" class=${kind} @click=${act}>${words} ${shown(key)}</button>`;
     return html`<div class="deck" role="toolbar" aria-label="Decide">
       <div class="row">
         ${button("Keep", "p", () => this.mark("keep"), "keeps")}${button("Remove", "x", () => this.mark("remove"), "removes")}${button("Undecided", "8", () => this.mark(""))}
@@ -419,8 +412,8 @@ async function showApart() {
       <h2 id="apart-title" tabindex="-1">Kept apart</h2>
       <p class="lead">Pairs of which somebody said that they are not the same. They are not duplicates of each other in any report.</p>
       ${pairs.length ? html`<ul class="pairs">${pairs.map((/** @type {any} */ { a, b }) => html`<li class="card"><div class="pair">${shot(a)}${shot(b)}</div>
-        <div class="about"><p class="name">${file(a.path)} and ${file(b.path)}</p>
-        ${edit ? html`<p><button type="button" aria-label="Take back: ${file(a.path)} and ${file(b.path)} are not the same" @click=${() => again(a, b)}>Take back</button></p>` : nothing}</div></li>`)}</ul>` : empty("No pair.")}
+        <div class="about"><p class="name">${fileName(a.path)} and ${fileName(b.path)}</p>
+        ${edit ? html`<p><button type="button" aria-label="Take back: ${fileName(a.path)} and ${fileName(b.path)} are not the same" @click=${() => again(a, b)}>Take back</button></p>` : nothing}</div></li>`)}</ul>` : empty("No pair.")}
     </section>`, place);
 }
 
@@ -429,7 +422,7 @@ async function again(a, b) {
   const pair = { a: a.id, b: b.id };
   await decide("DELETE", "/not-duplicates", pair);
   await showApart();
-  did(`${file(a.path)} and ${file(b.path)} may be duplicates again`, async () => {
+  did(`${fileName(a.path)} and ${fileName(b.path)} may be duplicates again`, async () => {
     await decide("POST", "/not-duplicates", pair);
     await showApart();
     return place.querySelector("h2") ?? undefined;
@@ -439,6 +432,7 @@ async function again(a, b) {
 
 // Which part
 
+await decided();
 const running = (await get("/jobs")).jobs.find((/** @type {any} */ job) => ["duplicates", "apply", "undo"].includes(job.do) && ["queued", "running"].includes(job.state));
 if (running) follow(progress, running).then((job) => job && location.reload());
 if (part === "runs") await showRuns();

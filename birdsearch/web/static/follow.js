@@ -2,6 +2,7 @@
 /** A job that a page starts: its progress, its end, and the way to cancel it. */
 import { html, nothing, render } from "./vendor/lit-html.js";
 import { Problem, events, send } from "./api.js";
+import { words } from "./job.js";
 
 const OVER = ["done", "failed", "cancelled"];
 
@@ -27,12 +28,12 @@ export function follow(place, job) {
   });
 }
 
-/** @param {HTMLElement} place @param {any} job */
-function draw(place, { id, state, stage, done, total }) {
-  const words = state === "queued" ? "Waits for what is running" : `${stage || "Starting"}${total ? `: ${done.toLocaleString("en")} of ${total.toLocaleString("en")}` : ""}`;
+/** @param {HTMLElement} place @param {import("./job.js").Job} job */
+function draw(place, job) {
+  const { id, total, done } = job;
   render(
     html`<div class="job row" role="status">
-      <progress max=${total || 1} value=${total ? done : nothing} aria-label=${words}></progress><span>${words}</span>
+      <progress max=${total || 1} value=${total ? done : nothing} aria-label=${job.title}></progress><span>${words(job)}</span>
       <button type="button" @click=${() => send("DELETE", `/jobs/${id}`)}>Cancel</button></div>`,
     place,
   );

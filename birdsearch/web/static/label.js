@@ -45,7 +45,7 @@ export async function label({ ids, soon, done }, species) {
   soon?.(species);
   const photos = counted(ids.length, "photo");
   did(species === null ? `Took the correction of ${photos} back` : `Labelled ${photos}: ${species}`, async () => {
-    for (const { before } of await answers) await decide("POST", "/labels/restore", { labels: before });
+    for (const { before, kept } of await answers) await decide("POST", "/labels/restore", { labels: before, kept });
     return done?.();
   });
   await answers;

@@ -1,7 +1,7 @@
 // @ts-check
 /** The page of names: what each label means in AviList, and correcting that. */
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { decide, get, given } from "./api.js";
+import { decide, decided, get, given } from "./api.js";
 import { complete, counted, empty } from "./parts.js";
 import { did } from "./undo.js";
 
@@ -9,12 +9,13 @@ import { did } from "./undo.js";
  *   method: string, confidence: number}} Name */
 
 const AT_ONCE = 200; // rows
-const METHODS = { exact: "in AviList", synonym: "an older name", spelling: "another spelling", guess: "a guess", override: "corrected", unresolved: "no bird" };
+const METHODS = { exact: "in AviList", synonym: "an older name", spelling: "another spelling", guess: "a guess", override: "corrected", unresolved: "not in AviList" };
 const table = /** @type {HTMLElement} */ (document.getElementById("names"));
 const filter = /** @type {HTMLInputElement} */ (document.getElementById("filter"));
 const unsure = /** @type {HTMLInputElement} */ (document.getElementById("unsure"));
 const { edit } = given();
 
+await decided();
 /** @type {Name[]} */
 let names = await get("/names");
 let most = AT_ONCE;
@@ -25,7 +26,7 @@ const isUnsure = ({ method }) => method === "guess" || method === "unresolved";
 /** @param {Name} name */
 function meaning({ english, scientific, rank, candidates, method }) {
   if (!rank) return html`<em>${method === "override" ? "no bird" : "not known"}</em>`;
-  const several = rank !== "species" ? html` <small>${rank}${candidates.length > 1 ? `, ${counted(candidates.length, "species").replace("speciess", "species")}` : ""}</small>` : nothing;
+  const several = rank !== "species" ? html` <small>${rank}${candidates.length > 1 ? `, ${candidates.length.toLocaleString("en")} species` : ""}</small>` : nothing;
   return html`${english ?? scientific ?? candidates[0]}${english && scientific ? html` <i>${scientific}</i>` : nothing}${several}`;
 }
 

@@ -21,6 +21,13 @@ export const percent = (share) => `${(share * 100).toFixed(share < 0.0995 || sha
 /** So many things. @param {number} count @param {string} thing */
 export const counted = (count, thing) => `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`;
 
+/** The name of a file without its folders. @param {string} path */
+export const fileName = (path) => path.slice(path.lastIndexOf("/") + 1);
+
+/** A size, as the reports have it. @param {number} count of bytes */
+export const bytes = (count) =>
+  count >= 1e6 ? `${(count / 1e6).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 })} MB` : `${Math.round(count / 1e3).toLocaleString("en")} kB`;
+
 /** What a picture of a photo says to those who do not see it. @param {Photo} photo */
 export const alt = (photo) => [photo.species ?? "Species not known", (photo.taken_at ?? "").slice(0, 10)].filter(Boolean).join(", ");
 
