@@ -65,7 +65,7 @@ def serve(
                 f"warning: everybody who can reach {host} may try these links, and reads along what is sent: use it in "
                 "your own network, or behind a proxy with TLS."
             )
-        output.note("Ctrl-C ends it.")
+        output.note(f"Programs find their keys in {Keys.file()}. Ctrl-C ends the server.")
         if not no_browser:
             webbrowser.open(link)
         try:
@@ -105,6 +105,12 @@ def _listen(host: str, port: int | None) -> socket.socket:
 
 def _in_address(host: str) -> str:
     """A host as addresses have it."""
-    if host in ("0.0.0.0", "::"):
-        return "127.0.0.1"
+    if host == "0.0.0.0":
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            try:
+                asking.connect(("192.0.2.1", 9))  # sends nothing: which of the own addresses leads to others?
+                host = asking.getsockname()[0]
+            except OSError:  # no network
+                host = "127.0.0.1"
+    host = "::1" if host == "::" else host
     return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -120,7 +120,9 @@ class Doors:
         if path.startswith("/static/"):
             return None  # the same files for everybody
         if role is None:
-            problem = problems.of_status(401, "Give a key: `birdsearch serve` prints a link, and --keys the keys.")
+            problem = problems.of_status(
+                401, "A key is needed: `birdsearch serve` says where the keys are, and prints a link for browsers."
+            )
             if path.startswith("/api/"):
                 problem.headers["WWW-Authenticate"] = "Bearer"
                 return problems.answer(request, problem)

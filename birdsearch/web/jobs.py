@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from birdsearch.errors import BirdsearchError, Cancelled
 from birdsearch.records import Progress
+from birdsearch.web.turns import CORES
 
 logger = logging.getLogger("birdsearch")
 
@@ -257,7 +260,8 @@ class Jobs:
     def _carry_out(self, entry: _Entry) -> None:
         state = DONE
         try:
-            entry.result = entry.work(self._progress(entry))
+            with threadpool_limits(CORES, "openmp"):  # of this thread: an engine is built with all cores
+                entry.result = entry.work(self._progress(entry))
         except Cancelled:
             state = CANCELLED
         except Exception as error:

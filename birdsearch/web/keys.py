@@ -29,10 +29,15 @@ class Keys:
         roles = [role for role in (EDIT, VIEW) if hmac.compare_digest(getattr(self, role).encode(), given)]
         return roles[0] if roles else None
 
+    @staticmethod
+    def file() -> Path:
+        """Where the keys of this user are kept."""
+        return data_folder() / "serve.json"
+
     @classmethod
     def kept(cls) -> "Keys":
         """The keys of this user, made at the first call and kept for them alone, so that bookmarks go on to work."""
-        path = data_folder() / "serve.json"
+        path = cls.file()
         with suppress(FileNotFoundError, ValueError, TypeError):
             return cls(**json.loads(path.read_bytes()))
         made = cls()
