@@ -62,6 +62,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m tests.support.reference
+	$(BIN)/python -m tests.support.api_page
 
 # Real photos lie beside the checkout, in ../shared/data/birds300; the alternatives get environments of their own.
 bench: $(READY)

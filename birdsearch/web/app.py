@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -31,7 +32,7 @@ _ABOUT = "Search, classify and compare the photos of one index. The words are th
 
 def make_app(index: Index | None, settings: Settings) -> FastAPI:
     """The app of an index, or of a server that has none yet."""
-    app = FastAPI(
+    app = _App(
         title="birdsearch",
         version=version("birdsearch"),
         description=_ABOUT,
@@ -44,7 +45,7 @@ def make_app(index: Index | None, settings: Settings) -> FastAPI:
     app.state.serving = State(index, settings)
     problems.install(app)
     for part in _PARTS:
-        app.include_router(part.router, prefix=API)
+        app.include_router(part.router, prefix=API, responses=problems.EVERYWHERE)
     for part in (pages, species_pages, help_pages):
         app.include_router(part.router)
     app.mount("/static", _Static(directory=rendering.STATIC))
@@ -93,6 +94,16 @@ class Server(uvicorn.Server):
         """Ctrl-C, or a request to end."""
         self._state.stopping.set()
         super().handle_exit(sig, frame)
+
+
+class _App(FastAPI):
+    """FastAPI, whose OpenAPI says once what a problem is."""
+
+    def openapi(self) -> dict[str, Any]:
+        """What the API is, as programs read it."""
+        schema = super().openapi()
+        schema["components"]["schemas"]["Problem"] = problems.SCHEMA
+        return schema
 
 
 class _Static(StaticFiles):

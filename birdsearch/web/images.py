@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from birdsearch.records import Thumbnail
+from birdsearch.web import problems
 from birdsearch.web.api.asked import tags_of
 from birdsearch.web.api.photos import PhotoId
 from birdsearch.web.serving import ForbiddenError, Held
@@ -19,10 +20,13 @@ router = APIRouter(prefix="/photos/{photo_id}", tags=["pictures"])
 # A picture that is opened by itself is a page of its own, of which nothing runs.
 _ALONE = {"Content-Security-Policy": "sandbox; default-src 'none'"}
 _SHOWN = ("image/jpeg", "image/png", "image/webp", "image/gif", "image/avif")  # what browsers show, and runs nothing
-_PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/webp": {}}}, 304: {"description": "Not changed"}}
+_PICTURE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/webp": {}}}, 304: {"description": "Not changed"}, **problems.documented(410),
+}  # fmt: skip
+
 _FILE: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {} for kind in _SHOWN}}, 206: {"description": "The part that was asked for"},
-    304: {"description": "Not changed"}, 416: {"description": "There is no such part"},
+    304: {"description": "Not changed"}, 416: {"description": "There is no such part"}, **problems.documented(410),
 }  # fmt: skip
 _CHUNK = 1 << 18
 

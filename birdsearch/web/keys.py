@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from birdsearch.cache import make_private
 from birdsearch.homes import data_folder

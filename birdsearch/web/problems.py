@@ -52,6 +52,37 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
 KNOWN = (errors.BirdsearchError, ValueError, TypeError)
 
 
+_MEANINGS = {
+    400: "The body cannot be read", 401: "No key", 403: "The key, or a server that only reads, does not allow this",
+    404: "There is no such thing", 408: "The body came too slowly",
+    409: "It cannot be done as things are: another process writes, the plan no longer fits, there is no index yet...",
+    410: "The file is gone, or is not the one that was indexed", 413: "The body is too large",
+    415: "A body of this kind is not understood", 421: "The server has another name",
+    422: "What was asked cannot be meant; `errors` point to it", 429: "Too many questions wait already",
+    503: "The network that is needed is not available, or a job lets nothing in between", 507: "There is no room",
+}  # fmt: skip
+SCHEMA = {  # of a problem, in the OpenAPI
+
+    "type": "object", "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What happened, where, and what to do next."},
+        "errors": {"type": "array", "items": {
+            "type": "object", "properties": {"pointer": {"type": "string"}, "detail": {"type": "string"}},
+        }},
+    },
+}  # fmt: skip
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI says of these statuses, each a problem."""
+    content = {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
+
+
+EVERYWHERE = documented(400, 401, 403, 404, 408, 409, 413, 421, 422, 503, 507)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that went wrong."""

@@ -29,6 +29,7 @@ def test_a_viewer_reads_a_report_that_is_there_and_starts_none(client: TestClien
 def test_lists_answer_as_in_python(client: TestClient, own: Index) -> None:
     assert client.get(f"{API}/failures").json() == as_json(own.failures())
     assert client.get(f"{API}/regions").json() == as_json(own.regions())
+    assert client.get(f"{API}/trash").json() == as_json(own.trash())
     listed = client.get(f"{API}/life-list", params={"by": "year"}).json()
     assert [entry["name"] for entry in listed["entries"]] == ["2023", "2024"]
 
@@ -36,6 +37,7 @@ def test_lists_answer_as_in_python(client: TestClient, own: Index) -> None:
 def test_a_viewer_sees_no_list_that_says_where(viewer: TestClient) -> None:
     assert viewer.get(f"{API}/failures").status_code == 403
     assert viewer.get(f"{API}/life-list").status_code == 403
+    assert viewer.get(f"{API}/trash").status_code == 403
 
 
 def test_photos_are_removed_only_where_they_are_as_many_as_was_said(client: TestClient, own: Index) -> None:

@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
 from birdsearch.records import Filter, as_json
 from birdsearch.web.serving import ForbiddenError, Serving
 
+# What the OpenAPI says of other forms of answers.
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing was committed since."}}
+LINES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {}}}}
+OCTETS: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 LARGEST_ID = 2**63 - 1
 
 

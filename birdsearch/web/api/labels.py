@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from birdsearch.records import Filter, Label, LabelReport, Photo
-from birdsearch.web.api.asked import FilterQuery, until_a_commit
+from birdsearch.web.api.asked import UNCHANGED, FilterQuery, until_a_commit
 from birdsearch.web.api.photos import PhotoId
 from birdsearch.web.api.questions import OneId
 from birdsearch.web.serving import Held, Serving
@@ -70,7 +70,7 @@ class LabelledMany(BaseModel):
     kept: dict[str, Label] = Field(description="What was said of copies of these photos that were removed, by sha256.")
 
 
-@router.get("/labels", response_model=list[Label])
+@router.get("/labels", response_model=list[Label], responses=UNCHANGED)
 def labels(request: Request, held: Held, asked: Annotated[LabelsQuery, Query()]) -> Response:
     """The label of each photo that has one, with who gave it and when, in order of id."""
     where = asked.filter(held)

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 
 from birdsearch.records import Filter, Photo, blocks
-from birdsearch.web.api.asked import LARGEST_ID, FilterQuery, until_a_commit
+from birdsearch.web.api.asked import LARGEST_ID, LINES, OCTETS, UNCHANGED, FilterQuery, until_a_commit
 from birdsearch.web.serving import Held, Serving
 
 router = APIRouter(tags=["photos"])
@@ -65,7 +65,7 @@ def info(held: Held) -> Response:
     return JSONResponse({"info": facts, "role": held.role, "read_only": held.settings.read_only, "limits": limits})
 
 
-@router.get("/photos", response_model=PhotosPage)
+@router.get("/photos", response_model=PhotosPage, responses=LINES | UNCHANGED)
 def photos(request: Request, held: Held, asked: Annotated[PhotosQuery, Query()]) -> Response:
     """Photos that satisfy a filter, page by page; all of them, a line each, for `Accept: application/x-ndjson`."""
     if asked.ids is not None:
@@ -83,7 +83,7 @@ def photos(request: Request, held: Held, asked: Annotated[PhotosQuery, Query()])
     return until_a_commit(request, held, make)
 
 
-@router.get("/photos/ids", response_model=list[int])
+@router.get("/photos/ids", response_model=list[int], responses=OCTETS | UNCHANGED)
 def photo_ids(request: Request, held: Held, asked: Annotated[IdsQuery, Query()]) -> Response:
     """The ids of photos; as uint32, the lowest octet first, for `Accept: application/octet-stream`."""
     ids = held.index.photo_ids(asked.filter(held), order=asked.order)
@@ -92,7 +92,7 @@ def photo_ids(request: Request, held: Held, asked: Annotated[IdsQuery, Query()])
     return until_a_commit(request, held, ids.tolist)
 
 
-@router.get("/photos/{photo_id}", response_model=Photo)
+@router.get("/photos/{photo_id}", response_model=Photo, responses=UNCHANGED)
 def photo(request: Request, held: Held, photo_id: PhotoId) -> Response:
     """One photo."""
     found = held.index.photo(photo_id)

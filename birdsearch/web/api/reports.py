@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from birdsearch.records import AuditReport, Failure, LifeList, Region
+from birdsearch.records import AuditReport, Failure, LifeList, Region, TrashedRun
 from birdsearch.web import problems
-from birdsearch.web.api.asked import FilterQuery, fields_of, filter_of, until_a_commit
+from birdsearch.web.api.asked import UNCHANGED, FilterQuery, fields_of, filter_of, until_a_commit
 from birdsearch.web.api.jobs import JobSeen, accepted, found_or_started
 from birdsearch.web.api.work import Audit
 from birdsearch.web.serving import ForbiddenError, Held
@@ -56,7 +56,7 @@ def audit(held: Held, asked: Annotated[AuditQuery, Query()]) -> Response:
     return JSONResponse(held.seen(report), headers={"X-Job": str(job.id), "X-Generation": str(held.index.generation)})
 
 
-@router.get("/failures", response_model=list[Failure])
+@router.get("/failures", response_model=list[Failure], responses=UNCHANGED)
 def failures(request: Request, held: Held) -> Response:
     """The files that could not be indexed, and why. Only with the role edit: they are named by their paths."""
     if not held.sees_all:
@@ -64,14 +64,22 @@ def failures(request: Request, held: Held) -> Response:
     return until_a_commit(request, held, lambda: held.seen(held.index.failures()))
 
 
-@router.get("/regions", response_model=list[Region])
+@router.get("/trash", response_model=list[TrashedRun])
+def trash(held: Held) -> Response:
+    """What lies in the trash of each clean-up. Only with the role edit: it says in which folders."""
+    if not held.sees_all:
+        raise ForbiddenError("this key may not see which files lie on the computer.")
+    return JSONResponse(held.seen(held.index.trash()))
+
+
+@router.get("/regions", response_model=list[Region], responses=UNCHANGED)
 def regions(request: Request, held: Held, asked: Annotated[FilterQuery, Query()]) -> Response:
     """The boxes in photos, by photo."""
     where = asked.filter(held)
     return until_a_commit(request, held, lambda: held.seen(held.index.regions(where)))
 
 
-@router.get("/life-list", response_model=LifeList)
+@router.get("/life-list", response_model=LifeList, responses=UNCHANGED)
 def life_list(request: Request, held: Held, asked: Annotated[LifeListQuery, Query()]) -> Response:
     """What was seen, when and where. Only with the role edit: it says where."""
     if not held.sees_all:
@@ -85,7 +93,7 @@ def life_list(request: Request, held: Held, asked: Annotated[LifeListQuery, Quer
     return until_a_commit(request, held, make)
 
 
-@router.post("/photos/remove", response_model=Removed, responses={409: {"description": "They are others by now."}})
+@router.post("/photos/remove", response_model=Removed)
 def remove(request: Request, held: Held, asked: Removal) -> Response:
     """Remove photos from the index; their files stay."""
     where, index = filter_of(asked.where, held), held.index

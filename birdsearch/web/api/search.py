@@ -11,7 +11,8 @@ from pydantic import BaseModel, Field
 from birdsearch.errors import PhotoError
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Match, Prediction, Vectors, blocks
-from birdsearch.web.api.asked import FilterQuery, checklist_file, until_a_commit
+from birdsearch.web import problems
+from birdsearch.web.api.asked import LINES, OCTETS, UNCHANGED, FilterQuery, checklist_file, until_a_commit
 from birdsearch.web.api.photos import PhotoId
 from birdsearch.web.api.questions import (
     MOST_K,
@@ -26,11 +27,9 @@ from birdsearch.web.api.questions import (
 )
 from birdsearch.web.serving import Held, Serving
 
-router = APIRouter(tags=["search"])
+router = APIRouter(tags=["search"], responses=problems.documented(410, 415, 429))
 
 _TOGETHER = 8  # images that are asked about at once, so that the first answers come soon and memory stays small
-_FLOATS: dict[str, Any] = {"content": {"application/octet-stream": {}, "application/json": {}}}
-_LINES: dict[str, Any] = {"content": {"application/x-ndjson": {}, "application/json": {}}}
 
 
 class SimilarQuery(FilterQuery):
@@ -66,7 +65,7 @@ class PredictionsOfMany(BaseModel):
     errors: dict[int, str]
 
 
-@router.get("/photos/{photo_id}/similar", response_model=Matches)
+@router.get("/photos/{photo_id}/similar", response_model=Matches, responses=UNCHANGED)
 def similar(request: Request, held: Held, photo_id: PhotoId, asked: Annotated[SimilarQuery, Query()]) -> Response:
     """The photos that look most like one of the index."""
     where = asked.filter(held)
@@ -96,7 +95,7 @@ def search(held: Held, asked: Annotated[Asked, Depends(asks(SearchQuestion))]) -
 @router.post(
     "/search/many",
     response_model=MatchesOfMany,
-    responses={200: _LINES},
+    responses=LINES,
     openapi_extra=body_of(SearchManyQuestion, several=True),
 )
 def search_many(request: Request, held: Held, asked: Annotated[Asked, Depends(asks(SearchManyQuestion))]) -> Response:
@@ -127,7 +126,7 @@ def classify(held: Held, asked: Annotated[Asked, Depends(asks(ClassifyQuestion))
 @router.post(
     "/classify/many",
     response_model=PredictionsOfMany,
-    responses={200: _LINES},
+    responses=LINES,
     openapi_extra=body_of(ClassifyManyQuestion, several=True),
 )
 def classify_many(
@@ -149,7 +148,7 @@ def classify_many(
 @router.post(
     "/embed",
     response_model=list[list[float]],
-    responses={200: _FLOATS},
+    responses=OCTETS,
     openapi_extra=body_of(EmbedQuestion, several=True),
 )
 def embed(request: Request, held: Held, asked: Annotated[Asked, Depends(asks(EmbedQuestion))]) -> Response:
@@ -160,7 +159,7 @@ def embed(request: Request, held: Held, asked: Annotated[Asked, Depends(asks(Emb
         return _vectors(request, held.index.embed(images, box=question.the_box(), region=question.region))
 
 
-@router.get("/photos/{photo_id}/vector", response_model=list[float], responses={200: _FLOATS})
+@router.get("/photos/{photo_id}/vector", response_model=list[float], responses=OCTETS)
 def vector(request: Request, held: Held, photo_id: PhotoId) -> Response:
     """The unit vector (dim,) of a photo; for `Accept: application/octet-stream` as float32, lowest octet first."""
     return _vectors(request, held.index.vectors([photo_id])[0])
