@@ -30,6 +30,7 @@ _MARKED_PLACES = {
     "tests/duplicates/test_alignment.py": "slow",
     "tests/project/test_reference.py": "slow",
     "tests/search/test_tuning.py": "slow",
+    "tests/web/test_crash.py": "crash",
     "tests/species/test_classifier.py": "slow",
     "tests/species/test_evaluation.py": "slow",
 }

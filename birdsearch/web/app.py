@@ -72,8 +72,9 @@ def run(index: Index | None, settings: Settings, listening: socket.socket) -> No
 
 
 def _warm(index: Index) -> None:
-    """Load what the first questions would wait for: the network, and the labelled photos that classify."""
+    """Load what the first questions would wait for: names of birds, the network, the labelled photos that classify."""
     with suppress(BirdsearchError, ValueError):  # whoever asks will be told
+        index.names_like("a", 1)
         _ = index.backbone
         for photo in index.photos(limit=1):
             index.classify(photo)

@@ -138,15 +138,17 @@ def jobs() -> Iterator[Jobs]:
 
 
 def test_a_change_is_made_between_the_commits_of_a_job(jobs: Jobs) -> None:
-    committed, ended = threading.Event(), threading.Event()
+    begun, committed, ended = threading.Event(), threading.Event(), threading.Event()
 
     def work(progress: Progress) -> str:
+        begun.set()
         while not ended.wait(0.01):
             if committed.is_set():
                 jobs.write_waiting()
         return "all"
 
     job = jobs.start("add", "Add", work, writes=True)
+    assert begun.wait(10)
     answer = list[str]()
     changing = threading.Thread(target=lambda: answer.append(jobs.write(lambda: "changed")))
     changing.start()
