@@ -24,11 +24,12 @@ class Question:
     where: Filter | None
     make: Callable[[Index, Progress], Any]
     at_once: int = AT_ONCE  # photos up to which nobody waits for a job
+    options: tuple[Any, ...] = ()  # what else is asked
 
     @property
     def key(self) -> str:
         """The same for the same question."""
-        return f"{self.do} {json.dumps(as_json(self.where), sort_keys=True)}"
+        return f"{self.do} {json.dumps(as_json([self.where, self.options]), sort_keys=True)}"
 
     def takes_long(self, index: Index) -> bool:
         """Whether nobody wants to wait for the answer."""
@@ -61,17 +62,18 @@ class Reports:
         if made is not None and made.generation == index.generation:
             return made
         if not question.takes_long(index):
-            return self._make(index, question, _silent)
+            return self.make(index, question, _silent)
         if made is not None and not fresh:
             return made
 
         def work(progress: Progress) -> None:
-            self._make(index, question, progress)
+            self.make(index, question, progress)
 
         running = jobs.newest(question.key, QUEUED, RUNNING)
         return running or jobs.start(question.do, question.words, work, writes=False, key=question.key)
 
-    def _make(self, index: Index, question: Question, progress: Progress) -> Made:
+    def make(self, index: Index, question: Question, progress: Progress) -> Made:
+        """Make a report now, and keep it."""
         generation = index.generation  # before: what a commit changes meanwhile makes the report old, never wrong
         made = Made(question.make(index, progress), generation)
         with self._lock:

@@ -17,9 +17,9 @@ from tests.support import ROOT
 from tests.support.drawing import bird, write
 from tests.support.index_worker import open_or_create
 
-PHOTOS = 40
-DELAY = 0.1  # seconds for two photos: the whole folder takes two
-MOMENTS = 5
+PHOTOS = 24
+DELAY = 0.1  # seconds for two photos: the whole folder takes more than one
+MOMENTS = 3
 
 
 @contextmanager
@@ -66,11 +66,10 @@ def test_a_kill_in_a_job_loses_nothing_that_was_acknowledged(moment: int, photos
                     acknowledged[photo_id] = author
                     if client.get(f"/api/v1/jobs/{job['id']}").json()["state"] == "running":
                         while_adding.add(photo_id)
-                    if len(while_adding) > 3 * moment:
+                    if len(while_adding) > 2 * moment:
                         # Somewhere in the next steps of the server, whatever they are.
-                        threading.Timer(
-                            random.Random(moment).random() / 4, process.send_signal, [signal.SIGKILL]
-                        ).start()
+                        later = random.Random(moment).random() / 4
+                        threading.Timer(later, process.send_signal, [signal.SIGKILL]).start()
                         until = time.monotonic() + 5
                     turn += 1
                 time.sleep(0.01)

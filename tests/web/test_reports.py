@@ -1,29 +1,43 @@
 """Reports over HTTP, and photos that leave the index."""
 
+import pytest
 from fastapi.testclient import TestClient
 
-from birdsearch import Index
+from birdsearch import Filter, Index
 from birdsearch.records import as_json
+from birdsearch.web.api import work
 from tests.web.test_jobs import finished
 
 API = "/api/v1"
 
 
-def test_an_audit_is_made_once_and_kept(client: TestClient, own: Index) -> None:
+def test_an_audit_is_answered_by_the_last_one(client: TestClient, own: Index) -> None:
     own.label({1: "Wren"})
-    first = client.get(f"{API}/audit", params={"again": True, "species": ["Wren", "Robin"]})
-    assert first.status_code == 202
-    finished(client, first.json())
-    asked = client.get(f"{API}/audit", params={"again": True, "species": ["Wren", "Robin"]})
-    assert asked.status_code == 200
-    assert asked.headers["x-job"] == str(first.json()["id"])
-    assert client.get(f"{API}/audit").status_code == 202
+    asked = {"again": True, "species": ["Wren", "Robin"]}
+    report = own.audit(Filter(species=("Wren", "Robin")), again=True)
+    answer = client.get(f"{API}/audit", params=asked).json()
+    assert [one["photo"]["id"] for one in answer["suspects"]] == [one.photo.id for one in report.suspects]
     assert client.get(f"{API}/audit?nothing=1").status_code == 422
 
 
-def test_a_viewer_reads_a_report_that_is_there_and_starts_none(client: TestClient, viewer: TestClient) -> None:
-    assert viewer.get(f"{API}/audit").status_code == 403
-    assert client.get(f"{API}/audit").status_code == 202
+def test_an_audit_of_many_photos_is_a_job(client: TestClient, own: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "_AUDITED_AT_ONCE", 0)
+    started = client.get(f"{API}/audit")
+    assert started.status_code == 202
+    job = finished(client, started.json())
+    assert client.get(f"{API}/audit").json()["photos"] == own.audit().photos
+    own.label({1: "Wren"})
+    old = client.get(f"{API}/audit")  # of before the label
+    assert (old.status_code, int(old.headers["x-generation"])) == (200, own.generation - 1)
+    finished(client, client.post(f"{API}/jobs", json={"do": "audit"}).json())
+    assert client.get(f"{API}/audit").headers["x-generation"] == str(own.generation)
+    assert client.get(f"{API}/jobs").json()["jobs"][-1]["id"] == job["id"]
+
+
+def test_a_viewer_has_no_audit_of_many_photos_made(viewer: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert viewer.get(f"{API}/audit").status_code == 200
+    monkeypatch.setattr(work, "_AUDITED_AT_ONCE", 0)
+    assert viewer.get(f"{API}/audit", params={"again": True, "species": "Wren"}).status_code == 403
 
 
 def test_lists_answer_as_in_python(client: TestClient, own: Index) -> None:

@@ -96,25 +96,12 @@ def start_job(held: Serving, asked: Work) -> Job:
         raise ForbiddenError("this server was started with --read-only: it changes nothing.")
     asked.check(held)
     work = asked.work
-    return held.jobs.start(
-        asked.do, asked.title, lambda progress: work(held, progress), writes=asked.writes, key=asked.key
-    )
+    return held.jobs.start(asked.do, asked.title, lambda progress: work(held, progress), writes=asked.writes)
 
 
 def accepted(held: Serving, job: Job) -> Response:
     """The answer to who has started a job, or has asked for what a job is still finding."""
     return JSONResponse(seen(held, job), 202, {"Location": f"/api/v1/jobs/{job.id}"})
-
-
-def found_or_started(held: Serving, asked: Work, *, fresh: bool = False) -> tuple[Any, Job]:
-    """The result of the last job that was asked the same, None while it is being found; it is started where needed.
-
-    A result of before the last commit is given too: `fresh` starts the job again.
-    """
-    job = None if fresh else held.jobs.newest(asked.key, DONE)
-    if job is not None:
-        return held.jobs.outcome(job.id)[0], job
-    return None, held.jobs.newest(asked.key, RUNNING, QUEUED) or start_job(held, asked)
 
 
 def seen(held: Serving, job: Job) -> dict[str, Any]:

@@ -9,19 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from birdsearch.records import AuditReport, Failure, LifeList, Region, TrashedRun
 from birdsearch.web import problems
 from birdsearch.web.api.asked import UNCHANGED, FilterQuery, fields_of, filter_of, until_a_commit
-from birdsearch.web.api.jobs import JobSeen, accepted, found_or_started
+from birdsearch.web.api.species import WAITS, ReportQuery, answer
 from birdsearch.web.api.work import Audit
 from birdsearch.web.serving import ForbiddenError, Held
 
 router = APIRouter(tags=["reports"])
 
 
-class AuditQuery(FilterQuery):
+class AuditQuery(ReportQuery):
     """Of which photos, and what is expected there."""
 
     checklist: list[str] | None = Field(None, description="The species that are to be expected.")
     again: bool = Field(False, description="Doubt also what somebody gave or confirmed by hand.")
-    fresh: bool = Field(False, description="Look anew, where there is a report already.")
 
 
 class LifeListQuery(FilterQuery):
@@ -45,15 +44,12 @@ class Removed(BaseModel):
     removed: int
 
 
-@router.get("/audit", response_model=AuditReport, responses={202: {"model": JobSeen}})
-def audit(held: Held, asked: Annotated[AuditQuery, Query()]) -> Response:
-    """Labels that may be wrong, worst first: the last report that was made, or the job that makes it."""
+@router.get("/audit", response_model=AuditReport, responses=WAITS)
+def audit(request: Request, held: Held, asked: Annotated[AuditQuery, Query()]) -> Response:
+    """Labels that may be wrong, worst first; a job where there are many photos."""
     where = fields_of(asked.filter(held))
     work = Audit(do="audit", where=where, checklist=asked.checklist, again=asked.again)
-    report, job = found_or_started(held, work, fresh=asked.fresh)
-    if report is None:
-        return accepted(held, job)
-    return JSONResponse(held.seen(report), headers={"X-Job": str(job.id), "X-Generation": str(held.index.generation)})
+    return answer(request, held, work.question(held), fresh=asked.fresh)
 
 
 @router.get("/failures", response_model=list[Failure], responses=UNCHANGED)

@@ -7,11 +7,14 @@ from fastapi import Body
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS, Filter, Progress, shown
+from birdsearch.index import Index
+from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS, AuditReport, Filter, Progress, shown
 from birdsearch.web.api.asked import checklist_file, filter_of
+from birdsearch.web.made import Question
 from birdsearch.web.serving import ForbiddenError, Serving
 
 Where = Annotated[dict[str, Any] | None, Field(description="A Filter in JSON.")]
+_AUDITED_AT_ONCE = 100  # photos: about a second
 _RELATIONS = tuple(RELATIONS)
 
 
@@ -26,11 +29,6 @@ class Work(BaseModel):
     def title(self) -> str:
         """What it does, for people."""
         return (type(self).__doc__ or "").split("\n")[0].rstrip(".")
-
-    @property
-    def key(self) -> str:
-        """Equal for jobs that are asked the same."""
-        return self.model_dump_json()
 
     def check(self, held: Serving) -> None:
         """Raises ValueError or ForbiddenError, before it starts, for what cannot be meant or is not allowed."""
@@ -170,8 +168,17 @@ class Audit(Work):
 
     def work(self, held: Serving, progress: Progress) -> Any:
         """Look for them."""
-        with checklist_file(self.checklist) as files:
-            return held.index.audit(self.filter(held), checklist=files, again=self.again, progress=progress)
+        return held.state.reports.make(held.index, self.question(held), progress).report
+
+    def question(self, held: Serving) -> Question:
+        """The question that it answers."""
+        where = self.filter(held)
+
+        def make(index: Index, progress: Progress) -> AuditReport:
+            with checklist_file(self.checklist) as files:
+                return index.audit(where, checklist=files, again=self.again, progress=progress)
+
+        return Question("audit", self.title, where, make, _AUDITED_AT_ONCE, (self.checklist, self.again))
 
 
 class Evaluate(Work):
