@@ -87,11 +87,10 @@ OF_THE_SERVER = {  # routes that have no method of Index
     "GET /jobs/events",
     "GET /jobs/{job_id}",
     "GET /jobs/{job_id}/result",
+    "POST /find",  # the boxes of birds in an upload
     "POST /jobs",
+    "POST /photos",  # an upload becomes a file, which `add` adds
 }
-
-
-COMING = {"explain"}  # being written
 
 
 def routes() -> set[str]:
@@ -114,7 +113,7 @@ def test_every_method_of_an_index_is_reached_or_says_why_not() -> None:
 
 
 def test_every_route_is_of_a_method_or_of_the_server() -> None:
-    named = {route for method, routes in OVER_HTTP.items() if method not in COMING for route in routes}
+    named = {route for routes in OVER_HTTP.values() for route in routes}
     assert routes() == named | OF_THE_SERVER
 
 

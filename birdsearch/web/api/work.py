@@ -190,7 +190,7 @@ class Evaluate(Work):
 
     def work(self, held: Serving, progress: Progress) -> Any:
         """Measure it."""
-        return held.index.evaluate(self.filter(held), seed=self.seed)
+        return held.index.evaluate(self.filter(held), seed=self.seed, progress=progress)
 
 
 class Split(Work):
@@ -227,7 +227,7 @@ class Verify(Work):
 
     def work(self, held: Serving, progress: Progress) -> Any:
         """Check it."""
-        return held.index.verify()
+        return held.index.verify(progress=progress)
 
 
 class Repair(Work):
