@@ -100,6 +100,11 @@ class Box:
         upper = min(max(0.0, (box.y + box.height / 2) * height - down / 2), height - down)
         return round(left), round(upper), round(left + across), round(upper + down)
 
+    def out_of(self, part: "Box") -> "Box":
+        """This box, whose shares are of a part of a picture, in shares of the picture."""
+        corner = part.x + self.x * part.width, part.y + self.y * part.height
+        return Box(*corner, self.width * part.width, self.height * part.height)
+
     def overlap(self, other: "Box") -> float:
         """Intersection over union of two boxes of one kind, 0 to 1."""
         across = min(self.x + self.width, other.x + other.width) - max(self.x, other.x)

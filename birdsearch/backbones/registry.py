@@ -23,6 +23,7 @@ BIRD_BACKBONES = (
     "rope_deit3_reg4_m14_arabian-peninsula",
 )
 ADVICE = f"The built-in backbone {DEFAULT} needs no download."
+FINDER_ADVICE = "The finder classes needs no download."
 
 # The registry does not say these: (dim, classes, parameters). A test compares them with the real architectures.
 _MEASURED = {
@@ -33,6 +34,7 @@ _MEASURED = {
 _FORMATS = ("pt", "safetensors")
 _TASK = "image_classification"  # birder's word for networks that classify or encode images
 _REGISTERED = re.compile(r'\bregister_weights\((?:\s*#[^\n]*)?\s*"([^"]+)"')  # the name, in birder's source
+_DETECTION = "object_detection"  # and for those that draw boxes
 _importing = threading.Lock()
 
 # What birder's registry holds of one name. Keys: "task", "description", "resolution" (height, width), "net" with
@@ -153,9 +155,30 @@ def registered_names() -> list[str]:
     return [name for name in names if _format(registry.get_pretrained_metadata(name))]
 
 
+def detector_names() -> list[str]:
+    """The names of birder's registry that draw boxes around things and come in a format we load."""
+    registry = birder_registry()
+    names: list[str] = registry.list_pretrained_models(task=_DETECTION)
+    return [name for name in names if _format(registry.get_pretrained_metadata(name))]
+
+
+def detector_parts(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The registry's words for the two networks of a detector, the one that draws boxes and its backbone."""
+    entry = birder_registry().get_pretrained_metadata(name)
+    return entry["net"], entry["backbone"]
+
+
 def weights_of(name: str) -> Weights:
-    """The file of weights that a registered name stands for."""
-    entry = _entry(name)
+    """The file of weights that the name of a backbone stands for."""
+    return _weights(name, _entry(name))
+
+
+def detector_weights(name: str) -> Weights:
+    """The file of weights that one of `detector_names` stands for."""
+    return _weights(name, birder_registry().get_pretrained_metadata(name))
+
+
+def _weights(name: str, entry: Entry) -> Weights:
     from birder.common.lib import get_pretrained_model_url  # after _entry, which quiets what birder imports
 
     suffix = _format(entry) or ""  # _entry has made sure that there is one

@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,11 +17,13 @@ from birdsearch.backbones.registry import (
     ADVICE,
     BUILT_IN,
     DEFAULT,
+    FINDER_ADVICE,
     MAP,
     MAP_OF,
     MAP_SIZE,
     architecture_of,
     birder_registry,
+    detector_parts,
 )
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
@@ -37,6 +39,7 @@ _SAME_MEAN = 1e-4  # of the length of an embedding: what rounding at 32 bits mak
 _HALF = (0.5, 0.5, 0.5)  # mean and standard deviation of the built-in networks
 # Of ImageNet: cock to great grey owl, grouse to swan, stork to albatross; the second of each pair is the first after.
 BIRD_CLASSES = ((7, 25), (80, 101), (127, 147))
+_STATS = ("mean", "std")  # birder's words for them
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -121,10 +124,7 @@ class TorchNetwork:
         program.save(str(path))
 
     def _input(self, pixels: Pixels) -> torch.Tensor:
-        """The arithmetic of birder's inference preset, after its resize."""
-        writable = np.require(pixels, requirements=["C", "W"])  # torch warns of an array that it may not write to
-        batch = torch.from_numpy(writable).to(self.device).permute(0, 3, 1, 2).contiguous()
-        return batch.float().div_(255).sub_(self._mean).div_(self._std)
+        return _normalised(pixels, self.device, self._mean, self._std)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.device, dtype=_DTYPES[self.precision], enabled=self.precision != "fp32")
@@ -200,6 +200,13 @@ class _SamePadding(torch.nn.Module):
         return padded
 
 
+def _normalised(pixels: Pixels, device: str, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """The arithmetic of birder's inference presets, after their resize: (n, h, w, 3) uint8 -> (n, 3, h, w)."""
+    writable = np.require(pixels, requirements=["C", "W"])  # torch warns of an array that it may not write to
+    batch = torch.from_numpy(writable).to(device).permute(0, 3, 1, 2).contiguous()
+    return batch.float().div_(255).sub_(mean).div_(std)
+
+
 def _pad_as_tensorflow(net: torch.nn.Module) -> None:
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
@@ -251,6 +258,65 @@ def load_map(where: Placement) -> Backbone:
         recipe=recipe,
     )
     return Backbone.of(spec, TorchNetwork(_Cells(net), spec, where))
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedBox:
+    """What a detector sees somewhere."""
+
+    corners: tuple[float, float, float, float]  # left, upper, right, lower; in shares of the picture, or a bit beyond
+    category: str
+    confidence: float
+
+
+class Detector:
+    """A network of birder's that draws boxes around things."""
+
+    def __init__(self, net: Any, info: Any, where: Placement) -> None:
+        self.size: tuple[int, int] = (int(net.size[0]), int(net.size[1]))
+        self._categories: dict[int, str] = {number: name for name, number in info.class_to_idx.items()}
+        self.categories = list(self._categories.values())
+        self._net = net.to(where.device)
+        self._device = where.device
+        self._mean, self._std = (torch.tensor(info.rgb_stats[key]).view(3, 1, 1).to(where.device) for key in _STATS)
+
+    def run(self, pixels: Pixels) -> list[list[DetectedBox]]:
+        """(n, *size, 3) uint8 -> what is in each picture, the surest first."""
+        batch = _normalised(pixels, self._device, self._mean, self._std)
+        with torch.inference_mode():
+            detections, _ = self._net(batch)
+        height, width = self.size
+        found = []
+        for one in detections:
+            shares = one["boxes"].cpu() / torch.tensor([width, height, width, height])
+            rows = zip(shares.tolist(), one["labels"].tolist(), one["scores"].tolist(), strict=True)
+            boxes = [DetectedBox(tuple(box), self._categories.get(label, ""), score) for box, label, score in rows]
+            found.append(sorted(boxes, key=lambda box: -box.confidence))
+        return found
+
+
+def load_detector(path: Path, name: str, where: Placement) -> Detector:
+    """The detector of this name in birder's registry, from its file."""
+    net, backbone = detector_parts(name)
+    from birder.common.fs_ops import load_detection_model
+
+    tensors_only = path.suffix == ".safetensors"
+    with _fitting(path, f"the detector {name}", f"Remove the file, and it is downloaded again. {FINDER_ADVICE}"):
+        return Detector(
+            *load_detection_model(
+                torch.device("cpu"),
+                net["network"],
+                path=path,
+                tag=net.get("tag"),
+                reparameterized=net.get("reparameterized", False),
+                backbone=backbone["network"],
+                backbone_tag=backbone.get("tag"),
+                backbone_reparameterized=backbone.get("reparameterized", False),
+                inference=True,
+                st=tensors_only,
+            ),
+            where,
+        )
 
 
 class _Cells(torch.nn.Module):
@@ -336,11 +402,11 @@ def _read(path: Path) -> tuple[Any, Any]:
             f"{path} does not begin with the name of one of birder's networks, so its network is unknown. "
             "Rename it to NETWORK_TAG.pt, such as rope_vit_reg4_b14_mybirds.pt"
         )
-    tensors_only = path.suffix == ".safetensors"
-    unfit = (*_UNFIT, _safetensors_error(path)) if tensors_only else _UNFIT
     from birder.common.fs_ops import load_model
 
-    try:
+    tensors_only = path.suffix == ".safetensors"
+    what = f"a birder checkpoint of the network {architecture.network}"
+    with _fitting(path, what, f"Check that the file is whole and named NETWORK_TAG.pt. {ADVICE}"):
         return load_model(
             torch.device("cpu"),
             architecture.network,
@@ -349,12 +415,17 @@ def _read(path: Path) -> tuple[Any, Any]:
             reparameterized=architecture.reparameterized,
             st=tensors_only,
         )
+
+
+@contextmanager
+def _fitting(path: Path, what: str, advice: str) -> Iterator[None]:
+    """What torch and birder raise inside, on a file that is none of their networks, as BackboneUnavailableError."""
+    unfit = (*_UNFIT, _safetensors_error(path)) if path.suffix == ".safetensors" else _UNFIT
+    try:
+        yield
     except unfit as error:
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason'}"
-        raise BackboneUnavailableError(
-            f"{path} cannot be loaded as a birder checkpoint of the network {architecture.network} ({reason}). "
-            f"Check that the file is whole and named NETWORK_TAG.pt. {ADVICE}"
-        ) from error
+        raise BackboneUnavailableError(f"{path} cannot be loaded as {what} ({reason}). {advice}") from error
 
 
 def _safetensors_error(path: Path) -> type[Exception]:

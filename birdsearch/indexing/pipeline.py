@@ -76,7 +76,7 @@ def add(
     scan.scan(paths)  # raises here for a folder that does not exist
     exclusions.compiled(options.exclude or ())  # and here for a pattern that means nothing
     if options.regions == BIRD:
-        finders.check_finder(options.finder)
+        finders.check_finder(options.finder, caller.tell)
     box_file = None if options.regions in (None, BIRD, "none") else read_boxes(options.regions)  # or a line no box
     with store.writing() as catalog:
         roots = catalog.roots_in_use()

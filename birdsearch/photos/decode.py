@@ -31,6 +31,7 @@ from birdsearch.records import Box, Photo, Pixels, Region, shown
 MAX_PIXELS = 500_000_000  # of one picture, a guess: panoramas of 200 megapixels pass, decompression bombs do not
 
 _GAP = 1.5  # times the pixels that a finder sees: what has more is averaged to so many first, which is quicker
+_ENLARGED = 4  # times that a finder sees a pixel of a part enlarged, at most
 _ANY = 2**30  # pixels of a side that no picture has: it is decoded in full
 THUMBNAILS_AHEAD = 256  # that wait for those before them
 
@@ -51,6 +52,20 @@ class Upright:
         """Whether a decode of more pixels would not show more of a box to a network of this size."""
         left, upper, right, lower = box.seen(*self._image.size)
         return not self._reduced or max(right - left, lower - upper) >= max(size)
+
+    def around(self, box: Box, times: float) -> tuple[Box, Pixels]:
+        """The square of so many times the longer side of a box, as far as the picture goes, as the finder sees it.
+
+        It does not get so small that the finder would see each pixel as more than a few.
+        """
+        (across, down), (height, width) = self._image.size, self.whole.shape[:2]
+        side = max(times * max(box.width * across, box.height * down), max(height, width) / _ENLARGED)
+        wide, tall = min(side, across), min(side, down)
+        left = min(max(0.0, (box.x + box.width / 2) * across - wide / 2), across - wide)
+        upper = min(max(0.0, (box.y + box.height / 2) * down - tall / 2), down - tall)
+        edges = round(left), round(upper), round(left + wide), round(upper + tall)
+        shares = edges[0] / across, edges[1] / down, (edges[2] - edges[0]) / across, (edges[3] - edges[1]) / down
+        return Box(*shares), _seen_by_finder(self._image.crop(edges), (height, width))
 
     def crop(self, box: Box, size: tuple[int, int]) -> Pixels:
         """What a network of this size sees for a box in shares (`Box.seen`)."""
@@ -117,9 +132,12 @@ def _kept(oriented: Image.Image, least: int, size: tuple[int, int], full: tuple[
     """A picture to be kept in memory for a while: one of many pixels is made smaller, as a JPEG's decoder does."""
     if (factor := min(oriented.size) // least) > 1:
         oriented = oriented.reduce(factor)
+    return Upright(_seen_by_finder(oriented, size), oriented, max(oriented.size) < max(full))
+
+
+def _seen_by_finder(image: Image.Image, size: tuple[int, int]) -> Pixels:  # (height, width, 3)
     height, width = size
-    whole = oriented.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=_GAP)
-    return Upright(np.array(whole, dtype=np.uint8), oriented, max(oriented.size) < max(full))
+    return np.array(image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=_GAP), dtype=np.uint8)
 
 
 def _format_of(data: bytes, path: str) -> str:

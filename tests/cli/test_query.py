@@ -344,4 +344,8 @@ def test_region_bird_asks_and_is_proposed(garden: Garden, tmp_path: Path, monkey
     )
     assert "cannot be combined" in run("query", wren, "--region", "bird", "--box", "0,0,1,1", code=2).err
     assert "needs --regions bird" in run("index", "--index", index, "--finder", "classes", code=2).err
+    wrong = run("index", "--index", index, "--regions", "bird", "--finder", "eyes", code=1).err
+    assert (
+        "finder must be auto, classes, saliency; got 'eyes'. The name of one of birder's detectors works too" in wrong
+    )
     assert run("classify", wren, "--index", index, "--region", "bird", "--source", "backbone", "--json").json

@@ -184,6 +184,21 @@ def test_one_decode_serves_a_network_and_a_finder() -> None:
     assert decode.upright(bird(5, 300, 200), (224, 224)).shows(Box(0.4, 0.5, 0.02, 0.02), (100, 100))  # that is all
 
 
+def test_a_finder_sees_what_lies_around_a_box() -> None:
+    picture = bird(5, 1200, 900)
+    upright = decode.upright(picture, (300, 300))
+    for box, times, edges in (
+        (Box(0.5, 0.5, 0.1, 0.05), 4, (420, 232, 900, 712)),  # a square around its middle
+        (Box(0.9, 0, 0.1, 0.1), 4, (720, 0, 1200, 480)),  # moved inside
+        (Box(0.2, 0.2, 0.6, 0.6), 3, (0, 0, 1200, 900)),  # as far as the picture goes
+        (Box(0.5, 0.5, 0.01, 0.01), 2, (568, 417, 643, 492)),  # not a blur
+    ):  # fmt: skip
+        part, pixels = upright.around(box, times)
+        shares = [part.x * 1200, part.y * 900, (part.x + part.width) * 1200, (part.y + part.height) * 900]
+        assert shares == pytest.approx(edges, abs=1)
+        assert difference(pixels, drawn(picture.crop(edges), (300, 300))) < 3
+
+
 GREY = np.asarray(bird(6).convert("L"))
 BIG = (GREY.astype(np.uint16) * 257).astype(">u2").tobytes()
 

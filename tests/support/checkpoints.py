@@ -123,6 +123,30 @@ def write_card(folder: Path, card: Architecture) -> Path:
     return write(folder, card.network, card.tag, class_names=lineages(card.classes), size=card.size)
 
 
+def write_detector(folder: Path, name: str, class_names: tuple[str, ...], sure_of: str, size: int) -> Path:
+    """The checkpoint of a detector of birder's registry with seeded weights, which takes everything for `sure_of`."""
+    registry = birder_registry()
+    import torch
+    from birder.common import fs_ops, lib
+    from birder.net.detection.base import get_detection_signature
+
+    entry = registry.get_pretrained_metadata(name)
+    torch.manual_seed(7)
+    shape = {"size": (size, size)}
+    backbone = registry.net_factory(entry["backbone"]["network"], len(class_names), **shape)
+    net = registry.detection_net_factory(entry["net"]["network"], len(class_names), backbone, **shape)
+    classes = lib.detection_class_to_idx({name: number for number, name in enumerate(class_names)})
+    with torch.no_grad():
+        for part, parameter in net.named_parameters():
+            if "class_embed" in part and part.endswith("bias"):
+                parameter[classes[sure_of] - 1] = 3.0
+    signature = get_detection_signature((1, 3, size, size), len(class_names), dynamic=False)
+    stats: Any = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+    with _models_in(folder):
+        fs_ops.checkpoint_model(name, 1, net, signature, classes, stats, None, None, None, None)
+    return (folder / f"{name}_1.pt").rename(folder / f"{name}.pt")
+
+
 def register(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, sha256: str | None = None) -> None:
     """Points the registry entry of `name` at `folder`/`name`.pt, with that file's sha256 unless told another."""
     registry = birder_registry()
