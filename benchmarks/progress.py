@@ -13,11 +13,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import birdsearch
-from birdsearch import Index
+from birdsearch import Filter, Index
 from birdsearch.records import Progress
 
 
@@ -54,36 +55,34 @@ def measure(index: Index, photos: Path, place: Path) -> None:
     """Every long method, one after the other."""
     measured("add", lambda p: index.add(photos, labels="folder", progress=p))
     measured("add, nothing new", lambda p: index.add(photos, progress=p))
-    measured("audit", lambda p: index.audit(progress=p))
-    measured("clusters", lambda p: index.clusters(progress=p))
-    measured("species_report", lambda p: index.species_report(progress=p))
-    measured("evaluate", lambda p: index.evaluate(progress=p))
-    measured("split", lambda p: index.split(progress=p))
-    report = measured("duplicates", lambda p: index.duplicates(progress=p))
-    measured("duplicates, again", lambda p: index.duplicates(progress=p))
-    card = shutil.copytree(photos, place / "card")
-    for number, path in enumerate(sorted(card.rglob("*.jpg"))):
-        if number % 2:
-            path.write_bytes(path.read_bytes()[:-2] + b"\x00\xff\xd9")  # other bytes, the same picture
-    measured("compare_folder", lambda p: index.compare_folder(card, progress=p))
+    for name in ("audit", "clusters", "species_report", "evaluate", "verify", "repair"):
+        measured(name, partial(_call, getattr(index, name)))
+    measured("map", lambda p: index.map([1], progress=p))
+    measured("optimize", lambda p: index.optimize(whiten=True, progress=p))
     measured("export, Parquet", lambda p: index.export(place / "all.parquet", progress=p))
-    measured("export, CSV", lambda p: index.export(place / "all.csv", progress=p))
-    measured("export, FiftyOne", lambda p: index.export(place / "fifty", format="fiftyone", progress=p))
     measured(
         "export, Embedding Atlas",
         lambda p: index.export(place / "atlas.parquet", format="embedding-atlas", progress=p),
     )
-    measured("optimize", lambda p: index.optimize(whiten=True, progress=p))
-    measured("verify", lambda p: index.verify(progress=p))
-    measured("repair", lambda p: index.repair(progress=p))
     ids = [photo.id for photo in index.photos() if photo.id is not None]
     vectors = index.vectors(ids)
     measured("add_vectors", lambda p: index.add_vectors(ids, vectors, progress=p))
+    card = shutil.copytree(photos, place / "card")
+    for number, path in enumerate(sorted(card.rglob("*.jpg"))):
+        if number % 2:
+            path.write_bytes(path.read_bytes()[:-2] + b"\x00\xff\xd9")  # other bytes, the same picture
     index.add(card)
-    plan = index.plan(index.duplicates())
-    done = measured("apply", lambda p: index.apply(plan, "trash", progress=p))
-    measured(f"undo of {done.done}", lambda p: index.undo(progress=p))
-    assert report is not None
+    same = index.duplicates(relations=("identical",))
+    done = measured("apply", lambda p: index.apply(index.plan(same), "trash", progress=p))
+    measured(f"undo of {done.done} photos", lambda p: index.undo(progress=p))
+    index.remove(Filter(under=str(card)))
+    measured("duplicates", lambda p: index.duplicates(progress=p))
+    measured("split", lambda p: index.split(progress=p))
+    measured("compare_folder", lambda p: index.compare_folder(card, progress=p))
+
+
+def _call(method: Callable[..., Any], progress: Progress) -> Any:
+    return method(progress=progress)
 
 
 def main() -> None:
