@@ -55,12 +55,10 @@ def of_map(where: Filter | None) -> Question:
     """Where photos lie; never at once, as the network of neighbours takes seconds to unfold."""
 
     def make(index: Index, progress: Progress) -> PhotoMap:
-        progress("cluster", 0, None, "")
-        report = index.clusters(where)
+        report = index.clusters(where, progress=progress)
         number = {photo: cluster.id for cluster in report.clusters for photo in cluster.photos}
         ids = np.array(sorted(number), dtype=np.int64)
-        progress("map", 0, None, "")
-        places = index.map(ids.tolist(), where) if len(ids) else np.zeros((0, 2), np.float32)
+        places = index.map(ids.tolist(), where, progress=progress) if len(ids) else np.zeros((0, 2), np.float32)
         clusters = np.array([min(number[photo], NONE) for photo in ids.tolist()], dtype=np.uint16)
         return PhotoMap(ids, places, clusters, tuple(cluster.medoids[0] for cluster in report.clusters))
 

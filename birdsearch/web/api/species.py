@@ -6,8 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from birdsearch.index import Index
-from birdsearch.records import ClusterReport, Filter, Progress, SpeciesReport
+from birdsearch.records import ClusterReport, Filter, SpeciesReport
 from birdsearch.web.api.asked import FilterQuery, until_a_commit
 from birdsearch.web.jobs import Job
 from birdsearch.web.made import Question
@@ -26,16 +25,12 @@ class ReportQuery(FilterQuery):
 
 def of_species(where: Filter | None) -> Question:
     """Which species look alike."""
-    return Question("species", "Compare species", where, lambda index, progress: index.species_report(where))
+    return Question("species", "Compare species", where, lambda index, tell: index.species_report(where, progress=tell))
 
 
 def of_clusters(where: Filter | None) -> Question:
     """Which photos lie together."""
-
-    def make(index: Index, progress: Progress) -> ClusterReport:
-        return index.clusters(where)
-
-    return Question("clusters", "Find clusters", where, make)
+    return Question("clusters", "Find clusters", where, lambda index, tell: index.clusters(where, progress=tell))
 
 
 @router.get("/species", response_model=SpeciesReport, responses=WAITS)

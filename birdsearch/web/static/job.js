@@ -7,8 +7,11 @@ import { counted } from "./parts.js";
  *   error?: {title: string, detail?: string, type?: string} | null}} Job */
 
 const STAGES = /** @type {Record<string, string>} */ ({
-  scan: "looking for photos", hash: "reading files", embed: "looking at photos", write: "writing", pairs: "comparing pairs",
-  verify: "comparing pictures", cluster: "finding clusters", map: "drawing the map", export: "writing",
+  scan: "looking for photos", prepare: "getting ready", index: "looking at photos", reembed: "looking at photos anew", regions: "looking for birds",
+  read: "reading files", bytes: "comparing bytes", compare: "comparing pictures", cluster: "finding clusters", map: "drawing the map",
+  species: "comparing species", audit: "judging labels", classify: "classifying", calibrate: "measuring", tune: "trying engines", fit: "fitting",
+  find: "looking", verify: "checking", apply: "moving files", undo: "bringing files back", copy: "copying", export: "writing", import: "reading",
+  download: "downloading", propose: "proposing",
 });
 const STATES = /** @type {Record<string, string>} */ ({ queued: "waits", running: "runs", done: "done", failed: "failed", cancelled: "cancelled" });
 

@@ -10,6 +10,7 @@ const stop = events((job) => {
   if (job.id !== Number(box.dataset.job)) return;
   const bar = /** @type {HTMLProgressElement} */ (box.querySelector("progress"));
   if (job.total) [bar.max, bar.value] = [job.total, job.done];
+  else bar.removeAttribute("value");
   stage.textContent = words(job);
   if (["queued", "running"].includes(job.state)) return;
   stop();

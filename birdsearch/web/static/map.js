@@ -62,13 +62,20 @@ async function load(fresh = false) {
 
 /** @param {import("./job.js").Job} job */
 function wait(job) {
+  const bar = /** @type {HTMLProgressElement} */ (byId("waiting").querySelector("progress"));
   byId("waiting").hidden = false;
+  bar.hidden = false;
+  byId("again").hidden = true;
   const stop = events((one) => {
     if (one.id !== job.id) return;
     byId("stage").textContent = words(one);
+    if (one.total) [bar.max, bar.value] = [one.total, one.done];
+    else bar.removeAttribute("value");
     if (one.state === "queued" || one.state === "running") return;
     stop();
-    if (one.state === "done") load();
+    if (one.state === "done") return void load();
+    bar.hidden = true;
+    byId("again").hidden = false;
   });
 }
 
@@ -444,7 +451,7 @@ function labelChosen() {
 
 for (const [id, act] of /** @type {[string, () => unknown][]} */ ([
   ["lasso", () => setLasso(!lassoing)], ["in", () => zoom(1.5)], ["out", () => zoom(1 / 1.5)], ["fit", () => go(whole)], ["clear", () => choose(null)],
-  ["do-label", labelChosen], ["anew", () => load(true)],
+  ["do-label", labelChosen], ["anew", () => load(true)], ["again", () => load()],
 ])) byId(id)?.addEventListener("click", act);
 byId("names").addEventListener("change", draw);
 
