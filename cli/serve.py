@@ -1,5 +1,6 @@
 """The command that opens an index in the browser, and to other programs."""
 
+import logging
 import os
 import socket
 import webbrowser
@@ -68,6 +69,8 @@ def serve(
         output.note(f"Programs find their keys in {Keys.file()}. Ctrl-C ends the server.")
         if not no_browser:
             webbrowser.open(link)
+        # What a search tells who typed it is an answer here, and not for the one at the terminal.
+        logging.getLogger("birdsearch").setLevel(logging.ERROR)
         try:
             run(index, settings, listening)
         finally:

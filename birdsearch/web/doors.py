@@ -12,6 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from birdsearch.records import shown
 from birdsearch.web import problems
 from birdsearch.web.keys import EDIT
 from birdsearch.web.rendering import page
@@ -20,6 +21,7 @@ from birdsearch.web.serving import Settings
 logger = logging.getLogger("birdsearch")
 
 MOST_BYTES = 64 << 20  # of a body
+_LONGEST_FORM = 4096  # of a form with a key
 MOST_SECONDS = 60.0  # in which a body has to come
 _YEAR = 365 * 24 * 3600
 _LOCAL = ("127.0.0.1", "localhost", "[::1]")
@@ -68,8 +70,9 @@ class Doors:
     async def _let_in(self, scope: Scope, receive: Receive, guarded: "_Answer") -> None:
         try:
             await self._app(scope, receive, guarded.send)
-        except Exception:
-            logger.exception("%s %s failed", scope["method"], scope["path"])
+        except Exception as error:
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            logger.exception("%s %s failed: %s", scope["method"], shown(scope["path"]), what)
             if guarded.started:
                 raise
             problem = problems.of_status(500, problems.MISTAKE)
@@ -89,7 +92,7 @@ class Doors:
         length = request.headers.get("content-length", "0")
         if not length.isdecimal():
             return _refused(request, 400, "The length of the body is not a number.")
-        if int(length) > MOST_BYTES:
+        if len(length) > 18 or int(length) > MOST_BYTES:
             return _refused(request, 413, _TOO_LARGE)
         request.scope.setdefault("state", {})["role"] = self._role(request)
         return None
@@ -114,9 +117,12 @@ class Doors:
 
     async def _sign_in(self, request: Request, receive: Receive) -> Response | None:
         """What to answer to who has no key or brings one, or may not do this; None lets the request in."""
-        path, role = request.url.path, request.scope["state"]["role"]
+        path, role = request.scope["path"], request.scope["state"]["role"]
         if path == "/open":
-            return await self._open(Request(request.scope, _Body(receive).receive))
+            try:
+                return await self._open(Request(request.scope, _Body(receive).receive))
+            except HTTPException as error:
+                return _refused(request, error.status_code, error.detail)
         if path.startswith("/static/"):
             return None  # the same files for everybody
         if role is None:
@@ -139,8 +145,10 @@ class Doors:
         if request.method == "POST":
             sent = bytearray()
             async for chunk in request.stream():
-                sent += chunk[: 4096 - len(sent)]
-            fields = parse_qs(bytes(sent).decode("utf-8", "replace"))
+                sent += chunk
+                if len(sent) > _LONGEST_FORM:
+                    break
+            fields = parse_qs(sent[:_LONGEST_FORM].decode("utf-8", "replace"))
             role = self._settings.keys.role(fields.get("key", [""])[0].strip())
         else:
             role = self._settings.links.redeem(request.query_params.get("once", "")) or request.scope["state"]["role"]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from birdsearch import errors
 from birdsearch.records import shown
 from birdsearch.web.jobs import BusyError, JobUnknownError
+from birdsearch.web.keys import EDIT
 from birdsearch.web.rendering import page
 from birdsearch.web.serving import ForbiddenError, NoIndexError
 from birdsearch.web.turns import TooManyError
@@ -135,7 +136,9 @@ def of_validation(found: Sequence[Any]) -> Problem:
 
 def answer(request: Request, problem: Problem) -> Response:
     """A problem for a program, or as a page for a person."""
-    if request.url.path.startswith(("/api/", "/static/")):
+    if "app" in request.scope and request.scope["state"]["role"] != EDIT:
+        problem = replace(problem, detail=request.app.state.serving.without_paths(problem.detail))
+    if request.scope["path"].startswith(("/api/", "/static/")):
         return JSONResponse(problem.fields, problem.status, problem.headers, media_type=MEDIA)
     made = page(request, "problem.html", status=problem.status, problem=problem)
     made.headers.update(problem.headers)

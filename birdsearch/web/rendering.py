@@ -27,7 +27,7 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> Re
     state = request.app.state.serving
     serving = Serving(state, request.scope.get("state", {}).get("role") or "")
     context = {
-        "nav": NAV if serving.role else {}, "here": request.url.path, "serving": serving,
+        "nav": NAV if serving.role else {}, "here": request.scope["path"], "serving": serving,
         "index_name": text(state.index.path.name) if state.index is not None else None,
         "index_id": state.index.provenance.index_id if state.index is not None and serving.role else None, **values,
     }  # fmt: skip

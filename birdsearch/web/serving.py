@@ -1,9 +1,11 @@
 """Serving: what a server holds (an index or none yet, its settings), and what who asks may see of it."""
 
 import ipaddress
+import os
+import re
 import tempfile
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +15,17 @@ from fastapi import Depends, Request
 import birdsearch
 from birdsearch.errors import BirdsearchError
 from birdsearch.index import Index
-from birdsearch.records import Match, Photo, as_json
+from birdsearch.records import as_json, shown
 from birdsearch.web.jobs import Job, Jobs
 from birdsearch.web.keys import EDIT, Keys, Links
 from birdsearch.web.made import Made, Question, Reports
 from birdsearch.web.turns import Turns
 
 PORT = 8377
+_SECRET = ("latitude", "longitude", "camera_serial")  # fields of records that a viewer does not see
+_ABSOLUTE = re.compile(
+    r"(?<![\w./~])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"]+[/\\])+([^\s/\\'\"]*)"
+)  # a path, and its last name
 
 
 class NoIndexError(BirdsearchError):
@@ -85,6 +91,15 @@ class State:
             self.index, self._made_here = birdsearch.create(self.settings.place), True
         return self.index
 
+    def without_paths(self, text: str) -> str:
+        """A text for those who may not know where files lie: paths below the folders of the index, else names alone."""
+        if "/" not in text and os.sep not in text:
+            return text
+        roots = self.index.provenance.folders if self.index is not None else ()
+        for root in sorted(map(shown, roots), key=len, reverse=True):
+            text = text.replace(root.rstrip(os.sep) + os.sep, "")
+        return _ABSOLUTE.sub(r"\1", text)
+
     def close(self) -> None:
         """End the jobs, and close what was opened here."""
         self.stopping.set()
@@ -131,17 +146,16 @@ class Serving:
 
     def seen(self, record: Any) -> Any:
         """A record, or a list of them, as JSON: for the role "view" without positions, serials and absolute paths."""
-        return as_json(record if self.sees_all else self._without_secrets(record))
+        plain = as_json(record)
+        return plain if self.sees_all else self._told(plain)
 
-    def _without_secrets(self, record: Any) -> Any:
-        if isinstance(record, list | tuple):
-            return [self._without_secrets(one) for one in record]
-        if isinstance(record, Match):
-            return replace(record, photo=self._without_secrets(record.photo))
-        if isinstance(record, Photo):
-            path = self.index.provenance.relative_path(record.path)
-            return replace(record, path=path, camera_serial=None, latitude=None, longitude=None)
-        return record
+    def _told(self, plain: Any) -> Any:
+        """JSON as a viewer may see it, whichever record it is of."""
+        if isinstance(plain, dict):
+            return {name: None if name in _SECRET else self._told(value) for name, value in plain.items()}
+        if isinstance(plain, list):
+            return [self._told(value) for value in plain]
+        return self.state.without_paths(plain) if isinstance(plain, str) else plain
 
     def answer(self, question: Question, *, fresh: bool = False) -> Made | Job:
         """A report, or the job that makes it. Raises ForbiddenError where a viewer asks for a job of their own."""

@@ -18,7 +18,21 @@ def test_its_own_names_are_answered(client: TestClient, host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "192.168.1.5", "10.0.0.1:8377", "", "127.0.0.1:x"],
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.nip.io",
+        "192.168.1.5",
+        "10.0.0.1:8377",
+        "",
+        "127.0.0.1:x",
+        "127.0.0.1/static/",
+        "127.0.0.1:80/static/",
+        "127.0.0.1#",
+        "user@127.0.0.1",
+        "127.0.0.1.",
+        "[::1].evil.example",
+    ],
 )
 def test_other_names_are_refused(client: TestClient, host: str) -> None:
     refused = client.get(PHOTOS, headers={"Host": host})
@@ -135,6 +149,37 @@ def check_headers(headers: object) -> None:
 
 def test_a_body_that_is_too_large_is_refused(client: TestClient) -> None:
     assert client.post("/api/v1/search", content=b"0" * (65 << 20)).status_code == 413
+
+
+def test_a_path_that_is_made_of_a_name_opens_nothing(own: Index, settings: Settings) -> None:
+    with client_of(own, settings, "") as client:
+        for path in ("/static/../api/v1/photos", "/static/..%2fapi/v1/photos", "//static/x", "/open/../photos"):
+            assert client.get(path).status_code in (401, 404), path
+
+
+def test_a_form_that_is_too_long_opens_nothing(own: Index, settings: Settings) -> None:
+    with client_of(own, settings, "") as client:
+        long = f"x={'y' * 5000}&key={settings.keys.edit}"
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        assert client.post("/open", content=long, headers=form).status_code == 401
+        assert client.post("/open", content=iter([b"0" * (65 << 20)]), headers=form).status_code == 413
+
+
+def test_lengths_that_are_none(client: TestClient) -> None:
+    for length, status in (("-5", 400), ("x", 400), ("1e3", 400), ("9" * 5000, 413)):
+        assert client.post("/api/v1/search", content=b"{}", headers={"Content-Length": length}).status_code == status
+
+
+def test_a_mistake_of_ours_is_a_problem_without_its_text(own: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Index) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr(Index, "failures", broken)
+    with client_of(own, Settings()) as client:
+        answer = client.get("/api/v1/failures")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    check_headers(answer.headers)
 
 
 def test_a_viewer_changes_nothing(viewer: TestClient) -> None:

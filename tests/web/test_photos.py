@@ -84,3 +84,30 @@ def test_a_server_without_an_index_says_what_to_do() -> None:
         assert "Add a folder" in client.get("/").text
         assert client.get("/api/v1/").json()["info"] is None
         assert client.get(PHOTOS).status_code == 409
+
+
+def test_no_text_tells_a_viewer_where_files_lie(viewer: TestClient, own: Index) -> None:
+    state = viewer.app.state.serving  # type: ignore[attr-defined]
+    (root,) = own.provenance.folders
+    said = f"no such file: {root}/Wren/1.jpg. Look in /home/ana/My-birds/2024."
+    assert state.without_paths(said) == "no such file: Wren/1.jpg. Look in 2024."
+    names = "Larus fuscus/argentatus, 1/2, http://a.example/b/c"
+    assert state.without_paths(names) == names
+    before = viewer.get("/api/v1/audit", params={"again": True})
+    own.label({1: "Wren"})
+    for answer in (before, viewer.get("/api/v1/audit", params={"again": True}), viewer.get(f"{PHOTOS}/1")):
+        assert answer.status_code == 200
+        assert root not in answer.text
+        assert '"latitude":-' not in answer.text
+
+
+def test_a_filter_that_no_catalog_could_answer_is_refused(client: TestClient) -> None:
+    deep: dict[str, object] = {"species": "Wren"}
+    for _ in range(30):
+        deep = {"any_of": [deep]}
+    wide = {"any_of": [{"min_width": width} for width in range(1, 3000)]}
+    named = {"species": [f"Bird {number}" for number in range(2000)]}
+    for where in (deep, wide, named):
+        refused = client.post("/api/v1/search", json={"photo": 1, "where": where})
+        assert refused.status_code == 422
+        assert client.post("/api/v1/jobs", json={"do": "audit", "where": where}).status_code == 422

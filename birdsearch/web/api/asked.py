@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
@@ -18,6 +18,8 @@ UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Nothing was 
 LINES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/x-ndjson": {}}}}
 OCTETS: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 LARGEST_ID = 2**63 - 1
+DEEPEST, MOST_FILTERS, MOST_NAMES = 8, 100, 1000  # of a filter: more makes a question that SQLite refuses
+MOST_SPECIES = 12_000  # of a checklist: all birds of the world
 
 
 class FilterQuery(BaseModel):
@@ -73,13 +75,29 @@ def fields_of(where: Filter | None) -> dict[str, Any] | None:
 
 
 def check_filter(asked: Filter, held: Serving) -> None:
-    """Raises ForbiddenError where the answer would tell a viewer what viewers are not to know."""
-    if held.sees_all:
-        return
-    if asked.near is not None or asked.under is not None:
+    """Raises ValueError for a filter that no catalog can answer soon.
+
+    Raises ForbiddenError where the answer would tell a viewer what viewers are not to know.
+    """
+    filters = list(_within(asked, DEEPEST))
+    names = sum(len(value) for one in filters for value in (one.species, one.label, one.predicted) if _several(value))
+    if len(filters) > MOST_FILTERS or names > MOST_NAMES:
+        raise ValueError(f"a filter may hold {MOST_FILTERS} others and {MOST_NAMES:,} names: ask in several parts.")
+    if not held.sees_all and any(one.near is not None or one.under is not None for one in filters):
         raise ForbiddenError("this key may not ask by folders and places: it would learn where they are.")
+
+
+def _within(asked: Filter, deepest: int) -> Iterator[Filter]:
+    """A filter and all within it."""
+    if deepest < 0:
+        raise ValueError(f"filters may lie {DEEPEST} deep in each other: say it otherwise.")
+    yield asked
     for one in (*asked.any_of, *asked.none_of):
-        check_filter(one, held)
+        yield from _within(one, deepest - 1)
+
+
+def _several(value: str | Sequence[str] | None) -> TypeGuard[Sequence[str]]:
+    return value is not None and not isinstance(value, str)
 
 
 def tags_of(request: Request) -> Sequence[str]:

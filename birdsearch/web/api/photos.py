@@ -25,7 +25,7 @@ class PhotosQuery(FilterQuery):
     order: Order = "newest"
     limit: int = Field(PAGE, ge=1, le=1000)
     after: int | None = Field(None, ge=1, le=LARGEST_ID, description="The last photo of the page before: its `next`.")
-    ids: list[int] | None = Field(None, description="These photos in this order, instead of a filter.")
+    ids: list[int] | None = Field(None, description="These photos in this order, instead of a filter.", max_length=1000)
 
 
 class IdsQuery(FilterQuery):

@@ -14,7 +14,7 @@ from starlette.formparsers import MultiPartException
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Box, Filter
-from birdsearch.web.api.asked import LARGEST_ID, filter_of
+from birdsearch.web.api.asked import LARGEST_ID, MOST_SPECIES, filter_of
 from birdsearch.web.serving import Serving
 
 MOST_PARTS = 32  # images of one request
@@ -83,7 +83,9 @@ class ClassifyQuestion(Question):
 
     k: int = Field(5, ge=1, le=MOST_K)
     source: Literal["auto", "backbone", "neighbours"] = "auto"
-    checklist: list[str] | None = Field(None, description="The species that are to be expected.", max_length=20_000)
+    checklist: list[str] | None = Field(
+        None, description="The species that are to be expected.", max_length=MOST_SPECIES
+    )
     roll_up: float | None = Field(None, ge=0, le=1)
     calibrate: bool = False
 

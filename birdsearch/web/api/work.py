@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from birdsearch.index import Index
 from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS, AuditReport, Filter, Progress, shown
-from birdsearch.web.api.asked import checklist_file, filter_of
+from birdsearch.web.api.asked import MOST_SPECIES, checklist_file, filter_of
 from birdsearch.web.made import Question
 from birdsearch.web.serving import ForbiddenError, Serving
 
@@ -163,7 +163,9 @@ class Audit(Work):
 
     do: Literal["audit"]
     where: Where = None
-    checklist: list[str] | None = Field(None, description="The species that are to be expected.")
+    checklist: list[str] | None = Field(
+        None, description="The species that are to be expected.", max_length=MOST_SPECIES
+    )
     again: bool = False
 
     def work(self, held: Serving, progress: Progress) -> Any:
