@@ -76,7 +76,7 @@ def duplicates(request: Request, held: Held, part: Literal["review", "plan", "ru
 @router.get("/audit")
 def audit(request: Request, held: Held) -> Response:
     """Labels that may be wrong, one by one; needs JavaScript."""
-    return page(request, "audit.html", data={"edit": held.may_edit})
+    return page(request, "audit.html", data={"edit": held.may_edit, "results": held.sees_all})
 
 
 @router.get("/names")

@@ -132,9 +132,19 @@ def test_photos_that_went_are_counted_as_gone(editor: TestClient, copies: Index,
     assert run
     assert (ids(group(editor, report)), group(editor, report)["gone"]) == ([keep, left], 1)
     assert [one["run"] for one in editor.get(f"{API}/runs").json()] == [run]
+    assert editor.get(report).json()["numbers"] == {"identical": [1, 2]}
     copies.undo(run)
     assert sorted(ids(group(editor, report))) == sorted([keep, other, left])
     assert group(editor, report)["decision"] == {"keep": [keep], "remove": [other]}
+
+
+def test_a_group_of_which_one_photo_is_left_is_no_longer_listed(editor: TestClient, copies: Index, report: str) -> None:
+    found = copies.duplicate_report(report.rpartition("/")[2])
+    run = copies.apply(copies.plan(found, relations=("identical",)), "trash").run
+    assert editor.get(report).json()["numbers"] == {}
+    assert (len(ids(group(editor, report))), group(editor, report)["gone"]) == (1, 2)
+    copies.undo(run)
+    assert editor.get(report).json()["numbers"] == {"identical": [1, 2]}
 
 
 def test_a_viewer_sees_groups_and_decides_nothing(copies: Index, settings: Settings, report: str) -> None:

@@ -84,7 +84,9 @@ class Overview(BaseModel):
 
     id: str
     relations: list[Relation]
-    numbers: dict[str, list[int]] = Field(description="Relation -> numbers of its groups.")
+    numbers: dict[str, list[int]] = Field(
+        description="Relation -> numbers of its groups, without those of which at most one photo is left."
+    )
     decided: list[int] = Field(description="Groups of which every photo is decided.")
     begun: list[int] = Field(description="Groups of which some are.")
     counts: dict[str, int]
@@ -131,10 +133,12 @@ def reports(held: Held) -> Response:
 def overview(held: Held, report_id: ReportId) -> Response:
     """Which groups a report has, and of which somebody has decided."""
     report = held.index.duplicate_report(report_id)
-    decisions = _decisions(held)
+    decisions, there = _decisions(held), {*held.index.photo_ids().tolist()}
     numbers: dict[str, list[int]] = {}
     decided, begun = list[int](), list[int]()
     for number, group in enumerate(report.groups, start=1):
+        if sum(photo in there for photo in _ids(group)) < 2:
+            continue
         numbers.setdefault(group.relation, []).append(number)
         pick = decisions.get(_ids(group), Pick())
         if count := len(pick.keep) + len(pick.remove):

@@ -14,7 +14,7 @@ const EVIDENCE = 6; // photos of each species
 const place = /** @type {HTMLElement} */ (document.getElementById("audit"));
 const progress = /** @type {HTMLElement} */ (document.getElementById("progress"));
 const find = document.getElementById("find");
-const { edit } = given();
+const { edit, results } = given();
 
 class Audit {
   /** @param {{suspects: Suspect[]}} report @param {Map<number, any>} labels by hand, of photos of the report */
@@ -161,7 +161,7 @@ class Audit {
     const { proposed, label } = this.suspect;
     const button = (/** @type {unknown} */ words, /** @type {string} */ key, /** @type {() => unknown} */ act, kind = "", disabled = false) =>
       html`<button type="button" class=${kind} ?disabled=${disabled} @click=${act}><span>${words}</span> ${shown(key)}</button>`;
-    return html`<div class="deck" role="toolbar" aria-label="Decide">
+    return html`<div class="deck" role="group" aria-label="Decide">
       ${this.other ? html`<form class="row" @submit=${(/** @type {Event} */ event) => this.#typed(event)} @keydown=${(/** @type {KeyboardEvent} */ event) => event.key === "Escape" && ((this.other = false), this.draw(), document.getElementById("suspect-title")?.focus())}>
           <label for="other">It is</label><input id="other" name="other" required maxlength="200"><button class="primary">Label</button></form>`
         : html`<div class="row">${button(html`Accept <b>${proposed ?? "no proposal"}</b>`, "a", () => this.accept(), "primary", !proposed)}${button(html`Keep <b>${label}</b>`, "k", () => this.keep(), "wide-one")}${button("Another", "l", () => this.ask())}</div>`}
@@ -205,8 +205,10 @@ async function byHand(ids) {
 /** @type {Audit | null} */
 let audit = null;
 
-async function show() {
-  const report = await get("/audit");
+/** @param {{id: number}} job */
+async function show(job) {
+  // What the job has found stays as it is while it is worked through; viewers get what is doubtful today.
+  const report = await get(results ? `/jobs/${job.id}/result` : "/audit");
   const first = !audit;
   audit = new Audit(report, await byHand(report.suspects.map((/** @type {Suspect} */ { photo }) => photo.id)));
   // The keys ask for the report that is shown.
@@ -216,7 +218,7 @@ async function show() {
 find?.addEventListener("click", async () => {
   const job = await start(progress, { do: "audit" });
   history.replaceState(null, "", location.pathname);
-  if (job) await show();
+  if (job) await show(job);
 });
 
 await decided();
@@ -224,7 +226,7 @@ const { jobs } = await get("/jobs");
 const audits = jobs.filter((/** @type {any} */ job) => job.do === "audit");
 const running = audits.find((/** @type {any} */ job) => ["queued", "running"].includes(job.state));
 const last = audits.find((/** @type {any} */ job) => job.state === "done");
-if (last) await show();
+if (last) await show(last);
 else render(empty(edit ? "Nobody has looked yet: it takes a moment." : "Nobody has looked yet."), place);
-if (running) follow(progress, running).then((job) => job && show());
+if (running) follow(progress, running).then((job) => job && show(job));
 document.body.dataset.loaded = "yes";

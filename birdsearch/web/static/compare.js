@@ -31,17 +31,17 @@ export const prepare = (photos) => photos.forEach((photo) => image(picture(photo
 
 /** What compares. Zoom and place stay from pair to pair and from group to group. */
 export class Compare {
-  /** @param {HTMLElement} place @param {{originals: boolean, changed: () => void}} options originals: whether 100 % shows the file itself */
-  constructor(place, { originals, changed }) {
+  /** @param {HTMLElement} place @param {{originals: boolean}} options originals: whether 100 % shows the file itself */
+  constructor(place, { originals }) {
     this.mode = "side";
     this.flipped = false; // blink: whether the other photo shows
     this.split = 0.5; // share of the width
     this.zoom = 1;
     this.centre = [0.5, 0.5]; // shares of the pinned photo
     this.originals = originals;
-    this.changed = changed;
     /** @type {{photo: Photo, words: string, state: string, image?: HTMLImageElement, failed?: boolean}[]} */
     this.shown = [];
+    this.frame = 0; // in which it is drawn next
     /** @type {Matrix | null} */
     this.matrix = null;
     this.place = place;
@@ -121,20 +121,26 @@ export class Compare {
     }
   }
 
-  /** Draw what is to be seen. */
+  /** Draw what is to be seen, once in the next frame. */
   draw() {
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      this.#draw();
+    });
+  }
+
+  #draw() {
     const side = this.mode === "side" && this.shown.length > 1;
     this.figures[1].hidden = !side;
     this.figures.forEach((figure, number) => (figure.dataset.state = side || this.shown.length === 1 ? this.shown[number]?.state ?? "" : ""));
     this.place.classList.toggle("zoomed", this.zoom > 1);
     if (!this.shown.length) return;
-    if (side) this.shown.forEach((one, number) => this.#drawOne(number, one, number ? this.matrix : null));
+    if (side) this.shown.forEach((one, number) => this.#drawOne(number, one));
     else this.#drawOver();
-    this.changed();
   }
 
-  /** A context whose unit square is a photo as it is seen. @param {number} number @param {HTMLImageElement} of @param {number[]} centre */
-  #context(number, of, centre) {
+  /** A context whose unit square is a photo as it is seen. @param {number} number @param {HTMLImageElement} of */
+  #context(number, of) {
     const canvas = this.#canvas(number);
     const { clientWidth, clientHeight } = canvas;
     const [width, height] = [clientWidth, clientHeight].map((size) => Math.max(1, Math.round(size * devicePixelRatio)));
@@ -146,7 +152,7 @@ export class Compare {
     const fit = Math.min(width / of.naturalWidth, height / of.naturalHeight) * this.zoom;
     const [across, down] = [of.naturalWidth * fit, of.naturalHeight * fit];
     // What is smaller than its canvas stays in the middle of it.
-    const [x, y] = [[across, width, centre[0]], [down, height, centre[1]]].map(([size, room, at]) =>
+    const [x, y] = [[across, width, this.centre[0]], [down, height, this.centre[1]]].map(([size, room, at]) =>
       size <= room ? (room - size) / 2 : Math.min(0, Math.max(room - size, room / 2 - at * size)));
     context.setTransform(across, 0, 0, down, x, y);
     context.imageSmoothingQuality = "high";
@@ -154,13 +160,14 @@ export class Compare {
     return context;
   }
 
-  /** @param {number} number @param {{photo: Photo, words: string, image?: HTMLImageElement, failed?: boolean}} one @param {Matrix | null} matrix */
-  #drawOne(number, one, matrix) {
+  /** @param {number} number @param {{photo: Photo, words: string, image?: HTMLImageElement, failed?: boolean}} one */
+  #drawOne(number, one) {
     this.#say(number, one.failed ? `${one.words}: its picture cannot be shown` : one.words);
-    if (!one.image) return this.#empty(number);
-    const [x, y] = this.centre;
-    const centre = matrix ? [matrix[0] * x + matrix[1] * y + matrix[2], matrix[3] * x + matrix[4] * y + matrix[5]] : [x, y];
-    this.#context(number, one.image, centre).drawImage(one.image, 0, 0, 1, 1);
+    const pinned = this.shown[0].image;
+    if (!one.image) this.#empty(number);
+    // Zoomed, both show the same part at the same size, also where one is a crop or smaller.
+    else if (number && pinned && this.zoom > 1) this.#drawLaid(this.#context(number, pinned), pinned, one.image);
+    else this.#context(number, one.image).drawImage(one.image, 0, 0, 1, 1);
   }
 
   /** @param {number} number */
@@ -172,8 +179,8 @@ export class Compare {
   /** Both photos in one place, the other one laid on the pinned one. */
   #drawOver() {
     const [pinned, other] = this.shown;
-    if (!other || !pinned.image || !other.image) return this.#drawOne(0, pinned, null);
-    const context = this.#context(0, pinned.image, this.centre);
+    if (!other || !pinned.image || !other.image) return this.#drawOne(0, pinned);
+    const context = this.#context(0, pinned.image);
     const first = this.mode !== "blink" || !this.flipped;
     if (first) context.drawImage(pinned.image, 0, 0, 1, 1);
     if (this.mode === "difference") context.globalCompositeOperation = "difference";

@@ -47,7 +47,7 @@ class Review {
     this.states = new Map([...overview.decided.map((/** @type {number} */ n) => [n, "decided"]), ...overview.begun.map((/** @type {number} */ n) => [n, "begun"])]);
     this.stage = document.createElement("div");
     this.stage.className = "stage";
-    this.compare = new Compare(this.stage, { originals: edit, changed: () => {} });
+    this.compare = new Compare(this.stage, { originals: edit });
     // After a click Enter goes on to the next group, as it does before one.
     place.addEventListener("click", ({ detail, target }) => detail && target instanceof Element && target.closest("button")?.blur());
     this.numbers = this.#numbers();
@@ -224,7 +224,7 @@ class Review {
 
   draw() {
     const { group } = this;
-    render(html`${group || this.open ? this.#chips() : nothing}${group ? this.#body(group) : empty(this.open ? "Every group is decided. The plan shows what would be done." : "No group.")}`, place);
+    render(html`${this.#chips()}${group ? this.#body(group) : empty(this.open ? "Every group is decided. The plan shows what would be done." : this.relation ? "No group of this kind is left." : "Nothing of this report is left: look again for what has come since.")}`, place);
     this.compare.draw();
   }
 
@@ -248,6 +248,7 @@ class Review {
     const done = this.numbers.filter((n) => this.states.get(n) === "decided").length;
     return html`
       <section class="group" aria-labelledby="group-title">
+        <p class="hushed" role="status">Group ${at} of ${this.numbers.length}, photo ${this.looked + 1} of ${group.photos.length}</p>
         <div class="head">
           <h2 id="group-title">Group ${at.toLocaleString("en")} of ${this.numbers.length.toLocaleString("en")} <span class="relation ${group.relation}">${group.relation}</span> <small>${meaning}</small></h2>
           <p class="why"><b>Proposed: ${fileName(group.photos.find(({ photo }) => photo.id === group.keep)?.photo.path ?? "")}</b> ${group.reason}${group.gone ? html` <em>${counted(group.gone, "photo")} of it left the index since.</em>` : nothing}</p>
@@ -278,7 +279,7 @@ class Review {
         <img src=${picture(photo, "thumbnail", 320)} alt=${alt(photo)} decoding="async"><span class="number">${n + 1}</span><span class="badge">${words}</span>
       </button>
       <div class="about">
-        <p class="name">${fileName(photo.path)}</p>
+        <p class="name"><a href="/photos/${photo.id}">${fileName(photo.path)}</a></p>
         ${photo.id === group.keep ? nothing : html`<p class="reason"><span class="relation ${one.relation}">${one.relation}</span> ${one.reason}</p>`}
         <p class="facts"><span class=${differs(`${photo.width}x${photo.height}`, `${kept.width}x${kept.height}`)}>${photo.width} × ${photo.height}</span>
           <span class=${differs(photo.size, kept.size)}>${photo.format} ${bytes(photo.size)}</span>
@@ -290,7 +291,7 @@ class Review {
   #deck() {
     const button = (/** @type {string} */ words, /** @type {string} */ key, /** @type {() => unknown} */ act, kind = "") => html`
       <button type="button" class=${kind} @click=${act}>${words} ${shown(key)}</button>`;
-    return html`<div class="deck" role="toolbar" aria-label="Decide">
+    return html`<div class="deck" role="group" aria-label="Decide">
       <div class="row">
         ${button("Keep", "p", () => this.mark("keep"), "keeps")}${button("Remove", "x", () => this.mark("remove"), "removes")}${button("Undecided", "8", () => this.mark(""))}
         ${button("Not the same", "n", () => this.apart())}${button("As proposed", "a", () => this.propose())}
@@ -373,6 +374,7 @@ async function apply(overview, relations, action) {
   if (!job) return say("Cancelled. What had been moved is listed among the runs.");
   const done = await get(`/jobs/${job.id}/result`);
   await showRuns(done);
+  heading()?.focus();
   if (done.run) did(`Moved ${counted(done.done, "photo")}, ${bytes(done.bytes)}`, () => takeBack(done.run));
   else say("Nothing was moved.");
 }
@@ -385,8 +387,12 @@ async function takeBack(run) {
   const done = job ? await get(`/jobs/${job.id}/result`) : null;
   await showRuns(done);
   if (done) say(`Brought ${counted(done.done, "photo")} back.`);
-  return place.querySelector("h2") ?? undefined;
+  heading()?.focus();
+  return heading();
 }
+
+/** The heading of what is shown now. */
+const heading = () => /** @type {HTMLElement | undefined} */ (place.querySelector("h2") ?? undefined);
 
 /** @param {any} [done] what a run has just done */
 async function showRuns(done) {
@@ -425,9 +431,9 @@ async function again(a, b) {
   did(`${fileName(a.path)} and ${fileName(b.path)} may be duplicates again`, async () => {
     await decide("POST", "/not-duplicates", pair);
     await showApart();
-    return place.querySelector("h2") ?? undefined;
+    return heading();
   });
-  /** @type {HTMLElement | null} */ (place.querySelector("h2"))?.focus();
+  heading()?.focus();
 }
 
 // Which part

@@ -6,6 +6,7 @@ import { html, render } from "./vendor/lit-html.js";
 /** @typedef {{title: string, key: string, words: string, act: (event: KeyboardEvent) => unknown}} Action */
 
 const KEPT = "birdsearch-keys";
+const EVERYWHERE = "Everywhere"; // title of the part of the legend about all pages
 /** @type {{off: boolean, own: Record<string, string>}} own: action -> key */
 const choice = { off: false, own: {}, ...JSON.parse(localStorage.getItem(KEPT) ?? "{}") };
 /** @type {Map<Element, Action[]>} */
@@ -131,7 +132,9 @@ function draw() {
 /** @param {Action[]} actions @returns {Map<string, Action[]>} */
 function grouped(actions) {
   const parts = new Map();
-  for (const action of actions) parts.set(action.title, [...(parts.get(action.title) ?? []), action]);
+  // What holds everywhere comes last.
+  const ordered = [...actions.filter(({ title }) => title !== EVERYWHERE), ...actions.filter(({ title }) => title === EVERYWHERE)];
+  for (const action of ordered) parts.set(action.title, [...(parts.get(action.title) ?? []), action]);
   return parts;
 }
 

@@ -39,15 +39,20 @@ async function correct(name, species, words) {
   await put(name.label, species);
   did(words, async () => {
     await put(name.label, before);
-    return table.querySelector(`[data-label="${CSS.escape(name.label)}"]`) ?? undefined;
+    return rowOf(name.label);
   });
 }
+
+/** @param {string} label */
+const rowOf = (label) => [...table.querySelectorAll("tr")].find((row) => row.dataset.label === label);
 
 /** @param {string} label @param {string | null} species */
 async function put(label, species) {
   const changed = await decide("PATCH", "/names", { [label]: species });
   for (const one of changed ?? []) names = names.map((name) => (name.label === one.label ? one : name));
   draw();
+  // A button that has done its part is gone, and the focus with it.
+  if (document.activeElement === document.body) rowOf(label)?.focus();
 }
 
 /** @param {Event} event @param {Name} name */
