@@ -45,7 +45,7 @@ class MapSeen(BaseModel):
     names: dict[str, list[str]]  # of "species", "cluster" and "camera"
     labels: list[int]  # of each cluster the position of the photo that stands for it
     ids: list[int]
-    places: list[tuple[float, float]]
+    places: list[list[float]]  # x and y
     species: list[int]
     cluster: list[int]
     camera: list[int]
