@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from birdsearch.errors import BirdsearchError
-from birdsearch.index import Index
 from birdsearch.records import Filter, Ids, Label, Photo, Prediction, bytes_text, date_text, place_text
 from birdsearch.web.serving import Serving
 
@@ -33,13 +32,15 @@ def known(held: Serving, photo_id: int, *, brief: bool) -> dict[str, Any]:
     photo = index.photo(photo_id)
     label = next(iter(index.labels(Filter(ids=[photo_id]))), None)
     seen = held.seen(photo)
-    said = {"predictions": None, "by": ""} if brief else _said(held, photo)
+    with held.state.turns:
+        alike = _alike(held, photo)
+        said = {"predictions": None, "by": ""} if brief else _said(held, photo)
     return {
         "photo": seen,
         "facts": [(words, value) for words, value in _facts(seen) if value],
         "label": held.seen(label),
         "source": _source(label) if label is not None else "",
-        "matches": held.seen(_alike(index, photo)),
+        **alike,
         **said,
     }
 
@@ -71,11 +72,12 @@ def beside(ids: Ids, photo_id: int) -> Beside:
     return Beside(at + 1, len(ids), int(ids[at - 1]) if at else None, ahead[0] if ahead else None, ahead)
 
 
-def _alike(index: Index, photo: Photo) -> list[Any]:
+def _alike(held: Serving, photo: Photo) -> dict[str, Any]:
+    """The photos that are most alike, or why there are none."""
     try:
-        return index.search(photo, _ALIKE)
-    except BirdsearchError:  # its file is gone and its vector too: the page says the rest
-        return []
+        return {"matches": held.seen(held.index.search(photo, _ALIKE)), "no_matches": "Nothing here is like it."}
+    except BirdsearchError as error:  # its file is gone, and its vector with it: the page says the rest
+        return {"matches": [], "no_matches": str(error)}
 
 
 def _source(label: Label) -> str:

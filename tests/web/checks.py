@@ -15,8 +15,14 @@ def check_page(page: Any) -> None:
     size = page.viewport_size
     page.set_viewport_size({"width": 320, "height": 700})
     page.wait_for_timeout(50)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 320, _widest(page)
+    scrolled = "[document.documentElement, ...document.querySelectorAll('dialog[open]')]"
+    assert not page.evaluate(f"{scrolled}.some(one => one.scrollWidth > one.clientWidth)"), _widest(page)
     page.set_viewport_size(size)
+
+
+def painted(page: Any) -> None:
+    """Wait until a page is painted: before that Chromium drops the keys that are pressed."""
+    page.wait_for_function("() => performance.getEntriesByType('paint').length > 0")
 
 
 def _widest(page: Any) -> Any:

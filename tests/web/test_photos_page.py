@@ -1,6 +1,7 @@
 """The pages of photos in a browser: by keys alone, under hostile names, for everybody; and without JavaScript."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,14 @@ import birdsearch
 from birdsearch import Index
 from tests.conftest import Garden
 from tests.support import fake_backbone
-from tests.web.checks import VARIANTS, check_page
+from tests.web.checks import VARIANTS, check_page, painted
 from tests.web.conftest import OpenPage, Serve, Served
 
 browser = pytest.mark.browser
 
 
 def _focus_grid(page: Any) -> None:
+    painted(page)
     page.locator(".grid a[tabindex='0']").focus()
 
 
@@ -103,13 +105,100 @@ def test_a_photo_lies_over_the_grid_and_back_returns_to_it(page: Any) -> None:
     expect(viewer.locator(".place")).to_have_text("4 of 6 photos")
     page.keyboard.press("Escape")
     expect(viewer).to_be_hidden()
-    assert page.url.partition("?")[0].endswith(("/photos", "/"))
+    expect(page).to_have_url(re.compile(r"/\?at=\d+$"))
+
+
+@browser
+def test_a_selection_is_labelled_by_keys_and_it_is_taken_back(page: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    assert served.index is not None
+    before = served.index.labels()
+    _focus_grid(page)
+    page.keyboard.press("Space")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("l")
+    expect(page.get_by_role("heading", name="Label of 2 photos")).to_be_visible()
+    page.keyboard.type("Dunnock")
+    page.keyboard.press("Enter")
+    expect(page.locator(".grid .name").first).to_have_text("Dunnock")
+    expect(page.locator("#undo")).to_contain_text("Labelled 2 photos: Dunnock")
+    page.reload()
+    expect(page.locator(".grid .name").first).to_have_text("Dunnock")
+    assert [one.species for one in served.index.labels()].count("Dunnock") == 2
+
+    _focus_grid(page)
+    page.keyboard.press("l")
+    page.keyboard.type("Blackcap")
+    page.keyboard.press("Enter")
+    expect(page.locator(".grid .name").first).to_have_text("Blackcap")
+    page.keyboard.press("Control+z")
+    expect(page.locator("#undo")).to_contain_text("Taken back")
+    expect(page.locator(".grid .name").first).to_have_text("Dunnock")
+    expect(page.locator(".grid .shot:focus")).to_have_attribute("href", "/photos/6")
+    assert [one.source for one in before] == ["folder"] * 6
+
+
+@browser
+def test_a_label_survives_a_server_that_is_away_and_a_reload(served: Served, chromium: Any) -> None:
+    from playwright.sync_api import expect
+
+    context = chromium.new_context()  # not `page`: what cannot be reached is told on the console
+    page = context.new_page()
+    page.goto(served.link())
+    expect(page.locator(".grid .name").first).to_have_text("Wren")
+    context.route("**/api/v1/labels", lambda route: route.abort())
+    _focus_grid(page)
+    page.keyboard.press("l")
+    page.keyboard.type("Dunnock")
+    page.keyboard.press("Enter")
+    expect(page.locator(".grid .name").first).to_have_text("Dunnock")
+    expect(page.locator("#undo")).to_contain_text("1 decision waits to be sent")
+    page.reload()
+    expect(page.locator("#undo")).to_contain_text("1 decision waits to be sent")
+    context.unroute("**/api/v1/labels")
+    expect(page.locator("#undo")).to_be_hidden(timeout=10_000)
+    assert served.index is not None
+    assert served.index.photo(6).label == "Dunnock"
+    context.close()
+
+
+@browser
+def test_more_photos_than_a_page_is_high_are_shown_by_month(page: Any, served: Served) -> None:
+    from urllib.parse import parse_qs, urlsplit
+
+    from playwright.sync_api import expect
+
+    count = 600_000  # ids are positions; each month has 30,000 photos, the newest first
+    ids = np.arange(count, dtype="<u4").tobytes()
+
+    def facts(route: Any) -> None:
+        asked = [int(one) for one in parse_qs(urlsplit(route.request.url).query)["ids"]]
+        months = [divmod(2026 * 12 - 1 - one // 30_000, 12) for one in asked]
+        photos = [
+            {"id": one, "path": "x.jpg", "taken_at": f"{year}-{month + 1:02}-05T08:00:00"}
+            for one, (year, month) in zip(asked, months, strict=True)
+        ]
+        route.fulfill(json={"photos": photos, "next": None, "total": len(photos)})
+
+    page.route("**/photos/ids*", lambda route: route.fulfill(body=ids, content_type="application/octet-stream"))
+    page.route("**/api/v1/photos?ids=*", facts)
+    page.route("**/thumbnail?*", lambda route: route.fulfill(path=served.index.photo(1).path if served.index else None))
+    page.goto(served.address + "/photos?at=45000")
+    parts = page.get_by_label("Part")
+    expect(parts.locator("option")).to_have_count(20)
+    expect(parts.locator("option").nth(1)).to_have_text("2025-11 (30,000)")
+    expect(parts).to_have_value("30000,60000")
+    expect(page.locator(".grid a[tabindex='0']")).to_have_attribute("href", "/photos/45000")
+    parts.select_option("2024-05 (30,000)")
+    expect(page.locator(".grid .facts").first).to_have_text("2024-05-05 08:00")
 
 
 @browser
 def test_a_filter_is_an_address(page: Any) -> None:
     from playwright.sync_api import expect
 
+    painted(page)
     page.keyboard.press("/")
     page.keyboard.type("Robin")
     page.keyboard.press("Enter")

@@ -5,7 +5,7 @@ import { Problem, finished, get, given, send } from "./api.js";
 import { Crop } from "./crop.js";
 import { keys } from "./keys.js";
 import { label } from "./label.js";
-import { card, complete, empty, evidenceOf, percent, picture, prediction } from "./parts.js";
+import { card, complete, counted, empty, evidenceOf, percent, picture, prediction } from "./parts.js";
 import { say } from "./undo.js";
 import { drawn } from "./why.js";
 
@@ -111,7 +111,15 @@ async function ask() {
 /** The answer that the picture is none of what the index knows; position 0 is given to it. */
 const none = () => predictions.find((one) => one.position === 0 && one.species === null);
 
+/** The answer in a few words, for those who listen. */
+function told() {
+  const first = predictions.find((one) => one !== none());
+  const said = first ? `${none() ? "Nothing here is like it, probably. If it is: " : ""}${first.species ?? first.class_name}, ${percent(first.probability)}. ` : "";
+  return [...problems, matches.length ? `${said}${counted(matches.length, "photo")}, most alike first.` : said].join(" ");
+}
+
 function draw() {
+  by("told").textContent = isAsking ? "Looking…" : told();
   by("all").setAttribute("aria-pressed", String(!findsBird && !crop.box));
   by("bird").setAttribute("aria-pressed", String(findsBird));
   answers.setAttribute("aria-busy", String(isAsking));
@@ -185,7 +193,9 @@ async function add(event) {
 /** Find the bird, show where it is, and ask about it. */
 async function bird() {
   if (!file && !photo) return;
+  say("Looking for the bird…");
   const { regions } = await put("/find", { box: null, region: "frame" });
+  say("");
   findsBird = regions.length > 0;
   crop.set(regions[0]?.box ?? null);
   if (!findsBird) say("No small bird was found: the whole picture asks.");

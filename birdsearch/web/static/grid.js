@@ -1,7 +1,7 @@
 // @ts-check
 /** A grid of any number of photos: cells of one size over all ids, of which only those in sight are in the page. */
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { get } from "./api.js";
+import { Problem, get } from "./api.js";
 import { keys } from "./keys.js";
 import { alt, date, name, picture } from "./parts.js";
 
@@ -11,14 +11,17 @@ import { alt, date, name, picture } from "./parts.js";
  *  @property {(photo: Photo) => unknown} [about] what stands below a picture, at most two lines
  *  @property {(id: number) => void} [open] what Enter and a click do; else the page of the photo opens
  *  @property {(grid: Grid) => void} [changed] called when the selection or the current photo has changed
+ *  @property {() => void} [stale] called when a photo is no longer in the index
  *  @property {boolean} [remembers] whether place and selection are kept in the address and the history of the page */
 
 const MOST = 200; // cells in the page
 const REST = 80; // milliseconds without scrolling after which facts and pictures are asked for
 const FACTS = 4000; // photos whose facts are kept
-const TALLEST = 500_000; // photos: a browser has no higher page than 2^25 pixels
+export const TALLEST = 500_000; // photos of one grid: a browser has no higher page than 2^25 pixels
 
 const about = (/** @type {Photo} */ photo) => html`${name(photo)}${photo.taken_at ? html`<p class="facts">${date(photo.taken_at)}</p>` : nothing}`;
+
+const gone = (/** @type {Event} */ event) => /** @type {Element} */ (event.target).classList.add("gone");
 
 export class Grid {
   /** @type {Uint32Array} */
@@ -238,7 +241,7 @@ export class Grid {
     render(
       html`
         <a class="shot" href="/photos/${id}" tabindex=${position === this.#at ? 0 : -1}>
-          <img alt=${words} src=${loads ? picture(photo, "thumbnail", 320) : nothing} decoding="async" draggable="false">
+          <img alt=${words} src=${loads ? picture(photo, "thumbnail", 320) : nothing} decoding="async" draggable="false" @error=${gone}>
           ${isSelected ? html`<span class="hushed">, selected</span>` : nothing}</a>
         <label class="pick"><input type="checkbox" tabindex="-1" .checked=${isSelected} aria-label="Select ${words}"></label>
         <div class="about">${photo ? (this.options.about ?? about)(photo) : nothing}</div>`,
@@ -287,6 +290,9 @@ export class Grid {
         this.#facts.delete(id); // the first that came
       }
       this.#draw();
+    } catch (error) {
+      if (!(error instanceof Problem && error.status === 404 && this.options.stale)) throw error;
+      this.options.stale();
     } finally {
       if (signal === this.#asking.signal) this.#asked.clear();
     }

@@ -118,7 +118,7 @@ function draw() {
         <table class="keys"><tbody>${actions.map((action) => html`
           <tr><th scope="row">${action.words}</th>
           <td>${changing === action ? html`<em>press a key</em>` : shown(keyOf(action))}</td>
-          <td><button type="button" aria-label="Other key: ${action.words}" @click=${() => ((changing = action), draw())}>Change</button></td></tr>`)}
+          <td><button type="button" class="small" aria-label="Other key: ${action.words}" @click=${() => ((changing = action), draw())}>Change</button></td></tr>`)}
         </tbody></table>`)}
       <p role="status">${refusal}</p>
       <p class="row">

@@ -2,13 +2,12 @@
 /** The page of photos: the filter in the address, the grid, what is done with a selection, the photo over the grid. */
 import { html, render } from "./vendor/lit-html.js";
 import { get, octets } from "./api.js";
-import { Grid } from "./grid.js";
+import { Grid, TALLEST } from "./grid.js";
 import { keys } from "./keys.js";
 import { askLabel } from "./label.js";
 import { complete, counted } from "./parts.js";
+import { say } from "./undo.js";
 import { Viewer, idOf } from "./viewer.js";
-
-const MOST = 500_000; // photos of one grid: a browser has no page that is higher
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById("filter"));
 const count = /** @type {HTMLElement} */ (document.getElementById("count"));
@@ -21,6 +20,7 @@ let loading = new AbortController();
 
 const grid = new Grid(/** @type {HTMLUListElement} */ (document.getElementById("grid")), {
   label: "Photos", remembers: true, open: (id) => viewer.open(id), changed: showChosen,
+  stale: () => (say("Photos have left the index: these are the others."), load()),
 });
 const viewer = new Viewer(/** @type {HTMLDialogElement} */ (document.getElementById("viewer")), {
   ids: () => grid.ids, query: () => (asked ? `?${asked}` : ""), moved: (id) => grid.go(id), closed: () => grid.focus(),
@@ -44,7 +44,7 @@ async function load(focus = false) {
   loading = new AbortController();
   const { signal } = loading;
   ids = new Uint32Array(await octets("/photos/ids", params, signal));
-  const parts = ids.length > MOST ? await divide(ids, String(params.order ?? "newest"), signal) : [];
+  const parts = ids.length > TALLEST ? await divide(ids, String(params.order ?? "newest"), signal) : [];
   sections.hidden = !parts.length;
   render(parts.map(({ words, first, last }) => html`<option value="${first},${last}">${words} (${(last - first).toLocaleString("en")})</option>`), section);
   const [first, last] = parts.length ? partOf(parts, Math.max(0, ids.indexOf(at ?? 0))) : [0, ids.length];
@@ -63,7 +63,7 @@ const partOf = (parts, position) => {
  *  @param {Uint32Array} ids @param {string} order @param {AbortSignal} signal @returns {Promise<{words: string, first: number, last: number}[]>} */
 async function divide(ids, order, signal) {
   const parts = order === "newest" || order === "oldest" ? await months(ids, signal) : [];
-  if (parts.length && parts.every(({ first, last }) => last - first <= MOST)) return parts;
+  if (parts.length && parts.every(({ first, last }) => last - first <= TALLEST)) return parts;
   return Array.from({ length: Math.ceil(ids.length / 100_000) }, (_, number) => {
     const [first, last] = [number * 100_000, Math.min(ids.length, (number + 1) * 100_000)];
     return { words: `${(first + 1).toLocaleString("en")} to ${last.toLocaleString("en")}`, first, last };
