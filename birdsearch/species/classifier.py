@@ -184,7 +184,7 @@ class FoldModels:
 
     fold: Ids  # (n,)
     spaces: tuple[FeatureSpace, ...]
-    positions: Ids  # (a,) photos with an answerable label, at most _WEIGHTS_FITTED_ON of them
+    positions: Ids  # (a,) photos with an answerable label, or any where none has, at most _WEIGHTS_FITTED_ON of them
     features: Vectors  # (a, alternatives + 1, 3): first of its own species, then of the likeliest others
 
     @classmethod
@@ -203,6 +203,7 @@ class FoldModels:
         count = min(folds if len(codes) <= TWO_FOLDS_FROM else 2, len(names))
         fold = draw.permutation(np.arange(len(names)) % count)[which]
         able = np.flatnonzero(_answerable(codes, groups))
+        able = able if len(able) else np.flatnonzero(codes >= 0)  # whose own species nothing tells
         drawn = np.zeros(len(codes), dtype=bool)
         drawn[draw.permutation(able)[:_WEIGHTS_FITTED_ON]] = True
         # The zero rows first keep the shapes where no photo is answerable.

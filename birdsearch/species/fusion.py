@@ -12,31 +12,42 @@ from birdsearch.species.features import NO_GALLERY, TYPICAL_WEIGHTS
 
 Floats = npt.NDArray[np.float64]
 
+_STRANGERS = 10  # photos, below which nothing is said; a guess
+_LOGISTIC = 1.7  # the logistic function of 1.7 z is nearly the normal distribution's share up to z
+
 
 @dataclass(frozen=True, slots=True)
 class Fusion:
     """Weights of features, fitted on photos that the features' own models were not fitted on."""
 
     weights: Floats  # (3,)
-    novelty: Floats | None  # (novelty features + 1,), the last is the bias; None: too few species to fit it
+    novelty: tuple[float, float] | None  # slope and height of its log odds over the best logit; None: too few species
 
     @classmethod
     def fit(cls, features: Vectors) -> Self:
-        """From features (q, alternatives, 3) of photos whose own species is the first alternative."""
+        """From features (q, alternatives, 3) of photos whose own species is the first alternative.
+
+        Where no other photo shows the own species of any of them, all others are strangers to each.
+        """
         if not len(features) or features.shape[1] < 2:
             return cls(TYPICAL_WEIGHTS, None)
-        weights = TYPICAL_WEIGHTS * _conditional_logit(features * TYPICAL_WEIGHTS, np.ones(3), floor=0.0)
+        alone = not (features[:, 0, 1] > NO_GALLERY).any()
+        weights = TYPICAL_WEIGHTS
+        if not alone:
+            weights = weights * _conditional_logit(features * weights, np.ones(3), floor=0.0)
         if features.shape[1] < 3:  # without its own species a photo needs at least two others
             return cls(weights, None)
-        known, unknown = _novelty_features(features, weights), _novelty_features(features[:, 1:], weights)
-        rows = np.concatenate([known, unknown])
-        middle, unit = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
-        inputs = np.concatenate([(rows - middle) / unit, np.ones((len(rows), 1))], axis=1)
-        is_unknown = np.arange(len(rows)) >= len(features)
+        unknown = _best_logits(features[:, 1:], weights)
+        if alone:
+            return cls(weights, _of_strangers(unknown[(features[:, 1:, 1] > NO_GALLERY).any(axis=1)]))
+        best = np.concatenate([_best_logits(features, weights), unknown])
+        middle, unit = float(best.mean()), max(float(best.std()), 1e-6)
+        inputs = np.stack([(best - middle) / unit, np.ones(len(best))], axis=1)
+        is_unknown = np.arange(len(best)) >= len(features)
         # A choice between two: the one with these inputs is "unknown class", the one with zeros is not.
         choice = np.where(is_unknown[:, None, None], 1, -1) * np.stack([inputs, 0 * inputs], axis=1)
-        fitted = _conditional_logit(choice, np.zeros(inputs.shape[1]), floor=None)
-        return cls(weights, np.append(fitted[:-1] / unit, fitted[-1] - (fitted[:-1] * middle / unit).sum()))
+        slope, height = _conditional_logit(choice, np.zeros(2), floor=None) / np.array([unit, 1])
+        return cls(weights, (float(slope), float(height - slope * middle)))
 
     def predict(self, features: Vectors) -> tuple[Vectors, Vectors]:
         """Probabilities (q, species) and novelty (q,) from features (q, species, 3).
@@ -51,17 +62,22 @@ class Fusion:
         probabilities[answerable] = softmax(logits[answerable])
         novelty = np.full(len(logits), np.nan, dtype=np.float32)
         if self.novelty is not None:
-            sums = _novelty_features(features[answerable], self.weights) @ self.novelty[:-1] + self.novelty[-1]
+            slope, height = self.novelty
+            sums = slope * _best_logits(features[answerable], self.weights) + height
             novelty[answerable] = 0.5 + 0.5 * np.tanh(sums / 2)  # the logistic function, which cannot overflow so
         return probabilities, novelty
 
 
-def _novelty_features(features: Vectors, weights: Floats) -> Floats:
-    """What tells an unknown class (q, 5): the best of each feature, the best logit, and the log-sum of all logits."""
-    logits = features @ weights
-    best = logits.max(axis=1)
-    total = np.log(np.exp(logits - best[:, None]).sum(axis=1))
-    return np.concatenate([features.max(axis=1), best[:, None], total[:, None]], axis=1)
+def _of_strangers(logits: Floats) -> tuple[float, float] | None:
+    """Novelty where only strangers are known, by the best logits (q,) of photos with them: the share that is higher."""
+    spread = float(logits.std()) if len(logits) >= _STRANGERS else 0.0
+    return (-_LOGISTIC / spread, _LOGISTIC / spread * float(logits.mean())) if spread > 1e-6 else None
+
+
+def _best_logits(features: Vectors, weights: Floats) -> Floats:
+    """What tells an unknown class (q,): in single features the own species of a fit stands with one photo less."""
+    best: Floats = (features @ weights).max(axis=1)
+    return best
 
 
 def _conditional_logit(alternatives: npt.NDArray[np.floating], start: Floats, floor: float | None) -> Floats:

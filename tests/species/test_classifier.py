@@ -211,6 +211,19 @@ def test_one_photo_per_species(count: int) -> None:
     np.testing.assert_array_equal(output.probabilities.argmax(axis=1), own)
 
 
+def test_new_species_are_told_with_one_photo_a_species_and_with_two() -> None:
+    for photos in (1, 2):
+        vectors, own = drawn(species=60, photos=photos + 1, noise=0.6)
+        place = np.arange(len(own)) % (photos + 1)
+        known = own < 48
+        fit = known & (place < photos)
+        output = predicted(vectors[fit], named(own[fit]), vectors[place == photos])
+        abstained = output.novelty >= 0.5
+        asked_known = known[place == photos]
+        assert abstained[~asked_known].mean() > 0.4
+        assert abstained[asked_known].mean() < 0.25
+
+
 @pytest.mark.parametrize("count", [2, 40, 600])
 def test_photos_that_are_all_alike(count: int) -> None:
     vectors = np.tile(drawn()[0][:1], (count, 1))

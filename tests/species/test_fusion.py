@@ -1,6 +1,7 @@
 """Fusion of features: probabilities, the open-set score, and what is left of them where there is little to fit on."""
 
 import numpy as np
+import pytest
 
 from birdsearch.records import Vectors
 from birdsearch.species.features import NO_GALLERY, TYPICAL_WEIGHTS
@@ -51,3 +52,17 @@ def test_typical_weights_where_there_is_nothing_to_fit_on() -> None:
     np.testing.assert_array_equal(nothing.weights, TYPICAL_WEIGHTS)
     assert nothing.novelty is None
     assert Fusion.fit(drawn(0, alternatives=2)).novelty is None  # without its own species one alternative is left
+
+
+def test_where_all_are_strangers_what_is_nearer_than_they_are_is_known() -> None:
+    features = drawn(1)
+    strangers = features.copy()
+    strangers[:, 0] = NO_GALLERY  # no other photo shows the own species
+    fusion = Fusion.fit(strangers)
+    np.testing.assert_array_equal(fusion.weights, TYPICAL_WEIGHTS)
+    assert np.median(fusion.predict(strangers)[1]) == pytest.approx(0.5, abs=0.1)
+    near = features.copy()
+    near[:, 0, 1] = features[:, :, 1].max() + 1
+    assert np.median(fusion.predict(near)[1]) < 0.1
+    assert Fusion.fit(strangers[:5]).novelty is None
+    assert Fusion.fit(np.full_like(strangers, NO_GALLERY)).novelty is None
