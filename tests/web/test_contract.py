@@ -33,6 +33,7 @@ def fuzzed(own: Index) -> Iterator[Any]:
     """The schema of an app that others reach: they name no folder of this computer."""
     served = Settings(host="192.168.1.2")
     app = make_app(own, served)
+    app.openapi_schema = without_tuples(app.openapi())
     headers = {"Authorization": f"Bearer {served.keys.edit}", "Host": "127.0.0.1"}
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app, headers=headers)
     schema.config.update(headers=headers, base_url="http://127.0.0.1")
@@ -43,6 +44,16 @@ def fuzzed(own: Index) -> Iterator[Any]:
     assert [error for error in wrong if not isinstance(error, problems.KNOWN)] == []
     app.state.serving.close()
     assert own.verify().ok
+
+
+def without_tuples(schema: Any) -> Any:
+    """A schema in which tuples are lists of one kind: schemathesis makes invalid ones of `prefixItems`."""
+    if isinstance(schema, list):
+        return [without_tuples(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {name: without_tuples(one) for name, one in schema.items() if name != "prefixItems"}
+    return plain | ({"items": without_tuples(schema["prefixItems"][0])} if "prefixItems" in schema else {})
 
 
 def test_every_answer_is_documented(fuzzed: Any) -> None:
