@@ -5,7 +5,7 @@ import { decide, decided, get, given } from "./api.js";
 import { follow, start } from "./follow.js";
 import { keys, shown } from "./keys.js";
 import { alt, complete, counted, date, empty, fileName, percent, picture } from "./parts.js";
-import { did, say } from "./undo.js";
+import { did, recall, say } from "./undo.js";
 
 /** @typedef {{photo: import("./parts.js").Photo, label: string, proposed: string | null, doubt: number, reasons: string[], evidence: number[]}} Suspect */
 
@@ -70,18 +70,28 @@ class Audit {
   say(species, words) {
     if (!edit || !species || !this.suspect) return;
     const { photo } = this.suspect;
-    const answer = decide("POST", "/labels", { labels: { [photo.id]: species } });
     const before = this.settled.get(photo.id);
     this.settled.set(photo.id, species);
-    did(`${words} (${fileName(photo.path)})`, async () => {
-      const { before: labels, kept } = await answer;
-      await decide("POST", "/labels/restore", { labels, kept });
-      if (before === undefined) this.settled.delete(photo.id);
-      else this.settled.set(photo.id, before);
-      this.go(this.suspects.findIndex((one) => one.photo.id === photo.id));
-      return document.getElementById("suspect-title") ?? undefined;
-    });
+    const answer = decide("POST", "/labels", { labels: { [photo.id]: species } });
+    answer.catch(() => this.#settle(photo.id, before)); // it was refused, and that is shown
+    const fact = answer.then(({ before: labels, kept }) => ({ id: photo.id, labels, kept, before }));
+    did(`${words} (${fileName(photo.path)})`, async () => this.takeBack(await fact), fact);
     this.next();
+  }
+
+  /** Put the label of a photo back as it was before somebody said something of it. @param {any} fact */
+  async takeBack({ id, labels, kept, before }) {
+    await decide("POST", "/labels/restore", { labels, kept });
+    this.#settle(id, before);
+    this.go(this.suspects.findIndex(({ photo }) => photo.id === id));
+    return document.getElementById("suspect-title") ?? undefined;
+  }
+
+  /** @param {number} id @param {string | undefined} species that somebody has said, if any */
+  #settle(id, species) {
+    if (species === undefined) this.settled.delete(id);
+    else this.settled.set(id, species);
+    this.draw();
   }
 
   accept() {
@@ -211,8 +221,10 @@ async function show(job) {
   const report = await get(results ? `/jobs/${job.id}/result` : "/audit");
   const first = !audit;
   audit = new Audit(report, await byHand(report.suspects.map((/** @type {Suspect} */ { photo }) => photo.id)));
+  if (!first) return;
+  recall((fact) => () => audit?.takeBack(fact));
   // The keys ask for the report that is shown.
-  if (first) keys(document.body, Object.fromEntries(Object.entries(audit.keys).map(([key, [words]]) => [key, [words, (event) => audit?.keys[key][1](event)]])), "Doubtful labels");
+  keys(document.body, Object.fromEntries(Object.entries(audit.keys).map(([key, [words]]) => [key, [words, (event) => audit?.keys[key][1](event)]])), "Doubtful labels");
 }
 
 find?.addEventListener("click", async () => {

@@ -6,7 +6,7 @@ import { Compare, MODES, prepare } from "./compare.js";
 import { follow, start } from "./follow.js";
 import { keys, shown } from "./keys.js";
 import { alt, bytes, counted, date, empty, fileName, picture } from "./parts.js";
-import { did, say } from "./undo.js";
+import { did, recall, say } from "./undo.js";
 
 /** @typedef {{photo: import("./parts.js").Photo, relation: string | null, reason: string, protected: boolean, apart: boolean, shows: string[],
  *   figures: string[], matrix: any}} Shown */
@@ -51,7 +51,7 @@ class Review {
     // After a click Enter goes on to the next group, as it does before one.
     place.addEventListener("click", ({ detail, target }) => detail && target instanceof Element && target.closest("button")?.blur());
     this.numbers = this.#numbers();
-    this.go(Number(asked.get("group")) || this.numbers.find((n) => this.states.get(n) !== "decided") || this.numbers[0]);
+    this.ready = this.go(Number(asked.get("group")) || this.numbers.find((n) => this.states.get(n) !== "decided") || this.numbers[0]);
   }
 
   /** The numbers of the groups that are asked for. */
@@ -171,20 +171,43 @@ class Review {
     const group = /** @type {Group} */ (this.group);
     const before = group.decision;
     this.#send(group, next);
-    did(words, async () => {
-      this.#send(group, before);
-      await this.go(group.number, photoId);
-      return this.stage;
-    });
+    const fact = { report, number: group.number, before, photoId };
+    did(words, () => this.takeBack(fact), fact);
     this.look(this.looked);
+  }
+
+  /** Decide of a group as before, or have a pair again that was kept apart. @param {any} fact */
+  async takeBack({ number, before, pair, photoId }) {
+    const group = await this.#fetch(number);
+    if (before) this.#send(group, before);
+    if (pair) this.#keepApart(group, pair, false);
+    await this.go(number, photoId);
+    return this.stage;
   }
 
   /** @param {Group} group @param {Pick} next */
   #send(group, next) {
-    group.decision = next;
-    const count = group.photos.filter(({ photo }) => next.keep.includes(photo.id) || next.remove.includes(photo.id)).length;
+    const before = group.decision;
+    this.#take(group, next);
+    decide("PUT", `/duplicates/${report}/groups/${group.number}`, next).catch((error) => {
+      if (group.decision === next) this.#take(group, before);
+      this.draw();
+      throw error; // which shows it
+    });
+  }
+
+  /** @param {Group} group @param {Pick} decision */
+  #take(group, decision) {
+    group.decision = decision;
+    const count = group.photos.filter(({ photo }) => decision.keep.includes(photo.id) || decision.remove.includes(photo.id)).length;
     this.states.set(group.number, count === group.photos.length ? "decided" : count ? "begun" : "");
-    decide("PUT", `/duplicates/${report}/groups/${group.number}`, next);
+  }
+
+  /** @param {Group} group @param {{a: number, b: number}} pair the pinned photo and another one @param {boolean} apart */
+  #keepApart(group, pair, apart) {
+    const one = group.photos.find(({ photo }) => photo.id === pair.b);
+    if (one) one.apart = apart;
+    decide(apart ? "POST" : "DELETE", "/not-duplicates", pair);
   }
 
   #advance() {
@@ -201,16 +224,11 @@ class Review {
     if (!group || !edit || this.looked === this.pinned) return;
     const [one, pinned] = [group.photos[this.looked], group.photos[this.pinned]];
     const pair = { a: pinned.photo.id, b: one.photo.id };
-    const was = one.apart;
-    one.apart = true;
-    decide("POST", "/not-duplicates", pair);
-    did(`${fileName(one.photo.path)} is not the same as ${fileName(pinned.photo.path)}`, async () => {
-      one.apart = was;
-      decide("DELETE", "/not-duplicates", pair);
-      await this.go(group.number, one.photo.id);
-      return this.stage;
-    });
-    if (this.#stateOf(one) === "remove") this.#send(group, { keep: group.decision.keep, remove: group.decision.remove.filter((id) => id !== one.photo.id) });
+    this.#keepApart(group, pair, true);
+    const removed = this.#stateOf(one) === "remove";
+    const fact = { report, number: group.number, pair, before: removed ? group.decision : undefined, photoId: one.photo.id };
+    did(`${fileName(one.photo.path)} is not the same as ${fileName(pinned.photo.path)}`, () => this.takeBack(fact), fact);
+    if (removed) this.#send(group, { keep: group.decision.keep, remove: group.decision.remove.filter((id) => id !== one.photo.id) });
     this.look(this.looked);
     if (this.advances) this.#advance();
   }
@@ -448,7 +466,9 @@ else if (report) {
   if (part === "plan") await showPlan(overview);
   else {
     const review = new Review(overview);
+    recall((fact) => (fact.report === report ? () => review.takeBack(fact) : null));
     keys(document.body, review.keys, "Groups");
+    await review.ready;
   }
 }
 document.body.dataset.loaded = "yes";

@@ -5,8 +5,10 @@ import { Problem } from "./api.js";
 import { keys, shown } from "./keys.js";
 
 /** @typedef {() => Element | void | Promise<Element | void>} TakeBack */
-/** @type {{words: string, takeBack: TakeBack}[]} */
+/** @type {{words: string, takeBack: TakeBack, fact?: any}[]} */
 const done = []; // the newest last
+const KEPT = `birdsearch-undo-${document.documentElement.dataset.index ?? ""}-${location.pathname}`; // of this tab
+const MOST = 500; // that are kept for a reload
 let message = "";
 let isProblem = false;
 let isLast = false; // whether the message is of the last thing done
@@ -14,13 +16,30 @@ let waiting = { count: 0, problem: /** @type {Problem | undefined} */ (undefined
 
 const bar = () => /** @type {HTMLElement} */ (document.getElementById("undo"));
 
-/** Say what was done and how to take it back; `takeBack` may return the element to look at then.
- *  @param {string} words @param {TakeBack} takeBack */
-export function did(words, takeBack) {
-  done.push({ words, takeBack });
+/** Say what was done and how to take it back; `takeBack` may return the element to look at then. A `fact`, plain data,
+ *  lets the page take it back after a reload too: see `recall`.
+ *  @param {string} words @param {TakeBack} takeBack @param {any} [fact] or the promise of one */
+export function did(words, takeBack, fact) {
+  const one = { words, takeBack, fact: /** @type {any} */ (undefined) };
+  done.push(one);
+  if (fact !== undefined) Promise.resolve(fact).then((known) => ((one.fact = known), keep()), () => {});
   say(words);
   isLast = true;
   draw();
+}
+
+/** Have what was done on this page before it was loaded taken back too, the last thing first.
+ *  @param {(fact: any) => TakeBack | null} how null for what can no longer be taken back */
+export function recall(how) {
+  for (const { words, fact } of JSON.parse(sessionStorage.getItem(KEPT) ?? "[]")) {
+    const takeBack = how(fact);
+    if (takeBack) done.push({ words, takeBack, fact });
+  }
+}
+
+function keep() {
+  const known = done.filter(({ fact }) => fact !== undefined).slice(-MOST);
+  sessionStorage.setItem(KEPT, JSON.stringify(known.map(({ words, fact }) => ({ words, fact }))));
 }
 
 /** Say something. @param {string} words @param {boolean} [problem] */
@@ -35,6 +54,7 @@ export async function undo() {
   if (!last) return say("There is nothing to take back on this page.");
   try {
     const place = await last.takeBack();
+    if (last.fact !== undefined) keep();
     say(`Taken back: ${last.words}`);
     place?.scrollIntoView({ block: "nearest" });
     if (place instanceof HTMLElement) place.focus({ preventScroll: true });
