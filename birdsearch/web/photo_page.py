@@ -1,12 +1,12 @@
 """What the page of one photo shows: facts, label, predictions with their evidence, the most alike, those beside it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from birdsearch.errors import BirdsearchError
-from birdsearch.records import Filter, Ids, Label, Photo, Prediction, bytes_text, date_text, place_text
+from birdsearch.records import IF_KNOWN, Filter, Ids, Label, Photo, Prediction, bytes_text, date_text, place_text
 from birdsearch.web.serving import Serving
 
 _ALIKE = 10
@@ -54,8 +54,16 @@ def _said(held: Serving, photo: Photo) -> dict[str, Any]:
     except BirdsearchError as error:
         refusal = str(error)
     ids = sorted({number for one in predictions for number in one.evidence})
+    others = [
+        replace(one, note=one.note.removesuffix(IF_KNOWN).removesuffix("; "))
+        for one in predictions
+        if one.rank != "abstain"
+    ]
     return {
-        "predictions": held.seen(predictions),
+        "none": next((one.probability for one in predictions if one.rank == "abstain"), None),
+        "predictions": held.seen(
+            [replace(one, note=one.note.removesuffix(IF_KNOWN).removesuffix("; ")) for one in others]
+        ),
         "by": _CLASSIFIERS[predictions[0].source] if predictions else "",
         "no_predictions": refusal,
         "evidence": {one["id"]: one for one in held.seen(held.index.photos(ids=ids))},

@@ -335,6 +335,24 @@ def test_a_photo_is_shown_without_javascript(client: TestClient) -> None:
     assert "Looking" not in page
 
 
+@browser
+def test_photos_are_seen_without_javascript(served: Served, open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(served, java_script_enabled=False)
+    page.goto(served.address + "/photos?limit=4")
+    expect(page.locator(".cards .card")).to_have_count(4)
+    page.get_by_role("link", name="More photos").click()
+    expect(page.locator(".cards .card")).to_have_count(2)
+    page.locator(".cards a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Robin")
+    expect(page.locator(".guesses > li").first).to_be_visible()
+    page.get_by_role("link", name="All photos").click()
+    page.get_by_label("Species", exact=True).fill("Wren")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator(".cards .card")).to_have_count(3)
+
+
 def test_a_viewer_learns_no_place_of_a_photo(viewer: TestClient) -> None:
     page = viewer.get("/photos/4").text
     assert "<dt>Place</dt>" not in page

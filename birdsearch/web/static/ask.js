@@ -5,7 +5,7 @@ import { Problem, finished, get, given, send } from "./api.js";
 import { Crop } from "./crop.js";
 import { keys } from "./keys.js";
 import { label } from "./label.js";
-import { card, complete, counted, empty, evidenceOf, percent, picture, prediction } from "./parts.js";
+import { abstention, card, complete, counted, empty, evidenceOf, percent, picture, said } from "./parts.js";
 import { say } from "./undo.js";
 import { drawn } from "./why.js";
 
@@ -92,30 +92,31 @@ async function ask() {
   const lines = checklist.value.split("\n").map((line) => line.trim()).filter(Boolean);
   [isAsking, problems] = [true, []];
   draw();
-  const [found, said] = await Promise.allSettled([
+  const [found, guessed] = await Promise.allSettled([
     put("/search", { k: MATCHES }, signal), put("/classify", { k: 5, ...(lines.length ? { checklist: lines } : {}) }, signal),
   ]);
   if (signal.aborted) return;
   matches = found.status === "fulfilled" ? found.value.matches : [];
-  predictions = said.status === "fulfilled" ? said.value.predictions : [];
+  predictions = guessed.status === "fulfilled" ? guessed.value.predictions : [];
   const speaking = await evidenceOf(predictions, signal).catch(() => new Map());
   if (signal.aborted) return;
   evidence = speaking;
-  const refused = [found, said].flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
+  const refused = [found, guessed].flatMap((one) => (one.status === "rejected" ? [one.reason] : []));
   for (const reason of refused) if (!(reason instanceof Problem)) throw reason;
   isAsking = false;
   problems = [...new Set(refused.map((reason) => reason.message))];
   draw();
 }
 
-/** The answer that the picture is none of what the index knows; position 0 is given to it. */
-const none = () => predictions.find((one) => one.position === 0 && one.species === null);
-
 /** The answer in a few words, for those who listen. */
 function told() {
-  const first = predictions.find((one) => one !== none());
-  const said = first ? `${none() ? "Nothing here is like it, probably. If it is: " : ""}${first.species ?? first.class_name}, ${percent(first.probability)}. ` : "";
-  return [...problems, matches.length ? `${said}${counted(matches.length, "photo")}, most alike first.` : said].join(" ");
+  const none = abstention(predictions);
+  const first = predictions.find((one) => one !== none);
+  const words = [
+    ...problems, none ? "Nothing here is like it, probably." : "", first ? `${first.species ?? first.class_name}, ${percent(first.probability)}.` : "",
+    matches.length ? `${counted(matches.length, "photo")}, most alike first.` : "",
+  ];
+  return words.filter(Boolean).join(" ");
 }
 
 function draw() {
@@ -126,14 +127,11 @@ function draw() {
   if (problems.length && !matches.length && !predictions.length) return render(problems.map((words) => html`<p class="problem">${words}</p>`), answers);
   if (!matches.length && !predictions.length) return render(isAsking ? empty("Looking…") : nothing, answers);
   const alike = matches.filter(({ score }) => !least || score >= least);
-  const nothingLike = none();
   render(
     html`
       ${problems.map((words) => html`<p class="problem">${words}</p>`)}
       <section aria-labelledby="guesses-title"><h2 id="guesses-title">What is it?</h2>
-        ${nothingLike ? html`<p class="verdict"><b>Nothing here is like it</b>, probably (${percent(nothingLike.probability)}). If it is one of your species:</p>` : nothing}
-        ${predictions.length ? html`<ol class="guesses">${predictions.filter((one) => one !== nothingLike).map((one) => prediction(one, evidence))}</ol>`
-          : empty("No answer: label some photos, so that they can speak.")}
+        ${said(predictions, evidence)}
         ${data.edits && file && data.folders.length ? adding() : nothing}
       </section>
       <section aria-labelledby="alike-title"><h2 id="alike-title">Your most alike photos</h2>

@@ -57,11 +57,26 @@ export const prediction = (one, photos) => {
   const evidence = one.evidence.flatMap((id) => photos?.get(id) ?? []).slice(0, 6);
   return html`
     <li><b>${one.species ?? `${one.rank}: ${one.class_name}`}</b><span class="share">${percent(one.probability)}</span>${bar(one.probability)}
-      ${one.note ? html`<small>${one.note}</small>` : nothing}
+      ${note(one) ? html`<small>${note(one)}</small>` : nothing}
       ${one.raw === null ? nothing : html`<small>${percent(one.raw)} before calibration and checklist</small>`}
       ${evidence.length ? html`<ul class="evidence" aria-label="Photos that speak for it">${evidence.map((photo) => html`
         <li><a href="/photos/${photo.id}"><img src=${picture(photo, "thumbnail", 160)} alt=${alt(photo)} decoding="async"></a></li>`)}</ul>` : nothing}</li>`;
 };
+
+const note = (/** @type {Prediction} */ one) => one.note.replace(/(; )?if it is one of your species$/, ""); // as the verdict says
+
+/** That a picture is none of what the index knows, where a classifier says so. @param {Prediction[]} predictions */
+export const abstention = (predictions) => predictions.find((one) => one.rank === "abstain");
+
+/** What a classifier says of a picture. @param {Prediction[]} predictions @param {Map<number, Photo>} [photos] those that may speak */
+export function said(predictions, photos) {
+  const none = abstention(predictions);
+  const others = predictions.filter((one) => one !== none);
+  return html`
+    ${none ? html`<p class="verdict"><b>Nothing here is like it</b>, probably (${percent(none.probability)}).${others.length ? " If it is one of your species:" : ""}</p>` : nothing}
+    ${others.length ? html`<ol class="guesses">${others.map((one) => prediction(one, photos))}</ol>` : nothing}
+    ${predictions.length ? nothing : empty("No answer: label some photos, so that they can speak.")}`;
+}
 
 /** The photos that speak for predictions. @param {Prediction[]} predictions @param {AbortSignal} [signal] @returns {Promise<Map<number, Photo>>} */
 export async function evidenceOf(predictions, signal) {

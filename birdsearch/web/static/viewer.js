@@ -1,10 +1,10 @@
 // @ts-check
 /** One photo, large: what its page does with scripts, and the dialog that shows that page over a grid. */
-import { html, render } from "./vendor/lit-html.js";
+import { render } from "./vendor/lit-html.js";
 import { send } from "./api.js";
 import { askLabel } from "./label.js";
 import { keys } from "./keys.js";
-import { empty, evidenceOf, prediction } from "./parts.js";
+import { empty, evidenceOf, said } from "./parts.js";
 import { say, undoKeys } from "./undo.js";
 
 /** @typedef {object} Handling
@@ -84,10 +84,7 @@ async function classify(article, signal) {
   render(empty("Looking…"), place);
   const { predictions } = await send("POST", "/classify", { photo: Number(article.dataset.id) }, signal);
   const photos = await evidenceOf(predictions, signal);
-  render(
-    predictions.length ? html`<ol class="guesses">${predictions.map((/** @type {any} */ one) => prediction(one, photos))}</ol>` : empty("Label some photos, so that they can speak."),
-    place,
-  );
+  render(said(predictions, photos), place);
 }
 
 /** @param {HTMLElement} article */
