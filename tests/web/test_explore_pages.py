@@ -129,6 +129,25 @@ def test_the_map_comes_back_when_the_graphics_card_was_lost(page: Any, served: S
     page.locator("#map").press("+")
 
 
+@pytest.mark.parametrize(
+    ("title", "path", "focus"),
+    [
+        ("Everywhere", "/species", "#main"),
+        ("Grid of photos", "/photos", ".grid a[tabindex='0']"),
+        ("Photo", "/photos/1", "#photo figure"),
+        ("Map", "/map", "#map"),
+    ],
+)
+def test_help_tells_the_keys_that_there_are(page: Any, served: Served, title: str, path: str, focus: str) -> None:
+    page.goto(served.address + "/help")
+    told = page.locator(".keys-of", has=page.get_by_role("heading", name=title, exact=True)).locator("kbd")
+    keys = set(told.all_text_contents()) - {"Enter"}  # which follows links anyway
+    loaded(page, path, served)
+    page.locator(focus).focus()
+    page.keyboard.press("?")
+    assert keys <= set(page.locator("#keys kbd").all_text_contents())
+
+
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Index]:
     """An empty index whose network takes its time, with commits of two photos."""

@@ -28,7 +28,7 @@ export const state = ({ state }) => STATES[state] ?? state;
 
 /** How far a job is. @param {Job} job */
 export function words(job) {
-  if (job.state === "queued") return "It waits for the jobs before it.";
+  if (job.state === "queued") return "It waits for its turn.";
   if (job.state === "failed") return job.error?.detail ?? job.error?.title ?? "It failed.";
   if (job.state === "cancelled") return "It was cancelled; what it had written until then stays.";
   if (job.state === "done") return `It took ${span(job.seconds)}.`;
