@@ -17,6 +17,7 @@ from birdsearch.web import made
 from birdsearch.web.serving import Settings
 from tests.support.drawing import bird
 from tests.web.conftest import client_of
+from tests.web.test_jobs import until
 
 BAD = '"><img src=x onerror=alert(1)>'
 OCTETS = {"Accept": "application/octet-stream"}
@@ -39,14 +40,12 @@ def hostile(fake_built_in: None, tmp_path: Path) -> Iterator[Index]:
 
 def map_of(client: TestClient, **params: Any) -> Any:
     """The map, once the job that draws it is done."""
-    for _ in range(600):
-        answer = client.get("/api/v1/map", params=params)
-        if answer.status_code != 202:
-            return answer
-        assert answer.headers["location"].startswith("/api/v1/jobs/")
-        time.sleep(0.05)
-        params.pop("fresh", None)
-    raise AssertionError("the map is never done")
+    answer = client.get("/api/v1/map", params=params)
+    if answer.status_code == 202:
+        job = answer.headers["location"]
+        until(lambda: client.get(job).json(), lambda one: one["state"] == "done")
+        answer = client.get("/api/v1/map")
+    return answer
 
 
 def test_reports_are_those_of_python(client: TestClient, own: Index) -> None:
@@ -96,6 +95,17 @@ def test_the_map_comes_as_octets_and_as_json(client: TestClient, own: Index) -> 
     np.testing.assert_allclose(places, listed["places"])
     columns = np.frombuffer(octets, "<u2", 18, 4 + length + 24 + 48).reshape(3, 6)
     assert columns.tolist() == [listed["species"], listed["cluster"], listed["camera"]]
+
+
+def test_the_map_is_sent_again_only_when_it_changed(client: TestClient, own: Index) -> None:
+    first = map_of(client)
+    again = OCTETS | {"If-None-Match": client.get("/api/v1/map", headers=OCTETS).headers["etag"]}
+    assert client.get("/api/v1/map", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    assert client.get("/api/v1/map", headers=again).status_code == 304
+    assert client.get("/api/v1/map", headers={"If-None-Match": again["If-None-Match"]}).status_code == 200
+    own.label({1: "Dunnock", 2: "Rotkehlchen", 3: "European Robin"})
+    names = client.get("/api/v1/map", headers={"If-None-Match": first.headers["etag"]}).json()["names"]["species"]
+    assert sorted(names)[::2] == ["Dunnock", "Wren"]  # and one name for the robins
 
 
 def test_the_map_has_the_labels_of_today_and_says_what_is_new(client: TestClient, own: Index, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The map of photos: where each lies, and the numbers by which it is coloured, as octets or JSON."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,11 @@ from pydantic import BaseModel
 
 from birdsearch.index import Index
 from birdsearch.records import Filter, Ids, Photo, Progress, Vectors, as_json
+from birdsearch.species.names import one_spelling
+from birdsearch.web.api.asked import tags_of
 from birdsearch.web.api.species import WAITS, ReportQuery, waiting
 from birdsearch.web.jobs import Job
-from birdsearch.web.made import Question
+from birdsearch.web.made import Made, Question
 from birdsearch.web.serving import Held, Serving
 
 router = APIRouter(tags=["species"])
@@ -73,18 +76,38 @@ def map(request: Request, held: Held, asked: Annotated[ReportQuery, Query()]) ->
     the answer that are no columns, then ids (uint32), places (float32, x and y by turns), species, cluster and camera
     (uint16), the lowest octet first.
     """
-    made = held.answer(of_map(asked.filter(held)), fresh=asked.fresh)
+    where, tag = asked.filter(held), held.tag()
+    made = held.answer(of_map(where), fresh=asked.fresh)
     if isinstance(made, Job):
         return waiting(held, made)
-    facts, columns = coloured(held, made.report, asked.filter(held))
-    if OCTETS in request.headers.get("accept", ""):
-        return Response(_octets(facts, columns), media_type=OCTETS)
-    return JSONResponse(facts | {name: column.tolist() for name, column in columns.items()})
+    octets = OCTETS in request.headers.get("accept", "")
+    headers = {
+        "ETag": f'{tag[:-1]}-{made.generation}-{octets:d}"', "Vary": "Accept", "Cache-Control": "private, no-cache",
+        "X-Generation": str(made.generation),
+    }  # fmt: skip
+    if headers["ETag"] in tags_of(request):
+        return Response(status_code=304, headers=headers)
+    facts, columns = _of_today(held, made, where)
+    if octets:
+        return Response(_octets(facts, columns), media_type=OCTETS, headers=headers)
+    return JSONResponse(facts | {name: column.tolist() for name, column in columns.items()}, headers=headers)
 
 
-def coloured(held: Serving, drawn: PhotoMap, where: Filter | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def _of_today(held: Serving, made: Made, where: Filter | None) -> Any:
+    """A map with its colours, which are worked out once for each state of the index: seconds for 100,000 photos."""
+    drawn: PhotoMap = made.report
+    question = Question(
+        f"colours {made.generation}", "", where, lambda index, _: coloured(index, drawn, where), at_once=sys.maxsize
+    )
+    found = held.answer(question)
+    assert isinstance(found, Made)  # as it is made at once
+    return found.report
+
+
+def coloured(index: Index, drawn: PhotoMap, where: Filter | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The fields of a map that are no columns, and its columns: photos that are gone since are left out."""
-    photos = {photo.id or 0: photo for photo in held.index.photos(where)}
+    corrections = {one.label: one.scientific or "" for one in index.names(where) if one.method == "override"}
+    photos = {photo.id or 0: photo for photo in one_spelling(index.photos(where), corrections)}
     there = np.array([photo in photos for photo in drawn.ids.tolist()], dtype=bool)
     ids = drawn.ids[there]
     shown = [photos[photo] for photo in ids.tolist()]
