@@ -3,6 +3,8 @@
 import logging
 import os
 import socket
+import sys
+import threading
 import webbrowser
 from contextlib import closing
 from importlib.util import find_spec
@@ -67,8 +69,8 @@ def serve(
                 "your own network, or behind a proxy with TLS."
             )
         output.note(f"Programs find their keys in {Keys.file()}. Ctrl-C ends the server.")
-        if not no_browser:
-            webbrowser.open(link)
+        if not no_browser and _has_windows():
+            threading.Thread(target=webbrowser.open, args=(link,), daemon=True).start()
         # What a search tells who typed it is an answer here, and not for the one at the terminal.
         logging.getLogger("birdsearch").setLevel(logging.ERROR)
         try:
@@ -87,8 +89,11 @@ def _check_installed() -> None:
 
 def _index(shared: Shared) -> "Index | None":
     """The index, None where there is none yet."""
+    import birdsearch
+    from birdsearch.web.serving import LOCK_SECONDS
+
     try:
-        return shared.open()
+        return birdsearch.open(options.index_path(shared.index), lock_timeout=LOCK_SECONDS)
     except IndexMissingError as error:
         if "Did you mean" in str(error):  # a slip, and no new index
             raise
@@ -104,6 +109,13 @@ def _listen(host: str, port: int | None) -> socket.socket:
         except OSError as error:
             problem = error.strerror or str(error)
     raise typer.BadParameter(f"cannot listen at {host}, port {tried}: {problem}", param_hint="'--port'")
+
+
+def _has_windows() -> bool:
+    """Whether a browser can open a window: one that lives in the terminal would take that from the server."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _in_address(host: str) -> str:

@@ -155,7 +155,9 @@ class Doors:
         if role is None:
             wrong = request.method == "POST" or "once" in request.query_params
             return page(request, "open.html", status=401, wrong=wrong)
-        answer = RedirectResponse("/", 303)
+        # Who comes from another site sends the strict cookie only from a page of ours, and not along a redirect.
+        elsewhere = request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        answer = page(request, "opened.html") if elsewhere else RedirectResponse("/", 303)
         key = getattr(self._settings.keys, role)
         answer.set_cookie(self._settings.cookie, key, max_age=_YEAR, httponly=True, samesite="strict")
         return answer

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 
 import birdsearch
-from birdsearch.errors import BirdsearchError
+from birdsearch.errors import BirdsearchError, IndexMissingError
 from birdsearch.index import Index
 from birdsearch.records import as_json, shown
 from birdsearch.web.jobs import Job, Jobs
@@ -22,6 +22,7 @@ from birdsearch.web.made import Made, Question, Reports
 from birdsearch.web.turns import Turns
 
 PORT = 8377
+LOCK_SECONDS = 10.0  # that a change waits while another process writes
 _SECRET = ("latitude", "longitude", "camera_serial")  # fields of records that a viewer does not see
 _ABSOLUTE = re.compile(
     r"(?<![\w./~])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"]+[/\\])+([^\s/\\'\"]*)"
@@ -84,11 +85,18 @@ class State:
         return Path(self._folder.name)
 
     def index_for_adding(self) -> Index:
-        """The index; where there is none yet, a new one in the place of the settings."""
+        """The index; where there is none yet, a new one in the place of the settings.
+
+        Its network is made ready first, which takes a while.
+        """
         if self.index is None:
             if self.settings.place is None:
                 raise NoIndexError("this server was started without a place for an index: start it with --index NAME.")
-            self.index, self._made_here = birdsearch.create(self.settings.place), True
+            try:  # somebody may have made it meanwhile
+                self.index = birdsearch.open(self.settings.place, lock_timeout=LOCK_SECONDS)
+            except IndexMissingError:
+                self.index = birdsearch.create(self.settings.place)
+            self._made_here = True
         return self.index
 
     def without_paths(self, text: str) -> str:

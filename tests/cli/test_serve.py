@@ -81,3 +81,23 @@ def test_whoever_listens_beyond_this_computer_is_warned(tmp_path: Path, monkeypa
     assert "To look only: http://" in said.out
     assert "warning:" in said.err
     assert "To look only" not in run("serve", "--no-browser").out
+
+
+def test_a_browser_is_opened_where_there_are_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import webbrowser
+
+    from birdsearch.web import app
+
+    opened = list[str]()
+    monkeypatch.setattr(app, "run", lambda index, settings, listening: None)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    run("serve")
+    assert opened == []
+    monkeypatch.setenv("DISPLAY", ":0")
+    run("serve", "--no-browser")
+    assert opened == []
+    run("serve")
+    assert [link.partition("=")[0].rpartition("/")[2] for link in opened] == ["open?once"]

@@ -105,6 +105,16 @@ def test_a_link_opens_the_door_once(own: Index, settings: Settings) -> None:
         assert stranger.get("/open").status_code == 401
 
 
+def test_a_link_in_a_letter_opens_the_door_too(own: Index, settings: Settings) -> None:
+    # From there the strict cookie would not come along with a redirect.
+    letter = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+    with client_of(own, settings, "") as client:
+        opened = client.get(settings.links.make("view"), headers=letter)
+        assert opened.status_code == 200
+        assert 'content="0;url=/"' in opened.text
+        assert client.get("/").status_code == 200
+
+
 def test_a_key_that_is_typed_in_opens_the_door(own: Index, settings: Settings) -> None:
     with client_of(own, settings, "") as client:
         assert client.post("/open", data={"key": "guess"}).status_code == 401

@@ -72,6 +72,8 @@ class Add(Work):
     def work(self, held: Serving, progress: Progress) -> Any:
         """Add them, to a new index where there is none."""
         options = self.model_dump(exclude={"do", "folders"})
+        if held.state.index is None:
+            progress("network", 0, None, "")  # which takes a while to be made ready
         index = held.state.index_for_adding()
         return index.add(self.folders, **options, progress=progress, between_commits=held.jobs.write_waiting)
 
