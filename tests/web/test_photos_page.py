@@ -140,6 +140,29 @@ def test_a_selection_is_labelled_by_keys_and_it_is_taken_back(page: Any, served:
 
 
 @browser
+def test_a_photo_is_labelled_on_its_own_page_and_it_is_taken_back(page: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(served.address + "/photos/4?order=oldest")
+    painted(page)
+    page.keyboard.press("l")
+    page.keyboard.type("Dunnock")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Dunnock")
+    expect(page.locator(".label-line")).to_contain_text("by hand")
+    page.keyboard.press("u")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Wren")
+    expect(page.locator(".label-line")).to_have_text("Label: Wren, from its folder")
+    page.keyboard.press("ArrowRight")
+    expect(page).to_have_url(re.compile("/photos/5.order=oldest"))
+    painted(page)
+    page.keyboard.press("z")
+    expect(page.locator(".large.whole")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator(".grid a[tabindex='0']")).to_have_attribute("href", "/photos/5")
+
+
+@browser
 def test_a_label_survives_a_server_that_is_away_and_a_reload(served: Served, chromium: Any) -> None:
     from playwright.sync_api import expect
 

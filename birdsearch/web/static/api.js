@@ -97,8 +97,12 @@ export function decide(method, path, body) {
   const id = `${Date.now()}-${Math.random()}`;
   return new Promise((resolve, reject) => {
     asked.set(id, { resolve, reject });
-    keep([...queue(), { id, method, path, body }]);
-    sendAll();
+    try {
+      keep([...queue(), { id, method, path, body }]);
+      sendAll();
+    } catch {
+      send(method, path, body).then(resolve, reject); // the browser keeps nothing
+    }
   });
 }
 

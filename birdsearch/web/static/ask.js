@@ -5,7 +5,7 @@ import { Problem, finished, get, given, send } from "./api.js";
 import { Crop } from "./crop.js";
 import { keys } from "./keys.js";
 import { label } from "./label.js";
-import { abstention, card, complete, counted, empty, evidenceOf, percent, picture, said } from "./parts.js";
+import { abstention, card, complete, counted, empty, evidenceOf, percent, picture, said, whenAndWhere } from "./parts.js";
 import { say } from "./undo.js";
 import { drawn } from "./why.js";
 
@@ -155,6 +155,7 @@ const match = (one) => card(one.photo, {
 async function explain(one) {
   const show = (/** @type {unknown} */ content) =>
     render(html`<h2 id="why-title">Why it matches: ${one.photo.species ?? `photo ${one.photo.id}`}, score ${one.score.toFixed(3)}</h2>
+      <p class="facts">${whenAndWhere(one.photo)}</p>
       ${content}<p class="row"><button type="button" class="primary" @click=${() => why.close()}>Close</button><a class="button" href="/photos/${one.photo.id}">The photo</a></p>`, why);
   show(empty("Looking…"));
   why.showModal();

@@ -84,7 +84,8 @@ export class Grid {
     if (ids.length > TALLEST) throw new RangeError(`a grid shows at most ${TALLEST} photos: show a part of these`);
     this.ids = ids;
     const before = this.options.remembers ? history.state?.grid : null;
-    this.selected = new Set(before?.selected ?? []);
+    const held = new Set(before ? ids : []);
+    this.selected = new Set((before?.selected ?? []).filter((/** @type {number} */ id) => held.has(id)));
     this.#at = this.#anchor = Math.max(0, ids.indexOf(at ?? 0));
     for (const cell of this.#cells.values()) cell.remove();
     this.#cells.clear();
@@ -124,6 +125,8 @@ export class Grid {
   /** Ask for the facts of photos again. @param {Iterable<number>} ids */
   renew(ids) {
     for (const id of ids) this.#facts.delete(id);
+    this.#asking.abort(); // its answer may be older
+    this.#asked.clear();
     this.#settle();
   }
 
@@ -208,6 +211,7 @@ export class Grid {
       cell.remove();
       this.#cells.delete(position);
     }
+    if (this.#asked.size && !wanted.some((position) => this.#asked.has(this.ids[position]))) this.#asking.abort(); // scrolled past
     const { columns, width, height, gap } = this.#shape;
     let next = this.host.firstElementChild;
     for (const position of wanted) {

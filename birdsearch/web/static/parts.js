@@ -15,6 +15,11 @@ export const picture = ({ id, sha256 }, what, size) => address(`/photos/${id}/${
 /** A time as people read it, to the minute. @param {string | null | undefined} moment */
 export const date = (moment) => (moment ?? "").slice(0, 16).replace("T", " ");
 
+/** When and where a photo was taken, as far as it is known. @param {Photo} photo */
+export const whenAndWhere = ({ taken_at, latitude, longitude }) =>
+  [date(taken_at), latitude == null || longitude == null ? "" : `${degrees(latitude, "N", "S")}, ${degrees(longitude, "E", "W")}`].filter(Boolean).join(" · ");
+const degrees = (/** @type {number} */ value, /** @type {string} */ above, /** @type {string} */ below) => `${Math.abs(value).toFixed(3)}° ${value < 0 ? below : above}`;
+
 /** A share of 1 in words. @param {number} share */
 export const percent = (share) => `${(share * 100).toFixed(share < 0.0995 || share > 0.995 ? 1 : 0)} %`;
 

@@ -1,7 +1,8 @@
 // @ts-check
 /** The page of one photo. */
-import { handle, prepare } from "./viewer.js";
+import { keys } from "./keys.js";
 import { say } from "./undo.js";
+import { articleAt, handle, prepare } from "./viewer.js";
 
 const article = () => /** @type {HTMLElement} */ (document.getElementById("photo"));
 const link = (/** @type {string} */ selector) => /** @type {HTMLAnchorElement | null} */ (article().querySelector(selector));
@@ -13,6 +14,10 @@ handle(document.body, {
     if (to) location.replace(to.href); // Back leads to where the photo was opened
     else say(step > 0 ? "This is the last photo." : "This is the first photo.");
   },
-  renew: () => location.reload(),
+  renew: async () => {
+    article().replaceWith(await articleAt(location.href));
+    prepare(article());
+  },
 });
+keys(document.body, { Escape: ["all photos", () => location.assign(link("a.back")?.href ?? "/photos")] }, "Photo");
 prepare(article());

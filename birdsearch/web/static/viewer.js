@@ -1,7 +1,7 @@
 // @ts-check
 /** One photo, large: what its page does with scripts, and the dialog that shows that page over a grid. */
 import { render } from "./vendor/lit-html.js";
-import { send } from "./api.js";
+import { Problem, send } from "./api.js";
 import { askLabel } from "./label.js";
 import { keys } from "./keys.js";
 import { empty, evidenceOf, said } from "./parts.js";
@@ -76,6 +76,24 @@ export function prepare(article) {
   image.complete ? fetchAhead() : image.addEventListener("load", fetchAhead, { once: true });
 }
 
+/** The photo of a page. @param {string} address @param {AbortSignal} [signal] @returns {Promise<HTMLElement>} */
+export function articleAt(address, signal) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest(); // not fetch: only this parses HTML without a policy for trusted types
+    const refuse = (/** @type {string} */ title) => reject(new Problem({ title, status: request.status }));
+    request.open("GET", address);
+    request.responseType = "document";
+    request.onload = () => {
+      const article = request.response?.querySelector("article.photo");
+      if (article) resolve(document.importNode(article, true));
+      else refuse(request.response?.querySelector(".problem")?.textContent ?? "This photo cannot be shown.");
+    };
+    request.onerror = () => refuse("birdsearch does not answer. Is it still running?");
+    signal?.addEventListener("abort", () => request.abort());
+    request.send();
+  });
+}
+
 /** Say what a photo shows, which may take a while: the page in a dialog comes without it.
  *  @param {HTMLElement} article @param {AbortSignal} signal */
 async function classify(article, signal) {
@@ -124,7 +142,6 @@ function setWhole(article, whole) {
 /** A photo over the grid: its own page in a dialog, so that the grid stays as it is. */
 export class Viewer {
   #id = 0;
-  #request = new XMLHttpRequest();
   #asking = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
@@ -189,31 +206,20 @@ export class Viewer {
   /** @param {number} pause milliseconds in which another photo may be wanted @param {number} [id] */
   #load(pause, id = this.#id) {
     this.#id = id;
-    this.#request.abort();
     this.#asking.abort();
+    this.#asking = new AbortController();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      // Not fetch: only this parses HTML without a policy for trusted types.
-      const request = (this.#request = new XMLHttpRequest());
-      request.open("GET", `/photos/${id}?${new URLSearchParams([...new URLSearchParams(this.grid.query()), ["brief", "1"]])}`);
-      request.responseType = "document";
-      request.onload = () => this.#loaded(request.response);
-      request.onerror = () => say("birdsearch does not answer. Is it still running?", true);
-      request.send();
-    }, pause);
+    this.#timer = setTimeout(() => this.#fill(id, this.#asking.signal), pause);
   }
 
-  /** @param {Document | null} page */
-  #loaded(page) {
-    const article = page?.querySelector("article.photo");
-    const refusal = page?.querySelector(".problem")?.textContent;
-    if (!(article instanceof HTMLElement)) return say(refusal ?? "This photo cannot be shown.", true);
-    this.dialog.replaceChildren(document.importNode(article, true));
-    const image = picture(this.#article());
-    this.#seen.set(this.#id, image.getAttribute("src") ?? "");
+  /** @param {number} id @param {AbortSignal} signal */
+  async #fill(id, signal) {
+    const fields = new URLSearchParams(this.grid.query());
+    fields.set("brief", "1");
+    this.dialog.replaceChildren(await articleAt(`/photos/${id}?${fields}`, signal));
+    this.#seen.set(id, picture(this.#article()).getAttribute("src") ?? "");
     prepare(this.#article());
     this.#article().querySelector("h1")?.focus({ preventScroll: true });
-    this.#asking = new AbortController();
-    classify(this.#article(), this.#asking.signal);
+    await classify(this.#article(), signal);
   }
 }
