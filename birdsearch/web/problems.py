@@ -137,7 +137,7 @@ def of_validation(found: Sequence[Any]) -> Problem:
 def answer(request: Request, problem: Problem) -> Response:
     """A problem for a program, or as a page for a person."""
     if "app" in request.scope and request.scope["state"]["role"] != EDIT:
-        problem = replace(problem, detail=request.app.state.serving.without_paths(problem.detail))
+        problem = replace(problem, detail=request.app.state.serving.hiding_paths()(problem.detail))
     if request.scope["path"].startswith(("/api/", "/static/")):
         return JSONResponse(problem.fields, problem.status, problem.headers, media_type=MEDIA)
     made = page(request, "problem.html", status=problem.status, problem=problem)

@@ -5,6 +5,7 @@ import os
 import re
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,14 +100,20 @@ class State:
             self._made_here = True
         return self.index
 
-    def without_paths(self, text: str) -> str:
-        """A text for those who may not know where files lie: paths below the folders of the index, else names alone."""
-        if "/" not in text and os.sep not in text:
-            return text
+    def hiding_paths(self) -> Callable[[str], str]:
+        """What makes of a text one for those who may not know where files lie.
+
+        Paths become those below the folders of the index, and elsewhere names alone.
+        """
         roots = self.index.provenance.folders if self.index is not None else ()
-        for root in sorted(map(shown, roots), key=len, reverse=True):
-            text = text.replace(root.rstrip(os.sep) + os.sep, "")
-        return _ABSOLUTE.sub(r"\1", text)
+        below = [root.rstrip(os.sep) + os.sep for root in sorted(map(shown, roots), key=len, reverse=True)]
+
+        def hide(text: str) -> str:
+            for root in below:
+                text = text.replace(root, "")
+            return _ABSOLUTE.sub(r"\1", text)
+
+        return hide
 
     def close(self) -> None:
         """End the jobs, and close what was opened here."""
@@ -155,15 +162,7 @@ class Serving:
     def seen(self, record: Any) -> Any:
         """A record, or a list of them, as JSON: for the role "view" without positions, serials and absolute paths."""
         plain = as_json(record)
-        return plain if self.sees_all else self._told(plain)
-
-    def _told(self, plain: Any) -> Any:
-        """JSON as a viewer may see it, whichever record it is of."""
-        if isinstance(plain, dict):
-            return {name: None if name in _SECRET else self._told(value) for name, value in plain.items()}
-        if isinstance(plain, list):
-            return [self._told(value) for value in plain]
-        return self.state.without_paths(plain) if isinstance(plain, str) else plain
+        return plain if self.sees_all else _told(plain, self.state.hiding_paths())
 
     def answer(self, question: Question, *, fresh: bool = False) -> Made | Job:
         """A report, or the job that makes it. Raises ForbiddenError where a viewer asks for a job of their own."""
@@ -177,6 +176,15 @@ class Serving:
     def tag(self) -> str:
         """The ETag of an answer that holds until the next commit."""
         return f'W/"{self.index.provenance.index_id[:12]}-{self.index.generation}-{self.role}"'
+
+
+def _told(plain: Any, hide: Callable[[str], str]) -> Any:
+    """JSON as a viewer may see it, whichever record it is of."""
+    if isinstance(plain, dict):
+        return {name: None if name in _SECRET else _told(value, hide) for name, value in plain.items()}
+    if isinstance(plain, list):
+        return [_told(value, hide) for value in plain]
+    return hide(plain) if isinstance(plain, str) else plain
 
 
 def held(request: Request) -> Serving:

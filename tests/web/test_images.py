@@ -73,3 +73,13 @@ def test_a_viewer_gets_previews_alone(viewer: TestClient) -> None:
     preview = viewer.get(f"{PHOTOS}/1/preview")
     with Image.open(io.BytesIO(preview.content)) as picture:
         assert not picture.getexif()
+
+
+def test_what_browsers_do_not_show_is_drawn_anew(changing: Index, tmp_path: Path) -> None:
+    Image.new("RGB", (640, 480), (40, 120, 60)).save(tmp_path / "photos/scan.tif")
+    changing.add(tmp_path / "photos")
+    scan = changing.find(tmp_path / "photos/scan.tif")
+    with client_of(changing, Settings()) as client:
+        shown = client.get(f"{PHOTOS}/{scan.id}/file")
+    assert (shown.status_code, shown.headers["content-type"]) == (200, "image/webp")
+    changing.close()

@@ -87,12 +87,12 @@ def test_a_server_without_an_index_says_what_to_do() -> None:
 
 
 def test_no_text_tells_a_viewer_where_files_lie(viewer: TestClient, own: Index) -> None:
-    state = viewer.app.state.serving  # type: ignore[attr-defined]
+    hide = viewer.app.state.serving.hiding_paths()  # type: ignore[attr-defined]
     (root,) = own.provenance.folders
     said = f"no such file: {root}/Wren/1.jpg. Look in /home/ana/My-birds/2024."
-    assert state.without_paths(said) == "no such file: Wren/1.jpg. Look in 2024."
+    assert hide(said) == "no such file: Wren/1.jpg. Look in 2024."
     names = "Larus fuscus/argentatus, 1/2, http://a.example/b/c"
-    assert state.without_paths(names) == names
+    assert hide(names) == names
     before = viewer.get("/api/v1/audit", params={"again": True})
     own.label({1: "Wren"})
     for answer in (before, viewer.get("/api/v1/audit", params={"again": True}), viewer.get(f"{PHOTOS}/1")):
