@@ -35,7 +35,19 @@ MOMENTS = 24  # random kills in all
 SPOKEN = 8  # the same of runs that let a person speak
 KILLS, INTERRUPTS = 8, 5  # lines tried in every scene; with LINES=all in the environment every line is (half an hour)
 NOBODY = 65534
-NAMES = ("fresh", "changed", "relabelled", "moved", "pruned", "removed", "repaired", "imported", "reembedded", "boxed")
+NAMES = (
+    "fresh",
+    "changed",
+    "relabelled",
+    "moved",
+    "pruned",
+    "removed",
+    "repaired",
+    "imported",
+    "reembedded",
+    "boxed",
+    "found",
+)
 SEED = 20261
 
 # Where the state on disk changes: a kill is tried in every line of these.
@@ -263,6 +275,8 @@ def scenes(
         first: Plan = {**sizes, "index": str(before), "step": {**step, "labels": "folder"}}
         if name == "fresh":
             before, step = None, first["step"]
+        elif name == "found":
+            before, step = None, {**first["step"], "regions": "bird"}
         elif name == "imported":
             work({**first, "index": str(folder / name / "exported")})
             with open_or_create(folder / name / "exported") as index:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -22,11 +22,14 @@ import numpy as np
 
 import birdsearch
 from birdsearch import errors
+from birdsearch.backbones import finders
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput, PooledMap
 from birdsearch.backbones.classes import Classifier
+from birdsearch.backbones.finders import Found
 from birdsearch.index import Index
 from birdsearch.indexing import caller, committer, embedder, pipeline
-from birdsearch.records import AS_BIRDER, AddReport, Filter, Pixels, Recipe, Vectors
+from birdsearch.photos.decode import Upright
+from birdsearch.records import AS_BIRDER, BIRD, AddReport, Box, Filter, Pixels, Recipe, Region, Vectors
 from tests.support import drawing
 from tests.support.fake_backbone import FakeBackbone
 
@@ -79,6 +82,18 @@ def backbone(delay: float = 0.0, recipe: Recipe = AS_BIRDER) -> Backbone:
     return Backbone.of(spec, FakeNetwork(delay, recipe.views))
 
 
+class FakeFinder:
+    """Finds a small bird in the same place of most pictures."""
+
+    name = "fake 1"
+    size = (48, 64)
+
+    def find(self, pictures: Sequence[Upright]) -> list[Found]:
+        """By the pixels alone."""
+        region = Region(None, Box(0.2, 0.3, 0.3, 0.4), BIRD, "bird", 0.9, self.name)
+        return [Found((region,), small=int(picture.whole.sum()) % 3 > 0) for picture in pictures]
+
+
 def open_or_create(path: str | Path, delay: float = 0.0) -> Index:
     """The index, taken over where its creation was not finished."""
     try:
@@ -95,6 +110,8 @@ def work(plan: Plan) -> AddReport | None:
     sizes = (embedder, "NETWORK_BATCH", batch), (pipeline, "AHEAD", 2 * batch), (committer, "COMMIT_PHOTOS", commit)
     with ExitStack() as stack:
         stack.enter_context(patch.object(caller, "LET_IN_SECONDS", 0.0))
+        stack.enter_context(patch.object(finders, "finder", lambda _: FakeFinder()))
+        stack.enter_context(patch.object(finders, "version_of", lambda _: FakeFinder.name))
         for module, name, size in sizes:
             stack.enter_context(patch.object(module, name, size))
         return _carry_out(plan)
