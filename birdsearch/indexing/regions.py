@@ -46,7 +46,7 @@ logger = logging.getLogger("birdsearch")
 
 MIN_CONFIDENCE = 0.2  # of a box that is taken in: below it detectors guess
 EXAMPLES = 3  # lines in a warning
-TOGETHER = 8  # photos that a finder sees at a time; as many wait before it and after it: what bounds the memory
+TOGETHER = 4  # photos that a finder sees at a time; as many wait before it and after it: what bounds the memory
 _AHEAD = 64  # photos of given boxes cut in advance
 T = TypeVar("T")
 _SAME = 1e-5  # as tables write them: by how much the numbers of two boxes differ that are one
