@@ -220,6 +220,7 @@ async function show(job) {
   // What the job has found stays as it is while it is worked through; viewers get what is doubtful today.
   const report = await get(results ? `/jobs/${job.id}/result` : "/audit");
   const first = !audit;
+  find?.classList.remove("primary"); // what comes next is to go through them
   audit = new Audit(report, await byHand(report.suspects.map((/** @type {Suspect} */ { photo }) => photo.id)));
   if (!first) return;
   recall((fact) => () => audit?.takeBack(fact));
@@ -231,6 +232,7 @@ find?.addEventListener("click", async () => {
   const job = await start(progress, { do: "audit" });
   history.replaceState(null, "", location.pathname);
   if (job) await show(job);
+  document.getElementById("suspect-title")?.focus();
 });
 
 await decided();
@@ -238,7 +240,8 @@ const { jobs } = await get("/jobs");
 const audits = jobs.filter((/** @type {any} */ job) => job.do === "audit");
 const running = audits.find((/** @type {any} */ job) => ["queued", "running"].includes(job.state));
 const last = audits.find((/** @type {any} */ job) => job.state === "done");
+find?.classList.toggle("primary", !last);
 if (last) await show(last);
-else render(empty(edit ? "Nobody has looked yet: it takes a moment." : "Nobody has looked yet."), place);
+else render(empty("Nobody has looked for doubtful labels yet."), place);
 if (running) follow(progress, running).then((job) => job && show(job));
 document.body.dataset.loaded = "yes";

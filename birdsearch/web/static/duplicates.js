@@ -18,8 +18,8 @@ const form = /** @type {HTMLFormElement | null} */ (document.getElementById("fin
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const fields = new FormData(form);
-  const protect = String(fields.get("protect") ?? "").split("\n").map((line) => line.trim()).filter(Boolean);
-  if (await start(progress, { do: "duplicates", burst_gap: Number(fields.get("burst_gap")), protect })) location.assign("/duplicates");
+  const [prefer, protect] = ["prefer", "protect"].map((name) => String(fields.get(name) ?? "").split("\n").map((line) => line.trim()).filter(Boolean));
+  if (await start(progress, { do: "duplicates", burst_gap: Number(fields.get("burst_gap")), prefer, protect })) location.assign("/duplicates");
 });
 
 // The plan
