@@ -1,6 +1,7 @@
 """Jobs over HTTP: started, watched, cancelled; short changes come in between."""
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -107,6 +108,29 @@ def test_an_export_is_fetched_as_a_file(client: TestClient, tmp_path: Path) -> N
     assert 'filename="own.parquet"' in fetched.headers["content-disposition"]
     (tmp_path / "fetched.parquet").write_bytes(fetched.content)
     assert pq.read_table(tmp_path / "fetched.parquet").num_rows == 3
+
+
+def test_copies_are_moved_away_and_brought_back(tmp_path: Path, fake_built_in: None) -> None:
+    write_garden_photos(tmp_path / "photos")
+    copy = shutil.copy(tmp_path / "photos/Wren/1.jpg", tmp_path / "photos/copy.jpg")
+    settings = Settings()
+    with birdsearch.create(tmp_path / "index") as index:
+        index.add(tmp_path / "photos")
+        with client_of(index, settings) as client:
+
+            def done(**asked: object) -> Any:
+                job = finished(client, client.post(JOBS, json=asked).json())
+                assert job["state"] == "done", job
+                return client.get(f"{JOBS}/{job['id']}/result").json()
+
+            report = done(do="duplicates", relations=["identical"])
+            applied = done(do="apply", report=report["report"], action=f"move:{tmp_path / 'away'}")
+            assert (applied["done"], len(index)) == (1, 6)
+            for role, told in (("edit", True), ("view", False)):
+                headers = {"Authorization": f"Bearer {getattr(settings.keys, role)}"}
+                assert (str(tmp_path) in client.get("/api/v1/runs", headers=headers).text) is told
+            assert done(do="undo")["done"] == 1
+        assert (Path(copy).exists(), len(index)) == (True, 7)
 
 
 def test_a_viewer_starts_nothing_and_reads_no_result(own: Index, settings: Settings, client: TestClient) -> None:

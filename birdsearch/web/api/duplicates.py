@@ -201,7 +201,7 @@ def plan(
     answer = {name: each.model_dump() for name, each in sums.items()}
     related_sums = {name: each.model_dump() for name, each in by_relation.items()}
     paths = as_json(_removed(made)) if held.sees_all else []
-    return JSONResponse({**answer, "by_relation": related_sums, "stays": as_json(dict(stays)), "paths": paths})
+    return JSONResponse({**answer, "by_relation": related_sums, "stays": held.seen(dict(stays)), "paths": paths})
 
 
 @router.get("/not-duplicates", response_model=list[PairApart])
@@ -230,7 +230,7 @@ def take_back(held: Held, pair: PairOfIds) -> Response:
 @router.get("/runs", response_model=list[RunSummary])
 def runs(held: Held) -> Response:
     """Every run of apply, oldest first."""
-    return JSONResponse(as_json(held.index.runs()))
+    return JSONResponse(held.seen(held.index.runs()))
 
 
 def _check(relations: Sequence[str]) -> None:
@@ -283,7 +283,7 @@ class _Seen:
             "number": number,
             "relation": proposed.relation,
             "keep": proposed.keep,
-            "reason": as_json(proposed.reason),
+            "reason": self.held.seen(proposed.reason),
             "photos": [self._photo(proposed, member) for member in members],
             "gone": len(_ids(proposed)) - len(members),
             "decision": self.decisions.get(_ids(proposed), Pick()).model_dump(),
@@ -297,7 +297,7 @@ class _Seen:
         return {
             "photo": self.held.seen(member.photo),
             "relation": None if is_kept else member.relation,
-            "reason": as_json(proposed.reason if is_kept else reason),
+            "reason": self.held.seen(proposed.reason if is_kept else reason),
             "protected": member.protected,
             "apart": (min(proposed.keep, photo_id), max(proposed.keep, photo_id)) in self.apart,
             "shows": as_json(evidence(member.pair)),
