@@ -269,6 +269,26 @@ def test_groups_filter_by_relation_and_by_what_is_open(bursts: Index, serve: Ser
     expect(page.locator("#group-title")).to_contain_text(f"Group 1 of {BURSTS} burst")
 
 
+def test_who_wants_stays_at_a_group_and_is_told_where_nothing_would_be_kept(
+    bursts: Index, serve: Serve, open_page: OpenPage
+) -> None:
+    from playwright.sync_api import expect
+
+    bursts.duplicates()
+    page = open_page(serve(bursts), viewport={"width": 1280, "height": 800})
+    ready(page, "/duplicates")
+    page.get_by_label("Go on after each decision").uncheck()
+    page.reload()  # it is remembered
+    page.wait_for_selector("body[data-loaded]", state="attached")
+    for key in "123":
+        press(page, key, "x")
+    expect(page.locator(".strip [aria-current]")).to_contain_text("3")
+    expect(page.get_by_role("alert")).to_contain_text("Nothing of this group would be kept")
+    ready(page, "/duplicates?part=plan")
+    expect(page.locator(".sum")).to_contain_text("Nothing would go yet")
+    expect(page.locator(".plan")).to_contain_text("choose a photo to keep")
+
+
 # Labels
 
 

@@ -265,6 +265,7 @@ export class Review {
         <div class="head">
           <h2 id="group-title">Group ${at.toLocaleString("en")} of ${this.numbers.length.toLocaleString("en")} <span class="relation ${group.relation}">${group.relation}</span> <small>${meaning}</small></h2>
           <p class="why"><b>Proposed: ${fileName(group.photos.find(({ photo }) => photo.id === group.keep)?.photo.path ?? "")}</b> ${group.reason}${group.gone ? html` <em>${counted(group.gone, "photo")} of it left the index since.</em>` : nothing}</p>
+          ${group.decision.remove.length && !group.decision.keep.length ? html`<p class="problem" role="alert">Nothing of this group would be kept, so all of it stays: keep one.</p>` : nothing}
           <p class="decided facts">${done.toLocaleString("en")} of ${this.numbers.length.toLocaleString("en")} decided <progress max=${this.numbers.length} value=${done} aria-label="Groups decided"></progress></p>
         </div>
         <div class="row modes" role="group" aria-label="How to compare">
