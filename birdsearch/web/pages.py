@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from birdsearch.records import shown
 from birdsearch.web import photo_page
@@ -20,6 +21,7 @@ ORDERS = {
 class PhotosPageQuery(PhotosQuery):
     """What the page of photos is asked for: also the photo that it is to be at."""
 
+    limit: int = Field(60, ge=1, le=1000)  # with JavaScript the grid shows them all
     at: int | None = None
 
 
