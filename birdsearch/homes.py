@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import shlex
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,15 +30,20 @@ def data_folder() -> Path:
 
 def user_key() -> bytes:
     """A secret of this user on this computer, 32 bytes, made at the first call: what is signed with it is their own."""
-    path = data_folder() / "user.key"
+    return kept_secret("user.key", lambda: secrets.token_bytes(32))
+
+
+def kept_secret(name: str, make: Callable[[], bytes]) -> bytes:
+    """What a file of the data folder holds, which only this user can read; it is made at the first call."""
+    path = data_folder() / name
     with suppress(FileNotFoundError):
         return path.read_bytes()
     make_private(path.parent)
     new = path.with_suffix(f".{secrets.token_hex(8)}")
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(32))
+        file.write(make())
     try:
-        os.link(new, path)  # of two processes at once the first key counts
+        os.link(new, path)  # of two processes at once the first one counts
     except FileExistsError:
         pass
     except OSError:  # a file system without links

@@ -2,18 +2,16 @@
 
 import hmac
 import json
-import os
 import secrets
 import threading
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from birdsearch.cache import make_private
-from birdsearch.homes import data_folder
+from birdsearch.homes import data_folder, kept_secret
 
 EDIT, VIEW = "edit", "view"  # roles: EDIT may do all, VIEW looks and asks
+_FILE = "serve.json"
 _ONCE_SECONDS = 600.0  # for which a one-time link holds
 
 
@@ -33,21 +31,17 @@ class Keys:
     @staticmethod
     def file() -> Path:
         """Where the keys of this user are kept."""
-        return data_folder() / "serve.json"
+        return data_folder() / _FILE
 
     @classmethod
     def kept(cls) -> "Keys":
         """The keys of this user, made at the first call and kept for them alone, so that bookmarks go on to work."""
-        path = cls.file()
-        with suppress(FileNotFoundError, ValueError, TypeError):
-            return cls(**json.loads(path.read_bytes()))
-        made = cls()
-        make_private(path.parent)
-        new = path.with_suffix(f".{secrets.token_hex(8)}")
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            json.dump(asdict(made), file)
-        os.replace(new, path)
-        return made
+        made = kept_secret(_FILE, lambda: json.dumps(asdict(cls())).encode("ascii"))
+        try:
+            return cls(**json.loads(made))
+        except (ValueError, TypeError):  # not whole: new ones
+            cls.file().unlink()
+            return cls.kept()
 
 
 class Links:

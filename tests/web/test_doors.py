@@ -129,6 +129,10 @@ def test_keys_are_kept_for_the_user_alone() -> None:
     assert Keys.kept() == kept
     assert (data_folder() / "serve.json").stat().st_mode & 0o077 == 0
     assert kept.edit not in repr(kept)
+    Keys.file().write_text('{"edit": "hal', encoding="ascii")
+    again = Keys.kept()
+    assert again not in (kept, Keys())
+    assert Keys.kept() == again
 
 
 @pytest.mark.parametrize(
