@@ -17,18 +17,23 @@ No million labelled bird photos can be had here, so the vectors are drawn from w
 Questions come from the same process and are not in the set. Truth is exact. `bucket` is a number from 0 to 99 per row,
 independent of the vector, for filters: `bucket < 10` keeps 10 %. `python -m benchmarks.synthetic --check` compares the
 drawn vectors with the real ones.
+
+Three other shapes (`--shape`) find out an engine that is good on one only: `spectrum`, 600 wide clusters whose spread
+falls off slowly; `sphere`, uniform, where no neighbour is nearer than others by much; `copies`, narrow clusters in
+which every fifth row comes twice.
 """
 
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import CACHE, SHARED_PHOTOS, command_line
+from benchmarks.common import SHARED_PHOTOS, cached, command_line
 from benchmarks.retrieval import Labels, leave_one_out
 from birdsearch.records import Ids, Vectors
 
@@ -67,7 +72,7 @@ class Shape:
 
 def real() -> tuple[Vectors, Labels]:
     """The raw vectors (1500, 1280) and species (1500,) of birds300, embedded once with the built-in backbone."""
-    path = CACHE / "real.npz"
+    path = cached("real.npz")
     if not path.exists():
         _embed_real(path)
     with np.load(path) as stored:
@@ -155,11 +160,62 @@ def exact(vectors: Vectors, queries: Vectors, rows: Ids | None = None) -> Ids:
     return np.asarray(np.take_along_axis(best_ids, order, axis=1))
 
 
-def load(count: int) -> Synthetic:
+Draw = Callable[[int], Vectors]  # so many more unit rows (n, 512) of one set
+
+
+def bird_like(count: int, random: np.random.Generator) -> Draw:
+    """Photos of species as uneven in number as a birder's."""
+    vectors, labels = real()
+    learned = shape(reduced(vectors), labels)
+    means = species_means(learned, max(2, count // PHOTOS_PER_SPECIES), random)
+    popularity = random.lognormal(sigma=UNEVENNESS, size=len(means))
+    popularity /= popularity.sum()
+    return lambda size: photos(learned, means[random.choice(len(means), size, p=popularity)], random)
+
+
+def spectrum(count: int, random: np.random.Generator) -> Draw:
+    """600 clusters, as wide as they lie apart; the spread falls with the root of a direction's number."""
+    scale = np.arange(1, DIM + 1, dtype=np.float32) ** -0.5
+    centres = random.standard_normal((600, DIM), dtype=np.float32)
+
+    def draw(size: int) -> Vectors:
+        steps = random.standard_normal((size, DIM), dtype=np.float32)
+        return unit((centres[random.integers(len(centres), size=size)] + steps) * scale)
+
+    return draw
+
+
+def sphere(count: int, random: np.random.Generator) -> Draw:
+    """Every direction as likely as any other."""
+    return lambda size: unit(random.standard_normal((size, DIM), dtype=np.float32))
+
+
+def copies(count: int, random: np.random.Generator) -> Draw:
+    """200 narrow clusters; every fifth row is the one before it."""
+    centres = random.standard_normal((200, DIM), dtype=np.float32)
+
+    def draw(size: int) -> Vectors:
+        steps = random.standard_normal((size, DIM), dtype=np.float32)
+        rows = unit(centres[random.integers(len(centres), size=size)] + 0.3 * steps)
+        rows[4::5] = rows[3::5][: len(rows[4::5])]
+        return rows
+
+    return draw
+
+
+SHAPES: dict[str, Callable[[int, np.random.Generator], Draw]] = {
+    "birds": bird_like,
+    "spectrum": spectrum,
+    "sphere": sphere,
+    "copies": copies,
+}
+
+
+def load(count: int, kind: str = "birds") -> Synthetic:
     """The set of `count` vectors, made at first use (1M takes some minutes and 2.1 GB of disk) and then mapped."""
-    folder = CACHE / f"synthetic-{count}"
+    folder = cached(f"synthetic-{count}" if kind == "birds" else f"synthetic-{kind}-{count}")
     if not folder.is_dir():
-        _make(count, folder)
+        _make(count, SHAPES[kind], folder)
     return Synthetic(
         folder=folder,
         vectors=np.load(folder / "vectors.npy", mmap_mode="r"),
@@ -170,23 +226,17 @@ def load(count: int) -> Synthetic:
     )
 
 
-def _make(count: int, folder: Path) -> None:
-    vectors, labels = real()
-    learned = shape(reduced(vectors), labels)
+def _make(count: int, kind: Callable[[int, np.random.Generator], Draw], folder: Path) -> None:
     random = np.random.default_rng([SEED, count])
-    means = species_means(learned, max(2, count // PHOTOS_PER_SPECIES), random)
-    popularity = random.lognormal(sigma=UNEVENNESS, size=len(means))
-    popularity /= popularity.sum()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    draw = kind(count, random)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary) / "made"  # renamed when complete: an interrupted run leaves nothing to trust
         made.mkdir()
         rows = np.lib.format.open_memmap(made / "vectors.npy", mode="w+", dtype=np.float32, shape=(count, DIM))
         for start in range(0, count, CHUNK):
-            size = min(CHUNK, count - start)
-            rows[start : start + size] = photos(learned, means[random.choice(len(means), size, p=popularity)], random)
+            rows[start : start + CHUNK] = draw(min(CHUNK, count - start))
         rows.flush()
-        queries = photos(learned, means[random.choice(len(means), QUESTIONS, p=popularity)], random)
+        queries = draw(QUESTIONS)
         bucket = random.integers(100, size=count)
         np.save(made / "queries.npy", queries)
         np.save(made / "bucket.npy", bucket)
@@ -221,12 +271,13 @@ def main() -> None:
     """Make the sets that are asked for, or compare drawn with real vectors."""
     parser = command_line("synthetic", __doc__)
     parser.add_argument("counts", type=int, nargs="*", metavar="N", help="how many vectors (200000 1000000)")
+    parser.add_argument("--shape", choices=SHAPES, default="birds")
     parser.add_argument("--check", action="store_true", help="compare drawn vectors with the real ones")
     options = parser.parse_args()
     if options.check:
         check()
     for count in options.counts:
-        made = load(count)
+        made = load(count, options.shape)
         print(f"{made.folder}: {len(made.vectors)} vectors, {len(made.queries)} questions")
 
 

@@ -300,7 +300,7 @@ class Trial:
     engine: str
     settings: str
     recall: float  # share of the 10 true neighbours that were found
-    queries_per_second: float
+    queries_per_second: float  # of one core; comparing all may use a GPU
     build_seconds: float
     bytes: int
     rows: int  # it was tried on so many

@@ -6,8 +6,7 @@ ranked again by whole rows: faiss calls that IndexRefine.
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,19 +16,19 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.records import Ids, Vectors
-from birdsearch.search.exact import Neighbours, load_faiss, to_float32, top_k
-from birdsearch.search.local import CHUNK, OVERFETCH, LocalEngine, Positions, Settings, checked
+from birdsearch.search.exact import Neighbours, load_faiss, top_k
+from birdsearch.search.local import OVERFETCH, LocalEngine, Positions, Settings, StoredSettings, checked
 
 AtDepth = tuple[float, float]  # a setting for the neighbours 10 and 100 deep, as tuning found it
 EXACT_UP_TO = 10_000  # so few rows are compared one by one, whatever the engine (a guess)
 MAX_DEPTH = 1_000  # a neighbour that lies deeper among all rows is found by comparing all (a guess)
+FETCHED = 3  # bytes of codes that take as long as a byte of a whole row, which lies anywhere (measured on 100,000)
 
 
 class CodedSettings(Settings):
     """How hard an engine of codes searches, found by tuning."""
 
     __slots__ = ()
-    GRID: ClassVar[tuple[float, ...]]  # efforts to try, ascending
     EFFORT: ClassVar[str]  # the setting that recall is bought with
     k_factor: AtDepth  # rows ranked exactly for each one that is asked for
 
@@ -43,31 +42,21 @@ class CodedSettings(Settings):
         """The same with another effort."""
         return replace(self, **{self.EFFORT: effort, "k_factor": k_factor})
 
-    @property
-    def useful(self) -> bool:
-        """Whether these settings do what they say."""
-        return True
-
-    def cheaper(self) -> Sequence[Self]:
-        """Variants that may be faster at the same recall."""
-        return ()
-
 
 @dataclass(frozen=True, slots=True)
 class IvfSettings(CodedSettings):
-    """Which cells of an inverted file are searched."""
+    """How many cells of an inverted file are searched."""
 
-    EFFORT = "margin"
-    GRID: ClassVar[tuple[float, ...]] = (
-        *(0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09),
-        *(0.1, 0.11, 0.12, 0.135, 0.15, 0.18, 0.22, 0.3, 0.5),
-    )
-    max_nprobe: int = 16  # cells, for the neighbours 10 deep
-    margin: AtDepth = (0.1, 0.1)  # cosine below the nearest centroid, within which a cell is searched
+    EFFORT = "nprobe"
+    nprobe: AtDepth = (16, 16)
     k_factor: AtDepth = (1, 1)
 
-    def cheaper(self) -> Sequence[Self]:
-        return [replace(self, max_nprobe=max(1, self.max_nprobe // share)) for share in (2, 4, 8)]
+    @classmethod
+    def read(cls, stored: StoredSettings) -> Self:
+        if "max_nprobe" in stored:  # kept before `nprobe` was: none of the cells that were searched is left out
+            most = stored["max_nprobe"]
+            stored = {"nprobe": [most, 10 * most], "k_factor": stored.get("k_factor", [1, 1])}
+        return super(IvfSettings, cls).read(stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +64,8 @@ class HnswSettings(CodedSettings):
     """How wide a graph is searched."""
 
     EFFORT = "ef_search"
-    GRID: ClassVar[tuple[float, ...]] = (12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
     ef_search: AtDepth = (64, 64)
     k_factor: AtDepth = (1, 1)
-
-    @property
-    def useful(self) -> bool:
-        # A graph is walked at least as wide as the shortlist is long.
-        return self.ef_search[0] >= 10 * self.k_factor[0] + OVERFETCH
 
 
 def at_depth(setting: AtDepth, depth: float) -> float:
@@ -196,11 +179,7 @@ class CodedEngine(FaissEngine):
         faiss.copy_array_to_vector(projection.ravel(), transform.A)
         transform.is_trained = True
         codes = faiss.IndexPreTransform(transform, cls._codes(short, nlist))
-        return cls(faiss.IndexRefine(codes, _fp16_rows(dim)), settings=cls._first_settings(nlist))
-
-    @classmethod
-    def _first_settings(cls, nlist: int) -> Settings:
-        return cls.settings_type()
+        return cls(faiss.IndexRefine(codes, _fp16_rows(dim)))
 
     def train(self, sample: Vectors) -> None:
         """Train on some (m, dim) of the rows that will come."""
@@ -210,6 +189,22 @@ class CodedEngine(FaissEngine):
     def bytes(self) -> int:
         return len(self._ids) * (int(self._rows.code_size) + int(self._inner.d) + 8)
 
+    @abstractmethod
+    def efforts(self, k_factor: float) -> tuple[int, int]:
+        """The least and the highest effort that are worth a try for the neighbours 10 deep."""
+
+    def work(self) -> float:
+        """Bytes of codes that all searches of this kind of engine in this process have looked at so far."""
+        return float(self._codes_compared()) * int(self._inner.d)  # a byte for each number
+
+    def rerank_work(self, k: int) -> float:
+        """What ranking the shortlist for the k nearest of a query by whole rows takes, in the same unit."""
+        return float(self._shortlist_length(k)) * int(self._rows.code_size) * FETCHED
+
+    @abstractmethod
+    def _codes_compared(self) -> int:
+        """What faiss has counted so far; for the whole process."""
+
     def _open(self, index: Any) -> Any:
         faiss = load_faiss(index.d)
         if not isinstance(index, faiss.IndexRefine):
@@ -218,8 +213,6 @@ class CodedEngine(FaissEngine):
         self._inner = faiss.downcast_index(codes.index)
         if type(self._inner).__name__ != self.codes_type:
             raise ValueError(f"its codes are a {type(self._inner).__name__}")
-        projection = faiss.downcast_VectorTransform(codes.chain.at(0))
-        self._projection = faiss.vector_to_array(projection.A).reshape(-1, index.d)  # (short, dim)
         return faiss.downcast_index(index.refine_index)
 
     def _search(self, queries: Vectors, k: int, allowed: Positions | None, available: int) -> Neighbours:
@@ -237,32 +230,21 @@ class CodedEngine(FaissEngine):
         return best
 
     def _search_codes(self, queries: Vectors, k: int, allowed: Positions | None, depth: float) -> Neighbours:
-        projected = np.ascontiguousarray(queries @ self._projection.T)
-        count = min(len(self._ids), int(np.ceil(k * at_depth(self.settings.k_factor, k))) + OVERFETCH)
-        positions = self._shortlist(projected, count, self._selector(allowed), depth)
-        ids = np.where(positions < 0, -1, self._ids[positions])
-        return top_k(ids, self._rerank(queries, positions), k)
+        faiss, count = load_faiss(self.dim), self._shortlist_length(k)
+        fetch = min(k + OVERFETCH, count)
+        codes = faiss.SearchParametersPreTransform(index_params=self._params(count, self._selector(allowed), depth))
+        # faiss multiplies and rounds down.
+        params = faiss.IndexRefineSearchParameters(k_factor=(count + 0.5) / fetch, base_index_params=codes)
+        scores, positions = self._index.search(queries, fetch, params=params)
+        missing = positions < 0
+        return top_k(np.where(missing, -1, self._ids[positions]), np.where(missing, -np.inf, scores), k)
+
+    def _shortlist_length(self, k: int) -> int:
+        return min(len(self._ids), int(np.ceil(k * at_depth(self.settings.k_factor, k))) + OVERFETCH)
 
     @abstractmethod
-    def _shortlist(self, projected: Vectors, count: int, selector: Any, depth: float) -> Positions:
-        """Positions (q, count) of the best rows by their codes, for neighbours so deep; -1 where there are fewer."""
-
-    def _rerank(self, queries: Vectors, positions: Positions) -> Vectors:
-        """Exact scores (q, m) of rows at the positions (q, m), -inf where the position is -1."""
-        stored = self._stored()
-        step = max(1, CHUNK // 8 // positions.shape[1])  # a few megabytes at a time: they stay in the processor's cache
-
-        def scored(start: int) -> Vectors:
-            rows = to_float32(stored[positions[start : start + step]])
-            part: Vectors = np.einsum("qmd,qd->qm", rows, queries[start : start + step])
-            return part
-
-        # Threads, because numpy uses one and lets go of the interpreter while it works.
-        with ThreadPoolExecutor(load_faiss(self.dim).omp_get_max_threads()) as pool:
-            parts = pool.map(scored, range(step, len(queries), step))
-            scores: Vectors = np.concatenate([scored(0), *parts])
-        scores[positions < 0] = -np.inf
-        return scores
+    def _params(self, count: int, selector: Any, depth: float) -> Any:
+        """How faiss searches the codes for so many rows, when neighbours lie so deep."""
 
 
 class Ivf(CodedEngine):
@@ -280,53 +262,15 @@ class Ivf(CodedEngine):
         codes.cp.min_points_per_centroid, codes.cp.max_points_per_centroid = 1, 40
         return codes
 
-    @classmethod
-    def _first_settings(cls, nlist: int) -> Settings:
-        return IvfSettings(max_nprobe=max(16, nlist // 8))
+    def efforts(self, k_factor: float) -> tuple[int, int]:
+        return 1, max(16, self._inner.nlist // 8)
 
-    @property
-    def centroids(self) -> Vectors:
-        """(nlist, short) of the cells, in the space of the codes."""
-        centroids: Vectors = _view(load_faiss(self._inner.d).downcast_index(self._inner.quantizer))
-        return centroids
+    def _codes_compared(self) -> int:
+        return int(load_faiss(self.dim).cvar.indexIVF_stats.ndis)
 
-    def _shortlist(self, projected: Vectors, count: int, selector: Any, depth: float) -> Positions:
-        max_nprobe = int(self.settings.max_nprobe * max(1.0, depth / 10))
-        margin = at_depth(self.settings.margin, depth)
-        coarse_scores, cell_ids = self.coarse_quantize(projected, margin, max_nprobe)
-        shape = (len(projected), count)
-        scores, positions = np.empty(shape, np.float32), np.empty(shape, np.int64)
-        faiss = load_faiss(self.dim)
-        params = faiss.SearchParametersIVF(sel=selector, nprobe=cell_ids.shape[1])
-        # The Python wrapper takes no parameters here, and a filter is one.
-        arrays = [faiss.swig_ptr(array) for array in (projected, cell_ids, coarse_scores, scores, positions)]
-        self._inner.search_preassigned_c(len(projected), arrays[0], count, *arrays[1:], False, params)
-        return positions
-
-    def coarse_quantize(self, projected: Vectors, margin: float, max_nprobe: int) -> tuple[Vectors, Positions]:
-        """Scores and numbers (q, m) of the cells within a margin of the nearest, nearest first, filled up with -1.
-
-        faiss would sort the nearest `max_nprobe` for every query, of which the margin leaves a few: five times the time
-        of this.
-        """
-        centroids = self.centroids
-        limits = margin * np.linalg.norm(projected, axis=1)
-        step = max(1, 16 * CHUNK // len(centroids))  # a megabyte of scores at a time: they stay in the cache
-        parts = []
-        for start in range(0, len(projected), step):
-            near = projected[start : start + step] @ centroids.T
-            rows, cells = np.nonzero(near >= (near.max(axis=1) - limits[start : start + step])[:, None])
-            scores = near[rows, cells]
-            order = np.lexsort((-scores, rows))
-            # Rows ascend, and stay as they are in this order.
-            places = np.arange(len(rows)) - np.searchsorted(rows, rows)
-            kept = places < max_nprobe
-            parts.append((rows[kept] + start, places[kept], scores[order][kept], cells[order][kept]))
-        rows, places, scores, cells = (np.concatenate(part) for part in zip(*parts, strict=True))
-        shape = (len(projected), int(places.max()) + 1)
-        coarse_scores, cell_ids = np.zeros(shape, np.float32), np.full(shape, -1, np.int64)
-        coarse_scores[rows, places], cell_ids[rows, places] = scores, cells
-        return coarse_scores, cell_ids
+    def _params(self, count: int, selector: Any, depth: float) -> Any:
+        nprobe = min(self._inner.nlist, int(np.ceil(at_depth(self.settings.nprobe, depth))))
+        return load_faiss(self.dim).SearchParametersIVF(sel=selector, nprobe=nprobe)
 
 
 class Hnsw(CodedEngine):
@@ -347,13 +291,18 @@ class Hnsw(CodedEngine):
     def bytes(self) -> int:
         return super().bytes + int(4 * self._inner.hnsw.neighbors.size())
 
-    def _shortlist(self, projected: Vectors, count: int, selector: Any, depth: float) -> Positions:
+    def efforts(self, k_factor: float) -> tuple[int, int]:
+        # A graph is walked at least as wide as the shortlist is long.
+        return int(10 * k_factor) + OVERFETCH, 1024
+
+    def _codes_compared(self) -> int:
+        return int(load_faiss(self.dim).cvar.hnsw_stats.ndis)
+
+    def _params(self, count: int, selector: Any, depth: float) -> Any:
         # The filter only drops neighbours on the way: the walk must be as wide as the last of them lies deep.
         reached = round(depth * at_depth(self.settings.k_factor, 10)) + OVERFETCH
         ef_search = max(count, round(at_depth(self.settings.ef_search, depth)), reached)
-        params = load_faiss(self.dim).SearchParametersHNSW(sel=selector, efSearch=ef_search)
-        positions: Positions = self._inner.search(projected, count, params=params)[1]
-        return positions
+        return load_faiss(self.dim).SearchParametersHNSW(sel=selector, efSearch=ef_search)
 
 
 @contextmanager

@@ -1,14 +1,21 @@
-"""Tuning: which engine, with which settings, finds the recall asked for fastest on the user's own vectors."""
+"""Tuning: which engine, with which settings, finds the recall asked for fastest on the user's own vectors.
+
+How hard an engine must search is found by counting what it looks at, which no other program on the machine changes.
+Engines look at different things, so they are raced: by the time of one core, in turns, the least of many short runs.
+"""
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from birdsearch.errors import RecallUnreachableError
-from birdsearch.records import Ids, Progress, Trial, Vectors
+from birdsearch.records import Ids, Progress, Trial, Vectors, blocks
 from birdsearch.search import exact
 from birdsearch.search.coded import CodedEngine, CodedSettings
 from birdsearch.search.engine import ENGINES, Engine, engine_class
@@ -22,10 +29,16 @@ MAX_TRAINING_ROWS = 200_000
 EXPLAINED_VARIANCE = 0.935  # share of the squared length that the short codes keep
 K_FACTORS = (1, 2, 4, 8)  # rows ranked exactly for one that is asked for
 SCORE_EPSILON = 1e-6  # scores closer than this may differ by rounding only
+FINE = 0.04  # of an effort, to which it is sought
+DEEPER = 4  # times the effort may be worth a try for the neighbours 100 deep
+ROUNDS = 7  # of a race
+BLOCK = 100  # queries of which the least time counts
+# Of this thread, without what other programs take; Windows counts that in steps of 16 ms.
+_core_clock = time.thread_time if time.get_clock_info("thread_time").resolution < 1e-4 else time.perf_counter
 
 
 class Measured(Protocol):
-    """What measures recall, and queries per second, of the k nearest."""
+    """What measures the recall of the k nearest, and counts the work for a query."""
 
     def measure(self, engine: CodedEngine, k: int) -> tuple[float, float]: ...
 
@@ -56,19 +69,21 @@ def tune(
     engine: LocalEngine | None = None
     for kind in approximate:
         tuned, trial = build_and_tune(kind, queries, recall)
+        trial = replace(trial, queries_per_second=race([partial(tuned.search, k=DEPTHS[0])], queries.queries)[0])
         trials.append(trial)
         if trial.recall >= recall:
             tuned.add(rows[queries.own], queries.own)
             tuned.rename(names[tuned.ids])
             engine, fastest = tuned, trial.queries_per_second
             break
-    for kind in kinds:
-        if ENGINES[kind].exact:
-            size = len(rows) * ENGINES[kind].bytes_per_row(rows.shape[1])
-            trials.append(Trial(kind, "", 1.0, queries.exact_speed, 0.0, size, len(rows)))
-            if engine is None or queries.exact_speed > fastest:
-                engine, fastest = ENGINES[kind](rows.shape[1]), queries.exact_speed
-                engine.add(rows, names)
+    exact_kinds = [kind for kind in kinds if ENGINES[kind].exact]
+    exact_speed = queries.exact_speed() if exact_kinds else 0.0
+    for kind in exact_kinds:
+        size = len(rows) * ENGINES[kind].bytes_per_row(rows.shape[1])
+        trials.append(Trial(kind, "", 1.0, exact_speed, 0.0, size, len(rows)))
+        if engine is None or exact_speed > fastest:
+            engine, fastest = ENGINES[kind](rows.shape[1]), exact_speed
+            engine.add(rows, names)
     if engine is None:
         top = max(trials, key=lambda trial: trial.recall)
         raise RecallUnreachableError(
@@ -104,14 +119,35 @@ def _preselect(
         return kinds
     sample = np.sort(np.random.default_rng(1).permutation(len(rows))[:PRESELECTION_ROWS])
     queries = HeldOutQueries(rows if len(sample) == len(rows) else rows[sample])
-    promise: dict[str, tuple[bool, float]] = {}
+    tuned: list[tuple[CodedEngine, Trial]] = []
     for kind in kinds:
-        _tell(progress, trials, f"{kind} on {len(queries.rows):,} rows")
-        trial = build_and_tune(kind, queries, recall)[1]
-        trials.append(trial)
-        speed = trial.queries_per_second * ENGINES[kind].preselection_discount
-        promise[kind] = trial.recall >= recall, speed
+        _tell(progress, [*trials, *(trial for _, trial in tuned)], f"{kind} on {len(queries.rows):,} rows")
+        tuned.append(build_and_tune(kind, queries, recall))
+    promise: dict[str, tuple[bool, float]] = {}
+    speeds = race([partial(engine.search, k=DEPTHS[0]) for engine, _ in tuned], queries.queries)
+    for (_, trial), speed in zip(tuned, speeds, strict=True):
+        trials.append(replace(trial, queries_per_second=speed))
+        promise[trial.engine] = trial.recall >= recall, speed * ENGINES[trial.engine].preselection_discount
     return sorted(kinds, key=promise.__getitem__, reverse=True)
+
+
+def race(
+    searches: Sequence[Callable[[Vectors], object]], queries: Vectors, clock: Callable[[], float] = _core_clock
+) -> list[float]:
+    """Queries per second that one core answers by each of the searches.
+
+    They take turns, and of every block of queries the least time counts: other work on the machine only ever slows it.
+    """
+    parts = [queries[block] for block in blocks(len(queries), BLOCK)]
+    least = np.full((len(searches), len(parts)), np.inf)
+    with threadpool_limits(1):  # threads that wait for each other would be counted, or not, as the system pleases
+        for _ in range(ROUNDS):
+            for number, search in enumerate(searches):
+                for part, rows in enumerate(parts):
+                    began = clock()
+                    search(rows)
+                    least[number, part] = min(least[number, part], clock() - began)
+    return [float(speed) for speed in len(queries) / np.maximum(least.sum(axis=1), 1e-9)]
 
 
 class HeldOutQueries:
@@ -126,26 +162,32 @@ class HeldOutQueries:
         self.own = np.sort(np.random.default_rng(0).permutation(len(rows))[:count])
         self.others = np.setdiff1d(np.arange(len(rows)), self.own)
         self.queries = rows[self.own]
-        began = time.perf_counter()
         best = exact.no_neighbours(count, DEPTHS[1])
         for start in range(0, len(self.others), CHUNK):
             part = self.others[start : start + CHUNK]
             near = exact.brute_force_knn(rows[part], part, self.queries, DEPTHS[1])
             best = exact.merge_top_k(best, near, DEPTHS[1])
-        self.exact_speed = count / (time.perf_counter() - began)
         self.best = best
 
+    def exact_speed(self) -> float:
+        """Queries per second that one core, or a GPU, answers by comparing all rows; reckoned from a part of them."""
+        part = self.rows[:CHUNK]
+        compare = partial(exact.brute_force_knn, part, np.arange(len(part)), k=DEPTHS[0])
+        clock = _core_clock if exact.gpu_resources() is None else time.perf_counter
+        speed = race([lambda queries: compare(queries=queries)], self.queries[:BLOCK], clock)[0]
+        return speed * len(part) / len(self.rows)
+
     def measure(self, engine: CodedEngine, k: int) -> tuple[float, float]:
-        """Recall of the k nearest, and queries per second."""
+        """Recall of the k nearest, and the work for a query."""
         k = min(k, len(self.others))
-        began = time.perf_counter()
+        before = engine.work()
         neighbours = engine.search(self.queries, k).ids
-        speed = len(self.own) / (time.perf_counter() - began)
+        work = (engine.work() - before) / len(self.own) + engine.rerank_work(k)
         hits = 0
         for query, ids, worst in zip(self.queries, neighbours, self.best.scores[:, k - 1], strict=True):
             # By true score, not by id: of two equal photos either is right.
             hits += int(np.sum(self.rows[ids[ids >= 0]] @ query >= worst - SCORE_EPSILON))
-        return min(1.0, hits / (k * len(self.own))), speed
+        return min(1.0, hits / (k * len(self.own))), work
 
 
 def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[CodedEngine, Trial]:
@@ -171,60 +213,76 @@ def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[C
     goal = recall + 0.15 * (1 - recall)
     reached = tune_at_10(engine, queries, goal)
     tune_at_100(engine, queries, goal)
-    speed = max(queries.measure(engine, DEPTHS[0])[1] for _ in range(3))
     settings = json.dumps(engine.settings.as_json())
-    return engine, Trial(kind, settings, reached, speed, seconds, engine.bytes, len(rows))
+    return engine, Trial(kind, settings, reached, 0.0, seconds, engine.bytes, len(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    settings: CodedSettings
+    recall: float
+    reached: bool
+    work: float
+
+    @property
+    def merit(self) -> tuple[bool, float]:
+        """The higher, the better: little work at the recall asked for or, failing that, recall."""
+        return self.reached, -self.work if self.reached else self.recall
 
 
 def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
-    """Set the engine to the fastest settings that reach the recall of the 10 nearest; the recall they have."""
+    """Set the engine to the least work that reaches the recall of the 10 nearest; the recall it has then."""
     first = engine.settings
-    tried: list[tuple[bool, float, float, CodedSettings]] = []  # reached; speed, or else recall; recall; settings
+    tried: list[_Tried] = []
 
-    def measure(settings: CodedSettings) -> float:
-        engine.settings = settings
-        measured, speed = queries.measure(engine, DEPTHS[0])
-        if measured >= recall:
-            speed = max(speed, queries.measure(engine, DEPTHS[0])[1])  # other work on the machine only ever slows it
-        tried.append((measured >= recall, speed if measured >= recall else measured, measured, settings))
-        return measured
+    def measure(k_factor: float, effort: int) -> _Tried:
+        tried.append(_measured(engine, queries, DEPTHS[0], recall, first.at((effort, effort), (k_factor, k_factor))))
+        return tried[-1]
 
     for k_factor in K_FACTORS:
-        last = -1.0
-        for effort in first.GRID:
-            settings = first.at((effort, effort), (k_factor, k_factor))
-            if not settings.useful:
-                continue
-            measured = measure(settings)
-            # Ever more effort for nothing: the shortlist is what loses them.
-            if measured >= recall or (measured > 0.5 and measured < last + 1e-3):
-                break
-            last = measured
-    best = max(tried, key=lambda one: one[:2])
-    if best[0]:
-        for settings in best[3].cheaper():
-            measure(settings)
-        best = max(tried, key=lambda one: one[:2])
-    engine.settings = best[3]
-    return best[2]
+        _least_effort(partial(measure, k_factor), engine.efforts(k_factor))
+    best = max(tried, key=lambda one: one.merit)
+    engine.settings = best.settings
+    return best.recall
 
 
 def tune_at_100(engine: CodedEngine, queries: Measured, recall: float) -> None:
     """Set effort and k_factor for the 100 nearest, from which a search reckons those for any other depth."""
     first = engine.settings
     effort_at_10, k_factor_at_10 = first.effort[0], first.k_factor[0]
-    tried: list[tuple[bool, float, CodedSettings]] = []  # reached; speed, or else recall; settings
+    tried: list[_Tried] = []
+
+    def measure(k_factor: float, effort: int) -> _Tried:
+        settings = first.at((effort_at_10, effort), (k_factor_at_10, k_factor))
+        tried.append(_measured(engine, queries, DEPTHS[1], recall, settings))
+        return tried[-1]
+
     for k_factor in [one for one in K_FACTORS if one >= k_factor_at_10]:
-        last = -1.0
-        for effort in [one for one in first.GRID if one >= effort_at_10]:
-            engine.settings = first.at((effort_at_10, effort), (k_factor_at_10, k_factor))
-            measured, speed = queries.measure(engine, DEPTHS[1])
-            tried.append((measured >= recall, speed if measured >= recall else measured, engine.settings))
-            # As in `tune_at_10`: the shortlist is what loses them.
-            if measured >= recall or measured < last + 1e-3:
-                break
-            last = measured
-    engine.settings = max(tried, key=lambda one: one[:2])[2]
+        _least_effort(partial(measure, k_factor), (int(effort_at_10), DEEPER * engine.efforts(k_factor)[1]))
+    engine.settings = max(tried, key=lambda one: one.merit).settings
+
+
+def _measured(engine: CodedEngine, queries: Measured, k: int, recall: float, settings: CodedSettings) -> _Tried:
+    engine.settings = settings
+    measured, work = queries.measure(engine, k)
+    return _Tried(settings, measured, measured >= recall, work)
+
+
+def _least_effort(measure: Callable[[int], _Tried], efforts: tuple[int, int]) -> None:
+    """Measure at efforts between two until the least that reaches the recall is known; at too many where none does."""
+    effort, highest = efforts
+    below, last = effort - 1, -1.0
+    while not (now := measure(effort)).reached:
+        # Ever more effort for nothing: the shortlist is what loses them.
+        if effort >= highest or (now.recall > 0.5 and now.recall < last + 1e-3):
+            return
+        below, last, effort = effort, now.recall, min(2 * effort, highest)
+    while effort - below > max(1.0, FINE * effort):
+        middle = (below + effort) // 2
+        if measure(middle).reached:
+            effort = middle
+        else:
+            below = middle
 
 
 def pca_projection(sample: Vectors) -> Vectors:

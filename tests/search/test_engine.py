@@ -12,7 +12,7 @@ from birdsearch.errors import IndexDamagedError
 from birdsearch.records import Ids, Vectors
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
-from birdsearch.search.coded import Ivf
+from birdsearch.search.coded import IvfSettings
 from birdsearch.search.engine import Engine
 from birdsearch.search.exact import Neighbours
 from birdsearch.search.local import LocalEngine
@@ -367,21 +367,20 @@ def test_an_engine_of_another_package_is_one_class(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("margin", "most"), [(0.0, 50), (0.1, 50), (0.1, 3), (2.5, 1000)])
-def test_the_cells_looked_into_are_the_nearest_within_the_margin(margin: float, most: int) -> None:
-    engine = build(unit_rows(4000), kind="ivf", recall=0.5)
-    assert isinstance(engine, Ivf)
-    centroids = engine.centroids
-    queries = 3 * unit_rows(700, centroids.shape[1], seed=1)  # more than one block of queries
-    near, chosen = engine.coarse_quantize(queries, margin, most)
-    for row, scores in enumerate(queries @ centroids.T):
-        expected = np.argsort(-scores)
-        expected = expected[scores[expected] >= scores.max() - 3 * margin][:most]
-        cells = chosen[row][chosen[row] >= 0]
-        assert len(set(cells.tolist())) == len(cells) == len(expected)
-        # By score, not by number: of two cells that are equally near either may come first.
-        np.testing.assert_allclose(scores[cells], scores[expected], atol=1e-5)
-        np.testing.assert_allclose(near[row, : len(expected)], scores[expected], atol=1e-5)
+def test_cells_found_by_a_margin_before_are_all_searched(tmp_path: Path) -> None:
+    rows, asked = unit_rows(4000), unit_rows(50, seed=1)
+    wanted = build(rows, kind="ivf", recall=0.5)
+    save(wanted, tmp_path / "e.faiss")
+    stored = {"max_nprobe": 252, "margin": [0.1, 0.2], "k_factor": [8, 8]}
+    engine = engine_module.load(tmp_path / "e.faiss", "ivf", stored)
+    found = engine.search(asked, 10).ids
+    assert np.mean(found == brute_force(rows, np.arange(4000), asked, 10).ids) > 0.99
+
+
+@pytest.mark.parametrize("most", ["4", None, [2], 0, -1, 1e9])
+def test_a_margin_before_may_be_damaged(most: object) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        IvfSettings.read({"max_nprobe": most, "margin": [0.1, 0.2], "k_factor": [1, 1]})
 
 
 @pytest.mark.parametrize("queries", [0, 1, exact.BATCH - 1, exact.BATCH, 40])

@@ -1,6 +1,8 @@
 """Tuned engines find what they promise: on questions they never saw, under filters, after growing, from disk."""
 
 import json
+import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,16 +61,69 @@ def test_the_recall_asked_for_is_reached_on_new_questions(engine: LocalEngine, r
     assert recall(engine, rows, ids, k=100) >= 0.93
 
 
+class FakeEngine:
+    """An engine whose recall and work are formulas of its settings; it may search 1 to 500 cells."""
+
+    def __init__(self) -> None:
+        self.settings = IvfSettings(nprobe=(5, 5), k_factor=(1, 1))
+
+    def efforts(self, k_factor: float) -> tuple[int, int]:
+        return 1, 500
+
+
 def test_a_longer_shortlist_finds_what_no_effort_does() -> None:
     class Queries:
         def measure(self, engine: Any, k: int) -> tuple[float, float]:
             """Without a longer shortlist all effort finds 93 of 100."""
-            effort, k_factor = engine.settings.margin[1], engine.settings.k_factor[1]
-            return min(0.93 if k_factor == 1 else 0.97, 14 * effort), 100 / effort / k_factor
+            nprobe, k_factor = engine.settings.nprobe[1], engine.settings.k_factor[1]
+            return min(0.93 if k_factor == 1 else 0.97, 0.14 * nprobe), nprobe * k_factor
 
-    engine: Any = SimpleNamespace(settings=IvfSettings(max_nprobe=9, margin=(0.05, 0.05), k_factor=(1, 1)))
+    engine: Any = FakeEngine()
     tuning.tune_at_100(engine, Queries(), 0.95)
-    assert engine.settings == IvfSettings(max_nprobe=9, margin=(0.05, 0.07), k_factor=(1, 2))
+    assert engine.settings == IvfSettings(nprobe=(5, 7), k_factor=(1, 2))
+
+
+@pytest.mark.parametrize("recall", [0.5, 0.9, 0.95, 0.99])
+def test_no_more_recall_is_taken_than_was_asked_for(recall: float) -> None:
+    class Queries:
+        def measure(self, engine: Any, k: int) -> tuple[float, float]:
+            return 1 - 1 / engine.settings.nprobe[0], engine.settings.nprobe[0] * engine.settings.k_factor[0]
+
+    engine: Any = FakeEngine()
+    reached, least = tuning.tune_at_10(engine, Queries(), recall), round(1 / (1 - recall))
+    assert reached >= recall
+    assert least <= engine.settings.nprobe[0] <= 1.04 * least
+    assert engine.settings.k_factor == (1, 1)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_settings_are_found_without_a_clock(kind: str, rows: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = tuning.HeldOutQueries(rows[:3000])
+    engine, trial = tuning.build_and_tune(kind, queries, 0.95)
+    rng = np.random.default_rng(0)
+    for clock in ("perf_counter", "thread_time", "process_time"):
+        monkeypatch.setattr(time, clock, lambda: rng.uniform(0, 1000))
+    engine.settings = type(engine.settings)()
+    tuning.tune_at_10(engine, queries, 0.95 + 0.15 * 0.05)
+    tuning.tune_at_100(engine, queries, 0.95 + 0.15 * 0.05)
+    assert json.dumps(engine.settings.as_json()) == trial.settings
+
+
+def test_a_race_is_won_by_the_fastest_however_busy_the_machine_is() -> None:
+    for seed in range(5):
+        rng, now = np.random.default_rng(seed), [0.0]
+
+        def takes(seconds: float, rng: np.random.Generator = rng, now: list[float] = now) -> Any:
+            def search(queries: Vectors) -> None:
+                # Every other time something else runs meanwhile.
+                now[0] += seconds * len(queries) * rng.choice([1, rng.uniform(1, 8)])
+
+            return search
+
+        slow, fast = tuning.race(
+            [takes(0.0012), takes(0.001)], np.zeros((1000, 4), np.float32), partial(now.__getitem__, 0)
+        )
+        assert fast > slow
 
 
 def test_scores_are_cosines_and_best_first(engine: LocalEngine, rows: Vectors, ids: Ids) -> None:
@@ -183,7 +238,8 @@ def test_a_trial_gives_the_settings_of_its_engine(rows: Vectors) -> None:
 
 
 def test_a_recall_out_of_reach_is_an_error_with_the_best(rows: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(IvfSettings, "GRID", (1e-6,))
+    monkeypatch.setattr(coded.Ivf, "efforts", lambda self, k_factor: (1, 1))
+    monkeypatch.setattr(tuning, "K_FACTORS", (1,))
     with pytest.raises(RecallUnreachableError, match=r"no engine reached a recall of 0\.999.*ivf .*with 0\.\d+"):
         tuning.tune(rows, recall=0.999, candidates=("ivf",))
 
@@ -209,11 +265,12 @@ def test_a_graph_must_be_much_faster_on_a_part(
     graph: float, chosen: str, rows: Vectors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tuned(kind: str, queries: Any, _: float) -> tuple[Any, Trial]:
-        speed = graph if kind == "hnsw" else 1000.0
         engine = SimpleNamespace(kind=kind, ids=queries.own, add=lambda rows, ids: None, rename=lambda ids: None)
-        return engine, Trial(kind, "", 1.0, speed, 0.0, 0, len(queries.rows))
+        engine.search = lambda queries, k: graph if kind == "hnsw" else 1000.0
+        return engine, Trial(kind, "", 1.0, 0.0, 0.0, 0, len(queries.rows))
 
     monkeypatch.setattr(tuning, "build_and_tune", tuned)
+    monkeypatch.setattr(tuning, "race", lambda searches, queries: [search(queries) for search in searches])
     engine, trials = tuning.tune(rows, candidates=("ivf", "hnsw"))
     assert engine.kind == chosen
     assert len(trials) == 3
