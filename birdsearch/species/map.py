@@ -26,7 +26,7 @@ def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
     """A map (n, 2) of unit rows by UMAP (McInnes et al. 2018), the same for the same seed.
 
     It starts from the first two principal components, and where photos are few or all alike these are the map. UMAP
-    looks at `FITTED` rows at most; the others come to lie among those of them that they are most like.
+    looks at `FITTED` rows at most; the others come to lie with those of them that they are most like.
     """
     start = _principal(rows)
     if len(rows) <= _FEWEST or not np.ptp(start, axis=0).min() > _ALIKE:
@@ -42,10 +42,21 @@ def coordinates(rows: Vectors, seed: int = 0) -> Vectors:
     others = np.setdiff1d(np.arange(len(rows)), drawn)
     for block in blocks(len(others), _BLOCK):
         near, far = _nearest_of(engine, rows[others[block]])
-        # The nearest decide: between two groups there is nothing to lie on.
-        weight = np.exp(-_STEEP * (far / np.maximum(far[:, :1], _ALIKE) - 1))
-        placed[others[block]] = np.einsum("nk,nkd->nd", weight / weight.sum(axis=1, keepdims=True), mapped[near])
+        placed[others[block]] = _among(mapped[near], far)
     return placed
+
+
+def _among(places: Vectors, far: Vectors) -> Vectors:
+    """Where a photo lies (n, 2) whose neighbours have these places (n, k, 2) and distances (n, k), the nearest first.
+
+    Where most of them lie together, and not in the middle between two groups, where nothing is.
+    """
+    near = np.exp(-_STEEP * (far / np.maximum(far[:, :1], _ALIKE) - 1))
+    apart = ((places[:, :, None] - places[:, None]) ** 2).sum(axis=3)  # (n, k, k), in units of UMAP's spread
+    together = np.exp(-apart)
+    centre = np.einsum("nij,nj->ni", together, near).argmax(axis=1)
+    weight = near * together[np.arange(len(places)), centre]
+    return np.asarray(np.einsum("nk,nkd->nd", weight / weight.sum(axis=1, keepdims=True), places))
 
 
 def _nearest_of(engine: Engine, rows: Vectors) -> tuple[Positions, Vectors]:

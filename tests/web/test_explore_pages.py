@@ -199,6 +199,9 @@ def test_a_folder_that_is_not_there_is_told(page: Any, served: Served) -> None:
     page.get_by_label("Folder of photos").fill("/nowhere/at/all")
     page.keyboard.press("Enter")
     expect(page.locator(".job .problem")).to_contain_text("/nowhere/at/all")
+    page.reload()
+    expect(page.locator(".job .state")).to_have_text("failed")
+    expect(page.locator(".job")).to_have_count(1)  # once, though the template had it too
 
 
 def test_the_first_page_makes_the_index(fake_built_in: None, tmp_path: Path, serve: Serve, open_page: OpenPage) -> None:

@@ -49,8 +49,12 @@ const RESULTS = /** @type {Record<string, [string, string]>} */ ({
   species: ["/species", "See the species"], clusters: ["/clusters", "See the clusters"], apply: ["/duplicates", "See the runs"],
 });
 
+let drawn = false;
+
 function draw() {
   if (!list) return;
+  if (!drawn) list.replaceChildren(); // what the template showed: lit-html draws beside it
+  drawn = true;
   const order = [...jobs.values()].sort((a, b) => b.id - a.id);
   document.getElementById("none")?.toggleAttribute("hidden", order.length > 0);
   render(order.map(row), list);
