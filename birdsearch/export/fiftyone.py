@@ -39,11 +39,12 @@ class FiftyOne:
             paths.write(b"{")
             labels.write(b'{"labels": {')
             comma = ""
+            provenance = photos.provenance
             for batch in photos.batches():
                 for photo in batch.photos:
                     start = f'{comma}\n"{photo.id:012d}": '  # in the order of texts these stay in that of ids
                     paths.write(f"{start}{json.dumps(as_json(photo.path))}".encode())
-                    labels.write(f"{start}{json.dumps(as_json(_classification(photo, photos.provenance)))}".encode())
+                    labels.write(f"{start}{json.dumps(as_json(_classification(photo, provenance)))}".encode())
                     comma = ","
                 vectors.write(batch.vectors.astype("<f4").tobytes())
             paths.write(b"\n}\n")

@@ -74,8 +74,9 @@ class Csv:
 
     def write(self, photos: Selection, path: Path, options: NoOptions) -> ExportReport:
         """Write one row for each photo."""
+        provenance = photos.provenance
         with new_file(path) as file:
-            rows = (as_json(photo_row(photo, PHOTO_COLUMNS, photos.provenance)) for photo in photos)
+            rows = (as_json(photo_row(photo, PHOTO_COLUMNS, provenance)) for photo in photos)
             return ExportReport(write_rows(codecs.getwriter("utf-8-sig")(file), PHOTO_COLUMNS, rows))
 
     def next_step(self, path: Path, report: ExportReport) -> str:

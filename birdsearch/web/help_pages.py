@@ -41,7 +41,7 @@ def jobs(request: Request, held: Held) -> Response:
     """What runs, waits and has ended; adding a folder."""
     known = [job_seen(held, job) for job in held.jobs.all()]
     index = held.state.index
-    folders = index.info()["folders"] if index is not None and held.sees_all else []
+    folders = index.provenance.folders if index is not None and held.sees_all else []
     failures = len(index.failures()) if index is not None else 0
     return page(request, "jobs.html", jobs=known, folders=folders, failures=failures)
 

@@ -74,6 +74,7 @@ class State:
         self.settings = settings
         self.jobs = Jobs()
         self.turns = Turns(waiting=2)  # of questions: each takes a core
+        self.searches = Turns(waiting=16)  # by vectors that are known: they take milliseconds, so more may wait
         self.decoding = Turns()  # of pictures for pages, which a browser asks for by the dozen
         self.reports = Reports()
         self.stopping = threading.Event()  # set when the server is asked to end: open streams end then

@@ -2,8 +2,11 @@
 
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -12,6 +15,7 @@ from PIL import Image
 from birdsearch import Filter, Index
 from birdsearch.records import as_json
 from birdsearch.web.turns import CORES
+from tests.web.conftest import Served
 
 API = "/api/v1"
 
@@ -125,16 +129,33 @@ def test_a_picture_of_too_many_pixels_is_refused(client: TestClient) -> None:
     assert "121 megapixels" in problem.json()["detail"]
 
 
-def test_too_many_questions_are_told_to_come_again(client: TestClient) -> None:
+def test_too_many_questions_are_told_to_come_again(client: TestClient, own: Index) -> None:
     turns = client.app.state.serving.turns  # type: ignore[attr-defined]
     taken = 0
     while turns._room.acquire(blocking=False):
         taken += 1
-    refused = client.post(f"{API}/search", json={"photo": 1})
+    data = picture(own)
+    refused = client.post(f"{API}/search", **upload(data))
     assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
     assert taken == 3 * CORES
+    assert client.post(f"{API}/search", json={"photo": 1}).status_code == 200  # its vector is known
     turns._room.release()
-    assert client.post(f"{API}/search", json={"photo": 1}).status_code == 200
+    assert client.post(f"{API}/search", **upload(data)).status_code == 200
+
+
+def test_twenty_searches_at_once_are_all_answered(served: Served) -> None:
+    together = threading.Barrier(20)
+
+    def ask(number: int) -> list[int]:
+        with httpx.Client(headers={"Authorization": f"Bearer {served.keys.view}"}) as client:
+            together.wait(30)
+            similar = [
+                client.get(f"{served.address}{API}/photos/{1 + n % 6}/similar") for n in range(number, number + 3)
+            ]
+            return [answer.status_code for answer in similar]
+
+    with ThreadPoolExecutor(20) as pool:
+        assert [status for each in pool.map(ask, range(20)) for status in each] == [200] * 60
 
 
 def test_a_viewer_asks_and_learns_no_place(viewer: TestClient, own: Index) -> None:

@@ -14,7 +14,16 @@ import sqlalchemy as sa
 from birdsearch.errors import missing_file_error
 from birdsearch.files import known_spelling, with_trailing_slash
 from birdsearch.records import Filter, shown
-from birdsearch.storage.catalog.tables import MAX_INTEGER, NAMES, photos, predictions, roots, state, state_value
+from birdsearch.storage.catalog.tables import (
+    MAX_INTEGER,
+    NAMES,
+    is_visible,
+    photos,
+    predictions,
+    roots,
+    state,
+    state_value,
+)
 
 logger = logging.getLogger("birdsearch")
 
@@ -41,7 +50,7 @@ def conditions(where: Filter | None, connection: sa.Connection) -> list[Conditio
     """What a visible photo must satisfy. Raises ValueError for a date or a place that cannot be read."""
     if not isinstance(where, Filter | None):
         raise TypeError(f"a filter must be a Filter, such as Filter(species='Wren'), not {where!r}")
-    return [sa.not_(photos.c.missing), *(_terms(where, connection) if where is not None else ())]
+    return [is_visible, *(_terms(where, connection) if where is not None else ())]
 
 
 def _terms(where: Filter, connection: sa.Connection) -> list[Condition]:

@@ -20,10 +20,11 @@ class Stretch:
     of: Condition
     by: tuple[sa.Column[Any], ...]  # what they are sorted by; the last one is the id
     falling: bool = False
+    index: tuple[Condition, ...] = ()  # what lets SQLite walk along the index of this order
 
     def query(self, which: Sequence[Condition], last: Sequence[Any] | None, limit: int | None) -> sa.Select[Any]:
         """The ids of those that satisfy the conditions and come behind the `last`, given by its values of `by`."""
-        query = sa.select(photos.c.id).where(self.of, *which).limit(limit)
+        query = sa.select(photos.c.id).where(self.of, *self.index, *which).limit(limit)
         if last is not None:
             row, bound = sa.tuple_(*self.by), sa.tuple_(*last, types=[column.type for column in self.by])
             query = query.where(row < bound if self.falling else row > bound)
@@ -33,7 +34,7 @@ class Stretch:
 def stretches(connection: sa.Connection, order: str) -> list[Stretch]:
     """What an order of `ORDERS` consists of, first things first."""
     if order == "newest" or order == "oldest":
-        return _known_first(photos.c.taken_at, falling=order == "newest")
+        return _known_first(photos.c.taken_at, falling=order == "newest", index=(photos.c.missing == sa.false(),))
     if order == "species":
         return _known_first(photos.c.species)
     if order == "path":
@@ -42,11 +43,11 @@ def stretches(connection: sa.Connection, order: str) -> list[Stretch]:
     return [Stretch(sa.true(), (photos.c.id,))]
 
 
-def _known_first(column: sa.Column[Any], *, falling: bool = False) -> list[Stretch]:
+def _known_first(column: sa.Column[Any], *, falling: bool = False, index: tuple[Condition, ...] = ()) -> list[Stretch]:
     """What has a value by that value, then what has none."""
     return [
-        Stretch(column.is_not(None), (column, photos.c.id), falling),
-        Stretch(column.is_(None), (photos.c.id,), falling),
+        Stretch(column.is_not(None), (column, photos.c.id), falling, index),
+        Stretch(column.is_(None), (photos.c.id,), falling, index),
     ]
 
 

@@ -44,6 +44,7 @@ from birdsearch.storage.catalog.tables import (
     DamagedValueError,
     failures,
     frames,
+    is_visible,
     label_sources,
     labels,
     not_duplicates,
@@ -95,7 +96,8 @@ class SQLiteCatalog(Database):
 
     def roots_in_use(self) -> list[bytes]:
         """The folders that hold photos."""
-        query = sa.select(roots.c.path).where(roots.c.id.in_(sa.select(photos.c.root_id))).order_by(roots.c.path)
+        # One look into the photos for each folder: every answer of a server asks for this, `in` would read all photos.
+        query = sa.select(roots.c.path).where(sa.exists().where(photos.c.root_id == roots.c.id)).order_by(roots.c.path)
         return [path for (path,) in self._rows(query)]
 
     def ensure_root(self, folder: bytes) -> None:
@@ -318,13 +320,12 @@ class SQLiteCatalog(Database):
 
         `regions` are those with a vector, frames included; `boxes` all that are not frames.
         """
-        visible = sa.not_(photos.c.missing)
         queries = {
-            "photos": sa.select(sa.func.count(photos.c.id)).where(visible),
+            "photos": sa.select(sa.func.count(photos.c.id)).where(is_visible),
             "missing": sa.select(sa.func.count(photos.c.id)).where(photos.c.missing),
-            "labelled": sa.select(sa.func.count(photos.c.label)).where(visible),
+            "labelled": sa.select(sa.func.count(photos.c.label)).where(is_visible),
             "failures": sa.select(sa.func.count(failures.c.path)),
-            "damaged": sa.select(sa.func.count(photos.c.damaged)).where(visible),
+            "damaged": sa.select(sa.func.count(photos.c.damaged)).where(is_visible),
             "parts": sa.select(sa.func.count(parts.c.id)),
             "vectors": sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows), 0)),
             "regions": sa.select(sa.func.count(regions.c.part_id)),
@@ -387,7 +388,7 @@ class SQLiteCatalog(Database):
     def visible(self, region_ids: Iterable[int]) -> dict[int, int]:
         """Region id -> photo id, for those regions with a vector whose photo exists and is not missing."""
         query = sa.select(regions.c.id, regions.c.photo_id).join(photos)
-        query = query.where(sa.not_(photos.c.missing), regions.c.part_id.is_not(None))
+        query = query.where(is_visible, regions.c.part_id.is_not(None))
         return dict(self._rows_in(query, regions.c.id, region_ids))
 
     def locations(self, photo_ids: Iterable[int]) -> dict[int, Location]:
@@ -534,7 +535,7 @@ class SQLiteCatalog(Database):
         """Visible photos that have lost their vector; a hidden one without gets it when its file is back."""
         with self.transaction() as connection:
             without = photos.c.id.not_in(sa.select(frames.c.photo_id))
-            query = sa.select(photos.c.id).where(without, sa.not_(photos.c.missing))
+            query = sa.select(photos.c.id).where(without, is_visible)
             return self._records(connection, list(connection.scalars(query)))
 
     def parts(self) -> list[PartRow]:
@@ -550,7 +551,7 @@ class SQLiteCatalog(Database):
         """Every file that could not be indexed, or only as far as it can be read, by path."""
         failed = [Failure(os.fsdecode(row.path), row.stage, row.reason) for row in self._rows(sa.select(failures))]
         damaged = sa.select(roots.c.path, photos.c.relative, photos.c.damaged).join(roots)
-        for root, relative, damage in self._rows(damaged.where(photos.c.damaged.is_not(None), ~photos.c.missing)):
+        for root, relative, damage in self._rows(damaged.where(photos.c.damaged.is_not(None), is_visible)):
             failed.append(Failure.damaged(os.fsdecode(with_trailing_slash(root) + relative), damage))
         return sorted(failed, key=lambda failure: os.fsencode(failure.path))
 

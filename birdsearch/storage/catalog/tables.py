@@ -227,6 +227,10 @@ frames = (
     .subquery("frames")
 )
 
+# Photos that are there. Said as `missing = 0` it would lead SQLite to the index of times, which holds no others and so
+# seems short: it then fetches all of them one by one in the order of time.
+is_visible = photos.c.missing.is_distinct_from(sa.true())
+
 
 def optional(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     """A column of the right side of an outer join, which may have no row."""

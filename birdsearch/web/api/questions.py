@@ -16,6 +16,7 @@ from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Box, Filter
 from birdsearch.web.api.asked import LARGEST_ID, MOST_SPECIES, filter_of
 from birdsearch.web.serving import Serving
+from birdsearch.web.turns import Turns
 
 MOST_PARTS = 32  # images of one request
 MOST_K = 1000
@@ -124,6 +125,11 @@ class Asked:
         if len(self.uploads) > 1:
             raise ValueError("several images were uploaded: ask /many about them.")
         return self.images(held, [])[0]
+
+    def turns(self, held: Serving) -> Turns:
+        """Whose turn it is to search: few may wait for a picture that has to be embedded first."""
+        embeds = self.uploads or self.question.box or self.question.region != "frame"
+        return held.state.turns if embeds else held.state.searches
 
     def check_alone(self) -> None:
         """Raises ValueError where a vector is asked about, and an image too."""

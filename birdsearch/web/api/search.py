@@ -72,7 +72,7 @@ def similar(request: Request, held: Held, photo_id: PhotoId, asked: Annotated[Si
     photo = held.index.photo(photo_id)
 
     def make() -> dict[str, Any]:
-        with held.state.turns:
+        with held.state.searches:
             found = held.index.search(photo, asked.k, where=where, min_score=asked.min_score)
         return {"matches": held.seen(found)}
 
@@ -83,7 +83,7 @@ def similar(request: Request, held: Held, photo_id: PhotoId, asked: Annotated[Si
 def search(held: Held, asked: Annotated[Asked, Depends(asks(SearchQuestion))]) -> Response:
     """The photos that look most like an image, a photo of the index or a vector."""
     question = asked.question
-    with held.state.turns:
+    with asked.turns(held):
         if question.vector is not None:
             asked.check_alone()
             (found,) = held.index.search_vectors([question.vector], **question.options_of_vectors(held))
