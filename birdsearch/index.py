@@ -924,15 +924,15 @@ class Index:
         relations: Sequence[str] = SAME_PICTURE,
         protect: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] = (),
         policy: Sequence[str] | None = None,
-        decisions: Iterable[Decision] = (),
+        decisions: Iterable[Decision] | None = None,
     ) -> Plan:
         """What follows from a report: of each group one file is kept and the others go. Nothing has been done yet.
 
         Photos of other relations than these, such as those of a burst, are listed and skipped. With a `policy` the
         photos to keep are chosen anew by it; else those of the report stay. Groups of which somebody has decided
-        (`decisions`) follow that alone, whatever their relation.
+        follow that alone, whatever their relation: by `decide`, unless other `decisions` are given.
 
-        >>> plan = index.plan(index.duplicates(), relations=("identical", "pixels"), decisions=index.decisions())
+        >>> plan = index.plan(index.duplicates(), relations=("identical", "pixels"))
         """
         from birdsearch.duplicates import finder, keeper
         from birdsearch.duplicates.cleanup.plan import make_plan
@@ -946,7 +946,7 @@ class Index:
             self._store.catalog.known_photos(ids),
             relations=several(relations),
             protect=several(protect),
-            decisions=decisions,
+            decisions=self.decisions() if decisions is None else decisions,
             apart=self._store.catalog.not_duplicates(),
         )
 

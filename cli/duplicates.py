@@ -234,7 +234,7 @@ def _report(context: typer.Context, question: Question, plan: Path | None, share
         else:
             from birdsearch.export.html import album
 
-            findings = Findings(report, album.of_duplicates(index, report))
+            findings = Findings(report, album.of_duplicates(index, report), index.decisions())
     duplicates_output.print_report(findings, shared)
     if plan is not None:
         output.note(f"plan written to {plan}")

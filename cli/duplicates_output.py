@@ -8,6 +8,7 @@ from typing import Any
 from birdsearch.records import (
     RELATIONS,
     ActionReport,
+    Decision,
     DuplicateReport,
     Member,
     Photo,
@@ -36,13 +37,14 @@ class Findings:
 
     report: DuplicateReport
     photos: Mapping[int, Photo]
+    decisions: tuple[Decision, ...] = ()
 
     @cached_property
     def groups(self) -> list[list[Member]]:
         """The members of each group, the kept photo first."""
         from birdsearch.export.html.duplicates import members
 
-        return members(self.report, self.photos)
+        return members(self.report, self.photos, decisions=self.decisions)
 
 
 def print_report(findings: Findings, shared: Shared) -> None:
@@ -52,7 +54,9 @@ def print_report(findings: Findings, shared: Shared) -> None:
         from birdsearch.export.html import duplicates
 
         with working(MAKING_PAGE):
-            page = duplicates.duplicates_page(report, findings.photos, origin=shared.origin)
+            page = duplicates.duplicates_page(
+                report, findings.photos, decisions=findings.decisions, origin=shared.origin
+            )
         output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(report)

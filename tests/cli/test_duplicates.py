@@ -11,7 +11,17 @@ import pytest
 
 import birdsearch
 from birdsearch.index import Index
-from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Pair, Photo, TrashedRun, as_json
+from birdsearch.records import (
+    RELATIONS,
+    Decision,
+    DuplicateGroup,
+    DuplicateReport,
+    Filter,
+    Pair,
+    Photo,
+    TrashedRun,
+    as_json,
+)
 from tests.conftest import Garden
 from tests.support.command_line import Answer, run
 from tests.support.fake_backbone import FakeBackbone
@@ -46,6 +56,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> IndexStub:
         "not_duplicates": None,
         "duplicates_again": None,
         "pairs_kept_apart": [(1, 3)],
+        "decisions": (),
     }
     return IndexStub(monkeypatch, answers)
 
@@ -89,6 +100,16 @@ def test_report_shows_groups_sums_and_the_next_command(garden: Garden, stub: Ind
     assert f"birdsearch dedupe --index {garden.index} --burst-gap 5.0 --plan plan.csv" in answer.err
     again = dedupe(garden, "--html", "page.html", "--force")
     assert f"birdsearch dedupe --index {garden.index} --force --plan plan.csv" in again.err
+
+
+def test_what_was_decided_of_a_group_stands_in_the_report(garden: Garden, stub: IndexStub, tmp_path: Path) -> None:
+    stub.answers |= {"duplicates": duplicate_report(), "decisions": (Decision((4, 5), (5,), (4,)),)}
+    rows = [line.split() for line in dedupe(garden).out.splitlines()]
+    assert rows[4][:3] == ["2", "4", "remove"]
+    assert rows[5][:3] == ["2", "5", "keep"]
+    assert "by hand" in " ".join(rows[5])
+    dedupe(garden, "--html", tmp_path / "page.html")
+    assert "chosen by hand" in (tmp_path / "page.html").read_text()
 
 
 def test_a_report_without_duplicates_proposes_nothing(garden: Garden, stub: IndexStub) -> None:

@@ -118,7 +118,9 @@ def test_what_was_decided_is_carried_out_and_taken_back(index: Index, tmp_path: 
     index.add(tmp_path / "photos")
     found = index.duplicates()
     index.decide([1, 2, 3], keep=[3], remove=[1])
-    done = index.apply(index.plan(found, decisions=index.decisions()), "trash")
+    everything = index.plan(found, decisions=())
+    assert [step.do for step in everything.steps] == ["keep", "remove", "remove"]
+    done = index.apply(index.plan(found), "trash")
     assert done.done == 1
     assert [path.exists() for path in copies] == [False, True, True]
     assert index.undo().done == 1

@@ -125,10 +125,7 @@ def test_pairs_are_kept_apart_and_taken_back(editor: TestClient, copies: Index, 
 def test_photos_that_went_are_counted_as_gone(editor: TestClient, copies: Index, report: str) -> None:
     keep, other, left = ids(group(editor, report))
     editor.put(f"{report}/groups/1", json={"keep": [keep], "remove": [other]})
-    run = copies.apply(
-        copies.plan(copies.duplicate_report(report.rpartition("/")[2]), decisions=copies.decisions(), relations=()),
-        "trash",
-    ).run
+    run = copies.apply(copies.plan(copies.duplicate_report(report.rpartition("/")[2]), relations=()), "trash").run
     assert run
     assert (ids(group(editor, report)), group(editor, report)["gone"]) == ([keep, left], 1)
     assert [one["run"] for one in editor.get(f"{API}/runs").json()] == [run]

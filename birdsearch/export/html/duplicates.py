@@ -1,7 +1,7 @@
 """Duplicates as rows and as a page: what of each group is kept, why, and what shows that the others are the same."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from birdsearch.duplicates.members import members
@@ -17,7 +17,7 @@ from birdsearch.export.html.pictures import (
     text,
     thumbnails,
 )
-from birdsearch.records import AS_IT_IS, RELATIONS, DuplicateReport, Member, Pair, Photo, bytes_text, percent
+from birdsearch.records import AS_IT_IS, RELATIONS, Decision, DuplicateReport, Member, Pair, Photo, bytes_text, percent
 
 __all__ = ["duplicates_page", "evidence", "measured", "members"]
 
@@ -89,13 +89,20 @@ def evidence(pair: Pair | None) -> list[str]:
 
 
 def duplicates_page(
-    report: DuplicateReport, photos: Mapping[int, Photo], title: str = "Duplicates", *, origin: Origin | None = None
+    report: DuplicateReport,
+    photos: Mapping[int, Photo],
+    title: str = "Duplicates",
+    *,
+    decisions: Iterable[Decision] = (),
+    origin: Origin | None = None,
 ) -> str:
     """A page of groups side by side, with what is kept and why; `photos` holds every photo of a group by its id.
 
+    Groups of which a person has decided (`decisions`) show that.
+
     It shows at most 300 groups, 12 pictures of each, and 12 MB in all, and says what it leaves out.
     """
-    groups = members(report, photos)
+    groups = members(report, photos, decisions=decisions)
     sections: list[_Section] = []
     room = MAX_BYTES
     for first in range(0, min(len(groups), MAX_GROUPS), _AT_ONCE):

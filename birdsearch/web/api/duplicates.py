@@ -189,7 +189,7 @@ def plan(
     """What would be done with the files, by what was decided."""
     _check(relations or [])
     report = held.index.duplicate_report(report_id)
-    made = held.index.plan(report, relations=relations or (), decisions=held.index.decisions())
+    made = held.index.plan(report, relations=relations or ())
     sums, by_relation = {"remove": Sum(), "keep": Sum()}, dict[str, Sum]()
     for step in made.steps:
         tie = step.relation or report.groups[step.group - 1].relation

@@ -133,7 +133,7 @@ class Apply(Work):
         """Carry out what was decided."""
         index = held.index
         report = index.duplicate_report(self.report)
-        plan = index.plan(report, relations=self.relations, protect=self.protect, decisions=index.decisions())
+        plan = index.plan(report, relations=self.relations, protect=self.protect)
         return index.apply(plan, self.action, relations=_RELATIONS, protect=self.protect, progress=progress)
 
 
