@@ -28,7 +28,7 @@ from benchmarks.common import (
     table,
     worker,
 )
-from benchmarks.synthetic import DIM, QUESTIONS, SELECTIVITIES, load
+from benchmarks.synthetic import DIM, QUESTIONS, SELECTIVITIES, SHAPES, load
 
 TARGETS = (0.95, 0.99)
 COUNTS = (200_000, 1_000_000)
@@ -65,6 +65,7 @@ CONTESTANTS = (
     Contestant("birdsearch", None, "search_birdsearch"),
     Contestant("FAISS HNSW32", None, "search_faiss", ("hnsw",)),
     Contestant("FAISS IVF", None, "search_faiss", ("ivf",)),
+    Contestant("FAISS AutoTune", None, "search_faiss", ("auto",)),
     Contestant("hnswlib", "search", "search_hnswlib"),
     Contestant("usearch bf16", "search", "search_usearch", ("bf16",), up_to=COUNTS[0]),
     Contestant("usearch f16", "search", "search_usearch", ("f16",)),
@@ -172,7 +173,7 @@ def filtered(contestants: Sequence[Contestant], climbs: dict[str, Figures], data
 
 def compare(count: int, options: argparse.Namespace) -> str:
     """Everything for one number of vectors, as Markdown."""
-    data = load(count).folder
+    data = load(count, options.shape).folder
     able = [one for one in CONTESTANTS if count <= one.up_to]
     wanted = [one for one in able if not options.only or any(word in one.name for word in options.only)]
     built = [one for one in wanted if build(one, data, again=options.rebuild)]
@@ -193,6 +194,7 @@ def main() -> None:
     """Parse the command line, let everyone run, publish."""
     parser = command_line("search", __doc__)
     parser.add_argument("counts", type=int, nargs="*", metavar="N", help="numbers of vectors (200000 1000000)")
+    parser.add_argument("--shape", choices=SHAPES, default="birds", help="of the vectors (benchmarks.synthetic)")
     parser.add_argument("--only", nargs="+", metavar="WORD", help="contestants whose name has one of these words")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rebuild", action="store_true", help="build indexes anew")
@@ -202,8 +204,10 @@ def main() -> None:
         options.counts, options.rounds = options.counts or [QUICK_COUNT], 1
     for count in options.counts or COUNTS:
         body = compare(count, options)
-        command = f"python -m benchmarks.search {count}"
-        publish(f"Search, {count:,} vectors", body, command=command, keep=not (options.quick or options.only))
+        command, title = f"python -m benchmarks.search {count}", f"Search, {count:,} vectors"
+        if options.shape != "birds":
+            command, title = f"{command} --shape {options.shape}", f"{title}, {options.shape}"
+        publish(title, body, command=command, keep=not (options.quick or options.only))
 
 
 if __name__ == "__main__":
