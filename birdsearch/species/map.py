@@ -12,7 +12,7 @@ from birdsearch.search.engine import Engine
 from birdsearch.species.gallery import Gallery
 from birdsearch.storage.store import Store
 
-FITTED = 20_000  # photos that UMAP looks at; an exact engine compares them, so that the same photos give the same map
+FITTED = 50_000  # photos that UMAP looks at; an exact engine compares them, so that the same photos give the same map
 _NEIGHBOURS = 15  # that UMAP joins a photo with, itself among them
 _FEWEST = 30  # photos of which there is more to say than their principal components
 _STEEP = 10  # how fast the pull of a neighbour fades beyond the distance of the nearest
