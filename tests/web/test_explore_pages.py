@@ -9,6 +9,7 @@ import pytest
 import birdsearch
 from birdsearch import Index
 from birdsearch.indexing import committer, embedder
+from birdsearch.web import made
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.web.checks import VARIANTS, check_page
@@ -146,6 +147,22 @@ def test_help_tells_the_keys_that_there_are(page: Any, served: Served, title: st
     page.locator(focus).focus()
     page.keyboard.press("?")
     assert keys <= set(page.locator("#keys kbd").all_text_contents())
+
+
+def test_a_page_waits_for_its_report_and_has_it_made_anew(
+    page: Any, served: Served, own: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from playwright.sync_api import expect
+
+    monkeypatch.setattr(made.Question, "takes_long", lambda self, index: True)
+    page.goto(served.address + "/species")
+    expect(page.get_by_role("link", name="Wren", exact=True).first).to_be_visible()
+    own.label({1: "Dunnock"})
+    page.goto(served.address + "/species")
+    page.get_by_role("link", name="Make it anew").click()
+    expect(page.get_by_role("link", name="Dunnock", exact=True).first).to_be_visible()
+    expect(page.get_by_role("link", name="Make it anew")).to_have_count(0)
+    assert "fresh" not in page.url
 
 
 @pytest.fixture
