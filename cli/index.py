@@ -194,9 +194,10 @@ def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared, *, 
         output.note(f"Next: birdsearch query PHOTO{shared.index_option}")
     if report.unlabelled and not shared.json:
         named = shlex.join(map(str, folders)) or "DIR"
-        other_way = "" if by_folder else " --labels folder takes the names of folders."
+        # How many, and why, the library says where folders name photos.
+        how_many = f"{counted(report.unlabelled, 'photo')} got no label. --labels folder takes the names of folders. "
         output.note(
-            f"{counted(report.unlabelled, 'photo')} got no label.{other_way} Photos that have one name the others: "
+            f"{'' if by_folder else how_many}Photos that have a label name the others: "
             f"birdsearch classify {named} --csv{shared.index_option} > c.csv, "
             f"then birdsearch label --from c.csv{shared.index_option}"
         )

@@ -45,6 +45,14 @@ def summary_of(answer: Answer) -> dict[str, int]:
     return {words[0]: int(words[1].replace(",", "")) for words in lines}
 
 
+def test_how_many_photos_got_no_label_is_said_once(tmp_path: Path) -> None:
+    drawing.write(tmp_path / "pics" / "2024" / "1.jpg", drawing.bird(1, 80, 60))
+    for labels in (["--labels", "folder"], []):
+        told = run("index", "pics", "--index", f"garden{len(labels)}", *labels).err
+        assert told.count("1 photo got no label") == 1
+        assert told.count("birdsearch classify pics --csv") == 1
+
+
 def test_index_of_a_missing_folder_makes_nothing(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     assert "nowhere" in run("index", "nowhere", code=1).err
