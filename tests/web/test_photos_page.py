@@ -342,6 +342,7 @@ def test_a_hundred_thousand_photos_are_few_cells(page: Any, served: Served) -> N
         middle = "[...document.querySelectorAll('.grid > li')].some(one => Math.abs(one.ariaPosInSet - 50000) < 1000)"
         page.wait_for_function(f"() => {middle}")
         assert 10 < cells.count() <= 200
+        assert 0 < page.locator(".grid img[fetchpriority=high]").count() < cells.count()  # those in sight come first
     _focus_grid(page)
     page.keyboard.press("End")
     _expect_at(page, count)

@@ -35,6 +35,7 @@ export class Grid {
   #at = 0; // position of the current photo, whose cell takes the focus
   #anchor = 0; // where a selection with Shift began
   #rests = true;
+  #sight = [0, 0]; // the first position in sight, and the first one below
   #shape = { columns: 1, width: 0, height: 0, gap: 0, spare: 1 };
   #asking = new AbortController();
   #asked = new Set(); // ids that the request is about
@@ -194,8 +195,10 @@ export class Grid {
   #wanted() {
     const { columns, height, gap, spare } = this.#shape;
     const above = -this.host.getBoundingClientRect().top / (height + gap);
+    const below = Math.ceil(above + innerHeight / (height + gap));
+    this.#sight = [Math.floor(above) * columns, below * columns];
     const first = Math.max(0, Math.floor(above) - spare) * columns;
-    const last = Math.min(this.ids.length, (Math.ceil(above + innerHeight / (height + gap)) + spare) * columns, first + MOST - 1);
+    const last = Math.min(this.ids.length, (below + spare) * columns, first + MOST - 1);
     const seen = Array.from({ length: Math.max(0, last - first) }, (_, number) => first + number);
     if (!this.ids.length || (this.#at >= first && this.#at < last)) return seen;
     return this.#at < first ? [this.#at, ...seen] : [...seen, this.#at];
@@ -245,7 +248,7 @@ export class Grid {
     render(
       html`
         <a class="shot" href="/photos/${id}" tabindex=${position === this.#at ? 0 : -1}>
-          <img alt=${words} src=${loads ? picture(photo, "thumbnail", 320) : nothing} decoding="async" draggable="false" @error=${gone}>
+          <img alt=${words} fetchpriority=${position >= this.#sight[0] && position < this.#sight[1] ? "high" : "low"} src=${loads ? picture(photo, "thumbnail", 320) : nothing} decoding="async" draggable="false" @error=${gone}>
           ${isSelected ? html`<span class="hushed">, selected</span>` : nothing}</a>
         <label class="pick"><input type="checkbox" tabindex="-1" .checked=${isSelected} aria-label="Select ${words}"></label>
         <div class="about">${photo ? (this.options.about ?? about)(photo) : nothing}</div>`,
