@@ -49,6 +49,7 @@ def test_a_small_bird_is_boxed_closely_and_a_large_one_is_large() -> None:
 DETECTORS = ("d_fine_l_objects365-coco_hgnet_v2_b4_pp-imagenet22k", "lw_detr_2stg_objects365-coco_pe_spatial_s16")
 
 
+@pytest.mark.network
 @pytest.mark.slow
 @pytest.mark.parametrize("name", DETECTORS)
 def test_detectors_of_birder_are_finders(
@@ -71,6 +72,7 @@ def test_detectors_of_birder_are_finders(
     assert len(backbone.find(bird(0, 640, 480), finder=name)) == len(together[0].regions)
 
 
+@pytest.mark.network
 @pytest.mark.slow
 def test_what_is_wrong_with_a_detector_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
