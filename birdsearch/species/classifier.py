@@ -23,7 +23,7 @@ Labels = Sequence[str | None]  # one a photo, None where it has none
 Flags = npt.NDArray[np.bool_]
 
 FOLDS = 5
-LEAVE_ONE_OUT_UP_TO = 100  # photos: a fold of more would hold too many of a species' few; each fit takes some 10 ms
+LEAVE_ONE_OUT_UP_TO = 100  # labelled photos: a fold of more would hold too many of the few of a species (10 ms a fit)
 FEW = 10_000  # photos up to which one thread is as fast as all, and takes a fraction of their time (a guess)
 TWO_FOLDS_FROM = 20_000  # photos: each half is plenty to fit on
 _SPACE_FITTED_ON = 50_000  # photos, at most
@@ -138,7 +138,9 @@ def _classify_folds(
 ) -> None:
     """Write what the photos of each fold show into the arrays of a result."""
     codes, k = result.codes, result.top.shape[1]
-    count = len(codes) if len(codes) <= LEAVE_ONE_OUT_UP_TO else FOLDS
+    labelled = int((codes >= 0).sum())
+    few = labelled <= LEAVE_ONE_OUT_UP_TO and not _is_whitened(len(codes))
+    count = labelled if few else FOLDS
     folds, done = FoldModels.fit(vectors, codes, groups, seed, count, progress), 0
     for fold, space in enumerate(folds.spaces):
         gallery, fusion = ClassGallery.of(space, vectors, codes, groups), folds.fusion(fold)
@@ -182,7 +184,7 @@ def pool_log_probabilities(probabilities: Vectors) -> Vectors:
 class FoldModels:
     """Feature spaces, each fitted without a fold of the photos, and the features of some photos of that fold."""
 
-    fold: Ids  # (n,)
+    fold: Ids  # (n,) -1 for photos of groups without a label
     spaces: tuple[FeatureSpace, ...]
     positions: Ids  # (a,) photos with an answerable label, or any where none has, at most _WEIGHTS_FITTED_ON of them
     features: Vectors  # (a, alternatives + 1, 3): first of its own species, then of the likeliest others
@@ -200,8 +202,11 @@ class FoldModels:
         """Spaces for photos (n, dim) of species (n,; -1: no label) and groups (n,); of many photos two folds do."""
         draw = np.random.default_rng(seed)
         names, which = np.unique(groups, return_inverse=True)
-        count = min(folds if len(codes) <= TWO_FOLDS_FROM else 2, len(names))
-        fold = draw.permutation(np.arange(len(names)) % count)[which]
+        judged = np.unique(which[codes >= 0])  # photos without a label are in every fit
+        count = min(folds if len(codes) <= TWO_FOLDS_FROM else 2, len(judged))
+        fold_of = np.full(len(names), -1)
+        fold_of[judged] = draw.permutation(np.arange(len(judged)) % count)
+        fold = fold_of[which]
         able = np.flatnonzero(_answerable(codes, groups))
         able = able if len(able) else np.flatnonzero(codes >= 0)  # whose own species nothing tells
         drawn = np.zeros(len(codes), dtype=bool)
@@ -247,11 +252,14 @@ def _answerable(codes: Ids, groups: Ids) -> Flags:
 
 def _feature_space(vectors: Vectors, codes: Ids, fitted_on: Ids, seed: int) -> FeatureSpace:
     """The space fitted on some of the photos."""
-    # All folds alike: weights fitted in one kind of space mean nothing in another.
-    whitened = len(vectors) * (FOLDS - 1) // FOLDS >= whitening.LEAST
     if len(fitted_on) > _SPACE_FITTED_ON:
         fitted_on = np.sort(np.random.default_rng(seed).permutation(fitted_on)[:_SPACE_FITTED_ON])
-    return FeatureSpace.fit(vectors[fitted_on], codes[fitted_on], whitened=whitened)
+    return FeatureSpace.fit(vectors[fitted_on], codes[fitted_on], whitened=_is_whitened(len(vectors)))
+
+
+def _is_whitened(photos: int) -> bool:
+    """Whether spaces of so many photos are; all folds alike: weights of one kind of space mean nothing in another."""
+    return photos * (FOLDS - 1) // FOLDS >= whitening.LEAST
 
 
 def _own_first(features: Vectors, codes: Ids) -> Vectors:
