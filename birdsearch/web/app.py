@@ -91,6 +91,12 @@ class Server(uvicorn.Server):
         )  # fmt: skip
         super().__init__(config)
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer. asyncio sees no TCP in these sockets, and would let each answer wait 40 ms for an ACK."""
+        for listening in sockets or ():
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # those that it accepts inherit it
+        await super().startup(sockets)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Ctrl-C, or a request to end."""
         self._state.stopping.set()

@@ -64,6 +64,7 @@ class Served:
     address: str  # "http://127.0.0.1:40123"
     settings: Settings
     index: Index | None
+    listening: socket.socket
 
     @property
     def keys(self) -> Keys:
@@ -90,7 +91,7 @@ def serve() -> Iterator[Serve]:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         running.append((server, thread))
-        return Served(f"http://127.0.0.1:{settings.port}", settings, index)
+        return Served(f"http://127.0.0.1:{settings.port}", settings, index, listening)
 
     yield start
     for server, thread in running:

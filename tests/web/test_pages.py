@@ -1,10 +1,13 @@
 """Pages: what they show without JavaScript, and that they open in a browser."""
 
+import socket
 from typing import Any
 
+import httpx
 from fastapi.testclient import TestClient
 
 from birdsearch.web.rendering import NAV, STATIC, static
+from tests.web.conftest import Served
 
 
 def test_photos_are_shown_without_javascript(client: TestClient) -> None:
@@ -37,3 +40,8 @@ def test_a_browser_opens_the_photos(page: Any) -> None:
     assert page.url.endswith("/")
     assert page.get_by_role("heading", level=1).inner_text() == "Photos"
     assert page.get_by_role("navigation").get_by_role("link").count() == len(NAV)
+
+
+def test_an_answer_waits_for_no_ack(served: Served) -> None:
+    assert httpx.get(served.address).status_code == 401
+    assert served.listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
