@@ -187,7 +187,12 @@ class CodedEngine(FaissEngine):
 
     @property
     def bytes(self) -> int:
-        return len(self._ids) * (int(self._rows.code_size) + int(self._inner.d) + 8)
+        return len(self._ids) * (int(self._rows.code_size) + self.short + 8)
+
+    @property
+    def short(self) -> int:
+        """Numbers in a code."""
+        return int(self._inner.d)
 
     @abstractmethod
     def efforts(self, k_factor: float) -> tuple[int, int]:
@@ -195,7 +200,7 @@ class CodedEngine(FaissEngine):
 
     def work(self) -> float:
         """Bytes of codes that all searches of this kind of engine in this process have looked at so far."""
-        return float(self._codes_compared()) * int(self._inner.d)  # a byte for each number
+        return float(self._codes_compared()) * self.short  # a byte for each number
 
     def rerank_work(self, k: int) -> float:
         """What ranking the shortlist for the k nearest of a query by whole rows takes, in the same unit."""

@@ -64,6 +64,9 @@ def tune(
         raise ValueError(f"candidates must be among {', '.join(ENGINES)}, got {', '.join(sorted(unknown))}")
     trials: list[Trial] = []
     approximate = _preselect([kind for kind in kinds if not ENGINES[kind].exact], rows, recall, trials, progress)
+    if any(ENGINES[kind].exact for kind in kinds):  # what fails on a part of the rows would on all of them
+        failed = {trial.engine for trial in trials if trial.recall < recall}
+        approximate = [kind for kind in approximate if kind not in failed]
     _tell(progress, trials, f"{(approximate or kinds)[0]} on {len(rows):,} rows")
     queries, fastest = HeldOutQueries(rows), 0.0
     engine: LocalEngine | None = None
@@ -192,29 +195,39 @@ class HeldOutQueries:
 
 def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[CodedEngine, Trial]:
     """An engine of this kind without the queries, tuned to the recall or, failing that, to the best it can."""
-    began = time.perf_counter()
-    rows, others, engine_type = queries.rows, queries.others, ENGINES[kind]
+    began, engine_type = time.perf_counter(), ENGINES[kind]
     assert issubclass(engine_type, CodedEngine)  # all that are not exact
-    if len(rows) < engine_type.minimum_rows:
+    if len(queries.rows) < engine_type.minimum_rows:
         raise RecallUnreachableError(
             f"the engine {kind} needs at least {engine_type.minimum_rows:,} vectors to train on: take 'flat'"
         )
+    # A little more than asked for: other queries than these thousand may fare worse.
+    goal = recall + 0.15 * (1 - recall)
+    for explained in (EXPLAINED_VARIANCE, 1.0):
+        engine = _built(engine_type, queries, explained)
+        seconds = time.perf_counter() - began
+        reached = tune_at_10(engine, queries, goal)
+        # Rows of narrow clusters differ in directions that say little about the rest: all are kept then.
+        if reached >= recall or engine.short == engine.dim:
+            break
+    tune_at_100(engine, queries, goal)
+    settings = json.dumps(engine.settings.as_json())
+    return engine, Trial(kind, settings, reached, 0.0, seconds, engine.bytes, len(queries.rows))
+
+
+def _built(engine_type: type[CodedEngine], queries: HeldOutQueries, explained: float) -> CodedEngine:
+    """An engine of all rows but the queries, whose codes keep so much of the rows' squared length."""
+    rows, others = queries.rows, queries.others
     nlist = int(4 * np.sqrt(len(rows)))
     count = min(TRAINING_ROWS_PER_CELL * nlist, MAX_TRAINING_ROWS)
     sample = rows[others[:: max(1, -(-len(others) // count))]]
-    engine = engine_type.untrained(pca_projection(sample), min(nlist, len(sample) // 25))
+    engine = engine_type.untrained(pca_projection(sample, explained), min(nlist, len(sample) // 25))
     engine.train(sample)
     del sample  # as large as a good part of the rows
     for start in range(0, len(others), CHUNK):
         part = others[start : start + CHUNK]
         engine.add(rows[part], part)
-    seconds = time.perf_counter() - began
-    # A little more than asked for: other queries than these thousand may fare worse.
-    goal = recall + 0.15 * (1 - recall)
-    reached = tune_at_10(engine, queries, goal)
-    tune_at_100(engine, queries, goal)
-    settings = json.dumps(engine.settings.as_json())
-    return engine, Trial(kind, settings, reached, 0.0, seconds, engine.bytes, len(rows))
+    return engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +298,11 @@ def _least_effort(measure: Callable[[int], _Tried], efforts: tuple[int, int]) ->
             below = middle
 
 
-def pca_projection(sample: Vectors) -> Vectors:
-    """Projects rows (n, dim) on the (short, dim) directions that hold most of their length, scaled to bytes."""
+def pca_projection(sample: Vectors, share: float) -> Vectors:
+    """Projects rows (n, dim) on the (short, dim) directions that hold this share of their length, scaled to bytes."""
     values, directions = np.linalg.eigh(sample.T @ sample)
     explained = np.cumsum(values[::-1]) / max(values.sum(), 1e-6)
-    needed = np.searchsorted(explained, EXPLAINED_VARIANCE) + 1
+    needed = np.searchsorted(explained, share) + 1
     short = min(sample.shape[1], max(64, 32 * int(np.ceil(needed / 32))))
     # Rotated at random, so that every byte carries as much as the others.
     rotation = np.linalg.qr(np.random.default_rng(3).standard_normal((short, short)))[0]

@@ -196,6 +196,18 @@ def test_removed_rows_cost_no_recall(engine: LocalEngine, rows: Vectors, ids: Id
     assert (less.search(species_rows(50, seed=9), 10).ids >= 0).all()
 
 
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_narrow_clusters_are_told_apart_inside(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "K_FACTORS", (1,))
+    rng = np.random.default_rng(0)
+    centres = 10 * rng.standard_normal((20, 128)) * (np.arange(128) < 16)
+    rows = (centres[rng.integers(0, 20, 3000)] + rng.standard_normal((3000, 128))).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    engine, trial = tuning.build_and_tune(kind, tuning.HeldOutQueries(rows), 0.95)
+    assert trial.recall >= 0.95
+    assert engine.short == 128
+
+
 def test_equal_rows_come_by_id(rows: Vectors) -> None:
     doubled = np.concatenate([rows, rows[:500]])
     engine = tuning.build(doubled, engine="ivf")
