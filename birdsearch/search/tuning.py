@@ -178,7 +178,7 @@ class HeldOutQueries:
         compare = partial(exact.brute_force_knn, part, np.arange(len(part)), k=DEPTHS[0])
         clock = _core_clock if exact.gpu_resources() is None else time.perf_counter
         speed = race([lambda queries: compare(queries=queries)], self.queries[:BLOCK], clock)[0]
-        return speed * len(part) / len(self.rows)
+        return speed * len(part) / max(1, len(self.rows))
 
     def measure(self, engine: CodedEngine, k: int) -> tuple[float, float]:
         """Recall of the k nearest, and the work for a query."""

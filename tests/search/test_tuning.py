@@ -257,6 +257,9 @@ def test_a_recall_out_of_reach_is_an_error_with_the_best(rows: Vectors, monkeypa
 
 
 def test_small_sets_are_flat_and_large_ones_are_measured() -> None:
+    for few in (0, 1, 12):
+        engine, trials = tuning.tune(species_rows(12)[:few])
+        assert (engine.kind, len(engine), len(trials)) == ("flat", few, 1)
     assert tuning.build(species_rows(500)).kind == "flat"
     assert tuning.tune(species_rows(500))[0].kind == "flat"
     with pytest.raises(RecallUnreachableError, match="at least 1,000"):
