@@ -310,6 +310,11 @@ class Tab:
         told = {one["name"]: one["value"] for one in self._devtools.send("Performance.getMetrics")["metrics"]}
         return [told["JSHeapUsedSize"] / 2**20, int(told["Nodes"]), memory(self.process)]
 
+    def press(self) -> None:
+        """Tell it that memory is short: it then drops the pictures that it keeps in case they are wanted again."""
+        self._devtools.send("Memory.simulatePressureNotification", {"level": "critical"})
+        self.page.wait_for_timeout(1500)
+
     def close(self) -> None:
         """Close it."""
         self._context.close()
@@ -371,6 +376,8 @@ def _weights(tab: Tab) -> str:
             tab.page.evaluate(_JUMP, (part * SCREENS / 2 + screen + 0.5) / SCREENS)
             tab.page.evaluate(_SCROLL, [STEPS["flung"], 0.2])
         rows.append([f"after {(part + 1) * SCREENS // 2} places", *tab.weighed()])
+    tab.press()
+    rows.append(["and when memory is short", *tab.weighed()])
     return table(["the tab", "scripts, MiB", "elements", "its own memory, MiB"], rows)
 
 
