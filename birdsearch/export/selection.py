@@ -135,7 +135,6 @@ class Selection(Iterator[Photo]):
     def _blocks(self, ids: list[int], size: int) -> Iterator[list[int]]:
         """Blocks of `size` ids; reports progress after each."""
         for start in range(0, len(ids), size):
-            self.tell_again()
             yield ids[start : start + size]
             self._told = min(start + size, len(ids))
             self.tell_again()
