@@ -23,9 +23,13 @@ def boxes_of(index: Index, name: str) -> list[Region]:
 
 
 def timeless(record: object) -> object:
-    """A record as JSON without the time that it took."""
+    """A record as JSON without the time that it took, and without the id of a report, which names the generation."""
     plain = as_json(record)
-    return {key: value for key, value in plain.items() if key != "seconds"} if isinstance(plain, dict) else plain
+    return (
+        {key: value for key, value in plain.items() if key not in ("seconds", "id")}
+        if isinstance(plain, dict)
+        else plain
+    )
 
 
 def answers(index: Index) -> dict[str, object]:

@@ -21,8 +21,10 @@ def check_page(page: Any) -> None:
 
 
 def painted(page: Any) -> None:
-    """Wait until a page is painted: before that Chromium drops the keys that are pressed."""
-    page.wait_for_function("() => performance.getEntriesByType('paint').length > 0")
+    """Wait until a page is painted and its modules have run: before that the keys that are pressed are dropped."""
+    page.wait_for_function(
+        "() => document.readyState === 'complete' && performance.getEntriesByType('paint').length > 0"
+    )
 
 
 def _widest(page: Any) -> Any:
