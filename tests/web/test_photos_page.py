@@ -261,6 +261,7 @@ def test_the_pages_of_photos_are_for_everybody(served: Served, open_page: OpenPa
     from playwright.sync_api import expect
 
     page = open_page(served, **variant)
+    painted(page)
     expect(page.locator(".grid > li .name")).to_have_count(6)
     page.keyboard.press("Tab")
     check_page(page)

@@ -1,7 +1,7 @@
 // @ts-check
 /** The page of photos: the filter in the address, the grid, what is done with a selection, the photo over the grid. */
 import { html, render } from "./vendor/lit-html.js";
-import { get, octets } from "./api.js";
+import { decided, get, octets } from "./api.js";
 import { Grid, TALLEST } from "./grid.js";
 import { keys } from "./keys.js";
 import { askLabel } from "./label.js";
@@ -43,6 +43,7 @@ async function load(focus = false) {
   loading.abort();
   loading = new AbortController();
   const { signal } = loading;
+  await decided(); // also what was said on the page before, which a reload may have overtaken
   ids = new Uint32Array(await octets("/photos/ids", params, signal));
   const parts = ids.length > TALLEST ? await divide(ids, String(params.order ?? "newest"), signal) : [];
   sections.hidden = !parts.length;
