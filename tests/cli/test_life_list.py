@@ -1,5 +1,7 @@
 """The command list."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,14 @@ from tests.conftest import Garden
 from tests.support.command_line import run
 
 
-@pytest.fixture(autouse=True)
-def named(garden: Garden, tmp_path: Path) -> None:
-    """The nouns of the garden alone are no species."""
+@pytest.fixture
+def garden(garden: Garden, tmp_path: Path) -> Garden:
+    """A copy of the garden whose labels mean species, which nouns alone do not."""
     table = tmp_path / "meanings.csv"
     table.write_text("name,species\nWren,Eurasian Wren\nRobin,European Robin\n", encoding="utf-8")
-    run("names", "--from", table, "--index", garden.index)
+    copy = replace(garden, index=shutil.copytree(garden.index, tmp_path / "index"))
+    run("names", "--from", table, "--index", copy.index)
+    return copy
 
 
 def test_a_line_for_each_species(garden: Garden) -> None:
