@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -54,20 +54,19 @@ def working(words: str) -> "Iterator[None]":
             live = Live(Spinner("dots", f"{words} …"), console=_console(), transient=True, redirect_stdout=False)
             shown.enter_context(live)
 
-        later = threading.Timer(SILENT_SECONDS, show)
-        later.daemon = True
-        later.start()
-        try:
+        with _after(SILENT_SECONDS, show):
             yield
-        finally:
-            later.cancel()
-            later.join()
+
+
+def _said_once(what: Callable[[], str]) -> AbstractContextManager[None]:
+    """A line for logs about a job that takes long."""
+    return _after(SAID_AFTER, lambda: typer.echo(f"{what()} …", err=True))
 
 
 @contextmanager
-def _said_once(what: Callable[[], str]) -> "Iterator[None]":
-    """A line for logs about a job that takes long."""
-    later = threading.Timer(SAID_AFTER, lambda: typer.echo(f"{what()} …", err=True))
+def _after(seconds: float, act: Callable[[], None]) -> "Iterator[None]":
+    """Act once, in another thread, where a job takes longer than this; the act has ended where the job goes on."""
+    later = threading.Timer(seconds, act)
     later.daemon = True
     later.start()
     try:
