@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -411,8 +411,8 @@ def print_summary(report: AddReport, *, pruned: bool = False, ready_after: float
     print_regions(report.regions)
 
 
-def print_regions(report: RegionReport) -> None:
-    """What became of boxes, where there were any."""
+def print_regions(report: RegionReport, tell: Callable[[str], None] = say) -> None:
+    """What became of boxes, where there were any; `tell` is `note` where the answer is for another program."""
     counts = [("new", report.boxes), ("unchanged", report.unchanged), ("removed", report.removed)]
     counts += [("found", report.found), ("embedded", report.embedded), ("failed", len(report.failed))]
     words = [f"{count:,} {name}" for name, count in counts if count]
@@ -420,7 +420,7 @@ def print_regions(report: RegionReport) -> None:
     if report.searched:
         words.append(f"{counted(report.searched, 'photo')} searched")
     if words:
-        typer.echo(f"{'regions':<10} {', '.join(words)}")
+        tell(f"{'regions':<10} {', '.join(words)}")
     for failure in report.failed[:FAILURES_SHOWN]:
         note(f"no vector for the regions of {printable(failure.path)}: {failure.reason}. The next run tries again.")
 

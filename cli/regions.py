@@ -24,14 +24,14 @@ Corrected = Annotated[
 def regions(corrected: Corrected = None, *, shared: Shared) -> None:
     """List the boxes in photos, given or found; take in corrections of them."""
     with shared.working("Looking for boxes") as index:
-        if corrected is not None:
-            report = index.regions_from(corrected)
-            output.print_regions(report)
+        report = None if corrected is None else index.regions_from(corrected)
         found = index.regions(shared.where)
         drawn: dict[int, list[Region]] = {}
         for one in found:
             drawn.setdefault(one.photo_id or 0, []).append(one)
         by_photo = {photo.id or 0: photo for photo in index.photos(ids=sorted(drawn))}
+    if report is not None:
+        output.print_regions(report, output.note if shared.json or shared.csv else output.say)
     if shared.html is not None:
         from birdsearch.export.html import pages
 
@@ -57,7 +57,7 @@ def regions(corrected: Corrected = None, *, shared: Shared) -> None:
         output.print_table(columns, rows_shown, numbers=("confidence",))
         boxes = "1 box" if len(found) == 1 else f"{len(found):,} boxes"
         output.note(f"{boxes} in {counted(len(by_photo), 'photo')}")
-    elif corrected is None:
+    elif report is None:
         output.say(
             "no boxes: birdsearch index --regions bird boxes birds that are small in their photos, "
             "--regions FILE takes in boxes"

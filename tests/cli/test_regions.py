@@ -57,6 +57,10 @@ def test_corrections_are_taken_in_and_stay(boxed: Path, tmp_path: Path, monkeypa
     listed.write_text(run("regions", "--index", boxed, "--csv").out)
     assert "regions    3 unchanged" in run("regions", "--index", boxed, "--from", listed).out
     edited = [line for line in listed.read_text().splitlines() if "person" not in line]
+    assert len(run("regions", "--index", boxed, "--from", listed, "--json").json) == 3  # what was done is no answer
+    rows = run("regions", "--index", boxed, "--from", listed, "--csv")
+    assert len(rows.rows) == 3
+    assert "regions    3 unchanged" in rows.err
     listed.write_text("\n".join([*edited, f"{tmp_path}/photos/Wren/3.jpg,,,,,,,,,,", ""]))
     told = run("regions", "--index", boxed, "--from", listed).out
     assert "regions    2 unchanged, 1 removed" in told
