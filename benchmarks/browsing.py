@@ -20,17 +20,15 @@ from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 import birdsearch
 from benchmarks.common import SHARED_PHOTOS, command_line, publish, table, versions
-from benchmarks.workers.cold_index import Drawn
+from benchmarks.workers.cold_index import Given, take_in
 from birdsearch import Index
-from birdsearch.export.parquet import Parquet
-from birdsearch.export.selection import NoOptions, Selection
 from birdsearch.records import ORDERS, Vectors
 
 DIM, RANK, SPECIES = 1280, 64, 1000
@@ -38,12 +36,6 @@ PHOTOS, FEW = 100_000, 1_500
 PAGE = 200
 ASKED = 60
 CAMERA = (4000, 3000)  # pixels
-
-
-class Given:
-    """A network that embeds nothing: all vectors are given."""
-
-    name, dim = "given", DIM
 
 
 def milliseconds(work: Callable[[Any], object], things: Iterable[Any]) -> float:
@@ -71,11 +63,8 @@ def drawn(count: int) -> Vectors:
 @contextmanager
 def imported(folder: Path, count: int) -> Iterator[Index]:
     """An index of so many photos that are not there."""
-    with birdsearch.create(folder / f"index-{count}", backbone=Given()) as index:
-        export = folder / "drawn.parquet"
-        Parquet().write(cast(Selection, Drawn(drawn(count), index.backbone.identity)), export, NoOptions())
-        index.import_photos(export)
-        export.unlink()
+    with birdsearch.create(folder / f"index-{count}", backbone=Given(DIM)) as index:
+        take_in(index, drawn(count))
         yield index
 
 
@@ -132,7 +121,7 @@ def thumbnails(folder: Path) -> str:
         large.save(folder / f"{number}.jpg", quality=92)
     rows: list[list[object]] = []
     for what, files in (("224 px", small), ("12 MP", sorted(folder.glob("?.jpg")))):
-        with birdsearch.create(folder / what, backbone=Given()) as index:
+        with birdsearch.create(folder / what, backbone=Given(DIM)) as index:
             index.add_vectors(files, drawn(len(files)))
             ids, paths = index.photo_ids().tolist(), [photo.path for photo in index.photos()]
             made, kept = milliseconds(index.thumbnail, ids), milliseconds(index.thumbnail, ids)

@@ -8,26 +8,17 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 import birdsearch
 from benchmarks.common import command_line, note, publish, table
-from benchmarks.workers.cold_index import Drawn
-from birdsearch.export.parquet import Parquet
-from birdsearch.export.selection import NoOptions, Selection
+from benchmarks.workers.cold_index import Given, take_in
 from birdsearch.records import Vectors
 
 DIM = 512
 COUNTS = (1_500, 100_000)
 QUESTIONS = 100
-
-
-class Given:
-    """Stands for the network that the vectors came from."""
-
-    name, dim = "drawn", DIM
 
 
 def drawn(count: int) -> tuple[Vectors, Vectors]:
@@ -44,9 +35,8 @@ def measure(count: int, folder: Path) -> list[object]:
     """A row of the table."""
     vectors, questions = drawn(count)
     path = folder / f"{count}"
-    with birdsearch.create(path, backbone=Given()) as index:
-        Parquet().write(cast(Selection, Drawn(vectors, index.backbone.identity)), folder / "drawn.parquet", NoOptions())
-        index.import_photos(folder / "drawn.parquet")
+    with birdsearch.create(path, backbone=Given(DIM)) as index:
+        take_in(index, vectors)
         note(f"{count} vectors are in")
         index.optimize(engine="auto" if count < 20_000 else "hnsw")
         graph = next(path.glob("graph-*.npz")).stat().st_size

@@ -34,8 +34,9 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 import birdsearch
-from benchmarks.browsing import CAMERA, PHOTOS, Given, by_pillow, drawn, imported, milliseconds
+from benchmarks.browsing import CAMERA, DIM, PHOTOS, by_pillow, drawn, imported, milliseconds
 from benchmarks.common import SHARED_PHOTOS, birdsearch_command, command_line, note, publish, table, versions
+from benchmarks.workers.cold_index import Given
 from birdsearch import Index
 from birdsearch.storage.pictures import KeptPictures
 
@@ -49,7 +50,7 @@ LOOKS = 300  # different small pictures, which the photos share
 ASKED = 200  # photos that are asked about by turns
 TOGETHER = 20  # connections
 SECONDS = 8  # that each row of requests takes
-JUMPS, SCREENS = 40, 120  # places that are looked at in haste, and for the memory of the tab
+JUMPS, SCREENS = 40, 30  # places that are looked at in haste, and for the memory of the tab
 STEPS = {"read": 10, "skimmed": 60, "flung": 600}  # pixels a frame
 _TICK = os.sysconf("SC_CLK_TCK")
 NOT_AVAILABLE = "not available"
@@ -137,7 +138,7 @@ def on_disk(folder: Path) -> Index:
     for number, path in enumerate(files[:20]):
         large = Image.open(path).convert("RGB").resize(CAMERA, Image.Resampling.BICUBIC)
         large.save(folder / f"{number:02}.jpg", quality=92)
-    index = birdsearch.create(folder / "on-disk", backbone=Given())
+    index = birdsearch.create(folder / "on-disk", backbone=Given(DIM))
     every = [*files, *sorted(folder.glob("??.jpg"))]
     index.add_vectors(every, drawn(len(every)))
     return index

@@ -11,7 +11,7 @@ import numpy as np
 
 import birdsearch
 from benchmarks import synthetic
-from birdsearch import Photo
+from birdsearch import AddReport, Index, Photo
 from birdsearch.export.parquet import Parquet
 from birdsearch.export.selection import Batch, NoOptions, Selection
 from birdsearch.records import BackboneIdentity, Provenance, Vectors
@@ -21,17 +21,30 @@ ROWS = 10_000  # in memory at a time
 
 def main(path: Path, checkpoint: Path, count: int) -> None:
     """Make the index at `path`."""
-    export = path.with_suffix(".parquet")
     with birdsearch.create(path, backbone=checkpoint) as index:
-        drawn = Drawn(synthetic.load(count).vectors, index.backbone.identity)
-        Parquet().write(cast(Selection, drawn), export, NoOptions())
-        report = index.import_photos(export)
-    export.unlink()
+        report = take_in(index, synthetic.load(count).vectors)
     print(json.dumps({"added": report.added, "import_seconds": report.seconds}))
 
 
+@dataclass(frozen=True)
+class Given:
+    """Stands for a network that nothing is embedded with: all vectors are given."""
+
+    dim: int
+    name: str = "given"
+
+
+def take_in(index: Index, vectors: Vectors) -> AddReport:
+    """Give an index photos that do not exist, with these vectors (n, dim)."""
+    export = index.path.with_suffix(".parquet")
+    Parquet().write(cast(Selection, _Drawn(vectors, index.backbone.identity)), export, NoOptions())
+    report = index.import_photos(export)
+    export.unlink()
+    return report
+
+
 @dataclass
-class Drawn:
+class _Drawn:
     """What the exporter reads of a selection."""
 
     vectors: Vectors

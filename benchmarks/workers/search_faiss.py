@@ -29,29 +29,8 @@ class Faiss:
             "ivf": "IVF with sqrt(n) lists, Flat; batch",
             "auto": "PCA256,IVF with 4 sqrt(n) lists,SQ8,Refine(SQfp16), AutoTune on rows held out; batch",
         }[kind]
-        self.ladder: tuple[int, ...] = (
-            1,
-            2,
-            4,
-            8,
-            12,
-            16,
-            24,
-            32,
-            48,
-            64,
-            96,
-            128,
-            192,
-            256,
-            384,
-            512,
-            768,
-            1024,
-            2048,
-        )
-        if kind == "auto":
-            self.ladder = (950, 960, 970, 980, 990, 995, 1000)
+        steps = 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048
+        self.ladder = (950, 960, 970, 980, 990, 995, 1000) if kind == "auto" else steps
 
     def build(self, vectors: Rows, buckets: npt.NDArray[np.int64], folder: Path) -> None:
         faiss.omp_set_num_threads(THREADS)
