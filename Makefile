@@ -4,7 +4,8 @@
 #   make check               lint, types and the quick tests: about a minute, for every change
 #   make test                every test, then lint and types: what continuous integration runs
 #   make docs                write docs/reference.md from the docstrings
-#   make bench               every table of benchmarks/RESULTS.md: hours; one alone: python -m benchmarks.NAME
+#   make bench               the tables of speed and of accuracy in benchmarks/RESULTS.md: hours; any table alone:
+#                            python -m benchmarks.NAME
 #   make setup               build .venv and nothing else
 
 # The first of these that is new enough builds .venv; `make PYTHON=/path/to/python3.12 …` chooses.
@@ -76,6 +77,13 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.species ../shared/data/birds300
 	$(BIN)/python -m benchmarks.clusters --keep
 	$(BIN)/python -m benchmarks.audit --keep
+	$(BIN)/python -m benchmarks.networks
+	$(BIN)/python -m benchmarks.regions --keep
+	$(BIN)/python -m benchmarks.explain
+	$(BIN)/python -m benchmarks.diffusion
+	$(BIN)/python -m benchmarks.maps
+	$(BIN)/python -m benchmarks.browsing
+	$(BIN)/python -m benchmarks.serving
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo
