@@ -52,7 +52,7 @@ def _said(held: Serving, photo: Photo) -> dict[str, Any]:
     try:
         predictions = held.index.classify(photo)
     except BirdsearchError as error:
-        refusal = str(error)
+        refusal = held.seen(str(error))
     ids = sorted({number for one in predictions for number in one.evidence})
     others = [
         replace(one, note=one.note.removesuffix(IF_KNOWN).removesuffix("; "))
@@ -85,7 +85,7 @@ def _alike(held: Serving, photo: Photo) -> dict[str, Any]:
     try:
         return {"matches": held.seen(held.index.search(photo, _ALIKE)), "no_matches": "Nothing here is like it."}
     except BirdsearchError as error:  # its file is gone, and its vector with it: the page says the rest
-        return {"matches": [], "no_matches": str(error)}
+        return {"matches": [], "no_matches": held.seen(str(error))}
 
 
 def _source(label: Label) -> str:

@@ -26,8 +26,8 @@ PORT = 8377
 LOCK_SECONDS = 10.0  # that a change waits while another process writes
 _SECRET = ("latitude", "longitude", "camera_serial")  # fields of records that a viewer does not see
 _ABSOLUTE = re.compile(
-    r"(?<![\w./~])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"]+[/\\])+([^\s/\\'\"]*)"
-)  # a path, and its last name
+    r"(?<![\w./~])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"][^/\\'\"\n]*[/\\])+([^\s/\\'\"]*)"
+)  # a path, whose folders may have spaces in their names, and its last name
 
 
 class NoIndexError(BirdsearchError):
@@ -182,7 +182,7 @@ class Serving:
 def _told(plain: Any, hide: Callable[[str], str]) -> Any:
     """JSON as a viewer may see it, whichever record it is of."""
     if isinstance(plain, dict):
-        return {name: None if name in _SECRET else _told(value, hide) for name, value in plain.items()}
+        return {hide(name): None if name in _SECRET else _told(value, hide) for name, value in plain.items()}
     if isinstance(plain, list):
         return [_told(value, hide) for value in plain]
     return hide(plain) if isinstance(plain, str) else plain

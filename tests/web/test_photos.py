@@ -3,10 +3,12 @@
 import json
 
 import numpy as np
+import pytest
 from fastapi.testclient import TestClient
 
 from birdsearch import Index
-from birdsearch.web.serving import Settings
+from birdsearch.errors import PhotoMissingError
+from birdsearch.web.serving import Serving, Settings
 from tests.web.conftest import client_of
 
 PHOTOS = "/api/v1/photos"
@@ -91,14 +93,33 @@ def test_no_text_tells_a_viewer_where_files_lie(viewer: TestClient, own: Index) 
     (root,) = own.provenance.folders
     said = f"no such file: {root}/Wren/1.jpg. Look in /home/ana/My-birds/2024."
     assert hide(said) == "no such file: Wren/1.jpg. Look in 2024."
-    names = "Larus fuscus/argentatus, 1/2, http://a.example/b/c"
+    assert hide("move:/media/Ana Smith/My birds/away") == "move:away"
+    assert hide(r"C:\Users\Ana Smith\birds\1.jpg is gone") == "1.jpg is gone"
+    names = "Larus fuscus/argentatus, 1/2, Gull / Tern / Skua, http://a.example/b/c"
     assert hide(names) == names
+    serving = Serving(viewer.app.state.serving, "view")  # type: ignore[attr-defined]
+    assert serving.seen({f"{root}/Wren/1.xmp cannot go": 2}) == {"Wren/1.xmp cannot go": 2}
     before = viewer.get("/api/v1/audit", params={"again": True})
     own.label({1: "Wren"})
     for answer in (before, viewer.get("/api/v1/audit", params={"again": True}), viewer.get(f"{PHOTOS}/1")):
         assert answer.status_code == 200
         assert root not in answer.text
         assert '"latitude":-' not in answer.text
+
+
+def test_what_goes_wrong_with_a_photo_tells_a_viewer_no_folder(
+    own: Index, viewer: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root,) = own.provenance.folders
+
+    def gone(*_: object, **__: object) -> None:
+        raise PhotoMissingError(f"no such photo: {root}/Wren/1.jpg")
+
+    for name in ("search", "classify"):
+        monkeypatch.setattr(Index, name, gone)
+    page = viewer.get("/photos/4")
+    assert page.text.count("no such photo: Wren/1.jpg") == 2
+    assert root not in page.text
 
 
 def test_a_filter_that_no_catalog_could_answer_is_refused(client: TestClient) -> None:

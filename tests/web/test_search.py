@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,10 +14,13 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+import birdsearch
 from birdsearch import Filter, Index
 from birdsearch.records import as_json
+from birdsearch.web.serving import Settings
 from birdsearch.web.turns import CORES
-from tests.web.conftest import Served
+from tests.conftest import write_garden_photos
+from tests.web.conftest import Served, client_of
 
 API = "/api/v1"
 
@@ -169,3 +174,16 @@ def test_a_viewer_asks_and_learns_no_place(viewer: TestClient, own: Index) -> No
         assert '"latitude":null' in answer.text
         assert '"latitude":-' not in answer.text
     assert viewer.post(f"{API}/search", json={"photo": 1, "where": {"near": [1, 2, 3]}}).status_code == 403
+
+
+def test_a_viewer_learns_no_folder_from_a_photo_that_is_gone(tmp_path: Path, fake_built_in: None) -> None:
+    write_garden_photos(tmp_path / "photos")
+    settings = Settings()
+    with birdsearch.create(tmp_path / "index") as index, client_of(index, settings, settings.keys.view) as viewer:
+        index.add(tmp_path / "photos", labels="folder")
+        os.unlink(index.photo(4).path)
+        asked = {"photos": [1, 4], "box": {"x": 0.2, "y": 0.2, "width": 0.5, "height": 0.5}, "errors": "skip"}
+        errors = viewer.post(f"{API}/search/many", json=asked).json()["errors"]
+    assert list(errors) == ["1"]
+    assert "Wren/" in errors["1"]
+    assert str(tmp_path) not in errors["1"]

@@ -187,7 +187,7 @@ def _many(
             wrong: dict[int, str] = {}
 
             def skip(position: int, error: PhotoError, wrong: dict[int, str] = wrong) -> None:
-                wrong[position] = str(error)
+                wrong[position] = held.seen(str(error))
 
             with held.state.turns:
                 found = some(images[block], skip if errors == "skip" else "raise")
