@@ -40,15 +40,15 @@ _WRONG = {
 def jobs(request: Request, held: Held) -> Response:
     """What runs, waits and has ended; adding a folder."""
     known = [job_seen(held, job) for job in held.jobs.all()]
-    index = held.state.index
-    folders = index.provenance.folders if index is not None and held.sees_all else []
-    failures = len(index.failures()) if index is not None else 0
+    index = held.state.index if held.sees_all else None
+    folders, failures = (index.provenance.folders, len(index.failures())) if index is not None else ((), 0)
     return page(request, "jobs.html", jobs=known, folders=folders, failures=failures)
 
 
 @router.get("/failures")
 def failures(request: Request, held: Held) -> Response:
-    """The files that could not be indexed, by what was wrong."""
+    """The files that could not be indexed, by what was wrong; for the role edit, as they are named by their paths."""
+    held.check_sees_files()
     found = held.seen(held.index.failures())
     kinds: dict[str, list[dict[str, Any]]] = {}
     for one in found:

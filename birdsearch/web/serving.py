@@ -160,6 +160,11 @@ class Serving:
         """Whether the asker may know where photos lie and were taken."""
         return self.role == EDIT
 
+    def check_sees_files(self) -> None:
+        """Raises ForbiddenError where the asker may not know which files lie on the computer."""
+        if not self.sees_all:
+            raise ForbiddenError("this key may not see which files lie on the computer.")
+
     def seen(self, record: Any) -> Any:
         """A record, or a list of them, as JSON: for the role "view" without positions, serials and absolute paths."""
         plain = as_json(record)

@@ -52,6 +52,8 @@ def test_a_viewer_sees_no_list_that_says_where(viewer: TestClient) -> None:
     assert viewer.get(f"{API}/failures").status_code == 403
     assert viewer.get(f"{API}/life-list").status_code == 403
     assert viewer.get(f"{API}/trash").status_code == 403
+    assert viewer.get("/failures").status_code == 403
+    assert "/failures" not in viewer.get("/jobs").text
 
 
 def test_photos_are_removed_only_where_they_are_as_many_as_was_said(client: TestClient, own: Index) -> None:

@@ -55,16 +55,14 @@ def audit(request: Request, held: Held, asked: Annotated[AuditQuery, Query()]) -
 @router.get("/failures", response_model=list[Failure], responses=UNCHANGED)
 def failures(request: Request, held: Held) -> Response:
     """The files that could not be indexed, and why. Only with the role edit: they are named by their paths."""
-    if not held.sees_all:
-        raise ForbiddenError("this key may not see which files lie on the computer.")
+    held.check_sees_files()
     return until_a_commit(request, held, lambda: held.seen(held.index.failures()))
 
 
 @router.get("/trash", response_model=list[TrashedRun])
 def trash(held: Held) -> Response:
     """What lies in the trash of each clean-up. Only with the role edit: it says in which folders."""
-    if not held.sees_all:
-        raise ForbiddenError("this key may not see which files lie on the computer.")
+    held.check_sees_files()
     return JSONResponse(held.seen(held.index.trash()))
 
 
