@@ -26,10 +26,11 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> Re
     """A page from a template of this package; every value in it is escaped."""
     state = request.app.state.serving
     serving = Serving(state, request.scope.get("state", {}).get("role") or "")
+    index = state.index if serving.role else None  # a stranger learns nothing of it
     context = {
         "nav": NAV if serving.role else {}, "here": request.scope["path"], "serving": serving,
-        "index_name": text(state.index.path.name) if state.index is not None else None,
-        "index_id": state.index.provenance.index_id if state.index is not None and serving.role else None, **values,
+        "index_name": text(index.path.name) if index is not None else None,
+        "index_id": index.provenance.index_id if index is not None else None, **values,
     }  # fmt: skip
     return _templates().TemplateResponse(request, name, context, status_code=status)
 

@@ -85,7 +85,9 @@ def test_who_has_no_key_gets_nothing(own: Index, settings: Settings, key: str) -
         assert refused.headers["www-authenticate"] == "Bearer"
         for path in ("/", "/photos", "/help/errors", "/api/v1/openapi.json", "/nothing"):
             assert client.get(path, headers=headers).status_code == 401
-        assert "wren" not in client.get("/photos").text.lower()
+        stranger = client.get("/photos").text
+        assert "wren" not in stranger.lower()
+        assert f">{own.path.name}<" not in stranger
 
 
 def test_a_link_opens_the_door_once(own: Index, settings: Settings) -> None:
