@@ -54,9 +54,14 @@ def _operation(method: str, path: str, operation: dict[str, Any], api: dict[str,
         if one["name"] not in FilterQuery.model_fields:
             yield _field(one["name"], one["schema"], one.get("required", False), one.get("description"))
     body = operation.get("requestBody", {}).get("content", {})
-    if "multipart/form-data" in body:
+    if {"multipart/form-data", "application/json"} <= body.keys():
         yield "- body: `multipart/form-data` with `image` and `question` (JSON of the fields below), or that JSON alone"
-    for schema in _alternatives(body.get("application/json", {}).get("schema", {}), api):
+    elif "multipart/form-data" in body:
+        yield "- body: `multipart/form-data`"
+    described = body.get("application/json") or body.get("multipart/form-data", {})
+    for schema in _alternatives(described.get("schema", {}), api):
+        if "properties" not in schema:
+            yield f"- body: {_type(schema)}: {schema['description']}"
         if "do" in schema.get("properties", {}):
             yield f'- `do: "{schema["properties"]["do"]["const"]}"`: {schema["description"].splitlines()[0]}'
         for name, field in schema.get("properties", {}).items():
@@ -78,7 +83,7 @@ def _field(name: str, schema: dict[str, Any], required: bool, said: str | None) 
 
 def _type(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
+        return _name(schema)
     if "anyOf" in schema:
         return " or ".join(_type(one) for one in schema["anyOf"] if one.get("type") != "null")
     if "enum" in schema or "const" in schema:
@@ -86,12 +91,17 @@ def _type(schema: dict[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_type(schema['items'])}"
     if schema.get("type") == "object":
-        return str(schema.get("title", "object"))
-    if "contentMediaType" in schema:
-        return "JSON"
+        return f"{{{', '.join(schema['properties'])}}}" if "properties" in schema else "object"
+    if schema.get("contentMediaType") == "application/octet-stream":
+        return "file"
     return {"integer": "whole number", "number": "number", "string": "text", "boolean": "true | false"}.get(
         schema.get("type", ""), "anything"
     )
+
+
+def _name(schema: dict[str, Any]) -> str:
+    """The record that a schema refers to; one that is read and sent has two schemas, of which the name says which."""
+    return str(schema["$ref"].rpartition("/")[2]).removesuffix("-Output")
 
 
 def _alternatives(schema: dict[str, Any], api: dict[str, Any]) -> list[dict[str, Any]]:
@@ -111,8 +121,8 @@ def _kinds(said: dict[str, Any], api: dict[str, Any]) -> Iterator[str]:
             yield f"`{media}`"
         elif "$ref" in schema:
             found = api["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-            yield f"{schema['$ref'].rpartition('/')[2]} `{{{', '.join(found.get('properties', {}))}}}`"
-        elif schema:
+            yield f"{_name(schema)} `{{{', '.join(found.get('properties', {}))}}}`"
+        else:
             yield _type(schema)
 
 

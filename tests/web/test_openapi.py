@@ -1,5 +1,7 @@
 """Every method of Index is reached over HTTP or says why not, and the page of the API is what the server answers."""
 
+from fastapi.testclient import TestClient
+
 import birdsearch
 from birdsearch.web.app import make_app
 from birdsearch.web.serving import Settings
@@ -126,3 +128,8 @@ def test_every_route_says_what_it_does() -> None:
     api = make_app(None, Settings()).openapi()
     said = [operation for methods in api["paths"].values() for operation in methods.values()]
     assert [one["operationId"] for one in said if not one.get("description", "").strip().endswith(".")] == []
+
+
+def test_a_job_has_the_fields_that_are_described(client: TestClient) -> None:
+    described = client.get("/api/v1/openapi.json").json()["components"]["schemas"]["JobSeen"]["properties"]
+    assert client.post("/api/v1/jobs", json={"do": "verify"}).json().keys() == described.keys()

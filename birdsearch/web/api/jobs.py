@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -21,6 +22,7 @@ JobId = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 _PAUSE = 0.25  # seconds between two looks for news
 
 
+@dataclass(frozen=True, slots=True)
 class JobSeen(Job):
     """A job, with what went wrong."""
 

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 
 from birdsearch.records import KnownName, TaxonMatch, as_json
-from birdsearch.web.api.asked import FilterQuery, until_a_commit
+from birdsearch.web.api.asked import UNCHANGED, FilterQuery, until_a_commit
 from birdsearch.web.serving import Held
 
 router = APIRouter(tags=["names"])
@@ -15,7 +15,7 @@ router = APIRouter(tags=["names"])
 Text = Annotated[str, StringConstraints(max_length=1000)]
 
 
-@router.get("/names", response_model=list[TaxonMatch])
+@router.get("/names", response_model=list[TaxonMatch], responses=UNCHANGED)
 def names(request: Request, held: Held, asked: Annotated[FilterQuery, Query()]) -> Response:
     """What each label of these photos means in AviList, the least sure first."""
     where = asked.filter(held)

@@ -1,20 +1,20 @@
 """Species and clusters: which species look alike, and which photos lie together."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from birdsearch.records import ClusterReport, Filter, SpeciesReport
-from birdsearch.web.api.asked import FilterQuery, until_a_commit
+from birdsearch.web.api.asked import UNCHANGED, FilterQuery, until_a_commit
 from birdsearch.web.jobs import Job
 from birdsearch.web.made import Question
 from birdsearch.web.serving import Held, Serving
 
 router = APIRouter(tags=["species"])
 
-WAITS: dict[int | str, dict[str, Any]] = {202: {"description": "A job makes it: ask again when that is done."}}
+WAITS = UNCHANGED | {202: {"description": "A job makes it: ask again when that is done."}}
 
 
 class ReportQuery(FilterQuery):
