@@ -207,7 +207,7 @@ def _rows(image: str, predictions: "Sequence[Prediction]") -> Iterator[list[Any]
 def _print_predictions(predictions: "Sequence[Prediction]", evidence: "Mapping[int, Photo]", calibrated: bool) -> None:
     """What one image shows, then what a person should know; `evidence` are photos by id."""
     if not predictions:
-        output.say("no labelled photos in the index")
+        output.say("no labelled photos in the index to compare it with")
         return
     output.print_predictions(predictions)
     for p in predictions:
