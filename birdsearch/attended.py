@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from contextvars import copy_context
 from threading import Event, Thread
 from typing import Any, TypeVar
 
@@ -41,11 +42,14 @@ def attended(stage: str, work: Callable[[Progress], T], progress: Progress | Non
 
 
 def waited(work: Callable[[], T], idle: Callable[[], None] | None) -> T:
-    """What `work` gives, where this thread calls `idle` while it waits; what that raises ends the wait."""
+    """What `work` gives, where this thread calls `idle` while it waits; what that raises ends the wait.
+
+    The work finds the context variables of this thread as they are now.
+    """
     if idle is None:
         return work()
     future: Future[T] = Future()
-    Thread(target=_run, args=(future, work), name="birdsearch-attended", daemon=True).start()
+    Thread(target=copy_context().run, args=(_run, future, work), name="birdsearch-attended", daemon=True).start()
     while not wait([future], TICK).done:
         idle()
     return future.result()

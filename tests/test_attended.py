@@ -1,6 +1,7 @@
 """Whoever waits for a long question hears how far it is, and ends it at once."""
 
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -65,3 +66,12 @@ def test_errors_of_the_work_are_raised_and_without_progress_no_thread_is_made() 
             asked("wait", fail, progress)
     assert threads[0] is threading.current_thread()
     assert threads[1] is not threads[0]
+
+
+def test_the_work_finds_the_context_of_its_caller() -> None:
+    variable = ContextVar("variable", default="lost")
+    token = variable.set("kept")
+    try:
+        assert asked("wait", lambda _: variable.get(), lambda *_: None) == "kept"
+    finally:
+        variable.reset(token)

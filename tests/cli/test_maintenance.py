@@ -58,6 +58,11 @@ def test_verify_and_repair(own: Garden) -> None:
     assert run("verify", "--index", "own").out.strip() == "ok"
 
 
+def test_a_note_from_within_a_long_question_names_the_index(own: Garden) -> None:
+    next(own.index.glob("engine-*")).write_bytes(b"damaged")
+    assert "Run `birdsearch repair --index own`" in run("dedupe", "--index", "own").err
+
+
 def test_optimize_measures_engines_and_names_its_choice(own: Garden) -> None:
     answer = run("optimize", "--index", "own", "--recall", "0.99")
     assert "engine: flat" in answer.out
