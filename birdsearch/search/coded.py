@@ -135,7 +135,12 @@ class FaissEngine(LocalEngine):
         self._selector_of_live = None if self._live is None else self._bitmap(self._live)
 
     def _stored(self) -> npt.NDArray[Any]:
-        return _view(self._rows)
+        """The rows (n, dim) float16: a view, even of a mapped file."""
+        rows = self._rows
+        if not rows.ntotal:
+            return np.empty((0, rows.d), dtype=np.float16)
+        codes = load_faiss(rows.d).rev_swig_ptr(rows.codes.data(), rows.ntotal * rows.code_size)
+        return np.asarray(codes).view(np.float16).reshape(rows.ntotal, rows.d)
 
     def _compare(self, queries: Vectors, k: int, allowed: Positions | None) -> tuple[Positions, Vectors]:
         if not self._few(queries, allowed):
@@ -218,7 +223,7 @@ class CodedEngine(FaissEngine):
         self._inner = faiss.downcast_index(codes.index)
         if type(self._inner).__name__ != self.codes_type:
             raise ValueError(f"its codes are a {type(self._inner).__name__}")
-        return faiss.downcast_index(index.refine_index)
+        return super()._open(faiss.downcast_index(index.refine_index))
 
     def _search(self, queries: Vectors, k: int, allowed: Positions | None, available: int) -> Neighbours:
         depth = min(k, available) * len(self._ids) / available  # where the last neighbour lies among all rows
@@ -336,12 +341,3 @@ def _fp16_rows(dim: int) -> Any:
     rows = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
     rows.is_trained = True
     return rows
-
-
-def _view(flat: Any) -> npt.NDArray[Any]:
-    """The rows (n, dim) of a faiss index that holds them whole, float32 or float16: a view, even of a mapped file."""
-    if not flat.ntotal:
-        return np.empty((0, flat.d), dtype=np.float32)
-    codes = load_faiss(flat.d).rev_swig_ptr(flat.codes.data(), flat.ntotal * flat.code_size)
-    kind = np.float32 if flat.code_size == 4 * flat.d else np.float16
-    return np.asarray(codes).view(kind).reshape(flat.ntotal, flat.d)

@@ -4,6 +4,7 @@ import io
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -315,6 +316,20 @@ def test_strange_files_are_damaged(tmp_path: Path, built: dict[str, LocalEngine]
     np.save(path, unit_rows(3).astype(np.float64))
     with pytest.raises(IndexDamagedError, match="cannot be read"):
         engine_module.load(path.with_name("e.npy"), "flat")
+
+
+def test_whole_rows_of_another_kind_are_damaged(tmp_path: Path, built: dict[str, LocalEngine]) -> None:
+    import faiss
+
+    path, rows = str(tmp_path / "e"), faiss.IndexFlatIP(built["ivf"].dim)
+    save(built["ivf"], tmp_path / "e")
+    stored: Any = faiss.read_index(path)
+    rows.add(unit_rows(stored.ntotal, rows.d))
+    refined: Any = faiss.downcast_index(stored.index)
+    refined.refine_index, refined.own_refine_index = rows, False
+    faiss.write_index(stored, path)
+    with pytest.raises(IndexDamagedError, match="it is a IndexFlatIP"):
+        engine_module.load(tmp_path / "e", "ivf")
 
 
 @pytest.mark.parametrize("kind", KINDS)
