@@ -42,11 +42,11 @@ def unit_range(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray((values - values.min()) / max(float(np.ptp(values)), 1e-9))
 
 
-def spots(heat: Heat, share: float = 1.0) -> list[Spot]:
-    """The parts of a heat map that are hotter than this share of Otsu's threshold, the highest peak first."""
+def spots(heat: Heat) -> list[Spot]:
+    """The parts of a heat map that are hotter than Otsu's threshold, the highest peak first."""
     from scipy import ndimage
 
-    labels, _ = ndimage.label(heat > min(share * threshold(heat), _HOTTEST))
+    labels, _ = ndimage.label(heat > min(threshold(heat), _HOTTEST))
     found = []
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         inside = np.where(labels[place] == number, heat[place], -1.0)
