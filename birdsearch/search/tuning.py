@@ -12,7 +12,6 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from birdsearch.errors import RecallUnreachableError
 from birdsearch.records import Ids, Progress, Trial, Vectors, blocks
@@ -141,6 +140,8 @@ def race(
 
     They take turns, and of every block of queries the least time counts: other work on the machine only ever slows it.
     """
+    from threadpoolctl import threadpool_limits  # which no search needs
+
     parts = [queries[block] for block in blocks(len(queries), BLOCK)]
     least = np.full((len(searches), len(parts)), np.inf)
     with threadpool_limits(1):  # threads that wait for each other would be counted, or not, as the system pleases
