@@ -109,6 +109,20 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("path", "asked", "said"),
+    [
+        ("search/many", {"photos": [1], "vector": [1.0] * 16}, "/body/vector"),
+        ("search/many", {"photos": [1], "vectors": [[1.0] * 16]}, "not about both"),
+        ("find", {"photo": 1, "region": "bird"}, "/body/region"),
+    ],
+)
+def test_what_nobody_would_look_at_is_refused(client: TestClient, path: str, asked: dict[str, Any], said: str) -> None:
+    refused = client.post(f"{API}/{path}", json=asked)
+    assert refused.status_code == 422
+    assert said in refused.json()["detail"]
+
+
 @pytest.mark.parametrize("asked", WRONG)
 def test_what_cannot_be_meant_is_said(client: TestClient, asked: dict[str, Any]) -> None:
     problem = client.post(f"{API}/search", **asked)

@@ -44,6 +44,11 @@ class Question(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     photo: OneId | None = Field(None, description="A photo of the index, by its id.")
+
+
+class PartQuestion(Question):
+    """What is asked of images, or of a part of them."""
+
     box: BoxAsked | None = Field(None, description="This part of the image asks, alone.")
     region: Literal["frame", "bird"] = Field("frame", description="All of the image asks, or the bird in it.")
 
@@ -52,10 +57,9 @@ class Question(BaseModel):
         return None if self.box is None else Box(**self.box.model_dump())
 
 
-class SearchQuestion(Question):
-    """Which photos look most like an image."""
+class MatchesQuestion(PartQuestion):
+    """How many photos, how alike, and which."""
 
-    vector: list[float] | None = Field(None, description="Instead of an image: its vector, of any length.")
     k: int = Field(10, ge=1, le=MOST_K)
     min_score: float | None = None
     where: dict[str, Any] | None = Field(None, description="A Filter.")
@@ -71,7 +75,13 @@ class SearchQuestion(Question):
         return {"k": self.k, "min_score": self.min_score, "where": where, "diffuse": self.diffuse}
 
 
-class SearchManyQuestion(SearchQuestion):
+class SearchQuestion(MatchesQuestion):
+    """Which photos look most like an image."""
+
+    vector: list[float] | None = Field(None, description="Instead of an image: its vector, of any length.")
+
+
+class SearchManyQuestion(MatchesQuestion):
     """Which photos look most like each of several images."""
 
     photos: list[OneId] = Field([], max_length=1000)
@@ -79,7 +89,7 @@ class SearchManyQuestion(SearchQuestion):
     errors: Literal["raise", "skip"] = Field("raise", description="skip: an image that cannot be read has no matches.")
 
 
-class ClassifyQuestion(Question):
+class ClassifyQuestion(PartQuestion):
     """What an image shows."""
 
     k: int = Field(5, ge=1, le=MOST_K)
@@ -104,7 +114,7 @@ class ClassifyManyQuestion(ClassifyQuestion):
     errors: Literal["raise", "skip"] = "raise"
 
 
-class EmbedQuestion(Question):
+class EmbedQuestion(PartQuestion):
     """The vectors of images."""
 
     photos: list[OneId] = Field([], max_length=1000)
@@ -133,7 +143,9 @@ class Asked:
 
     def check_alone(self) -> None:
         """Raises ValueError where a vector is asked about, and an image too."""
-        if self.uploads or self.question.photo is not None or self.question.box or self.question.region != "frame":
+        asked = self.question
+        named = asked.photo or getattr(asked, "photos", None)
+        if self.uploads or named or asked.box or asked.region != "frame":
             raise ValueError("ask about a vector or about an image, not about both.")
 
     def images(self, held: Serving, photos: list[int]) -> list[ImageLike]:
@@ -187,7 +199,8 @@ def asks(kind: type[Q]) -> Callable[..., Any]:
 def body_of(kind: type[Question], *, several: bool = False) -> dict[str, Any]:
     """What the OpenAPI says of the body of a question."""
     schema = kind.model_json_schema(ref_template="#/components/schemas/{model}")
-    schema["properties"]["box"]["anyOf"][0] = schema.pop("$defs")["BoxAsked"]
+    if "box" in schema["properties"]:
+        schema["properties"]["box"]["anyOf"][0] = schema.pop("$defs")["BoxAsked"]
     parts = {
         "image": {"type": "array", "items": _IMAGE, "maxItems": MOST_PARTS} if several else _IMAGE,
         "question": {"type": "string", "contentMediaType": "application/json", "description": "The same as JSON."},

@@ -10,13 +10,13 @@ from pydantic import BaseModel
 from birdsearch.export.html.explanations import drawn
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import BIRD, Box, Filter, Match, Photo, Region
-from birdsearch.web.api.questions import Asked, OneId, Question, asks, body_of
+from birdsearch.web.api.questions import Asked, OneId, PartQuestion, Question, asks, body_of
 from birdsearch.web.serving import Held, Serving
 
 router = APIRouter(tags=["search"])
 
 
-class ExplainQuestion(Question):
+class ExplainQuestion(PartQuestion):
     """Why a photo matches an image."""
 
     match: OneId
@@ -91,7 +91,7 @@ def _birds(held: Serving, image: ImageLike) -> list[Region]:
     return held.index.backbone.find(image)
 
 
-def _asked_box(held: Serving, question: Question, image: ImageLike) -> Box | None:
+def _asked_box(held: Serving, question: PartQuestion, image: ImageLike) -> Box | None:
     """The part of the image that asks; None for all of it."""
     if question.region != BIRD:
         return question.the_box()

@@ -193,7 +193,7 @@ async function add(event) {
 async function bird() {
   if (!file && !photo) return;
   say("Looking for the bird…");
-  const { regions } = await put("/find", { box: null, region: "frame" });
+  const { regions } = await put("/find", { box: undefined, region: undefined });
   say("");
   findsBird = regions.length > 0;
   crop.set(regions[0]?.box ?? null);
