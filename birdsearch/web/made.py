@@ -15,6 +15,10 @@ AT_ONCE = 3_000  # photos of which a report is made while the asker waits: about
 _KEPT = 12  # reports
 
 
+def _silent(stage: str, done: int, total: int | None, item: str) -> None:
+    """Progress that nobody follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked of the photos of a filter."""
@@ -23,7 +27,7 @@ class Question:
     words: str  # what the job is called
     where: Filter | None
     make: Callable[[Index, Progress], Any]
-    at_once: int = AT_ONCE  # photos up to which nobody waits for a job
+    at_once: int | None = AT_ONCE  # photos up to which nobody waits for a job; None for any number
     options: tuple[Any, ...] = ()  # what else is asked
 
     @property
@@ -33,7 +37,7 @@ class Question:
 
     def takes_long(self, index: Index) -> bool:
         """Whether nobody wants to wait for the answer."""
-        return index.count(self.where) > self.at_once
+        return self.at_once is not None and index.count(self.where) > self.at_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +55,12 @@ class Reports:
         self._lock = threading.Lock()
         self._made: OrderedDict[str, Made] = OrderedDict()
 
-    def answer(self, index: Index, jobs: Jobs, question: Question, *, fresh: bool = False) -> Made | Job:
-        """The report, or the job that makes it.
-
-        One of few photos is always of today; of many, what was made of an earlier state of the index does unless it is
-        to be made `fresh`.
-        """
+    def kept(self, question: Question) -> Made | None:
+        """What was made last for this question; None where nothing is kept."""
         with self._lock:
-            made = self._made.get(question.key)
-        if made is not None and made.generation == index.generation:
-            return made
-        if not question.takes_long(index):
-            return self.make(index, question, _silent)
-        if made is not None and not fresh:
-            return made
+            return self._made.get(question.key)
 
-        def work(progress: Progress) -> None:
-            self.make(index, question, progress)
-
-        running = jobs.newest(question.key, QUEUED, RUNNING)
-        return running or jobs.start(question.do, question.words, work, writes=False, key=question.key)
-
-    def make(self, index: Index, question: Question, progress: Progress) -> Made:
+    def make(self, index: Index, question: Question, progress: Progress = _silent) -> Made:
         """Make a report now, and keep it."""
         generation = index.generation  # before: what a commit changes meanwhile makes the report old, never wrong
         made = Made(question.make(index, progress), generation)
@@ -83,6 +71,11 @@ class Reports:
                 self._made.popitem(last=False)
         return made
 
+    def job(self, index: Index, jobs: Jobs, question: Question) -> Job:
+        """The job that makes a report: the one that runs or waits already, or a new one."""
 
-def _silent(stage: str, done: int, total: int | None, item: str) -> None:
-    """Progress that nobody follows."""
+        def work(progress: Progress) -> None:
+            self.make(index, question, progress)
+
+        running = jobs.newest(question.key, QUEUED, RUNNING)
+        return running or jobs.start(question.do, question.words, work, writes=False, key=question.key)

@@ -171,13 +171,22 @@ class Serving:
         return plain if self.sees_all else _told(plain, self.state.hiding_paths())
 
     def answer(self, question: Question, *, fresh: bool = False) -> Made | Job:
-        """A report, or the job that makes it. Raises ForbiddenError where a viewer asks for a job of their own."""
-        if question.takes_long(self.index):
-            if not self.sees_all and (question.where is not None or fresh):
-                raise ForbiddenError("this key may see the reports of all photos, and not have others made.")
-            return self.state.reports.answer(self.index, self.jobs, question, fresh=fresh)
+        """A report, or the job that makes it. Raises ForbiddenError where a viewer asks for a job of their own.
+
+        One of few photos is always of today; of many, what was made of an earlier state of the index does unless it is
+        to be made `fresh`.
+        """
+        index, reports = self.index, self.state.reports
+        takes_long = question.takes_long(index)
+        if takes_long and not self.sees_all and (question.where is not None or fresh):
+            raise ForbiddenError("this key may see the reports of all photos, and not have others made.")
+        made = reports.kept(question)
+        if made is not None and (made.generation == index.generation or (takes_long and not fresh)):
+            return made
+        if takes_long:
+            return reports.job(index, self.jobs, question)
         with self.state.turns:
-            return self.state.reports.answer(self.index, self.jobs, question, fresh=fresh)
+            return reports.make(index, question)
 
     def tag(self) -> str:
         """The ETag of an answer that holds until the next commit."""

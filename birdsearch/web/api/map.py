@@ -1,7 +1,6 @@
 """The map of photos: where each lies, and the numbers by which it is coloured, as octets or JSON."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -97,7 +96,7 @@ def _of_today(held: Serving, made: Made, where: Filter | None) -> Any:
     """A map with its colours, which are worked out once for each state of the index: seconds for 100,000 photos."""
     drawn: PhotoMap = made.report
     question = Question(
-        f"colours {made.generation}", "", where, lambda index, _: coloured(index, drawn, where), at_once=sys.maxsize
+        f"colours {made.generation}", "", where, lambda index, _: coloured(index, drawn, where), at_once=None
     )
     found = held.answer(question)
     assert isinstance(found, Made)  # as it is made at once
