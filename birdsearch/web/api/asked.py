@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, Json, model_validator
 
-from birdsearch.records import Filter, as_json
+from birdsearch.records import Filter
 from birdsearch.web.serving import ForbiddenError, Serving
 
 # What the OpenAPI says of other forms of answers.
@@ -67,11 +67,6 @@ def filter_of(fields: dict[str, Any] | None, held: Serving) -> Filter | None:
     asked = Filter(**fields)
     check_filter(asked, held)
     return asked
-
-
-def fields_of(where: Filter | None) -> dict[str, Any] | None:
-    """A Filter as an object of JSON."""
-    return None if where is None else {name: value for name, value in as_json(where).items() if value not in (None, [])}
 
 
 def check_filter(asked: Filter, held: Serving) -> None:

@@ -26,6 +26,7 @@ from birdsearch.records import (
     as_json,
 )
 from birdsearch.web.api.asked import LARGEST_ID
+from birdsearch.web.api.work import check_relations
 from birdsearch.web.serving import Held, Serving
 
 router = APIRouter(tags=["duplicates"])
@@ -187,7 +188,7 @@ def plan(
     relations: Annotated[list[str] | None, Query(description="Undecided groups of these follow the proposal.")] = None,
 ) -> Response:
     """What would be done with the files, by what was decided."""
-    _check(relations or [])
+    check_relations(relations or [])
     report = held.index.duplicate_report(report_id)
     made = held.index.plan(report, relations=relations or ())
     sums, by_relation = {"remove": Sum(), "keep": Sum()}, dict[str, Sum]()
@@ -231,11 +232,6 @@ def take_back(held: Held, pair: PairOfIds) -> Response:
 def runs(held: Held) -> Response:
     """Every run of apply, oldest first."""
     return JSONResponse(held.seen(held.index.runs()))
-
-
-def _check(relations: Sequence[str]) -> None:
-    if unknown := [name for name in relations if name not in RELATIONS]:
-        raise ValueError(f"no relation {unknown[0]!r}: they are {', '.join(RELATIONS)}")
 
 
 def _removed(made: Plan) -> list[str]:

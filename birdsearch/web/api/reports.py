@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from birdsearch.records import AuditReport, Failure, LifeList, Region, TrashedRun
 from birdsearch.web import problems
-from birdsearch.web.api.asked import UNCHANGED, FilterQuery, fields_of, filter_of, until_a_commit
+from birdsearch.web.api.asked import MOST_SPECIES, UNCHANGED, FilterQuery, filter_of, until_a_commit
 from birdsearch.web.api.species import WAITS, ReportQuery, answer
-from birdsearch.web.api.work import Audit
+from birdsearch.web.api.work import of_audit
 from birdsearch.web.serving import ForbiddenError, Held
 
 router = APIRouter(tags=["reports"])
@@ -19,7 +19,9 @@ router = APIRouter(tags=["reports"])
 class AuditQuery(ReportQuery):
     """Of which photos, and what is expected there."""
 
-    checklist: list[str] | None = Field(None, description="The species that are to be expected.")
+    checklist: list[str] | None = Field(
+        None, description="The species that are to be expected.", max_length=MOST_SPECIES
+    )
     again: bool = Field(False, description="Doubt also what somebody gave or confirmed by hand.")
 
 
@@ -47,9 +49,7 @@ class Removed(BaseModel):
 @router.get("/audit", response_model=AuditReport, responses=WAITS)
 def audit(request: Request, held: Held, asked: Annotated[AuditQuery, Query()]) -> Response:
     """Labels that may be wrong, worst first; a job where there are many photos."""
-    where = fields_of(asked.filter(held))
-    work = Audit(do="audit", where=where, checklist=asked.checklist, again=asked.again)
-    return answer(request, held, work.question(held), fresh=asked.fresh)
+    return answer(request, held, of_audit(asked.filter(held), asked.checklist, asked.again), fresh=asked.fresh)
 
 
 @router.get("/failures", response_model=list[Failure], responses=UNCHANGED)

@@ -172,17 +172,8 @@ class Audit(Work):
 
     def work(self, held: Serving, progress: Progress) -> Any:
         """Look for them."""
-        return held.state.reports.make(held.index, self.question(held), progress).report
-
-    def question(self, held: Serving) -> Question:
-        """The question that it answers."""
-        where = self.filter(held)
-
-        def make(index: Index, progress: Progress) -> AuditReport:
-            with checklist_file(self.checklist) as files:
-                return index.audit(where, checklist=files, again=self.again, progress=progress)
-
-        return Question("audit", self.title, where, make, _AUDITED_AT_ONCE, (self.checklist, self.again))
+        question = of_audit(self.filter(held), self.checklist, self.again)
+        return held.state.reports.make(held.index, question, progress).report
 
 
 class Evaluate(Work):
@@ -275,6 +266,16 @@ AnyWork = (
     | Export
 )  # fmt: skip
 Asked = Annotated[AnyWork, Body(discriminator="do")]
+
+
+def of_audit(where: Filter | None, checklist: list[str] | None, again: bool) -> Question:
+    """Which labels may be wrong."""
+
+    def make(index: Index, progress: Progress) -> AuditReport:
+        with checklist_file(checklist) as files:
+            return index.audit(where, checklist=files, again=again, progress=progress)
+
+    return Question("audit", "Look for labels that may be wrong", where, make, _AUDITED_AT_ONCE, (checklist, again))
 
 
 def check_relations(names: list[str]) -> None:
