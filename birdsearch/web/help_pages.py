@@ -67,7 +67,7 @@ def help(request: Request) -> Response:
 def help_errors(request: Request) -> Response:
     """What each error means."""
     own = {
-        (problems.kind_of(cls), status_of(cls), (cls.__doc__ or "").split("\n")[0]) for cls in _below(BirdsearchError)
+        (problems.kind_of(cls), problems.status_of(cls), problems.meaning_of(cls)) for cls in _below(BirdsearchError)
     }
     of_http = {
         (problem.kind, status, _HTTP.get(status, HTTPStatus(status).description) or problem.title)
@@ -75,15 +75,6 @@ def help_errors(request: Request) -> Response:
         for problem in [problems.of_status(status)]
     }
     return page(request, "help_errors.html", errors=sorted(own | of_http | _WRONG))
-
-
-def status_of(cls: type[Exception]) -> int:
-    """The status of HTTP that an error has."""
-    return next(status for known, status in problems.STATUS if issubclass(cls, known))
-
-
-def _sentence(text: str | None) -> str:
-    return (text or "").split("\n")[0]
 
 
 def _below(cls: type[BirdsearchError]) -> Iterable[type[BirdsearchError]]:

@@ -61,9 +61,7 @@ def _said(held: Serving, photo: Photo) -> dict[str, Any]:
     ]
     return {
         "none": next((one.probability for one in predictions if one.rank == "abstain"), None),
-        "predictions": held.seen(
-            [replace(one, note=one.note.removesuffix(IF_KNOWN).removesuffix("; ")) for one in others]
-        ),
+        "predictions": held.seen(others),
         "by": _CLASSIFIERS[predictions[0].source] if predictions else "",
         "no_predictions": refusal,
         "evidence": {one["id"]: one for one in held.seen(held.index.photos(ids=ids))},

@@ -22,7 +22,7 @@ from birdsearch.web.turns import TooManyError
 MISTAKE = "This is a mistake in birdsearch: the terminal where it runs says more."
 MEDIA = "application/problem+json"
 # The first class that fits; one that is not here, and its children, are 500.
-STATUS: tuple[tuple[type[Exception], int], ...] = (
+_STATUS: tuple[tuple[type[Exception], int], ...] = (
     (NoIndexError, 409),
     (ForbiddenError, 403),
     (JobUnknownError, 404),
@@ -51,8 +51,6 @@ STATUS: tuple[tuple[type[Exception], int], ...] = (
     (TypeError, 422),
 )
 KNOWN = (errors.BirdsearchError, ValueError, TypeError)
-
-
 _MEANINGS = {
     400: "The body cannot be read", 401: "No key", 403: "The key, or a server that only reads, does not allow this",
     404: "There is no such thing", 408: "The body came too slowly",
@@ -63,7 +61,6 @@ _MEANINGS = {
     503: "The network that is needed is not available, or a job lets nothing in between", 507: "There is no room",
 }  # fmt: skip
 SCHEMA = {  # of a problem, in the OpenAPI
-
     "type": "object", "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
@@ -107,13 +104,22 @@ def kind_of(error: type[Exception]) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "-", error.__name__.removesuffix("Error")).lower()
 
 
+def status_of(cls: type[Exception]) -> int:
+    """The status of HTTP that an error of the library has."""
+    return next(status for known, status in _STATUS if issubclass(cls, known))
+
+
+def meaning_of(cls: type[Exception]) -> str:
+    """What an error says of its kind, in a sentence."""
+    return (cls.__doc__ or "").split("\n")[0]
+
+
 def of_error(error: Exception) -> Problem:
     """The problem that an error of the library is."""
-    status = next(status for cls, status in STATUS if isinstance(error, cls))
     cls = type(error) if isinstance(error, errors.BirdsearchError) else ValueError
-    title = (cls.__doc__ or "").split("\n")[0].rstrip(".") if cls is not ValueError else "This cannot be meant"
+    title = meaning_of(cls).rstrip(".") if cls is not ValueError else "This cannot be meant"
     headers = {"Retry-After": "5"} if isinstance(error, errors.IndexLockedError | BusyError | TooManyError) else {}
-    return Problem(status, title, shown(str(error)), kind_of(cls), headers=headers)
+    return Problem(status_of(type(error)), title, shown(str(error)), kind_of(cls), headers=headers)
 
 
 def of_status(status: int, detail: str = "", headers: dict[str, str] | None = None) -> Problem:

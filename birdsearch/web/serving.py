@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from fastapi import Depends, Request
 import birdsearch
 from birdsearch.errors import BirdsearchError, IndexMissingError
 from birdsearch.index import Index
-from birdsearch.records import as_json, shown
+from birdsearch.records import Filter, as_json, shown
 from birdsearch.web.jobs import Job, Jobs
 from birdsearch.web.keys import EDIT, Keys, Links
 from birdsearch.web.made import Made, Question, Reports
@@ -169,6 +169,12 @@ class Serving:
         """A record, or a list of them, as JSON: for the role "view" without positions, serials and absolute paths."""
         plain = as_json(record)
         return plain if self.sees_all else _told(plain, self.state.hiding_paths())
+
+    def photos(self, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """Those of the photos that are there, by id, as the asker may see them."""
+        wanted = sorted(set(ids))
+        there = self.index.photos(Filter(ids=wanted)) if wanted else []
+        return {one["id"]: one for one in self.seen(there)}
 
     def answer(self, question: Question, *, fresh: bool = False) -> Made | Job:
         """A report, or the job that makes it. Raises ForbiddenError where a viewer asks for a job of their own.

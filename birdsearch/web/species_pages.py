@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from starlette.exceptions import HTTPException
 
-from birdsearch.records import Cluster, ClusterReport, Filter, SpeciesEntry, SpeciesReport, percent, shown
+from birdsearch.records import Cluster, ClusterReport, SpeciesEntry, SpeciesReport, percent, shown
 from birdsearch.web.api.species import ReportQuery, of_clusters, of_species
 from birdsearch.web.jobs import Job
 from birdsearch.web.made import Made
@@ -50,7 +50,7 @@ def species(request: Request, held: Held, asked: Annotated[SpeciesQuery, Query()
     ids += [entry.medoids[0] for entry in entries[:_SPECIES] if entry.medoids]
     total = sum(entry.photos for entry in report.species)
     return page(
-        request, "species.html", **known, photos=_photos(held, ids), q=asked.q, report=report, total=total,
+        request, "species.html", **known, photos=held.photos(ids), q=asked.q, report=report, total=total,
         old=_is_old(held, made), address=address,
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ def look_alikes(request: Request, held: Held, names: str, asked: Annotated[Repor
         "sides": sides,
         "pair": pair,
         "examples": examples,
-        "photos": _photos(held, ids),
+        "photos": held.photos(ids),
         "address": address,
     }
     return page(request, "look_alikes.html", **known, old=_is_old(held, made))
@@ -90,7 +90,7 @@ def clusters(request: Request, held: Held, asked: Annotated[ClustersQuery, Query
     start = max(0, asked.start)
     some = report.clusters[start : start + _CLUSTERS]
     outliers = report.outliers[:_OUTLIERS] if start == 0 else ()
-    photos = _photos(held, [*(number for one in some for number in _odd_first(one)), *outliers])
+    photos = held.photos([*(number for one in some for number in _odd_first(one)), *outliers])
     sections = [(one, _shown_of(one, photos)) for one in some]
     following = start + _CLUSTERS if start + _CLUSTERS < len(report.clusters) else None
     return page(
@@ -110,7 +110,7 @@ def cluster(request: Request, held: Held, number: int, asked: Annotated[ReportQu
         raise HTTPException(404, f"There is no cluster {number}: there are {len(report.clusters)}, counted from 0.")
     one = report.clusters[number]
     ids = list(dict.fromkeys((*one.medoids, *one.photos)))
-    first = list(_photos(held, ids[:200]).values())
+    first = list(held.photos(ids[:200]).values())
     return page(request, "cluster.html", cluster=one, photos=first, data={"ids": ids}, address=address)
 
 
@@ -171,13 +171,6 @@ def _shown_of(cluster: Cluster, photos: dict[int, dict[str, Any]]) -> Sequence[i
     odd = [number for number in order if number not in usual and photos[number]["label"] not in (None, cluster.label)]
     rest = [number for number in order if number not in usual and number not in odd]
     return [*usual, *odd, *rest][:_OF_CLUSTER]
-
-
-def _photos(held: Serving, ids: Iterable[int]) -> dict[int, dict[str, Any]]:
-    """Photos by id, as the asker may see them; those that are gone since are left out."""
-    wanted = sorted(set(ids))
-    there = held.index.photos(Filter(ids=wanted)) if wanted else []
-    return {one["id"]: one for one in held.seen(there)}
 
 
 def _is_old(held: Serving, made: Made) -> bool:

@@ -1,7 +1,7 @@
 """Duplicates: kept reports, their groups and what was decided of them, the plan, pairs kept apart, runs of apply."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,7 +15,6 @@ from birdsearch.records import (
     RELATIONS,
     DuplicateGroup,
     DuplicateReport,
-    Filter,
     KeptReport,
     Member,
     Pair,
@@ -209,9 +208,8 @@ def plan(
 def pairs_kept_apart(held: Held) -> Response:
     """The pairs of photos that somebody said are no duplicates."""
     pairs = held.index.pairs_kept_apart()
-    photos = _photos(held, {photo_id for pair in pairs for photo_id in pair})
-    there = [(a, b) for a, b in pairs if a in photos and b in photos]
-    return JSONResponse([{"a": held.seen(photos[a]), "b": held.seen(photos[b])} for a, b in there])
+    photos = held.photos(photo_id for pair in pairs for photo_id in pair)
+    return JSONResponse([{"a": photos[a], "b": photos[b]} for a, b in pairs if a in photos and b in photos])
 
 
 @router.post("/not-duplicates", status_code=204)
@@ -250,13 +248,6 @@ def _ids(group: DuplicateGroup) -> tuple[int, ...]:
 
 def _decisions(held: Serving) -> dict[tuple[int, ...], Pick]:
     return {one.photos: Pick(keep=[*one.keep], remove=[*one.remove]) for one in held.index.decisions()}
-
-
-def _photos(held: Serving, ids: Iterable[int]) -> dict[int, Photo]:
-    """Those of the photos that are there."""
-    wanted = sorted(ids)
-    found = held.index.photos(Filter(ids=wanted)) if wanted else []
-    return {photo.id: photo for photo in found if photo.id is not None}
 
 
 @dataclass(frozen=True, slots=True)
