@@ -27,6 +27,12 @@ def painted(page: Any) -> None:
     )
 
 
+def sent(page: Any) -> None:
+    """Wait until the server has every decision."""
+    waiting = "Object.keys(localStorage).filter(key => key.startsWith('birdsearch-decisions'))"
+    page.wait_for_function(f"() => {waiting}.every(key => localStorage[key] === '[]')")
+
+
 def _widest(page: Any) -> Any:
     """The elements that jut out to the right."""
     wide = "[...document.querySelectorAll('*')].filter(one => one.getBoundingClientRect().right > 321)"

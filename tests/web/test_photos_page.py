@@ -15,7 +15,7 @@ import birdsearch
 from birdsearch import Index
 from tests.conftest import Garden
 from tests.support import fake_backbone
-from tests.web.checks import VARIANTS, check_page, painted
+from tests.web.checks import VARIANTS, check_page, painted, sent
 from tests.web.conftest import OpenPage, Serve, Served
 
 browser = pytest.mark.browser
@@ -160,6 +160,59 @@ def test_a_photo_is_labelled_on_its_own_page_and_it_is_taken_back(page: Any, ser
     expect(page.locator(".large.whole")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator(".grid a[tabindex='0']")).to_have_attribute("href", "/photos/5")
+
+
+@browser
+def test_a_photo_over_the_grid_is_labelled_and_it_is_taken_back_from_the_next_one(page: Any) -> None:
+    from playwright.sync_api import expect
+
+    viewer, undo = page.locator("#viewer"), page.locator("#undo")
+    first = page.locator(".grid > li[aria-posinset='1'] .name")
+    _focus_grid(page)
+    expect(first).to_have_text("Wren")
+    page.keyboard.press("Enter")
+    expect(viewer.get_by_role("heading", level=1)).to_have_text("Wren")
+    page.keyboard.press("l")
+    page.keyboard.type("Dunnock")
+    page.keyboard.press("Enter")
+    expect(viewer.get_by_role("heading", level=1)).to_have_text("Dunnock")
+    expect(viewer.locator("#undo")).to_contain_text("Labelled 1 photo: Dunnock")
+    page.keyboard.press("ArrowRight")
+    expect(viewer.locator(".place")).to_have_text("2 of 6 photos")
+    page.keyboard.press("u")
+    expect(viewer.locator("#undo")).to_contain_text("Taken back")
+    page.keyboard.press("Escape")
+    expect(viewer).to_be_hidden()
+    expect(first).to_have_text("Wren")
+    expect(undo).to_contain_text("Taken back")
+
+
+@browser
+def test_keys_are_of_the_photo_that_is_seen(page: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    held: list[Any] = []
+    page.route("**/photos/*brief=1*", lambda route: held.append(route))  # the pages of photos do not come
+    viewer = page.locator("#viewer")
+    _focus_grid(page)
+    page.keyboard.press("Enter")
+    for key in ("z", "i", "l", "Shift+ArrowLeft"):  # there is nothing to do it with yet
+        page.keyboard.press(key)
+    expect(page.locator("dialog:modal")).to_have_count(1)
+    while not held:
+        page.wait_for_timeout(20)
+    held.pop().continue_()
+    expect(viewer.locator(".place")).to_have_text("1 of 6 photos")
+    for photo_id in (5, 4):  # their pictures come at once, each its own
+        page.keyboard.press("ArrowRight")
+        expect(viewer.locator(".large img")).to_have_attribute("src", re.compile(f"/photos/{photo_id}/preview"))
+    page.keyboard.press("l")
+    page.keyboard.type("Dunnock")
+    page.keyboard.press("Enter")
+    expect(viewer.locator("#undo")).to_contain_text("Labelled 1 photo: Dunnock")
+    sent(page)
+    assert served.index is not None
+    assert [served.index.photo(photo_id).label for photo_id in (6, 5, 4)] == ["Wren", "Wren", "Dunnock"]
 
 
 @browser

@@ -15,7 +15,7 @@ from birdsearch import Index
 from birdsearch.records import Filter
 from tests.support.drawing import bird, exif, write
 from tests.support.fake_backbone import FakeBackbone
-from tests.web.checks import VARIANTS, check_page
+from tests.web.checks import VARIANTS, check_page, sent
 from tests.web.conftest import OpenPage, Serve, Served
 
 pytestmark = pytest.mark.browser
@@ -109,12 +109,6 @@ def tab_to(page: Any, name: str) -> None:
 def press(page: Any, *keys: str) -> None:
     for key in keys:
         page.keyboard.press(key)
-
-
-def sent(page: Any) -> None:
-    """Wait until the server has every decision."""
-    waiting = "Object.keys(localStorage).filter(key => key.startsWith('birdsearch-decisions'))"
-    page.wait_for_function(f"() => {waiting}.every(key => localStorage[key] === '[]')")
 
 
 # Duplicates

@@ -93,5 +93,5 @@ window.addEventListener("unhandledrejection", (event) => {
   event.preventDefault();
   say(event.reason.message, true);
 });
-document.addEventListener("close", () => document.body.append(bar()), { capture: true }); // it may lie in a dialog
+document.addEventListener("close", draw, { capture: true }); // it may lie in that dialog
 keys(document.body, undoKeys, "Everywhere");

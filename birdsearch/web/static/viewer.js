@@ -8,7 +8,7 @@ import { empty, evidenceOf, said } from "./parts.js";
 import { say, undoKeys } from "./undo.js";
 
 /** @typedef {object} Handling
- *  @property {() => HTMLElement} article the photo as its page has it
+ *  @property {() => HTMLElement | null} article the photo as its page has it, once it has come
  *  @property {(step: 1 | -1) => void} go
  *  @property {() => void} renew show it anew
  *  @property {(ids: number[], species: string | null) => void} [labelled]
@@ -21,23 +21,32 @@ const KEPT = "birdsearch-facts";
 
 /** The id of a photo's page. @param {string} path */
 export const idOf = (path) => Number(/^\/photos\/(\d+)$/.exec(path)?.[1] ?? 0);
+/** The photo of a picture. @param {string} address */
+const photoOf = (address) => Number(/\/photos\/(\d+)\//.exec(address)?.[1] ?? 0);
 
 /** Have the keys, the buttons and the picture of a photo do what they say. @param {HTMLElement} scope @param {Handling} handling */
 export function handle(scope, { article, go, renew, labelled, close }) {
-  const id = () => Number(article().dataset.id);
+  const seen = (/** @type {(photo: HTMLElement) => void} */ act) => () => {
+    const photo = article();
+    if (photo) act(photo);
+  };
   const acts = {
-    whole: () => setWhole(article(), !isWhole),
-    similar: () => location.assign(`/ask?photo=${id()}`),
-    label: () => article().querySelector('[data-act="label"]') && askLabel({
-      ids: [id()], species: article().querySelector("h1")?.dataset.species,
-      soon: (species) => labelled?.([id()], species),
-      done: () => (renew(), labelled?.([id()], null), article()),
+    whole: seen((photo) => setWhole(photo, !isWhole)),
+    similar: seen((photo) => location.assign(`/ask?photo=${photo.dataset.id}`)),
+    label: seen((photo) => {
+      if (!photo.querySelector('[data-act="label"]')) return;
+      const ids = [Number(photo.dataset.id)]; // also when another photo is seen by the time it is done
+      askLabel({
+        ids, species: photo.querySelector("h1")?.dataset.species,
+        soon: (species) => labelled?.(ids, species),
+        done: () => (renew(), labelled?.(ids, null), article() ?? undefined),
+      });
     }),
   };
-  const pan = (/** @type {number} */ x, /** @type {number} */ y) => () => figure(article()).scrollBy({ left: 160 * x, top: 160 * y });
+  const pan = (/** @type {number} */ x, /** @type {number} */ y) => seen((photo) => figure(photo).scrollBy({ left: 160 * x, top: 160 * y }));
   keys(scope, {
     ArrowLeft: ["the photo before", () => go(-1)], ArrowRight: ["the next photo", () => go(1)],
-    z: ["100 %, or all of it", acts.whole], i: ["facts", () => showFacts(article())],
+    z: ["100 %, or all of it", acts.whole], i: ["facts", seen(showFacts)],
     s: ["find similar", acts.similar], l: ["label", acts.label],
     "Shift+ArrowLeft": ["look further left at 100 %", pan(-1, 0)], "Shift+ArrowRight": ["look further right at 100 %", pan(1, 0)],
     "Shift+ArrowUp": ["look further up at 100 %", pan(0, -1)], "Shift+ArrowDown": ["look further down at 100 %", pan(0, 1)],
@@ -70,9 +79,8 @@ export function prepare(article) {
   known.open = localStorage.getItem(KEPT) !== "closed";
   for (const button of article.querySelectorAll('[data-act="label"]')) button.removeAttribute("hidden");
   if (isWhole) setWhole(article, true);
-  const ahead = (article.dataset.ahead ?? "").split(" ").filter(Boolean);
   const image = picture(article);
-  const fetchAhead = () => ahead.forEach((address) => (new Image().src = address));
+  const fetchAhead = () => ahead(article).forEach((address) => (new Image().src = address));
   image.complete ? fetchAhead() : image.addEventListener("load", fetchAhead, { once: true });
 }
 
@@ -107,6 +115,8 @@ async function classify(article, signal) {
 
 /** @param {HTMLElement} article */
 const figure = (article) => /** @type {HTMLElement} */ (article.querySelector(".large"));
+/** The addresses of the pictures of the photos that come next. @param {HTMLElement} article */
+const ahead = (article) => (article.dataset.ahead ?? "").split(" ").filter(Boolean);
 /** @param {HTMLElement} article */
 const picture = (article) => /** @type {HTMLImageElement} */ (article.querySelector(".large img"));
 
@@ -164,6 +174,9 @@ export class Viewer {
       if (id) event.preventDefault(), this.open(id);
     });
     dialog.addEventListener("close", () => {
+      this.#asking.abort();
+      clearTimeout(this.#timer);
+      this.#article()?.remove(); // the next one that is opened is another one
       const deep = history.state?.viewer ?? 0;
       if (deep) history.go(-deep); // to the entry of the grid
       grid.closed();
@@ -183,24 +196,25 @@ export class Viewer {
     const position = ids.indexOf(this.#id) + step;
     if (!ids.includes(this.#id) || position < 0 || position >= ids.length) return say(step > 0 ? "This is the last photo." : "This is the first photo.");
     history.replaceState(history.state, "", `/photos/${ids[position]}${this.grid.query()}`);
-    const next = step > 0 ? (this.#article().dataset.ahead ?? "").split(" ")[0] : undefined;
-    if (next && !this.#seen.has(ids[position])) this.#seen.set(ids[position], next);
     this.#show(ids[position]);
   }
 
   /** @param {number} id */
   #show(id) {
     const known = this.#seen.get(id);
-    if (known && this.#id && id !== this.#id && this.dialog.firstElementChild) {
-      picture(this.#article()).src = known; // at once; its facts follow
-      picture(this.#article()).removeAttribute("data-whole");
+    const article = this.#article();
+    if (known && article && id !== this.#id) {
+      picture(article).src = known; // at once; its facts follow
+      picture(article).removeAttribute("data-whole");
+      article.dataset.id = String(id); // what is done is done with what is seen
+      article.querySelector("h1")?.removeAttribute("data-species");
       this.#load(120, id);
     } else this.#load(0, id);
     this.grid.moved(id);
   }
 
   #article() {
-    return /** @type {HTMLElement} */ (this.dialog.querySelector("article"));
+    return /** @type {HTMLElement | null} */ (this.dialog.querySelector("article"));
   }
 
   /** @param {number} pause milliseconds in which another photo may be wanted @param {number} [id] */
@@ -216,10 +230,12 @@ export class Viewer {
   async #fill(id, signal) {
     const fields = new URLSearchParams(this.grid.query());
     fields.set("brief", "1");
-    this.dialog.replaceChildren(await articleAt(`/photos/${id}?${fields}`, signal));
-    this.#seen.set(id, picture(this.#article()).getAttribute("src") ?? "");
-    prepare(this.#article());
-    this.#article().querySelector("h1")?.focus({ preventScroll: true });
-    await classify(this.#article(), signal);
+    const article = await articleAt(`/photos/${id}?${fields}`, signal);
+    this.#article()?.remove();
+    this.dialog.prepend(article); // the undo bar may lie below it
+    for (const address of [picture(article).getAttribute("src") ?? "", ...ahead(article)]) this.#seen.set(photoOf(address), address);
+    prepare(article);
+    article.querySelector("h1")?.focus({ preventScroll: true });
+    await classify(article, signal);
   }
 }
