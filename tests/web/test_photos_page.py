@@ -79,6 +79,13 @@ def test_place_and_selection_survive_back_and_reload(page: Any, served: Served) 
     expect(page.locator(".grid a[tabindex='0']")).to_have_attribute("href", "/photos/4")
     page.reload()
     expect(page.locator(".grid > li.selected")).to_have_count(1)
+    page.get_by_label("Species", exact=True).fill("Wren")
+    page.keyboard.press("Enter")
+    expect(page.locator("#count")).to_have_text("3 photos")
+    page.locator(".grid > li").nth(1).get_by_role("checkbox").click()
+    page.goto(served.address + "/help/errors")
+    page.go_back()
+    expect(page.locator("#count")).to_have_text("1 of 3 photos selected")
 
 
 @browser
@@ -237,6 +244,37 @@ def test_a_label_survives_a_server_that_is_away_and_a_reload(served: Served, chr
     assert served.index is not None
     assert served.index.photo(6).label == "Dunnock"
     context.close()
+
+
+@browser
+def test_what_was_said_of_photos_stays_where_their_facts_come_later(page: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    held: list[Any] = []
+    page.route("**/api/v1/photos?ids=*", lambda route: held.append(route))
+    page.route("**/api/v1/labels", lambda route: None)  # the server has not got it
+    page.goto(served.address + "/photos")
+    _focus_grid(page)
+    page.keyboard.press("l")
+    page.keyboard.type("Dunnock")
+    page.keyboard.press("Enter")
+    expect(page.locator("#undo")).to_contain_text("Labelled 1 photo: Dunnock")
+    held.pop().continue_()
+    expect(page.locator(".grid .name").first).to_have_text("Dunnock")
+    expect(page.locator(".grid .name").nth(1)).to_have_text("Wren")
+
+
+@browser
+def test_the_grid_keeps_the_focus_in_a_window_of_another_size(page: Any) -> None:
+    from playwright.sync_api import expect
+
+    _focus_grid(page)
+    page.keyboard.press("ArrowRight")
+    for width, left in ((390, "0px"), (1280, "[1-9]")):  # the fourth photo begins a row of three, not of more
+        page.set_viewport_size({"width": width, "height": 800})
+        expect(page.locator(".grid > li").nth(3)).to_have_css("translate", re.compile(f"^{left}"))
+        page.keyboard.press("ArrowRight")
+    _expect_at(page, 4)
 
 
 @browser

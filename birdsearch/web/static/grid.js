@@ -30,6 +30,8 @@ export class Grid {
   selected = new Set();
   /** @type {Map<number, Photo>} */
   #facts = new Map();
+  /** What photos will be once the server has a decision. @type {Map<number, Partial<Photo>>} */
+  #assumed = new Map();
   /** @type {Map<number, HTMLLIElement>} position -> its cell */
   #cells = new Map();
   #at = 0; // position of the current photo, whose cell takes the focus
@@ -39,7 +41,6 @@ export class Grid {
   #shape = { columns: 1, width: 0, height: 0, gap: 0, spare: 1 };
   #asking = new AbortController();
   #asked = new Set(); // ids that the request is about
-  #page = location.pathname;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
@@ -80,22 +81,19 @@ export class Grid {
     return this.ids[this.#at];
   }
 
-  /** Show these photos. @param {Uint32Array} ids @param {{at?: number | null, focus?: boolean}} [place] id of the current photo */
-  show(ids, { at = null, focus = false } = {}) {
+  /** Show these photos. @param {Uint32Array} ids @param {number | null} [at] id of the current photo */
+  show(ids, at = null) {
     if (ids.length > TALLEST) throw new RangeError(`a grid shows at most ${TALLEST} photos: show a part of these`);
     this.ids = ids;
     const before = this.options.remembers ? history.state?.grid : null;
     const held = new Set(before ? ids : []);
     this.selected = new Set((before?.selected ?? []).filter((/** @type {number} */ id) => held.has(id)));
     this.#at = this.#anchor = Math.max(0, ids.indexOf(at ?? 0));
-    for (const cell of this.#cells.values()) cell.remove();
-    this.#cells.clear();
     this.#measure();
-    this.#layout();
+    this.#renewCells();
     if (at !== null && ids[this.#at] === at) {
       if (before?.columns === this.#shape.columns) scrollTo({ top: before.top, behavior: "instant" });
       else this.#cells.get(this.#at)?.scrollIntoView({ block: "center", behavior: "instant" });
-      if (focus) this.focus();
     }
     this.#settle();
     this.options.changed?.(this);
@@ -125,18 +123,15 @@ export class Grid {
 
   /** Ask for the facts of photos again. @param {Iterable<number>} ids */
   renew(ids) {
-    for (const id of ids) this.#facts.delete(id);
+    for (const id of ids) this.#facts.delete(id), this.#assumed.delete(id);
     this.#asking.abort(); // its answer may be older
     this.#asked.clear();
     this.#settle();
   }
 
-  /** Show photos as they will be once the server has a decision. @param {Iterable<number>} ids @param {Partial<Photo>} facts */
+  /** Show photos as they will be once the server has a decision, until they are renewed. @param {Iterable<number>} ids @param {Partial<Photo>} facts */
   assume(ids, facts) {
-    for (const id of ids) {
-      const photo = this.#facts.get(id);
-      if (photo) this.#facts.set(id, { ...photo, ...facts });
-    }
+    for (const id of ids) this.#assumed.set(id, facts);
     this.#draw();
   }
 
@@ -147,9 +142,9 @@ export class Grid {
 
   /** Keep the place and the selection in the address and the history, so that Back returns to them. */
   remember() {
+    if (!this.ids.length || history.state?.viewer) return; // nothing is shown yet, or a photo lies over the grid
     const url = new URL(location.href);
-    if (url.pathname !== this.#page) return; // a photo lies over the grid
-    if (this.ids.length) url.searchParams.set("at", String(this.ids[this.#seen()]));
+    url.searchParams.set("at", String(this.ids[this.#seen()]));
     const grid = { selected: [...this.selected], top: scrollY, columns: this.#shape.columns };
     history.replaceState({ ...history.state, grid }, "", url);
   }
@@ -204,6 +199,15 @@ export class Grid {
     return this.#at < first ? [this.#at, ...seen] : [...seen, this.#at];
   }
 
+  /** Make all cells anew; the focus stays in the grid. */
+  #renewCells() {
+    const focused = this.host.contains(document.activeElement);
+    for (const cell of this.#cells.values()) cell.remove();
+    this.#cells.clear();
+    this.#layout();
+    if (focused) this.#cells.get(this.#at)?.querySelector("a")?.focus({ preventScroll: true });
+  }
+
   #layout() {
     const wanted = this.#wanted();
     const kept = new Set(wanted);
@@ -239,7 +243,8 @@ export class Grid {
   /** @param {number} position @param {HTMLLIElement} cell */
   #drawCell(position, cell) {
     const id = this.ids[position];
-    const photo = this.#facts.get(id);
+    const known = this.#facts.get(id);
+    const photo = known && { ...known, ...this.#assumed.get(id) };
     const isSelected = this.selected.has(id);
     const words = photo ? alt(photo) : `Photo ${id}`;
     const image = cell.querySelector("img");
@@ -269,10 +274,8 @@ export class Grid {
     const first = Math.max(0, Math.floor(-this.host.getBoundingClientRect().top / (height + this.#shape.gap))) * columns;
     this.#measure();
     if (columns === this.#shape.columns && height === this.#shape.height) return;
-    for (const cell of this.#cells.values()) cell.remove();
-    this.#cells.clear();
     if (first) scrollBy({ top: this.host.getBoundingClientRect().top + Math.floor(first / this.#shape.columns) * (this.#shape.height + this.#shape.gap), behavior: "instant" });
-    this.#layout();
+    this.#renewCells();
     this.#settle();
   }
 

@@ -314,7 +314,7 @@ function listed(place = null) {
   const some = chosen ? Array.from(chosen.keys()).filter((one) => chosen?.[one]) : inSight().filter(listable());
   byId("count").textContent = `${counted(some.length, "photo")} ${chosen ? "chosen" : some.length === total ? "on the map" : "in view"}`;
   byId("clear").hidden = !chosen;
-  grid.show(Uint32Array.from(some, (one) => ids[one]), { at: place });
+  grid.show(Uint32Array.from(some, (one) => ids[one]), place);
 }
 
 /** @param {Uint8Array | null} some */

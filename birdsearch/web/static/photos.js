@@ -34,8 +34,8 @@ function query() {
   return fields;
 }
 
-/** Show the photos that the address asks for. @param {boolean} [focus] */
-async function load(focus = false) {
+/** Show the photos that the address asks for. */
+async function load() {
   const fields = query();
   asked = fields.toString();
   const params = Object.fromEntries([...new Set(fields.keys())].map((name) => [name, fields.getAll(name)]));
@@ -50,7 +50,7 @@ async function load(focus = false) {
   render(parts.map(({ words, first, last }) => html`<option value="${first},${last}">${words} (${(last - first).toLocaleString("en")})</option>`), section);
   const [first, last] = parts.length ? partOf(parts, Math.max(0, ids.indexOf(at ?? 0))) : [0, ids.length];
   section.value = `${first},${last}`;
-  grid.show(ids.subarray(first, last), { at: at ?? ids[first] ?? null, focus });
+  grid.show(ids.subarray(first, last), at ?? ids[first]);
   document.body.dataset.loaded = "yes";
 }
 
@@ -129,7 +129,7 @@ document.getElementById("do-similar")?.addEventListener("click", findSimilar);
 document.getElementById("do-none")?.addEventListener("click", () => (grid.select([...grid.selected], false), grid.focus()));
 section.addEventListener("change", () => {
   const [first, last] = section.value.split(",").map(Number);
-  grid.show(ids.subarray(first, last), { at: ids[first] });
+  grid.show(ids.subarray(first, last), ids[first]);
 });
 
 form.addEventListener("submit", (event) => {
