@@ -247,6 +247,35 @@ def test_a_label_survives_a_server_that_is_away_and_a_reload(served: Served, chr
 
 
 @browser
+def test_a_label_that_is_refused_is_not_shown_and_does_not_bar_the_way_back(served: Served, chromium: Any) -> None:
+    from playwright.sync_api import expect
+
+    def label(species: str) -> None:
+        page.keyboard.press("l")
+        page.keyboard.type(species)
+        page.keyboard.press("Enter")
+
+    context = chromium.new_context()  # not `page`: a refusal is told on the console
+    page = context.new_page()
+    page.goto(served.link())
+    first = page.locator(".grid > li[aria-posinset='1'] .name")
+    _focus_grid(page)
+    label("Dunnock")
+    sent(page)
+    refusal = {"title": "Not a species", "status": 422, "detail": "Blackcap is not wanted."}
+    context.route("**/api/v1/labels", lambda route: route.fulfill(status=422, json=refusal))
+    label("Blackcap")
+    expect(page.locator("#undo")).to_contain_text("Blackcap is not wanted.")
+    expect(first).to_have_text("Dunnock")
+    page.keyboard.press("u")  # there is nothing of it
+    expect(page.locator("#undo")).to_contain_text("Blackcap is not wanted.")
+    page.keyboard.press("u")
+    expect(page.locator("#undo")).to_contain_text("Taken back: Labelled 1 photo: Dunnock")
+    expect(first).to_have_text("Wren")
+    context.close()
+
+
+@browser
 def test_what_was_said_of_photos_stays_where_their_facts_come_later(page: Any, served: Served) -> None:
     from playwright.sync_api import expect
 

@@ -48,8 +48,7 @@ export async function label({ ids, soon, done }, species) {
     for (const { before, kept } of await answers) await decide("POST", "/labels/restore", { labels: before, kept });
     return done?.();
   });
-  await answers;
-  done?.();
+  await answers.finally(() => done?.()); // also where it was refused: what is shown is what the server has
 }
 
 /** @param {number[]} ids @returns {number[][]} */

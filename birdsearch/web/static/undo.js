@@ -59,7 +59,8 @@ export async function undo() {
     place?.scrollIntoView({ block: "nearest" });
     if (place instanceof HTMLElement) place.focus({ preventScroll: true });
   } catch (error) {
-    done.push(last);
+    // What the server refuses it refuses again, and what was done before can still be taken back.
+    if (!(error instanceof Problem && error.status >= 400 && error.status < 500)) done.push(last);
     throw error;
   }
 }
