@@ -118,6 +118,24 @@ def test_a_lasso_lists_what_is_in_it_and_survives_back(page: Any, served: Served
     expect(page.locator("#count")).to_have_text("6 photos chosen")
 
 
+def test_the_map_has_what_was_said_just_before_a_reload(page: Any, served: Served) -> None:
+    from playwright.sync_api import expect
+
+    held: list[Any] = []
+    page.route("**/api/v1/labels", lambda route: held.append(route))  # the server gets it late
+    loaded(page, "/map", served)
+    page.locator("#map").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("l")
+    page.keyboard.type("Dunnock")
+    page.keyboard.press("Enter")
+    expect(page.locator("#undo")).to_contain_text("Labelled 1 photo: Dunnock")
+    with page.expect_request("**/api/v1/labels"):
+        page.reload()
+    held[-1].continue_()
+    expect(page.get_by_role("button", name="Dunnock")).to_be_visible()
+
+
 def test_the_map_comes_back_when_the_graphics_card_was_lost(page: Any, served: Served) -> None:
     loaded(page, "/map", served)
     context = "document.getElementById('map').getContext('webgl2')"

@@ -80,6 +80,7 @@ const asked = new Map(); // of this page
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let again;
 let sending = false;
+let waits = false; // whether the server could not take the first one
 
 /** @returns {Decision[]} */
 const queue = () => JSON.parse(localStorage.getItem(KEPT) ?? "[]");
@@ -87,6 +88,7 @@ const queue = () => JSON.parse(localStorage.getItem(KEPT) ?? "[]");
 /** @param {Decision[]} decisions @param {Problem} [problem] why they wait */
 function keep(decisions, problem) {
   localStorage.setItem(KEPT, JSON.stringify(decisions));
+  waits = Boolean(problem);
   window.dispatchEvent(new CustomEvent("waiting", { detail: { count: decisions.length, problem } }));
 }
 
@@ -109,7 +111,7 @@ export function decide(method, path, body) {
 /** Comes true when the server has what was decided so far, also on the page before, or when that has to wait. @returns {Promise<void>} */
 export function decided() {
   return new Promise((resolve) => {
-    if (!queue().length) return resolve();
+    if (!queue().length || waits) return resolve();
     window.addEventListener("waiting", function on(event) {
       const { count, problem } = /** @type {CustomEvent} */ (event).detail;
       if (count && !problem) return;

@@ -2,7 +2,7 @@
 /** The map of photos: pan, zoom, lasso, look at one, by mouse, finger and keys; and the list of the same photos. */
 import KDBush from "./vendor/kdbush.js";
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { address, events, octets } from "./api.js";
+import { address, decided, events, octets } from "./api.js";
 import { Grid } from "./grid.js";
 import { words } from "./job.js";
 import { keys } from "./keys.js";
@@ -55,6 +55,7 @@ async function load(fresh = false) {
   const params = new URLSearchParams(location.search);
   for (const own of ["by", "find", "view", "at"]) params.delete(own);
   if (fresh) params.set("fresh", "true");
+  await decided(); // it has the colours of today's labels
   const answer = await octets(`/map?${params}`);
   if (new Uint8Array(answer)[0] === 0x7b) return wait(JSON.parse(new TextDecoder().decode(answer))); // "{": a job, as no length ends so
   take(answer);
