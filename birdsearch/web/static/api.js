@@ -166,16 +166,27 @@ window.addEventListener("storage", ({ key }) => {
 });
 if (queue().length) sendAll();
 
-/** What a job has found, once it has ended. Raises Problem where it failed or was cancelled.
- *  @param {{id: number}} job @returns {Promise<any>} */
-export function finished({ id }) {
-  return new Promise((resolve, reject) => {
+/** A job once it has ended; `on` is called with all news of it. @param {{id: number}} job @param {(job: any) => void} [on] @returns {Promise<any>} */
+export function ended({ id }, on) {
+  return new Promise((resolve) => {
     const stop = events((job) => {
-      if (job.id !== id || job.state === "queued" || job.state === "running") return;
+      if (job.id !== id) return;
+      on?.(job);
+      if (isActive(job)) return;
       stop();
-      get(`/jobs/${id}/result`).then(resolve, reject);
+      resolve(job);
     });
   });
+}
+
+/** Whether a job has not ended yet. @param {{state: string}} job */
+export const isActive = ({ state }) => state === "queued" || state === "running";
+
+/** What a job has found, once it has ended. Raises Problem where it failed or was cancelled.
+ *  @param {{id: number}} job @returns {Promise<any>} */
+export async function finished(job) {
+  await ended(job);
+  return get(`/jobs/${job.id}/result`);
 }
 
 /** News of jobs: calls `on` with each job that changed, until the function that is returned is called. Nothing is asked

@@ -1,7 +1,7 @@
 // @ts-check
 /** The page of doubtful labels: one at a time, the worst first, with photos that speak for and against. */
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { decide, decided, get, given } from "./api.js";
+import { decide, decided, get, given, isActive } from "./api.js";
 import { follow, start } from "./follow.js";
 import { keys, shown } from "./keys.js";
 import { alt, complete, counted, date, empty, fileName, percent, picture } from "./parts.js";
@@ -238,7 +238,7 @@ find?.addEventListener("click", async () => {
 await decided();
 const { jobs } = await get("/jobs");
 const audits = jobs.filter((/** @type {any} */ job) => job.do === "audit");
-const running = audits.find((/** @type {any} */ job) => ["queued", "running"].includes(job.state));
+const running = audits.find(isActive);
 const last = audits.find((/** @type {any} */ job) => job.state === "done");
 find?.classList.toggle("primary", !last);
 if (last) await show(last);

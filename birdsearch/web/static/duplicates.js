@@ -1,7 +1,7 @@
 // @ts-check
 /** The page of duplicates: groups one at a time, what is to become of their photos, the plan, runs, pairs kept apart. */
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { decide, decided, get, given } from "./api.js";
+import { decide, decided, get, given, isActive } from "./api.js";
 import { follow, start } from "./follow.js";
 import { keys } from "./keys.js";
 import { alt, bytes, counted, date, empty, fileName, picture } from "./parts.js";
@@ -127,7 +127,7 @@ async function again(a, b) {
 // Which part
 
 await decided();
-const running = (await get("/jobs")).jobs.find((/** @type {any} */ job) => ["duplicates", "apply", "undo"].includes(job.do) && ["queued", "running"].includes(job.state));
+const running = (await get("/jobs")).jobs.find((/** @type {any} */ job) => ["duplicates", "apply", "undo"].includes(job.do) && isActive(job));
 if (running) follow(progress, running).then((job) => job && location.reload());
 if (part === "runs") await showRuns();
 else if (part === "apart") await showApart();

@@ -37,3 +37,10 @@ export function words(job) {
   const left = job.left ? `about ${span(job.left)} left` : "";
   return [STAGES[job.stage] ?? job.stage, counts, rate, left].filter(Boolean).join(" · ") || "It begins.";
 }
+
+/** Show how far a job is. @param {HTMLProgressElement} bar @param {HTMLElement} stage @param {Job} job */
+export function showProgress(bar, stage, job) {
+  if (job.total) [bar.max, bar.value] = [job.total, job.done];
+  else bar.removeAttribute("value");
+  stage.textContent = words(job);
+}

@@ -1,9 +1,8 @@
 // @ts-check
 /** Jobs: what runs, waits and has ended; starting and cancelling them. */
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { Problem, events, get, send } from "./api.js";
+import { Problem, events, get, isActive, send } from "./api.js";
 import { state, words } from "./job.js";
-import { counted } from "./parts.js";
 import { say } from "./undo.js";
 
 /** @typedef {import("./job.js").Job} Job */
@@ -62,13 +61,12 @@ function draw() {
 
 /** @param {Job} job */
 function row(job) {
-  const runs = job.state === "running" || job.state === "queued";
   const [address, see] = job.do === "export" ? [`/api/v1/jobs/${job.id}/result`, "Download"] : (RESULTS[job.do] ?? []);
   return html`<li class="job" data-job=${job.id}>
     <h2>${job.title}</h2><span class="state ${job.state}">${state(job)}</span>
     ${job.state === "running" ? html`<progress aria-label=${job.title} max=${job.total || 1} value=${job.total ? job.done : nothing}></progress>` : nothing}
     <p class=${job.state === "failed" ? "problem" : "hint"}>${words(job)} ${results.get(job.id) ? html`<b>${results.get(job.id)}.</b>` : nothing}</p>
-    ${runs && list?.dataset.edits !== undefined ? html`<p class="row"><button type="button" ?disabled=${!job.can_cancel} @click=${() => cancel(job)}>${job.can_cancel ? "Cancel" : "Is being cancelled"}</button></p>` : nothing}
+    ${isActive(job) && list?.dataset.edits !== undefined ? html`<p class="row"><button type="button" ?disabled=${!job.can_cancel} @click=${() => cancel(job)}>${job.can_cancel ? "Cancel" : "Is being cancelled"}</button></p>` : nothing}
     ${(job.state === "done" || job.state === "cancelled") && address ? html`<p><a href=${address}>${see}</a></p>` : nothing}
   </li>`;
 }

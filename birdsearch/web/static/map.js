@@ -2,9 +2,9 @@
 /** The map of photos: pan, zoom, lasso, look at one, by mouse, finger and keys; and the list of the same photos. */
 import KDBush from "./vendor/kdbush.js";
 import { html, nothing, render } from "./vendor/lit-html.js";
-import { address, decided, events, octets } from "./api.js";
+import { address, decided, ended, octets } from "./api.js";
 import { Grid } from "./grid.js";
-import { words } from "./job.js";
+import { showProgress } from "./job.js";
 import { keys } from "./keys.js";
 import { askLabel } from "./label.js";
 import { counted } from "./parts.js";
@@ -62,22 +62,15 @@ async function load(fresh = false) {
 }
 
 /** @param {import("./job.js").Job} job */
-function wait(job) {
+async function wait(job) {
   const bar = /** @type {HTMLProgressElement} */ (byId("waiting").querySelector("progress"));
   byId("waiting").hidden = false;
   bar.hidden = false;
   byId("again").hidden = true;
-  const stop = events((one) => {
-    if (one.id !== job.id) return;
-    byId("stage").textContent = words(one);
-    if (one.total) [bar.max, bar.value] = [one.total, one.done];
-    else bar.removeAttribute("value");
-    if (one.state === "queued" || one.state === "running") return;
-    stop();
-    if (one.state === "done") return void load();
-    bar.hidden = true;
-    byId("again").hidden = false;
-  });
+  const { state } = await ended(job, (news) => showProgress(bar, byId("stage"), news));
+  if (state === "done") return load();
+  bar.hidden = true;
+  byId("again").hidden = false;
 }
 
 /** @param {ArrayBuffer} answer as GET /map describes it */
