@@ -1006,7 +1006,7 @@ class Index:
 
         >>> index.undo().done  # doctest: +SKIP
         """
-        from birdsearch.duplicates.cleanup.undo import undo
+        from birdsearch.actions.undo import undo
 
         with self._store.writing() as catalog:
             return undo(self._store.folder, catalog, run, foreign=foreign, progress=progress)
@@ -1017,7 +1017,7 @@ class Index:
         >>> [run.action for run in index.runs()]
         []
         """
-        from birdsearch.duplicates.cleanup.apply import runs
+        from birdsearch.actions.runs import runs
 
         return runs(self._store.folder)
 

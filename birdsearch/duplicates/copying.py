@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
+from birdsearch.actions import filesystem
 from birdsearch.arguments import checked
-from birdsearch.duplicates.cleanup import filesystem
 from birdsearch.errors import OutputFileError, os_error_text
 from birdsearch.files import UNFINISHED, lies_in, sha256_of, sync_folder
 from birdsearch.photos.filetype import SIDECAR_OWNERS

@@ -10,7 +10,7 @@ from PIL import Image
 
 import birdsearch
 from birdsearch import FolderReport, Index
-from birdsearch.duplicates.cleanup import filesystem
+from birdsearch.actions import filesystem
 from birdsearch.errors import OutputFileError, PhotoMissingError
 from tests.support import drawing
 from tests.support.fake_backbone import FakeBackbone

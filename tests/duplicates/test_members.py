@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import birdsearch.actions
 import birdsearch.duplicates.cleanup
 from birdsearch.duplicates.cleanup.plan import make_plan, problems
 from birdsearch.duplicates.grouping import grouped
@@ -101,7 +102,8 @@ def test_only_one_module_moves_links_or_removes_files() -> None:
     moving |= {"copyfile", "copyfileobj", "copystat", "copy", "copy2", "rmtree", "truncate"}
     of_the_index = ("folder.engine", "own_journal")
     found = set()
-    for path in Path(birdsearch.duplicates.cleanup.__file__).parent.glob("*.py"):
+    places = (Path(package.__path__[0]) for package in (birdsearch.actions, birdsearch.duplicates.cleanup))
+    for path in (path for place in places for path in place.glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Attribute):
                 continue

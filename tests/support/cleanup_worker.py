@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from birdsearch.duplicates.cleanup import renames
+from birdsearch.actions import renames
 from birdsearch.duplicates.cleanup.plan import read_plan
 from birdsearch.errors import BirdsearchError
 from birdsearch.storage.catalog.database import Database
@@ -30,7 +30,7 @@ CHANGING = (
 )  # fmt: skip
 LOOKING = ("open", "stat", "lstat", "fstat", "read", "lseek", "listxattr", "getxattr")  # they fail, nothing dies there
 RENAMES = ("rename_noreplace", "exchange")
-_OURS = ("duplicates/cleanup", "birdsearch/files.py")  # whose calls count
+_OURS = ("birdsearch/actions", "duplicates/cleanup", "birdsearch/files.py")  # whose calls count
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 
 import birdsearch
 from birdsearch import Index
+from birdsearch.actions.undo import undo
 from birdsearch.duplicates.cleanup.apply import apply
 from birdsearch.duplicates.cleanup.plan import make_plan
 from birdsearch.duplicates.cleanup.steps import ApplyOptions
-from birdsearch.duplicates.cleanup.undo import undo
 from birdsearch.records import ActionReport, DuplicateGroup, DuplicateReport, Plan
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import metadata

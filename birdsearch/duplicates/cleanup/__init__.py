@@ -1,1 +1,1 @@
-"""The only code that moves a user's files: plan, steps, apply, undo, journal."""
+"""A plan for duplicates, its apply, and what is in the trash; the files themselves move by `birdsearch.actions`."""

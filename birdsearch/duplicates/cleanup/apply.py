@@ -18,40 +18,32 @@ index names it; otherwise it stays, and so does every sidecar that it shares.
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import BinaryIO
 
-from birdsearch.duplicates.cleanup import filesystem, journal
-from birdsearch.duplicates.cleanup.attributes import NotRestoredError
-from birdsearch.duplicates.cleanup.filesystem import Seen, SkipFile
-from birdsearch.duplicates.cleanup.journal import Intent, Line, Log
+from birdsearch.actions import filesystem, journal
+from birdsearch.actions.attributes import NotRestoredError
+from birdsearch.actions.filesystem import Seen, SkipFile
+from birdsearch.actions.journal import Intent, Line
+from birdsearch.actions.runs import finish_killed, follow
+from birdsearch.actions.undo import bring_back
 from birdsearch.duplicates.cleanup.plan import problems
 from birdsearch.duplicates.cleanup.steps import ApplyOptions, AsToldError, Planner
-from birdsearch.duplicates.cleanup.undo import bring_back
 from birdsearch.errors import STOPS, PhotoError, PlanError, os_error_text
 from birdsearch.photos.decode import Fingerprint, fingerprint
 from birdsearch.records import (
     PIXELS,
-    SAME_PICTURE,
     ActionReport,
     Plan,
     Progress,
-    RunSummary,
     Step,
     blocks,
     shown,
 )
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.removal import DeletedPhoto
 from birdsearch.storage.folder import Folder
-
-
-def runs(folder: Folder) -> list[RunSummary]:
-    """Every run of `apply`, oldest first."""
-    return [log.summary(filesystem.has_gone) for log in journal.logs(folder)]
 
 
 def apply(
@@ -64,9 +56,7 @@ def apply(
     started = time.monotonic()
     for _, reason in problems(plan):
         raise PlanError(f"the plan cannot be carried out: {reason}.")
-    for log in journal.logs(folder):
-        if not log.ended and not log.undone and log.is_own():
-            _finish(catalog, log)
+    finish_killed(folder, catalog)
     run = _Apply(folder, catalog, Planner(plan, options, journal.next_run(folder), folder, catalog))
     header = {"action": options.action, "relations": [*options.relations]}
     return run.run([step for step in plan.steps if step.do == "remove"], header, progress, started)
@@ -146,7 +136,7 @@ class _Apply:
         filesystem.remove_made(left)
         self._done += sum(intent.photo for intent in done)
         self._freed += sum(intent.size for intent in done)
-        _follow(self._catalog, self._journal, done)
+        follow(self._catalog, self._journal, done)
         if stopped is not None:
             raise stopped
 
@@ -254,39 +244,3 @@ def _carry_out_one(intent: Intent, run: str, files: tuple[Seen, Seen | None]) ->
         filesystem.move(intent.path, intent.to, run, intent, file)
     elif kept is not None:
         filesystem.link(intent, run, file, kept)
-
-
-def _follow(catalog: Catalog, file: BinaryIO, done: Iterable[Intent]) -> None:
-    """The catalog follows the files; what kept photos take over is in the journal before it is in the catalog."""
-    deleted = [
-        DeletedPhoto(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in SAME_PICTURE, i.rows)
-        for i in done
-        if i.photo_id is not None
-    ]
-    if deleted:
-        catalog.delete_and_merge(deleted, lambda new: journal.write(file, [{"merged": [m.as_json() for m in new]}]))
-
-
-def _finish(catalog: Catalog, log: Log) -> None:
-    """Bring a run that was killed to an end: what had gone is done, what had not gone stays, with its companions."""
-    done = [intent for intent in log.intents if intent.number in log.done]
-    settled = log.done | log.left | log.back | log.emptied
-    gone: dict[int, bool] = {}
-    for intent in log.intents:
-        with suppress(SkipFile, OSError):  # `undo` says what stands in the way
-            if intent.number not in settled:
-                gone[intent.number] = filesystem.settle(intent, log.run)
-    torn = {intent.beside for intent in log.intents if gone.get(intent.number) is False and intent.beside is not None}
-    for intent in reversed(log.intents):
-        if gone.get(intent.number) and (intent.number in torn or intent.beside in torn):
-            with suppress(SkipFile, OSError, NotRestoredError):
-                bring_back(intent, log.run, done=True)
-                gone[intent.number] = False
-    new = [intent for intent in log.intents if gone.get(intent.number)]
-    filesystem.sync(new)
-    with journal.append(log) as file:
-        left = [number for number, there in gone.items() if not there]
-        journal.write(file, [{"done": [intent.number for intent in new], "left": left}])
-        _follow(catalog, file, [intent for intent in done + new if intent.number not in log.back])
-        filesystem.remove_made(log.intents)
-        journal.write(file, [{"end": True}])

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import count
 
-from birdsearch.duplicates.cleanup import attributes, filesystem
-from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile
-from birdsearch.duplicates.cleanup.journal import Intent
+from birdsearch.actions import attributes, filesystem
+from birdsearch.actions.filesystem import TRASH, SkipFile
+from birdsearch.actions.journal import Intent
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.errors import PlanError, os_error_text
 from birdsearch.files import sha256_of, with_trailing_slash

@@ -4,10 +4,10 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 
-from birdsearch.duplicates.cleanup import filesystem, journal
-from birdsearch.duplicates.cleanup.filesystem import TRASH, SkipFile
-from birdsearch.duplicates.cleanup.journal import Intent, Log
-from birdsearch.duplicates.cleanup.undo import moved_folders
+from birdsearch.actions import filesystem, journal
+from birdsearch.actions.filesystem import TRASH, SkipFile
+from birdsearch.actions.journal import Intent, Log
+from birdsearch.actions.undo import moved_folders
 from birdsearch.records import ActionReport, TrashedRun, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder

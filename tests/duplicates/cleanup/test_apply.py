@@ -19,8 +19,9 @@ from PIL import Image
 
 import birdsearch
 from birdsearch import Cancelled, Index
-from birdsearch.duplicates.cleanup import apply, filesystem, renames
-from birdsearch.duplicates.cleanup.filesystem import TRASH
+from birdsearch.actions import filesystem, renames
+from birdsearch.actions.filesystem import TRASH
+from birdsearch.actions.runs import runs
 from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, write_plan
 from birdsearch.errors import IndexDamagedError, IndexLockedError, InputFileError, PlanError
 from birdsearch.files import sha256_of
@@ -620,7 +621,7 @@ def test_a_later_run_on_the_same_photos_is_undone_first(library: Library) -> Non
     with pytest.raises(PlanError, match="no run 77"):
         library.undo("77")
     assert (files(library.photos), library.rows()) == (before, rows)
-    assert [run.state for run in apply.runs(Folder(library.index))] == ["undone", "undone"]
+    assert [run.state for run in runs(Folder(library.index))] == ["undone", "undone"]
 
 
 def test_two_plans_at_once(library: Library) -> None:
@@ -687,7 +688,7 @@ def full_disk(folder: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=1m", str(disk)], check=True)
     rest = library.apply(plan, f"move:{disk}")
     assert report.done + rest.done == 3
-    for run in apply.runs(Folder(library.index)):
+    for run in runs(Folder(library.index)):
         if run.photos:
             library.undo()
     assert files(library.photos) == before

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import birdsearch
-from birdsearch.duplicates.cleanup import filesystem
-from birdsearch.duplicates.cleanup.filesystem import TRASH
-from birdsearch.duplicates.cleanup.journal import Intent
+from birdsearch.actions import filesystem
+from birdsearch.actions.filesystem import TRASH
+from birdsearch.actions.journal import Intent
 from birdsearch.errors import PlanError
 from birdsearch.records import bytes_text
 from tests.support.command_line import run

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from birdsearch.duplicates.cleanup import attributes, renames
-from birdsearch.duplicates.cleanup.journal import Intent
-from birdsearch.duplicates.cleanup.renames import UnsupportedError
+from birdsearch.actions import attributes, renames
+from birdsearch.actions.journal import Intent
+from birdsearch.actions.renames import UnsupportedError
 from birdsearch.errors import PlanError, os_error_text
 from birdsearch.files import sync_folder
 from birdsearch.records import shown

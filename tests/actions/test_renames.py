@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from birdsearch.duplicates.cleanup import renames
+from birdsearch.actions import renames
 
 
 def test_a_name_that_is_taken_is_not_replaced(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from birdsearch.duplicates.cleanup import apply, renames
-from birdsearch.duplicates.cleanup.filesystem import TRASH
+from birdsearch.actions import renames
+from birdsearch.actions.filesystem import TRASH
+from birdsearch.actions.runs import runs
 from birdsearch.errors import PlanError
 from birdsearch.storage.folder import Folder
 from tests.support.disks import call_where_disks_mount
@@ -211,7 +212,7 @@ def test_a_run_whose_photos_are_gone_for_good_blocks_no_earlier_one(library: Lib
         library.undo(one)
     shutil.rmtree(library.photos / TRASH / str(two))
     assert library.undo(one).done == 1
-    assert [run.state for run in apply.runs(Folder(library.index))] == ["undone", "done"]
+    assert [run.state for run in runs(Folder(library.index))] == ["undone", "done"]
 
 
 def test_what_cannot_be_set_again_is_said_and_tried_again(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:

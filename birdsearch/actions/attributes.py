@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from birdsearch.duplicates.cleanup.journal import Intent
+from birdsearch.actions.journal import Intent
 from birdsearch.errors import os_error_text
 
 _NO_ATTRIBUTES = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}

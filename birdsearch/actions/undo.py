@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from birdsearch.duplicates.cleanup import attributes, filesystem, journal
-from birdsearch.duplicates.cleanup.attributes import NotRestoredError
-from birdsearch.duplicates.cleanup.filesystem import SkipFile, checked
-from birdsearch.duplicates.cleanup.journal import Intent, Log
+from birdsearch.actions import attributes, filesystem, journal
+from birdsearch.actions.attributes import NotRestoredError
+from birdsearch.actions.filesystem import SkipFile, checked
+from birdsearch.actions.journal import Intent, Log
 from birdsearch.errors import STOPS, PlanError
 from birdsearch.records import ActionReport, Progress, blocks, shown
 from birdsearch.storage import vectors
