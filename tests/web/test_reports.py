@@ -13,7 +13,7 @@ API = "/api/v1"
 
 def test_an_audit_is_answered_by_the_last_one(client: TestClient, own: Index) -> None:
     own.label({1: "Wren"})
-    asked = {"again": True, "species": ["Wren", "Robin"]}
+    asked: dict[str, bool | list[str]] = {"again": True, "species": ["Wren", "Robin"]}
     report = own.audit(Filter(species=("Wren", "Robin")), again=True)
     answer = client.get(f"{API}/audit", params=asked).json()
     assert [one["photo"]["id"] for one in answer["suspects"]] == [one.photo.id for one in report.suspects]
