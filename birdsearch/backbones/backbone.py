@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from birdsearch.backbones.classes import Classes, Classifier, softmax
+from birdsearch.backbones.classes import Classes, Classifier, Projection, softmax
 from birdsearch.errors import BackboneError
 from birdsearch.photos import decode
 from birdsearch.records import AS_BIRDER, BackboneIdentity, Box, Pixels, Prediction, Recipe, Region, Vectors
@@ -32,11 +32,12 @@ class BackboneSpec:
     class_species: tuple[str | None, ...] = ()  # None where a class is not a species
     class_ranks: tuple[str, ...] = ()  # "species", "genus"... or the vocabulary a class comes from, such as "ImageNet"
     classifier: Classifier | None = None  # None without classes, or where they are not linear in the embedding
+    projection: Projection | None = None  # of an encoder without classes: into the space that it shares with texts
 
     @property
     def classes(self) -> Classes:
         """The classes as an index keeps them."""
-        return Classes(self.class_names, self.class_species, self.class_ranks, self.classifier)
+        return Classes(self.class_names, self.class_species, self.class_ranks, self.classifier, self.projection)
 
     @property
     def identity(self) -> BackboneIdentity:

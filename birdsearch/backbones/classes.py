@@ -1,6 +1,8 @@
-"""Classes and their probabilities, without a network."""
+"""Classes and their probabilities, without a network; and what a network has in place of classes: a projection."""
 
 import io
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -10,6 +12,9 @@ import numpy.typing as npt
 
 from birdsearch.files import read_arrays
 from birdsearch.records import Prediction, Vectors
+
+_NUMBERED = re.compile(r"class \d+")  # what birdsearch once called the outputs of a network without a list of classes
+_TEXTS = ("class_names", "class_species", "class_levels")  # keys of the file, of a frozen format
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +26,26 @@ class Classifier:
 
 
 @dataclass(frozen=True, slots=True)
+class Projection:
+    """The last layer of an encoder, into the space of texts: a photo lies there at `weights @ embedding + bias`."""
+
+    weights: Vectors  # (joint, dim)
+    bias: Vectors  # (joint,), zero for most networks
+
+
+@dataclass(frozen=True, slots=True)
 class Classes:
-    """The classes of a backbone as an index keeps them, so that probabilities need no network."""
+    """The last layer of a backbone as an index keeps it, so that probabilities need no network.
+
+    It tells classes, or has no classes and, where the network is an encoder of pictures and texts, a projection.
+    """
 
     names: tuple[str, ...]
     species: tuple[str | None, ...]
     ranks: tuple[str, ...]  # as in BackboneSpec.class_ranks
     classifier: Classifier | None  # None where class scores are not linear in the embedding
+    projection: Projection | None = None
+    mistaken: bool = False  # read from a file of a birdsearch that took a projection for classes
 
     def probabilities(self, vectors: Vectors, norms: Vectors) -> Vectors:  # (n, dim), (n,) -> (n, classes)
         """Class probabilities of stored vectors: softmax of the last layer over vector times norm."""
@@ -55,36 +73,62 @@ class Classes:
 
     def as_npz(self) -> bytes:
         """The classes as the bytes of an .npz file, whose keys are a frozen format."""
-        # Keys: these three, and of linear classes "weights" (classes, dim) and "bias" (classes,).
+        # Keys: these four; of linear classes "weights" (classes, dim) and "bias" (classes,); of a projection, without
+        # classes, "projection" (joint, dim) and "projection_bias" (joint,).
         arrays: dict[str, Any] = {
+            "kind": np.array("classes" if self.projection is None else "projection"),
             "class_names": np.array(self.names, dtype=str),
             "class_species": np.array([species or "" for species in self.species], dtype=str),
             "class_levels": np.array(self.ranks, dtype=str),
         }
         if self.classifier is not None:
             arrays |= {"weights": self.classifier.weights, "bias": self.classifier.bias}
+        if self.projection is not None:
+            arrays |= {"projection": self.projection.weights, "projection_bias": self.projection.bias}
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         return buffer.getvalue()
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """What `as_npz` wrote. Raises ValueError for any other file."""
+        """What `as_npz` wrote, or an older birdsearch. Raises ValueError for any other file."""
         stored = read_arrays(path)
-        if lacking := {"class_names", "class_species", "class_levels"} - set(stored):
+        if lacking := set(_TEXTS) - set(stored):
             raise ValueError(f"it lacks {min(lacking)}")
-        texts = [stored[name] for name in ("class_names", "class_species", "class_levels")]
+        texts = [stored[name] for name in _TEXTS]
         if any(text.dtype.kind != "U" or text.shape != (len(texts[0]),) for text in texts):
             raise ValueError("its names are not three lists of one length")
         names, species, ranks = (tuple(text.tolist()) for text in texts)
-        linear = Classifier(stored["weights"], stored["bias"]) if {"weights", "bias"} <= set(stored) else None
-        if linear and not (
-            linear.weights.dtype == linear.bias.dtype == np.float32
-            and linear.weights.ndim == 2
-            and linear.weights.shape[:1] == linear.bias.shape == (len(names),)
-        ):
-            raise ValueError(f"its last layer is {linear.weights.shape} and {linear.bias.shape}")
-        return cls(names, tuple(name or None for name in species), ranks, linear)
+        linear = _layer(stored, "weights", "bias", len(names))
+        projection = _layer(stored, "projection", "projection_bias", None)
+        if names and are_numbers(names):
+            return cls((), (), (), None, linear and Projection(*linear), mistaken=True)
+        return cls(
+            names,
+            tuple(name or None for name in species),
+            ranks,
+            linear and Classifier(*linear),
+            projection and Projection(*projection),
+        )
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    """Whether these are no names of classes but numbers: so a list looks that an encoder carries, or none at all."""
+    return not any(re.search(r"[^\W\d_]", _NUMBERED.sub("", name)) for name in names)
+
+
+def _layer(stored: dict[str, Any], weights: str, bias: str, outputs: int | None) -> tuple[Vectors, Vectors] | None:
+    """The weights (outputs, dim) and the bias (outputs,) of a layer in a file; None where it holds none."""
+    if not {weights, bias} <= set(stored):
+        return None
+    matrix, offset = stored[weights], stored[bias]
+    if not (
+        matrix.dtype == offset.dtype == np.float32
+        and matrix.ndim == 2
+        and offset.shape == (len(matrix) if outputs is None else outputs,) == matrix.shape[:1]
+    ):
+        raise ValueError(f"its last layer is {matrix.shape} and {offset.shape}")
+    return matrix, offset
 
 
 def softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:

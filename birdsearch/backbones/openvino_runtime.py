@@ -27,7 +27,7 @@ import numpy as np
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, NetworkOutput, PooledMap
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import cache_folder, file_problem, make_private, others_may_write
-from birdsearch.errors import BackboneUnavailableError
+from birdsearch.errors import BackboneError, BackboneUnavailableError
 from birdsearch.files import atomic_write, sha256_of
 from birdsearch.photos import decode
 from birdsearch.records import Pixels, Progress, Recipe, Vectors
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("birdsearch")
 
-EXPORT_VERSION = 3  # counts up when what is exported, or how, changes
+EXPORT_VERSION = 4  # counts up when what is exported, or how, changes
 CHUNK = 4  # photos in one call of the network: more gain nothing on a processor
 FEW = 4  # photos: up to so many all cores together are faster than one stream each
 _SIGNAL_STACK = 64  # bytes, more than the system's stack_t has
@@ -75,10 +75,13 @@ class ParityCheck:
 
     worst: float  # cosine
     median: float
+    problem: str | None = None  # why there are no vectors to compare at this precision
 
     def passes(self, precision: str) -> bool:
         """Whether its vectors may stand beside those of torch."""
-        return self.worst >= WORST_COSINE[precision] and self.median >= MEDIAN_COSINE[precision]
+        return (
+            self.problem is None and self.worst >= WORST_COSINE[precision] and self.median >= MEDIAN_COSINE[precision]
+        )
 
 
 class OpenVinoNetwork:
@@ -285,6 +288,7 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
         class_species=classes.species,
         class_ranks=classes.ranks,
         classifier=classes.classifier,
+        projection=classes.projection,
     )
     first = supported_precision(precision)
     for choice in dict.fromkeys((first, "fp32") if precision == "auto" else (first,)):
@@ -294,8 +298,7 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
                 network.prepare()
                 return Backbone.of(spec, network)
             except RuntimeError as error:
-                logger.warning("the exported network in %s cannot be opened (%s): torch runs it instead", folder, error)
-                return None
+                logger.warning("the exported network in %s cannot be opened at %s (%s)", folder, choice, error)
     return None
 
 
@@ -433,9 +436,14 @@ def _checked(backbone: Backbone, folder: Path) -> dict[str, ParityCheck]:
     pictures = (resources.files("birdsearch.backbones") / "pictures").iterdir()
     pixels = np.stack([decode.load(picture.read_bytes(), backbone.input_size) for picture in pictures])
     expected = backbone.embed_pixels(pixels).vectors
-    checks = {}
-    for precision in _HINT:
-        network = OpenVinoNetwork(folder, precision, lambda: backbone)
+    return {precision: _checked_at(precision, backbone, folder, pixels, expected) for precision in _HINT}
+
+
+def _checked_at(precision: str, backbone: Backbone, folder: Path, pixels: Pixels, expected: Vectors) -> ParityCheck:
+    """How well one precision agrees with torch; one that gives no vectors costs the others nothing."""
+    network = OpenVinoNetwork(folder, precision, lambda: backbone)
+    try:
         cosines = (replace(backbone, network=network).embed_pixels(pixels).vectors * expected).sum(axis=1)
-        checks[precision] = ParityCheck(float(cosines.min()), float(np.median(cosines)))
-    return checks
+    except (BackboneError, RuntimeError) as error:
+        return ParityCheck(0.0, 0.0, str(error))
+    return ParityCheck(float(cosines.min()), float(np.median(cosines)))

@@ -1,5 +1,6 @@
 """Networks run by torch: how they are built, filled with weights and run."""
 
+import logging
 import pickle
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, NetworkOutput, PooledMap
-from birdsearch.backbones.classes import Classifier
+from birdsearch.backbones.classes import Classifier, Projection, are_numbers
 from birdsearch.backbones.registry import (
     ADVICE,
     BUILT_IN,
@@ -29,6 +30,8 @@ from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
 from birdsearch.records import Pixels, Recipe, Vectors
 from birdsearch.taxonomy.resolve import species_of_class
+
+logger = logging.getLogger("birdsearch")
 
 # What torch and birder raise on a file that is not a checkpoint, or on one of another network.
 _UNFIT: tuple[type[Exception], ...] = (
@@ -386,9 +389,13 @@ def load_checkpoint(path: Path, source: str, recipe: Recipe, where: Placement, s
         raise BackboneUnavailableError(f"{path} is not a network for colour photos: its input does not have 3 channels")
     from birder.common.lib import class_list_from_class_to_idx
 
-    names = tuple(class_list_from_class_to_idx(info.class_to_idx or {}))
-    if len(names) != net.num_classes:  # an encoder that kept its list, or a classifier that lost it
-        names = tuple(f"class {number}" for number in range(net.num_classes))
+    names = tuple(map(str, class_list_from_class_to_idx(info.class_to_idx or {})))
+    if names and net.num_classes not in (0, len(names)):
+        logger.warning(
+            "%s names %d classes, but its network has %d outputs, which are not used", path, len(names), net.num_classes
+        )
+    if len(names) != net.num_classes or are_numbers(names):
+        names = ()  # an encoder, whose last layer, if it has one, is its projection into the space of texts
     mean, std = tuple(info.rgb_stats["mean"]), tuple(info.rgb_stats["std"])
     origin = _Origin(path.stem, source, sha256 or sha256_of(path), mean, std, recipe)
     return _backbone(net, origin, names, [species_of_class(name) for name in names], where)
@@ -458,6 +465,7 @@ def _backbone(
         class_species=tuple(name for name, _ in species),
         class_ranks=tuple(rank for _, rank in species),
         classifier=Classifier(*head) if head and names else None,
+        projection=Projection(*head) if head and not names else None,
     )
     return Backbone.of(spec, TorchNetwork(net, spec, where))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from birdsearch.backbones.classes import are_numbers
 from birdsearch.errors import BackboneMismatchError, InputFileError
 from birdsearch.export import parquet
 from birdsearch.export.selection import BATCH, Batch
@@ -116,6 +117,8 @@ def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int]
         catalog.ensure_root(folder)
     for offset, n in enumerate(new):
         photo, label = batch.photos[n], batch.labels[n]
+        if are_numbers(guess.class_name for guess in photo.predictions):  # of an index that is not repaired yet
+            photo = replace(photo, predictions=())
         by_hand = label is not None and label.source == "correction"
         said = None if label is None or by_hand else (label.source, label.species)
         entry = commits.Entry(replace(photo, id=next_photo + offset), False, next_region + offset, said)

@@ -264,19 +264,20 @@ class Folder:
     # classifier.npz
 
     def write_classes(self, classes: Classes) -> None:
-        """Keep the class names and, where there is one, the linear classifier."""
+        """Keep the class names and, where there is one, the linear classifier; or the projection."""
         parts.write_durably(self.classifier, classes.as_npz())
 
     def read_classes(self, identity: Identity) -> Classes | None:
-        """The classes that the index was made with; None where its backbone has none."""
+        """The last layer that the index was made with; None where its backbone has neither classes nor a projection."""
         if identity.classifier_sha256 is None:
             return None
         if (problem := file_problem(self.classifier, identity.classifier_sha256)) is not None:
             raise IndexDamagedError(f"{problem}: run `birdsearch repair`.")
         try:
             classes = Classes.read(self.classifier)
-            if classes.classifier and classes.classifier.weights.shape[1] != identity.backbone.dim:
-                raise ValueError(f"it is for vectors of {classes.classifier.weights.shape[1]} numbers")
+            layer = classes.classifier or classes.projection
+            if layer and layer.weights.shape[1] != identity.backbone.dim:
+                raise ValueError(f"it is for vectors of {layer.weights.shape[1]} numbers")
             return classes
         except ValueError as error:
             raise IndexDamagedError(

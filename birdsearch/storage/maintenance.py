@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
 from birdsearch.files import sha256_of
@@ -85,7 +86,7 @@ def problems(store: Store, progress: Progress | None = None) -> Iterator[str]:
         return  # what a broken catalog says of the rest is worth nothing
     if stored_identity(catalog) != store.identity:
         yield f"{shown(str(folder.identity))} is not what the catalog remembers of it"
-    checks = [_classes_problem(folder, store.identity), whitening_problem(folder, catalog)]
+    checks = [_classes_problem(folder, store.identity) or _mistaken(store), whitening_problem(folder, catalog)]
     checks += [problem for _, problem in _part_problems(folder, catalog, store.identity.backbone.dim, progress)]
     yield from (problem for problem in checks if problem is not None)
     for photo in catalog.photos_without_frame():
@@ -133,8 +134,12 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport], progress: Prog
         dropped, hurt = drop_damaged_parts(folder, catalog, store.identity.backbone.dim, progress)
         done += dropped
         if _classes_problem(folder, store.identity) is not None:
-            write_classes_again(store)
+            write_classes_again(store, store.backbone.classes)
             done.append("wrote the classifier again from the backbone")
+        if (layer := store.last_layer) is not None and _mistaken(store) is not None:
+            write_classes_again(store, layer)
+            forgotten = catalog.forget_predictions()
+            done.append(f"wrote the classifier again as a projection, and forgot {forgotten} predictions of numbers")
         if whitening_problem(folder, catalog) is not None:
             done.append(optimize.refit(folder, catalog, store.vectors))
         if count := catalog.derive_species():
@@ -177,9 +182,9 @@ def drop_damaged_parts(
     return done, hurt
 
 
-def write_classes_again(store: Store) -> None:
-    """Write classifier.npz from the backbone, and its new checksum. The caller holds the lock."""
-    store.folder.write_classes(store.backbone.classes)
+def write_classes_again(store: Store, layer: Classes) -> None:
+    """Write classifier.npz, and its new checksum. The caller holds the lock."""
+    store.folder.write_classes(layer)
     # Another numpy may lay the same numbers down otherwise.
     identity = replace(store.identity, classifier_sha256=sha256_of(store.folder.classifier))
     store.catalog.set_state(IDENTITY, as_json(identity))
@@ -196,6 +201,15 @@ def whitening_problem(folder: Folder, catalog: Catalog) -> str | None:
 def _classes_problem(folder: Folder, identity: Identity) -> str | None:
     sha256 = identity.classifier_sha256
     return None if sha256 is None else file_problem(folder.classifier, sha256, anew=True)
+
+
+def _mistaken(store: Store) -> str | None:
+    """What an older birdsearch made of an encoder's projection: classes that are numbers, and predictions of them."""
+    layer = store.last_layer
+    if layer is None or layer.names or not (layer.mistaken or store.catalog.has_predictions()):
+        return None
+    name = shown(str(store.folder.classifier))
+    return f"{name} takes the projection of an encoder for classes, which are numbers: run `birdsearch repair`"
 
 
 def _part_problems(

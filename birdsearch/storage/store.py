@@ -112,7 +112,7 @@ class Store:
             folder.check_free()  # another process may have been faster
             folder.vectors.mkdir(exist_ok=True)
             folder.drop_unfinished_index()
-            if loaded.class_names:
+            if loaded.class_names or loaded.projection is not None:
                 folder.write_classes(loaded.classes)
                 identity = replace(identity, classifier_sha256=sha256_of(folder.classifier))
             with closing(open_catalog(folder, identity)) as catalog:
@@ -264,9 +264,14 @@ class Store:
         return Provenance(self.identity.id, folders, tuple(self.catalog.get_state(NAMES, {}).items()))
 
     @cached_property
+    def last_layer(self) -> Classes | None:
+        """What the index keeps of its backbone's last layer: classes or a projection; None where there is neither."""
+        return self.folder.read_classes(self.identity)
+
+    @property
     def stored_classes(self) -> Classes | None:
         """The classes that the index was made with; None where its backbone has none."""
-        return self.folder.read_classes(self.identity)
+        return self.last_layer if self.last_layer is not None and self.last_layer.names else None
 
     @property
     def classes(self) -> Classes:
@@ -344,7 +349,7 @@ class Store:
     def reopen(self, identity: Identity) -> None:
         """Forget what was read from files that have been written anew."""
         self.identity = identity
-        self.__dict__.pop("stored_classes", None)
+        self.__dict__.pop("last_layer", None)
         self.vectors = PartVectors(self.folder, self.catalog, identity)
 
 

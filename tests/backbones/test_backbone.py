@@ -402,6 +402,26 @@ def test_encoder_embeds_and_cannot_classify(folder: Path, drawn: list[Path]) -> 
         backbone.classify(drawn[0])
 
 
+@pytest.mark.parametrize("names", [(), tuple(map(str, range(12))), ("Wren", "Robin")])
+def test_a_last_layer_without_names_is_a_projection(names: tuple[str, ...], folder: Path, drawn: list[Path]) -> None:
+    path = checkpoints.write(folder, "vit_t16", "projecting", class_names=names, size=64, outputs=12)
+    reference = checkpoint_reference(path, "vit_t16")
+    for runtime in ("torch", "openvino"):
+        backbone = load_backbone(path, runtime=runtime, device="cpu", precision="fp32")
+        assert (backbone.class_names, backbone.classifier) == ((), None)
+        assert backbone.projection is not None
+        assert backbone.projection.weights.shape == (12, 192)
+        embedded = backbone.embed_pixels(decode.load(drawn[0], (64, 64))[None])
+        assert embedded.probabilities is None
+        import torch
+        from birder.data.transforms.classification import inference_preset
+
+        with Image.open(drawn[0]) as image, torch.inference_mode():
+            expected = reference.net(inference_preset((64, 64), reference.rgb_stats)(image).unsqueeze(0))[0].numpy()
+        projected = backbone.projection.weights @ (embedded.vectors * embedded.norms)[0] + backbone.projection.bias
+        np.testing.assert_allclose(projected, expected, atol=2e-2)
+
+
 def test_network_without_feature_map_says_so(folder: Path, drawn: list[Path]) -> None:
     backbone = load_backbone(checkpoints.write(folder, "squeezenet", "map", class_names=SMALL, size=64), **ON_CPU)
     with pytest.raises(BackboneError, match="no feature map"):

@@ -11,10 +11,10 @@ import pytest
 
 from birdsearch import load_backbone
 from birdsearch.backbones import DEFAULT, openvino_runtime
-from birdsearch.backbones.backbone import Backbone
+from birdsearch.backbones.backbone import Backbone, NetworkOutput
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.photos import decode
-from birdsearch.records import Vectors
+from birdsearch.records import Pixels, Vectors
 from tests.support import REAL_PHOTOS, ROOT, checkpoints
 from tests.support.painting import samples
 
@@ -130,6 +130,23 @@ def test_an_export_that_disagrees_is_not_used(tmp_path: Path, monkeypatch: pytes
     assert load_backbone(path, device="cpu").precision == "fp32"
     monkeypatch.setattr(openvino_runtime, "WORST_COSINE", {"fp32": 1.1, "bf16": 1.1})
     assert load_backbone(path, device="cpu").runtime == "torch"
+
+
+def test_a_precision_that_gives_no_vectors_costs_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path))
+    run = openvino_runtime.OpenVinoNetwork.run
+
+    def overflowing(network: openvino_runtime.OpenVinoNetwork, pixels: Pixels) -> NetworkOutput:
+        output = run(network, pixels)
+        return NetworkOutput(output.embeddings * np.nan) if network.precision == "bf16" else output
+
+    monkeypatch.setattr(openvino_runtime.OpenVinoNetwork, "run", overflowing)
+    path = small_checkpoint(tmp_path)
+    assert load_backbone(path, runtime="openvino", precision="fp32").precision == "fp32"
+    assert not list((tmp_path / "networks").glob("*.failed"))
+    assert load_backbone(path, device="cpu").runtime == "openvino"
+    with pytest.raises(BackboneUnavailableError, match="at bf16"):
+        load_backbone(path, runtime="openvino", precision="bf16")
 
 
 def test_a_checkpoint_that_moved_is_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pytest
 
 import birdsearch
 from birdsearch import Index
-from birdsearch.errors import IndexDamagedError, IndexMissingError, IndexVersionError
+from birdsearch.backbones import Backbone, classes
+from birdsearch.errors import BackboneUnavailableError, IndexDamagedError, IndexMissingError, IndexVersionError
 from birdsearch.index import restore
 from tests.support import frozen_index
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
-from tests.support.fake_backbone import FakeBackbone
+from tests.support.fake_backbone import FakeBackbone, classifying
 
 
 @pytest.fixture
@@ -348,3 +350,53 @@ def test_repair_counts_a_photo_that_has_changed_or_broken_since(index: Index, ph
     assert len(index) == 11
     assert [Path(failure.path).name for failure in index.failures()] == ["10.jpg"]
     found_by_all(index)
+
+
+@pytest.fixture
+def numbered(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An index that an older birdsearch made with an encoder: its projection is taken for classes."""
+    with monkeypatch.context() as older:
+        older.setattr(classes, "are_numbers", lambda names: False)
+        with birdsearch.create(tmp_path / "numbered", backbone=encoder()) as made:
+            made.add(photos, labels="folder")
+            assert made.photo(1).predictions[0].class_name.isdigit()
+    return made.path
+
+
+def encoder() -> Backbone:
+    weights = np.random.default_rng(3).normal(size=(24, FakeBackbone.dim)).astype(np.float32)
+    return classifying(tuple(map(str, range(24))), weights, np.zeros(24, np.float32))
+
+
+def test_a_projection_that_was_taken_for_classes_is_put_right_without_embedding(numbered: Path) -> None:
+    backbone = encoder()
+    assert backbone.classifier is not None
+    with birdsearch.open(numbered, backbone=backbone) as index:
+        labels, generation = index.labels(), index.generation
+        (problem,) = index.verify().problems
+        assert "repair" in problem
+        assert "classifier.npz" in problem
+        with pytest.raises(BackboneUnavailableError, match="knows no classes"):
+            index.probabilities([1])
+        (done,) = index.repair()
+        assert "projection" in done
+        assert index.verify().problems == ()
+        assert index.repair() == []
+        assert index.generation > generation
+        assert index.labels() == labels
+        assert all(photo.predictions == () for photo in index.photos())
+    with np.load(numbered / "classifier.npz") as stored:
+        assert stored["kind"] == "projection"
+        np.testing.assert_array_equal(stored["projection"], backbone.classifier.weights)
+    with birdsearch.open(numbered) as index:
+        assert len(index.photos()) == 12
+
+
+def test_predictions_of_numbers_are_not_imported(numbered: Path, tmp_path: Path) -> None:
+    with birdsearch.open(numbered) as index:
+        index.export(tmp_path / "old.parquet")
+    today = replace(encoder(), class_names=(), class_species=(), class_ranks=(), classifier=None)
+    with birdsearch.create(tmp_path / "new", backbone=today) as index:
+        assert index.import_photos(tmp_path / "old.parquet").added == 12
+        assert index.verify().problems == ()
+        assert all(photo.predictions == () for photo in index.photos())

@@ -91,11 +91,16 @@ def write(
     size: int,
     epoch: int | None = None,
     config: dict[str, Any] | None = None,
+    outputs: int | None = None,
     mean: tuple[float, float, float] = (0.5191, 0.5306, 0.4877),  # birder's own statistics
     std: tuple[float, float, float] = (0.2316, 0.2304, 0.2588),
 ) -> Path:
-    """A checkpoint in `folder`, written by birder's own code; `config` goes into the file as birder keeps it."""
-    net = random_network(network, len(class_names), size, config)
+    """A checkpoint in `folder`, written by birder's own code; `config` goes into the file as birder keeps it.
+
+    The network has as many outputs as there are names, unless told another number.
+    """
+    outputs = len(class_names) if outputs is None else outputs
+    net = random_network(network, outputs, size, config)
     from birder.common import fs_ops
     from birder.net.base import get_signature
 
@@ -105,7 +110,7 @@ def write(
             f"{network}_{tag}",
             number,
             net,
-            get_signature((1, 3, size, size), len(class_names)),
+            get_signature((1, 3, size, size), outputs),
             {name: index for index, name in enumerate(class_names)},
             {"mean": mean, "std": std},
             None,

@@ -196,6 +196,19 @@ class SQLiteCatalog(Database):
                 commits.derive_species(connection, wrong)
         return len(wrong)
 
+    def has_predictions(self) -> bool:
+        """Whether anything is kept of what a network said of photos."""
+        return bool(list(self._rows(sa.select(predictions.c.photo_id).limit(1))))
+
+    def forget_predictions(self) -> int:
+        """Forget all that the network said of photos; returns how much that was."""
+        with self.transaction() as connection:
+            self.bump(connection)
+            ids = [photo_id for (photo_id,) in connection.execute(sa.select(predictions.c.photo_id).distinct())]
+            forgotten = connection.execute(sa.delete(predictions)).rowcount
+            commits.derive_species(connection, ids)
+        return forgotten
+
     def remove(self, photo_ids: Sequence[int]) -> None:
         """Forget these photos, with their regions, labels and predictions; corrections return with the bytes."""
         with self.transaction() as connection:
