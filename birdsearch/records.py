@@ -75,6 +75,27 @@ class Photo:
     predictions: tuple[Prediction, ...] = ()
 
 
+# What was seen or written together is taken together: a camera's name without its serial number is that of another.
+_TOGETHER = (
+    ("notes",),
+    ("rating",),
+    ("photographer",),
+    ("taken_at", "taken_offset"),
+    ("camera", "camera_serial", "lens"),
+    ("latitude", "longitude"),
+)
+
+
+def missing_metadata(have: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Field -> value of the time, camera, place, notes and so on that a photo has not, and another source has."""
+    taken: dict[str, Any] = {}
+    for names in _TOGETHER:
+        # No stars are no rating.
+        if have[names[0]] is None or (names[0] == "rating" and have["rating"] == 0):
+            taken |= {name: other[name] for name in names if other[names[0]] is not None}
+    return taken
+
+
 # In which order photos are listed: by id; by time, those without one last; by path; by species, those without one last.
 ORDERS = ("id", "newest", "oldest", "path", "species")
 

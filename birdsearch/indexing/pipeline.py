@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 
 from birdsearch.backbones import finders
 from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoError, PhotoMissingError, PruneRefusedError
@@ -19,9 +20,10 @@ from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller
 from birdsearch.indexing.regions import BoxOptions
-from birdsearch.photos import decode, exclusions, memory, scan
+from birdsearch.photos import decode, exclusions, memory, scan, sidecar_facts
 from birdsearch.photos.filetype import has_photo_name
 from birdsearch.photos.overlap import overlapped
+from birdsearch.photos.sidecars import FolderListing, companions_of
 from birdsearch.records import (
     BIRD,
     AddReport,
@@ -270,6 +272,7 @@ class AddRun:
         self._copies: list[Photo] = []  # that get the vector of a photo of the same content
         self._named: set[bytes] = set()  # files that were named one by one, and not found in a folder
         self._left_out: list[bytes] = []  # files and folders that are not to be in the index
+        self._listing = cache(FolderListing.read)
         self._counts = Counts()
 
     def run(self, folders: Sequence[bytes], files: Iterable[ScanResult], options: AddOptions) -> Counts:
@@ -436,11 +439,16 @@ class AddRun:
             return KnownContent(file.photo)
         try:
             size = (self._given or self._store.backbone).input_size
-            return decode.decode(file.data, file.photo, size, file.format, upright=upright, most=most)
+            decoded = decode.decode(file.data, file.photo, size, file.format, upright=upright, most=most)
+            return replace(decoded, photo=self._with_sidecars(decoded.photo))
         except scan.NotAPhotoError as error:
             return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
             return Rejected(entry, "decode", str(error))
+
+    def _with_sidecars(self, photo: Photo) -> Photo:
+        """Runs in a thread: the photo with what its sidecars say beyond its own file."""
+        return sidecar_facts.filled(photo, companions_of([photo.path], self._listing)[photo.path])
 
     def _take(self, outcome: Outcome) -> None:
         path = os.fsencode(outcome.photo.path)

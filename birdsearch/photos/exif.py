@@ -25,9 +25,18 @@ _SERIALS = (0xA431, 0xC62F)  # BodySerialNumber, CameraSerialNumber
 _ARTISTS = (0x013B, 0x9C9D)  # Artist, XPAuthor
 _NOTES = (0x010E, 0x9286, 0x9C9C, 0x9C9B)  # ImageDescription, UserComment, XPComment, XPTitle
 _RATING, _PERCENT = 0x4746, 0x4749
-_UTF16 = frozenset((0x9C9B, 0x9C9C, 0x9C9D))
+_XP_KEYWORDS = 0x9C9E
+_UTF16 = frozenset((0x9C9B, 0x9C9C, 0x9C9D, _XP_KEYWORDS))
 # Data sets of IPTC: dates and times of the exposure and of its digitising, by-lines, caption, title.
 _IPTC_ORIGINAL, _IPTC_DIGITISED, _BY_LINE, _IPTC_NOTES = (55, 60), (62, 63), 80, (120, 5)
+_IPTC_KEYWORDS = 25
+_PATHS = {  # of XMP: a keyword with all that stands above it, and what parts them
+    "lr:hierarchicalSubject": "|",
+    "digiKam:TagsList": "/",
+    "MicrosoftPhoto:LastKeywordXMP": "/",
+    "mediapro:CatalogSets": "|",
+}
+_MOST_KEYWORDS, _LONGEST_KEYWORD = 500, 250  # of a photo that are kept; characters of one
 
 _DATE = re.compile(
     r"(\d{4})[:/.-](\d{1,2})[:/.-](\d{1,2})"
@@ -66,6 +75,16 @@ def describe(photo: Photo, metadata: Metadata) -> Photo:
     )
 
 
+def keywords(metadata: Metadata) -> tuple[str, ...]:
+    """What the owner's programs wrote as keywords, each once; a path as "Birds|Gulls|Little Gull"."""
+    flat = [*metadata.xmp.get("dc:subject", ()), *_iptc_texts(metadata, _IPTC_KEYWORDS)]
+    flat += (_text(metadata.tags, _XP_KEYWORDS) or "").split(";")
+    paths = [text.split(sign) for name, sign in _PATHS.items() for text in metadata.xmp.get(name, ())]
+    parts = ([_clean(part) for part in path] for path in (*([text] for text in flat), *paths))
+    found = dict.fromkeys("|".join(filter(None, path))[:_LONGEST_KEYWORD] for path in parts)
+    return tuple(filter(None, found))[:_MOST_KEYWORDS]
+
+
 def modified(metadata: Metadata) -> _Moment:
     """When a program, or the camera, last changed the file."""
     return _exif_time(metadata.tags, _MODIFIED)
@@ -101,7 +120,11 @@ def _xmp(metadata: Metadata, *names: str) -> str | None:
 
 
 def _iptc(metadata: Metadata, data_set: int) -> str | None:
-    return _clean("; ".join(_repaired(each.decode("latin-1")) for each in metadata.iptc.get(data_set, ())))
+    return _clean("; ".join(_iptc_texts(metadata, data_set)))
+
+
+def _iptc_texts(metadata: Metadata, data_set: int) -> list[str]:
+    return [_repaired(each.decode("latin-1")) for each in metadata.iptc.get(data_set, ())]
 
 
 def _decoded(value: bytes, tag: int) -> str:

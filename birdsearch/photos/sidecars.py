@@ -87,6 +87,14 @@ def companions_of(
     return found
 
 
+def with_facts(photo: str, sidecars: Iterable[str]) -> list[str]:
+    """Those of a photo's sidecars that say what its owner wrote of it, and Google's JSON: the first counts most."""
+    stem, suffix = _split(photo)
+    order = {f"{stem}{suffix}.xmp": 0, f"{stem}.xmp": 1}
+    ranked = {name: 2 if _split(name)[1] == ".json" else order.get("".join(_split(name))) for name in sidecars}
+    return sorted((name for name, rank in ranked.items() if rank is not None), key=lambda name: (ranked[name], name))
+
+
 def name_beside(sidecar: str, photo: str, other: str) -> str | None:
     """What a photo's sidecar would be called beside another photo; None where its name is not that of the photo."""
     within, name = os.path.split(sidecar)

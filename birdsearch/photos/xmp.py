@@ -1,13 +1,15 @@
-"""XMP packets -> the properties in them. Pure; a packet that is no XML holds nothing."""
+"""XMP packets -> the properties in them. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from birdsearch.records import bytes_text
+
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-_LARGEST = 4_000_000  # bytes of a packet that is read; depth maps and videos lie in larger ones
+LARGEST = 4_000_000  # bytes of a packet that is read; depth maps and videos lie in larger ones
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _PREFIXES = {  # namespace -> the usual prefix
     "http://ns.adobe.com/xap/1.0/": "xmp",
@@ -22,6 +24,9 @@ _PREFIXES = {  # namespace -> the usual prefix
     "http://ns.adobe.com/exif/1.0/": "exif",
     "http://ns.adobe.com/exif/1.0/aux/": "aux",
     "http://cipa.jp/exif/1.0/": "exifEX",
+    "http://ns.adobe.com/lightroom/1.0/": "lr",
+    "http://www.digikam.org/ns/1.0/": "digiKam",
+    "http://ns.iview-multimedia.com/mediapro/1.0/": "mediapro",
     "http://ns.microsoft.com/photo/1.0": "MicrosoftPhoto",  # Windows writes it in both ways
     "http://ns.microsoft.com/photo/1.0/": "MicrosoftPhoto",
 }
@@ -29,21 +34,29 @@ _PREFIXES = {  # namespace -> the usual prefix
 
 def properties(packet: bytes) -> dict[str, tuple[str, ...]]:
     """Each property of a packet ("xmp:CreatorTool", "xmpMM:History/stEvt:softwareAgent") -> its texts, in order."""
-    from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, fromstring
+    try:
+        return read(packet)
+    except ValueError:
+        return {}
+
+
+def read(packet: bytes) -> dict[str, tuple[str, ...]]:
+    """The `properties` of a packet; ValueError, with the reason, for what is none."""
+    from defusedxml.ElementTree import fromstring
 
     found: dict[str, list[str]] = defaultdict(list)
+    if len(packet) > LARGEST:
+        raise ValueError(f"it is longer than {bytes_text(LARGEST)}")
     if packet.startswith((b"\xff\xfe", b"\xfe\xff")):
         packet = packet.decode("utf-16", "replace").encode()
-    start = packet.find(b"<")
-    if start >= 0 and len(packet) <= _LARGEST:
-        try:
-            root = fromstring(packet[start:].rstrip(b"\0 \r\n\t"))
-            for description in root.iter(f"{{{_RDF}}}RDF"):
-                for name, text in _texts(description, ""):
-                    found[name].append(text)
-        except (ParseError, DefusedXmlException, ValueError, RecursionError):
-            return {}
+    try:
+        root = fromstring(packet[max(packet.find(b"<"), 0) :].rstrip(b"\0 \r\n\t"))
+        for description in root.iter(f"{{{_RDF}}}RDF"):
+            for name, text in _texts(description, ""):
+                found[name].append(text)
+    # A stranger's packet: beside what is no XML, or a bomb, there are encodings that Python does not know or forbids.
+    except Exception as error:
+        raise ValueError(f"it is not XMP ({' '.join(str(error).split()):.100})") from error
     return {name: tuple(texts) for name, texts in found.items()}
 
 

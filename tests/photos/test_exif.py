@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from birdsearch.photos.exif import describe
+from birdsearch.photos.exif import describe, keywords
 from birdsearch.photos.metadata import Metadata
 from birdsearch.records import Photo
 from tests.support.drawing import rational
@@ -195,3 +195,26 @@ def test_xmp_and_iptc_fill_what_exif_does_not_tell() -> None:
 
 def test_nothing_written_is_nothing_known() -> None:
     assert described() == NONE
+
+
+def test_keywords_of_every_kind_each_once() -> None:
+    packet = {
+        "dc:subject": ("Birds", "Wren\0", " ", "darktable|format|nef"),
+        "lr:hierarchicalSubject": ("Birds| Wren ", "|"),
+        "digiKam:TagsList": ("Birds/Wren", "Tiere/Vögel"),
+        "MicrosoftPhoto:LastKeywordXMP": ("Tiere/Vögel/Amsel",),
+        "mediapro:CatalogSets": ("Sets|a",),
+    }
+    windows = {0x9C9E: tuple("Robin; Wren;;".encode("utf-16-le") + b"\0\0")}
+    iptc = {25: ("Zaunkönig".encode(), "Müller".encode("latin-1"), b"Wren")}
+    assert keywords(Metadata(windows, xmp=packet, iptc=iptc)) == (
+        *("Birds", "Wren", "darktable|format|nef", "Zaunkönig", "Müller", "Robin"),
+        *("Birds|Wren", "Tiere|Vögel", "Tiere|Vögel|Amsel", "Sets|a"),
+    )
+    assert keywords(Metadata({0x9C9E: 5}, iptc={25: (b"",)})) == ()
+
+
+def test_keywords_are_bounded() -> None:
+    many = keywords(Metadata(xmp={"dc:subject": tuple(f"{number} {'x' * 5000}" for number in range(5000))}))
+    assert len(many) == 500
+    assert max(map(len, many)) == 250

@@ -8,23 +8,13 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.records import BOX, FRAME, shown
+from birdsearch.records import BOX, FRAME, missing_metadata, shown
 from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import derive_species, roots_of, split_path
 from birdsearch.storage.catalog.database import present, where_in
 from birdsearch.storage.catalog.tables import Row, labels, metadata, parts, photos
 
 Rows = dict[str, list[Row]]  # table -> rows as JSON takes them
-
-# What was seen or written together moves together: a camera's name without its serial number is that of another camera.
-_TOGETHER = (
-    ("notes",),
-    ("rating",),
-    ("photographer",),
-    ("taken_at", "taken_offset"),
-    ("camera", "camera_serial", "lens"),
-    ("latitude", "longitude"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +121,15 @@ def _merges(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[
     for one in deleted:
         if one.kept_id is None or "photos" not in (rows := kept[one.kept_id]):
             continue  # the photo that stays is not in the index
-        columns = missing_metadata(rows["photos"][0], one.rows["photos"][0])
+        had = rows["photos"][0]
+        taken = missing_metadata(had, one.rows["photos"][0])
+        columns = {name: (had[name], value) for name, value in taken.items() if had[name] != value}
         label = _label(rows.get("labels", []), one)
         if columns or label:
-            rows["photos"][0] |= {name: new for name, (_, new) in columns.items()}
+            had |= taken
             rows.setdefault("labels", []).extend([label] if label else [])
             merges.append(Merge(one.number, one.kept_id, columns, label))
     return merges
-
-
-def missing_metadata(kept: Mapping[str, Any], deleted: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Column -> (what the photo that stays has, what it takes over), of time, camera, place, notes and so on."""
-    taken: dict[str, tuple[Any, Any]] = {}
-    for names in _TOGETHER:
-        have = kept[names[0]]
-        if have is not None and not (names[0] == "rating" and have == 0):
-            continue  # no stars are no rating
-        if deleted[names[0]] is not None:
-            taken |= {name: (kept[name], deleted[name]) for name in names if kept[name] != deleted[name]}
-    return taken
 
 
 def _label(have: Sequence[Mapping[str, Any]], deleted: DeletedPhoto) -> Row | None:

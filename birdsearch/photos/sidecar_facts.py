@@ -1,0 +1,91 @@
+"""What a photo's sidecars and Google's JSON say of it, for what the photo's own file does not."""
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from birdsearch.errors import os_error_text
+from birdsearch.files import open_regular
+from birdsearch.photos import exif, sidecars, xmp
+from birdsearch.photos.metadata import Metadata, number
+from birdsearch.records import Photo, missing_metadata, shown
+
+logger = logging.getLogger("birdsearch")
+_NOTHING = Photo(None, "")
+
+
+def filled(photo: Photo, beside: Iterable[str]) -> Photo:
+    """The photo with what its own file does not say of it, by the first of its sidecars (paths) that does.
+
+    One that cannot be read is told of in a warning, and costs nothing but itself.
+    """
+    folder, name = os.path.split(photo.path)
+    for sidecar in sidecars.with_facts(name, (os.path.relpath(path, folder) for path in beside)):
+        path = os.path.join(folder, sidecar)
+        try:
+            said = _read(path, os.path.splitext(name)[1])
+        except (OSError, ValueError) as error:
+            why = os_error_text(error) if isinstance(error, OSError) else str(error)
+            logger.warning("the sidecar %s was left out: %s", shown(path), why)
+            continue
+        photo = replace(photo, **missing_metadata(asdict(photo), asdict(said)))
+    return photo
+
+
+def _read(path: str, suffix: str) -> Photo:
+    """What a sidecar says of the photo of this suffix. Raises OSError or ValueError."""
+    with open_regular(path) as file:
+        data = file.read(xmp.LARGEST + 1)
+    if path.casefold().endswith(".json"):
+        return _takeout(data)
+    properties = xmp.read(data)
+    (extension, *_) = properties.get("photoshop:SidecarForExtension", ("",))
+    if extension and extension.casefold() != suffix[1:].casefold():
+        return _NOTHING  # it is that of the RAW beside the photo
+    return exif.describe(_NOTHING, Metadata(xmp=properties))
+
+
+def _takeout(data: bytes) -> Photo:
+    """What a JSON of Google's says, whose time is UTC; nothing of one that another program wrote."""
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        return _NOTHING
+    taken = said.get("photoTakenTime") if isinstance(said, dict) else None
+    if not isinstance(taken, dict):
+        return _NOTHING
+    places = (_place(said.get(name)) for name in ("geoData", "geoDataExif"))
+    latitude, longitude = next(filter(None, places), (None, None))
+    time = _utc(taken.get("timestamp"))
+    return replace(
+        _NOTHING,
+        taken_at=time,
+        taken_offset=time and "+00:00",
+        latitude=latitude,
+        longitude=longitude,
+        notes=exif.text(said.get("description")),
+    )
+
+
+def _utc(timestamp: Any) -> str | None:
+    seconds = number(timestamp)
+    if not seconds:
+        return None
+    try:
+        return (datetime(1970, 1, 1) + timedelta(seconds=int(seconds))).isoformat()
+    except OverflowError:
+        return None
+
+
+def _place(said: Any) -> tuple[float, float] | None:
+    latitude, longitude = (number(said.get(name)) if isinstance(said, dict) else None for name in _AXES)
+    if latitude is None or longitude is None or abs(latitude) > 90 or abs(longitude) > 180:
+        return None
+    return None if latitude == longitude == 0 else (round(latitude, 6), round(longitude, 6))
+
+
+_AXES = ("latitude", "longitude")
