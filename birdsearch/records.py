@@ -211,7 +211,7 @@ class IndexInfo(TypedDict):
     backbone: str  # its name
     dim: int  # numbers of a vector
     weights_sha256: str | None  # of the backbone; None for an object of the user's own
-    engine: str  # "flat", "flat-fp16", "ivf", "hnsw"; "none" before the first photo
+    engine: str  # "flat", "flat-fp16", "ivf", "hnsw", "pq"; "none" before the first photo
     whitened: bool
     runtimes: dict[str, int]  # what made the vectors -> how many
     photos: int  # whose file is there

@@ -121,7 +121,8 @@ def optimize(
         float, typer.Option(min=0.01, max=1.0, help="Share of the ten nearest photos that a search has to find.")
     ] = 0.95,
     engine: Annotated[
-        Literal["auto", "flat", "flat-fp16", "ivf", "hnsw"], typer.Option(help="Search engine; auto measures them all.")
+        Literal["auto", "flat", "flat-fp16", "ivf", "hnsw", "pq"],
+        typer.Option(help="Search engine; auto measures them all."),
     ] = "auto",
     whiten: Annotated[
         bool | None,

@@ -169,6 +169,7 @@ class CodedEngine(FaissEngine):
     minimum_rows = 1_000
     settings: CodedSettings
     codes_type: ClassVar[str]  # the faiss class of the codes
+    k_factors: ClassVar[tuple[int, ...]] = (1, 2, 4, 8)  # worth a try: rows ranked exactly for one that is asked for
 
     @classmethod
     @abstractmethod
@@ -192,7 +193,7 @@ class CodedEngine(FaissEngine):
 
     @property
     def bytes(self) -> int:
-        return len(self._ids) * (int(self._rows.code_size) + self.short + 8)
+        return len(self._ids) * (int(self._rows.code_size) + self._code_size() + 8)
 
     @property
     def short(self) -> int:
@@ -205,11 +206,15 @@ class CodedEngine(FaissEngine):
 
     def work(self) -> float:
         """Bytes of codes that all searches of this kind of engine in this process have looked at so far."""
-        return float(self._codes_compared()) * self.short  # a byte for each number
+        return float(self._codes_compared()) * self._code_size()
 
     def rerank_work(self, k: int) -> float:
         """What ranking the shortlist for the k nearest of a query by whole rows takes, in the same unit."""
         return float(self._shortlist_length(k)) * int(self._rows.code_size) * FETCHED
+
+    def _code_size(self) -> int:
+        """Bytes of a code: one for each number."""
+        return self.short
 
     @abstractmethod
     def _codes_compared(self) -> int:
@@ -232,7 +237,7 @@ class CodedEngine(FaissEngine):
             return super()._search(queries, k, allowed, available)
         # In batches: what a search looks at on the way takes far more memory than its answer.
         parts = [self._search_codes(queries[i : i + 4096], k, allowed, depth) for i in range(0, len(queries), 4096)]
-        best = Neighbours(*(np.concatenate([getattr(part, f) for part in parts]) for f in ("ids", "scores")))
+        best = Neighbours(np.concatenate([part.ids for part in parts]), np.concatenate([part.scores for part in parts]))
         lacking = np.flatnonzero(best.ids[:, min(k, available) - 1] < 0)
         if len(lacking):
             exact = super()._search(queries[lacking], k, allowed, available)
@@ -283,12 +288,40 @@ class Ivf(CodedEngine):
         return load_faiss(self.dim).SearchParametersIVF(sel=selector, nprobe=nprobe)
 
 
+class Pq(Ivf):
+    """Compares half a byte for every two numbers of all rows: for vectors that lie too evenly for cells and graphs."""
+
+    kind, codes_type = "pq", "IndexIVFPQFastScan"
+    k_factors = (4, 6, 8, 12, 16, 24, 32)
+
+    @classmethod
+    def _codes(cls, dim: int, nlist: int) -> Any:
+        faiss = load_faiss(dim)
+        # In one cell, because faiss filters this kind of codes only in cells.
+        codes = faiss.IndexIVFPQFastScan(faiss.IndexFlatIP(dim), dim, 1, dim // 2, 4, faiss.METRIC_INNER_PRODUCT)
+        codes.by_residual = False
+        return codes
+
+    @classmethod
+    def speed_among(cls, speed: float, share: float) -> float:
+        return speed * share
+
+    def efforts(self, k_factor: float) -> tuple[int, int]:
+        return 1, 1
+
+    def _code_size(self) -> int:
+        return self.short // 4
+
+
 class Hnsw(CodedEngine):
     """Walks a graph of near rows."""
 
     kind, settings_type, codes_type = "hnsw", HnswSettings, "IndexHNSWSQ"
     settings: HnswSettings
-    preselection_discount = 0.6  # deep neighbours among a million rows take far longer (a guess)
+
+    @classmethod
+    def speed_among(cls, speed: float, share: float) -> float:
+        return 0.6 * speed  # deep neighbours among a million rows take far longer (a guess)
 
     @classmethod
     def _codes(cls, dim: int, nlist: int) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from birdsearch.errors import IndexDamagedError
 from birdsearch.records import Filter, Ids, Vectors, shown
-from birdsearch.search.coded import FlatFp16, Hnsw, Ivf
+from birdsearch.search.coded import FlatFp16, Hnsw, Ivf, Pq
 from birdsearch.search.exact import Neighbours
 from birdsearch.search.local import Flat, LocalEngine, StoredSettings
 
@@ -37,7 +37,7 @@ class Engine(Protocol):
         """Let these rows answer no more; ids that are not there are ignored."""
 
 
-ENGINES: dict[str, type[LocalEngine]] = {engine.kind: engine for engine in (Flat, FlatFp16, Ivf, Hnsw)}
+ENGINES: dict[str, type[LocalEngine]] = {engine.kind: engine for engine in (Flat, FlatFp16, Ivf, Hnsw, Pq)}
 ENTRY_POINTS = "birdsearch.engines"  # the group under which other packages offer theirs: a callable dim -> Engine
 
 

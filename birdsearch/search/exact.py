@@ -68,9 +68,9 @@ def no_neighbours(queries: int, k: int) -> Neighbours:
 
 def top_k(ids: Ids, scores: Vectors, k: int) -> Neighbours:
     """The k best of (q, m) candidates, ties by lower id; padded with id -1 and score -inf where m < k."""
-    missing = max(0, k - ids.shape[1])
-    ids = np.pad(ids, ((0, 0), (0, missing)), constant_values=-1)
-    scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
+    if (missing := k - ids.shape[1]) > 0:
+        ids = np.pad(ids, ((0, 0), (0, missing)), constant_values=-1)
+        scores = np.pad(scores, ((0, 0), (0, missing)), constant_values=-np.inf)
     order = np.lexsort((ids, -scores.round(DECIMALS)), axis=-1)[:, :k]
     # Within a tie the scores may rise by rounding.
     falling = np.minimum.accumulate(np.take_along_axis(scores, order, 1), axis=1)

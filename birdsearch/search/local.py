@@ -59,7 +59,6 @@ class LocalEngine(ABC):
     exact: ClassVar[bool]  # whether it compares every row: it needs no training and no tuning
     settings_type: ClassVar[type[Settings]] = Settings
     minimum_rows: ClassVar[int] = 0  # to train on
-    preselection_discount: ClassVar[float] = 1.0  # what its speed on a part of the rows is worth
 
     def __init__(
         self, dim: int, ids: Ids | None = None, settings: Settings | None = None, mapped: bool = False
@@ -82,6 +81,11 @@ class LocalEngine(ABC):
     @abstractmethod
     def bytes_per_row(dim: int) -> int:
         """Memory that a row takes, as far as it is known without building the engine."""
+
+    @classmethod
+    def speed_among(cls, speed: float, share: float) -> float:
+        """What to expect of its speed among all rows from that among a share of them."""
+        return speed
 
     @abstractmethod
     def _append(self, rows: Vectors) -> None: ...

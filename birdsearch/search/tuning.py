@@ -26,7 +26,7 @@ DEPTHS = (10, 100)  # neighbours that count
 TRAINING_ROWS_PER_CELL = 40  # that cells and projection are learned from: faiss takes no more
 MAX_TRAINING_ROWS = 200_000
 EXPLAINED_VARIANCE = 0.935  # share of the squared length that the short codes keep
-K_FACTORS = (1, 2, 4, 8)  # rows ranked exactly for one that is asked for
+CELLS = 3  # times the square root of the rows (3 and 4 do equally well among a million, 2 and 8 worse)
 SCORE_EPSILON = 1e-6  # scores closer than this may differ by rounding only
 FINE = 0.04  # of an effort, to which it is sought
 DEEPER = 4  # times the effort may be worth a try for the neighbours 100 deep
@@ -58,7 +58,7 @@ def tune(
     names = np.arange(len(rows)) if ids is None else checked_ids(ids, len(rows))
     if not 0 < recall <= 1:
         raise ValueError(f"recall must be above 0 and at most 1, got {recall}")
-    kinds = tuple(candidates or (("flat",) if len(rows) < FLAT_UP_TO else ("flat", "ivf", "hnsw")))
+    kinds = tuple(candidates or (("flat",) if len(rows) < FLAT_UP_TO else ("flat", "ivf", "hnsw", "pq")))
     if unknown := set(kinds) - set(ENGINES):
         raise ValueError(f"candidates must be among {', '.join(ENGINES)}, got {', '.join(sorted(unknown))}")
     trials: list[Trial] = []
@@ -129,7 +129,8 @@ def _preselect(
     speeds = race([partial(engine.search, k=DEPTHS[0]) for engine, _ in tuned], queries.queries)
     for (_, trial), speed in zip(tuned, speeds, strict=True):
         trials.append(replace(trial, queries_per_second=speed))
-        promise[trial.engine] = trial.recall >= recall, speed * ENGINES[trial.engine].preselection_discount
+        expected = ENGINES[trial.engine].speed_among(speed, len(sample) / len(rows))
+        promise[trial.engine] = trial.recall >= recall, expected
     return sorted(kinds, key=promise.__getitem__, reverse=True)
 
 
@@ -211,7 +212,8 @@ def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[C
         # Rows of narrow clusters differ in directions that say little about the rest: all are kept then.
         if reached >= recall or engine.short == engine.dim:
             break
-    tune_at_100(engine, queries, goal)
+    if reached >= recall:  # nobody takes it otherwise
+        tune_at_100(engine, queries, goal)
     settings = json.dumps(engine.settings.as_json())
     return engine, Trial(kind, settings, reached, 0.0, seconds, engine.bytes, len(queries.rows))
 
@@ -219,7 +221,7 @@ def build_and_tune(kind: str, queries: HeldOutQueries, recall: float) -> tuple[C
 def _built(engine_type: type[CodedEngine], queries: HeldOutQueries, explained: float) -> CodedEngine:
     """An engine of all rows but the queries, whose codes keep so much of the rows' squared length."""
     rows, others = queries.rows, queries.others
-    nlist = int(4 * np.sqrt(len(rows)))
+    nlist = int(CELLS * np.sqrt(len(rows)))
     count = min(TRAINING_ROWS_PER_CELL * nlist, MAX_TRAINING_ROWS)
     sample = rows[others[:: max(1, -(-len(others) // count))]]
     engine = engine_type.untrained(pca_projection(sample, explained), min(nlist, len(sample) // 25))
@@ -253,7 +255,7 @@ def tune_at_10(engine: CodedEngine, queries: Measured, recall: float) -> float:
         tried.append(_measured(engine, queries, DEPTHS[0], recall, first.at((effort, effort), (k_factor, k_factor))))
         return tried[-1]
 
-    for k_factor in K_FACTORS:
+    for k_factor in engine.k_factors:
         _least_effort(partial(measure, k_factor), engine.efforts(k_factor))
     best = max(tried, key=lambda one: one.merit)
     engine.settings = best.settings
@@ -271,7 +273,7 @@ def tune_at_100(engine: CodedEngine, queries: Measured, recall: float) -> None:
         tried.append(_measured(engine, queries, DEPTHS[1], recall, settings))
         return tried[-1]
 
-    for k_factor in [one for one in K_FACTORS if one >= k_factor_at_10]:
+    for k_factor in [one for one in engine.k_factors if one >= k_factor_at_10]:
         _least_effort(partial(measure, k_factor), (int(effort_at_10), DEEPER * engine.efforts(k_factor)[1]))
     engine.settings = max(tried, key=lambda one: one.merit).settings
 

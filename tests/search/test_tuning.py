@@ -50,7 +50,7 @@ def ids() -> Ids:
     return np.random.default_rng(1).permutation(10 * COUNT)[:COUNT]
 
 
-@pytest.fixture(scope="module", params=["ivf", "hnsw"])
+@pytest.fixture(scope="module", params=["ivf", "hnsw", "pq"])
 def engine(request: pytest.FixtureRequest, rows: Vectors, ids: Ids) -> LocalEngine:
     return build(rows, ids, request.param)
 
@@ -63,6 +63,8 @@ def test_the_recall_asked_for_is_reached_on_new_questions(engine: LocalEngine, r
 
 class FakeEngine:
     """An engine whose recall and work are formulas of its settings; it may search 1 to 500 cells."""
+
+    k_factors = (1, 2, 4, 8)
 
     def __init__(self) -> None:
         self.settings = IvfSettings(nprobe=(5, 5), k_factor=(1, 1))
@@ -96,7 +98,7 @@ def test_no_more_recall_is_taken_than_was_asked_for(recall: float) -> None:
     assert engine.settings.k_factor == (1, 1)
 
 
-@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+@pytest.mark.parametrize("kind", ["ivf", "hnsw", "pq"])
 def test_settings_are_found_without_a_clock(kind: str, rows: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = tuning.HeldOutQueries(rows[:3000])
     engine, trial = tuning.build_and_tune(kind, queries, 0.95)
@@ -198,7 +200,7 @@ def test_removed_rows_cost_no_recall(engine: LocalEngine, rows: Vectors, ids: Id
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_narrow_clusters_are_told_apart_inside(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning, "K_FACTORS", (1,))
+    monkeypatch.setattr(coded.CodedEngine, "k_factors", (1,))
     rng = np.random.default_rng(0)
     centres = 10 * rng.standard_normal((20, 128)) * (np.arange(128) < 16)
     rows = (centres[rng.integers(0, 20, 3000)] + rng.standard_normal((3000, 128))).astype(np.float32)
@@ -251,7 +253,7 @@ def test_a_trial_gives_the_settings_of_its_engine(rows: Vectors) -> None:
 
 def test_a_recall_out_of_reach_is_an_error_with_the_best(rows: Vectors, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(coded.Ivf, "efforts", lambda self, k_factor: (1, 1))
-    monkeypatch.setattr(tuning, "K_FACTORS", (1,))
+    monkeypatch.setattr(coded.CodedEngine, "k_factors", (1,))
     with pytest.raises(RecallUnreachableError, match=r"no engine reached a recall of 0\.999.*ivf .*with 0\.\d+"):
         tuning.tune(rows, recall=0.999, candidates=("ivf",))
 
@@ -273,6 +275,24 @@ def test_photos_that_are_all_alike_do_no_harm() -> None:
     engine = tuning.build(rows, engine="ivf")
     found = engine.search(rows[:3], 10)
     np.testing.assert_allclose(found.scores, 1, atol=2e-3)
+
+
+def test_vectors_without_clusters_are_scanned_by_short_codes() -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.standard_normal((12_000, 128), dtype=np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    engine, trials = tuning.tune(rows, candidates=("ivf", "hnsw", "pq"))
+    speeds = {trial.engine: trial.queries_per_second for trial in trials if trial.recall >= 0.95}
+    assert engine.kind == "pq", speeds
+    asked = rng.standard_normal((200, 128), dtype=np.float32)
+    asked /= np.linalg.norm(asked, axis=1, keepdims=True)
+    wanted, found = brute_force(rows, np.arange(len(rows)), asked, 10).ids, engine.search(asked, 10).ids
+    assert np.mean([len(np.intersect1d(a, b)) for a, b in zip(wanted, found, strict=True)]) >= 9.3
+
+
+def test_what_compares_all_rows_is_as_much_slower_as_there_are_more() -> None:
+    assert coded.Pq.speed_among(1000.0, 0.05) == 50
+    assert coded.Ivf.speed_among(1000.0, 0.05) == 1000
 
 
 @pytest.mark.parametrize(("graph", "chosen"), [(1300.0, "ivf"), (2000.0, "hnsw")])

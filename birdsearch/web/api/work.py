@@ -207,7 +207,7 @@ class Optimize(Work):
     writes = True
     do: Literal["optimize"]
     recall: float = Field(0.95, gt=0, le=1)
-    engine: Literal["auto", "flat", "flat-fp16", "ivf", "hnsw"] = "auto"
+    engine: Literal["auto", "flat", "flat-fp16", "ivf", "hnsw", "pq"] = "auto"
     whiten: bool | None = None
 
     def work(self, held: Serving, progress: Progress) -> Any:
