@@ -16,69 +16,6 @@ to do. All else are records, which the methods return. docs/reference.md has eve
 from typing import TYPE_CHECKING, Any
 
 from birdsearch.errors import BirdsearchError, Cancelled
-from birdsearch.records import (
-    ActionReport,
-    AddReport,
-    AuditReport,
-    BackboneIdentity,
-    Box,
-    Cluster,
-    ClusterReport,
-    Confusion,
-    CopyReport,
-    Decision,
-    DuplicateGroup,
-    DuplicatePage,
-    DuplicateReport,
-    Evaluation,
-    Explanation,
-    ExportReport,
-    Failure,
-    Filter,
-    FolderReport,
-    Ids,
-    IndexInfo,
-    IndexSummary,
-    KeptReport,
-    KnownName,
-    KnownPhoto,
-    Label,
-    LabelReport,
-    LeakageCheck,
-    LifeList,
-    LifeListEntry,
-    Match,
-    Member,
-    OptimizeReport,
-    Original,
-    OtherFile,
-    Pair,
-    PatchPair,
-    Photo,
-    Place,
-    Plan,
-    Prediction,
-    Progress,
-    Provenance,
-    Recipe,
-    ReembedReport,
-    Region,
-    RegionReport,
-    RunSummary,
-    SpeciesCount,
-    SpeciesEntry,
-    SpeciesFigures,
-    SpeciesReport,
-    SplitReport,
-    Step,
-    Suspect,
-    TaxonMatch,
-    Thumbnail,
-    TrashedRun,
-    Trial,
-    Vectors,
-    VerifyReport,
-)
 
 if TYPE_CHECKING:
     from birdsearch.backbones import BIRD_BACKBONES, Backbone, BackboneInfo, list_backbones, load_backbone
@@ -92,6 +29,69 @@ if TYPE_CHECKING:
     from birdsearch.indexing.labels import check_labels
     from birdsearch.photos.decode import ImageLike
     from birdsearch.photos.scan import find_photos
+    from birdsearch.records import (
+        ActionReport,
+        AddReport,
+        AuditReport,
+        BackboneIdentity,
+        Box,
+        Cluster,
+        ClusterReport,
+        Confusion,
+        CopyReport,
+        Decision,
+        DuplicateGroup,
+        DuplicatePage,
+        DuplicateReport,
+        Evaluation,
+        Explanation,
+        ExportReport,
+        Failure,
+        Filter,
+        FolderReport,
+        Ids,
+        IndexInfo,
+        IndexSummary,
+        KeptReport,
+        KnownName,
+        KnownPhoto,
+        Label,
+        LabelReport,
+        LeakageCheck,
+        LifeList,
+        LifeListEntry,
+        Match,
+        Member,
+        OptimizeReport,
+        Original,
+        OtherFile,
+        Pair,
+        PatchPair,
+        Photo,
+        Place,
+        Plan,
+        Prediction,
+        Progress,
+        Provenance,
+        Recipe,
+        ReembedReport,
+        Region,
+        RegionReport,
+        RunSummary,
+        SpeciesCount,
+        SpeciesEntry,
+        SpeciesFigures,
+        SpeciesReport,
+        SplitReport,
+        Step,
+        Suspect,
+        TaxonMatch,
+        Thumbnail,
+        TrashedRun,
+        Trial,
+        Vectors,
+        VerifyReport,
+    )
     from birdsearch.search.pairs import NearPairs, near_pairs
     from birdsearch.storage.maintenance import list_indexes
 
@@ -185,8 +185,9 @@ __all__ = [
     "write_plan",
 ]
 
-# Loaded at first use, so that `import birdsearch` stays instant: public name -> where it is defined.
-_LAZY = {
+# Everything else is loaded at first use, so that `import birdsearch` stays instant. Public name -> where it is defined;
+# those that are not here are records.
+_ELSEWHERE = {
     "BIRD_BACKBONES": "backbones.BIRD_BACKBONES",
     "Backbone": "backbones.Backbone",
     "BackboneInfo": "backbones.BackboneInfo",
@@ -217,11 +218,13 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version  # slow to load, for few
 
         return version("birdsearch")
-    if name not in _LAZY:
-        raise AttributeError(f"module 'birdsearch' has no attribute '{name}'")
     from importlib import import_module
 
-    module, _, attribute = _LAZY[name].rpartition(".")
+    if name == "records":  # all names of which are there without an import of their own
+        return import_module("birdsearch.records")
+    if name not in __all__:
+        raise AttributeError(f"module 'birdsearch' has no attribute '{name}'")
+    module, _, attribute = _ELSEWHERE.get(name, f"records.{name}").rpartition(".")
     return getattr(import_module(f"birdsearch.{module}"), attribute)
 
 

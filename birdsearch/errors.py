@@ -37,7 +37,7 @@ import difflib
 import errno
 import os
 
-from birdsearch.records import shown
+from birdsearch.words import shown
 
 # What to do about an index or a disk that cannot be written to; commands that only ask come here too.
 MAKE_ROOM = "No finished work is lost: make room or get permission to write, then run the same command again."

@@ -4,18 +4,36 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from birdsearch.box import WHOLE as WHOLE
 from birdsearch.box import Box as Box
 from birdsearch.filter import Filter as Filter
+from birdsearch.words import bytes_text as bytes_text
+from birdsearch.words import counted as counted
+from birdsearch.words import date_text as date_text
+from birdsearch.words import percent as percent
+from birdsearch.words import place_text as place_text
+from birdsearch.words import shown as shown
 
-Vectors = npt.NDArray[np.float32]  # (n, dim), rows of length 1 unless said otherwise
-Ids = npt.NDArray[np.int64]
-Pixels = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
+if TYPE_CHECKING:
+    from birdsearch.arrays import Explanation as Explanation
+    from birdsearch.arrays import Ids as Ids
+    from birdsearch.arrays import PatchPair as PatchPair
+    from birdsearch.arrays import Pixels as Pixels
+    from birdsearch.arrays import Vectors as Vectors
+
+_WITH_ARRAYS = ("Explanation", "Ids", "PatchPair", "Pixels", "Vectors")
+
+
+def __getattr__(name: str) -> Any:
+    """What `arrays` has, loaded with numpy at first use."""
+    if name not in _WITH_ARRAYS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from birdsearch import arrays
+
+    return getattr(arrays, name)
+
 
 # progress(stage, done, total, path): called from the thread that runs the job; total is None until known.
 # It may raise `birdsearch.Cancelled`: the method keeps what is finished, ends, and raises it on.
@@ -126,37 +144,6 @@ class Match:
     photo: Photo
     score: float  # cosine similarity of the region that matches best, 1 is the same direction
     region: Region | None = None  # the one that matches best; None where a match was made by hand
-
-
-@dataclass(frozen=True, slots=True)
-class PatchPair:
-    """Two places that are each other's most similar one, in two photos."""
-
-    place: tuple[float, float]  # in the photo that was asked: shares of the frame from its left and its top
-    place_in_match: tuple[float, float]
-    similarity: float  # cosine of what the network sees there beyond the whole photo; 1 is the same
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Explanation:
-    """Why two photos have the score that they have: where in each it comes from, and which places look alike."""
-
-    score: float  # that of the search
-    share: Vectors  # (h, w) of the photo that was asked: the score of each cell of a grid over the frame
-    share_of_match: Vectors  # (h, w) of the other photo
-    pairs: tuple[PatchPair, ...]  # the most similar first
-    exact: bool  # whether the shares of each photo are its score and add up to it; else they are a guess
-    note: str = ""  # what else a person should know; says why where it is a guess
-
-    @property
-    def places_of_half(self) -> tuple[int, int]:
-        """How many cells of each photo are enough for half of what all its cells bring."""
-
-        def count(share: Vectors) -> int:
-            most = np.sort(np.maximum(share, 0), axis=None)[::-1].cumsum(dtype=np.float64)
-            return int(np.searchsorted(most, most[-1] / 2)) + 1
-
-        return count(self.share), count(self.share_of_match)
 
 
 @dataclass(frozen=True, slots=True)
@@ -850,50 +837,16 @@ class Identity:
     catalog: str = "sqlite"  # which kind of catalog holds its photos
 
 
-def shown(text: str) -> str:
-    """A text as it can be printed: bytes that are not UTF-8, and halves of characters, become backslash escapes."""
-    try:
-        return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
 def several(values: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[str, ...]:
     """Texts or paths that a user gave, or the one text alone, which would else be taken apart into its letters."""
     given = (values,) if isinstance(values, str | os.PathLike) else values
     return tuple(os.fspath(value) for value in given)
 
 
-def counted(count: int, thing: str) -> str:
-    """So many things in words: "1 photo", "2,000 photos"."""
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
-
-
 def blocks(count: int, size: int) -> Iterator[slice]:
     """Slices of at most `size` that cover `count` things: `for block in blocks(len(ids), 512): ids[block]`."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
-
-
-def bytes_text(count: float) -> str:
-    """A size in bytes: "900 kB", "1,234.5 MB"."""
-    return f"{count / 1e6:,.1f} MB" if count >= 1e6 else f"{count / 1e3:,.0f} kB"
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """A share of 1: "83 %"."""
-    return f"{share:.{digits}%}".replace("%", " %")
-
-
-def date_text(moment: str) -> str:
-    """A moment of Photo.taken_at as people read it: "2024-05-01 08:30:00"."""
-    return moment.replace("T", " ")
-
-
-def place_text(latitude: float, longitude: float) -> str:
-    """A position as people read it: "52.520° N, 13.400° E"."""
-    north, east = ("N" if latitude >= 0 else "S"), ("E" if longitude >= 0 else "W")
-    return f"{abs(latitude):.3f}° {north}, {abs(longitude):.3f}° {east}"
 
 
 def as_json(record: Any) -> Any:
@@ -904,7 +857,7 @@ def as_json(record: Any) -> Any:
         return {as_json(key): as_json(value) for key, value in record.items()}
     if isinstance(record, list | tuple):
         return [as_json(value) for value in record]
-    if isinstance(record, np.ndarray):
+    if hasattr(record, "tolist"):  # an array
         return record.tolist()
     return shown(record) if isinstance(record, str) else record
 

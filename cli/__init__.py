@@ -3,31 +3,13 @@
 import gc
 import os
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from . import (
-    backbones,
-    classify,
-    demo,
-    duplicates,
-    evaluation,
-    export,
-    index,
-    labels,
-    life_list,
-    maintenance,
-    names,
-    new,
-    query,
-    regions,
-    serve,
-    species,
-)
-from .runner import Command, Group, Guarded
+from .commands import COMMANDS
+from .runner import Guarded, Later
 
 app = typer.Typer(
     cls=Guarded,
@@ -36,7 +18,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: birdsearch demo",
 )
-_backbones = typer.Typer(cls=Group, no_args_is_help=False)
 
 
 def _version(value: bool) -> None:
@@ -56,61 +37,10 @@ def birdsearch(
     """Search, classify and compare bird photos by what they show."""
 
 
-def _add(name: str, command: Callable[..., None], panel: str, example: str) -> None:
-    app.command(name, cls=Command, rich_help_panel=panel, epilog=f"Example: {example}")(command)
-
-
-_add("demo", demo.demo, "Start", "birdsearch demo --photos ~/Pictures/birds")
-_add("serve", serve.serve, "Start", "birdsearch serve --index garden")
-_add("index", index.index, "Build", "birdsearch index ~/Pictures/birds --index garden --labels folder")
-_add("import", export.import_, "Build", "birdsearch import garden.parquet --index copy")
-_add("export", export.export, "Build", "birdsearch export wrens.csv --format csv --index garden --species Wren")
-_add(
-    "query",
-    query.query,
-    "Ask",
-    "birdsearch query mystery.jpg -k 5 --index garden --after 2024-05-01 --html similar.html",
-)
-_add("classify", classify.classify, "Ask", "birdsearch classify mystery.jpg -k 3")
-_add("photos", query.photos, "Ask", "birdsearch photos --index garden --near 52.52,13.40,5 --csv")
-_add("regions", regions.regions, "Ask", "birdsearch regions --index garden --html boxes.html")
-_add("list", life_list.life_list, "Ask", "birdsearch list --index garden --after 2024-01-01 --html birds.html")
-_add("new", new.new, "Ask", "birdsearch new /media/card --index garden --copy-to ~/Pictures/birds/2026")
-_add("explain", query.explain, "Ask", "birdsearch explain mystery.jpg 17 --index garden --html why.html")
-_add("features", query.features, "Ask", "birdsearch features mystery.jpg --out maps.npz --picture heatmap.png")
-_add("dedupe", duplicates.dedupe, "Clean up", "birdsearch dedupe --index garden --html groups.html --plan plan.csv")
-_add("undo", duplicates.undo, "Clean up", "birdsearch undo --index garden")
-_add("trash", duplicates.trash, "Clean up", "birdsearch trash --index garden")
-_add("clusters", species.clusters, "Compare species", "birdsearch clusters --index garden --html clusters.html")
-_add("species", species.species, "Compare species", "birdsearch species --index garden --html species.html")
-_add(
-    "audit",
-    labels.audit,
-    "Compare species",
-    "birdsearch audit --index garden --checklist berlin.txt --html audit.html",
-)
-_add("label", labels.label, "Compare species", "birdsearch label --index garden --from corrections.csv --author Ana")
-_add("names", names.names, "Compare species", "birdsearch names --index garden --guessed")
-_add(
-    "evaluate",
-    evaluation.evaluate,
-    "Compare species",
-    "birdsearch evaluate --index garden --min-accuracy 0.8 --compare last.json",
-)
-_add("split", labels.split, "Compare species", "birdsearch split lists --index garden --fractions 0.7,0.15,0.15")
-_add("info", maintenance.info, "Maintenance", "birdsearch info --index garden")
-_add("indexes", maintenance.indexes, "Maintenance", "birdsearch indexes --json")
-_add("failures", maintenance.failures, "Maintenance", "birdsearch failures --index garden --csv")
-_add("remove", maintenance.remove, "Maintenance", "birdsearch remove --index garden --under ~/Pictures/birds/blurred")
-_add("optimize", maintenance.optimize, "Build", "birdsearch optimize --index garden --recall 0.99 --whiten")
-_add("verify", maintenance.verify, "Maintenance", "birdsearch verify --index garden")
-_add("repair", maintenance.repair, "Maintenance", "birdsearch repair --index garden")
-
-_PULL = "birdsearch backbones pull rope_vit_reg4_b14_capi-inat21"
-_backbones.callback(invoke_without_command=True)(backbones.backbones)
-_backbones.command("list", cls=Command, epilog="Example: birdsearch backbones list --all --json")(backbones.list_)
-_backbones.command("pull", cls=Command, epilog=f"Example: {_PULL}")(backbones.pull)
-app.add_typer(_backbones, name="backbones", rich_help_panel="Start", epilog="Example: birdsearch backbones --all")
+for _one in COMMANDS:
+    app.command(_one.name, cls=Later, help=_one.help, rich_help_panel=_one.panel, epilog=f"Example: {_one.example}")(
+        _one.load
+    )
 
 
 def _replace_closed_streams() -> None:

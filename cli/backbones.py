@@ -7,19 +7,23 @@ import typer
 from . import output
 from .options import Json
 from .progress import progress
+from .runner import Command, Group
 
 if TYPE_CHECKING:
     from birdsearch import BackboneInfo
 
+_PULL = "birdsearch backbones pull rope_vit_reg4_b14_capi-inat21"
+app = typer.Typer(name="backbones", cls=Group, add_completion=False)
 All = Annotated[bool, typer.Option("--all", help="Also list every other backbone that birder can load.")]
 
 
+@app.callback(invoke_without_command=True)
 def backbones(context: typer.Context, all_: All = False, json: Json = False) -> None:
-    """List the networks that an index can be made with, or download one."""
     if context.invoked_subcommand is None:
         list_(all_, json)
 
 
+@app.command("list", cls=Command, epilog="Example: birdsearch backbones list --all --json")
 def list_(all_: All = False, json: Json = False) -> None:
     """List the networks that an index can be made with."""
     import birdsearch
@@ -45,6 +49,7 @@ def _row(info: "BackboneInfo") -> list[str]:
     return [info.name, dim.replace(",", ""), size, classes, millions, download, "yes" if info.cached else "no"]
 
 
+@app.command("pull", cls=Command, epilog=f"Example: {_PULL}")
 def pull(name: Annotated[str, typer.Argument(metavar="NAME", help="The backbone to download.")]) -> None:
     """Download the weights of a backbone and check their sha256."""
     import birdsearch

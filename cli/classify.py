@@ -89,10 +89,6 @@ def classify(
     *,
     shared: Shared,
 ) -> None:
-    """Identify what each image shows, by the backbone's classes or by the labelled photos of the index.
-
-    To label photos so: classify DIR --csv > c.csv, then label --from c.csv.
-    """
     choices = Choices(source, checklist or None, roll_up, burst, calibrate, box, region)
     options.check_part(box, region)
     choices.check(backbone)

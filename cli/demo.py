@@ -28,7 +28,6 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder for the files of the demo.")] = Path("demo"),
     force: Force = False,
 ) -> None:
-    """Index sample photos, query them, classify one, and write a page of results. Prints the path of the page last."""
     from birdsearch.export.html import pages
     from birdsearch.records import Filter
 

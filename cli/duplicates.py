@@ -118,7 +118,6 @@ def dedupe(
     *,
     shared: Shared,
 ) -> None:
-    """Find photos that are the same picture, and show which to keep and why. Changes no file without --apply."""
     if against is not None:
         why = f"is a command of its own now: birdsearch new {shlex.quote(str(against))}{shared.index_option}"
         raise typer.BadParameter(why, param_hint="'--against'")
@@ -339,7 +338,6 @@ def undo(
     *,
     shared: Shared,
 ) -> None:
-    """Undo dedupe --apply exactly: every file is restored to its place, byte for byte."""
     if list_ and run is not None:
         raise typer.BadParameter("cannot be combined with the name of a run", param_hint="'--list'")
     with shared.open() as index:
@@ -362,7 +360,6 @@ def trash(
     *,
     shared: Shared,
 ) -> None:
-    """Show what dedupe --apply moved to the trash: run, photos, size and place."""
     if yes and not empty:
         raise typer.BadParameter("needs --empty", param_hint="'--yes'")
     with shared.open() as index:

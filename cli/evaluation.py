@@ -85,7 +85,6 @@ def evaluate(
     *,
     shared: Shared,
 ) -> None:
-    """Measure how accurate retrieval and classification are on your labelled photos, leave-one-out."""
     if split is not None and predictions is not None:
         raise typer.BadParameter("cannot be combined with --predictions", param_hint="'--split'")
     before = {} if compare is None else _earlier(compare)

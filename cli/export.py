@@ -25,7 +25,6 @@ def export(
     shared: Shared,
     chosen: formats.Chosen,
 ) -> None:
-    """Write photos with species, predictions and vectors for other tools."""
     with shared.open() as index, progress() as callback:
         how = {"format": chosen.exporter.name, "options": chosen.options, "force": shared.force}
         report = index.export(file, shared.where, **how, progress=callback)
@@ -50,7 +49,6 @@ def import_(
     *,
     shared: Shared,
 ) -> None:
-    """Add the photos of an exported file to an index without embedding them again. Creates the index if needed."""
     import birdsearch
     from birdsearch.export.parquet import read_origin
 

@@ -118,7 +118,6 @@ def index(
     *,
     shared: Shared,
 ) -> None:
-    """Add folders of photos to an index. Creates the index if needed; unchanged files are skipped."""
     _check_inputs(folders or [], labels, regions)
     path = options.index_path(shared.index)
     if not folders and not path.exists():

@@ -65,7 +65,6 @@ Fractions = Annotated[
 def audit(
     checklist: Checklist = None, again: Again = False, max_suspects: MaxSuspects = None, *, shared: Shared
 ) -> None:
-    """List labels that may be wrong, worst first, with reasons. Changes nothing; label --from corrects labels."""
     with shared.open() as index, progress() as callback:
         report = index.audit(shared.where, checklist=checklist or None, again=again, progress=callback)
         provenance, labelled = index.provenance, 0 if report.photos else index.info()["labelled"]
@@ -133,7 +132,6 @@ def label(
     *,
     shared: Shared,
 ) -> None:
-    """Set the labels of photos by hand. These labels override folder and CSV labels, and stay when those change."""
     if sum((from_ is not None, as_ is not None, clear, list_)) != 1:
         raise typer.BadParameter("give exactly one of --from FILE, --as SPECIES, --clear, --list")
     if (as_ is None and not clear) == bool(photos):
@@ -212,10 +210,6 @@ def split(
     *,
     shared: Shared,
 ) -> None:
-    """Split photos into train.csv, validation.csv and test.csv.
-
-    Duplicates, bursts and one photographer's photos of one day stay in the same file.
-    """
     shares = _parse_fractions(fractions)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,6 @@ By = Annotated[
 
 @options.command(where=True, formats=("json", "csv", "html"))
 def life_list(by: By = "species", *, shared: Shared) -> None:
-    """Show your life list: each species with its first and last date, photos and places; or another view of it."""
     with shared.working("Collecting the list") as index:
         report = index.life_list(shared.where, by=by)
         best = {photo.id: photo.path for photo in index.photos(ids=[entry.best for entry in report.entries])}

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 @options.command(formats=("json",))
 def info(*, shared: Shared) -> None:
-    """Show what an index holds and which backbone made it."""
     with shared.working("Counting") as index:
         facts = index.info()
     if shared.json:
@@ -32,7 +31,6 @@ def info(*, shared: Shared) -> None:
 def indexes(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List your indexes: those in the nearest folder named indexes, then those in your data folder."""
     import birdsearch
 
     listed = birdsearch.list_indexes()
@@ -77,7 +75,6 @@ def _flat(facts: Mapping[str, object]) -> list[tuple[str, str]]:
 
 @options.command(formats=("json", "csv"))
 def failures(*, shared: Shared) -> None:
-    """List the files that could not be indexed, and why."""
     with shared.open() as index:
         failed = index.failures()
     columns, rows = ("stage", "reason", "path"), [(f.stage, f.reason, f.path) for f in failed]
@@ -98,7 +95,6 @@ def remove(
     *,
     shared: Shared,
 ) -> None:
-    """Remove photos from an index. Their files stay where they are."""
     if everything is (shared.where is not None):
         raise typer.BadParameter(
             f"which photos? Give --everything, or at least one of the options under “{options.WHICH}”"
@@ -135,7 +131,6 @@ def optimize(
     *,
     shared: Shared,
 ) -> None:
-    """Choose the fastest engine by measuring; make the graph of query --diffuse; improve ranking with --whiten."""
     with shared.open() as index, progress() as callback:
         report = index.optimize(recall=recall, engine=engine, whiten=whiten, progress=callback)
     if shared.json:
@@ -168,7 +163,6 @@ def _print_optimized(report: "OptimizeReport") -> None:
 
 @options.command(formats=("json",))
 def verify(*, shared: Shared) -> None:
-    """Check an index for damage. Exits with 1 if there is any."""
     with shared.open() as index, progress() as callback:
         report = index.verify(progress=callback)
     if shared.json:
@@ -183,7 +177,6 @@ def verify(*, shared: Shared) -> None:
 
 @options.command(formats=("json",))
 def repair(*, shared: Shared) -> None:
-    """Repair what verify finds. Only photos whose vectors cannot be rebuilt are embedded again."""
     import birdsearch
 
     done = birdsearch.restore(options.index_path(shared.index))

@@ -32,7 +32,6 @@ Guessed = Annotated[bool, typer.Option("--guessed", help="Leave out names that a
 
 @options.command(formats=("json", "csv"))
 def names(from_: From = None, guessed: Guessed = False, *, shared: Shared) -> None:
-    """Show which AviList taxon each label is matched to, the least certain first; --from corrects matches."""
     with shared.working("Looking the labels up") as index:
         saved = None if from_ is None else index.set_names(from_)
         matches = index.names()

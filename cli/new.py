@@ -42,7 +42,6 @@ CopyTo = Annotated[
 
 @options.command(formats=("json", "csv", "html"))
 def new(folder: Folder, copy_to: CopyTo = None, *, shared: Shared) -> None:
-    """Show what of a memory card or folder is not on this computer yet. Adds nothing to the index."""
     import birdsearch
 
     if not os.path.lexists(folder):

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from birdsearch.export.target import check_target
-
 from . import output
 from .progress import working
 
@@ -213,6 +211,8 @@ def command(
             if chosen.get("json") and chosen.get("csv"):
                 raise typer.BadParameter("cannot be combined with --csv", param_hint="'--json'")
             if chosen.get("html") is not None:
+                from birdsearch.export.target import check_target
+
                 check_target(chosen["html"], force=chosen["force"])  # before the work, which may take long
             shared = Shared(**chosen, where=_filter(given) if where else None)
             output.index_option.set(shared.index_option)

@@ -12,26 +12,21 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import typer
 
-from birdsearch.export.tables import write_rows
-from birdsearch.export.target import csv_bytes, write_file
-from birdsearch.records import (
-    FRAME,
-    AddReport,
-    Explanation,
-    Match,
-    Photo,
-    Prediction,
-    ReembedReport,
-    RegionReport,
-    as_json,
-    counted,
-    date_text,
-    percent,
-    shown,
-)
+from birdsearch.words import counted, date_text, percent, shown
 
+# What every command loads to say something must be quick to load: what prints records loads those.
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from birdsearch.records import (
+        AddReport,
+        Explanation,
+        Match,
+        Photo,
+        Prediction,
+        ReembedReport,
+        RegionReport,
+    )
 
 GAP = 2  # cells between the columns of a table
 MOST_NAMED = 10  # in a sentence
@@ -133,6 +128,8 @@ def print_json(record: Any) -> None:
     """Print a record, or a list of them, as JSON."""
     import json
 
+    from birdsearch.records import as_json
+
     def sign(found: re.Match[str]) -> str:
         return found[0] if _is_plain(found[0]) else json.dumps(found[0])[1:-1]  # the same to a program
 
@@ -141,6 +138,9 @@ def print_json(record: Any) -> None:
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print rows as CSV, an unknown value as an empty field; a pipe gets every character as it is."""
+    from birdsearch.export.tables import write_rows
+    from birdsearch.records import as_json
+
     plain = (as_json(list(row)) for row in rows)
     if sys.stdout.isatty():
         plain = ([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in plain)
@@ -242,6 +242,8 @@ def confirmed(question: str) -> bool:
 
 def write_page(html: Path, page: str, force: bool) -> None:
     """Write a page that the user asked for, and note where it is."""
+    from birdsearch.export.target import write_file
+
     write_file(html, page.encode("utf-8", "backslashreplace"), force=force)
     note(f"page written to {html}")
 
@@ -259,6 +261,9 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]],
 
 def write_csvs(tables: Mapping[Path, tuple[Sequence[str], Iterable[Sequence[Any]]]], force: bool) -> None:
     """The same for columns and rows of several files: if one of them has the mark of UTF-8, all have."""
+    from birdsearch.export.tables import write_rows
+    from birdsearch.export.target import csv_bytes, write_file
+
     texts: dict[Path, str] = {}
     for path, (columns, rows) in tables.items():
         write_rows(text := io.StringIO(), columns, rows)
@@ -303,7 +308,7 @@ def score(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def photo_species(photo: Photo) -> str:
+def photo_species(photo: "Photo") -> str:
     """The species, or the network's first prediction with its probability."""
     first = photo.predictions[0] if photo.predictions else None
     if photo.species is not None and photo.species_source == "label":
@@ -313,24 +318,26 @@ def photo_species(photo: Photo) -> str:
     return photo.species or ""
 
 
-def prediction_text(prediction: Prediction) -> str:
+def prediction_text(prediction: "Prediction") -> str:
     """A prediction in a few words: "Turdus merula 83 %"."""
     return f"{prediction.name} {percent(prediction.probability)}"
 
 
-def photo_date(photo: Photo) -> str:
+def photo_date(photo: "Photo") -> str:
     """When a photo was taken, to the minute."""
     return date_text((photo.taken_at or "")[:16])
 
 
-def print_photos(photos: Sequence[Photo]) -> None:
+def print_photos(photos: "Sequence[Photo]") -> None:
     """The table of photos."""
     rows = ([str(photo.id), photo_species(photo), photo_date(photo), photo.path] for photo in photos)
     print_table(("id", "species", "taken", "path"), rows, numbers=("id",))
 
 
-def print_matches(matches: Sequence[Match]) -> None:
+def print_matches(matches: "Sequence[Match]") -> None:
     """The table of one answer."""
+    from birdsearch.records import FRAME
+
     columns, rows = ["#", "score", "id", "species", "taken", "path"], list(_match_rows(matches))
     parts = [match.region for match in matches if match.region is not None and match.region.kind != FRAME]
     if parts:
@@ -340,13 +347,13 @@ def print_matches(matches: Sequence[Match]) -> None:
     print_table(columns, rows, numbers=("#", "score", "id"))
 
 
-def _match_rows(matches: Sequence[Match]) -> Iterator[list[str]]:
+def _match_rows(matches: "Sequence[Match]") -> Iterator[list[str]]:
     for position, match in enumerate(matches, start=1):
         photo = match.photo
         yield [str(position), score(match.score), str(photo.id), photo_species(photo), photo_date(photo), photo.path]
 
 
-def print_explanation(explanation: Explanation) -> None:
+def print_explanation(explanation: "Explanation") -> None:
     """The score, how many places it comes from, and the places that look most alike."""
     say(f"score {score(explanation.score)}")
     if explanation.exact:
@@ -363,13 +370,13 @@ def print_explanation(explanation: Explanation) -> None:
         print_table(columns, _pair_rows(explanation), numbers=columns)
 
 
-def _pair_rows(explanation: Explanation) -> Iterator[list[str]]:
+def _pair_rows(explanation: "Explanation") -> Iterator[list[str]]:
     for position, pair in enumerate(explanation.pairs[:PAIRS], start=1):
         places = (", ".join(map(percent, place)) for place in (pair.place, pair.place_in_match))
         yield [str(position), score(pair.similarity), *places]
 
 
-def print_predictions(predictions: Sequence[Prediction]) -> None:
+def print_predictions(predictions: "Sequence[Prediction]") -> None:
     """A sentence where a photo is like none of the species, then the table of predictions."""
     for p in predictions:
         if p.rank == "abstain":
@@ -382,7 +389,7 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     print_table(columns, rows, numbers=("#", "probability"))
 
 
-def print_summary(report: AddReport, *, pruned: bool = False, ready_after: float = 0.0) -> None:
+def print_summary(report: "AddReport", *, pruned: bool = False, ready_after: float = 0.0) -> None:
     """The counts of a run: every file is in exactly one line above the total.
 
     `pruned`: missing photos were removed. `ready_after`: seconds that passed before, to make the network ready.
@@ -411,7 +418,7 @@ def print_summary(report: AddReport, *, pruned: bool = False, ready_after: float
     print_regions(report.regions)
 
 
-def print_regions(report: RegionReport, tell: Callable[[str], None] = say) -> None:
+def print_regions(report: "RegionReport", tell: Callable[[str], None] = say) -> None:
     """What became of boxes, where there were any; `tell` is `note` where the answer is for another program."""
     counts = [("new", report.boxes), ("unchanged", report.unchanged), ("removed", report.removed)]
     counts += [("found", report.found), ("embedded", report.embedded), ("failed", len(report.failed))]
@@ -425,7 +432,7 @@ def print_regions(report: RegionReport, tell: Callable[[str], None] = say) -> No
         note(f"no vector for the regions of {printable(failure.path)}: {failure.reason}. The next run tries again.")
 
 
-def note_failures(report: AddReport | ReembedReport, more: str) -> None:
+def note_failures(report: "AddReport | ReembedReport", more: str) -> None:
     """The first files that failed, why, and the command that lists them all."""
     for failure in report.failed[:FAILURES_SHOWN]:
         note(f"failed: {printable(failure.path)}: {failure.reason}")

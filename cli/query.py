@@ -77,7 +77,6 @@ def query(
     *,
     shared: Shared,
 ) -> None:
-    """Find the photos that look most like each image."""
     if explain and (shared.html is None or combine):
         wrong = "cannot be combined with --combine" if combine else "draws on a page: give --html FILE too"
         raise typer.BadParameter(wrong, param_hint="'--explain'")
@@ -197,7 +196,6 @@ Order = Annotated[
 
 @options.command(where=True, formats=("json", "csv", "html"))
 def photos(limit: Limit = None, order: Order = "id", *, shared: Shared) -> None:
-    """List the photos of an index."""
     if limit is None and not (shared.json or shared.csv):
         limit = LISTED
     with shared.open() as index:
@@ -236,7 +234,6 @@ def explain(
     *,
     shared: Shared,
 ) -> None:
-    """Show why two photos match: where their score comes from, and which of their places look alike."""
     with shared.working("Comparing") as index:
         first, second = (_by_id(index, value) for value in options.given([image, photo]))
         explanation = index.explain(first, second)
@@ -269,7 +266,6 @@ def features(
     *,
     shared: Shared,
 ) -> None:
-    """Show the backbone's feature maps of an image; write them as numbers or as a picture."""
     for target in filter(None, (out, picture)):
         check_target(target, force=shared.force)
     asked = options.given([image])[0]

@@ -22,7 +22,6 @@ Corrected = Annotated[
 
 @options.command(where=True, formats=("json", "csv", "html"))
 def regions(corrected: Corrected = None, *, shared: Shared) -> None:
-    """List the boxes in photos, given or found; take in corrections of them."""
     with shared.working("Looking for boxes") as index:
         report = None if corrected is None else index.regions_from(corrected)
         found = index.regions(shared.where)

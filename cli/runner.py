@@ -11,14 +11,16 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from types import FrameType
 from typing import Any
 
 import typer
+import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 from birdsearch.errors import BirdsearchError, os_error_text
-from birdsearch.records import shown
+from birdsearch.words import shown
 
 from . import output
 
@@ -127,6 +129,26 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
         """The options, without types that mean nothing to people."""
         return _plain(super().get_params(ctx))
+
+
+class Later(TyperCommand):
+    """A command that --help lists, and of which the module is loaded when it is asked for."""
+
+    @cached_property
+    def loaded(self) -> Any:
+        """The command itself, or the group."""
+        assert self.callback is not None
+        found = self.callback()
+        if not isinstance(found, typer.Typer):
+            function, found = found, typer.Typer(add_completion=False)
+            found.command(self.name, cls=Command)(function)
+        command = typer.main.get_command(found)
+        command.help, command.epilog = self.help, self.epilog
+        return command
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse what was typed."""
+        return self.loaded.make_context(info_name, args, parent, **extra)
 
 
 def _plain(parameters: list[Any]) -> list[Any]:

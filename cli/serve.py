@@ -43,7 +43,6 @@ def serve(
     *,
     shared: Shared,
 ) -> None:
-    """Open an index in the browser. Where there is no index yet, the page asks for a folder of photos."""
     # Answers of several people at once are faster when each of them takes one core; read when numpy is loaded.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")

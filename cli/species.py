@@ -47,7 +47,6 @@ def clusters(
     *,
     shared: Shared,
 ) -> None:
-    """Cluster photos that look alike and list the labels in each cluster."""
     if clusters is not None and method != "kmeans":
         raise typer.BadParameter("needs --method kmeans", param_hint="'--clusters'")
     if resolution is not None and method != "leiden":
@@ -114,7 +113,6 @@ def _print_clusters(report: "ClusterReport") -> None:
 
 @options.command(where=True, formats=("json", "csv", "html"))
 def species(*, shared: Shared) -> None:
-    """Show which species look alike and which get confused."""
     with shared.open() as index, progress() as callback:
         report = index.species_report(shared.where, progress=callback)
         if shared.html is not None:

@@ -19,8 +19,8 @@ def commands() -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     top: Any = typer.main.get_command(app)
-    for name, command in top.commands.items():
-        found[name] = command
+    for name, later in top.commands.items():
+        found[name] = command = later.loaded
         found |= {f"{name} {inner}": sub for inner, sub in getattr(command, "commands", {}).items()}
     return found
 
