@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeGuard
 from zipfile import ZIP_STORED, ZipFile
-
-import numpy as np
-import numpy.typing as npt
 
 from birdsearch.cache import is_remembered, remember
 from birdsearch.errors import OutputFileError, refusal
-from birdsearch.records import shown
+from birdsearch.words import shown
+
+if TYPE_CHECKING:  # files are also written by commands that need no numpy
+    import numpy.typing as npt
 
 INDEX_NAMES = (b"index.json", b"catalog.sqlite", b"vectors")  # what every index holds
 UNFINISHED = ".unfinished"  # what a file's name ends with until all of it is there
@@ -56,8 +56,10 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 
 
-def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(path: Path) -> "dict[str, npt.NDArray[Any]]":
     """The arrays of an .npz file, as `numpy.savez` writes it. Raises ValueError for any other file."""
+    import numpy as np
+
     try:
         with ZipFile(path) as archive:
             # What is not compressed cannot grow beyond all memory.

@@ -7,10 +7,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from birdsearch.attended import attended
-from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Region, Vectors
-from birdsearch.search.exact import Neighbours
+from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Region
 
+# The command line reads here what a table has: without numpy.
 if TYPE_CHECKING:
+    from birdsearch.records import Vectors
+    from birdsearch.search.exact import Neighbours
     from birdsearch.storage.store import Store
 
 BATCH = 4096  # photos in memory at a time
@@ -27,7 +29,7 @@ class EmbeddedRegion:
     """A region that is not a frame, with its vector where it has one."""
 
     region: Region
-    vector: Vectors | None = None  # (dim,), of length 1
+    vector: "Vectors | None" = None  # (dim,), of length 1
     norm: float | None = None
 
 
@@ -37,8 +39,8 @@ class Batch:
 
     photos: list[Photo]
     labels: list[Label | None]  # None where a photo has none
-    vectors: Vectors  # (n, dim), rows of length 1
-    norms: Vectors  # (n,), lengths before normalisation
+    vectors: "Vectors"  # (n, dim), rows of length 1
+    norms: "Vectors"  # (n,), lengths before normalisation
     regions: list[list[EmbeddedRegion]]  # of each photo, but the frame
     found_by: list[str | None]  # which finder has searched each photo for birds
 
@@ -48,8 +50,8 @@ class MappedBatch:
     """Consecutive photos of an export, with their places on a map of all of them."""
 
     photos: list[Photo]
-    coordinates: Vectors  # (n, 2)
-    neighbours: Neighbours  # (n, k); ids are rows of the whole export, from 0 on
+    coordinates: "Vectors"  # (n, 2)
+    neighbours: "Neighbours"  # (n, k); ids are rows of the whole export, from 0 on
 
 
 class Selection(Iterator[Photo]):
@@ -114,6 +116,7 @@ class Selection(Iterator[Photo]):
 
     def mapped(self, neighbours: int) -> Iterator[MappedBatch]:
         """The photos on a map, each with the `neighbours` photos most like it, in the space of the analyses."""
+        from birdsearch.search.exact import Neighbours
         from birdsearch.species import gallery, map  # scipy and more, which no table needs
 
         mapped = gallery.Gallery.load(self._store, self._where)

@@ -295,7 +295,7 @@ def _matches(store: Store, queries: Vectors, wanted: Wanted, own: Sequence[int |
 
 def _best_of_photos(store: Store, region_ids: Ids) -> list[dict[int, int]]:
     """For each row (q, k) of regions, best first: visible photo -> the column in which its best region stands."""
-    photo_of = store.catalog.visible(np.unique(region_ids[region_ids >= 0]).tolist())
+    photo_of = store.catalog.visible(set(region_ids[region_ids >= 0].tolist()))
     best: list[dict[int, int]] = []
     for row in region_ids.tolist():
         columns: dict[int, int] = {}

@@ -237,9 +237,10 @@ class PartVectors:
                 return nearest
             if state.checked > len(state):
                 break  # so many answers were looked up that looking up every row costs no more
-            ids = np.unique(nearest.ids[nearest.ids >= 0])
-            visible = self._catalog.visible(ids.tolist())
-            gone = ids[[region_id not in visible for region_id in ids.tolist()]] if len(visible) < len(ids) else ids[:0]
+            ids = set(
+                nearest.ids[nearest.ids >= 0].tolist()
+            )  # np.unique loads masked arrays, for longer than this takes
+            gone = np.array(sorted(ids.difference(self._catalog.visible(ids))), dtype=np.int64)
             state = self._without(state, gone, checked=state.checked + len(ids))
             if not len(gone):
                 return nearest
