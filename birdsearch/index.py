@@ -19,6 +19,7 @@ from birdsearch.records import (
     APPLIED_BY_DEFAULT,
     ORDERS,
     POLICY,
+    RAW_CHOICES,
     RELATIONS,
     SAME_PICTURE,
     ActionReport,
@@ -1088,6 +1089,7 @@ class Index:
         min_confidence: float = 0.2,
         categories: Sequence[str] = (),
         finder: str = "auto",
+        raw: str | None = None,
         progress: Progress | None = None,
         between_commits: Callable[[], None] | None = None,
     ) -> AddReport:
@@ -1110,6 +1112,10 @@ class Index:
         `min_confidence` or of other categories than `categories`; the surest three of a photo that may be of birds or
         other animals get a vector of their own. Raises InputFileError, with the line, for a file that cannot be used.
 
+        A camera RAW beside the JPEG or HEIC of the same exposure goes with that photo, as sidecars, movies and sounds
+        do (`paired`): `raw="pair"`, which is so unless said otherwise. With "separate" it is a photo too, with "ignore"
+        every RAW is left out; the index keeps what was chosen last.
+
         `between_commits` is called in this thread after each commit, and every two seconds without one: there, while
         this run holds the lock, `label`, `label_from`, `not_duplicates`, `set_names`, `correct_names` and `remove` work
         at once, and the run leaves what they did as it is. What it raises ends the run.
@@ -1125,7 +1131,9 @@ class Index:
         labels = None if labels is None else os.fspath(labels)
         boxes = BoxOptions(min_confidence, several(categories))
         file = None if regions is None else os.fspath(regions)
-        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes)
+        if raw not in (None, *RAW_CHOICES):
+            raise ValueError(f"raw must be one of {', '.join(RAW_CHOICES)}, got {raw!r}")
+        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes, raw)
         return pipeline.add(self._store, folders, options, Caller(self._store, progress, between_commits))
 
     def add_vectors(

@@ -85,6 +85,7 @@ class Photo:
     longitude: float | None = None  # degrees, east positive
     photographer: str | None = None
     notes: str | None = None
+    companions: tuple[str, ...] = ()  # absolute paths of the files that go with it: its RAW, sidecars, movie, sound
     rating: int | None = None  # stars, 0 to 5
     damaged: str | None = None  # what its decoder warned of, in words; None for a whole picture
     label: str | None = None
@@ -113,6 +114,10 @@ def missing_metadata(have: Mapping[str, Any], other: Mapping[str, Any]) -> dict[
             taken |= {name: other[name] for name in names if other[names[0]] is not None}
     return taken
 
+
+# What becomes of a camera RAW beside its JPEG or HEIC: it goes with that photo, is a photo too, or all RAW is left out.
+RAW_CHOICES = ("pair", "separate", "ignore")
+PAIR, SEPARATE, IGNORE = RAW_CHOICES
 
 # In which order photos are listed: by id; by time, those without one last; by path; by species, those without one last.
 ORDERS = ("id", "newest", "oldest", "path", "species")
@@ -216,6 +221,8 @@ class IndexInfo(TypedDict):
     not_here: int  # photos whose root is away, as on a disk that is not connected
     folders: list[str]  # roots of the photos
     labels: dict[str, str]  # folder -> "none", "folder" or the path of a CSV
+    raw: str  # of RAW_CHOICES
+    companions: int  # files that go with the photos
     bytes: int  # on the disk
 
 
@@ -280,6 +287,7 @@ class AddReport:
     seconds: float = 0.0
     regions: RegionReport = field(default_factory=RegionReport)  # of photos that are in one of the counts above
     unlabelled: int = 0  # photos under these folders without a label; 0 where the user wants none
+    paired: int = 0  # companions: a RAW beside its JPEG, sidecars, movies and sounds of photos
 
 
 @dataclass(frozen=True, slots=True)

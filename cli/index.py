@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -88,6 +88,14 @@ TABLES = {  # what to do with a file that holds no photo but something about pho
     ".parquet": "birdsearch import {0} takes in what birdsearch export wrote",
 }
 TABLES |= dict.fromkeys((".tsv", ".txt"), TABLES[".csv"])
+Raw = Annotated[
+    Literal["pair", "separate", "ignore"] | None,
+    typer.Option(
+        help="What becomes of a camera RAW beside the JPEG or HEIC of the same exposure. pair: it goes with that "
+        "photo, which is so unless something else was chosen. separate: it is a photo too. ignore: RAW files are left "
+        "out. Remembered."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
@@ -111,6 +119,7 @@ def index(
     min_confidence: MinConfidence = 0.2,
     category: Categories = None,
     finder: Finder = "auto",
+    raw: Raw = None,
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -145,6 +154,7 @@ def index(
             min_confidence=min_confidence,
             categories=category or (),
             finder=finder,
+            raw=raw,
             progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []

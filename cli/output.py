@@ -399,8 +399,10 @@ def print_summary(report: "AddReport", *, pruned: bool = False, ready_after: flo
     failed = len(report.failed)
     counts = [
         ("added", report.added, ""), ("changed", report.changed, ""), ("unchanged", report.unchanged, ""),
-        ("moved", report.moved, ""), ("failed", failed, ""), ("ignored", ignored, reasons),
+        ("moved", report.moved, ""), ("paired", report.paired, "RAW, sidecars and the like that go with photos"),
+        ("failed", failed, ""), ("ignored", ignored, reasons),
     ]  # fmt: skip
+    counts = [each for each in counts if each[0] != "paired" or report.paired]
     total = sum(count for _, count, _ in counts)
     embedded = report.added + report.changed
     rate = f", {embedded / report.seconds:.0f} photos/s" if embedded and report.seconds > 0 else ""

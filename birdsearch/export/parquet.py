@@ -45,7 +45,9 @@ _PLAIN = (
 )  # fmt: skip
 _LABEL = ("source", "author", "created_at")  # columns label_source...
 _TAXON = ("taxon", "english")  # for readers of the table: an import works them out from the species
-_LATER = frozenset((*_TAXON, "damaged", "label_author", "label_created_at", "found_by", "regions"))  # older lack them
+_LATER = frozenset(
+    (*_TAXON, "companions", "damaged", "label_author", "label_created_at", "found_by", "regions")
+)  # older lack them
 _BOX = ("x", "y", "width", "height")
 _REGION = ("kind", "category", "confidence", "source")
 _GUESS = ("species", "probability", "position", "rank", "class_name")
@@ -112,6 +114,7 @@ def _schema(dim: int) -> "pa.Schema":
         "path": "string",  # readable: bytes that are not UTF-8 as backslash escapes
         "path_bytes": "binary",  # exact
         **dict.fromkeys(_TEXTS, "string"),
+        "companions": pa.list_(pa.string()),  # for readers of the table: an import leaves them to `index`
         **dict.fromkeys(("size", "mtime_ns"), "int64"),
         **dict.fromkeys(("width", "height"), "int32"),
         **dict.fromkeys(("latitude", "longitude"), "float64"),
@@ -140,6 +143,7 @@ def _table(batch: Batch, schema: "pa.Schema", provenance: Provenance) -> "pa.Tab
         **{name: [row[place] for row in taxa] for place, name in enumerate(_TAXON)},
         "path": [shown(photo.path) for photo in batch.photos],
         "path_bytes": [os.fsencode(photo.path) for photo in batch.photos],
+        "companions": [[shown(path) for path in photo.companions] for photo in batch.photos],
         **{f"label_{name}": [_text(getattr(label, name, None)) for label in batch.labels] for name in _LABEL},
         "predictions": [
             [{name: getattr(guess, name) for name in _GUESS} for guess in photo.predictions] for photo in batch.photos

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 PHOTO_COLUMNS = (
     "id", "species", "taxon", "english", "species_source", "label", "prediction", "probability", "taken_at",
-    "taken_offset", "camera", "camera_serial", "lens", "latitude", "longitude", "photographer", "notes", "rating",
-    "damaged", "width", "height", "format", "size", "mtime_ns", "sha256", "phash", "index_id", "relative_path", "path",
+    "taken_offset", "camera", "camera_serial", "lens", "latitude", "longitude", "photographer", "notes",
+    "companions", "rating", "damaged", "width", "height", "format", "size", "mtime_ns", "sha256", "phash", "index_id",
+    "relative_path", "path",
 )  # fmt: skip
 
 
@@ -28,6 +29,7 @@ def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS, provenance: 
     first = photo.predictions[0] if photo.predictions else None
     name, probability = (first.name, first.probability) if first else (None, None)
     derived: dict[str, Any] = {"prediction": name, "predicted": name, "probability": probability}
+    derived["companions"] = "; ".join(photo.companions) or None
     if "taxon" in columns or "english" in columns:
         names = provenance.names if provenance is not None else ()
         derived |= zip(("taxon", "english"), taxon_of(photo.species, names), strict=True)

@@ -11,21 +11,24 @@ from functools import cache
 
 from birdsearch.backbones import finders
 from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoError, PhotoMissingError, PruneRefusedError
-from birdsearch.files import FileState, known_spelling, with_trailing_slash
+from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
 from birdsearch.indexing import regions
 from birdsearch.indexing.box_files import BoxFile, read_boxes
 from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.committer import Committer
+from birdsearch.indexing.companions import Companions
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller
 from birdsearch.indexing.regions import BoxOptions
-from birdsearch.photos import decode, exclusions, memory, scan, sidecar_facts
+from birdsearch.photos import decode, exclusions, memory, pairs, scan, sidecar_facts
 from birdsearch.photos.filetype import has_photo_name
 from birdsearch.photos.overlap import overlapped
 from birdsearch.photos.sidecars import FolderListing, companions_of
 from birdsearch.records import (
     BIRD,
+    IGNORE,
+    PAIR,
     AddReport,
     Failure,
     Filter,
@@ -37,7 +40,7 @@ from birdsearch.records import (
 )
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate, facts
-from birdsearch.storage.catalog.tables import EXCLUDE, FINDER
+from birdsearch.storage.catalog.tables import EXCLUDE, FINDER, RAW
 from birdsearch.storage.store import Store
 
 HANDFUL = 5  # photos: so many may always be pruned
@@ -61,6 +64,7 @@ class AddOptions:
     regions: str | None = None  # "bird", "none", or the path of a file of boxes
     finder: str = "auto"
     boxes: BoxOptions = field(default_factory=BoxOptions)
+    raw: str | None = None  # of RAW_CHOICES
 
 
 def add(
@@ -91,7 +95,11 @@ def add(
         if options.regions in (BIRD, "none"):
             catalog.set_state(FINDER, options.finder if options.regions == BIRD else None)
         finder = catalog.get_state(FINDER) if box_file is None else None  # the file says where the birds are
-        run = AddRun(store, labeller, ChangeDetector.of(catalog, paths), caller, reread=options.reread, finder=finder)
+        if options.raw is not None:
+            catalog.set_state(RAW, options.raw)
+        detector = ChangeDetector.of(catalog, paths)
+        companions = Companions(catalog, detector, catalog.get_state(RAW, PAIR), paths)
+        run = AddRun(store, labeller, detector, caller, reread=options.reread, finder=finder, companions=companions)
         counts = run.run(paths, files, options)
         before = RegionReport(searched=counts.searched, found=counts.found, embedded=counts.found)
         counts.regions = _regions(store, paths, before, box_file, options.boxes, caller)
@@ -224,6 +232,7 @@ class Counts:
     changed: int = 0
     unchanged: int = 0
     moved: int = 0
+    paired: int = 0
     missing: int = 0
     searched: int = 0  # photos that a finder has searched for small birds while they were decoded
     found: int = 0  # small birds in them
@@ -234,7 +243,7 @@ class Counts:
 
     def report(self, seconds: float) -> AddReport:
         """The finished record."""
-        plain = {name: getattr(self, name) for name in ("added", "changed", "unchanged", "moved", "missing")}
+        plain = {name: getattr(self, name) for name in ("added", "changed", "unchanged", "moved", "paired", "missing")}
         failed = tuple(sorted(self.failed, key=lambda failure: failure.path))
         return AddReport(
             **plain, ignored=dict(sorted(self.ignored.items())), failed=failed, seconds=seconds, regions=self.regions
@@ -254,7 +263,10 @@ class AddRun:
         reread: bool = False,
         given: GivenVectors | None = None,
         finder: str | None = None,
+        companions: Companions | None = None,
     ) -> None:
+        self._companions = companions  # None: nothing goes with the photos of this run
+        self._ignores_raw = companions is not None and companions.raw == IGNORE
         self._finder_name = finder  # that searches new photos for small birds
         self._finder: finders.Finder | None = None
         self._store = store
@@ -286,6 +298,8 @@ class AddRun:
             self._flush()
             if not (options.prune and options.force):
                 unreachable += self._empty(folders)
+            if self._companions is not None:
+                self._join_companions(self._companions, {file.path for file in to_read}, unreachable)
             self._hide_missing(folders, unreachable, options)
             self._flush()
             self._committer.wait()
@@ -324,9 +338,19 @@ class AddRun:
             elif isinstance(file, scan.Ignored):
                 self._left_out.append(os.fsencode(file.path))
                 self._ignore(self._left_out[-1], file.reason, file.files)
-            elif self._reread or not self._is_unchanged(file):
-                to_read.append(file)
+            elif self._companions is None or not self._companions.waits(file):
+                to_read += self._not_unchanged([file])
+        if self._companions is not None:
+            to_read += self._not_unchanged(self._companions.alone())
         return to_read, unreachable
+
+    def _not_unchanged(self, files: Iterable[scan.FoundFile]) -> list[scan.FoundFile]:
+        """Those of the files that have to be read; the others are counted."""
+        return [file for file in files if self._reread or self._may_be_left_out(file) or not self._is_unchanged(file)]
+
+    def _may_be_left_out(self, file: scan.FoundFile) -> bool:
+        """Whether a file is called as a camera RAW, and the user wants none in the index."""
+        return self._ignores_raw and pairs.has_raw_name(file.path)
 
     def _is_unchanged(self, file: scan.FoundFile) -> bool:
         before = self._detector.by_state(file)
@@ -345,10 +369,36 @@ class AddRun:
         else:
             self._counts.failed.append(Failure.damaged(path, known.damaged))
 
+    def _join_companions(self, companions: Companions, read: set[bytes], unreachable: Sequence[bytes]) -> None:
+        """The files that go with photos, which are committed by now; a RAW that goes with none is a photo."""
+        catalog, left_out = self._store.catalog, PathSet(self._left_out)
+        self._committer.wait()
+        heirs, alone = companions.pair(read, left_out)
+        if heirs:
+            catalog.inherit(heirs, forget=True)
+        self._read_more(self._not_unchanged(alone))
+        settled = companions.settle(left_out, unreachable)
+        if settled.heirs:
+            catalog.inherit(settled.heirs, forget=False)
+        self._committer.batch.companions = settled.rows
+        self._counts.paired = settled.paired
+        self._companions = None  # what is no photo is ignored from now on
+        for path, reason in settled.ignored:
+            self._ignore(path, reason)
+        self._read_more(settled.unknown)
+
+    def _read_more(self, files: Sequence[scan.FoundFile]) -> None:
+        if files:
+            self._detector.read_contents()
+            self._read_all(files)
+            self._flush()
+            self._committer.wait()
+
     # Read, decode, embed
 
-    def _read_all(self, to_read: list[scan.FoundFile]) -> None:
+    def _read_all(self, to_read: Sequence[scan.FoundFile]) -> None:
         done = 0
+        self._costly.clear()
         self._caller.tell("index", 0, len(to_read))
         with closing(self._outcomes(to_read)) as outcomes:
             for outcome in outcomes:
@@ -381,7 +431,7 @@ class AddRun:
             self._caller.let_in()
             self._labels.renew()
 
-    def _outcomes(self, to_read: list[scan.FoundFile]) -> Generator[Outcome | Costly]:
+    def _outcomes(self, to_read: Sequence[scan.FoundFile]) -> Generator[Outcome | Costly]:
         """What each file holds, in their order; small birds are searched for while a photo is decoded."""
         self._finder = self._loaded_finder(to_read)
         ahead = AHEAD if self._finder is None else regions.TOGETHER
@@ -391,7 +441,7 @@ class AddRun:
             else:
                 yield from regions.with_birds(outcomes, self._finder, self._store.backbone.input_size, self._idle)
 
-    def _loaded_finder(self, to_read: list[scan.FoundFile]) -> finders.Finder | None:
+    def _loaded_finder(self, to_read: Sequence[scan.FoundFile]) -> finders.Finder | None:
         """The finder, where it is needed now: photos that the catalog has are searched later, if their boxes allow."""
         if self._finder_name is None or all(self._detector.photo_id(file.path) is not None for file in to_read):
             return None
@@ -517,6 +567,8 @@ class AddRun:
         # Who names a file takes it for a photo; but a shell's `*` names the movies and sidecars beside the photos too.
         if path in self._named and (self._given is not None or has_photo_name(path)):
             self._fail(Failure(os.fsdecode(path), "read", reason), FileState())
+            return
+        if self._companions is not None and self._companions.takes(path, reason):
             return
         self._counts.ignored[reason] += files
         if self._detector.had_failed(path):

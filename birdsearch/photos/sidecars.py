@@ -11,14 +11,17 @@ from functools import cache
 from birdsearch.photos.filetype import RAW_SUFFIXES, SIDECAR_OWNERS
 
 # Edits and notes of cameras, phones and photo programs, voice memos, and movies: the moving part of a live photo.
-_SUFFIXES = frozenset(
-    {
-        ".aae", ".acr", ".arp", ".cos", ".dop", ".dr4", ".exif", ".json", ".md5", ".mie", ".nksc", ".on1", ".pp3",
-        ".sha1", ".sha256", ".spd", ".thm", ".txt", ".vrd", ".xmp",
-        ".aac", ".amr", ".m4a", ".mp3", ".wav",
-        ".lrv", ".mov", ".mp4"
-    }
-)  # fmt: skip
+_KINDS = {
+    **dict.fromkeys(
+        (
+            ".aae", ".acr", ".arp", ".cos", ".dop", ".dr4", ".exif", ".json", ".md5", ".mie", ".nksc", ".on1", ".pp3",
+            ".sha1", ".sha256", ".spd", ".thm", ".txt", ".vrd", ".xmp",
+        ),
+        "sidecar",
+    ),
+    **dict.fromkeys((".aac", ".amr", ".m4a", ".mp3", ".wav"), "sound"),
+    **dict.fromkeys((".lrv", ".mov", ".mp4"), "movie"),
+}  # fmt: skip
 # Folders beside the photos in which Nikon's, Phase One's and Silkypix's programs keep what belongs to them.
 _SUBFOLDERS = ("nksc_param", "captureone", "captureone/settings*", "silkypix_ds")
 
@@ -31,6 +34,7 @@ _GOOGLE_LENGTH = 46  # characters that Takeout writes before .json
 _GOOGLE_NUMBER = re.compile(r"(.+)\((\d+)\)")  # IMG.jpg(1).json belongs to IMG(1).jpg
 _GOOGLE_EDIT = re.compile(r"(.+)-(?:edited|bearbeitet|bewerkt|editado|modificato|modifié)(\.[^.]+)")
 
+RAW = "raw"  # kind of a companion: the RAW of a JPEG
 _Key = tuple[str, str]  # a way of belonging together, and the text that both names have in common
 
 
@@ -50,15 +54,18 @@ class FolderListing:
             for key in _picture_keys(name):
                 self._pictures[key].append(name)
         self._sidecars: dict[str, dict[str, list[str]]] = {name: {} for name in pictures}
+        self.owners: dict[str, list[str]] = {}  # sidecar -> the files that it belongs to
         for name in self._names:
             owners = next((self._pictures[key] for key in _sidecar_keys(name) if key in self._pictures), [])
-            for owner in owners if name not in self._sidecars else ():
-                self._sidecars[owner][name] = owners
+            if owners and name not in self._sidecars:
+                self.owners[name] = owners
+                for owner in owners:
+                    self._sidecars[owner][name] = owners
 
     @classmethod
     def read(cls, folder: str) -> "FolderListing":
         """What lies in a folder, and what photo programs keep in folders of their own below it."""
-        return cls(_names(folder))
+        return cls(names_in(folder))
 
     def sidecars(self, photo: str) -> dict[str, list[str]]:
         """Each sidecar of a photo -> the files that it belongs to: it may go when none of them is left."""
@@ -95,6 +102,25 @@ def with_facts(photo: str, sidecars: Iterable[str]) -> list[str]:
     return sorted((name for name, rank in ranked.items() if rank is not None), key=lambda name: (ranked[name], name))
 
 
+def companion_kind(name: str) -> str | None:
+    """What a file is beside its photo, by its name: "raw", "sidecar", "movie" or "sound"; None for any other file."""
+    stem, suffix = _split(name)
+    if suffix in RAW_SUFFIXES:
+        return RAW
+    is_motion = suffix not in SIDECAR_OWNERS and _MOTION.fullmatch(stem + suffix) is not None
+    return _KINDS.get(suffix, "movie" if is_motion else None)
+
+
+def beside_photos(folder: str) -> tuple[str, str]:
+    """The folder whose photos the files of a folder may go with, and how they are called from there: that of a photo
+    program, such as NKSC_PARAM, keeps what belongs to the photos above it."""
+    above, name = os.path.split(folder)
+    for home, within in ((os.path.dirname(above), os.path.join(os.path.basename(above), name)), (above, name)):
+        if any(fnmatchcase(within.casefold(), pattern) for pattern in _SUBFOLDERS):
+            return home, within
+    return folder, ""
+
+
 def name_beside(sidecar: str, photo: str, other: str) -> str | None:
     """What a photo's sidecar would be called beside another photo; None where its name is not that of the photo."""
     within, name = os.path.split(sidecar)
@@ -104,14 +130,14 @@ def name_beside(sidecar: str, photo: str, other: str) -> str | None:
     return None
 
 
-def _names(folder: str, within: str = "") -> Iterator[str]:
+def names_in(folder: str, within: str = "") -> Iterator[str]:
     """The files of a folder; within the subfolders of photo programs only what is not a picture."""
     with suppress(OSError), os.scandir(os.path.join(folder, within)) as entries:
         for entry in entries:
             name = os.path.join(within, entry.name)
             if entry.is_dir(follow_symlinks=False):
                 if any(fnmatchcase(name.casefold(), pattern) for pattern in _SUBFOLDERS):
-                    yield from _names(folder, name)
+                    yield from names_in(folder, name)
             elif not within or _split(name)[1] not in SIDECAR_OWNERS:
                 yield name
 
@@ -138,7 +164,7 @@ def _picture_keys(name: str) -> Iterator[_Key]:
 def _sidecar_keys(name: str) -> Iterator[_Key]:
     """By what a sidecar knows its picture: the first key that a picture has counts."""
     stem, suffix = _split(name)
-    if suffix not in _SUFFIXES:
+    if suffix not in _KINDS:
         if _MOTION.fullmatch(stem + suffix):
             yield "stem", stem + suffix
         return

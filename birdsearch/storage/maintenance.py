@@ -13,12 +13,12 @@ from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.homes import homes, indexes_in
-from birdsearch.records import AddReport, Filter, Identity, IndexInfo, IndexSummary, Progress, as_json, shown
+from birdsearch.records import PAIR, AddReport, Filter, Identity, IndexInfo, IndexSummary, Progress, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, PartRow
 from birdsearch.storage.catalog.sqlite import SQLiteCatalog
-from birdsearch.storage.catalog.tables import IDENTITY, NAMES
+from birdsearch.storage.catalog.tables import IDENTITY, NAMES, RAW
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store, open_catalog
 from birdsearch.storage.vectors import stored_identity
@@ -45,6 +45,7 @@ def facts(store: Store) -> IndexInfo:
         "not_here": sum(catalog.count(Filter(under=folder)) for folder in folders if not os.path.isdir(folder)),
         "folders": folders,
         "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
+        "raw": catalog.get_state(RAW, PAIR),
         "bytes": store.folder.bytes(),
     }
     return cast(IndexInfo, known)  # a test compares the keys
@@ -96,7 +97,18 @@ def problems(store: Store, progress: Progress | None = None) -> Iterator[str]:
         f"photo {photo_id} shows a label or species that its records do not give"
         for photo_id in catalog.stale_species()
     )
+    yield from _lacking_companions(catalog)
     yield from engine_problems(folder, catalog)
+
+
+def _lacking_companions(catalog: Catalog) -> Iterator[str]:
+    """Photos that are there without a file that went with them when they were indexed."""
+    for photo in catalog.photos_with_companions():
+        lost = [path for path in photo.companions if not os.path.lexists(path)]
+        if lost and os.path.lexists(photo.path):
+            names = ", ".join(map(shown, lost))
+            what = f"photo {photo.id} ({shown(photo.path)}) lacks what went with it"
+            yield f"{what}: {names}; `birdsearch index` forgets that"
 
 
 def restore_identity(folder: Folder) -> list[str]:

@@ -1,5 +1,6 @@
 """What the page of one photo shows: facts, label, predictions with their evidence, the most alike, those beside it."""
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -109,5 +110,6 @@ def _facts(photo: dict[str, Any]) -> list[tuple[str, str]]:
         ("Size", size),
         ("File", photo["path"]),
         ("Format", kept),
+        ("With it", ", ".join(os.path.basename(path) for path in photo["companions"])),
         ("Damage", photo["damaged"] or ""),
     ]

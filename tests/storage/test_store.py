@@ -116,7 +116,7 @@ def test_a_large_index_of_before_content_named_engines_says_what_is_slow_now(
         connection.exec_driver_sql("ALTER TABLE photos DROP COLUMN found_by")
         for table, name in itertools.product(("photos", "failures"), ("ctime_ns", "inode")):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
-        for table in ("kept_labels", "kept_not_duplicates"):
+        for table in ("kept_labels", "kept_not_duplicates", "companions"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("DROP INDEX photos_taken_at")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0002'")

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from birdsearch.files import FileState, with_trailing_slash
 from birdsearch.records import FRAME, Failure, Label, Photo, Prediction
-from birdsearch.storage.catalog import kept, region_rows
+from birdsearch.storage.catalog import companion_rows, kept, region_rows
+from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.database import present, put_state, where_in
 from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
@@ -67,6 +68,7 @@ class Batch:
     gone_regions: list[int] = field(default_factory=list)  # ids, none of a frame
     found_by: dict[int, str | None] = field(default_factory=dict)  # photo -> the finder that has searched it
     updates: list[PhotoUpdate] = field(default_factory=list)
+    companions: dict[int, list[Companion]] = field(default_factory=dict)  # photo -> all that go with it now
     labels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # of photos that are not among the entries
     failed: list[tuple[FileState, Failure]] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)  # paths that failed before and do no longer
@@ -85,6 +87,7 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     region_rows.write(connection, boxes, batch.gone_regions, None if batch.part is None else batch.part.id)
     region_rows.set_found_by(connection, batch.found_by.items())
     update_each(connection, batch.updates)
+    companion_rows.write(connection, batch.companions, roots_of(connection) if batch.companions else {})
     new_labels = {entry.photo.id: entry.label for entry in entries.values() if entry.photo.id and entry.label}
     said = {photo_id: label for photo_id, label in batch.labels.items() if photo_id not in gone}
     _write_labels(connection, {**new_labels, **said})

@@ -8,11 +8,21 @@ from typing import Any, Self
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.records import BOX, FRAME, missing_metadata, shown
+from birdsearch.records import BOX, BY_HAND, FRAME, missing_metadata, shown
 from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import derive_species, roots_of, split_path
 from birdsearch.storage.catalog.database import present, where_in
-from birdsearch.storage.catalog.tables import Row, labels, metadata, parts, photos
+from birdsearch.storage.catalog.tables import (
+    Row,
+    companions,
+    is_visible,
+    labels,
+    metadata,
+    not_duplicates,
+    parts,
+    photos,
+    regions,
+)
 
 Rows = dict[str, list[Row]]  # table -> rows as JSON takes them
 
@@ -48,14 +58,15 @@ class Merge:
         return cls(**stored)
 
 
-def photo_ids(connection: sa.Connection, paths: Sequence[bytes]) -> dict[bytes, int]:
-    """Path -> id of those of these files that the catalog holds."""
+def photo_ids(connection: sa.Connection, paths: Sequence[bytes], *, visible: bool = False) -> dict[bytes, int]:
+    """Path -> id of those of these files that the catalog holds, or (`visible`) shows."""
     folders = roots_of(connection)
     ids: dict[bytes, int] = {}
     for root_id, root in folders.items():
         prefix = with_trailing_slash(root)
         names = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
         query = sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == root_id)
+        query = query.where(is_visible) if visible else query
         for photo_id, relative in where_in(connection, query, photos.c.relative, names):
             ids[prefix + relative] = photo_id
     return ids
@@ -97,14 +108,67 @@ def delete_and_merge(connection: sa.Connection, deleted: Sequence[DeletedPhoto])
     """
     ids = photo_ids(connection, [one.path for one in deleted])
     deleted = [one for one in deleted if ids.get(one.path) == one.photo_id]
-    merges = _merges(connection, [one for one in deleted if one.merge])
+    merges = _take_over(connection, [one for one in deleted if one.merge])
+    delete_photos(connection, [one.photo_id for one in deleted])
+    derive_species(connection, [merge.kept for merge in merges])
+    return merges
+
+
+def inherit(connection: sa.Connection, heirs: Mapping[int, int], *, forget: bool) -> None:
+    """Photos take over what was said of others (id -> heir): labels, notes and so on, pairs that are no duplicates.
+
+    Of two corrections the newer one counts. Boxes that a person gave come along where the photo is forgotten.
+    """
+    here = present(connection, photos, [*heirs, *heirs.values()])
+    heirs = {photo: heir for photo, heir in heirs.items() if {photo, heir} <= here}
+    rows = snapshot_rows(connection, [*heirs, *heirs.values()])
+    _drop_older_corrections(connection, [(rows[heir], rows[photo]) for photo, heir in heirs.items()])
+    folders = roots_of(connection)
+    going = []
+    for photo, heir in heirs.items():
+        (row,) = rows[photo]["photos"]
+        path = with_trailing_slash(folders[row["root_id"]]) + _from_json(row["relative"])
+        going.append(DeletedPhoto(photo, photo, path, heir, merge=True, rows=rows[photo]))
+        pairs = [{**pair, **_renamed(pair, photo, heir)} for pair in rows[photo].get("not_duplicates", [])]
+        if pairs := [pair for pair in pairs if pair["a"] != pair["b"]]:
+            connection.execute(sa.insert(not_duplicates).prefix_with("OR IGNORE"), pairs)
+        if forget:
+            by_hand = regions.c.photo_id == photo, regions.c.kind == BOX, regions.c.source == BY_HAND
+            moved = {"photo_id": heir, "part_id": None, "row": None}  # it was cut out of another picture
+            if connection.execute(sa.update(regions).where(*by_hand).values(moved)).rowcount:
+                connection.execute(sa.update(photos).where(photos.c.id == heir).values(found_by=BY_HAND))
+    _take_over(connection, going)
+    if forget:
+        delete_photos(connection, list(heirs))
+    derive_species(connection, list(heirs.values()))
+
+
+def _drop_older_corrections(connection: sa.Connection, both: Sequence[tuple[Rows, Rows]]) -> None:
+    """The correction of an heir goes where that of the photo which it follows is newer."""
+    for heir, photo in both:
+        mine, other = (
+            next((row for row in rows.get("labels", []) if row["source"] == "correction"), None)
+            for rows in (heir, photo)
+        )
+        if mine and other and (mine["created_at"] or "") < (other["created_at"] or ""):
+            same = labels.c.photo_id == mine["photo_id"], labels.c.source == "correction"
+            connection.execute(sa.delete(labels).where(*same))
+
+
+def _renamed(pair: Row, photo: int, heir: int) -> Row:
+    """A pair of ids, the lower one first, with the heir in the place of a photo."""
+    a, b = sorted(heir if number == photo else number for number in (pair["a"], pair["b"]))
+    return {"a": a, "b": b}
+
+
+def _take_over(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[Merge]:
+    """Let the photos that stay take over what they lack; returns what that was."""
+    merges = _merges(connection, deleted)
     for merge in merges:
         if values := {name: new for name, (_, new) in merge.columns.items()}:
             connection.execute(sa.update(photos).where(photos.c.id == merge.kept).values(values))
         if merge.label:
             connection.execute(sa.insert(labels).values(merge.label))
-    delete_photos(connection, [one.photo_id for one in deleted])
-    derive_species(connection, [merge.kept for merge in merges])
     return merges
 
 
@@ -212,6 +276,8 @@ def _insert_rest(connection: sa.Connection, back: Mapping[bytes, Rows], fresh: s
         restored = [
             (path, row) for path, rows in back.items() if tied or path in fresh for row in rows.get(table.name, [])
         ]
+        if table is companions:
+            restored = [(path, _under_roots(connection, path, row, back[path])) for path, row in restored]
         for key in table.foreign_keys:
             column, owner = key.parent.name, key.column.table
             there = present(connection, owner, sorted({row[column] for _, row in restored} - {None}))
@@ -223,6 +289,16 @@ def _insert_rest(connection: sa.Connection, back: Mapping[bytes, Rows], fresh: s
         if values:
             connection.execute(sa.insert(table).prefix_with("OR IGNORE"), values)
     return lost
+
+
+def _under_roots(connection: sa.Connection, path: bytes, row: Row, rows: Rows) -> Row:
+    """A row of companions under the root of today: a folder above may have taken over that of then."""
+    folders, photo = roots_of(connection), rows["photos"][0]
+    if row["root_id"] in folders or row["root_id"] != photo["root_id"]:
+        return row
+    root = path.removesuffix(_from_json(photo["relative"]))
+    root_id, relative = split_path(root + _from_json(row["relative"]), folders)
+    return {**row, "root_id": root_id, "relative": relative}
 
 
 def _is_frame(row: Row) -> bool:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
 from birdsearch.records import BY_HAND, FRAME, Failure, Filter, Ids, Label, Photo, Prediction, Region, shown
-from birdsearch.storage.catalog import commits, kept, orders, region_rows, removal
+from birdsearch.storage.catalog import commits, companion_rows, kept, orders, region_rows, removal
 from birdsearch.storage.catalog import renewal as renewing
 from birdsearch.storage.catalog.catalog import (
     EmbeddedCopy,
@@ -35,6 +35,7 @@ from birdsearch.storage.catalog.commits import (
     split_path,
     update_each,
 )
+from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.database import Database, where_in
 from birdsearch.storage.catalog.filters import conditions, inside
 from birdsearch.storage.catalog.region_rows import StoredRegion
@@ -42,6 +43,7 @@ from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
 from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.tables import (
     DamagedValueError,
+    companions,
     failures,
     frames,
     is_visible,
@@ -56,6 +58,7 @@ from birdsearch.storage.catalog.tables import (
     roots,
 )
 
+_COMPANION_FILES = sa.select(companions.c.root_id, companions.c.relative).distinct().subquery()
 _ITS_FRAME = frames.c.photo_id == photos.c.id
 
 
@@ -116,6 +119,7 @@ class SQLiteCatalog(Database):
                 inner = connection.execute(sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == old))
                 moved = [PhotoUpdate(i, {"root_id": new, "relative": prefix + name}) for i, name in inner]
                 update_each(connection, moved)
+                companion_rows.move_root(connection, old, new or 0, prefix)
                 connection.execute(sa.delete(roots).where(roots.c.id == old))
 
     def split_path(self, path: bytes) -> tuple[int, bytes]:
@@ -228,6 +232,25 @@ class SQLiteCatalog(Database):
             region_rows.drop_vectors(connection, regions.c.part_id == part_id)
             connection.execute(sa.delete(parts).where(parts.c.id == part_id))
 
+    # Companions
+
+    def companions(self, photo_ids: Iterable[int]) -> dict[int, list[Companion]]:
+        """Photo id -> the files that go with it, by their paths; photos without one are left out."""
+        with self.transaction() as connection:
+            return companion_rows.of_photos(connection, [int(photo_id) for photo_id in photo_ids])
+
+    def companions_under(self, folders: Sequence[bytes]) -> list[Companion]:
+        """The companions that lie under some folders, once for each photo that they go with."""
+        named = PathSet(folders)
+        with self.transaction() as connection:
+            return [one for one in companion_rows.every(connection) if one.path in named]
+
+    def photos_with_companions(self) -> list[Photo]:
+        """Visible photos with which files go, in order of id."""
+        with self.transaction() as connection:
+            query = sa.select(photos.c.id).where(is_visible, photos.c.id.in_(sa.select(companions.c.photo_id)))
+            return self._records(connection, list(connection.scalars(query.order_by(photos.c.id))))
+
     # Labels
 
     def label_choices(self) -> dict[bytes, str]:
@@ -298,10 +321,16 @@ class SQLiteCatalog(Database):
 
     # Photos that go and come back
 
-    def ids_at(self, paths: Sequence[bytes]) -> dict[bytes, int]:
-        """Path -> id of those of these files that the catalog holds."""
+    def ids_at(self, paths: Sequence[bytes], *, visible: bool = False) -> dict[bytes, int]:
+        """Path -> id of those of these files that the catalog holds, or (`visible`) shows."""
         with self.transaction() as connection:
-            return removal.photo_ids(connection, paths)
+            return removal.photo_ids(connection, paths, visible=visible)
+
+    def inherit(self, heirs: Mapping[int, int], *, forget: bool) -> None:
+        """Let photos take over what was said of others (id -> heir); then `forget` the others, or keep them."""
+        with self.transaction() as connection:
+            self.bump(connection)
+            removal.inherit(connection, heirs, forget=forget)
 
     def snapshot_rows(self, ids: Sequence[int]) -> dict[int, Rows]:
         """Photo id -> every row that says something of the photo, in any table, as JSON takes them."""
@@ -342,6 +371,7 @@ class SQLiteCatalog(Database):
             "parts": sa.select(sa.func.count(parts.c.id)),
             "vectors": sa.select(sa.func.coalesce(sa.func.sum(parts.c.rows), 0)),
             "regions": sa.select(sa.func.count(regions.c.part_id)),
+            "companions": sa.select(sa.func.count()).select_from(_COMPANION_FILES),
             "boxes": sa.select(sa.func.count(regions.c.id)).where(regions.c.kind != FRAME),
         }
         with self.transaction() as connection:
@@ -571,6 +601,7 @@ class SQLiteCatalog(Database):
     def _records(self, connection: sa.Connection, ids: Sequence[int]) -> list[Photo]:
         folders = roots_of(connection)
         guesses: dict[int, list[Prediction]] = {}
+        beside = companion_rows.of_photos(connection, ids)
         query = sa.select(predictions).order_by(predictions.c.photo_id, predictions.c.position)
         for row in where_in(connection, query, predictions.c.photo_id, ids):
             guess = Prediction(row.species, row.probability, row.position, row.rank, row.class_name)
@@ -583,6 +614,7 @@ class SQLiteCatalog(Database):
                 **{name: getattr(row, name) for name in STORED},
                 path=os.fsdecode(with_trailing_slash(folders[row.root_id]) + row.relative),
                 phash=None if row.phash is None else f"{row.phash & 0xFFFFFFFFFFFFFFFF:016x}",
+                companions=tuple(os.fsdecode(one.path) for one in beside.get(row.id, ())),
                 predictions=tuple(guesses.get(row.id, ())),
             )
             for row in rows

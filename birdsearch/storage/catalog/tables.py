@@ -12,13 +12,13 @@ metadata = sa.MetaData()
 Row = dict[str, Any]  # column -> value, of one of the tables below
 # Keys of the state.
 IDENTITY, IDENTITY_BEFORE, NAMES, EXCLUDE, REEMBED = "identity", "identity_before", "names", "exclude", "reembed"
-FINDER = "finder"
+FINDER, RAW = "finder", "raw"
 
 # key -> JSON: "generation" (int, +1 with every commit that readers must see), IDENTITY (a copy of index.json),
 # IDENTITY_BEFORE (what index.json says until it is written anew), REEMBED (reembed.Pending: new vectors so far),
 # "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile),
 # NAMES ({label: species}: what a user says that names mean), EXCLUDE ({folder: [pattern]}: what is left out there),
-# FINDER (the name of the finder that searches new photos for small birds, or null)
+# FINDER (the name of the finder that searches new photos for small birds, or null), RAW (of RAW_CHOICES)
 state = sa.Table(
     "state", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.JSON, nullable=False)
 )
@@ -76,6 +76,18 @@ photos = sa.Table(
     sa.Index("photos_species", "species"),
     sa.Index("photos_taken_at", "taken_at", sqlite_where=sa.text("missing = 0")),
     sqlite_autoincrement=True,
+)
+
+# The files that go with a photo: one that several photos share has a row for each.
+companions = sa.Table(
+    "companions",
+    metadata,
+    sa.Column("photo_id", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("root_id", sa.Integer, sa.ForeignKey("roots.id"), primary_key=True),
+    sa.Column("relative", sa.LargeBinary, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),  # "raw", "sidecar", "movie" or "sound"
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
 )
 
 parts = sa.Table(

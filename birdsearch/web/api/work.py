@@ -56,6 +56,7 @@ class Add(Work):
     reread: bool = False
     regions: Literal["bird", "none"] | None = None
     finder: Literal["auto", "classes", "saliency"] = "auto"
+    raw: Literal["pair", "separate", "ignore"] | None = None
 
     @property
     def title(self) -> str:

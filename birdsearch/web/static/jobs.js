@@ -32,7 +32,7 @@ async function changed(job) {
 /** What a job has found, in words. @param {Job} job @param {any} result */
 function outcome(job, result) {
   const said = /** @type {[number | undefined, string][]} */ ({
-    add: () => [[result.added, "added"], [result.changed, "changed"], [result.unchanged, "as they were"], [result.moved, "moved"], [result.missing, "missing"], [result.failed?.length, "failed"]],
+    add: () => [[result.added, "added"], [result.changed, "changed"], [result.unchanged, "as they were"], [result.moved, "moved"], [result.paired, "go with photos"], [result.missing, "missing"], [result.failed?.length, "failed"]],
     duplicates: () => [[result.groups, "groups"]],
     audit: () => [[result.suspects?.length, "doubtful labels"]],
     apply: () => [[result.done, "files moved"], [result.failed, "failed"]],

@@ -1,0 +1,234 @@
+"""Which files of a run go with which photos: a RAW with its JPEG, sidecars, movies and sounds."""
+
+import os
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import chain
+
+from birdsearch.errors import PhotoError
+from birdsearch.files import FileState, PathSet
+from birdsearch.indexing.detector import ChangeDetector
+from birdsearch.photos import pairs
+from birdsearch.photos.filetype import IMAGE_SUFFIXES
+from birdsearch.photos.scan import FoundFile
+from birdsearch.photos.sidecars import RAW, FolderListing, beside_photos, companion_kind, names_in
+from birdsearch.records import PAIR, Photo
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.companion_rows import Companion
+
+_home = lru_cache(1024)(beside_photos)  # by folder
+_PLAIN = frozenset(map(os.fsencode, IMAGE_SUFFIXES))
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of the files of a run that are no photos, and what the catalog is to know of those that have some."""
+
+    paired: int
+    ignored: tuple[tuple[bytes, str], ...]  # path, and why it is no photo
+    unknown: tuple[FoundFile, ...]  # whose photo has gone: nobody has looked yet at what they are
+    rows: dict[int, list[Companion]]  # photo -> all its companions, where they are others than before
+    heirs: dict[int, int]  # photo whose RAW is a photo now -> that one
+
+
+@dataclass(slots=True)
+class Companions:
+    """Collects the files of a run that may go with photos, and finds theirs when those are committed.
+
+    Names say what may belong together, and for a RAW also the camera and the time. What a file is its content decides:
+    a photo is nobody's sidecar, whatever its name.
+    """
+
+    catalog: Catalog
+    detector: ChangeDetector
+    raw: str  # of RAW_CHOICES
+    folders: Sequence[bytes]  # that are indexed
+    _stored: dict[bytes, list[Companion]] = field(default_factory=lambda: defaultdict(list))  # by path
+    _files: dict[str, dict[str, FoundFile]] = field(default_factory=lambda: defaultdict(dict))  # home -> name -> file
+    _waiting: dict[bytes, FoundFile] = field(default_factory=dict)  # RAW files that may have a JPEG, known sidecars
+    _no_photos: dict[bytes, str] = field(default_factory=dict)  # path -> why
+    _fronts: dict[bytes, bytes] = field(default_factory=dict)  # RAW -> its JPEG or HEIC
+
+    def __post_init__(self) -> None:
+        for one in self.catalog.companions_under(self.folders):
+            self._stored[one.path].append(one)
+
+    # While files are found and read
+
+    def waits(self, file: FoundFile) -> bool:
+        """Whether it is seen later what a file is; all files of a scan have to be shown here."""
+        if os.path.splitext(file.path)[1].lower() in _PLAIN:
+            return False
+        folder, name = os.path.split(os.fsdecode(file.path))
+        kind = companion_kind(name)
+        if kind is None or (kind == RAW and self.raw != PAIR):
+            return False
+        home, within = _home(folder)
+        self._files[home][os.path.join(within, name)] = file
+        if kind == RAW or (self._is_known(file) and self.detector.photo_id(file.path) is None):
+            self._waiting[file.path] = file
+            return True
+        return False
+
+    def alone(self) -> list[FoundFile]:
+        """When all files were seen: those RAW files that have no picture of their name beside them."""
+        without: list[FoundFile] = []
+        for home, files in self._files.items():
+            raws = [file for name, file in files.items() if _is_raw(name)]
+            stems = {pairs.stem(name) for name in _names(home) if _is_picture(name)} if raws else set()
+            without += [file for file in raws if pairs.stem(file.path) not in stems]
+        return self._no_longer_waiting(without)
+
+    def takes(self, path: bytes, reason: str) -> bool:
+        """Whether a file that is no photo may go with one: it is counted later."""
+        folder, name = os.path.split(os.fsdecode(path))
+        home, within = _home(folder)
+        if os.path.join(within, name) not in self._files.get(home, {}):
+            return False
+        self._no_photos[path] = reason
+        return True
+
+    # When the photos are committed
+
+    def pair(self, read: Collection[bytes], left_out: PathSet) -> tuple[dict[int, int], list[FoundFile]]:
+        """Find the JPEG of each RAW, where the photos of all other files are committed; `read` are those read now.
+
+        Returns the photos that are companions from now on (id -> photo that they go with), and the RAW files without.
+        """
+        for home in self._homes(()) if self.raw == PAIR else ():
+            raws = [os.fsencode(os.path.join(home, name)) for name in _names(home) if _is_raw(name)]
+            seen = self._files.get(home, {}).values()
+            judged = {file.path for file in seen if file.path not in self._waiting}
+            if raws := [path for path in raws if path not in judged and path not in left_out]:
+                self._fronts |= self._pairs_in(home, raws, read)
+        known = self.catalog.ids_at(list(self._fronts))
+        for path in self._fronts:
+            self.detector.mark_found(path)
+        fronts = self.catalog.ids_at(list(self._fronts.values()))
+        heirs = {photo_id: fronts[self._fronts[path]] for path, photo_id in known.items()}
+        without = [file for path, file in self._waiting.items() if _is_raw(path) and path not in self._fronts]
+        return heirs, self._no_longer_waiting(without)
+
+    def _pairs_in(self, home: str, raws: Sequence[bytes], read: Collection[bytes]) -> dict[bytes, bytes]:
+        """RAW -> the photo that it goes with, of the pictures of a folder."""
+        by_stem: dict[str, list[bytes]] = defaultdict(list)
+        for path in raws:
+            by_stem[pairs.stem(path)].append(path)
+        named = [name for name in _names(home) if _is_picture(name) and pairs.stem(name) in by_stem]
+        ids = self.catalog.ids_at([os.fsencode(os.path.join(home, name)) for name in named], visible=True)
+        fronts: dict[str, list[Photo]] = defaultdict(list)
+        for photo in self.catalog.known_photos(ids.values()).values():
+            fronts[pairs.stem(photo.path)].append(photo)
+        found = {}
+        for stem, beside in fronts.items():
+            group = by_stem[stem]
+            if len(beside) == len(group) == 1 and self._is_still(group[0], beside[0], read):
+                found[group[0]] = os.fsencode(beside[0].path)
+            else:
+                made = pairs.pairs([*beside, *map(_written, group)])
+                found |= {os.fsencode(raw): os.fsencode(front) for raw, front in made.items()}
+        return found
+
+    def _is_still(self, raw: bytes, front: Photo, read: Collection[bytes]) -> bool:
+        """Whether two files were a pair before and neither has changed."""
+        if os.fsencode(front.path) in read or all(one.photo_id != front.id for one in self._stored.get(raw, ())):
+            return False
+        return self._is_known(
+            self._waiting[raw] if raw in self._waiting else FoundFile(raw, FileState.of(os.stat(raw)))
+        )
+
+    def _no_longer_waiting(self, files: list[FoundFile]) -> list[FoundFile]:
+        for file in files:
+            del self._waiting[file.path]
+        return files
+
+    def _is_known(self, file: FoundFile) -> bool:
+        """Whether a file was a companion in this state."""
+        state = file.state.size, file.state.mtime_ns
+        return any((one.size, one.mtime_ns) == state for one in self._stored.get(file.path, ()))
+
+    def settle(self, left_out: PathSet, unreachable: Sequence[bytes]) -> Settled:
+        """What goes with which photo, where all photos of the run are committed."""
+        new: dict[tuple[int, bytes], Companion] = {}
+        photos: set[int] = set()
+        for home in self._homes(unreachable):
+            ids, found = self._in_folder(home, left_out)
+            photos |= set(ids.values())
+            new |= {(one.photo_id, one.path): one for one in found}
+        stored = [*chain(*self.catalog.companions(photos).values()), *chain(*self._stored.values())]
+        away = PathSet(unreachable)
+        old = {(one.photo_id, one.path): one for one in stored}
+        gone = {key for key in old if key not in new and key[1] not in away}
+        changed = {photo_id for photo_id, _ in gone} | {one.photo_id for key, one in new.items() if old.get(key) != one}
+        rows: dict[int, list[Companion]] = {photo_id: [] for photo_id in changed}
+        for key, one in (old | new).items():
+            if one.photo_id in rows and key not in gone:
+                rows[one.photo_id].append(one)
+        now = self.catalog.ids_at([path for _, path in gone], visible=True)
+        paired = {path for _, path in new}
+        return Settled(
+            paired=sum(file.path in paired for files in self._files.values() for file in files.values()),
+            ignored=tuple((path, reason) for path, reason in self._no_photos.items() if path not in paired),
+            unknown=tuple(file for path, file in self._waiting.items() if path not in paired),
+            rows=rows,
+            heirs={photo_id: now[path] for photo_id, path in gone if path in now},
+        )
+
+    def _homes(self, unreachable: Sequence[bytes]) -> set[str]:
+        """The folders whose photos are to be looked at: of files that may go with them, or did, or were named."""
+        away = PathSet(unreachable)
+        named = [path for path in self.folders if not os.path.isdir(path)]
+        return {*self._files, *(_home_of(path) for path in (*self._stored, *named) if path not in away)}
+
+    def _in_folder(self, home: str, left_out: PathSet) -> tuple[dict[bytes, int], list[Companion]]:
+        """The photos of a folder, and what goes with them."""
+        paths = {name: os.fsencode(os.path.join(home, name)) for name in _names(home)}
+        ids = self.catalog.ids_at(list(paths.values()), visible=True)
+        listing = FolderListing(paths, {name for name, path in paths.items() if path in ids})
+        owners = {name: [paths[owner] for owner in belongs] for name, belongs in listing.owners.items()}
+        owners |= {name: [path] for name, path in paths.items() if path in self._fronts}
+        found = []
+        for name, belongs in owners.items():
+            path = paths[name]
+            if path in ids or path in left_out or (state := self._state(home, name, path)) is None:
+                continue
+            its = {ids[front] for owner in belongs if (front := self._fronts.get(owner, owner)) in ids}
+            known = companion_kind(name) or "", state.size or 0, state.mtime_ns or 0
+            found += [Companion(path, photo_id, *known) for photo_id in its]
+        return ids, found
+
+    def _state(self, home: str, name: str, path: bytes) -> FileState | None:
+        """The state of a file that may be a companion; None where it is something else, or gone."""
+        file = self._files[home].get(name) if home in self._files else None
+        if file is not None:
+            return file.state if path in self._no_photos or path in self._waiting else None
+        with suppress(OSError):  # it lies beside a photo that was named by itself
+            return FileState.of(os.stat(path))
+        return None
+
+
+def _home_of(path: bytes) -> str:
+    return _home(os.path.dirname(os.fsdecode(path)))[0]
+
+
+def _names(home: str) -> Iterator[str]:
+    """The files that may go with photos of a folder, and these; none is hidden."""
+    return (name for name in names_in(home) if not name.startswith("."))
+
+
+def _is_picture(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+def _is_raw(name: str | bytes) -> bool:
+    return companion_kind(os.fsdecode(name)) == RAW
+
+
+def _written(path: bytes) -> Photo:
+    """What is written in a RAW file; nothing where it cannot be read."""
+    with suppress(PhotoError, OSError):
+        return pairs.written(os.fsdecode(path))
+    return Photo(None, os.fsdecode(path))
