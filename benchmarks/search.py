@@ -2,8 +2,9 @@
 
 Everyone indexes the same vectors (see benchmarks.synthetic), then climbs its own knob until the ten nearest are found
 with the recall asked for, and is timed there: a process per measurement, taking turns, the median of the rounds. Two
-threads for everyone; questions are asked in the way that lets the tool answer most of them per second. Indexes are kept
-in the cache and reused, with the time that building them took (`--rebuild` builds anew).
+threads for everyone; questions are asked in the way that lets the tool answer most of them per second, and then one
+after the other ("one alone"). Indexes are kept in the cache and reused, with the time that building them took
+(`--rebuild` builds anew).
 """
 
 import argparse
@@ -118,7 +119,7 @@ def unfiltered(contestants: Sequence[Contestant], climbs: dict[str, Figures], da
         note(f"recall {target}")
         measured[target] = alternating(runs, rounds)
     head = ["", "settings", "versions", "built in, s", "files, MB", "peak memory, MB"]
-    head += [f"{what} for {target}" for target in TARGETS for what in ("knob", "recall", "queries/s")]
+    head += [f"{what} for {target}" for target in TARGETS for what in ("knob", "recall", "queries/s", "one alone, µs")]
     rows: list[list[object]] = []
     for one in contestants:
         about = one.about(data, _value(climbs[one.name], TARGETS[0]))
@@ -139,10 +140,11 @@ def _cells(
     one: Contestant, about: Figures, climbed: Figures, target: float, figures: list[Figures] | None
 ) -> list[object]:
     if not figures:
-        return ["failed", None, None]
+        return ["failed", None, None, None]
     missed = "" if str(target) in climbed["reached"] else " (its best)"
     recall = f"{median(figures, 'recall'):.3f}{missed}"
-    return [f"{about['knob']} {_value(climbed, target)}", recall, median(figures, "queries_per_second")]
+    alone = f"{median(figures, 'alone_us'):,.0f} (p99 {median(figures, 'alone_p99_us'):,.0f})"
+    return [f"{about['knob']} {_value(climbed, target)}", recall, median(figures, "queries_per_second"), alone]
 
 
 def filtered(contestants: Sequence[Contestant], climbs: dict[str, Figures], data: Path, rounds: int) -> str:
@@ -207,7 +209,9 @@ def main() -> None:
         command, title = f"python -m benchmarks.search {count}", f"Search, {count:,} vectors"
         if options.shape != "birds":
             command, title = f"{command} --shape {options.shape}", f"{title}, {options.shape}"
-        publish(title, body, command=command, keep=not (options.quick or options.only))
+        if options.only:
+            command, title = f"{command} --only {' '.join(options.only)}", f"{title}, {' and '.join(options.only)}"
+        publish(title, body, command=command, keep=not options.quick)
 
 
 if __name__ == "__main__":

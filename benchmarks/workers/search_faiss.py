@@ -40,7 +40,9 @@ class Faiss:
             "ivf": f"IVF{cells},Flat",
             "auto": f"PCA256,IVF{min(4 * cells, len(vectors) // 40)},SQ8,Refine(SQfp16)",
         }[self.kind]
-        index = faiss.index_factory(vectors.shape[1], settings, faiss.METRIC_INNER_PRODUCT)
+        # Of unit rows both rank alike, and PCA moves the origin, which only distances survive.
+        metric = faiss.METRIC_L2 if self.kind == "auto" else faiss.METRIC_INNER_PRODUCT
+        index = faiss.index_factory(vectors.shape[1], settings, metric)
         rows = np.ascontiguousarray(vectors)
         asked, rows = (rows[:HELD_OUT], rows[HELD_OUT:]) if self.kind == "auto" else (rows[:0], rows)
         index.train(rows)

@@ -39,13 +39,14 @@ class Scann:
         self.reordered = min(1000, 50 + 4 * value)
 
     def search(self, queries: Rows, k: int, below: int | None) -> Ids:
-        ids, _ = self.searcher.search_batched_parallel(
-            queries,
-            final_num_neighbors=k,
-            leaves_to_search=self.leaves,
-            pre_reorder_num_neighbors=self.reordered,
-        )
-        return np.asarray(ids, dtype=np.int64)
+        settings = {
+            "final_num_neighbors": k,
+            "leaves_to_search": self.leaves,
+            "pre_reorder_num_neighbors": self.reordered,
+        }
+        if len(queries) == 1:
+            return np.asarray(self.searcher.search(queries[0], **settings)[0], dtype=np.int64)[None]
+        return np.asarray(self.searcher.search_batched_parallel(queries, **settings)[0], dtype=np.int64)
 
 
 main(Scann())

@@ -165,8 +165,24 @@ def _measure(searcher: Searcher, data: Path, below: int | None, longest: float) 
         found = searcher.search(asked, K, below)
         rounds += 1
     seconds = time.perf_counter() - started
+    alone = _alone(searcher, asked, below)
     return {
         "recall": recall(found, truth),
         "queries_per_second": rounds * len(asked) / seconds,
         "questions": len(asked),
+        "alone_us": float(np.median(alone)),
+        "alone_p99_us": float(np.percentile(alone, 99)),
     }
+
+
+def _alone(searcher: Searcher, queries: Rows, below: int | None) -> list[float]:
+    """Microseconds for each question, asked one after the other, in at most so many seconds."""
+    taken: list[float] = []
+    began = time.perf_counter()
+    for number in range(len(queries)):
+        started = time.perf_counter()
+        searcher.search(queries[number : number + 1], K, below)
+        taken.append((time.perf_counter() - started) * 1e6)
+        if time.perf_counter() - began > SHORTEST:
+            break
+    return taken
