@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -11,7 +11,7 @@ import numpy as np
 
 import birdsearch
 from benchmarks import synthetic
-from birdsearch import AddReport, Index, Photo
+from birdsearch import AddReport, Index, Label, Photo
 from birdsearch.export.parquet import Parquet
 from birdsearch.export.selection import Batch, NoOptions, Selection
 from birdsearch.records import BackboneIdentity, Provenance, Vectors
@@ -34,10 +34,10 @@ class Given:
     name: str = "given"
 
 
-def take_in(index: Index, vectors: Vectors) -> AddReport:
-    """Give an index photos that do not exist, with these vectors (n, dim)."""
+def take_in(index: Index, vectors: Vectors, species: Sequence[str] = ()) -> AddReport:
+    """Give an index photos that do not exist, with these vectors (n, dim) and, where there are any, labels (n)."""
     export = index.path.with_suffix(".parquet")
-    Parquet().write(cast(Selection, _Drawn(vectors, index.backbone.identity)), export, NoOptions())
+    Parquet().write(cast(Selection, _Drawn(vectors, index.backbone.identity, species)), export, NoOptions())
     report = index.import_photos(export)
     export.unlink()
     return report
@@ -49,27 +49,30 @@ class _Drawn:
 
     vectors: Vectors
     backbone: BackboneIdentity
+    species: Sequence[str]
     provenance: Provenance = field(default_factory=lambda: Provenance("", ("/photos",)))
     said: Mapping[str, object] = field(default_factory=dict)
 
     def batches(self) -> Iterator[Batch]:
         for start in range(0, len(self.vectors), ROWS):
             vectors = np.array(self.vectors[start : start + ROWS])
-            photos = [
-                Photo(
-                    id=None,
-                    path=f"/photos/{number // 1000:04d}/{number:07d}.jpg",
-                    sha256=f"{number:064x}",
-                    width=4000,
-                    height=3000,
-                    taken_at=f"20{10 + number % 15:02d}-05-{1 + number % 28:02d}T08:00:00",
-                )
-                for number in range(start, start + len(vectors))
-            ]
-            none = [None] * len(photos)
-            yield Batch(
-                photos, list(none), vectors, np.full(len(vectors), 10, np.float32), [[] for _ in none], list(none)
-            )
+            names: Sequence[str | None] = self.species[start : start + ROWS] or [None] * len(vectors)
+            photos = [_photo(start + number, name) for number, name in enumerate(names)]
+            labels: list[Label | None] = [None if name is None else Label(0, name, "csv") for name in names]
+            norms = np.full(len(vectors), 10, np.float32)
+            yield Batch(photos, labels, vectors, norms, [[] for _ in photos], [None] * len(photos))
+
+
+def _photo(number: int, species: str | None) -> Photo:
+    return Photo(
+        id=None,
+        path=f"/photos/{number // 1000:04d}/{number:07d}.jpg",
+        sha256=f"{number:064x}",
+        width=4000,
+        height=3000,
+        taken_at=f"20{10 + number % 15:02d}-05-{1 + number % 28:02d}T08:00:00",
+        label=species,
+    )
 
 
 if __name__ == "__main__":
