@@ -75,7 +75,8 @@ class Photo:
     mtime_ns: int = 0
     width: int | None = None  # pixels, upright
     height: int | None = None
-    format: str | None = None  # "JPEG", "PNG", "HEIF"...
+    format: str | None = None  # "JPEG", "PNG", "HEIF", "CR3"...
+    rendered: str = "file"  # of RENDERED: what its pixels are
     taken_at: str | None = None  # ISO 8601 as the camera's clock showed it, with sub-seconds where known
     taken_offset: str | None = None  # "+02:00"
     camera: str | None = None  # make and model
@@ -118,6 +119,11 @@ def missing_metadata(have: Mapping[str, Any], other: Mapping[str, Any]) -> dict[
 # What becomes of a camera RAW beside its JPEG or HEIC: it goes with that photo, is a photo too, or all RAW is left out.
 RAW_CHOICES = ("pair", "separate", "ignore")
 PAIR, SEPARATE, IGNORE = RAW_CHOICES
+
+# What the pixels of a photo are: those of its file; of a camera RAW those of a JPEG in it, or the sensor's, developed.
+# Photos are duplicates only where they are alike in that: a JPEG is no reason to give up a RAW file, and one picture
+# developed in two ways differs as much as two do.
+RENDERED = ("file", "preview", "sensor")
 
 # In which order photos are listed: by id; by time, those without one last; by path; by species, those without one last.
 ORDERS = ("id", "newest", "oldest", "path", "species")

@@ -19,7 +19,17 @@ from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.evidence import FileEvidence
 from birdsearch.duplicates.keeper import KeeperOptions
 from birdsearch.duplicates.verification import PairVerifier, file_identity, with_scores
-from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Ids, Pair, Photo, Progress, blocks
+from birdsearch.records import (
+    RELATIONS,
+    DuplicateGroup,
+    DuplicateReport,
+    Filter,
+    Ids,
+    Pair,
+    Photo,
+    Progress,
+    blocks,
+)
 from birdsearch.search import pairs
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
@@ -222,12 +232,16 @@ class DuplicateFinder:
     def _bursts(self, copies: set[int]) -> list[DuplicateGroup]:
         """Groups of exposures of one moment; of the copies of a picture only the kept one takes part."""
         taken = [photo for photo in self._catalog.summaries(self._options.where) if photo.photo_id not in copies]
-        sequences = bursts_module.bursts(
-            taken,
-            self._options.burst_gap,
-            vectors=lambda ids: self._store.vectors.fetch(ids.tolist())[0],
-            paths=lambda ids: {i: photo.path for i, photo in self._catalog.known_photos(ids).items()},
-        )
+        sequences = [
+            sequence
+            for rendered in records.RENDERED
+            for sequence in bursts_module.bursts(
+                [photo for photo in taken if photo.rendered == rendered],
+                self._options.burst_gap,
+                vectors=lambda ids: self._store.vectors.fetch(ids.tolist())[0],
+                paths=lambda ids: {i: photo.path for i, photo in self._catalog.known_photos(ids).items()},
+            )
+        ]
         content = {photo.photo_id: photo.sha256 for photo in taken}
         # Two copies are not a burst: of photos of the same bytes the first one stands for all.
         first = ({content[photo_id]: photo_id for photo_id in reversed(ids)} for ids in sequences)

@@ -85,10 +85,13 @@ class PairVerifier:
         return verified
 
     def _related(self, a: int, b: int, alignment: Alignment | None) -> list[Pair]:
-        """The pair of two photos whose pixels were compared; none where they are different pictures, or one file."""
+        """The pair of two photos whose pixels were compared; none where they are different pictures, or one file.
+
+        Nor where they are rendered differently (`Photo.rendered`).
+        """
         known = self._photos((a, b))
         one, other = known[a], known[b]
-        if file_identity(one.path) == file_identity(other.path):
+        if one.rendered != other.rendered or file_identity(one.path) == file_identity(other.path):
             return []
         plain = alignment is None or is_plain(alignment.matrix)
         if plain and (one.width, one.height) == (other.width, other.height):

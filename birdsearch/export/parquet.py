@@ -17,6 +17,7 @@ from birdsearch.records import (
     BIRD,
     BOX,
     MOST_REGIONS,
+    RENDERED,
     BackboneIdentity,
     Box,
     ExportReport,
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from birdsearch.storage.catalog.catalog import PairOfBytes
 
 _TEXTS = (
-    "sha256", "phash", "format", "taken_at", "taken_offset", "camera", "camera_serial", "lens", "photographer", "notes",
-    "damaged",
+    "sha256", "phash", "format", "rendered", "taken_at", "taken_offset", "camera", "camera_serial", "lens",
+    "photographer", "notes", "damaged",
 )  # fmt: skip
 _PLAIN = (
     "id", *_TEXTS, "size", "mtime_ns", "width", "height", "latitude", "longitude", "rating", "label", "species",
@@ -45,9 +46,9 @@ _PLAIN = (
 )  # fmt: skip
 _LABEL = ("source", "author", "created_at")  # columns label_source...
 _TAXON = ("taxon", "english")  # for readers of the table: an import works them out from the species
-_LATER = frozenset(
-    (*_TAXON, "companions", "damaged", "label_author", "label_created_at", "found_by", "regions")
-)  # older lack them
+_LATER = frozenset(  # older exports lack them
+    (*_TAXON, "companions", "damaged", "rendered", "label_author", "label_created_at", "found_by", "regions")
+)
 _BOX = ("x", "y", "width", "height")
 _REGION = ("kind", "category", "confidence", "source")
 _GUESS = ("species", "probability", "position", "rank", "class_name")
@@ -243,6 +244,8 @@ def _batch_of(table: "pa.RecordBatch", start: int) -> Batch:
     if wrong.any():
         raise ValueError(f"row {start + int(np.argmax(wrong))}: the vector does not have length 1")
     listed = table.drop_columns(["vector"]).to_pylist()
+    if wrong_row := next((row for row in listed if row.get("rendered", "file") not in RENDERED), None):
+        raise ValueError(f"a photo is rendered from {wrong_row['rendered']!r:.80}")
     photos = [
         Photo(
             **{name: row[name] for name in _PLAIN if name in row},

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PHOTO_COLUMNS = (
     "id", "species", "taxon", "english", "species_source", "label", "prediction", "probability", "taken_at",
     "taken_offset", "camera", "camera_serial", "lens", "latitude", "longitude", "photographer", "notes",
-    "companions", "rating", "damaged", "width", "height", "format", "size", "mtime_ns", "sha256", "phash", "index_id",
-    "relative_path", "path",
+    "companions", "rating", "damaged", "width", "height", "format", "rendered", "size", "mtime_ns", "sha256", "phash",
+    "index_id", "relative_path", "path",
 )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""A file becomes a Photo and pixels: only here are Pillow, pi_heif, simplejpeg and imagehash imported."""
+"""A file becomes a Photo and pixels: only here are Pillow, pi_heif, simplejpeg, rawpy and imagehash imported."""

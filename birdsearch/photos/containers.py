@@ -81,11 +81,11 @@ def gif_blocks(data: bytes) -> Iterator[Chunk]:
             return
 
 
+STRIPS = frozenset((0x0111, 0x0117, 0x0144, 0x0145))  # where strips and tiles begin, and how long they are
 # What is read: type of page, size, bits, compression, strips, tiles, further directories, JPEG tables, layers, and the
 # index of a JPEG of several pictures.
-TAGS = frozenset(
-    (0x00FE, 0x0100, 0x0101, 0x0102, 0x0103, 0x0111, 0x0115, 0x0116, 0x0117, 0x0144, 0x0145, 0x014A, 0x015B, 0x935C)
-) | {0xB002}
+TAGS = frozenset((0x00FE, 0x0100, 0x0101, 0x0102, 0x0103, 0x0115, 0x0116, 0x014A, 0x015B, 0x935C, 0xB002)) | STRIPS
+_LOWER = 0x014A
 Values = tuple[int | float | bytes | str, ...]
 Directory = Mapping[int, Values]  # tag -> its values; of bytes and texts one value
 
@@ -119,6 +119,22 @@ def tiff_directories(data: bytes, tags: Set[int] = TAGS) -> Iterator[Directory]:
             return
         seen.add(at)
         page, pointer = tiff.directory(at, tags)
+        yield page
+
+
+def tiff_tree(data: bytes, tags: Set[int]) -> Iterator[Directory]:
+    """The directories of a TIFF and those below them (SubIFDs), with the entries of these tags."""
+    tiff = _Tiff(data, data[:4])
+    waiting = [tiff.pointer(tiff.first)]
+    seen: set[int] = set()
+    while waiting and len(seen) < MAX_DIRECTORIES and tiff.values > 0:
+        at = waiting.pop(0)
+        if not isinstance(at, int) or at <= 0 or at in seen:
+            continue
+        seen.add(at)
+        page, following = tiff.directory(at, tags | {_LOWER})
+        waiting += [each for each in page.get(_LOWER, ()) if isinstance(each, int)]
+        waiting += [] if following is None else [tiff.pointer(following)]
         yield page
 
 

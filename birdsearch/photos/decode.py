@@ -22,7 +22,7 @@ from birdsearch.photos import contents, damage, memory, metadata, rgb
 from birdsearch.photos.contents import Contents
 from birdsearch.photos.decoders import DECODERS
 from birdsearch.photos.exif import describe
-from birdsearch.photos.filetype import HEAD, identify
+from birdsearch.photos.filetype import identify
 from birdsearch.photos.memory import CostlyError
 from birdsearch.photos.overlap import overlapped
 from birdsearch.photos.scan import FileBytes, FoundFile, NotAPhotoError, read, require_photo
@@ -105,7 +105,7 @@ def decode(
     format = format or _format_of(data, photo.path)
     least = 2 * max(size)
     more = max(2 * max(upright or size), least)
-    with opened(data, format) as image:
+    with opened(data, format, max(size)) as image:
         full = image.size
         image.draft(None, (more, more))
         reduced = image.size != full
@@ -121,10 +121,11 @@ def decode(
             pixels, hashed = _squashed(oriented, size), phash(oriented)
             damaged = damage.of(image, data, format)
         # A TIFF is rotated by its decoder, others may learn their size while they are decoded.
-        width, height = full if reduced else image.size
+        width, height = getattr(image, "sensor_size", full if reduced else image.size)
+        rendered = getattr(image, "rendered", "file")
     if orientation in rgb.SIDEWAYS:
         width, height = height, width
-    photo = replace(known, phash=hashed, width=width, height=height, format=format, damaged=damaged)
+    photo = replace(known, phash=hashed, width=width, height=height, format=format, rendered=rendered, damaged=damaged)
     return Decoded(photo, pixels, kept)
 
 
@@ -141,14 +142,17 @@ def _seen_by_finder(image: Image.Image, size: tuple[int, int]) -> Pixels:  # (he
 
 
 def _format_of(data: bytes, path: str) -> str:
-    return require_photo(identify(data[:HEAD], path))
+    return require_photo(identify(data, path))
 
 
 @contextmanager
-def opened(data: bytes, format: str) -> Iterator[Image.Image]:
-    """The image in these bytes, first frame; any error with it inside the block becomes PhotoUnreadableError."""
+def opened(data: bytes, format: str, shortest: int = 0) -> Iterator[Image.Image]:
+    """The image in these bytes, first frame; any error with it inside the block becomes PhotoUnreadableError.
+
+    `shortest` as Decoder.open takes it.
+    """
     with _translated_errors(format), _quiet():
-        image = DECODERS[format].open(data)
+        image = DECODERS[format].open(data, shortest)
         if image.width * image.height > MAX_PIXELS:
             most = f"more than the {MAX_PIXELS // 10**6} megapixels that are decoded"
             raise PhotoUnreadableError(f"{image.width} x {image.height} pixels, {most}")
@@ -299,7 +303,7 @@ def _cut(whole: Image.Image, box: Box, image: ImageLike) -> Image.Image:
 def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a photo's file as it is shown. Raises PhotoError."""
     with opened_file(path) as (image, _):
-        width, height = image.size
+        width, height = getattr(image, "sensor_size", image.size)
         return (height, width) if metadata.orientation(image) in rgb.SIDEWAYS else (width, height)
 
 
@@ -395,7 +399,7 @@ def _encoded(image: Image.Image, format: str) -> bytes:
 def stamp(files: Iterable[Path] = (), facts: Iterable[str] = ()) -> str:
     """The stamp of everything that decoded pixels depend on, and of these files and facts besides."""
     decoding = Path(__file__).parent.glob("*.py")
-    libraries = (f"{name} {version(name)}" for name in ("birdsearch", "pillow", "pi-heif", "simplejpeg"))
+    libraries = (f"{name} {version(name)}" for name in ("birdsearch", "pillow", "pi-heif", "simplejpeg", "rawpy"))
     return stamp_of((*decoding, *files), (*libraries, *facts))
 
 
@@ -427,7 +431,7 @@ def _image(image: ImageLike | FileBytes, least: int) -> tuple[Image.Image, tuple
                 stored.load()
                 return rgb.upright(stored, metadata.orientation(stored), least), full
     except NotAPhotoError as error:
-        hint = "Export it as JPEG or TIFF first." if "RAW" in error.reason else "Name a JPEG, PNG, TIFF, HEIC... file."
+        hint = "Name a JPEG, PNG, TIFF, HEIC, RAW... file."
         raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error
     except PhotoUnreadableError as error:
         raise PhotoUnreadableError(f"cannot use {name}: {error}. Try another copy of it.") from error

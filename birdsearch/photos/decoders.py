@@ -11,17 +11,18 @@ from PIL import Image, ImageFile
 
 from birdsearch.photos.bare import bare_jpeg, bare_media, bare_png, bare_tiff, bare_webp
 from birdsearch.photos.containers import riff_chunks, tiff_directory
+from birdsearch.photos.filetype import RAW_FORMATS
 from birdsearch.photos.items import MediaItems
-from birdsearch.photos.scan import NotAPhotoError
 
 
 class Decoder(Protocol):
     """Reads the photos of one format."""
 
-    def open(self, data: bytes) -> Image.Image:
+    def open(self, data: bytes, shortest: int = 0) -> Image.Image:
         """The first frame; `load` may decode its pixels later, `getexif` and `info["xmp"]` give what was written.
 
-        Raises NotAPhotoError where the file is something else, and any other error where it is broken.
+        Where a file holds one picture several times it is one whose shorter side has `shortest` pixels.
+        Raises an error of any kind where the file is broken.
         """
 
 
@@ -37,7 +38,7 @@ class PillowDecoder:
     name: str
     bare: Callable[[bytes], bytes] = bytes  # leaves out what is broken beside the picture
 
-    def open(self, data: bytes) -> Image.Image:
+    def open(self, data: bytes, shortest: int = 0) -> Image.Image:
         """The image; a broken header is an error of any kind."""
         make = _image_class(self.module, self.name)
         try:
@@ -49,20 +50,10 @@ class PillowDecoder:
             return make(io.BytesIO(bare), "")
 
 
-class TiffDecoder(PillowDecoder):
-    """TIFF, which many cameras' RAW files call themselves too."""
-
-    def open(self, data: bytes) -> Image.Image:
-        """The image; NotAPhotoError for a camera's."""
-        if _is_raw(data):
-            raise NotAPhotoError("camera RAW")
-        return PillowDecoder.open(self, data)
-
-
 class WebpDecoder(PillowDecoder):
     """WebP, whose header does not always tell that EXIF and XMP follow."""
 
-    def open(self, data: bytes) -> Image.Image:
+    def open(self, data: bytes, shortest: int = 0) -> Image.Image:
         """The image, with its EXIF and XMP."""
         image = PillowDecoder.open(self, data)
         for chunk in riff_chunks(data):
@@ -74,7 +65,7 @@ class WebpDecoder(PillowDecoder):
 class MediaDecoder(PillowDecoder):
     """AVIF and HEIF, whose EXIF is found where the offset before it is wrong."""
 
-    def open(self, data: bytes) -> Image.Image:
+    def open(self, data: bytes, shortest: int = 0) -> Image.Image:
         """The image, with its EXIF."""
         image = PillowDecoder.open(self, data)
         block = image.info.get("exif") or b""
@@ -88,12 +79,15 @@ def _image_class(module: str, name: str) -> type[ImageFile.ImageFile]:
     return cast("type[ImageFile.ImageFile]", getattr(import_module(module), name))
 
 
-def _is_raw(data: bytes) -> bool:
-    """Whether a TIFF is a camera's: it says so (DNG), holds sensor values, or is a thumbnail of what lies deeper."""
-    tags = tiff_directory(data)
-    kind, colours = (tags.get(tag, (None,))[0] for tag in (0x00FE, 0x0106))
-    is_thumbnail = kind == 1 and 0x014A in tags and 0x010F in tags
-    return 0xC612 in tags or colours in (32803, 34892) or is_thumbnail
+@dataclass(frozen=True, slots=True)
+class RawDecoder:
+    """The RAW files of one format; what reads them is imported at the first."""
+
+    format: str
+
+    def open(self, data: bytes, shortest: int = 0) -> Image.Image:
+        """The largest JPEG in it whose shorter side has so many pixels, else what the sensor saw."""
+        return cast("Image.Image", import_module("birdsearch.photos.raw").opened(data, self.format, shortest))
 
 
 # Format, as photos/filetype.py names it -> what reads it.
@@ -101,11 +95,12 @@ DECODERS: dict[str, Decoder] = {
     "JPEG": PillowDecoder("birdsearch.photos.jpeg", "JpegImage", bare_jpeg),
     "PNG": PillowDecoder("PIL.PngImagePlugin", "PngImageFile", bare_png),
     "WEBP": WebpDecoder("PIL.WebPImagePlugin", "WebPImageFile", bare_webp),
-    "TIFF": TiffDecoder("birdsearch.photos.tiff", "TiffImage", bare_tiff),
+    "TIFF": PillowDecoder("birdsearch.photos.tiff", "TiffImage", bare_tiff),
     "GIF": PillowDecoder("PIL.GifImagePlugin", "GifImageFile"),
     "BMP": PillowDecoder("PIL.BmpImagePlugin", "BmpImageFile"),
     "AVIF": MediaDecoder("PIL.AvifImagePlugin", "AvifImageFile", bare_media),
     "HEIF": MediaDecoder("pi_heif", "HeifImageFile", bare_media),
     "JPEG2000": PillowDecoder("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
     "PPM": PillowDecoder("PIL.PpmImagePlugin", "PpmImageFile"),
+    **{format: RawDecoder(format) for format in RAW_FORMATS},
 }

@@ -4,6 +4,8 @@ import os
 import re
 from dataclasses import dataclass
 
+from birdsearch.photos.containers import tiff_directory
+
 HEAD = 4096  # bytes at the beginning of a file that tell its type
 
 IMAGE_SUFFIXES = frozenset(
@@ -12,13 +14,17 @@ IMAGE_SUFFIXES = frozenset(
         ".heif", ".hif", ".heics", ".jp2", ".j2k", ".mpo"
     }
 )  # fmt: skip
-# Many of these are TIFF files whose first image is a thumbnail: only the name says that the photo lies elsewhere in it.
-RAW_SUFFIXES = frozenset(
-    {
-        ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef", ".mos",
-        ".mrw", ".nef", ".nrw", ".orf", ".ori", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f"
-    }
-)  # fmt: skip
+# Formats of camera RAW -> who makes the cameras, as EXIF names them without blanks. Of one maker the first is usual.
+RAW_FORMATS = {
+    "CR2": "canon", "CR3": "canon", "CRW": "canon", "NEF": "nikon", "NRW": "nikon", "ARW": "sony", "SR2": "sony",
+    "SRF": "sony", "RAF": "fuji", "ORF": "olympus", "ORI": "olympus", "RW2": "panasonic", "RAW": "panasonic",
+    "DNG": "adobe", "PEF": "pentax", "SRW": "samsung", "RWL": "leica", "3FR": "hasselblad", "FFF": "hasselblad",
+    "IIQ": "phaseone", "MOS": "leaf", "MRW": "minolta", "X3F": "sigma", "DCR": "kodak", "KDC": "kodak", "K25": "kodak",
+    "ERF": "epson", "MEF": "mamiya",
+}  # fmt: skip
+RAW_SUFFIXES = frozenset(f".{format.lower()}" for format in RAW_FORMATS) | {".gpr"}
+# What is called so is a photo, or a broken one; .raw is the name of many things.
+_PHOTO_SUFFIXES = (IMAGE_SUFFIXES | RAW_SUFFIXES) - {".raw"}
 
 # What may own a sidecar: every photo and RAW that is known, and what edits of them are saved as.
 SIDECAR_OWNERS = IMAGE_SUFFIXES | RAW_SUFFIXES | {".jxl", ".psb", ".psd"}
@@ -29,14 +35,15 @@ _BMFF_BRANDS = {  # brand of an ISO media file -> format
     **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIF"),  # HEVC
     **dict.fromkeys((b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"heif", b"MiHB", b"MiHE", b"MiHA", b"MiPr"), "HEIF"),
 }
-# How the files of each format of photos/decoders.py begin.
+_TIFF = re.compile(rb"II[*+]\0|MM\0[*+]")
+# How the files of each other format of photos/decoders.py begin.
 SIGNATURES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
     (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
     (re.compile(rb"GIF8[79]a"), "GIF"),
     (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), "BMP"),
-    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF"),
+    (_TIFF, "TIFF"),
     (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51\0"), "JPEG2000"),
     (re.compile(rb"P[4-6]\s+(#[^\n]*\s+)*\d+\s"), "PPM"),
 )
@@ -46,9 +53,21 @@ MEDIA_TYPES = {
     "TIFF": "image/tiff", "JPEG2000": "image/jp2", "PPM": "image/x-portable-anymap", "AVIF": "image/avif",
     "HEIF": "image/heif",
 }  # fmt: skip
-_RAW = re.compile(
-    rb"II\*\0....CR|FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|\0MRM|FOVb|II\x1a\0\0\0HEAPCCDR|....ftypcrx ", re.DOTALL
+MEDIA_TYPES |= {format: f"image/x-{maker}-{format.lower()}" for format, maker in RAW_FORMATS.items()}
+# How those RAW files begin that are not plain TIFF.
+_RAW = (
+    (re.compile(rb"II\*\0....CR", re.DOTALL), "CR2"),
+    (re.compile(rb"(II\*\0|MM\0\*)....(IIII.waR|MMMMRaw.)", re.DOTALL), "IIQ"),
+    (re.compile(rb"....ftypcrx ", re.DOTALL), "CR3"),
+    (re.compile(rb"II\x1a\0\0\0HEAPCCDR"), "CRW"),
+    (re.compile(rb"FUJIFILMCCD-RAW"), "RAF"),
+    (re.compile(rb"IIR[OS]|MMOR"), "ORF"),
+    (re.compile(rb"IIU\0"), "RW2"),
+    (re.compile(rb"\0MRM"), "MRW"),
+    (re.compile(rb"FOVb"), "X3F"),
 )
+_SUBFILE, _COLOURS, _LOWER, _MAKE, _DNG_VERSION = 0x00FE, 0x0106, 0x014A, 0x010F, 0xC612
+SENSOR_COLOURS = (32803, 34892)  # a colour filter array, linear values of a sensor
 # Whole files of other kinds: not broken photos, whatever their names promise. The words are what users read.
 _OTHERS = (
     (
@@ -92,18 +111,25 @@ class Kind:
 
 def has_photo_name(path: bytes) -> bool:
     """Whether a file is called as photos are."""
-    return os.path.splitext(os.fsdecode(path))[1].lower() in IMAGE_SUFFIXES
+    return os.path.splitext(os.fsdecode(path))[1].lower() in _PHOTO_SUFFIXES
 
 
-def identify(head: bytes, path: str) -> Kind:
-    """The type of a file, by its first `HEAD` bytes (all of a shorter file) and the suffix of its path."""
+def identify(data: bytes, path: str) -> Kind:
+    """The type of a file, by its first `HEAD` bytes or more (all of a shorter file) and the suffix of its path.
+
+    Whether a TIFF is a camera's RAW file is certain only where all of it is given.
+    """
     suffix = os.path.splitext(path)[1].lower()
+    head = data[:HEAD]
     if not head:
-        return Kind(None, "empty file", broken=suffix in IMAGE_SUFFIXES)
-    if _RAW.match(head) or (suffix in RAW_SUFFIXES and head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return Kind(None, "camera RAW")
-    if head[4:8] == b"ftyp" and (format := _bmff_format(head)):
-        return Kind(format)
+        return Kind(None, "empty file", broken=suffix in _PHOTO_SUFFIXES)
+    for pattern, format in _RAW:
+        if pattern.match(head):
+            return Kind(format)
+    if _TIFF.match(head) and (raw := _raw_in_tiff(data, suffix)):
+        return Kind(raw)
+    if head[4:8] == b"ftyp" and (media := _bmff_format(head)):
+        return Kind(media)
     for pattern, format in SIGNATURES:
         if pattern.match(head):
             return Kind(format)
@@ -112,11 +138,30 @@ def identify(head: bytes, path: str) -> Kind:
             return Kind(None, reason)
     if _is_text(head):
         return Kind(None, "not an image (text)")
-    if suffix in RAW_SUFFIXES:
-        return Kind(None, "camera RAW")
-    if suffix in IMAGE_SUFFIXES:
+    if suffix in _PHOTO_SUFFIXES:
         return Kind(None, f"not an image, despite its name ({suffix})", broken=True)
     return Kind(None, "not an image")
+
+
+def _raw_in_tiff(data: bytes, suffix: str) -> str | None:
+    """The format of a TIFF that is a camera's RAW file; None for a picture.
+
+    It says so (DNG), holds sensor values, or is a thumbnail of what lies deeper. Many RAW files show no more than a
+    thumbnail as their first picture: what is called as they are is never taken for that.
+    """
+    tags = tiff_directory(data)
+    if _DNG_VERSION in tags:
+        return "DNG"
+    kind, colours = (tags.get(tag, (None,))[0] for tag in (_SUBFILE, _COLOURS))
+    is_thumbnail = kind == 1 and _LOWER in tags and _MAKE in tags
+    named = suffix[1:].upper() if suffix in RAW_SUFFIXES else ""
+    if not (named or colours in SENSOR_COLOURS or is_thumbnail):
+        return None
+    make = str(tags.get(_MAKE, ("",))[0]).replace(" ", "").lower()
+    makers = [format for format, maker in RAW_FORMATS.items() if maker in make]
+    if named in RAW_FORMATS and (named in makers or not makers):
+        return named
+    return makers[0] if makers else "RAW"
 
 
 def _bmff_format(head: bytes) -> str | None:

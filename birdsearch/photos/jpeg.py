@@ -16,6 +16,7 @@ from birdsearch.photos.containers import tiff_directory
 SOS, EOI, DHT, APP1 = 0xDA, 0xD9, 0xC4, 0xE1
 FRAMES = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)))  # SOF0 to SOF15
 PROGRESSIVE = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+_DECODED = frozenset((0xC0, 0xC1, 0xC2))  # baseline, extended and progressive, by Huffman codes
 ARITHMETIC = frozenset(range(0xC9, 0xD0))
 
 MAX_SEGMENTS = 100_000  # of one picture that are looked at
@@ -65,6 +66,18 @@ def segments(data: bytes, start: int = 0, *, header: bool = False) -> Iterator[S
         if header and marker == SOS:
             return
         at = following
+
+
+def size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a whole JPEG of 8 bits that Pillow knows; None of any other, such as a sensor's values."""
+    frame = end = None
+    for each in segments(data):
+        frame = each if each.marker in FRAMES else frame
+        end = each if each.marker == EOI else None
+    if frame is None or end is None or frame.marker not in _DECODED or frame.end - frame.start < 6:
+        return None
+    bits, height, width = struct.unpack_from(">BHH", data, frame.start)
+    return (width, height) if bits == 8 and width and height else None
 
 
 def exif_blocks(data: bytes) -> list[bytes]:

@@ -35,6 +35,7 @@ def needed(image: Image.Image, format: str, data: bytes) -> int:
         further += jpeg.coefficient_bytes(data)
     elif format == "TIFF":
         further += _tiff_strip(data)
+    further += getattr(image, "decoder_bytes", 0)  # of a camera RAW
     return len(data) + stored + further + _DECODER.get(format, 0) * pixels
 
 

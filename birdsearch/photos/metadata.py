@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from birdsearch.photos import xmp
-from birdsearch.photos.containers import tiff_directories, tiff_directory
+from birdsearch.photos.containers import Directory, tiff_directories, tiff_directory
+from birdsearch.photos.raw_parts import RawParts
 
 Tags = Mapping[int, Any]  # tag -> its value, a tuple where it has several
 
@@ -34,16 +35,27 @@ class Metadata:
 
 def of(image: Image.Image, data: bytes) -> Metadata:
     """The metadata of an image that was opened from these bytes."""
-    block = _block(image, data)
-    main = _directory(block or b"")
+    parts = getattr(image, "parts", None)  # of a camera RAW
+    block = _block(image, data) if parts is None else data
+    if parts is not None:
+        main, exif, gps = map(_plain, (parts.main, parts.exif, parts.gps))
+    else:
+        main = _directory(block or b"")
+        exif, gps = _lower(block, main.get(_EXIF)), _lower(block, main.get(_GPS))
     packet = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or main.get(_XMP) or b""
     return Metadata(
-        tags={**main, **_lower(block, main.get(_EXIF))},
-        gps=_lower(block, main.get(_GPS)),
+        tags={**main, **exif},
+        gps=gps,
         xmp=xmp.properties(packet.encode("utf-8", "ignore") if isinstance(packet, str) else bytes(packet)),
         iptc=_data_sets(_iptc_block(image, main, block or b"")),
         thumbnail=_thumbnail(block or b"") if block is not data else b"",
     )
+
+
+def of_raw(parts: RawParts) -> Metadata:
+    """The metadata of a camera RAW of which no picture was opened."""
+    main, exif, gps = map(_plain, (parts.main, parts.exif, parts.gps))
+    return Metadata(tags={**main, **exif}, gps=gps)
 
 
 def is_adobe_rgb(image: Image.Image, data: bytes) -> bool:
@@ -56,6 +68,8 @@ def is_adobe_rgb(image: Image.Image, data: bytes) -> bool:
 
 def orientation(image: Image.Image) -> int:
     """How a loaded image has to be turned, as EXIF numbers it; 1 where nothing says so, or its decoder turned it."""
+    if (known := getattr(image, "orientation", None)) is not None:
+        return int(known)  # of a camera RAW, whose JPEG may stand upright already
     if image.format == "HEIF":
         return 1  # how it is turned is a property of the picture there, whatever EXIF says beside it
     block = _exif_block(image)
@@ -104,7 +118,12 @@ def _raw_profile(image: Image.Image, name: str) -> bytes | None:
 
 
 def _directory(block: bytes, at: int | None = None) -> dict[int, Any]:
-    return {tag: value[0] if len(value) == 1 else value for tag, value in tiff_directory(block, at).items()}
+    return _plain(tiff_directory(block, at))
+
+
+def _plain(directory: Directory) -> dict[int, Any]:
+    """Single values as they are, several as a tuple."""
+    return {tag: value[0] if len(value) == 1 else value for tag, value in directory.items()}
 
 
 def _lower(block: bytes | None, start: Any) -> dict[int, Any]:

@@ -8,10 +8,10 @@ from dataclasses import replace
 from fractions import Fraction
 
 from birdsearch.files import open_regular
-from birdsearch.photos.containers import tiff_directory
+from birdsearch.photos import metadata
 from birdsearch.photos.exif import describe
-from birdsearch.photos.filetype import RAW_SUFFIXES
-from birdsearch.photos.metadata import Metadata
+from birdsearch.photos.filetype import RAW_SUFFIXES, identify
+from birdsearch.photos.raw_parts import parts_of
 from birdsearch.records import Photo
 
 # The pictures that cameras write beside a RAW; what programs make of it is a picture of its own.
@@ -59,14 +59,8 @@ def written(path: str) -> Photo:
     """What the camera wrote into a RAW file beside its pixels."""
     with open_regular(path) as file:
         data = file.read()
-    main = _directory(data)
-    exif = main.get(0x8769)
-    tags = {**main, **(_directory(data, exif) if isinstance(exif, int) else {})}
-    return replace(describe(Photo(None, path), Metadata(tags)), format="RAW")
-
-
-def _directory(data: bytes, at: int | None = None) -> dict[int, object]:
-    return {tag: value[0] if len(value) == 1 else value for tag, value in tiff_directory(data, at).items()}
+    format = identify(data, path).format or "RAW"
+    return replace(describe(Photo(None, path), metadata.of_raw(parts_of(data, format))), format=format)
 
 
 def is_raw(photo: Photo) -> bool:

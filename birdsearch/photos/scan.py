@@ -314,6 +314,7 @@ def _read_once(path: str, alive: Callable[[], None]) -> FileBytes | None:
         file.seek(0)
         data = read_up_to(file, before.st_size + 1, alive)
         after = os.fstat(handle)
+        format = require_photo(identify(data, path))  # now that all tags of a TIFF are there
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != before.st_size:
         return None
     sha256 = hashlib.sha256(data).hexdigest()

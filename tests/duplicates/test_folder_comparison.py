@@ -151,7 +151,7 @@ def test_other_files_are_found_by_their_bytes_in_the_folders_of_the_index(
     there = {"1.CR3": "other name.cr3", "3.MP4": "3.mp4"}
     assert others(report) == {**there, "2.CR3": None, "3.WAV": None, "4.JPG": None}
     assert only_here(report) == ["2.CR3", "3.WAV", "4.JPG"]
-    assert {Path(one.path).suffix: one.kind for one in report.others}[".CR3"] == "camera RAW"
+    assert {Path(one.path).suffix: one.kind for one in report.others}[".CR3"] == "not an image, despite its name (.cr3)"
 
 
 def test_a_card_that_is_in_the_index_itself_is_not_its_own_copy(index: Index, card: Path, tmp_path: Path) -> None:

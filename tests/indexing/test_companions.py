@@ -79,7 +79,7 @@ def test_a_card_with_all_that_happens_to_cards(tmp_path: Path, index: Index) -> 
     raw_header(first / "IMG_0004.DNG", "2024:05:17 06:00:04")  # which of the two RAW files belongs to the JPEG?
     raw_header(first / "IMG_0005.CR2", "2023:01:01 00:00:00")  # of an older card
     report = index.add(card)
-    assert counts(report) == {"added": 22, "paired": 17, "ignored": 3}
+    assert counts(report) == {"added": 22, "paired": 17, "failed": 3}
     alone = {name for name, companions in beside(index).items() if not companions}
     assert alone == {"IMG_0001-edited.jpg", "IMG_E0002.JPG"}  # and those of the first folder whose name comes twice
     by_folder = {photo.path.removeprefix(f"{card}/"): photo.companions for photo in index.photos()}

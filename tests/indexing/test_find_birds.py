@@ -145,9 +145,9 @@ def decodes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     formats: list[str] = []
     real = decode.opened
 
-    def counted(data: bytes, format: str) -> AbstractContextManager[Image.Image]:
+    def counted(data: bytes, format: str, shortest: int = 0) -> AbstractContextManager[Image.Image]:
         formats.append(format)
-        return real(data, format)
+        return real(data, format, shortest)
 
     monkeypatch.setattr(decode, "opened", counted)
     return formats

@@ -296,21 +296,6 @@ def test_phash_knows_a_picture_again(tmp_path: Path) -> None:
     assert bits_apart(first, other) > 10
 
 
-@pytest.mark.parametrize(
-    "tags",
-    [
-        [(0xC612, 1, 4, 0x00000401)],  # DNGVersion
-        [(0x0106, 3, 1, 32803)],  # colour filter array
-        [(0x00FE, 4, 1, 1), (0x014A, 4, 1, 8), (0x010F, 2, 4, 0)],  # a thumbnail, more below, and a camera's make
-    ],
-)
-def test_a_tiff_that_is_a_camera_raw_is_told_by_its_tags(tags: list[tuple[int, int, int, int]]) -> None:
-    layout = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 200, 277: 1, 279: 64}
-    layout.pop(tags[0][0], None)
-    with pytest.raises(NotAPhotoError, match="camera RAW"):
-        decode.decode(tiff([*((tag, 4, 1, value) for tag, value in layout.items()), *tags]), Photo(None, ""), SIZE)
-
-
 def test_a_truncated_file_fails_in_plain_words(tmp_path: Path) -> None:
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
     for format in ("JPEG", "PNG", "TIFF", "GIF", "BMP"):
@@ -464,7 +449,7 @@ def test_load_says_what_is_wrong_with_a_path(tmp_path: Path) -> None:
         decode.load(tmp_path, SIZE)
     with pytest.raises(PhotoUnreadableError, match=r"notes\.txt: not an image \(text\)"):
         decode.load(tmp_path / "notes.txt", SIZE)
-    with pytest.raises(PhotoUnreadableError, match=r"camera RAW\. Export it as JPEG"):
+    with pytest.raises(PhotoUnreadableError, match=r"raw\.nef: no JPEG in it, and LibRaw cannot develop it: "):
         decode.load(tmp_path / "raw.nef", SIZE)
     with pytest.raises(PhotoUnreadableError, match=r"broken\.jpg: truncated JPEG\. Try another copy"):
         decode.load(tmp_path / "broken.jpg", SIZE)

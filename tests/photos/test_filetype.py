@@ -3,6 +3,7 @@
 import pytest
 
 from birdsearch.photos.filetype import HEAD, Kind, identify
+from tests.support.drawing import tiff
 
 
 @pytest.mark.parametrize(
@@ -32,9 +33,68 @@ def test_content_decides_what_a_photo_is(head: bytes, format: str, name: str) ->
 
 def test_a_raw_suffix_decides_only_between_raw_and_tiff() -> None:
     tiff = b"II*\0\x08\0\0\0"
-    assert identify(tiff, "a.NEF").reason == "camera RAW"
+    assert identify(tiff, "a.NEF").format == "NEF"
+    assert identify(tiff, "a.gpr").format == "RAW"
     assert identify(b"\xff\xd8\xff\xe0", "a.NEF").format == "JPEG"
-    assert identify(b"\x9d\x81\0\1", "a.nef").reason == "camera RAW"
+    assert identify(b"\x9d\x81\0\1", "a.nef") == Kind(None, "not an image, despite its name (.nef)", broken=True)
+    assert identify(b"\x9d\x81\0\1", "disk.raw") == Kind(None, "not an image")
+
+
+@pytest.mark.parametrize(
+    ("head", "format"),
+    [
+        (b"II*\0\x10\0\0\0CR\2\0", "CR2"),
+        (b"II*\0\x08\0\0\0IIIITwaR", "IIQ"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "CR3"),
+        (b"II\x1a\0\0\0HEAPCCDR", "CRW"),
+        (b"FUJIFILMCCD-RAW 0201", "RAF"),
+        (b"IIRO\x08\0\0\0", "ORF"),
+        (b"MMOR\0\0\0\x08", "ORF"),
+        (b"IIU\0\x18\0\0\0", "RW2"),
+        (b"\0MRM\0\0\0\0", "MRW"),
+        (b"FOVb\0\0\2\0", "X3F"),
+    ],
+)
+@pytest.mark.parametrize("name", ["bird.nef", "bird.jpg", "bird"])
+def test_camera_raw_is_known_by_how_it_begins(head: bytes, format: str, name: str) -> None:
+    assert identify(head, name) == Kind(format)
+
+
+@pytest.mark.parametrize(
+    ("tags", "name", "format"),
+    [
+        ([(0xC612, 1, 4, 0x00000401)], "a.tif", "DNG"),  # DNGVersion
+        ([(0xC612, 1, 4, 0x00000401)], "a.nef", "DNG"),
+        ([(0x0106, 3, 1, 32803)], "a.tif", "RAW"),  # colour filter array, by a maker that is not known
+        ([(0x0106, 3, 1, 32803)], "a.kdc", "KDC"),
+        ([(0x00FE, 4, 1, 1), (0x014A, 4, 1, 8), (0x010F, 2, 4, int.from_bytes(b"SON\0", "little"))], "a", "RAW"),
+        ([(0x0106, 3, 1, 2)], "a.tif", "TIFF"),
+        ([(0x0106, 3, 1, 2)], "a.arw", "ARW"),
+    ],
+)
+def test_a_camera_raw_in_a_tiff_is_told_by_its_tags_and_its_name(
+    tags: list[tuple[int, int, int, int]], name: str, format: str
+) -> None:
+    assert identify(tiff(tags), name) == Kind(format)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "format"),
+    [
+        (b"NIKON CORPORATION", "a.tif", "NEF"),
+        (b"NIKON CORPORATION", "a.NRW", "NRW"),
+        (b"NIKON CORPORATION", "a.arw", "NEF"),  # the camera counts above the name
+        (b"SONY", "a", "ARW"),
+        (b"PENTAX Corporation", "a", "PEF"),
+        (b"RICOH IMAGING COMPANY, LTD.", "a.pef", "PEF"),
+        (b"SAMSUNG", "a", "SRW"),
+        (b"Phase One A/S", "a", "IIQ"),
+        (b"Hasselblad", "a.fff", "FFF"),
+    ],
+)
+def test_the_maker_tells_the_format_of_a_raw_in_a_tiff(make: bytes, name: str, format: str) -> None:
+    sensor = tiff([(0x0106, 3, 1, 32803), (0x010F, 2, len(make) + 1, 200)])
+    assert identify(sensor[:200] + make + b"\0" + bytes(50), name) == Kind(format)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from tests.support.interpreter import python
 
 # Libraries that are slow to import, and are loaded where they are needed.
 HEAVY = {
-    *("PIL", "pi_heif", "simplejpeg", "imagehash", "cv2", "torch", "torchvision", "birder", "openvino", "onnx"),
+    *("PIL", "pi_heif", "simplejpeg", "rawpy", "imagehash", "cv2"),
+    *("torch", "torchvision", "birder", "openvino", "onnx"),
     *("fastapi", "starlette", "pydantic", "uvicorn"),
     *("faiss", "sqlalchemy", "alembic", "pyarrow", "jinja2", "bokeh", "sklearn", "scipy", "pandas"),
     *(

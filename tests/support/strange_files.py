@@ -239,7 +239,7 @@ def _raw(folder: Path) -> dict[str, str]:
         "raw called tif.tif": _dng(),
         "unknown.3fr": b"\x9d\x81" + _noise(500),
     }
-    return _all(folder, IGNORED, files)
+    return _all(folder, FAILED, files)
 
 
 def _dng() -> bytes:

@@ -71,6 +71,7 @@ class PhotoSummary:
     camera: str | None
     camera_serial: str | None
     phash: int | None  # signed
+    rendered: str = "file"
 
 
 class Catalog(Protocol):

@@ -55,6 +55,7 @@ photos = sa.Table(
     sa.Column("width", sa.Integer),
     sa.Column("height", sa.Integer),
     sa.Column("format", sa.Text),
+    sa.Column("rendered", sa.Text, nullable=False, server_default="file"),  # "file", "preview" or "sensor"
     sa.Column("taken_at", sa.Text),
     sa.Column("taken_offset", sa.Text),
     sa.Column("camera", sa.Text),
