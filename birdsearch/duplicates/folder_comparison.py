@@ -20,6 +20,7 @@ from birdsearch.duplicates.verification import PairVerifier, with_scores
 from birdsearch.errors import PhotoError
 from birdsearch.files import lies_in, with_trailing_slash
 from birdsearch.photos import decode, scan
+from birdsearch.photos.filetype import RAW_FORMATS
 from birdsearch.records import (
     RELATIONS,
     Failure,
@@ -117,14 +118,19 @@ class _Comparison:
                 known = KnownPhoto(own, indexed[pair.b], pair.relation, pair.score, more, elsewhere=elsewhere)
                 self._known.append(known)
         self._known.sort(key=lambda one: os.fsencode(one.photo.path))
+        # A RAW that goes with a photo of the index is none of its photos, and it may lie in its folders otherwise too.
+        raws = [OtherFile(photo.path, "camera RAW", photo.size) for photo in new if photo.format in RAW_FORMATS]
+        by_bytes = look_for([*self._others, *raws], self._present_roots, self._folder, self._progress)
+        others, raws = by_bytes[: len(self._others)], [raw for raw in by_bytes[len(self._others) :] if raw.there]
+        there = {raw.path for raw in raws}
         return FolderReport(
             self._folder,
-            tuple(new),
+            tuple(photo for photo in new if photo.path not in there),
             tuple(self._known),
             tuple(self._failed),
             dict(self._ignored),
             unreadable=sum(photo_id > 0 for photo_id in self._verifier.unreadable),
-            others=look_for(self._others, self._present_roots, self._folder, self._progress),
+            others=(*others, *raws),
         )
 
     @property

@@ -22,7 +22,7 @@ from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder,
 from birdsearch.indexing.labels import Labeller
 from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, memory, pairs, scan, sidecar_facts
-from birdsearch.photos.filetype import has_photo_name
+from birdsearch.photos.filetype import RAW_FORMATS, has_photo_name
 from birdsearch.photos.overlap import overlapped
 from birdsearch.photos.sidecars import FolderListing, companions_of
 from birdsearch.records import (
@@ -483,6 +483,8 @@ class AddRun:
             return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
             return Rejected(entry, "read", str(error))
+        if self._ignores_raw and file.format in RAW_FORMATS:
+            return Rejected(entry, "ignored", "camera RAW")
         assert file.photo.sha256 is not None  # read has just computed it
         self._committer.states[file.photo.path] = file.state
         if self._detector.is_known(file.photo.sha256) and not self._reread:

@@ -14,7 +14,9 @@ from PIL import Image
 
 from birdsearch.photos import jpeg, metadata
 from birdsearch.photos.containers import boxes, gif_blocks, png_chunks, riff_chunks, strips, tiff_directories
+from birdsearch.photos.filetype import RAW_FORMATS
 from birdsearch.photos.items import MediaItems
+from birdsearch.photos.raw_parts import RawParts
 
 MAX_PICTURES = 100  # behind the first one that are looked at
 PADDING = 64  # bytes behind a picture that may be anything
@@ -45,7 +47,8 @@ class Contents:
 
 def of(image: Image.Image, data: bytes, format: str) -> Contents:
     """What the file of an opened image holds; no pixel is decoded."""
-    bits, extras = _READERS[format](data) if format in _READERS else (8, iter(()))
+    parts = getattr(image, "parts", None)  # of a camera RAW
+    bits, extras = _READERS[format](data) if format in _READERS else (8, _raw_extras(data, format, parts))
     colours, profile = _colours(image, data, format)
     return Contents(bits, colours, profile, image.has_transparency_data, extras=frozenset(extras))
 
@@ -311,6 +314,15 @@ def _media(data: bytes) -> Found:
                 yield "a movie behind the picture", _sha256(data[box.start - 8 :])
 
     return items.bits(), extras()
+
+
+def _raw_extras(data: bytes, format: str, parts: RawParts | None) -> Iterator[Extra]:
+    """The values of a camera's sensor: all of the file where it is not known where they lie."""
+    if format in RAW_FORMATS:
+        digest = hashlib.sha256()
+        for start, end in (parts.values if parts is not None else ()) or ((0, len(data)),):
+            digest.update(memoryview(data)[start:end])
+        yield "the values of the sensor", digest.hexdigest()
 
 
 def _jpeg2000(data: bytes) -> Found:

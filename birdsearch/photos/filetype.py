@@ -23,6 +23,8 @@ RAW_FORMATS = {
     "ERF": "epson", "MEF": "mamiya",
 }  # fmt: skip
 RAW_SUFFIXES = frozenset(f".{format.lower()}" for format in RAW_FORMATS) | {".gpr"}
+# Those that are laid out in another way: a TIFF is none of them, whatever it is called.
+_NO_TIFF = frozenset(("CR3", "CRW", "RAF", "MRW", "X3F"))
 # What is called so is a photo, or a broken one; .raw is the name of many things.
 _PHOTO_SUFFIXES = (IMAGE_SUFFIXES | RAW_SUFFIXES) - {".raw"}
 
@@ -158,8 +160,8 @@ def _raw_in_tiff(data: bytes, suffix: str) -> str | None:
     if not (named or colours in SENSOR_COLOURS or is_thumbnail):
         return None
     make = str(tags.get(_MAKE, ("",))[0]).replace(" ", "").lower()
-    makers = [format for format, maker in RAW_FORMATS.items() if maker in make]
-    if named in RAW_FORMATS and (named in makers or not makers):
+    makers = [format for format, maker in RAW_FORMATS.items() if maker in make and format not in _NO_TIFF]
+    if named in RAW_FORMATS and named not in _NO_TIFF and (named in makers or not makers):
         return named
     return makers[0] if makers else "RAW"
 

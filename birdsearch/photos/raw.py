@@ -39,12 +39,11 @@ class PreviewImage(JpegImage):
 
     def __init__(self, data: bytes, parts: RawParts, sensor: _Sensor | None) -> None:
         super().__init__(io.BytesIO(data), "")
-        tags = parts.main
+        tags, self._data = parts.main, data
         self.parts = parts if tags else None  # without tags those of the JPEG count
         self.decoder_bytes = jpeg.coefficient_bytes(data) + len(data)
         size = (sensor.size if sensor is not None else parts.size) or self.size
-        written = number(tags.get(_ORIENTATION) or self.getexif().get(_ORIENTATION))
-        turn = sensor.orientation if sensor is not None else int(written or 1)
+        turn = _turn(parts, sensor)
         if turn in SIDEWAYS and (size[0] >= size[1]) != (self.width >= self.height):
             turn, size = 1, (size[1], size[0])  # it stands upright already
         self.orientation, self.sensor_size = turn, size
@@ -56,8 +55,8 @@ class PreviewImage(JpegImage):
     def load(self) -> Any:
         """Decode; a file that is cut off behind the JPEG is damaged."""
         loaded = super().load()
-        if self.warning is None and self._is_cut:
-            self.warning = "the file is cut off: not all values of the sensor are there"
+        cut_off = "the file is cut off: not all values of the sensor are there" if self._is_cut else None
+        self.warning = self.warning or cut_off or jpeg.hole(self._data)
         return loaded
 
 
@@ -65,12 +64,12 @@ class SensorImage(Image.Image):
     """The values of a sensor; developed, at half its size, when they are loaded."""
 
     rendered = "sensor"
-    orientation = 1  # LibRaw turns it
 
     def __init__(self, data: bytes, parts: RawParts, sensor: _Sensor) -> None:
         super().__init__()
         self._data, self.parts = data, parts
         self.sensor_size = sensor.size[::-1] if sensor.orientation in SIDEWAYS else sensor.size
+        self.orientation = 1 if sensor.orientation != 1 else _turn(parts, None)  # LibRaw turns it where it knows how
         self._mode, self._size = "RGB", ((self.sensor_size[0] + 1) // 2, (self.sensor_size[1] + 1) // 2)
         self.decoder_bytes = sensor.raw_pixels * (_MOSAIC_BYTES if parts.samples == 1 else _LINEAR_BYTES)
 
@@ -112,6 +111,14 @@ def opened(data: bytes, format: str, shortest: int) -> Image.Image:
         raise PhotoUnreadableError(f"{largest}, and LibRaw cannot develop it: {reason}")
     image.format = format
     return image
+
+
+def _turn(parts: RawParts, sensor: _Sensor | None) -> int:
+    """The orientation of the camera, as EXIF numbers it: by LibRaw, or by the tags where that knows of no turn."""
+    if sensor is not None and sensor.orientation != 1:
+        return sensor.orientation
+    written = number(parts.main.get(_ORIENTATION))
+    return int(written or 1)
 
 
 def _looked_at(data: bytes) -> tuple[_Sensor | None, str]:

@@ -36,6 +36,7 @@ class RawParts:
     jpegs: tuple[bytes, ...] = ()  # whole ones, the largest first
     size: tuple[int, int] | None = None  # pixels across and down as the sensor stores them
     samples: int = 1  # values of each: 3 where there is no mosaic of colours
+    values: tuple[tuple[int, int], ...] = ()  # where the sensor's lie in the file; empty where that is not known
     is_cut: bool = False  # the sensor's data, or a JPEG, lie beyond the end of the file
 
 
@@ -46,7 +47,7 @@ class _Found:
     data: bytes
     tags: tuple[Directory, Directory, Directory] = ({}, {}, {})
     spans: list[tuple[int, int]] = field(default_factory=list)  # where a JPEG may lie
-    end: int = 0  # of the sensor's data
+    values: list[tuple[int, int]] = field(default_factory=list)  # where the sensor's lie
     size: tuple[int, int] | None = None
     samples: int = 1
 
@@ -71,7 +72,8 @@ def parts_of(data: bytes, format: str) -> RawParts:
         jpegs=tuple(each for _, each in sorted(whole, key=lambda known: -known[0])),
         size=found.size or ((across, down) if across and down else None),
         samples=found.samples,
-        is_cut=max((found.end, *(end for _, end in found.spans))) > len(data),
+        values=tuple(found.values),
+        is_cut=any(end > len(data) for _, end in (*found.values, *found.spans)),
     )
 
 
@@ -105,7 +107,6 @@ def _tiff(found: _Found) -> None:
         start, length = _number(page, _JPEG_START), _number(page, _JPEG_LENGTH)
         found.spans += [(start, start + length)] if start and length else []
         stored = [(start, end) for start, end in strips(page) if start != 0xFFFFFFFF]
-        found.end = max((found.end, *(end for _, end in stored)))
         is_sensor = page.get(_COLOURS, (0,))[0] in SENSOR_COLOURS
         size = _number(page, _WIDTH), _number(page, _HEIGHT)
         if is_sensor and (found.size is None or size > found.size):
@@ -113,6 +114,8 @@ def _tiff(found: _Found) -> None:
         is_preview = page.get(_COMPRESSION, (0,))[0] in (6, 7) and not _number(page, _SUBFILE) & ~_PREVIEW
         if is_preview and not is_sensor and len(stored) == 1:
             found.spans += stored
+        else:
+            found.values += stored
 
 
 def _panasonic(found: _Found) -> None:
@@ -120,7 +123,7 @@ def _panasonic(found: _Found) -> None:
     _tiff(found)
     main, exif, gps = found.tags
     width, height, start = (_number(main, tag) for tag in (0x0002, 0x0003, 0x0118))
-    found.end = max(found.end, start + width * height if start else 0)
+    found.values += [(start, max(start + width * height, len(found.data)))] if start else []
     found.size = (width, height) if width and height else None
     for tag in (0x002E, 0x0127):
         value = main.get(tag, (b"",))[0]
@@ -137,7 +140,7 @@ def _fuji(found: _Found) -> None:
     found.spans.append((start, start + length))
     found.take_tags(next(iter(jpeg.exif_blocks(found.data[start : start + length])), b""))
     start, length = struct.unpack_from(">II", found.data, 100)
-    found.end = start + length
+    found.values += [(start, start + length)] if length else []
 
 
 _CANON_TAGS = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")  # the boxes of users are told apart by such numbers
@@ -164,7 +167,7 @@ def _canon(found: _Found) -> None:
         elif box.name == b"stbl":
             found.spans += _sample(data, box)
         elif box.name == b"mdat":
-            found.end = max(found.end, box.end)
+            found.values.append((box.start, box.end))
     found.tags = tags.get(b"CMT1", {}), tags.get(b"CMT2", {}), tags.get(b"CMT4", {})
     size = _number(found.tags[0], _WIDTH), _number(found.tags[0], _HEIGHT)
     found.size = size if all(size) else None
@@ -198,7 +201,8 @@ def _minolta(found: _Found) -> None:
             found.take_tags(data[at + 8 : at + 8 + length])
         elif name == b"\0PRD":
             height, width = struct.unpack_from(">HH", data, at + 16)
-            found.size, found.end = (width, height), end + width * height * 3 // 2
+            found.size = (width, height)
+            found.values.append((end, max(end + width * height * 3 // 2, len(data))))
         at += 8 + length
 
 
@@ -229,7 +233,7 @@ def _ciff(found: _Found) -> None:
         main[_ORIENTATION] = ({90: 6, 180: 3, 270: 8}.get(turn % 360, 1),)
     found.tags = main, exif, {}
     found.spans += [records[0x2007]] if 0x2007 in records else []
-    found.end = max((0, *(end for _, end in records.values())))
+    found.values += [records[0x2005]] if 0x2005 in records else []
 
 
 def _records(data: bytes, start: int, end: int, depth: int) -> Iterator[tuple[int, tuple[int, int]]]:

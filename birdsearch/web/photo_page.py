@@ -97,7 +97,8 @@ def _source(label: Label) -> str:
 def _facts(photo: dict[str, Any]) -> list[tuple[str, str]]:
     """What the file says, in words; empty where it says nothing."""
     size = f"{photo['width']:,} x {photo['height']:,} pixels" if photo["width"] and photo["height"] else ""
-    kept = ", ".join(filter(None, (photo["format"] or "", bytes_text(photo["size"]) if photo["size"] else "")))
+    seen = {"preview": "seen by the JPEG in it", "sensor": "developed from its sensor"}.get(photo["rendered"], "")
+    kept = ", ".join(filter(None, (photo["format"] or "", bytes_text(photo["size"]) if photo["size"] else "", seen)))
     placed = photo["latitude"] is not None and photo["longitude"] is not None
     return [
         ("Taken", date_text(photo["taken_at"][:19]) + (f" {photo['taken_offset'] or ''}") if photo["taken_at"] else ""),

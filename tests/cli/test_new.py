@@ -64,8 +64,7 @@ def test_a_card_is_done_only_when_its_raw_files_and_movies_are_here_too(garden: 
     (card / "2.MP4").write_bytes((24).to_bytes(4, "big") + b"ftypmp42\0\0\0\0isommp42")
     answer = run("new", card, "--index", garden.index, "--html", "new.html")
     assert (
-        "of 2 other files there (1 not an image, despite its name (.cr3), 1 video) 0 are there already; "
-        "2 are not on this computer" in answer.out
+        "of 2 other files there (1 unreadable, 1 video) 0 are there already; 2 are not on this computer" in answer.out
     )
     assert f"2 files of {card} are not on this computer" in answer.out
     assert "2 files are not on this computer." in (tmp_path / "new.html").read_text(encoding="utf-8")
