@@ -8,6 +8,7 @@ import os
 import queue
 import stat
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -274,8 +275,8 @@ def read(file: FoundFile) -> FileBytes:
 def _answered(work: Callable[[Callable[[], None]], T]) -> T:
     """The result of work that a file may hold up for ever: a dead disk or network, a driver that hangs.
 
-    It runs in a thread of its own, which is left behind where it has not called `alive` for ANSWER_SECONDS: nothing can
-    end a thread that waits for the operating system. It does not keep the process from ending.
+    It runs in a second thread of the caller's, which is left behind where it has not called `alive` for ANSWER_SECONDS:
+    nothing can end a thread that waits for the operating system. It does not keep the process from ending.
     """
     results: queue.SimpleQueue[Future[T] | None] = queue.SimpleQueue()
 
@@ -287,15 +288,37 @@ def _answered(work: Callable[[Callable[[], None]], T]) -> T:
             result.set_exception(error)
         results.put(result)
 
-    threading.Thread(target=run, name="birdsearch-read", daemon=True).start()
+    if not hasattr(_second, "thread"):
+        _second.thread = _SecondThread()
+    _second.thread.tasks.put(run)
     try:
         while (result := results.get(timeout=ANSWER_SECONDS)) is None:
             pass
     except queue.Empty:
+        del _second.thread
         raise PhotoUnreadableError(
             f"the file has not answered for {ANSWER_SECONDS:.0f} seconds; is its disk or network there?"
         ) from None
     return result.result()
+
+
+class _SecondThread:
+    """A thread that does one task after another, and ends when nobody has this object any more."""
+
+    def __init__(self) -> None:
+        self.tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        threading.Thread(target=_serve, args=(self.tasks,), name="birdsearch-read", daemon=True).start()
+        weakref.finalize(self, self.tasks.put, None)
+
+
+def _serve(tasks: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+    """Runs in the second thread."""
+    while (task := tasks.get()) is not None:
+        task()
+        del task  # with the bytes of the file that it read
+
+
+_second = threading.local()  # to start a thread for every file takes a tenth of what decoding takes
 
 
 def _read_once(path: str, alive: Callable[[], None]) -> FileBytes | None:
