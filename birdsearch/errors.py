@@ -23,7 +23,7 @@ BirdsearchError                 message = what + where + what next
 ├─ PruneRefusedError            so many photos are gone that a disk may be away
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ GraphMissingError            no neighbour graph was made, over which a query could spread
-├─ InstallationError            a package that birdsearch needs is incomplete
+├─ InstallationError            a package or a program that birdsearch needs is incomplete, or not there
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
 ├─ OutputFileError              a file or folder that cannot be written: which, why
 ├─ ReportUnknownError           no report of duplicates with this id (also a KeyError)
@@ -139,7 +139,7 @@ class GraphMissingError(BirdsearchError):
 
 
 class InstallationError(BirdsearchError):
-    """A package that birdsearch needs is not whole."""
+    """A package or a program that birdsearch needs is not whole, or not there."""
 
 
 class InputFileError(BirdsearchError):

@@ -22,6 +22,7 @@ from birdsearch.records import (
     RAW_CHOICES,
     RELATIONS,
     SAME_PICTURE,
+    TAG_FIELDS,
     ActionReport,
     AddReport,
     AuditReport,
@@ -57,6 +58,7 @@ from birdsearch.records import (
     RunSummary,
     SpeciesReport,
     SplitReport,
+    TagPlan,
     TaxonMatch,
     Thumbnail,
     TrashedRun,
@@ -999,8 +1001,53 @@ class Index:
         with self._store.writing() as catalog:
             return apply(self._store.folder, catalog, plan, options, progress)
 
+    def tags(
+        self,
+        where: Filter | None = None,
+        *,
+        into: str = "auto",
+        fields: str | Iterable[str] = TAG_FIELDS,
+        predictions: bool = False,
+        progress: Progress | None = None,
+    ) -> TagPlan:
+        """What photos' files lack of what is known here: keywords for Lightroom, digiKam and others. Writes nothing.
+
+        Of a label English and scientific name go into dc:subject, "Birds|Family|English name" into
+        lr:hierarchicalSubject, and where digiKam was before into its list; of the `fields` "rating" is for stars, where
+        a file has none. They go `into` the XMP "sidecar" of a photo, into the photo's own "file", or ("auto") into the
+        sidecar that is there, else a new one. With `predictions` a photo without a label gets its predicted species
+        below "birdsearch|unverified" in lr:hierarchicalSubject, and nowhere else.
+        ExifTool reads the files: raises InstallationError where it is not installed.
+
+        >>> plan = index.tags(Filter(species="Wren"))  # doctest: +SKIP
+        >>> [change.added["XMP-dc:Subject"] for change in plan.changes]  # doctest: +SKIP
+        [('Eurasian Wren', 'Troglodytes troglodytes')]
+        """
+        from birdsearch.tags import plan
+
+        options = plan.TagOptions(into, several(fields), predictions)
+        return attended("tags", lambda tell: plan.make(self._store, where, options, tell), progress)
+
+    def write_tags(self, plan: TagPlan, *, progress: Progress | None = None) -> ActionReport:
+        """Write the tags of a plan by ExifTool; `undo` takes it back byte for byte.
+
+        Each file is written as a copy, which takes its place only if every old tag is still in it with its value, and
+        the pixels of a picture are the same. A file that changed since the plan was made is left alone, and listed as
+        skipped. A photo that was written itself is not embedded again. Raises InstallationError without ExifTool.
+
+        >>> index.write_tags(index.tags(Filter(species="Wren"))).done  # doctest: +SKIP
+        1
+        """
+        from birdsearch.tags.write import write
+
+        with self._store.writing() as catalog:
+            return write(self._store.folder, catalog, plan, progress)
+
     def undo(self, run: str | None = None, *, foreign: bool = False, progress: Progress | None = None) -> ActionReport:
-        """Bring back every file and every row of the last run of `apply`, or of the one named. Raises PlanError.
+        """Bring back every file and row of the last run of `apply` or `write_tags`, or of the one named.
+
+        A file whose tags were written, and that was changed since, stays as it is and is listed as skipped. Raises
+        PlanError.
 
         A run that another user, or you on another computer, recorded is carried out only with `foreign`: its journal
         could name any file.
@@ -1013,7 +1060,7 @@ class Index:
             return undo(self._store.folder, catalog, run, foreign=foreign, progress=progress)
 
     def runs(self) -> list[RunSummary]:
-        """Every run of `apply`, oldest first.
+        """Every run of `apply` and `write_tags`, oldest first.
 
         >>> [run.action for run in index.runs()]
         []

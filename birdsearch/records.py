@@ -889,6 +889,33 @@ class ActionReport:
     as_told: tuple[str, ...] = ()  # the reasons of those others
 
 
+TAG_PLACES = ("auto", "sidecar", "file")  # where tags go: the usual sidecar, a sidecar, or the photo itself
+TAG_FIELDS = ("species", "rating")
+UNVERIFIED = ("birdsearch", "unverified")  # below these keywords stand guesses of a network, which are no labels
+
+
+@dataclass(frozen=True, slots=True)
+class TagChange:
+    """What the file of one photo lacks."""
+
+    photo_id: int
+    path: str  # of the photo, absolute
+    file: str  # that is written: a sidecar, or the photo itself
+    added: dict[str, tuple[str, ...]]  # tag as ExifTool calls it, such as "XMP-dc:Subject" -> values
+    sha256: str | None  # of the file when the plan was made; None: it is not there yet
+
+
+@dataclass(frozen=True, slots=True)
+class TagPlan:
+    """What is to be written into the files of photos; nothing has been written yet."""
+
+    changes: tuple[TagChange, ...] = ()
+    complete: int = 0  # photos whose file has all of it already
+    left_out: dict[str, int] = field(default_factory=dict)  # reason -> photos of which nothing is to be written
+    skipped: tuple[tuple[str, str], ...] = ()  # path of a photo, and why its file cannot be written
+    unsure: tuple[str, ...] = ()  # labels that are not the sure name of a bird: written as they stand
+
+
 @dataclass(frozen=True, slots=True)
 class IndexSummary:
     """One index that has a name, as `birdsearch indexes` shows it."""
@@ -917,12 +944,12 @@ class TrashedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run of `apply`, as `birdsearch undo --list` shows it."""
+    """One run of `apply` or `write_tags`, as `birdsearch undo --list` shows it."""
 
     run: str
     at: str  # local time, ISO 8601
-    action: str
-    photos: int  # how many it took away and has not brought back
+    action: str  # "trash", "move:FOLDER", "hardlink" or "tags"
+    photos: int  # how many it took away, or wrote tags of, and has not brought back
     bytes: int  # of these, with their companions
     state: str  # "done", "stopped" (killed half-way), "partly undone", "undone", "partly emptied", "emptied"
 

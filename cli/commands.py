@@ -66,6 +66,13 @@ COMMANDS = (
         "birdsearch export wrens.csv --format csv --index garden --species Wren",
     ),
     Listed(
+        "tags",
+        "tags.tags",
+        "Build",
+        "Write labels and stars into XMP for Lightroom, digiKam and others. Without --apply only show what.",
+        "birdsearch tags --index garden --species Wren --apply",
+    ),
+    Listed(
         "optimize",
         "maintenance.optimize",
         "Build",
@@ -140,7 +147,7 @@ COMMANDS = (
         "undo",
         "duplicates.undo",
         "Clean up",
-        "Undo dedupe --apply exactly: every file is restored to its place, byte for byte.",
+        "Undo dedupe --apply or tags --apply exactly: every file is restored to its place, byte for byte.",
         "birdsearch undo --index garden",
     ),
     Listed(

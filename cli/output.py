@@ -49,6 +49,8 @@ FOLDED = frozenset(
         "reason",
         "name",
         "class",
+        "file",
+        "adds",
     )
 )
 WIDE = frozenset(("path", "indexed as", "reason"))  # of those the ones that get twice as much of the room

@@ -25,7 +25,7 @@ from birdsearch.words import shown
 from . import output
 
 # Commands that commit as they go.
-WRITING = ("index", "import", "remove", "label", "new", "optimize", "repair", "demo", "undo", "trash")
+WRITING = ("index", "import", "remove", "label", "new", "optimize", "repair", "demo", "undo", "trash", "tags")
 
 # Words of other programs -> the command that does this here.
 SYNONYMS = {
@@ -34,7 +34,7 @@ SYNONYMS = {
     "delete": "remove", "duplicates": "dedupe", "dups": "dedupe", "stats": "info", "status": "info", "check": "verify",
     "fix": "repair", "models": "backbones", "networks": "backbones", "lifelist": "list", "errors": "failures",
     "scan": "index", "compare": "query", "match": "query", "view": "photos", "browse": "photos", "open": "info",
-    "predict": "classify", "copy": "new", "card": "new", "dedup": "dedupe", "clean": "dedupe", "tag": "label",
+    "predict": "classify", "copy": "new", "card": "new", "dedup": "dedupe", "clean": "dedupe", "xmp": "tags",
     "labels": "label", "relabel": "label", "rename": "names", "taxonomy": "names", "group": "clusters",
     "restore": "undo", "revert": "undo", "doctor": "verify", "save": "export", "load": "import", "test": "evaluate",
     "databases": "indexes", "tune": "optimize", "mistakes": "audit",

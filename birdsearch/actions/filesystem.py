@@ -1,12 +1,13 @@
-"""The few steps that move, link or remove a user's file, each safe to be killed in and safe to fail in. No other module
-does any of them.
+"""The few steps that move, link, write or remove a user's file, each safe to be killed in and safe to fail in. No other
+module does any of them.
 
 At every moment a content has at least one name, and nothing is overwritten. A name is removed only while it is hidden,
 where nobody saves, and after the file that makes it superfluous was found under its own name once more: two names that
 lead to one file, by links or by mounts, are not two copies.
 
 The hidden names lie beside the file and belong to one run: N is a copy that is not whole yet, N-old a file that is
-about to be removed, N-new a second name of the kept file, N-own a copy that will take the place of a hard link.
+about to be removed, N-new a second name of the kept file, or what is written, N-own a copy that will take the place of
+a hard link, or of what was written.
 """
 
 import errno
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from birdsearch.actions import attributes, renames
+from birdsearch.actions import attributes, delta, renames
 from birdsearch.actions.journal import Intent
 from birdsearch.actions.renames import UnsupportedError
 from birdsearch.errors import PlanError, os_error_text
@@ -190,6 +191,9 @@ def settle(intent: Intent, run: str) -> bool:
     if intent.kind == "link":
         drop_links(intent, run)
         return is_linked(intent)
+    if intent.kind == "write":
+        _drop_written(intent, run)
+        return is_written(intent)
     unhide(intent, run)
     if seen(intent.to) is None:
         return False
@@ -373,9 +377,11 @@ def is_linked(intent: Intent) -> bool:
 
 
 def has_gone(intent: Intent) -> bool:
-    """Whether a file is no longer in its place but where the run puts it, by names alone."""
+    """Whether a file is no longer in its place but where the run puts it, by names alone; or is as the run wrote it."""
     if intent.kind == "link":
         return is_linked(intent)
+    if intent.kind == "write":
+        return is_written(intent)
     return os.path.lexists(intent.to) and not os.path.lexists(intent.path)
 
 
@@ -411,6 +417,111 @@ def delete(intent: Intent) -> None:
     if checked(intent.to, intent.sha256) is None:
         raise SkipFile("it has been changed since it was put there: look at it")
     os.unlink(intent.to)
+
+
+# Writing ------------------------------------------------------------------------------------------------------------
+
+
+def new_copy(target: str, source: str, sha256: str) -> Seen:
+    """A copy of a file to write in, checked and durable; the original, as it was seen."""
+    if (file := checked(source, sha256)) is None:
+        raise SkipFile("changed since the plan was made")
+    copy(source, target, sha256)
+    return file
+
+
+def make_durable(copied: str, like: str | None) -> None:
+    """All of a finished copy is on the disk, and it has what the file beside its bytes has whose place it takes."""
+    if like is not None:
+        attributes.imitate(copied, like)
+        with suppress(OSError):
+            os.utime(copied)  # other programs look by the time whether they have to read it again
+    handle = os.open(copied, os.O_RDWR if os.name == "nt" else _READ)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write(copied: str, intent: Intent, run: str, file: Seen | None) -> None:
+    """Lay a finished copy in the place of a checked file, in one step, or under a name that is free.
+
+    `settle` puts a failure right.
+    """
+    new = _hidden(intent.path, run, intent, "-new")
+    os.rename(copied, new)
+    _lay(new, intent.path, file)
+
+
+def unwrite(intent: Intent, run: str, file: Seen) -> None:
+    """Lay the bytes of before in the place of what was written; a file that was made goes. `settle` puts it right."""
+    if not intent.sha256:
+        _remove(intent.path, _hidden(intent.path, run, intent, "-old"), file, lambda: True)
+        return
+    with open(intent.path, "rb") as written:
+        data = delta.restored(intent.pieces, written.read())
+    half, own = _hidden(intent.path, run, intent), _hidden(intent.path, run, intent, "-own")
+    handle = os.open(half, _WRITE, 0o600)
+    with open(handle, "wb") as again:
+        again.write(data)
+        again.flush()
+        os.fsync(handle)
+    attributes.imitate(half, intent.path)
+    if checked(half, intent.sha256) is None:
+        unlink_if_exists(half)
+        raise SkipFile("its bytes of before cannot be made of what the journal says: restore it from a backup")
+    os.rename(half, own)
+    _lay(own, intent.path, file)
+
+
+def is_written(intent: Intent) -> bool:
+    """Whether a file is as the run wrote it."""
+    return checked(intent.path, intent.new_sha256) is not None
+
+
+def is_as_before(intent: Intent) -> bool:
+    """Whether a file has the bytes of before it was written; one that was made is not there."""
+    return checked(intent.path, intent.sha256) is not None if intent.sha256 else not os.path.lexists(intent.path)
+
+
+def _lay(new: str, path: str, file: Seen | None) -> None:
+    """Give a hidden file of ours the name of a checked one, which goes; or a free name."""
+    ours = seen(new)
+    try:
+        if file is None:
+            rename(new, path)
+        else:
+            _replace(new, path, file)
+    except BaseException:
+        if ours is not None and seen(new) == ours:
+            os.unlink(new)
+        raise
+
+
+def _replace(new: str, path: str, file: Seen) -> None:
+    if seen(path) != file:
+        raise SkipFile("changed a moment ago")
+    try:
+        renames.exchange(new, path)
+    except UnsupportedError:
+        os.replace(new, path)
+        return
+    if seen(new) != file:
+        renames.exchange(new, path)  # what was saved in this moment is back
+        raise SkipFile("changed a moment ago")
+    os.unlink(new)
+
+
+def _drop_written(intent: Intent, run: str) -> None:
+    """Remove what a killed run, or undo, has left beside a file that it wrote."""
+    unlink_if_exists(_hidden(intent.path, run, intent))
+    for word in ("-new", "-own", "-old"):
+        name = _hidden(intent.path, run, intent, word)
+        if not os.path.lexists(name):
+            continue
+        if not any(sha256 and checked(name, sha256) for sha256 in (intent.sha256, intent.new_sha256)):
+            raise SkipFile(f"another file was saved at that moment, which is {shown(name)}: look at both")
+        os.unlink(name)
 
 
 # Around the steps ---------------------------------------------------------------------------------------------------

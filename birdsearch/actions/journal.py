@@ -23,6 +23,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from birdsearch.actions import delta
 from birdsearch.errors import IndexDamagedError, PlanError
 from birdsearch.files import sync_folder, whole_number
 from birdsearch.homes import user_key
@@ -35,7 +36,7 @@ logger = logging.getLogger("birdsearch")
 BATCH = 100  # files between two syncs of the journal
 SUFFIX = ".jsonl"
 _FOLDER = "actions"  # of an index
-_FORMAT = 3
+_FORMAT = 4
 _RENAMED = {  # table -> column in a journal of format 1 -> its name since tables 0003
     "photos": {"observer": "photographer"},
     "predictions": {"rank": "position", "level": "rank"},
@@ -46,16 +47,16 @@ Line = dict[str, Any]  # one line of a journal, as JSON has it
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """One file that is about to be moved, or to be replaced by a hard link, and all that brings it back."""
+    """One file that is about to be moved, written, or replaced by a hard link, and all that brings it back."""
 
     number: int  # in its run, from 0
-    kind: str  # "move" or "link"
+    kind: str  # "move", "link" or "write"
     path: str  # absolute
-    to: str = ""  # where it goes; empty for a link
-    kept: str = ""  # the file that makes it superfluous; empty for a sidecar
+    to: str = ""  # where it goes; empty for a link, and for what is written
+    kept: str = ""  # the file that makes it superfluous; empty for a sidecar; of what is written, its photo
     kept_sha256: str = ""
     kept_inode: tuple[int, int] = (0, 0)  # device, inode; of a link
-    sha256: str
+    sha256: str  # empty for a file that is made
     size: int  # bytes
     mode: int
     mtime_ns: int
@@ -68,11 +69,13 @@ class Intent:
     photo_id: int | None = None  # None: a sidecar, or a photo that the index does not hold
     kept_id: int | None = None
     rows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # table -> the rows of the photo
+    new_sha256: str = ""  # of what is written in its place...
+    pieces: tuple[delta.Piece, ...] = ()  # ...out of which, with these, its own bytes are made again
 
     @property
     def photo(self) -> bool:
         """Whether the plan named this file, rather than one beside it."""
-        return bool(self.relation)
+        return bool(self.relation) or self.kind == "write"
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from birdsearch.actions import filesystem, journal
 from birdsearch.actions.attributes import NotRestoredError
 from birdsearch.actions.filesystem import SkipFile
 from birdsearch.actions.journal import Intent, Log
-from birdsearch.actions.undo import bring_back
+from birdsearch.actions.undo import bring_back, renew_written
 from birdsearch.records import SAME_PICTURE, RunSummary
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.removal import DeletedPhoto
@@ -23,6 +23,8 @@ def runs(folder: Folder) -> list[RunSummary]:
 
 def follow(catalog: Catalog, file: BinaryIO, done: Iterable[Intent]) -> None:
     """The catalog follows the files; what kept photos take over is in the journal before it is in the catalog."""
+    done = list(done)
+    renew_written(catalog, done)
     deleted = [
         DeletedPhoto(i.number, i.photo_id, os.fsencode(i.path), i.kept_id, i.relation in SAME_PICTURE, i.rows)
         for i in done

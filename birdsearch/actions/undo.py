@@ -1,19 +1,21 @@
-"""Take a run of `apply` back: every file and every row, whatever a kill has left, also where its folders were moved."""
+"""Take a run back: every file and every row, whatever a kill has left, also where its folders were moved."""
 
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
 
 from birdsearch.actions import attributes, filesystem, journal
 from birdsearch.actions.attributes import NotRestoredError
-from birdsearch.actions.filesystem import SkipFile, checked
+from birdsearch.actions.filesystem import Seen, SkipFile, checked
 from birdsearch.actions.journal import Intent, Log
 from birdsearch.errors import STOPS, PlanError
+from birdsearch.files import FileState
 from birdsearch.records import ActionReport, Progress, blocks, shown
 from birdsearch.storage import vectors
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.commits import Batch, PhotoUpdate
 from birdsearch.storage.folder import Folder
 
 
@@ -90,11 +92,14 @@ def _photos_first(intents: Sequence[Intent]) -> list[Intent]:
 def _check_order(folder: Folder, log: Log, today: Callable[[Intent], Intent]) -> None:
     """Raises PlanError where a later run took away what this one kept or took away, and can still bring it back."""
     mine = {name for intent in log.open() for name in (intent.path, intent.kept) if name}
+    written = {intent.path for intent in log.open() if intent.kind == "write"}
     for later in reversed(journal.logs(folder)):
         if later.run == log.run:
             return
         taken = [today(i) for i in later.open() if i.number in later.done or not later.ended]
-        both = mine & {intent.path for intent in taken if _can_be_back(intent, later.run)}
+        # What was written into a file since, and is still in it, is in the way of what was written before alone.
+        both = {i.path for i in taken if i.path in (written if i.kind == "write" else mine)}
+        both = {i.path for i in taken if i.path in both and _can_be_back(i, later.run)}
         if both and not later.undone:
             raise PlanError(
                 f"run {later.run} came after {log.run} and also took {shown(min(both))}: "
@@ -104,6 +109,8 @@ def _check_order(folder: Folder, log: Log, today: Callable[[Intent], Intent]) ->
 
 def _can_be_back(intent: Intent, run: str) -> bool:
     """Whether a file can be brought back, or is back already and only not known to be."""
+    if intent.kind == "write":
+        return filesystem.is_written(intent) or filesystem.is_as_before(intent)
     names = filter(None, (intent.to, *filesystem.hidden_names(intent, run)))
     return any(map(os.path.lexists, names)) or checked(intent.path, intent.sha256) is not None
 
@@ -150,6 +157,26 @@ def _without_common_end(old: str, new: str) -> tuple[str, str]:
     return old, new
 
 
+# Photos that were written -------------------------------------------------------------------------------------------
+
+
+def renew_written(catalog: Catalog, intents: Iterable[Intent]) -> None:
+    """Tell the catalog which bytes photos have whose own file was written, or brought back: their pixels are the same.
+
+    A file that was changed again is left to the next run of `index`.
+    """
+    own = {i.kept_id: i for i in intents if i.kind == "write" and i.path == i.kept and i.kept_id is not None}
+    updates = []
+    for photo_id, photo in catalog.known_photos(own).items():
+        intent = own[photo_id]
+        for sha256 in (intent.sha256, intent.new_sha256):
+            file = checked(photo.path, sha256) if photo.path == intent.path else None
+            if file is not None and file == Seen.of(info := os.lstat(photo.path)):
+                updates.append(PhotoUpdate(photo_id, {"sha256": sha256, **asdict(FileState.of(info))}))
+    if updates:
+        catalog.commit(Batch(updates=updates))
+
+
 # One file -----------------------------------------------------------------------------------------------------------
 
 
@@ -159,12 +186,12 @@ def bring_back(intent: Intent, run: str, *, done: bool) -> bool:
     Raises SkipFile or OSError where it cannot be, NotRestoredError where only its bytes could.
     """
     try:
-        came = _bring_back_link(intent, run, done) if intent.kind == "link" else _bring_back_move(intent, run, done)
+        came = _BRING_BACK[intent.kind](intent, run, done)
     except (SkipFile, OSError) as error:
         if not _is_back_after_all(intent, run):
             raise error
         came = True
-    if came:
+    if came and intent.sha256:
         attributes.restore(intent.path, intent)
     return came
 
@@ -175,6 +202,8 @@ def _is_back_after_all(intent: Intent, run: str) -> bool:
         if intent.kind == "link":
             filesystem.drop_links(intent, run)
             return not filesystem.is_linked(intent) and checked(intent.path, intent.sha256) is not None
+        if intent.kind == "write":
+            return not filesystem.settle(intent, run) and filesystem.is_as_before(intent)
         return not filesystem.settle(intent, run) and checked(intent.path, intent.sha256) is not None
     except (SkipFile, OSError):
         return False
@@ -220,12 +249,27 @@ def _bring_back_link(intent: Intent, run: str, done: bool) -> bool:
     return True
 
 
+def _bring_back_written(intent: Intent, run: str, done: bool) -> bool:
+    filesystem.settle(intent, run)
+    file = checked(intent.path, intent.new_sha256)
+    if file is not None:
+        filesystem.unwrite(intent, run, file)
+        return True
+    if not done or filesystem.is_as_before(intent):
+        return done
+    raise SkipFile("it was changed since its tags were written: it stays as it is")
+
+
+_BRING_BACK = {"move": _bring_back_move, "link": _bring_back_link, "write": _bring_back_written}
+
+
 def _restore(folder: Folder, catalog: Catalog, log: Log, back: Sequence[Intent]) -> list[tuple[str, str]]:
     """The catalog follows the files that came back; returns what could not be restored."""
     log.back.update(intent.number for intent in back)
     # A pair comes back with the second of its two photos.
     paired = [i for i in log.intents if i.number in log.back and "not_duplicates" in i.rows]
     rows = {os.fsencode(i.path): (i.photo_id, i.rows) for i in [*paired, *back] if i.photo_id is not None}
+    renew_written(catalog, back)
     if not any(intent.photo_id is not None for intent in back):
         return []
     stored = [row for _, tables in rows.values() for row in tables.get("regions", [])]

@@ -47,7 +47,7 @@ def test_help_is_a_word_too() -> None:
     ("word", "meant"),
     [
         ("search", "query"), ("ls", "photos"), ("rm", "remove"), ("duplicates", "dedupe"), ("identify", "classify"),
-        ("duplicate", "dedupe"), ("serach", "query"), ("tag", "label"), ("copy", "new"), ("trashh", "trash"),
+        ("duplicate", "dedupe"), ("serach", "query"), ("tag", "tags"), ("copy", "new"), ("clusterz", "clusters"),
     ],
 )  # fmt: skip
 def test_words_of_other_programs_lead_to_the_command(word: str, meant: str) -> None:
