@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import birdsearch
-from birdsearch import DuplicateReport, Filter, Index, LabelReport, Photo, Plan
+from birdsearch import DuplicateReport, Filter, Index, LabelReport, Photo, Plan, TagPlan
 from birdsearch.errors import IndexMissingError, IndexReplacedError, PhotoUnknownError
 from tests.conftest import write_garden_photos
 from tests.support.fake_backbone import FakeBackbone
@@ -200,7 +200,7 @@ def _called(index: Index, name: str, photo: Photo) -> None:
         "photo": photo, "image": photo, "images": [photo], "photos": [photo], "vectors": np.zeros((1, 16), np.float32),
         "ids": [1], "a": 1, "b": 2,
         "photo_id": 1, "path": "x", "labels": {1: "Wren"}, "before": LabelReport(), "report": DuplicateReport(),
-        "plan": Plan(),
+        "plan": TagPlan() if name == "write_tags" else Plan(),
         "action": "trash", "folders": [Path(photo.path).parent], "folder": Path(photo.path).parent,
         "where": Filter(label="Wren"), "corrections": {"Wren": None}, "text": "wr", "report_id": "0",
     }  # fmt: skip

@@ -1,9 +1,10 @@
 """What a file held that its newer version does not: with both together the older bytes are made again."""
 
 import base64
+import zlib
 from collections.abc import Sequence
 
-Piece = Sequence[int] | str  # (start, length) of what the newer version holds too, or other bytes in base64
+Piece = Sequence[int] | str  # (start, length) of what the newer version has too, or other bytes: base64 of zlib
 _ANCHOR = 64  # bytes by which a place is found again
 _BLOCK = 2**20  # bytes that are compared at once
 
@@ -19,25 +20,31 @@ def difference(old: bytes, new: bytes) -> tuple[Piece, ...]:
             continue
         back = _common_before(old[rest:at], new[:start])
         if at - back > rest:
-            pieces.append(base64.b64encode(old[rest : at - back]).decode())
+            pieces.append(_packed(old[rest : at - back]))
         pieces.append((start - back, back + length))
         shift, step, at = start - at, _ANCHOR, at + length
         rest = at
     if rest < len(old):
-        pieces.append(base64.b64encode(old[rest:]).decode())
+        pieces.append(_packed(old[rest:]))
     return tuple(pieces)
 
 
 def restored(pieces: Sequence[Piece], new: bytes) -> bytes:
     """The older bytes again."""
-    return b"".join(
-        base64.b64decode(piece) if isinstance(piece, str) else new[piece[0] : piece[0] + piece[1]] for piece in pieces
-    )
+    return b"".join(_unpacked(one) if isinstance(one, str) else new[one[0] : one[0] + one[1]] for one in pieces)
 
 
 def size(pieces: Sequence[Piece]) -> int:
     """How many bytes, in base64, lie in the newer version nowhere."""
     return sum(len(piece) for piece in pieces if isinstance(piece, str))
+
+
+def _packed(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data)).decode()
+
+
+def _unpacked(piece: str) -> bytes:
+    return zlib.decompress(base64.b64decode(piece))
 
 
 def _found(old: bytes, at: int, new: bytes, shifts: Sequence[int]) -> tuple[int, int]:

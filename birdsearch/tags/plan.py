@@ -10,7 +10,7 @@ from typing import Any
 
 from birdsearch.errors import os_error_text
 from birdsearch.files import open_regular, sha256_of
-from birdsearch.photos import xmp
+from birdsearch.photos import sidecars, xmp
 from birdsearch.photos.filetype import RAW_SUFFIXES
 from birdsearch.photos.sidecars import FolderListing
 from birdsearch.records import TAG_FIELDS, TAG_PLACES, Filter, Photo, Progress, TagChange, TagPlan, blocks
@@ -138,12 +138,13 @@ class _Planner:
     def _file(self, photo: Photo) -> str:
         if not exiftool.can_be_named(photo.path):
             raise CannotBeWrittenError("a line break in its name, which ExifTool cannot be given")
+        if not os.path.lexists(photo.path):
+            raise CannotBeWrittenError("no longer there: is its disk connected?")
         if self._options.into == "file":
             _check_picture(photo)
             return photo.path
-        folder, name = os.path.split(photo.path)
-        for sidecar in _own_sidecars(folder, name, self._listing(folder)):
-            return os.path.join(folder, sidecar)
+        for sidecar in _own_sidecars(photo, self._listing(os.path.dirname(photo.path))):
+            return sidecar
         stem, suffix = os.path.splitext(photo.path)
         return f"{stem}.xmp" if suffix.lower() in RAW_SUFFIXES else f"{photo.path}.xmp"
 
@@ -214,14 +215,20 @@ def _with(tags: Tags, added: Added) -> dict[str, Any]:
 # Files --------------------------------------------------------------------------------------------------------------
 
 
-def _own_sidecars(folder: str, name: str, listing: FolderListing) -> Iterator[str]:
-    """The XMP sidecars of a photo, the one that counts first; not those that say to be of another file."""
-    stem, suffix = os.path.splitext(name)
-    whole, short = f"{name}.xmp".casefold(), f"{stem}.xmp".casefold()
-    mine = sorted(one for one in listing.sidecars(name) if one.casefold() in (whole, short))
-    for sidecar in sorted(mine, key=lambda one: one.casefold() != whole):
-        if sidecar.casefold() == whole or _owner(os.path.join(folder, sidecar)) in ("", suffix[1:].casefold()):
-            yield sidecar
+def _own_sidecars(photo: Photo, listing: FolderListing) -> Iterator[str]:
+    """The XMP sidecars of a photo, the one that counts first; not those that say to be of another file.
+
+    That of its RAW is its own: Lightroom and others read no other one where both are.
+    """
+    folder, name = os.path.split(photo.path)
+    beside = {os.path.splitext(one)[1].lower() for one in photo.companions} & RAW_SUFFIXES
+    mine = {"", *(suffix[1:] for suffix in (os.path.splitext(name)[1].lower(), *beside))}
+    for sidecar in sidecars.with_facts(name, listing.sidecars(name)):
+        path = os.path.join(folder, sidecar)
+        if os.path.dirname(path) != folder or not sidecar.lower().endswith(".xmp"):
+            continue
+        if sidecar.casefold() == f"{name}.xmp".casefold() or _owner(path) in mine:
+            yield path
 
 
 def _owner(sidecar: str) -> str:
@@ -247,6 +254,8 @@ def _check_file(file: str, photo: Photo) -> str:
         raise CannotBeWrittenError(f"{name}not a regular file")
     if info.st_nlink > 1:
         raise CannotBeWrittenError(f"{name}known by other names too (hard links), which would keep the old tags")
+    if not info.st_mode & stat.S_IWUSR:
+        raise CannotBeWrittenError(f"{name}read-only")
     if file != photo.path:
         if info.st_size > LARGEST_SIDECAR:
             raise CannotBeWrittenError(f"{name}larger than a sidecar can be")

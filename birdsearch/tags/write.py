@@ -235,6 +235,8 @@ def _copied(changes: tuple[TagChange, ...]) -> _Copy:
     if sha256 is None:
         if os.path.lexists(file):
             raise SkipFile("it was made by another program since the plan was")
+        if not os.path.lexists(changes[0].path):
+            raise SkipFile("its photo is no longer there")
         with open(path, "xb") as empty:
             empty.write(_EMPTY)
         return _Copy(changes, path, None, None)

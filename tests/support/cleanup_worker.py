@@ -30,14 +30,14 @@ CHANGING = (
 )  # fmt: skip
 LOOKING = ("open", "stat", "lstat", "fstat", "read", "lseek", "listxattr", "getxattr")  # they fail, nothing dies there
 RENAMES = ("rename_noreplace", "exchange")
-_OURS = ("birdsearch/actions", "duplicates/cleanup", "birdsearch/files.py")  # whose calls count
+_OURS = ("birdsearch/actions", "birdsearch/tags", "duplicates/cleanup", "birdsearch/files.py")  # whose calls count
 
 
 @dataclass(frozen=True)
 class Job:
     """One apply or undo, and its fault."""
 
-    call: str  # "apply" or "undo"
+    call: str  # "apply", "undo" or "tags"
     photos: str
     index: str
     plan: str
@@ -106,7 +106,10 @@ def carry_out(job: Job) -> dict[str, Any]:
         stack.enter_context(patch.object(Database, "bump", bump))
         report, said = None, ""
         try:
-            report = library.undo() if job.call == "undo" else library.apply(read_plan(job.plan), job.action)
+            if job.call == "tags":
+                report = library.tags(job.action)
+            else:
+                report = library.undo() if job.call == "undo" else library.apply(read_plan(job.plan), job.action)
         except BirdsearchError as error:
             said = str(error)
         if not job.error:

@@ -65,6 +65,11 @@ class Library:
         with self._catalog() as catalog, folder.writing():
             return undo(folder, catalog, run)
 
+    def tags(self, into: str) -> ActionReport:
+        """Write what the files lack."""
+        with self.open() as index:
+            return index.write_tags(index.tags(into=into))
+
     def _catalog(self) -> AbstractContextManager[SQLiteCatalog]:
         return closing(SQLiteCatalog(self.index / "catalog.sqlite"))
 

@@ -103,21 +103,24 @@ def test_the_sidecar_that_is_there_is_taken(index: Index, tmp_path: Path) -> Non
 @needs_exiftool
 def test_what_cannot_be_written_is_skipped_with_its_reason(index: Index, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
-    for number, name in enumerate(("link", "twice", "text", "pipe", "line\nbreak", "fine")):
+    for number, name in enumerate(("link", "twice", "text", "pipe", "locked", "gone", "line\nbreak", "fine")):
         write(photos / f"{name}.jpg", bird(number, 60, 40))
     (tmp_path / "elsewhere.xmp").write_text(packet(""))
     (photos / "link.jpg.xmp").symlink_to(tmp_path / "elsewhere.xmp")
     os.link(tmp_path / "elsewhere.xmp", photos / "twice.jpg.xmp")
     (photos / "text.jpg.xmp").write_text("a note")
     os.mkfifo(photos / "pipe.xmp")
+    (photos / "locked.xmp").write_text(packet(""))
+    (photos / "locked.xmp").chmod(0o444)
     index.add(photos)
     index.label(dict.fromkeys((photo.id or 0 for photo in index.photos()), "Mallard"))
+    (photos / "gone.jpg").unlink()
     found = index.tags()
     assert [Path(change.path).name for change in found.changes] == ["fine.jpg"]
     said = {Path(path).name: reason for path, reason in found.skipped}
     for name, words in {
         "link.jpg": "symbolic link", "twice.jpg": "hard links", "text.jpg": "not XMP", "pipe.jpg": "regular file",
-        "line\nbreak.jpg": "line break",
+        "locked.jpg": "read-only", "gone.jpg": "no longer there", "line\nbreak.jpg": "line break",
     }.items():  # fmt: skip
         assert words in said[name]
 
