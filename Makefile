@@ -82,6 +82,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.explain
 	$(BIN)/python -m benchmarks.diffusion
 	$(BIN)/python -m benchmarks.maps
+	$(BIN)/python -m benchmarks.raw --keep
 	$(BIN)/python -m benchmarks.browsing
 	$(BIN)/python -m benchmarks.serving
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from birdsearch.photos.filetype import RAW_FORMATS
 from birdsearch.records import Photo, date_text
 
 if TYPE_CHECKING:  # the names of files need no pixels
     from birdsearch.photos.provenance import Provenance
 
-CAMERA_FORMATS = frozenset(("JPEG", "TIFF", "HEIF"))  # what cameras write
+CAMERA_FORMATS = frozenset(("JPEG", "TIFF", "HEIF", *RAW_FORMATS))  # what cameras write
 _UNHURRIED = timedelta(seconds=60)  # a phone may work that long on a picture before it writes it
 _RESIZED = 1.02  # times as many pixels in one direction: firmware trims a few lines
 

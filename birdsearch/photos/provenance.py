@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
@@ -12,6 +12,7 @@ from birdsearch.errors import PhotoError
 from birdsearch.photos import decode, metadata
 from birdsearch.photos.containers import tiff_directory
 from birdsearch.photos.exif import describe, modified, text
+from birdsearch.photos.filetype import RAW_FORMATS
 from birdsearch.photos.metadata import Metadata
 from birdsearch.records import Photo
 
@@ -55,7 +56,10 @@ class Provenance:
 def read_provenance(path: str) -> Provenance:
     """What the file at this path says; nothing where it cannot be read."""
     with suppress(PhotoError), decode.opened_file(path) as (image, file):
-        return _provenance(image, metadata.of(image, file.data))
+        known = _provenance(image, metadata.of(image, file.data))
+        if file.format in RAW_FORMATS:  # how the JPEG in it was written says nothing of the file
+            return replace(known, size=None, tables=(), progressive=False, exif_first=None)
+        return known
     return Provenance()
 
 

@@ -44,6 +44,8 @@ class PreviewImage(JpegImage):
         self.decoder_bytes = jpeg.coefficient_bytes(data) + len(data)
         size = (sensor.size if sensor is not None else parts.size) or self.size
         turn = _turn(parts, sensor)
+        if turn == 1 and not tags:
+            turn = int(number(self.getexif().get(_ORIENTATION)) or 1)
         if turn in SIDEWAYS and (size[0] >= size[1]) != (self.width >= self.height):
             turn, size = 1, (size[1], size[0])  # it stands upright already
         self.orientation, self.sensor_size = turn, size
@@ -55,8 +57,10 @@ class PreviewImage(JpegImage):
     def load(self) -> Any:
         """Decode; a file that is cut off behind the JPEG is damaged."""
         loaded = super().load()
-        cut_off = "the file is cut off: not all values of the sensor are there" if self._is_cut else None
-        self.warning = self.warning or cut_off or jpeg.hole(self._data)
+        if self._data:
+            cut_off = "the file is cut off: not all values of the sensor are there" if self._is_cut else None
+            self.warning = self.warning or cut_off or jpeg.hole(self._data)
+            self._data = b""
         return loaded
 
 

@@ -203,6 +203,7 @@ def test_a_preview_a_sensor_and_a_jpeg_of_one_picture_are_no_duplicates(tmp_path
     assert [Path(photo.path).parent.name for photo in index.photos()] == ["a", "b", "c", "d"]
     report = index.duplicates()
     assert [(pair.a, pair.b, pair.relation) for pair in report.pairs] == [(1, 4, "variant")]
+    assert "no camera" not in report.groups[0].reason
     card = tmp_path / "card"
     write_dng(card / "new.dng", PICTURE, previews=(), tags=((0x013B, 2, 0, "Ana", True),))
     write(card / "known.jpg", PICTURE, quality=80)
