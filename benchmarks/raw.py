@@ -12,6 +12,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,8 @@ def cosines(count: int) -> str:
     """The table of cosines with the full JPEG."""
     every = sorted(SHARED_PHOTOS.glob("*/*.jpg"))
     photos = every[:: max(1, len(every) // count)][:count]
-    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(THREADS) as pool:
+    spawn = get_context("spawn")  # LibRaw has threads, which a fork would not take along
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(THREADS, spawn) as pool:
         pixels = np.array(list(pool.map(partial(pixels_of, folder=Path(folder)), photos, chunksize=4)))
     backbone = birdsearch.load_backbone(DEFAULT)
     vectors = [backbone.embed_pixels(pixels[:, way]).vectors for way in range(len(WAYS))]

@@ -247,6 +247,15 @@ def _squashed(image: Image.Image, size: tuple[int, int]) -> Pixels:
     return np.array(image.resize((width, height), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A picture upright and in RGB."""
+
+    picture: Image.Image
+    stored: tuple[int, int]  # pixels that it has in the file
+    shown: tuple[int, int] | None = None  # in which boxes count, where those are not the picture's own: of a camera RAW
+
+
 # Images given by a user ---------------------------------------------------------------------------------------------
 
 
@@ -259,14 +268,14 @@ def load(image: ImageLike, size: tuple[int, int], box: Box | None = None) -> Pix
     if box is not None:
         cut: Pixels = crops(image, [box], size)[0]
         return cut
-    return _squashed(_image(image, 2 * max(size))[0], size)
+    return _squashed(_image(image, 2 * max(size), max(size)).picture, size)
 
 
 def upright(image: ImageLike, size: tuple[int, int]) -> Upright:
     """Any picture for a finder that sees it at this size."""
     least = 2 * max(size)
-    whole, full = _image(image, least)
-    return _kept(whole, least, size, full)
+    whole = _image(image, least)
+    return _kept(whole.picture, least, size, whole.stored)
 
 
 def crops(image: ImageLike, boxes: Sequence[Box], size: tuple[int, int]) -> Pixels:  # (n, height, width, 3)
@@ -274,7 +283,7 @@ def crops(image: ImageLike, boxes: Sequence[Box], size: tuple[int, int]) -> Pixe
 
     Raises BoxOutsideError for a box in pixels that lies beyond the picture.
     """
-    whole, _ = _image(image, _least(boxes, max(size)))
+    whole = _image(image, _least(boxes, max(size)), max(size))
     return np.stack([_squashed(_cut(whole, box, image), size) for box in boxes])
 
 
@@ -283,7 +292,7 @@ def crop(image: ImageLike, box: Box, longest: int) -> Pixels:
 
     Raises BoxOutsideError as `crops` does.
     """
-    return np.array(_cut(_image(image, _least([box], longest))[0], box, image), dtype=np.uint8)
+    return np.array(_cut(_image(image, _least([box], longest)), box, image), dtype=np.uint8)
 
 
 def _least(boxes: Sequence[Box], longest: int) -> int:
@@ -293,9 +302,9 @@ def _least(boxes: Sequence[Box], longest: int) -> int:
     return int(2 * longest / min(max(box.width, box.height) for box in boxes)) + 1
 
 
-def _cut(whole: Image.Image, box: Box, image: ImageLike) -> Image.Image:
+def _cut(whole: _Whole, box: Box, image: ImageLike) -> Image.Image:
     try:
-        return whole.crop(box.seen(*whole.size))
+        return whole.picture.crop(box.in_shares(*(whole.shown or whole.picture.size)).seen(*whole.picture.size))
     except ValueError as error:
         raise BoxOutsideError(f"{_name(image)}: {error}") from error
 
@@ -303,8 +312,13 @@ def _cut(whole: Image.Image, box: Box, image: ImageLike) -> Image.Image:
 def shown_size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """Width and height of a photo's file as it is shown. Raises PhotoError."""
     with opened_file(path) as (image, _):
-        width, height = getattr(image, "sensor_size", image.size)
-        return (height, width) if metadata.orientation(image) in rgb.SIDEWAYS else (width, height)
+        return _shown_size(image)
+
+
+def _shown_size(image: Image.Image) -> tuple[int, int]:
+    """Of a camera RAW the pixels of the sensor."""
+    width, height = getattr(image, "sensor_size", image.size)
+    return (height, width) if metadata.orientation(image) in rgb.SIDEWAYS else (width, height)
 
 
 def check_pixels(data: bytes, most: int) -> None:
@@ -322,13 +336,13 @@ def check_pixels(data: bytes, most: int) -> None:
 
 def picture(image: ImageLike, longest: int = 1024) -> Pixels:
     """Any picture upright, in RGB and with its aspect, no side longer than `longest`; a smaller one keeps its size."""
-    return np.array(_fitted(_image(image, 2 * longest)[0], longest), dtype=np.uint8)
+    return np.array(_fitted(_image(image, 2 * longest).picture, longest), dtype=np.uint8)
 
 
 def thumbnail(image: ImageLike | FileBytes, longest: int = 256, format: str = "JPEG") -> bytes:
     """Any picture as a small file, "JPEG" or "WEBP"; no side is longer than `longest`."""
     # A JPEG is decoded to just as much: twice the sides take three times as long, and nobody sees it.
-    return _encoded(_fitted(_image(image, longest)[0], longest), format)
+    return _encoded(_fitted(_image(image, longest).picture, longest), format)
 
 
 def _fitted(whole: Image.Image, longest: int) -> Image.Image:
@@ -403,17 +417,17 @@ def stamp(files: Iterable[Path] = (), facts: Iterable[str] = ()) -> str:
     return stamp_of((*decoding, *files), (*libraries, *facts))
 
 
-def _image(image: ImageLike | FileBytes, least: int) -> tuple[Image.Image, tuple[int, int]]:
-    """A user's image, upright and in RGB, and the size in which it is stored; errors name it and say what to do."""
+def _image(image: ImageLike | FileBytes, least: int, shortest: int = 0) -> _Whole:
+    """A user's image; errors name it and say what to do. `shortest` as Decoder.open takes it."""
     if isinstance(image, np.ndarray):
         whole = rgb.rgb(_from_array(image))
-        return whole, whole.size
+        return _Whole(whole, whole.size)
     path, name = image.path if isinstance(image, Photo) else image, _name(image)
     try:
         if isinstance(path, Image.Image):
             with _translated_errors(path.format or "image"), _quiet():
                 path.load()
-                return rgb.upright(path, metadata.orientation(path)), path.size
+                return _Whole(rgb.upright(path, metadata.orientation(path)), path.size)
         if isinstance(path, FileBytes):
             data, format = path.data, path.format
         elif isinstance(path, bytes | bytearray | memoryview) or hasattr(path, "read"):
@@ -424,12 +438,12 @@ def _image(image: ImageLike | FileBytes, least: int) -> tuple[Image.Image, tuple
             data, format = file.data, file.format
         else:
             raise TypeError(f"a picture must be {_KINDS}, not a {type(image).__name__}")
-        with opened(data, format) as stored:
-            full = stored.size
+        with opened(data, format, shortest) as stored:
+            full, shown = stored.size, _shown_size(stored) if hasattr(stored, "sensor_size") else None
             stored.draft(None, (least, least))
             with memory.room(stored, format, data):
                 stored.load()
-                return rgb.upright(stored, metadata.orientation(stored), least), full
+                return _Whole(rgb.upright(stored, metadata.orientation(stored), least), full, shown)
     except NotAPhotoError as error:
         hint = "Name a JPEG, PNG, TIFF, HEIC, RAW... file."
         raise PhotoUnreadableError(f"cannot use {name}: {error.reason}. {hint}") from error

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from birdsearch import Filter, Index
-from birdsearch.errors import PhotoUnreadableError
+from birdsearch import Box, Filter, Index
+from birdsearch.errors import BoxOutsideError, PhotoUnreadableError
 from birdsearch.files import sha256_of
 from birdsearch.photos import decode, scan
 from birdsearch.photos.decode import Decoded
@@ -225,3 +225,14 @@ def test_a_raw_of_a_card_is_there_already_where_its_bytes_are(tmp_path: Path, in
     write_dng(card / "b.dng", bird(2, 480, 320))
     report = index.compare_folder(card)
     assert ([Path(photo.path).name for photo in report.new], len(report.others)) == (["b.dng"], 1)
+
+
+@pytest.mark.parametrize("previews", [None, ()])
+def test_a_box_in_pixels_counts_those_of_the_sensor(tmp_path: Path, previews: tuple[bytes, ...] | None) -> None:
+    stored = turned(PICTURE, 6)
+    smaller = (jpeg(stored.resize((stored.width * 3 // 4, stored.height * 3 // 4))),) if previews is None else ()
+    path = write_dng(tmp_path / "a.dng", PICTURE, 6, smaller)
+    in_pixels, in_shares = Box(240, 80, 120, 160, pixels=True), Box(0.5, 0.25, 0.25, 0.5)
+    np.testing.assert_array_equal(decode.crops(path, [in_pixels], SIZE), decode.crops(path, [in_shares], SIZE))
+    with pytest.raises(BoxOutsideError, match="480 x 320"):
+        decode.crops(path, [Box(400, 80, 120, 160, pixels=True)], SIZE)
