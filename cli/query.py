@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from birdsearch.errors import PhotoError, PhotoUnknownError
-from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
-from birdsearch.export.target import check_target, write_file
 from birdsearch.records import SMALL, as_json, counted, percent
 
 from . import options, output
@@ -118,6 +116,8 @@ def query(
     if shared.json:
         output.print_json(output.answers(results, "matches", {} if combine else failed))
     elif shared.csv:
+        from birdsearch.export.tables import PHOTO_COLUMNS
+
         columns = ("query", "position", "score", *PHOTO_COLUMNS, "region", "box")
         output.print_csv(columns, (row for image, matches in answered for row in _rows(image, matches, provenance)))
     else:
@@ -165,6 +165,8 @@ def _note_small(index: "Index", images: Sequence[str], shared: Shared) -> None:
 
 
 def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> Iterator[list[Any]]:
+    from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
+
     for position, match in enumerate(matches, start=1):
         region = match.region
         where = (None, None) if region is None else (region.kind, str(region.box))
@@ -212,6 +214,8 @@ def photos(limit: Limit = None, order: Order = "id", *, shared: Shared) -> None:
     if shared.json:
         output.print_json(listed)
     elif shared.csv:
+        from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
+
         output.print_csv(PHOTO_COLUMNS, (photo_row(photo, PHOTO_COLUMNS, provenance) for photo in listed))
     elif listed:
         output.print_photos(listed)
@@ -266,6 +270,8 @@ def features(
     *,
     shared: Shared,
 ) -> None:
+    from birdsearch.export.target import check_target, write_file
+
     for target in filter(None, (out, picture)):
         check_target(target, force=shared.force)
     asked = options.given([image])[0]
