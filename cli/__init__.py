@@ -3,7 +3,9 @@
 import gc
 import os
 import sys
-from typing import Annotated
+import threading
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -64,9 +66,22 @@ def main() -> None:
     gc.set_threshold(200_000)
     # For speed alone (the library silences OpenVINO): its converter takes half of its import, and no command needs it.
     sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: an import of it fails at once
+    code: object = 0
     try:
         app(prog_name="birdsearch")
+    except SystemExit as done:
+        code = done.code
     except KeyboardInterrupt:  # outside every command
-        sys.exit(130)
-    finally:
-        gc.freeze()  # and once more at the end, where nothing is gained: that would take a fifth of a second
+        code = 130
+    gc.freeze()  # nor are they looked through at the end, which would take a fifth of a second
+    if any(thread.daemon for thread in threading.enumerate()):
+        _leave(code if isinstance(code, int) else 1)
+    sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once: Ctrl-C has left a thread behind that may be inside OpenVINO, which would abort where Python ends."""
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code)

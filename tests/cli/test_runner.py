@@ -169,3 +169,23 @@ def test_the_shell_completes_commands() -> None:
     command = [sys.executable, "-c", "from birdsearch.cli import main; main()"]
     done = subprocess.run(command, env=os.environ | words, capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["classify", "clusters"], done.stderr
+
+
+@pytest.mark.parametrize("left_behind", [False, True])
+def test_a_thread_that_is_left_behind_does_not_live_to_see_the_end_of_python(left_behind: bool) -> None:
+    code = f"""
+import atexit, threading, time
+from birdsearch import cli
+atexit.register(print, "ended as Python does")
+def app(prog_name):
+    if {left_behind}:
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    print("an answer")
+    raise KeyboardInterrupt
+cli.app = app
+cli.main()
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 130
+    assert ended.stdout.splitlines() == ["an answer", *(["ended as Python does"] if not left_behind else [])]
+    assert ended.stderr == ""
