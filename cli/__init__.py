@@ -66,7 +66,7 @@ def main() -> None:
     gc.set_threshold(200_000)
     # For speed alone (the library silences OpenVINO): its converter takes half of its import, and no command needs it.
     sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]  # None: an import of it fails at once
-    code: object = 0
+    code: int | str | None = 0
     try:
         app(prog_name="birdsearch")
     except SystemExit as done:
