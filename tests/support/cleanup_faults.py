@@ -17,15 +17,15 @@ from typing import Any
 
 from birdsearch.duplicates.cleanup.plan import read_plan, write_plan
 from birdsearch.errors import PlanError
-from tests.support import ROOT
+from tests.support import ROOT, card
 from tests.support.cleanup_worker import Job
-from tests.support.drawing import bird, write
 from tests.support.photo_library import contents, copy, files, indexed
 
 ACTIONS = ("trash", "move", "other disk", "hardlink")
 LACKING: dict[str, tuple[str, ...]] = {"renames": (), "links": ("renames",), "neither": ("renames", "links")}
 PHASES = ("apply", "undo")
-COMPANIONS = ("1.CR2", "1.MOV", "1.jpg.json", "1.jpg.xmp")  # beside the second copy
+# Beside the copies: two are pairs with their RAW, of which the second kept photo has one of the same bytes.
+COMPANIONS = ("0.CR2", "0.CR2.xmp", "1.CR2", "1.MOV", "1.jpg.json", "1.jpg.xmp")
 GROUPS = (("Wren/0.jpg", "copies/0.jpg"), ("Wren/1.jpg", "copies/1.jpg"))
 
 
@@ -75,10 +75,13 @@ class Trial:
     def __post_init__(self) -> None:
         photos, copies = self.place / "photos", self.place / "photos/copies"
         for n, (kept, gone) in enumerate(GROUPS):
-            write(photos / kept, bird(n, 60, 40))
+            taken_at = f"2024:05:17 06:07:0{n}"
+            card.front(photos / kept, n, taken_at)
             copy(photos, kept, gone, mtime=1_400_000_000 + n)
+            card.raw_header(copies / f"{n}.CR2", taken_at)
         for name in COMPANIONS:
-            (copies / name).write_bytes(b"beside " + name.encode())
+            if not name.endswith(".CR2"):
+                (copies / name).write_bytes(b"beside " + name.encode())
         shutil.copy(copies / "1.CR2", photos / "Wren/1.CR2")
         (photos / "Wren/1.jpg.xmp").write_bytes(b"the kept photo has one")
         self.library = indexed(self.place)

@@ -10,9 +10,10 @@ their sha256, and for `pixels` their pixels. Each step is written and synced bef
   them in place edits both: then `undo` says that it cannot bring the old bytes back.
 
 A photo and its companions go together or not at all: sidecars with the last photo they belong to, beside the kept photo
-where that is the same picture and lacks one of their kind. A picture of the same stem (the RAW of a JPEG) is a photo of
-its own: it goes along only where the kept photo has one of exactly the same bytes beside it, and neither a plan nor the
-index names it; otherwise it stays, and so does every sidecar that it shares.
+where that is the same picture and lacks one of their kind. A RAW that is one exposure with a photo goes with it, too;
+where neither it can come beside the kept photo nor that has a RAW of its own, both stay. Another picture of the same
+stem is a photo of its own: it goes along only where the kept photo has one of exactly the same bytes beside it, and
+neither a plan nor the index names it; otherwise it stays, and so does every sidecar that it shares.
 """
 
 import os

@@ -15,7 +15,8 @@ from birdsearch.actions.journal import Intent
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.errors import PlanError, os_error_text
 from birdsearch.files import sha256_of, with_trailing_slash
-from birdsearch.photos.sidecars import FolderListing, name_beside
+from birdsearch.photos.pairs import has_raw_name, stem
+from birdsearch.photos.sidecars import RAW, FolderListing, name_beside
 from birdsearch.records import APPLIED_BY_DEFAULT, IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
@@ -193,7 +194,8 @@ class Planner:
     # Companions
 
     def companions(self, intents: Sequence[Intent]) -> tuple[dict[int, list[Intent]], dict[int, str]]:
-        """What travels with these photos, by their numbers: pictures of their stem where the rule allows it, sidecars.
+        """What travels with these photos, by their numbers: their RAW, other pictures of their stem where the rule
+        allows it, sidecars.
 
         What several of them share goes with the last of them. Second: why a photo has to stay, as its companion must.
         """
@@ -212,6 +214,11 @@ class Planner:
                 with_photo[number].append(replace(one, beside=number))
                 self.owners[one.number] = owners
 
+        raws = self._raws(intents)
+        for intent in intents:
+            for path in raws[intent.path]:
+                going[path] = intent.number
+                add(intent.number, path, [intent.path], partial(self._paired, path, intent, listing))
         for intent in intents:
             others = _same_stem(listing, intent.path)
             left = [path for path in others if path not in going]
@@ -228,15 +235,54 @@ class Planner:
                 going |= dict.fromkeys(equal, last)
         done: set[str] = set()
         for intent in intents:
-            folder, name = os.path.split(intent.path)
-            for other, belongs in listing(folder).sidecars(name).items():
+            pair = [intent.path, *raws[intent.path]]
+            folder = os.path.dirname(intent.path)
+            beside = [listing(folder).sidecars(os.path.basename(path)) for path in pair]
+            for other, belongs in (item for one in beside for item in one.items()):
                 path, owners = os.path.join(folder, other), [os.path.join(folder, owner) for owner in belongs]
                 if path not in done | self._named and path not in self._safe and going.keys() >= set(owners):
                     done.add(path)
-                    alone = intent if len(owners) == 1 else None
+                    alone = intent if set(owners) <= set(pair) else None
                     last = max(going[owner] for owner in owners)
                     add(last, path, owners, partial(self._sidecar, path, alone, listing))
         return with_photo, blocked
+
+    def _raws(self, intents: Sequence[Intent]) -> dict[str, list[str]]:
+        """Photo -> the RAW that is one exposure with it, where the file is there and no photo itself."""
+        ids = {intent.path: self._known[os.fsencode(intent.path)] for intent in intents}
+        known = self._catalog.companions(ids.values())
+        found = {
+            path: [os.fsdecode(one.path) for one in known.get(photo_id, ()) if one.kind == RAW]
+            for path, photo_id in ids.items()
+        }
+        photos = self._catalog.ids_at([os.fsencode(raw) for raws in found.values() for raw in raws])
+        return {
+            path: [
+                raw
+                for raw in raws
+                if os.path.dirname(raw) == os.path.dirname(path) and os.path.lexists(raw)
+                if raw not in self._named and os.fsencode(raw) not in photos
+            ]
+            for path, raws in found.items()
+        }
+
+    def _paired(self, path: str, photo: Intent, listing: Callable[[str], FolderListing]) -> Intent | None:
+        """The intent for the RAW of a photo; SkipFile where the picture that stays would be left without one."""
+        info = os.lstat(path)
+        if not stat.S_ISREG(info.st_mode):
+            return None
+        raws = [other for other in _same_stem(listing, photo.kept) if has_raw_name(other)]
+        if (equal := self._equal_companion(path, raws)) is not None:
+            return self._raw(path, *equal)
+        made = self._intent(path, info, sha256_of(path), "")
+        if photo.relation not in _SAME_PIXELS or raws:
+            return self._placed(made, info)
+        name, kept_name = os.path.basename(path), os.path.basename(photo.kept)
+        if stem(name) != stem(kept_name):
+            name = os.path.splitext(kept_name)[0] + os.path.splitext(name)[1]
+        if (to := self._beside_kept(path, photo, name, listing)) is None:
+            raise SkipFile(f"the kept photo {shown(photo.kept)} has no RAW, and this one cannot come beside it")
+        return replace(made, to=to)
 
     def _sidecar(self, path: str, photo: Intent | None, listing: Callable[[str], FolderListing]) -> Intent | None:
         """The intent for a sidecar, of the photo that it belongs to alone; None for what is not one."""
@@ -244,16 +290,19 @@ class Planner:
         if not stat.S_ISREG(info.st_mode) or self._catalog.ids_at([os.fsencode(path)]):
             return None
         intent = self._intent(path, info, sha256_of(path), "")
-        to = self._beside_kept(path, photo, listing) if photo and photo.relation in _SAME_PIXELS else None
+        to = None
+        if photo and photo.relation in _SAME_PIXELS:
+            folder, name = os.path.split(photo.path)
+            name_there = name_beside(os.path.relpath(path, folder), name, os.path.basename(photo.kept))
+            to = self._beside_kept(path, photo, name_there or "", listing)
         return replace(intent, to=to) if to else self._placed(intent, info)
 
-    def _beside_kept(self, path: str, photo: Intent, listing: Callable[[str], FolderListing]) -> str | None:
-        """The name of a sidecar beside the kept photo, where that is the same picture and lacks one of its kind."""
-        folder, name = os.path.split(photo.path)
+    def _beside_kept(self, path: str, photo: Intent, name: str, listing: Callable[[str], FolderListing]) -> str | None:
+        """The path of a companion beside the kept photo, where that is the same picture and lacks one of its kind."""
+        folder = os.path.dirname(photo.path)
         kept_folder, kept_name = os.path.split(photo.kept)
-        beside, other = listing(kept_folder), os.path.relpath(path, folder)
-        suffix = os.path.splitext(other)[1].lower()
-        to = os.path.join(kept_folder, name_beside(other, name, kept_name) or "")
+        beside, suffix = listing(kept_folder), os.path.splitext(path)[1].lower()
+        to = os.path.join(kept_folder, name)
         if (
             os.path.basename(to) in ("", kept_name)
             or any(os.path.splitext(one)[1].lower() == suffix for one in beside.sidecars(kept_name))
