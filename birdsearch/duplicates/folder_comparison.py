@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -19,8 +19,9 @@ from birdsearch.duplicates.same_bytes import look_for
 from birdsearch.duplicates.verification import PairVerifier, with_scores
 from birdsearch.errors import PhotoError
 from birdsearch.files import lies_in, with_trailing_slash
-from birdsearch.photos import decode, scan
-from birdsearch.photos.filetype import RAW_FORMATS
+from birdsearch.photos import decode, pairs, scan
+from birdsearch.photos.filetype import RAW_FORMATS, has_photo_name
+from birdsearch.photos.sidecars import names_in
 from birdsearch.records import (
     RELATIONS,
     Failure,
@@ -36,6 +37,7 @@ from birdsearch.records import (
 from birdsearch.storage.store import Store
 
 DECODED = 64  # photos that go through the network together
+_FOLDERS = 64  # whose lists of files are kept in memory
 
 
 def compare_folder(store: Store, folder: str, progress: Progress | None = None) -> FolderReport:
@@ -65,6 +67,7 @@ class _Comparison:
         self._undecided: list[Photo] = []
         self._vectors = [np.empty((0, store.identity.backbone.dim), dtype=np.float32)]  # of the undecided, in blocks
         self._waiting: list[decode.Decoded] = []
+        self._stems = lru_cache(_FOLDERS)(_stems)  # by folder
 
     def take(self, file: scan.FoundFile | Failure | scan.Ignored) -> None:
         """Take in one file of the folder."""
@@ -73,6 +76,10 @@ class _Comparison:
             return
         if isinstance(file, scan.Ignored):
             self._ignored[file.reason] += file.files
+            return
+        folder, name = os.path.split(os.fsdecode(file.path))
+        if pairs.has_raw_name(name) and pairs.stem(name) in self._stems(folder):
+            self._take_other(file, scan.RAW_LEFT_OUT)  # it goes with that picture
             return
         try:
             read = scan.read(file)
@@ -203,6 +210,15 @@ def _closest(related: Sequence[Pair]) -> dict[int, Pair]:
     for pair in sorted(related, key=lambda p: (-RELATIONS[p.relation].strength, -(p.score or 0), p.b)):
         closest.setdefault(pair.a, pair)
     return closest
+
+
+def _stems(folder: str) -> set[str]:
+    """What the pictures of a folder that may have a RAW are called, as pairs are."""
+    return {
+        pairs.stem(name)
+        for name in names_in(folder)
+        if has_photo_name(os.fsencode(name)) and not pairs.has_raw_name(name)
+    }
 
 
 def _pixels(photo: Photo) -> int:

@@ -22,7 +22,7 @@ from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder,
 from birdsearch.indexing.labels import Labeller
 from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, memory, pairs, scan, sidecar_facts
-from birdsearch.photos.filetype import RAW_FORMATS, has_photo_name
+from birdsearch.photos.filetype import has_photo_name
 from birdsearch.photos.overlap import overlapped
 from birdsearch.photos.sidecars import FolderListing, companions_of
 from birdsearch.records import (
@@ -478,13 +478,11 @@ class AddRun:
     ) -> Outcome:
         """The file's bytes, and its pixels where its content is new. Raises CostlyError as `decode` does."""
         try:
-            file = scan.read(entry)
+            file = scan.read(entry, raw=not self._ignores_raw)
         except scan.NotAPhotoError as error:
             return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
             return Rejected(entry, "read", str(error))
-        if self._ignores_raw and file.format in RAW_FORMATS:
-            return Rejected(entry, "ignored", "camera RAW")
         assert file.photo.sha256 is not None  # read has just computed it
         self._committer.states[file.photo.path] = file.state
         if self._detector.is_known(file.photo.sha256) and not self._reread:
@@ -567,7 +565,8 @@ class AddRun:
 
     def _ignore(self, path: bytes, reason: str, files: int = 1) -> None:
         # Who names a file takes it for a photo; but a shell's `*` names the movies and sidecars beside the photos too.
-        if path in self._named and (self._given is not None or has_photo_name(path)):
+        is_named = path in self._named and reason != scan.RAW_LEFT_OUT
+        if is_named and (self._given is not None or has_photo_name(path)):
             self._fail(Failure(os.fsdecode(path), "read", reason), FileState())
             return
         if self._companions is not None and self._companions.takes(path, reason):

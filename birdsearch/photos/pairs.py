@@ -1,4 +1,4 @@
-"""Which RAW and which JPEG or HEIC are one exposure: by their folder, names, camera and time. Pure."""
+"""Which RAW and which JPEG or HEIC are one exposure: by their folder, names, camera and time."""
 
 import os
 import re
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
 
-from birdsearch.files import open_regular
 from birdsearch.photos import metadata
 from birdsearch.photos.exif import describe
 from birdsearch.photos.filetype import RAW_SUFFIXES, identify
 from birdsearch.photos.raw_parts import parts_of
+from birdsearch.photos.scan import content
 from birdsearch.records import Photo
 
 # The pictures that cameras write beside a RAW; what programs make of it is a picture of its own.
@@ -56,9 +56,8 @@ def pairs(photos: Iterable[Photo]) -> dict[str, str]:
 
 
 def written(path: str) -> Photo:
-    """What the camera wrote into a RAW file beside its pixels."""
-    with open_regular(path) as file:
-        data = file.read()
+    """What the camera wrote into a RAW file beside its pixels. Raises PhotoUnreadableError or OSError."""
+    data = content(path)
     format = identify(data, path).format or "RAW"
     return replace(describe(Photo(None, path), metadata.of_raw(parts_of(data, format))), format=format)
 

@@ -13,20 +13,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from birdsearch.arguments import checked
 from birdsearch.errors import InputFileError, PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
 from birdsearch.files import FileState, PathSet, identity_of, is_index, known_spelling, open_regular
 from birdsearch.photos import places
 from birdsearch.photos.exclusions import IGNORE_FILE, Exclusions
-from birdsearch.photos.filetype import HEAD, Kind, identify
+from birdsearch.photos.filetype import HEAD, RAW_FORMATS, Kind, identify
 from birdsearch.records import Failure, Photo, bytes_text, shown
 
 MAX_BYTES = 8 * 10**8  # of one file, a guess: larger ones are refused, as they are read whole
 MOST_COUNTED = 100_000  # files of one folder that is left out: the snapshots of a disk hold it many times
 BLOCK = 2**22  # bytes that are read at a time
 ANSWER_SECONDS = 60.0  # that a file may take for one block, a guess: slow networks bring it in time
+
+RAW_LEFT_OUT = "camera RAW"  # why a RAW file is no photo, where the user wants none
 
 T = TypeVar("T")
 
@@ -253,8 +255,8 @@ def _unreachable(path: bytes, error: OSError | InputFileError) -> Failure:
     return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else os_error_text(error))
 
 
-def read(file: FoundFile) -> FileBytes:
-    """A file's bytes with their sha256.
+def read(file: FoundFile, *, raw: bool = True) -> FileBytes:
+    """A file's bytes with their sha256; where `raw` is false, a camera RAW is no photo (RAW_LEFT_OUT).
 
     Raises NotAPhotoError after the first 4 KiB where they show something else, PhotoMissingError where the file has
     gone, PhotoUnreadableError where it cannot be read, does not answer or changes twice while it is read. The last two
@@ -263,7 +265,7 @@ def read(file: FoundFile) -> FileBytes:
     path = os.fsdecode(file.path)
     try:
         for _ in range(2):
-            if (whole := _answered(lambda alive: _read_once(path, alive))) is not None:
+            if (whole := _answered(lambda alive: _read_once(path, alive, raw))) is not None:
                 return whole
     except FileNotFoundError as error:
         raise PhotoMissingError("no longer there") from error
@@ -321,7 +323,7 @@ def _serve(tasks: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
 _second = threading.local()  # to start a thread for every file takes a tenth of what decoding takes
 
 
-def _read_once(path: str, alive: Callable[[], None]) -> FileBytes | None:
+def _read_once(path: str, alive: Callable[[], None], raw: bool) -> FileBytes | None:
     """The file, or None where it changed meanwhile."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise NotAPhotoError("not a regular file")
@@ -330,14 +332,12 @@ def _read_once(path: str, alive: Callable[[], None]) -> FileBytes | None:
     with open(handle, "rb", buffering=0) as file:
         before = os.fstat(handle)
         head = file.read(HEAD) or b""
-        format = require_photo(identify(head, path))
-        if before.st_size > MAX_BYTES:
-            most = f"more than the {bytes_text(MAX_BYTES)} that are read"
-            raise PhotoUnreadableError(f"{bytes_text(before.st_size)}, {most}")
+        _require(head, path, raw)
+        _check_size(before.st_size)
         file.seek(0)
         data = read_up_to(file, before.st_size + 1, alive)
         after = os.fstat(handle)
-        format = require_photo(identify(data, path))  # now that all tags of a TIFF are there
+        format = _require(data, path, raw)  # now that all tags of a TIFF are there
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != before.st_size:
         return None
     sha256 = hashlib.sha256(data).hexdigest()
@@ -345,7 +345,31 @@ def _read_once(path: str, alive: Callable[[], None]) -> FileBytes | None:
     return FileBytes(photo, data, format, FileState.of(before))
 
 
-def read_up_to(file: io.FileIO, count: int, alive: Callable[[], None]) -> bytes:
+def _require(data: bytes, path: str, raw: bool) -> str:
+    format = require_photo(identify(data, path))
+    if format in RAW_FORMATS and not raw:
+        raise NotAPhotoError(RAW_LEFT_OUT)
+    return format
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise PhotoUnreadableError(f"{bytes_text(size)}, more than the {bytes_text(MAX_BYTES)} that are read")
+
+
+def content(path: str) -> bytes:
+    """The bytes of any file. Raises PhotoUnreadableError or OSError where it cannot be read or does not answer."""
+
+    def work(alive: Callable[[], None]) -> bytes:
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            _check_size(size)
+            return read_up_to(file, size, alive)
+
+    return _answered(work)
+
+
+def read_up_to(file: io.FileIO | BinaryIO, count: int, alive: Callable[[], None]) -> bytes:
     """Up to `count` bytes, block by block: `alive` is called after each."""
     data = io.BytesIO()
     while data.tell() < count and (block := file.read(min(BLOCK, count - data.tell()))):

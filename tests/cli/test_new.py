@@ -60,11 +60,11 @@ def test_a_card_is_done_only_when_its_raw_files_and_movies_are_here_too(garden: 
     card = tmp_path / "card"
     shutil.copy(garden.photos / "Wren" / "1.jpg", drawing.write(card / "1.JPG", drawing.bird()))
     assert f"all of {card} is on this computer" in run("new", card, "--index", garden.index).out
-    (card / "1.CR3").write_bytes(b"\x9d\x81 raw")
+    (card / "1.CR3").write_bytes(b"II*\0 raw")
     (card / "2.MP4").write_bytes((24).to_bytes(4, "big") + b"ftypmp42\0\0\0\0isommp42")
     answer = run("new", card, "--index", garden.index, "--html", "new.html")
     assert (
-        "of 2 other files there (1 unreadable, 1 video) 0 are there already; 2 are not on this computer" in answer.out
+        "of 2 other files there (1 camera RAW, 1 video) 0 are there already; 2 are not on this computer" in answer.out
     )
     assert f"2 files of {card} are not on this computer" in answer.out
     assert "2 files are not on this computer." in (tmp_path / "new.html").read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ import birdsearch
 from birdsearch import FolderReport, Index
 from birdsearch.actions import filesystem
 from birdsearch.errors import OutputFileError, PhotoMissingError
+from tests.support import card as pictures
 from tests.support import drawing
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.painting import samples
@@ -268,3 +269,21 @@ def test_a_target_that_cannot_be_is_refused(index: Index, card: Path, tmp_path: 
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFileError, match="cannot make the folder"):
         birdsearch.copy_new(compared, tmp_path / "file")
+
+
+def test_the_raw_of_a_jpeg_is_compared_by_its_bytes(index: Index, tmp_path: Path) -> None:
+    """On the card a pair and a RAW alone, of which the folders of the index hold the RAW beside a JPEG."""
+    card, place = tmp_path / "card", tmp_path / "place"
+    for n in (1, 2):
+        pictures.raw_front(place / f"{n}.JPG", n, f"2024:05:17 06:07:0{n}")
+        pictures.raw(place / f"{n}.DNG", n, f"2024:05:17 06:07:0{n}")
+    assert index.add(place).paired == 2
+    shutil.copytree(place, card)
+    (card / "1.JPG").unlink()
+    pictures.raw(card / "3.DNG", 3)
+    report = index.compare_folder(card)
+    assert [Path(photo.path).name for photo in report.new] == ["3.DNG"]
+    assert others(report) == {"1.DNG": "1.DNG", "2.DNG": "2.DNG"}
+    assert [Path(known.photo.path).name for known in report.known] == ["2.JPG"]
+    (place / "2.DNG").unlink()
+    assert only_here(index.compare_folder(card)) == ["2.DNG", "3.DNG"]

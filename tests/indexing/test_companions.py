@@ -2,13 +2,17 @@
 
 import os
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import birdsearch
 from birdsearch import AddReport, Filter, Index
-from birdsearch.records import Photo
-from tests.support.card import MOVIE, SOUND, front, pair, raw_header
+from birdsearch.records import Box, Photo
+from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from tests.support.card import MOVIE, SOUND, front, pair, raw, raw_front, raw_header
+from tests.support.fake_backbone import FakeBackbone
 
 
 def counts(report: AddReport) -> dict[str, int]:
@@ -218,3 +222,174 @@ def test_raw_is_one_of_three_words(tmp_path: Path, index: Index) -> None:
     with pytest.raises(ValueError, match="raw must be one of pair, separate, ignore"):
         index.add(tmp_path, raw="both")
     assert index.info()["raw"] == "pair"
+
+
+# A RAW that is a photo, and its JPEG
+
+
+def is_whole(index: Index, folder: Path, report: AddReport) -> None:
+    """Each file is in one count, and the index is what it promises to be."""
+    files = sum(1 for path in folder.rglob("*") if path.is_file())
+    assert sum(count for name, count in counts(report).items() if name != "missing") == files
+    assert index.verify().problems == ()
+
+
+def test_a_raw_whose_jpeg_comes_hands_it_what_was_said(tmp_path: Path, index: Index) -> None:
+    card = tmp_path / "card"
+    raw(card / "IMG_1.DNG", 1)
+    raw(card / "IMG_2.DNG", 2, "2024:05:17 06:07:09")
+    assert counts(index.add(card)) == {"added": 2}
+    index.label({1: "Wren"}, author="Ana")
+    index.not_duplicates(1, 2)
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(f"path,x,y,width,height,category\n{card / 'IMG_1.DNG'},0.1,0.2,0.3,0.4,bird\n")
+    index.regions_from(boxes)
+    raw_front(card / "IMG_1.JPG", 1)
+    report = index.add(card)
+    assert counts(report) == {"added": 1, "unchanged": 1, "paired": 1}
+    is_whole(index, card, report)
+    photo = photo_of(index, "IMG_1.JPG")
+    assert (photo.label, photo.companions, photo.rendered) == ("Wren", (str(card / "IMG_1.DNG"),), "file")
+    assert photo.id is not None
+    assert [label.author for label in index.labels(Filter(ids=[photo.id]))] == ["Ana"]
+    (region,) = index.regions(ids=[photo.id])
+    assert (region.box, region.source, region.embedded) == (Box(0.1, 0.2, 0.3, 0.4), "correction", True)
+    with closing(SQLiteCatalog(tmp_path / "index/catalog.sqlite")) as catalog:
+        assert catalog.not_duplicates() == {(2, photo.id)}
+    assert counts(index.add(card)) == {"unchanged": 2, "paired": 1}
+
+
+def test_a_raw_whose_jpeg_goes_is_a_photo_with_its_label(tmp_path: Path, index: Index) -> None:
+    card = tmp_path / "card"
+    jpeg = raw_front(card / "IMG_1.JPG", 1)
+    raw(card / "IMG_1.DNG", 1)
+    assert counts(index.add(card)) == {"added": 1, "paired": 1}
+    index.label({1: "Wren"}, author="Ana")
+    content = jpeg.read_bytes()
+    jpeg.unlink()
+    report = index.add(card)
+    assert counts(report) == {"added": 1, "missing": 1}
+    is_whole(index, card, report)
+    (photo,) = index.photos()
+    assert (photo.format, photo.label, photo.companions) == ("DNG", "Wren", ())
+    index.label({photo.id or 0: "Robin"})
+    jpeg.write_bytes(content)  # and comes back
+    report = index.add(card)
+    assert counts(report) == {"unchanged": 1, "paired": 1}
+    is_whole(index, card, report)
+    assert [(photo.id, photo.label) for photo in index.photos()] == [(1, "Robin")]
+
+
+def test_both_stay_photos_where_the_user_wants_it(tmp_path: Path, index: Index) -> None:
+    card = tmp_path / "card"
+    raw_front(card / "IMG_1.JPG", 1)
+    raw(card / "IMG_1.DNG", 1)
+    (card / "IMG_1.xmp").write_text("<x/>")
+    (card / "IMG_1.DNG.xmp").write_text("<x/>")
+    assert counts(index.add(card)) == {"added": 1, "paired": 3}
+    index.label({1: "Wren"})
+    assert counts(index.add(card, raw="separate")) == {"added": 1, "unchanged": 1, "paired": 2}
+    assert counts(index.add(card)) == {"unchanged": 2, "paired": 2}
+    assert {photo.label for photo in index.photos()} == {"Wren"}
+    assert beside(index) == {"IMG_1.JPG": ["IMG_1.xmp"], "IMG_1.DNG": ["IMG_1.DNG.xmp", "IMG_1.xmp"]}
+    report = index.add(card, raw="pair")
+    assert counts(report) == {"unchanged": 1, "paired": 3}
+    is_whole(index, card, report)
+
+
+def test_raw_files_are_left_out_where_the_user_wants_none(
+    tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = tmp_path / "card"
+    raw_front(card / "IMG_1.JPG", 1)
+    raw(card / "IMG_1.DNG", 1)
+    raw(card / "IMG_2.DNG", 2)
+    index.add(card)
+    index.label({photo_of(index, "IMG_2.DNG").id or 0: "Wren"})
+    report = index.add(card, raw="ignore")
+    assert (counts(report), report.ignored) == (
+        {"unchanged": 1, "ignored": 2, "missing": 1},
+        {"camera RAW": 2},
+    )
+    assert beside(index) == {"IMG_1.JPG": []}
+    monkeypatch.chdir(card)
+    assert counts(index.add(sorted(os.listdir()))) == {"unchanged": 1, "ignored": 2, "missing": 1}
+    assert counts(index.add(card, raw="pair")) == {"unchanged": 2, "paired": 1}
+    assert photo_of(index, "IMG_2.DNG").label == "Wren"
+
+
+def test_a_jpeg_that_breaks_gives_its_raw_free(tmp_path: Path, index: Index) -> None:
+    card = tmp_path / "card"
+    jpeg = raw_front(card / "IMG_1.JPG", 1)
+    raw(card / "IMG_1.DNG", 1)
+    index.add(card)
+    index.label({1: "Wren"})
+    jpeg.write_bytes(b"\xff\xd8\xff broken")
+    report = index.add(card)
+    assert counts(report) == {"added": 1, "failed": 1}
+    is_whole(index, card, report)
+    assert [(photo.format, photo.label) for photo in index.photos()] == [("DNG", "Wren")]
+
+
+def test_a_raw_is_no_longer_one_exposure_with_what_became_another_picture(tmp_path: Path, index: Index) -> None:
+    card = tmp_path / "card"
+    raw_front(card / "IMG_1.JPG", 1)
+    raw(card / "IMG_1.DNG", 1)
+    assert index.add(card).paired == 1
+    raw_front(card / "IMG_1.JPG", 2, "2024:06:01 00:00:00")
+    assert counts(index.add(card)) == {"changed": 1, "added": 1}
+    raw(card / "IMG_1.DNG", 2, "2024:06:01 00:00:00")
+    assert counts(index.add(card)) == {"unchanged": 1, "paired": 1}
+
+
+def test_a_second_front_is_noticed(tmp_path: Path, index: Index) -> None:
+    """What was a pair is none where a third file could be one of them, and is one again when that goes."""
+    card = tmp_path / "card"
+    raw_front(card / "IMG_1.JPG", 1)
+    raw(card / "IMG_1.DNG", 1)
+    index.add(card)
+    third = raw_front(card / "IMG_1.jpeg", 3)
+    assert counts(index.add(card)) == {"added": 2, "unchanged": 1}
+    third.unlink()
+    assert counts(index.add(card)) == {"unchanged": 1, "paired": 1, "missing": 1}
+
+
+@pytest.mark.slow
+def test_a_run_that_is_stopped_anywhere_loses_no_file(tmp_path: Path) -> None:
+    """After Ctrl-C at each step of a run, the next one counts each file once and separates nothing."""
+    for at in range(40):
+        card, place = tmp_path / f"card{at}", tmp_path / f"index{at}"
+        raw(card / "IMG_1.DNG", 1)
+        raw_front(card / "IMG_2.JPG", 2)
+        with birdsearch.create(place, backbone=FakeBackbone()) as index:
+            index.add(card)
+            index.label({photo.id or 0: "Wren" for photo in index.photos()})
+            raw_front(card / "IMG_1.JPG", 1)
+            (card / "IMG_2.JPG").rename(card / "IMG_3.JPG")
+            raw(card / "IMG_3.DNG", 2)
+            (card / "IMG_3.xmp").write_text("<x/>")
+            stopped = stopping_after(index, card, at)
+            report = index.add(card)
+            assert sum(count for name, count in counts(report).items() if name != "missing") == 5
+            assert beside(index) == {"IMG_1.JPG": ["IMG_1.DNG"], "IMG_3.JPG": ["IMG_3.DNG", "IMG_3.xmp"]}
+            assert {photo.label for photo in index.photos()} == {"Wren"}
+            assert index.verify().problems == ()
+        if not stopped:
+            break
+    assert at > 3
+
+
+def stopping_after(index: Index, card: Path, steps: int) -> bool:
+    """Index a folder, and stop at a step; False where there are not so many."""
+    left = [steps]
+
+    def progress(*_: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise birdsearch.Cancelled
+
+    try:
+        index.add(card, progress=progress, between_commits=progress)
+    except birdsearch.Cancelled:
+        return True
+    return False

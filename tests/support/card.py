@@ -4,6 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.support.camera_raw import write_dng
 from tests.support.drawing import bird, exif, write
 
 CAMERA = "Canon EOS R5"
@@ -33,3 +34,13 @@ def pair(
 ) -> tuple[Path, Path]:
     """A JPEG and its RAW."""
     return front(folder / f"{name}.JPG", seed, taken_at), raw_header(folder / f"{name}.{raw}", taken_at)
+
+
+def raw(path: Path, seed: int, taken_at: str = "2024:05:17 06:07:08") -> Path:
+    """A RAW file that can be developed, of the camera that `raw_front` is of."""
+    return write_dng(path, bird(seed, 320, 240), tags=((0x9003, 2, 0, taken_at, True),))
+
+
+def raw_front(path: Path, seed: int, taken_at: str = "2024:05:17 06:07:08") -> Path:
+    """The picture that the same camera wrote of the same bird."""
+    return write(path, bird(seed, 320, 240), exif=facts(taken_at, camera="Birdsearch Test"))

@@ -132,25 +132,31 @@ def inherit(connection: sa.Connection, heirs: Mapping[int, int], *, forget: bool
         pairs = [{**pair, **_renamed(pair, photo, heir)} for pair in rows[photo].get("not_duplicates", [])]
         if pairs := [pair for pair in pairs if pair["a"] != pair["b"]]:
             connection.execute(sa.insert(not_duplicates).prefix_with("OR IGNORE"), pairs)
-        if forget:
-            by_hand = regions.c.photo_id == photo, regions.c.kind == BOX, regions.c.source == BY_HAND
-            moved = {"photo_id": heir, "part_id": None, "row": None}  # it was cut out of another picture
-            if connection.execute(sa.update(regions).where(*by_hand).values(moved)).rowcount:
-                connection.execute(sa.update(photos).where(photos.c.id == heir).values(found_by=BY_HAND))
+        if forget and row["found_by"] == BY_HAND != rows[heir]["photos"][0]["found_by"]:
+            _move_boxes(connection, photo, heir)
     _take_over(connection, going)
     if forget:
         delete_photos(connection, list(heirs))
     derive_species(connection, list(heirs.values()))
 
 
+def _move_boxes(connection: sa.Connection, photo: int, heir: int) -> None:
+    """The boxes that a person gave for a photo become those of another one, and wait for a vector."""
+    boxes = regions.c.kind != FRAME
+    connection.execute(sa.delete(regions).where(boxes, regions.c.photo_id == heir))
+    moved = {"photo_id": heir, "part_id": None, "row": None}
+    connection.execute(sa.update(regions).where(boxes, regions.c.photo_id == photo).values(moved))
+    connection.execute(sa.update(photos).where(photos.c.id == heir).values(found_by=BY_HAND))
+
+
 def _drop_older_corrections(connection: sa.Connection, both: Sequence[tuple[Rows, Rows]]) -> None:
-    """The correction of an heir goes where that of the photo which it follows is newer."""
+    """The correction of an heir goes where that of the photo which it follows is not older."""
     for heir, photo in both:
         mine, other = (
             next((row for row in rows.get("labels", []) if row["source"] == "correction"), None)
             for rows in (heir, photo)
         )
-        if mine and other and (mine["created_at"] or "") < (other["created_at"] or ""):
+        if mine and other and (mine["created_at"] or "") <= (other["created_at"] or ""):
             same = labels.c.photo_id == mine["photo_id"], labels.c.source == "correction"
             connection.execute(sa.delete(labels).where(*same))
 
