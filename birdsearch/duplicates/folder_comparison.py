@@ -20,7 +20,7 @@ from birdsearch.duplicates.verification import PairVerifier, with_scores
 from birdsearch.errors import PhotoError
 from birdsearch.files import lies_in, with_trailing_slash
 from birdsearch.photos import decode, pairs, scan
-from birdsearch.photos.filetype import RAW_FORMATS, has_photo_name
+from birdsearch.photos.filetype import RAW_FORMATS
 from birdsearch.photos.sidecars import names_in
 from birdsearch.records import (
     RELATIONS,
@@ -214,11 +214,7 @@ def _closest(related: Sequence[Pair]) -> dict[int, Pair]:
 
 def _stems(folder: str) -> set[str]:
     """What the pictures of a folder that may have a RAW are called, as pairs are."""
-    return {
-        pairs.stem(name)
-        for name in names_in(folder)
-        if has_photo_name(os.fsencode(name)) and not pairs.has_raw_name(name)
-    }
+    return pairs.front_stems(names_in(folder))
 
 
 def _pixels(photo: Photo) -> int:

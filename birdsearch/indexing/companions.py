@@ -78,7 +78,7 @@ class Companions:
         without: list[FoundFile] = []
         for home, files in self._files.items():
             raws = [file for name, file in files.items() if _is_raw(name)]
-            stems = {pairs.stem(name) for name in _names(home) if _is_picture(name)} if raws else set()
+            stems = pairs.front_stems(_names(home)) if raws else set()
             without += [file for file in raws if pairs.stem(file.path) not in stems]
         return self._no_longer_waiting(without)
 

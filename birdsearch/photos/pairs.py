@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from birdsearch.photos import metadata
 from birdsearch.photos.exif import describe
-from birdsearch.photos.filetype import RAW_SUFFIXES, identify
+from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES, identify
 from birdsearch.photos.raw_parts import parts_of
 from birdsearch.photos.scan import content
 from birdsearch.records import Photo
@@ -30,6 +30,11 @@ def stem(path: str | bytes) -> str:
     plain = os.path.splitext(os.path.basename(os.fsdecode(path)))[0].casefold()
     plain = _PIXEL.sub(r"\1", plain)
     return _IPHONE_EDIT.sub(r"img_\1", plain)
+
+
+def front_stems(names: Iterable[str]) -> set[str]:
+    """The stems of those files that may have a RAW beside them, by their names."""
+    return {stem(name) for name in names if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES}
 
 
 def pairs(photos: Iterable[Photo]) -> dict[str, str]:
