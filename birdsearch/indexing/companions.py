@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import chain
 
 from birdsearch.errors import PhotoError
-from birdsearch.files import FileState, PathSet
+from birdsearch.files import FileState, PathSet, sha256_of
 from birdsearch.indexing.detector import ChangeDetector
 from birdsearch.photos import pairs
 from birdsearch.photos.filetype import IMAGE_SUFFIXES
@@ -46,6 +46,9 @@ class Companions:
     detector: ChangeDetector
     raw: str  # of RAW_CHOICES
     folders: Sequence[bytes]  # that are indexed
+    _named: set[str] = field(
+        default_factory=set
+    )  # folders of files that were named by themselves: others lie there too
     _stored: dict[bytes, list[Companion]] = field(default_factory=lambda: defaultdict(list))  # by path
     _files: dict[str, dict[str, FoundFile]] = field(default_factory=lambda: defaultdict(dict))  # home -> name -> file
     _waiting: dict[bytes, FoundFile] = field(default_factory=dict)  # RAW files that may have a JPEG, known sidecars
@@ -53,6 +56,7 @@ class Companions:
     _fronts: dict[bytes, bytes] = field(default_factory=dict)  # RAW -> its JPEG or HEIC
 
     def __post_init__(self) -> None:
+        self._named = {_home_of(path) for path in self.folders if not os.path.isdir(path)}
         for one in self.catalog.companions_under(self.folders):
             self._stored[one.path].append(one)
 
@@ -98,7 +102,7 @@ class Companions:
 
         Returns the photos that are companions from now on (id -> photo that they go with), and the RAW files without.
         """
-        for home in self._homes(()) if self.raw == PAIR else ():
+        for home in self._homes_of_raws() if self.raw == PAIR else ():
             raws = [os.fsencode(os.path.join(home, name)) for name in _names(home) if _is_raw(name)]
             seen = self._files.get(home, {}).values()
             judged = {file.path for file in seen if file.path not in self._waiting}
@@ -108,9 +112,28 @@ class Companions:
         for path in self._fronts:
             self.detector.mark_found(path)
         fronts = self.catalog.ids_at(list(self._fronts.values()))
+        known |= self._moved([path for path in self._fronts if path in self._waiting and path not in known])
         heirs = {photo_id: fronts[self._fronts[path]] for path, photo_id in known.items()}
         without = [file for path, file in self._waiting.items() if _is_raw(path) and path not in self._fronts]
         return heirs, self._no_longer_waiting(without)
+
+    def _moved(self, raws: Sequence[bytes]) -> dict[bytes, int]:
+        """Those of some RAW files that were photos, in another place where they are no more: path -> id."""
+        new = [path for path in raws if path not in self._stored]
+        known = self.detector.known.items() if new else ()
+        sizes: dict[int | None, list[bytes]] = defaultdict(list)
+        for path, file in known:
+            if file.photo_id is not None and pairs.has_raw_name(path) and not os.path.lexists(path):
+                sizes[file.state.size].append(path)
+        moved = {}
+        for path in new:
+            for old in sizes.get(self._waiting[path].state.size, ()):
+                with suppress(OSError):
+                    photo_id = self.detector.photo_id(old)
+                    if photo_id in self.catalog.ids_with_bytes([sha := sha256_of(os.fsdecode(path))]).get(sha, ()):
+                        self.detector.mark_found(old)
+                        moved[path] = photo_id or 0
+        return moved
 
     def _pairs_in(self, home: str, raws: Sequence[bytes], read: Collection[bytes]) -> dict[bytes, bytes]:
         """RAW -> the photo that it goes with, of the pictures of a folder."""
@@ -180,8 +203,15 @@ class Companions:
     def _homes(self, unreachable: Sequence[bytes]) -> set[str]:
         """The folders whose photos are to be looked at: of files that may go with them, or did, or were named."""
         away = PathSet(unreachable)
-        named = [path for path in self.folders if not os.path.isdir(path)]
-        return {*self._files, *(_home_of(path) for path in (*self._stored, *named) if path not in away)}
+        folders = {os.path.dirname(path) for path in self._stored}
+        return {
+            *self._files,
+            *self._named,
+            *(_home(os.fsdecode(folder))[0] for folder in folders if folder not in away),
+        }
+
+    def _homes_of_raws(self) -> set[str]:
+        return {*self._named, *(home for home, files in self._files.items() if any(map(_is_raw, files)))}
 
     def _in_folder(self, home: str, left_out: PathSet) -> tuple[dict[bytes, int], list[Companion]]:
         """The photos of a folder, and what goes with them."""

@@ -279,6 +279,29 @@ def test_a_raw_whose_jpeg_goes_is_a_photo_with_its_label(tmp_path: Path, index: 
     assert [(photo.id, photo.label) for photo in index.photos()] == [(1, "Robin")]
 
 
+def test_a_raw_that_moves_to_its_jpeg_brings_what_was_said(tmp_path: Path, index: Index) -> None:
+    """The RAW was a photo in a folder of its own."""
+    photos = tmp_path / "photos"
+    path = raw(photos / "raw/IMG_1.DNG", 1)
+    raw(photos / "raw/IMG_2.DNG", 2, "2024:05:17 06:07:09")
+    index.add(photos)
+    index.label({1: "Wren"})
+    jpeg = raw_front(photos / "jpeg/IMG_1.JPG", 1)
+    path.rename(jpeg.with_suffix(".DNG"))
+    report = index.add(photos)
+    assert counts(report) == {"added": 1, "unchanged": 1, "paired": 1}
+    is_whole(index, photos, report)
+    assert (photo_of(index, "IMG_1.JPG").label, len(index)) == ("Wren", 2)
+
+
+def test_a_raw_that_failed_is_no_failure_once_its_jpeg_comes(tmp_path: Path, index: Index) -> None:
+    raw_header(tmp_path / "card/IMG_1.CR2")
+    assert counts(index.add(tmp_path / "card")) == {"failed": 1}
+    front(tmp_path / "card/IMG_1.JPG", 1)
+    assert counts(index.add(tmp_path / "card")) == {"added": 1, "paired": 1}
+    assert index.failures() == []
+
+
 def test_both_stay_photos_where_the_user_wants_it(tmp_path: Path, index: Index) -> None:
     card = tmp_path / "card"
     raw_front(card / "IMG_1.JPG", 1)

@@ -13,12 +13,13 @@ from birdsearch.actions import attributes, filesystem
 from birdsearch.actions.filesystem import TRASH, SkipFile
 from birdsearch.actions.journal import Intent
 from birdsearch.duplicates.members import FolderSet
-from birdsearch.errors import PlanError, os_error_text
+from birdsearch.errors import PhotoError, PlanError, os_error_text
 from birdsearch.files import sha256_of, with_trailing_slash
-from birdsearch.photos.pairs import has_raw_name, stem
+from birdsearch.photos.pairs import has_raw_name, pairs, stem, written
 from birdsearch.photos.sidecars import RAW, FolderListing, name_beside
 from birdsearch.records import APPLIED_BY_DEFAULT, IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.folder import Folder
 
 logger = logging.getLogger("birdsearch")
@@ -252,7 +253,7 @@ class Planner:
         ids = {intent.path: self._known[os.fsencode(intent.path)] for intent in intents}
         known = self._catalog.companions(ids.values())
         found = {
-            path: [os.fsdecode(one.path) for one in known.get(photo_id, ()) if one.kind == RAW]
+            path: [os.fsdecode(one.path) for one in known.get(photo_id, ()) if one.kind == RAW and self._goes_with(one)]
             for path, photo_id in ids.items()
         }
         photos = self._catalog.ids_at([os.fsencode(raw) for raws in found.values() for raw in raws])
@@ -260,11 +261,21 @@ class Planner:
             path: [
                 raw
                 for raw in raws
-                if os.path.dirname(raw) == os.path.dirname(path) and os.path.lexists(raw)
-                if raw not in self._named and os.fsencode(raw) not in photos
+                if os.path.dirname(raw) == os.path.dirname(path) and raw not in self._named
+                if os.fsencode(raw) not in photos
             ]
             for path, raws in found.items()
         }
+
+    def _goes_with(self, raw: Companion) -> bool:
+        """Whether a RAW is one exposure with its photo still; False where it has gone or become another picture."""
+        try:
+            info = os.stat(raw.path)
+            if (info.st_size, info.st_mtime_ns) == (raw.size, raw.mtime_ns):
+                return True
+            return bool(pairs([*self._catalog.photos([raw.photo_id]), written(os.fsdecode(raw.path))]))
+        except (PhotoError, OSError):
+            return False
 
     def _paired(self, path: str, photo: Intent, listing: Callable[[str], FolderListing]) -> Intent | None:
         """The intent for the RAW of a photo; SkipFile where the picture that stays would be left without one."""

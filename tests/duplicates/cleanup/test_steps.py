@@ -86,3 +86,13 @@ def test_of_a_burst_the_raw_files_go_too(tmp_path: Path) -> None:
     assert sorted(path.name for path in photos.glob("*.*") if path.is_file()) == ["0.CR2", "0.JPG"]
     library.undo()
     assert len(list(photos.glob("*.*"))) == 4
+
+
+@pytest.mark.parametrize(("taken_at", "goes"), [("2024:05:17 06:07:01", True), ("2024:06:01 00:00:00", False)])
+def test_a_raw_that_changed_goes_along_only_where_it_is_that_exposure_still(
+    taken_at: str, goes: bool, pairs: Library
+) -> None:
+    changed = card.raw_header(pairs.photos / "copies/1.CR2", taken_at)
+    changed.write_bytes(changed.read_bytes() + b"more")
+    assert pairs.apply(pairs.plan(PAIRS[1])).done == 1
+    assert (pairs.photos / "copies/1.CR2").exists() is not goes
