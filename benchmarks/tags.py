@@ -132,7 +132,7 @@ def campaign(place: Path, kills: int, seed: int) -> Counter[str]:
         before = contents(root)
         old_tags, old_warnings = tags_of(sorted(before)), warnings_of(sorted(before))
         for _ in range(kills // len(PLACES)):
-            counts["kills"] += killed(place, into, chance.uniform(0.05, 3.0))
+            counts["kills"] += killed(place, into, chance.uniform(0.05, 5.0))
             check(before, root, old_tags, counts)
         with birdsearch.open(place / f"index-{into}", backbone=FakeBackbone()) as index:
             started = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime + time.process_time()
@@ -170,7 +170,7 @@ def check(before: dict[str, bytes], root: Path, old: dict, counts: Counter[str],
     for path in broken:
         note(f"BROKEN {path}")
     counts["broken"] += len(broken) + len(lost)
-    counts["written in the end" if final else "seen new at kills"] += len(changed)
+    counts["written in the end" if final else "new files seen after the kills, in sum"] += len(changed)
     if not final:
         counts["hidden copies left by kills"] += len(hidden(root))
 

@@ -39,6 +39,11 @@ def size(pieces: Sequence[Piece]) -> int:
     return sum(len(piece) for piece in pieces if isinstance(piece, str))
 
 
+def kept(pieces: Sequence[Piece]) -> int:
+    """How many of the older bytes the newer version has too."""
+    return sum(piece[1] for piece in pieces if not isinstance(piece, str))
+
+
 def _packed(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data)).decode()
 

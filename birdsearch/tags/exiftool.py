@@ -60,7 +60,8 @@ def tags(answer: Answer) -> dict[str, Any] | None:
 
 def writing(arguments: Sequence[str], path: str) -> list[str]:
     """The command that writes tags into a file: into a copy, as it takes the name of the file before anybody looks."""
-    return ["-q", "-n", *arguments, "-overwrite_original", path]
+    # What ExifTool calls minor errors are slips of other programs; whether anything is lost the caller sees.
+    return ["-q", "-n", "-m", *arguments, "-overwrite_original", path]
 
 
 def can_be_named(path: str) -> bool:

@@ -11,11 +11,12 @@ import re
 import secrets
 import stat
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from birdsearch.actions import attributes, delta, filesystem, journal, runs
 from birdsearch.actions.filesystem import Seen, SkipFile
@@ -23,6 +24,7 @@ from birdsearch.actions.journal import Intent
 from birdsearch.errors import PhotoError, PlanError
 from birdsearch.files import sha256_of
 from birdsearch.photos.decode import fingerprint
+from birdsearch.photos.filetype import RAW_SUFFIXES
 from birdsearch.records import ActionReport, Progress, TagChange, TagPlan, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
@@ -31,7 +33,9 @@ from birdsearch.tags.plan import DIGEST, DIGIKAM, FLAT, IPTC, OWNER, PATHS, RATI
 
 BATCH_BYTES = 256_000_000  # of copies that lie beside the files at a time
 MOST_PIECES = 32_000_000  # characters of what the journal keeps of one file
+MOST_OF_RAW = 100_000  # bytes of a RAW that may be other ones, a guess: directories and tags take some thousand
 _COPY = re.compile(r"\.[0-9a-f]{16}\.birdsearch\.[a-z0-9]+(_exiftool_tmp)?")
+_COPIES = re.compile(r":Copy\d+(?=:)")
 _LISTS, _SINGLE = (FLAT, PATHS, DIGIKAM, IPTC), (OWNER, RATING, DIGEST)
 # What ExifTool says of the file itself, of its own work, and of where things lie in it.
 _NOT_TAGS = ("SourceFile", "System:", "File:", "ExifTool:", "Composite:", "XMP-x:XMPToolkit")
@@ -299,17 +303,20 @@ def _checked(copied: _Copy, answers: _Answers, number: int) -> Intent:
 
 def _lost(before: Tags, after: Tags, added: dict[str, list[str]]) -> str:
     """What a file does not say any more, or not yet, in words; empty where it says all of it."""
+    values: dict[str, list[Any]] = defaultdict(list)  # a tag that stood there twice may stand there once
+    for name, value in after.items():
+        values[_COPIES.sub("", name)].append(value)
     for name, value in before.items():
         if name.startswith(_NOT_TAGS) or _PLACES.fullmatch(name) or value in ("", []):
             continue  # an empty list says the same as none
         if name in added:
             gone = [one for one in listed(value) if name in _LISTS and one not in listed(after.get(name))]
         else:
-            gone = [] if after.get(name) == value else [value]
+            gone = [] if value in values[_COPIES.sub("", name)] else [value]
         if gone:
             return f"{name} {gone[0]!r:.100} would become {after.get(name)!r:.100}"
-    for name, values in added.items():
-        for value in values if name != DIGEST else ():
+    for name, wanted in added.items():
+        for value in wanted if name != DIGEST else ():
             if value not in map(str, listed(after.get(name))):
                 return f"{name} {value} was not written"
     warned = [value for name, value in after.items() if name.endswith(":Warning") and value not in before.values()]
@@ -328,6 +335,10 @@ def _check_pixels(file: str, copied: str) -> None:
 def _pieces(file: str, copied: _Copy) -> tuple[delta.Piece, ...]:
     with open(file, "rb") as old, open(copied.path, "rb") as new:
         pieces = delta.difference(old.read(), new.read())
+        length = old.tell()
     if delta.size(pieces) > MOST_PIECES:
         raise SkipFile("so many of its bytes would change that they cannot be kept for undo")
+    # Of a RAW with a preview that is all which is decoded: the sensor's values must be among the bytes that only moved.
+    if os.path.splitext(file)[1].lower() in RAW_SUFFIXES and length - delta.kept(pieces) > MOST_OF_RAW:
+        raise SkipFile("more of it than its tags would change")
     return pieces

@@ -16,9 +16,11 @@ import birdsearch
 from birdsearch import Index
 from birdsearch.actions import renames
 from birdsearch.errors import PlanError
+from birdsearch.photos import decode
 from birdsearch.records import TagPlan
 from birdsearch.tags import exiftool as program
 from tests.support import exiftool
+from tests.support.camera_raw import write_dng
 from tests.support.drawing import bird, write
 from tests.support.exiftool import needs_exiftool
 
@@ -126,6 +128,25 @@ def test_photos_themselves_keep_their_pixels_and_need_no_new_vector(index: Index
     assert files(photos) == before
     assert index.add(photos).unchanged == 6
     assert index.verify().ok
+
+
+def test_a_dng_keeps_its_sensor_and_a_raw_of_a_camera_is_never_written(index: Index, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    write_dng(photos / "1.dng", bird(1, 480, 320), 1, None)
+    write_dng(photos / "2.nef", bird(2, 480, 320), 1, None)
+    labelled(index, photos)
+    before, sensor = files(photos), decode.fingerprint(photos / "1.dng")
+    plan = index.tags(into="file")
+    index.write_tags(plan)
+    written = {Path(change.path).name for change in plan.changes}
+    assert {photo.format for photo in index.photos() if Path(photo.path).name in written} == {"DNG"}
+    assert exiftool.read(photos / "1.dng")["XMP-dc:Subject"] == ["Mallard", "Anas platyrhynchos"]
+    assert decode.fingerprint(photos / "1.dng") == sensor
+    assert index.add(photos).unchanged == 2
+    index.undo()
+    assert files(photos) == before
+    assert {os.path.basename(change.file) for change in index.tags().changes} == {"1.xmp", "2.xmp"}
 
 
 def test_iptc_that_is_there_says_the_same(index: Index, tmp_path: Path) -> None:
