@@ -1,6 +1,7 @@
 """Photos over HTTP: lists, one of them, ids."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from fastapi.testclient import TestClient
 from birdsearch import Index
 from birdsearch.errors import PhotoMissingError
 from birdsearch.web.serving import Serving, Settings
+from tests.support import card
 from tests.web.conftest import client_of
 
 PHOTOS = "/api/v1/photos"
@@ -132,3 +134,15 @@ def test_a_filter_that_no_catalog_could_answer_is_refused(client: TestClient) ->
         refused = client.post("/api/v1/search", json={"photo": 1, "where": where})
         assert refused.status_code == 422
         assert client.post("/api/v1/jobs", json={"do": "audit", "where": where}).status_code == 422
+
+
+def test_what_goes_with_a_photo_is_shown_and_tells_a_viewer_no_folder(
+    tmp_path: Path, index: Index, settings: Settings
+) -> None:
+    _, raw = card.pair(tmp_path / "card", "IMG_1", 1)
+    index.add(tmp_path / "card")
+    for key, path in ((settings.keys.edit, str(raw)), (settings.keys.view, raw.name)):
+        with client_of(index, settings, key) as asking:
+            assert asking.get(f"{PHOTOS}/1").json()["companions"] == [path]
+            assert raw.name in asking.get("/photos/1").text
+            assert (str(tmp_path) in asking.get("/photos/1").text) is (key == settings.keys.edit)
