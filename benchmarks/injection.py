@@ -17,9 +17,10 @@ from tests.support.disks import MEMORY, other_disk
 FAULTS = ("", "EIO", "ENOSPC", "EACCES")  # the empty one is a kill
 SYSTEMS = {"renames": "renames that replace nothing", "links": "hard links only", "neither": "neither"}
 
-MEANING = """Two photos with copies; beside one copy an equal RAW, a movie, a JSON and an XMP. After each fault: no
-content lost; nothing left half-way; files, companions and rows fit together; undo gives back every byte, name, mode,
-time, owner, attribute, hard link and row."""
+MEANING = """Two photos with copies; beside one copy its RAW with an XMP, which the kept photo lacks; beside the other a
+RAW that the kept photo has too, a movie, a JSON and an XMP. After each fault: no content lost; nothing left half-way;
+files, companions and rows fit together; undo gives back every byte, name, mode, time, owner, attribute, hard link and
+row."""
 
 
 def tried(lacking: str, action: str, phase: str, every: int) -> tuple[Counter[str], list[str]]:
