@@ -56,6 +56,7 @@ from birdsearch.records import (
     Region,
     RegionReport,
     RunSummary,
+    SeveralSpecies,
     SpeciesReport,
     SplitReport,
     TagPlan,
@@ -646,12 +647,24 @@ class Index:
     def names(self, where: Filter | None = None) -> list[TaxonMatch]:
         """What each label of these photos means in AviList, the least sure first; `set_names` corrects it.
 
+        Where labels come from keywords, those are among them that may name a bird, of photos without a label.
+
         >>> [match.label for match in index.names(Filter(label="Wren"))]
         ['Wren']
         """
         from birdsearch.species import names
 
         return names.taxa(self._store.catalog, where)
+
+    def several_species(self, where: Filter | None = None) -> list[SeveralSpecies]:
+        """Those of these photos that have no label because their keywords name more than one species.
+
+        >>> index.several_species()
+        []
+        """
+        from birdsearch.indexing import labels
+
+        return list(labels.several_species(self._store.catalog, where))
 
     def correct_names(self, corrections: Mapping[str, str | None]) -> None:
         """Correct what some names of labels mean: the species of each, "" for no bird, None for what AviList says.
@@ -1128,6 +1141,7 @@ class Index:
         folders: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
         *,
         labels: str | os.PathLike[str] | None = None,
+        keyword_root: str | None = None,
         exclude: Sequence[str] | None = None,
         prune: bool = False,
         force: bool = False,
@@ -1145,7 +1159,9 @@ class Index:
         Without folders those that the index holds photos of are looked through. `reread` reads every file again and
         renews what is known of it; the vectors of files with the same bytes stay.
 
-        `labels` is "none", "folder" (the name of the folder a photo lies in) or the path of a CSV (path,species);
+        `labels` is "none", "folder" (the name of the folder a photo lies in), "keywords" (the one species that the
+        photo's keywords name for certain; with a `keyword_root` only those below that keyword, such as "Birds" or
+        "Animals|Birds") or the path of a CSV (path,species);
         `exclude` are patterns in the syntax of .gitignore, [] for none. Left out, each folder keeps what was chosen
         before. `prune` forgets photos whose file is missing; where a folder is empty or most of its photos are gone it
         raises PruneRefusedError at the end, unless with `force`. Every file that is not hidden ends in exactly one
@@ -1176,6 +1192,10 @@ class Index:
 
         patterns = None if exclude is None else several(exclude)
         labels = None if labels is None else os.fspath(labels)
+        if keyword_root is not None:
+            if labels != "keywords" or not keyword_root.strip():
+                raise ValueError('keyword_root is a keyword above others, and needs labels="keywords"')
+            labels = f"keywords|{keyword_root.strip().replace('/', '|')}"
         boxes = BoxOptions(min_confidence, several(categories))
         file = None if regions is None else os.fspath(regions)
         if raw not in (None, *RAW_CHOICES):

@@ -87,6 +87,7 @@ class Photo:
     photographer: str | None = None
     notes: str | None = None
     companions: tuple[str, ...] = ()  # absolute paths of the files that go with it: its RAW, sidecars, movie, sound
+    keywords: tuple[str, ...] | None = None  # one below others as "Birds|Gulls|Little Gull"; None where not read yet
     rating: int | None = None  # stars, 0 to 5
     damaged: str | None = None  # what its decoder warned of, in words; None for a whole picture
     label: str | None = None
@@ -106,14 +107,18 @@ _TOGETHER = (
 )
 
 
+METADATA = ("keywords", *(name for names in _TOGETHER for name in names))  # what people and cameras wrote of a photo
+
+
 def missing_metadata(have: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     """Field -> value of the time, camera, place, notes and so on that a photo has not, and another source has."""
-    taken: dict[str, Any] = {}
-    for names in _TOGETHER:
-        # No stars are no rating.
-        if have[names[0]] is None or (names[0] == "rating" and have["rating"] == 0):
-            taken |= {name: other[name] for name in names if other[names[0]] is not None}
-    return taken
+    groups = (names for names in lacking_metadata(have) if other[names[0]] is not None)
+    return {name: other[name] for names in groups for name in names}
+
+
+def lacking_metadata(have: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Those of time, camera, place, notes and so on that a photo has not. No stars are no rating."""
+    return [names for names in _TOGETHER if have[names[0]] is None or (names == ("rating",) and have["rating"] == 0)]
 
 
 # What becomes of a camera RAW beside its JPEG or HEIC: it goes with that photo, is a photo too, or all RAW is left out.
@@ -163,7 +168,7 @@ class Label:
 
     photo_id: int
     species: str
-    source: str  # "correction" (a person, by hand), "csv" or "folder": the first that there is counts
+    source: str  # "correction" (a person, by hand), "csv", "keywords" or "folder": the first that there is counts
     author: str | None = None
     created_at: str | None = None  # ISO 8601; None where it is not known
 
@@ -226,7 +231,7 @@ class IndexInfo(TypedDict):
     no_birds: int  # names that mean no bird
     not_here: int  # photos whose root is away, as on a disk that is not connected
     folders: list[str]  # roots of the photos
-    labels: dict[str, str]  # folder -> "none", "folder" or the path of a CSV
+    labels: dict[str, str]  # folder -> "none", "folder", "keywords" ("keywords|ROOT") or the path of a CSV
     raw: str  # of RAW_CHOICES
     companions: int  # files that go with the photos
     bytes: int  # on the disk
@@ -276,6 +281,15 @@ class RegionReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SeveralSpecies:
+    """A photo that has no label because its keywords name more than one species."""
+
+    photo_id: int
+    path: str
+    species: tuple[str, ...]  # as its keywords call them
+
+
+@dataclass(frozen=True, slots=True)
 class AddReport:
     """What became of every file under the named folders: each is in exactly one count (`missing` counts photos).
 
@@ -294,6 +308,7 @@ class AddReport:
     regions: RegionReport = field(default_factory=RegionReport)  # of photos that are in one of the counts above
     unlabelled: int = 0  # photos under these folders without a label; 0 where the user wants none
     paired: int = 0  # companions: a RAW beside its JPEG, sidecars, movies and sounds of photos
+    several_species: tuple[SeveralSpecies, ...] = ()  # those of them whose keywords name more than one species
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,7 +543,7 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class TaxonMatch:
-    """A label of an index, and what it means in AviList."""
+    """A label of an index, or a keyword that may be one, and what it means in AviList."""
 
     label: str
     photos: int  # that bear it
@@ -538,6 +553,7 @@ class TaxonMatch:
     candidates: tuple[str, ...]  # scientific names that it may mean: one for a clear species
     method: str  # "exact", "synonym", "spelling", "guess", "override" (a correction), "unresolved"
     confidence: float  # 1 for an exact name or an override, 0 for what stays unresolved
+    is_keyword: bool = False  # of photos without a label, which get it once somebody says what it means
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,15 @@ if TYPE_CHECKING:
 Labels = Annotated[
     str | None,
     typer.Option(
-        metavar="none|folder|FILE.csv",
-        help="Where species labels come from: the name of a photo's folder, or a CSV with the columns path and "
-        "species. The choice is remembered: leave the option out to keep it.",
+        metavar="none|folder|keywords|FILE.csv",
+        help="Where species labels come from: the name of a photo's folder, the keywords in the photo and its sidecar, "
+        "or a CSV with the columns path and species. The choice is remembered: leave the option out to keep it.",
+    ),
+]
+KeywordRoot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEYWORD", help="With --labels keywords: only those below this one, such as Birds or 'Animals|Birds'."
     ),
 ]
 Exclude = Annotated[
@@ -110,6 +116,7 @@ def index(
     ] = None,
     backbone: BackboneName = None,
     labels: Labels = None,
+    keyword_root: KeywordRoot = None,
     exclude: Exclude = None,
     prune: Prune = False,
     force: Force = False,
@@ -131,6 +138,8 @@ def index(
     path = options.index_path(shared.index)
     if not folders and not path.exists():
         raise typer.BadParameter(f"which photos? There is no index at {path} yet: birdsearch index DIR")
+    if keyword_root is not None and (labels != "keywords" or not keyword_root.strip()):
+        raise typer.BadParameter("is a keyword and needs --labels keywords", param_hint="'--keyword-root'")
     if force and not (prune or reembed):
         raise typer.BadParameter("needs --prune or --reembed", param_hint="'--force'")
     if finder != "auto" and regions != "bird":
@@ -146,6 +155,7 @@ def index(
         report = opened.add(
             folders or None,
             labels=labels,
+            keyword_root=keyword_root,
             exclude=exclude or None,
             prune=prune,
             force=force,
@@ -177,9 +187,9 @@ def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | No
     """Raise for a folder or a file that does not exist or cannot be used, before an index is created."""
     from birdsearch import check_boxes, check_labels
 
-    if labels not in (None, "none", "folder"):
+    if labels not in (None, "none", "folder", "keywords"):
         if not os.path.isfile(labels):
-            message = f"no such file: {labels!r}. Give none, folder, or the path of a CSV"
+            message = f"no such file: {labels!r}. Give none, folder, keywords, or the path of a CSV"
             raise typer.BadParameter(message, param_hint="'--labels'")
         check_labels(labels)
     if regions not in (None, "bird", "none"):

@@ -47,7 +47,17 @@ _PLAIN = (
 _LABEL = ("source", "author", "created_at")  # columns label_source...
 _TAXON = ("taxon", "english")  # for readers of the table: an import works them out from the species
 _LATER = frozenset(  # older exports lack them
-    (*_TAXON, "companions", "damaged", "rendered", "label_author", "label_created_at", "found_by", "regions")
+    (
+        *_TAXON,
+        "companions",
+        "keywords",
+        "damaged",
+        "rendered",
+        "label_author",
+        "label_created_at",
+        "found_by",
+        "regions",
+    )
 )
 _BOX = ("x", "y", "width", "height")
 _REGION = ("kind", "category", "confidence", "source")
@@ -115,6 +125,7 @@ def _schema(dim: int) -> "pa.Schema":
         "path": "string",  # readable: bytes that are not UTF-8 as backslash escapes
         "path_bytes": "binary",  # exact
         **dict.fromkeys(_TEXTS, "string"),
+        "keywords": pa.list_(pa.string()),
         "companions": pa.list_(pa.string()),  # for readers of the table: an import leaves them to `index`
         **dict.fromkeys(("size", "mtime_ns"), "int64"),
         **dict.fromkeys(("width", "height"), "int32"),
@@ -144,6 +155,7 @@ def _table(batch: Batch, schema: "pa.Schema", provenance: Provenance) -> "pa.Tab
         **{name: [row[place] for row in taxa] for place, name in enumerate(_TAXON)},
         "path": [shown(photo.path) for photo in batch.photos],
         "path_bytes": [os.fsencode(photo.path) for photo in batch.photos],
+        "keywords": [photo.keywords for photo in batch.photos],
         "companions": [[shown(path) for path in photo.companions] for photo in batch.photos],
         **{f"label_{name}": [_text(getattr(label, name, None)) for label in batch.labels] for name in _LABEL},
         "predictions": [
@@ -250,6 +262,7 @@ def _batch_of(table: "pa.RecordBatch", start: int) -> Batch:
         Photo(
             **{name: row[name] for name in _PLAIN if name in row},
             path=os.fsdecode(row["path_bytes"]),
+            keywords=None if row.get("keywords") is None else tuple(map(str, row["keywords"])),
             predictions=tuple(Prediction(**guess) for guess in row["predictions"]),
         )
         for row in listed

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 PHOTO_COLUMNS = (
     "id", "species", "taxon", "english", "species_source", "label", "prediction", "probability", "taken_at",
     "taken_offset", "camera", "camera_serial", "lens", "latitude", "longitude", "photographer", "notes",
-    "companions", "rating", "damaged", "width", "height", "format", "rendered", "size", "mtime_ns", "sha256", "phash",
-    "index_id", "relative_path", "path",
+    "keywords", "companions", "rating", "damaged", "width", "height", "format", "rendered", "size", "mtime_ns",
+    "sha256", "phash", "index_id", "relative_path", "path",
 )  # fmt: skip
 
 
@@ -29,7 +29,7 @@ def photo_row(photo: Photo, columns: Sequence[str] = PHOTO_COLUMNS, provenance: 
     first = photo.predictions[0] if photo.predictions else None
     name, probability = (first.name, first.probability) if first else (None, None)
     derived: dict[str, Any] = {"prediction": name, "predicted": name, "probability": probability}
-    derived["companions"] = "; ".join(photo.companions) or None
+    derived |= {name: "; ".join(getattr(photo, name) or ()) or None for name in ("keywords", "companions")}
     if "taxon" in columns or "english" in columns:
         names = provenance.names if provenance is not None else ()
         derived |= zip(("taxon", "english"), taxon_of(photo.species, names), strict=True)

@@ -132,7 +132,7 @@ class Committer:
         photo, known = embedded.photo, embedded.photo.id is not None
         photo_id = photo.id if known else next(self._photo_ids)
         photo = replace(photo, id=photo_id, label=None, species=None, species_source=None)
-        label = self._labels.of(os.fsencode(photo.path), photo.sha256)
+        label = self._labels.of(os.fsencode(photo.path), photo.sha256, photo.keywords)
         state = self.states.pop(photo.path, FileState())
         return Entry(photo, known, next(self._region_ids), label, embedded.correction, state)
 

@@ -181,7 +181,8 @@ class Companions:
             ids, found = self._in_folder(home, left_out)
             photos |= set(ids.values())
             new |= {(one.photo_id, one.path): one for one in found}
-        stored = [*chain(*self.catalog.companions(photos).values()), *chain(*self._stored.values())]
+        stored = [*chain(*self.catalog.companions(photos).values())]
+        stored += [one for one in chain(*self._stored.values()) if one.photo_id not in photos]
         away = PathSet(unreachable)
         old = {(one.photo_id, one.path): one for one in stored}
         gone = {key for key in old if key not in new and key[1] not in away}

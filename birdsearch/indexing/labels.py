@@ -1,9 +1,9 @@
-"""Labels that come from folder names or from a CSV."""
+"""Labels that come from folder names, from keywords or from a CSV."""
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -12,16 +12,20 @@ from birdsearch.arguments import checked
 from birdsearch.errors import InputFileError
 from birdsearch.files import PathSet, with_trailing_slash
 from birdsearch.indexing.folder_labels import folder_label
+from birdsearch.indexing.keyword_labels import last_words, species_named
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
 from birdsearch.indexing.moved_paths import moved_paths
-from birdsearch.records import counted, shown
+from birdsearch.records import Filter, SeveralSpecies, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.catalog import FolderLabel as KnownLabel
 from birdsearch.storage.catalog.tables import NAMES
+from birdsearch.taxonomy import resolve
 
 logger = logging.getLogger("birdsearch")
 
 Key = TypeVar("Key", bytes, str)
-FolderLabel = tuple[str, str]  # source ("folder" or "csv"), species
+FolderLabel = tuple[str, str]  # source ("folder", "keywords" or "csv"), species
+KEYWORDS = "keywords"  # a choice; with a keyword behind a bar only those below that one count
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +109,27 @@ class Labeller:
         self._index_id = str((catalog.get_state("identity") or {}).get("id", ""))
         self._tables: dict[str, LabelTable | None] = {}
         self._given = False  # whether this run names where labels come from
-        self._overrides = dict(catalog.get_state(NAMES, {}))
+        self._overrides: dict[str, str] = {}
+        self._meant: dict[str, str] = {}  # the same by what names have in common that differ in case and signs only
         self._folder_labels: dict[tuple[bytes, bytes], str | None] = {}  # folder and the chosen one above it
+        self._meanings: dict[str, str | None] = {}  # name in a keyword -> the species that it means for certain
+        self.renew()
 
     def renew(self) -> None:
         """Read anew what names mean, which a user may have changed since."""
         overrides = dict(self._catalog.get_state(NAMES, {}))
         if overrides != self._overrides:
             self._overrides = overrides
+            self._meant = {resolve.same(name): species for name, species in overrides.items()}
             self._folder_labels.clear()
+            self._meanings.clear()
 
     def choose(self, folders: list[bytes], labels: str | None) -> None:
-        """Remember "none", "folder" or a CSV for these folders; None leaves what was chosen before."""
+        """Remember "none", "folder", "keywords" or a CSV for these folders; None leaves what was chosen before."""
         if labels is None:
             return
         choice = labels
-        if labels not in ("none", "folder"):
+        if labels not in ("none", "folder") and _root_keyword(labels) is None:
             choice = os.path.abspath(labels)
             self._tables[choice] = read_labels(Path(choice), self._index_id)
         self._given = True
@@ -136,8 +145,8 @@ class Labeller:
         above = [f for f in self._choices if path == f or path.startswith(with_trailing_slash(f))]
         return max(((folder, self._choices[folder]) for folder in above), key=lambda c: len(c[0]), default=None)
 
-    def of(self, path: bytes, sha256: str | None) -> FolderLabel | None:
-        """The label of the photo at a path, of these bytes."""
+    def of(self, path: bytes, sha256: str | None, keywords: Sequence[str] | None = None) -> FolderLabel | None:
+        """The label of the photo at a path, of these bytes and with these keywords."""
         source = self.source(path)
         if source is None or source[1] == "none":
             return None
@@ -147,6 +156,8 @@ class Labeller:
             # A photo that was named itself lies in the folder that names it.
             species = self._folder_label(parent, os.path.dirname(parent) if path == folder else folder)
             return ("folder", species) if species else None
+        if (root := _root_keyword(choice)) is not None:
+            return self._keyword_label(keywords or (), root)
         table = self._table(choice)
         species = None if table is None else table.species(path, sha256 or "")
         return ("csv", species) if species else None
@@ -159,6 +170,13 @@ class Labeller:
             named = shown(os.fsdecode(os.path.basename(chosen)))
             self._folder_labels[parent, chosen] = folder_label(above, named, self._overrides)
         return self._folder_labels[parent, chosen]
+
+    def _meaning(self, name: str) -> str | None:
+        """What all names have in common of the species that a name in a keyword means for certain."""
+        if name not in self._meanings:
+            meaning = resolve.species_of_keyword(name, self._meant.get(resolve.same(name)))
+            self._meanings[name] = None if meaning is None else meaning.candidates[0]
+        return self._meanings[name]
 
     def follow(self, old: bytes, new: bytes) -> None:
         """When a folder was moved as a whole, its choice moves along."""
@@ -177,14 +195,17 @@ class Labeller:
     def refresh(self, folders: list[bytes]) -> dict[int, FolderLabel | None]:
         """Photo id -> new label for every photo under the folders whose label is not what the choice says now."""
         changed: dict[int, FolderLabel | None] = {}
+        keywords = self._keywords(folders)
         for choice in self._tables_of(folders):
             self._find_moved(choice)
         for photo_id, known in self._catalog.folder_labels(folders).items():
             source = self.source(known.path)
-            if source is None or (source[1] not in ("none", "folder") and self._table(source[1]) is None):
+            if source is None or (os.path.isabs(source[1]) and self._table(source[1]) is None):
                 continue  # nothing was ever chosen, or the CSV is away: what is known stays
-            new = self.of(known.path, known.sha256)
-            if new is None and source[1] not in ("none", "folder") and not self._given:
+            if _root_keyword(source[1]) is not None and keywords.get(photo_id) is None:
+                continue  # its file is away, and was never read for them
+            new = self.of(known.path, known.sha256, keywords.get(photo_id))
+            if new is None and os.path.isabs(source[1]) and not self._given:
                 continue  # a renamed photo keeps what the CSV said of it until a CSV is named again
             if new != known.label:
                 changed[photo_id] = new
@@ -200,7 +221,8 @@ class Labeller:
     def _tables_of(self, folders: list[bytes]) -> set[str]:
         """The CSVs chosen for these folders, for one above or for one below."""
         named, above = PathSet(folders), {source[1] for f in folders if (source := self.source(f)) is not None}
-        return ({choice for folder, choice in self._choices.items() if folder in named} | above) - {"none", "folder"}
+        chosen = {choice for folder, choice in self._choices.items() if folder in named} | above
+        return {choice for choice in chosen if os.path.isabs(choice)}
 
     def _find_moved(self, choice: str) -> None:
         """Find the photos that a CSV names by where they lay elsewhere, and tell about them when it is new."""
@@ -217,6 +239,58 @@ class Labeller:
                 next(shown(row.values["path"]) for (path, _), row in table.rows.items() if path == at),
                 shown(os.fsdecode(photo)),
             )  # fmt: skip
+
+    def refresh_keywords(self) -> dict[int, FolderLabel | None]:
+        """Photo id -> new label of photos that get it from keywords, which may mean something else now."""
+        return {
+            photo_id: new
+            for photo_id, (known, root, keywords) in self._with_keywords(list(self._choices)).items()
+            if (new := self._keyword_label(keywords, root)) != known.label
+        }
+
+    def several_species(self, folders: list[bytes]) -> dict[int, tuple[str, ...]]:
+        """Photo id -> the species that its keywords name, where they are more than one."""
+        named = {
+            photo_id: species_named(keywords, root, self._meaning)
+            for photo_id, (_, root, keywords) in self._with_keywords(folders).items()
+        }
+        return {photo_id: species for photo_id, species in named.items() if len(species) > 1}
+
+    def unsure_keywords(self, photo_ids: Collection[int]) -> Counter[str]:
+        """The names in keywords that give these photos no label, or are corrected -> how many of them have each."""
+        return Counter(
+            name
+            for photo_id, (_, root, keywords) in self._with_keywords(list(self._choices)).items()
+            if photo_id in photo_ids
+            for name in set(last_words(keywords, root))
+            if not species_named(keywords, root, self._meaning) or resolve.same(name) in self._meant
+        )
+
+    def without_keywords(self, folders: Sequence[bytes]) -> set[int]:
+        """The photos whose labels come from keywords, and whose files were not read for them yet."""
+        unread = {photo_id for photo_id, keywords in self._keywords(folders).items() if keywords is None}
+        known = self._catalog.folder_labels(folders) if unread else {}
+        choices = {photo_id: self.source(known[photo_id].path) for photo_id in unread}
+        return {photo_id for photo_id, choice in choices.items() if choice and _root_keyword(choice[1]) is not None}
+
+    def _keyword_label(self, keywords: Sequence[str], root: str) -> FolderLabel | None:
+        named = species_named(keywords, root, self._meaning)
+        return (KEYWORDS, named[0]) if len(named) == 1 else None
+
+    def _with_keywords(self, folders: list[bytes]) -> dict[int, tuple[KnownLabel, str, tuple[str, ...]]]:
+        """The photos whose labels come from keywords: id -> what is known, the keyword above those that count, all."""
+        keywords, found = self._keywords(folders), {}
+        for photo_id, known in self._catalog.folder_labels(folders).items() if keywords else ():
+            source = self.source(known.path)
+            root = None if source is None else _root_keyword(source[1])
+            if root is not None and (own := keywords.get(photo_id)) is not None:
+                found[photo_id] = (known, root, own)
+        return found
+
+    def _keywords(self, folders: Sequence[bytes]) -> dict[int, tuple[str, ...] | None]:
+        """Photo id -> keywords of the photos under these folders; nothing where no label comes from keywords."""
+        chosen = any(_root_keyword(choice) is not None for choice in self._choices.values())
+        return self._catalog.keywords(folders) if chosen else {}
 
     def nameless(self, folders: list[bytes]) -> list[str]:
         """The folders of the photos for which no folder names a species, those of most first."""
@@ -235,3 +309,21 @@ class Labeller:
                 logger.warning("labels stay as they are: %s", error)
                 self._tables[choice] = None
         return self._tables[choice]
+
+
+def _root_keyword(choice: str) -> str | None:
+    """The keyword below which those count that give labels, "" for all; None where labels do not come from keywords."""
+    source, _, root = choice.partition("|")
+    return root if source == KEYWORDS else None
+
+
+def several_species(catalog: Catalog, where: Filter | None) -> tuple[SeveralSpecies, ...]:
+    """The photos of a filter that have no label, for their keywords name several species."""
+    labeller = Labeller(catalog)
+    with catalog.snapshot():
+        named = labeller.several_species(list(catalog.label_choices()))
+        seen = named.keys() & set(catalog.photo_ids(where)) if named else ()
+        photos = catalog.photos(sorted(seen))
+    return tuple(
+        SeveralSpecies(photo.id, photo.path, named[photo.id]) for photo in photos if photo.id and photo.label is None
+    )

@@ -7,27 +7,26 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from functools import cache
 
 from birdsearch.backbones import finders
 from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoError, PhotoMissingError, PruneRefusedError
 from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
-from birdsearch.indexing import regions
+from birdsearch.indexing import regions, sidecars
 from birdsearch.indexing.box_files import BoxFile, read_boxes
 from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.companions import Companions
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
-from birdsearch.indexing.labels import Labeller
+from birdsearch.indexing.labels import Labeller, several_species
 from birdsearch.indexing.regions import BoxOptions
-from birdsearch.photos import decode, exclusions, memory, pairs, scan, sidecar_facts
+from birdsearch.photos import decode, exclusions, memory, pairs, scan
 from birdsearch.photos.filetype import has_photo_name
 from birdsearch.photos.overlap import overlapped
-from birdsearch.photos.sidecars import FolderListing, companions_of
 from birdsearch.records import (
     BIRD,
     IGNORE,
+    METADATA,
     PAIR,
     AddReport,
     Failure,
@@ -40,6 +39,7 @@ from birdsearch.records import (
 )
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate, facts
+from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.tables import EXCLUDE, FINDER, RAW
 from birdsearch.storage.store import Store
 
@@ -109,12 +109,19 @@ def add(
             "lines of the CSV that name no photo under these folders for certain: %d (%s)",
             len(unmatched), lines + (", …" if len(unmatched) > EXAMPLES else ""),
         )  # fmt: skip
-    without = _unlabelled(catalog, paths) if options.labels != "none" else 0
+    below = Filter(any_of=tuple(Filter(under=os.fsdecode(path)) for path in paths))
+    without = _unlabelled(catalog, below) if options.labels != "none" else 0
+    if doubtful := several_species(catalog, below):
+        examples = "; ".join(f"{shown(one.path)}: {', '.join(one.species)}" for one in doubtful[:EXAMPLES])
+        logger.warning(
+            "%s got no label, for their keywords name several species (%s). `birdsearch names --several` lists them",
+            counted(len(doubtful), "photo"), examples + ("; …" if len(doubtful) > EXAMPLES else ""),
+        )  # fmt: skip
     places = labeller.nameless(paths) if without and options.labels == "folder" else []
     if places:
         examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")
         logger.warning("%s got no label: no folder above names a bird (%s)", counted(without, "photo"), examples)
-    report = replace(counts.report(time.monotonic() - started), unlabelled=without)
+    report = replace(counts.report(time.monotonic() - started), unlabelled=without, several_species=doubtful)
     logger.debug(  # the report says it too: who prints that needs no note of it
         "indexed %s: %d added, %d changed, %d failed in %.1f s",
         ", ".join(shown(os.fsdecode(path)) for path in paths), report.added, report.changed, len(report.failed),
@@ -125,9 +132,8 @@ def add(
     return report
 
 
-def _unlabelled(catalog: Catalog, paths: Sequence[bytes]) -> int:
+def _unlabelled(catalog: Catalog, below: Filter) -> int:
     """How many photos of these folders have no label."""
-    below = Filter(any_of=tuple(Filter(under=os.fsdecode(path)) for path in paths))
     return catalog.count(below) - sum(catalog.label_counts(below).values())
 
 
@@ -191,7 +197,7 @@ def has_entries(folder: bytes) -> bool:
 class KnownContent:
     """A file whose content is known already: it is neither decoded nor embedded."""
 
-    photo: Photo  # path, size, mtime_ns, sha256
+    photo: Photo  # path, size, mtime_ns, sha256, and what is written in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +290,6 @@ class AddRun:
         self._copies: list[Photo] = []  # that get the vector of a photo of the same content
         self._named: set[bytes] = set()  # files that were named one by one, and not found in a folder
         self._left_out: list[bytes] = []  # files and folders that are not to be in the index
-        self._listing = cache(FolderListing.read)
         self._counts = Counts()
 
     def run(self, folders: Sequence[bytes], files: Iterable[ScanResult], options: AddOptions) -> Counts:
@@ -380,12 +385,25 @@ class AddRun:
         settled = companions.settle(left_out, unreachable)
         if settled.heirs:
             catalog.inherit(settled.heirs, forget=False)
-        self._committer.batch.companions = settled.rows
+        self._read_sidecars(settled.rows, companions.folders)
         self._counts.paired = settled.paired
         self._companions = None  # what is no photo is ignored from now on
         for path, reason in settled.ignored:
             self._ignore(path, reason)
         self._read_more(settled.unknown)
+
+    def _forget_companions(self, photo_ids: Iterable[int]) -> None:
+        """Of photos whose own files were read anew: what lies beside them is to be read after that."""
+        if self._companions is not None:
+            self._committer.batch.companions |= {photo_id: [] for photo_id in photo_ids}
+
+    def _read_sidecars(self, companions: Mapping[int, list[Companion]], folders: Sequence[bytes]) -> None:
+        """What lies beside photos where it has changed, and what it says of them, in one commit."""
+        unread = self._labels.without_keywords(folders)
+        found, failed = sidecars.renewed(self._store.catalog, companions, unread, self._idle)
+        batch = self._committer.batch
+        batch.updates += found
+        batch.companions = {photo_id: ones for photo_id, ones in companions.items() if photo_id not in failed}
 
     def _read_more(self, files: Sequence[scan.FoundFile]) -> None:
         if files:
@@ -485,20 +503,15 @@ class AddRun:
             return Rejected(entry, "read", str(error))
         assert file.photo.sha256 is not None  # read has just computed it
         self._committer.states[file.photo.path] = file.state
-        if self._detector.is_known(file.photo.sha256) and not self._reread:
-            return KnownContent(file.photo)
         try:
+            if self._detector.is_known(file.photo.sha256) and not self._reread:
+                return KnownContent(decode.written(file))
             size = (self._given or self._store.backbone).input_size
-            decoded = decode.decode(file.data, file.photo, size, file.format, upright=upright, most=most)
-            return replace(decoded, photo=self._with_sidecars(decoded.photo))
+            return decode.decode(file.data, file.photo, size, file.format, upright=upright, most=most)
         except scan.NotAPhotoError as error:
             return Rejected(entry, "ignored", error.reason)
         except PhotoError as error:
             return Rejected(entry, "decode", str(error))
-
-    def _with_sidecars(self, photo: Photo) -> Photo:
-        """Runs in a thread: the photo with what its sidecars say beyond its own file."""
-        return sidecar_facts.filled(photo, companions_of([photo.path], self._listing)[photo.path])
 
     def _take(self, outcome: Outcome) -> None:
         path = os.fsencode(outcome.photo.path)
@@ -532,6 +545,7 @@ class AddRun:
         state = {**asdict(self._committer.states.pop(photo.path)), "missing": False}
         if self._reread:
             state |= facts(photo)
+            self._forget_companions([known.photo_id])
         if isinstance(known, Unchanged):
             known = replace(known, damaged=photo.damaged if self._reread else known.damaged)
             self._committer.batch.updates.append(PhotoUpdate(known.photo_id, state))
@@ -651,6 +665,7 @@ class AddRun:
         copies = self._resolved_copies()
         self._embed_waiting()
         self._committer.photos += copies
+        self._forget_companions(each.photo.id for each in self._committer.photos if each.photo.id is not None)
         committed = self._committer.commit()
         self._counts.added += committed.added
         self._counts.changed += committed.changed
@@ -680,5 +695,7 @@ class AddRun:
                 self._take(self._prepare(scan.FoundFile(os.fsencode(photo.path), state)))
                 continue
             own = replace(original.photo, id=photo.id, path=photo.path, size=photo.size, mtime_ns=photo.mtime_ns)
+            # The catalog may know more of the original, from what lies beside it.
+            own = replace(own, **{name: getattr(photo, name) for name in METADATA})
             resolved.append(replace(original, photo=own))
         return resolved

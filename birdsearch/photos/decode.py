@@ -129,6 +129,18 @@ def decode(
     return Decoded(photo, pixels, kept)
 
 
+def written(file: FileBytes) -> Photo:
+    """The photo with all that is written in its file, of whose pixels nothing is decoded where that can be had.
+
+    Raises as `decode` does.
+    """
+    with opened(file.data, file.format) as image:
+        if file.format == "PNG":  # it may be written behind the pixels
+            with memory.room(image, file.format, file.data):
+                image.load()
+        return describe(file.photo, metadata.of(image, file.data))
+
+
 def _kept(oriented: Image.Image, least: int, size: tuple[int, int], full: tuple[int, int]) -> Upright:
     """A picture to be kept in memory for a while: one of many pixels is made smaller, as a JPEG's decoder does."""
     if (factor := min(oriented.size) // least) > 1:

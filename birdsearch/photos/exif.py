@@ -72,6 +72,7 @@ def describe(photo: Photo, metadata: Metadata) -> Photo:
         photographer=_first(tags, _ARTISTS) or _xmp(metadata, "dc:creator") or _iptc(metadata, _BY_LINE),
         notes="\n".join(dict.fromkeys(filter(None, notes))) or None,
         rating=_rating(metadata),
+        keywords=keywords(metadata),
     )
 
 

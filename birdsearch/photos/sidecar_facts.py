@@ -1,9 +1,9 @@
-"""What a photo's sidecars and Google's JSON say of it, for what the photo's own file does not."""
+"""What a photo's sidecars and Google's JSON say of it beyond what its own file does."""
 
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,33 +18,38 @@ logger = logging.getLogger("birdsearch")
 _NOTHING = Photo(None, "")
 
 
-def filled(photo: Photo, beside: Iterable[str]) -> Photo:
-    """The photo with what its own file does not say of it, by the first of its sidecars (paths) that does.
+def filled(photo: Photo, companions: Iterable[str]) -> Photo:
+    """The photo with what its own file does not say of it, by the first of its sidecars that does; keywords of all.
 
-    One that cannot be read is told of in a warning, and costs nothing but itself.
+    `companions` are the paths of its RAW and its sidecars. One that cannot be read is told of in a warning, and costs
+    nothing but itself.
     """
     folder, name = os.path.split(photo.path)
-    for sidecar in sidecars.with_facts(name, (os.path.relpath(path, folder) for path in beside)):
+    beside = [os.path.relpath(path, folder) for path in companions]
+    files = [name, *(other for other in beside if sidecars.companion_kind(other) == sidecars.RAW)]
+    for sidecar in sidecars.with_facts(files, beside):
         path = os.path.join(folder, sidecar)
         try:
-            said = _read(path, os.path.splitext(name)[1])
+            said = _read(path, [os.path.splitext(file)[1] for file in files])
         except (OSError, ValueError) as error:
             why = os_error_text(error) if isinstance(error, OSError) else str(error)
             logger.warning("the sidecar %s was left out: %s", shown(path), why)
             continue
         photo = replace(photo, **missing_metadata(asdict(photo), asdict(said)))
+        if said.keywords:
+            photo = replace(photo, keywords=tuple(dict.fromkeys((*(photo.keywords or ()), *said.keywords))))
     return photo
 
 
-def _read(path: str, suffix: str) -> Photo:
-    """What a sidecar says of the photo of this suffix. Raises OSError or ValueError."""
+def _read(path: str, suffixes: Collection[str]) -> Photo:
+    """What a sidecar says of the files with these suffixes. Raises OSError or ValueError."""
     with open_regular(path) as file:
         data = file.read(xmp.LARGEST + 1)
     if path.casefold().endswith(".json"):
         return _takeout(data)
     properties = xmp.read(data)
     (extension, *_) = properties.get("photoshop:SidecarForExtension", ("",))
-    if extension and extension.casefold() != suffix[1:].casefold():
+    if extension and extension.casefold() not in (suffix[1:].casefold() for suffix in suffixes):
         return _NOTHING  # it is that of the RAW beside the photo
     return exif.describe(_NOTHING, Metadata(xmp=properties))
 

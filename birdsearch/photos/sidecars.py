@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
@@ -94,12 +94,16 @@ def companions_of(
     return found
 
 
-def with_facts(photo: str, sidecars: Iterable[str]) -> list[str]:
-    """Those of a photo's sidecars that say what its owner wrote of it, and Google's JSON: the first counts most."""
-    stem, suffix = _split(photo)
-    order = {f"{stem}{suffix}.xmp": 0, f"{stem}.xmp": 1}
-    ranked = {name: 2 if _split(name)[1] == ".json" else order.get("".join(_split(name))) for name in sidecars}
-    return sorted((name for name, rank in ranked.items() if rank is not None), key=lambda name: (ranked[name], name))
+def with_facts(files: Sequence[str], sidecars: Iterable[str]) -> list[str]:
+    """Those of a photo's sidecars that say what its owner wrote of it, and Google's JSON: the first counts most.
+
+    `files` are the photo and, where it has one, its RAW.
+    """
+    stems = [_split(file) for file in files]
+    wanted = [f"{stem}{suffix}.xmp" for stem, suffix in stems] + [f"{stem}.xmp" for stem, _ in stems]
+    named = [("".join(_split(name)), name) for name in sorted(sidecars)]
+    found = [name for one in dict.fromkeys(wanted) for plain, name in named if plain == one]
+    return found + [name for plain, name in named if plain.endswith(".json")]
 
 
 def companion_kind(name: str) -> str | None:

@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Filter, KnownName, Photo, TaxonMatch, shown
 from birdsearch.storage.catalog.catalog import Catalog, PhotoSummary
+from birdsearch.storage.catalog.commits import Batch
 from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import avilist, resolve
 
 logger = logging.getLogger("birdsearch")
+
+_OF_KEYWORD = 0.5  # sureness, at most, of what a keyword means that nobody has confirmed
 
 Named = TypeVar("Named", Photo, PhotoSummary)
 
@@ -24,15 +28,25 @@ def overrides(catalog: Catalog) -> dict[str, str]:
 
 
 def taxa(catalog: Catalog, where: Filter | None = None) -> list[TaxonMatch]:
-    """Each label of the visible photos that satisfy the filter, the least sure first."""
+    """Each label of the visible photos that satisfy the filter, and keywords that may be some, the least sure first."""
     with catalog.snapshot():
         photos, corrections = catalog.label_counts(where), overrides(catalog)
-    matches = []
-    for meant in resolve.resolve_many(photos, overrides=corrections):
-        scientific, english = (meant.taxon.scientific, meant.taxon.english) if meant.taxon else (None, None)
-        taxon = meant.rank, scientific or None, english or None, meant.candidates
-        matches.append(TaxonMatch(meant.name, photos[meant.name], *taxon, meant.method, meant.confidence))
+        keywords = Labeller(catalog).unsure_keywords(set(catalog.photo_ids(where)))
+    matches = [_match(meant, photos[meant.name]) for meant in resolve.resolve_many(photos, overrides=corrections)]
+    for meant in resolve.resolve_many(keywords.keys() - photos.keys(), overrides=corrections):
+        if meant.method == "override":
+            matches.append(replace(_match(meant, keywords[meant.name]), is_keyword=True))
+        elif resolve.is_bird(meant) and meant.candidates and (meant.rank == "species" or meant.method != "exact"):
+            # What a list has for the name of a folder is a guess where the name is a keyword.
+            guess = replace(meant, method="guess", confidence=min(meant.confidence, _OF_KEYWORD))
+            matches.append(replace(_match(guess, keywords[meant.name]), is_keyword=True))
     return sorted(matches, key=lambda match: (match.confidence, match.label))
+
+
+def _match(meant: resolve.Resolution, photos: int) -> TaxonMatch:
+    scientific, english = (meant.taxon.scientific, meant.taxon.english) if meant.taxon else (None, None)
+    taxon = meant.rank, scientific or None, english or None, meant.candidates
+    return TaxonMatch(meant.name, photos, *taxon, meant.method, meant.confidence)
 
 
 def one_spelling(photos: Sequence[Named], corrections: Mapping[str, str]) -> list[Named]:
@@ -87,11 +101,11 @@ def set_overrides(store: Store, path: Path) -> int:
     """
     corrections = resolve.read_overrides(path)
     with store.changing() as catalog:
-        catalog.set_state(NAMES, corrections, bump=True)
-    labels = {resolve.same(label) for label in store.catalog.label_counts()}
+        _set(catalog, corrections)
+    labels = {resolve.same(match.label) for match in taxa(store.catalog)}
     if names := [name for name in corrections if resolve.same(name) not in labels]:
         examples = ", ".join(shown(name) for name in names[:3])
-        logger.warning("names that are not labels in this index: %d (%s)", len(names), examples)
+        logger.warning("names that are neither labels nor keywords in this index: %d (%s)", len(names), examples)
     return len(corrections)
 
 
@@ -109,7 +123,14 @@ def correct(store: Store, corrections: Mapping[str, str | None]) -> None:
         after = {name: species for name, species in before.items() if resolve.same(name) not in given}
         after |= {name: species.strip() for name, species in given.values() if species is not None}
         if after != before:
-            catalog.set_state(NAMES, after, bump=True)
+            _set(catalog, after)
+
+
+def _set(catalog: Catalog, corrections: Mapping[str, str]) -> None:
+    """Set all corrections, and the labels of those photos that get them from keywords."""
+    catalog.set_state(NAMES, corrections, bump=True)
+    if changed := Labeller(catalog).refresh_keywords():
+        catalog.commit(Batch(labels=changed))
 
 
 def like(catalog: Catalog, text: str, limit: int) -> list[KnownName]:

@@ -67,9 +67,10 @@ def spellings(name: str) -> list[str]:
     return list(dict.fromkeys([name, _NUMBERS.sub("", name)]))
 
 
-def known(name: str) -> Resolution | None:
-    """A name that some list has: AviList, an older one, one in another language, one of codes."""
-    for look_up in (listed, _formerly, _elsewhere):  # the others are only read where AviList does not have the name
+def known(name: str, *, codes: bool = True) -> Resolution | None:
+    """A name that some list has: AviList, an older one, one in another language, and one of codes."""
+    # The others are only read where AviList does not have the name.
+    for look_up in (listed, _formerly, _in_other_languages, *([_coded] if codes else [])):
         for spelling in spellings(name):
             if (meaning := look_up(name, spelling)) is not None:
                 return meaning
@@ -114,9 +115,12 @@ def _formerly(name: str, spelling: str) -> Resolution | None:
     return None
 
 
-def _elsewhere(name: str, spelling: str) -> Resolution | None:
-    """A name in another language than English, or a code that is no English word."""
+def _in_other_languages(name: str, spelling: str) -> Resolution | None:
     species = vernacular().species.get(key(spelling), ())
-    if not species and fuzzy.kind(words(spelling)) is None:
-        species = species_of_code(spelling.strip())
+    return of_species(name, species, "synonym", 0.95) if species else None
+
+
+def _coded(name: str, spelling: str) -> Resolution | None:
+    """A code that is no English word."""
+    species = species_of_code(spelling.strip()) if fuzzy.kind(words(spelling)) is None else ()
     return of_species(name, species, "synonym", 0.95) if species else None

@@ -11,7 +11,7 @@ from birdsearch.errors import InputFileError
 from birdsearch.records import SpeciesCount
 from birdsearch.sheets import is_yes, read_csv
 from birdsearch.taxonomy import composite, fuzzy
-from birdsearch.taxonomy.avilist import Taxon, key, older_names, same_epithet, words, world
+from birdsearch.taxonomy.avilist import Taxon, key, older_names, own_rows, same_epithet, words, world
 from birdsearch.taxonomy.meaning import Resolution as Resolution
 from birdsearch.taxonomy.meaning import known, members, of_match, spellings, unresolved
 from birdsearch.taxonomy.remembered import remembered
@@ -19,6 +19,12 @@ from birdsearch.taxonomy.remembered import remembered
 RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species")
 _KINGDOMS = {"Animalia", "Archaea", "Bacteria", "Chromista", "Fungi", "Plantae", "Protozoa", "Viruses"}
 _SYNSET = re.compile(r"n\d{8}\b")
+# Machine tags of Flickr and iNaturalist, and terms of Darwin Core.
+_MACHINE_TAG = re.compile(
+    r"(?:taxonomy:(?:binomial|trinomial|species|subspecies|common)|dwc:(?:scientificName|vernacularName))=(.+)",
+    re.IGNORECASE,
+)
+_SURE = 0.95  # below it a scientific name was found again in another genus
 _SUGGESTED = 5
 _LONGEST = 200  # letters of a name: beyond it is a text, which names no bird
 
@@ -84,9 +90,15 @@ def read_overrides(path: str | Path) -> dict[str, str]:
                 "Names that differ in case, spaces and signs only are one name: say the same of both"
             )
         confirmed = is_yes(values.get("confirmed", ""), f"{path}, line {line}: confirmed")
-        if meant != own or (species and _resolved(name).guessed and (confirmed or not _as_printed(values))):
+        if meant != own or (species and _is_unsure(name) and (confirmed or not _as_printed(values))):
             overrides[name] = species
     return overrides
+
+
+def _is_unsure(name: str) -> bool:
+    """Whether a person should confirm what a name means, be it only where it is a keyword."""
+    meaning = _resolved(name)
+    return meaning.guessed or (is_one_bird(meaning) and species_of_keyword(name) is None)
 
 
 def _as_printed(values: Mapping[str, str]) -> bool:
@@ -191,6 +203,45 @@ def _belongs(at: str, group: Resolution) -> bool:
     if group.candidates:
         return set(names) <= set(group.candidates)
     return all(getattr(world().species[name], group.rank) == getattr(taxon, group.rank) for name in names)
+
+
+def is_one_bird(meaning: Resolution) -> bool:
+    """Whether a name means one species of bird, and no guess led to it."""
+    return meaning.rank == "species" and meaning.method in ("exact", "synonym", "override") and is_bird(meaning)
+
+
+def name_in(keyword: str) -> str:
+    """The name in a keyword: "Parus major" of the machine tag "taxonomy:binomial=Parus major"."""
+    machine_tag = _MACHINE_TAG.fullmatch(keyword.strip())
+    return machine_tag[1].strip(" \"'") if machine_tag else keyword
+
+
+def species_of_keyword(name: str, meant: str | None = None) -> Resolution | None:
+    """The species that a keyword names for certain: unlike the name of a folder of birds it may be about anything.
+
+    An override (`meant`) says so, or a list has that very name, or the scientific name stands in it. Codes do not count
+    ("LEGO" is one of a goldfinch), nor do names that are as often something else ("Star", "Redhead").
+    """
+    if meant is None:
+        return _sure_keyword(name)
+    meaning = _overridden(name, meant.strip())
+    return meaning if is_one_bird(meaning) else None
+
+
+@remembered
+def _sure_keyword(name: str) -> Resolution | None:
+    meaning = recognised(name)
+    if meaning is None or not is_one_bird(meaning):
+        return None
+    if known(name, codes=False) is None:
+        return meaning if meaning.taxon and key(meaning.taxon.scientific) in key(name) else None
+    first = words(name)[0] if meaning.confidence < _SURE else ""
+    return None if {same(name), first} & _words_like_birds() else meaning
+
+
+@lru_cache(maxsize=1)
+def _words_like_birds() -> frozenset[str]:
+    return frozenset(same(word) for row in own_rows("words_like_birds.csv") for word in row[1].split())
 
 
 @lru_cache(maxsize=65536)

@@ -12,7 +12,7 @@ from birdsearch.web.serving import Serving
 
 _ALIKE = 10
 _AHEAD = 3  # photos whose previews are made before they are wanted
-_GIVEN = {"correction": "by hand", "csv": "from a CSV", "folder": "from its folder"}
+_GIVEN = {"correction": "by hand", "csv": "from a CSV", "keywords": "from its keywords", "folder": "from its folder"}
 _CLASSIFIERS = {"backbone": "the network", "neighbours": "the labelled photos"}
 
 
@@ -108,6 +108,7 @@ def _facts(photo: dict[str, Any]) -> list[tuple[str, str]]:
         ("Photographer", photo["photographer"] or ""),
         ("Rating", f"{photo['rating']} of 5" if photo["rating"] else ""),
         ("Notes", photo["notes"] or ""),
+        ("Keywords", ", ".join(photo["keywords"] or ())),
         ("Size", size),
         ("File", photo["path"]),
         ("Format", kept),

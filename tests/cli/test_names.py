@@ -23,7 +23,8 @@ def index(tmp_path: Path) -> Iterator[Index]:
 
 def test_names_csv_is_what_names_from_takes(index: Index, tmp_path: Path) -> None:
     answer = run("names", "--csv", "--index", index.path)
-    assert list(answer.rows[0]) == ["name", "photos", "rank", "species", "english", "method", "confirmed", "candidates"]
+    columns = ["name", "photos", "rank", "species", "english", "method", "confirmed", "candidates", "keyword"]
+    assert list(answer.rows[0]) == columns
     rows = {row["name"]: row for row in answer.rows}
     assert set(rows) == set(LABELS)
     assert rows["OSTRICH"]["species"] == "Struthio"

@@ -80,7 +80,9 @@ def test_a_sidecar_fills_what_the_photo_lacks_and_replaces_nothing(tmp_path: Pat
     assert (photo.rating, photo.photographer, photo.notes) == (4, "Ana Núñez", "at the feeder")
     assert (photo.taken_at, photo.latitude, photo.longitude) == ("2024-05-17T06:07:08.05", 52.508333, 13.254167)
     own = Photo(None, "", taken_at="2020-01-01", latitude=1.0, longitude=2.0, photographer="me", notes="x", rating=1)
-    assert read(tmp_path, own, _xmp=packet) == replace(own, path=str(tmp_path / "a.jpg"), camera="EOS R5")
+    found = read(tmp_path, own, _xmp=packet)
+    assert replace(found, keywords=None) == replace(own, path=str(tmp_path / "a.jpg"), camera="EOS R5")
+    assert found.keywords == ("Birds", "Paridae", "Eurasian Blue Tit", "Birds|Paridae|Eurasian Blue Tit")
 
 
 def test_no_stars_are_no_rating(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_name_that_no_photo_bears_is_mentioned(
     index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert index.set_names(names_table(tmp_path, "name,species\nMANDARINE,Mandarin Duck\nOSTRICH,Emu\n")) == 2
-    assert "not labels in this index: 1 (MANDARINE)" in caplog.text
+    assert "neither labels nor keywords in this index: 1 (MANDARINE)" in caplog.text
 
 
 def test_the_audit_hears_the_backbone_in_the_words_that_were_said(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from birdsearch.storage.catalog.database import present, put_state, where_in
 from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
 
-AUTHORITY = ("correction", "csv", "folder")  # whose label counts, first one first
+AUTHORITY = ("correction", "csv", "keywords", "folder")  # whose label counts, first one first
 _PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
 STATE = [each.name for each in fields(FileState)]  # columns of what tells whether a file changed
 _BESIDE = ("root_id", "relative", "missing", "phash", "ctime_ns", "inode", "found_by")  # columns that no Photo has

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from birdsearch.files import with_trailing_slash
 from birdsearch.records import BOX, BY_HAND, FRAME, missing_metadata, shown
 from birdsearch.storage.catalog import kept
-from birdsearch.storage.catalog.commits import derive_species, roots_of, split_path
+from birdsearch.storage.catalog.commits import AUTHORITY, derive_species, roots_of, split_path
 from birdsearch.storage.catalog.database import present, where_in
 from birdsearch.storage.catalog.tables import (
     Row,
@@ -205,12 +205,13 @@ def _merges(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[
 def _label(have: Sequence[Mapping[str, Any]], deleted: DeletedPhoto) -> Row | None:
     """The label to take over: a correction where there is none yet, anything where there is no label at all.
 
-    The label of a folder or a CSV becomes a correction: the folder of the photo that stays has none, and would take
-    it away again at the next run of `index`. It has no time: no person has confirmed it.
+    The label of a folder, a CSV or keywords becomes a correction: the photo that stays has none of its own, and would
+    lose it again at the next run of `index`. It has no time: no person has confirmed it.
     """
     assert deleted.kept_id is not None
     by_source = {row["source"]: row for row in deleted.rows.get("labels", [])}
-    best = by_source.get("correction") or (None if have else by_source.get("csv") or by_source.get("folder"))
+    sources = AUTHORITY[:1] if have else AUTHORITY
+    best = next((by_source[source] for source in sources if source in by_source), None)
     if best is None or any(row["source"] == "correction" for row in have):
         return None
     if best["source"] == "correction":

@@ -47,6 +47,7 @@ from birdsearch.storage.catalog.tables import (
     failures,
     frames,
     is_visible,
+    keywords_value,
     label_sources,
     labels,
     not_duplicates,
@@ -254,7 +255,7 @@ class SQLiteCatalog(Database):
     # Labels
 
     def label_choices(self) -> dict[bytes, str]:
-        """Folder -> "none", "folder" or the path of a CSV."""
+        """Folder -> "none", "folder", "keywords" ("keywords|ROOT") or the path of a CSV."""
         rows = self._rows(sa.select(label_sources.c.folder, label_sources.c.choice))
         return {folder: os.fsdecode(choice) for folder, choice in rows}
 
@@ -267,12 +268,12 @@ class SQLiteCatalog(Database):
                     connection.execute(sa.insert(label_sources).values(folder=folder, choice=os.fsencode(choice)))
 
     def folder_labels(self, folders: Sequence[bytes]) -> "dict[int, FolderLabel]":
-        """Photo id -> what a folder or a CSV says of it, for every photo under the folders."""
+        """Photo id -> what a folder, a CSV or its keywords say of it, for every photo under the folders."""
         where = photos.c.id, roots.c.path, photos.c.relative, photos.c.sha256
         query = (
             sa.select(*where, optional(labels.c.source), optional(labels.c.species))
             .join(roots)
-            .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(("csv", "folder"))))
+            .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(AUTHORITY[1:])))
         )
         named = PathSet(folders)
         known: dict[int, FolderLabel] = {}
@@ -281,6 +282,13 @@ class SQLiteCatalog(Database):
             if path in named:
                 known[photo_id] = FolderLabel(path, sha256, (source, species) if source else None)
         return known
+
+    def keywords(self, folders: Sequence[bytes]) -> dict[int, tuple[str, ...] | None]:
+        """Photo id -> its keywords, None where they were not read yet, for every photo under the folders."""
+        named = PathSet(folders)
+        query = sa.select(photos.c.id, roots.c.path, photos.c.relative, photos.c.keywords).join(roots)
+        under = (row for row in self._rows(query) if with_trailing_slash(row.path) + row.relative in named)
+        return {row.id: keywords_value(row.keywords) for row in under}
 
     def labels(self, where: Filter | None = None) -> dict[int, Label]:
         """Photo id -> its label, of the visible photos that satisfy the filter; without one of missing photos too."""
@@ -611,8 +619,9 @@ class SQLiteCatalog(Database):
             raise DamagedValueError(f"there is no root {homeless[0]}")
         return [
             Photo(
-                **{name: getattr(row, name) for name in STORED},
+                **{name: getattr(row, name) for name in STORED if name != "keywords"},
                 path=os.fsdecode(with_trailing_slash(folders[row.root_id]) + row.relative),
+                keywords=keywords_value(row.keywords),
                 phash=None if row.phash is None else f"{row.phash & 0xFFFFFFFFFFFFFFFF:016x}",
                 companions=tuple(os.fsdecode(one.path) for one in beside.get(row.id, ())),
                 predictions=tuple(guesses.get(row.id, ())),

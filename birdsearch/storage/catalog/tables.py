@@ -31,7 +31,8 @@ roots = sa.Table(
     sa.Column("path", sa.LargeBinary, nullable=False, unique=True),
 )
 
-# folder -> "none", "folder" or the absolute path of a CSV; the deepest folder above a photo decides
+# folder -> "none", "folder", "keywords" ("keywords|ROOT" for those below ROOT alone) or the absolute path of a CSV; the
+# deepest folder above a photo decides
 label_sources = sa.Table(
     "label_sources",
     metadata,
@@ -65,6 +66,7 @@ photos = sa.Table(
     sa.Column("longitude", sa.Float),
     sa.Column("photographer", sa.Text),
     sa.Column("notes", sa.Text),
+    sa.Column("keywords", sa.JSON(none_as_null=True)),  # texts; NULL where they were not read yet
     sa.Column("rating", sa.Integer),
     sa.Column("damaged", sa.Text),
     sa.Column("found_by", sa.Text),  # which finder has searched it for birds, or BY_HAND; NULL where none has
@@ -130,7 +132,7 @@ labels = sa.Table(
     "labels",
     metadata,
     sa.Column("photo_id", sa.Integer, sa.ForeignKey("photos.id", ondelete="CASCADE"), primary_key=True),
-    sa.Column("source", sa.Text, primary_key=True),  # "correction", "csv" or "folder"
+    sa.Column("source", sa.Text, primary_key=True),  # "correction", "csv", "keywords" or "folder"
     sa.Column("species", sa.Text, nullable=False),
     sa.Column("author", sa.Text),
     sa.Column("created_at", sa.Text),
@@ -259,6 +261,15 @@ def state_value(key: str, value: Any) -> Any:
     if value is None or fits is None or (isinstance(value, dict) and all(map(fits, value.values()))):
         return value
     raise DamagedValueError(f"state.{key} is {value!r:.80}")
+
+
+def keywords_value(value: Any) -> tuple[str, ...] | None:
+    """The keywords of a photo, as they were read. Raises DamagedValueError where they are no texts."""
+    if value is None:
+        return None
+    if not _are_texts(value):
+        raise DamagedValueError(f"photos.keywords is {value!r:.80}")
+    return tuple(value)
 
 
 def _is_text(value: Any) -> bool:

@@ -49,7 +49,8 @@ class Add(Work):
     writes = True
     do: Literal["add"]
     folders: list[str] | None = Field(None, description="Absolute; those of the index where they are left out.")
-    labels: Literal["none", "folder"] | None = None
+    labels: Literal["none", "folder", "keywords"] | None = None
+    keyword_root: str | None = Field(None, description="Only keywords below this one; with labels: keywords.")
     exclude: list[str] | None = None
     prune: bool = False
     force: bool = False
@@ -64,7 +65,9 @@ class Add(Work):
         return f"Add {shown(', '.join(self.folders))}" if self.folders else "Look for new photos"
 
     def check(self, held: Serving) -> None:
-        """The folders may be named by who asks."""
+        """The folders may be named by who asks, and the options agree."""
+        if self.keyword_root is not None and (self.labels != "keywords" or not self.keyword_root.strip()):
+            raise ValueError('`keyword_root` is a keyword, and needs `labels` to be "keywords".')
         if not self.folders and held.state.index is None:
             raise ValueError("there is no index yet: name a folder of photos in `folders`.")
         for folder in self.folders or ():
