@@ -81,7 +81,10 @@ PYTHON_ALONE = {
     "provenance": "for tables of labels that go to other computers",
     "regions_from": "reads a file of the computer",
     "set_names": "reads a file of the computer: PATCH /names",
+    "several_species": "photos whose keywords name two species: birdsearch names --several",
+    "tags": "of files that only the computer's owner may write: birdsearch tags",
     "to_arrow": "the export as Parquet",
+    "write_tags": "writes into the photos' own files: birdsearch tags --apply",
 }
 OF_THE_SERVER = {  # routes that have no method of Index
     "DELETE /jobs/{job_id}",
