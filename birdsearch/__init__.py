@@ -9,8 +9,8 @@
 
 An index: create, open, restore, list_indexes, find_index. What it does: help(birdsearch.Index), from search and
 classify to duplicates, audit and export. Which photos: Filter, a | b, ~a. Networks: list_backbones, load_backbone,
-pull_backbone. Without an index: find_photos, copy_new, near_pairs. What goes wrong is a BirdsearchError that says what
-to do. All else are records, which the methods return. docs/reference.md has every name, with examples.
+pull_backbone, pull_text. Without an index: find_photos, copy_new, near_pairs. What goes wrong is a BirdsearchError that
+says what to do. All else are records, which the methods return. docs/reference.md has every name, with examples.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from birdsearch.errors import BirdsearchError, Cancelled
 
 if TYPE_CHECKING:
-    from birdsearch.backbones import BIRD_BACKBONES, Backbone, BackboneInfo, list_backbones, load_backbone
+    from birdsearch.backbones import BIRD_BACKBONES, Backbone, BackboneInfo, list_backbones, load_backbone, pull_text
     from birdsearch.backbones import DEFAULT as DEFAULT_BACKBONE
     from birdsearch.backbones import pull as pull_backbone
     from birdsearch.duplicates.cleanup.plan import read_plan, write_plan
@@ -186,6 +186,7 @@ __all__ = [
     "near_pairs",
     "open",
     "pull_backbone",
+    "pull_text",
     "read_plan",
     "restore",
     "write_plan",
@@ -213,6 +214,7 @@ _ELSEWHERE = {
     "near_pairs": "search.pairs.near_pairs",
     "open": "index.open",
     "pull_backbone": "backbones.pull",
+    "pull_text": "backbones.pull_text",
     "read_plan": "duplicates.cleanup.plan.read_plan",
     "restore": "index.restore",
     "write_plan": "duplicates.cleanup.plan.write_plan",

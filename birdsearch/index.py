@@ -322,6 +322,32 @@ class Index:
         """
         return query.by_vectors(self._store, vectors, query.Wanted(k, where, min_score, diffuse))
 
+    def search_text(
+        self,
+        text: str | Sequence[str],
+        k: int = 10,
+        *,
+        images: Sequence[ImageLike] = (),
+        box: Box | None = None,
+        region: str = "frame",
+        where: Filter | None = None,
+        min_score: float | None = None,
+        errors: query.Errors = "raise",
+    ) -> list[Match]:
+        """The k photos that fit words best, best first: `index.search_text("heron with a fish")`.
+
+        Several phrases are added and taken away by signs between spaces: "heron - zoo + reeds"; several texts and
+        `images` ask together, as one question. Every photo is compared. Scores are cosines of words and photos
+        (`Match.score_kind` "text"), which are far lower than those of two photos. Only an index of a backbone that
+        knows words answers, such as CLIP's encoders after `pull_text`; with your own, one that has `embed_text`.
+        Raises BackboneUnavailableError, which names backbones that do, for another, ValueError for no words.
+
+        >>> index.search_text("heron with a fish", k=3, where=Filter(taken_after="2024"))  # doctest: +SKIP
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        wanted, asked = query.Wanted(k, where, min_score), query.asked_part(box, region)
+        return query.by_text(self._store, texts, query.check_images(images, errors), wanted, errors, asked)
+
     def explain(
         self, image: ImageLike, photo: ImageLike | Match | SupportsIndex, *, box: Box | None = None
     ) -> Explanation:

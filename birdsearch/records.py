@@ -160,6 +160,7 @@ class Match:
     photo: Photo
     score: float  # cosine similarity of the region that matches best, 1 is the same direction
     region: Region | None = None  # the one that matches best; None where a match was made by hand
+    score_kind: str = "photo"  # what was compared with it: a "photo", or a "text", whose scores are low (0.3 is a lot)
 
 
 @dataclass(frozen=True, slots=True)

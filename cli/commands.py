@@ -83,7 +83,8 @@ COMMANDS = (
         "query",
         "query.query",
         "Ask",
-        "Find the photos that look most like each image.",
+        "Find the photos that look most like each image, or fit words best.\n\n"
+        "Words need a backbone that knows them (birdsearch backbones), and its text tower (backbones pull-text).",
         "birdsearch query mystery.jpg -k 5 --index garden --after 2024-05-01 --html similar.html",
     ),
     Listed(

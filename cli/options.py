@@ -66,6 +66,15 @@ Force = Annotated[
 ]
 FORMATS: dict[str, Any] = {"json": Json, "csv": Csv, "html": Html, "force": Force}
 Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="Photo files; - reads one from standard input.")]
+ImagesOrWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="IMAGE|WORDS",
+        show_default=False,
+        help="Photo files (- reads one from standard input), or words of what is to be seen, such as "
+        '"heron with a fish - zoo".',
+    ),
+]
 ImagesOrFolders = Annotated[
     list[str],
     typer.Argument(metavar="IMAGE...", help="Photo files, or folders of them; - reads one from standard input."),
@@ -123,6 +132,12 @@ def given(images: Sequence[str]) -> list[str | bytes]:
     if images.count("-") > 1:
         raise typer.BadParameter("- may be given once: standard input can be read once", param_hint="'IMAGE'")
     return [sys.stdin.buffer.read() if image == "-" else image for image in images]
+
+
+def are_words(value: str) -> bool:
+    """Whether an argument is words: it is no file and does not look like one, without separator and suffix."""
+    named = value == "-" or "/" in value or "\\" in value or re.search(r"\.[A-Za-z]\w{0,4}$", value) is not None
+    return bool(value.strip()) and not named and not os.path.lexists(value)
 
 
 def in_folders(images: Sequence[str]) -> "tuple[list[str], list[Failure]]":

@@ -340,13 +340,14 @@ def print_matches(matches: "Sequence[Match]") -> None:
     """The table of one answer."""
     from birdsearch.records import FRAME
 
-    columns, rows = ["#", "score", "id", "species", "taken", "path"], list(_match_rows(matches))
+    heading = "text score" if any(match.score_kind == "text" for match in matches) else "score"  # of another kind
+    columns, rows = ["#", heading, "id", "species", "taken", "path"], list(_match_rows(matches))
     parts = [match.region for match in matches if match.region is not None and match.region.kind != FRAME]
     if parts:
         columns.insert(-1, "region")
         for row, match in zip(rows, matches, strict=True):
             row.insert(-1, f"{match.region.kind} {match.region.box.rounded}" if match.region in parts else "")
-    print_table(columns, rows, numbers=("#", "score", "id"))
+    print_table(columns, rows, numbers=("#", heading, "id"))
 
 
 def _match_rows(matches: "Sequence[Match]") -> Iterator[list[str]]:

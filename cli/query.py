@@ -4,6 +4,7 @@ import io
 import shlex
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from birdsearch.records import SMALL, as_json, counted, percent
 
 from . import options, output
 from .classify import load_network
-from .options import OUTPUT, BackboneName, Images, InBox, Region, Shared, TopK
+from .options import OUTPUT, BackboneName, ImagesOrWords, InBox, Region, Shared, TopK
 from .progress import MAKING_PAGE, working
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ MinScore = Annotated[
         callback=options.number_within("--min-score", -1, 1),
     ),
 ]
-Combine = Annotated[bool, typer.Option("--combine", help="Combine all images into one query.")]
+Text = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", metavar="WORDS", help="Words, whatever file is called so (repeatable): of a folder called Wren."
+    ),
+]
+Combine = Annotated[bool, typer.Option("--combine", help="Combine all images and words into one query.")]
 Explain = Annotated[
     bool,
     typer.Option(
@@ -64,7 +71,8 @@ Limit = Annotated[
 
 @options.command(where=True, formats=("json", "csv", "html"))
 def query(
-    images: Images,
+    images: ImagesOrWords = None,
+    text: Text = None,
     k: TopK = 10,
     box: InBox = None,
     region: Region = "frame",
@@ -75,50 +83,45 @@ def query(
     *,
     shared: Shared,
 ) -> None:
-    if explain and (shared.html is None or combine):
-        wrong = "cannot be combined with --combine" if combine else "draws on a page: give --html FILE too"
-        raise typer.BadParameter(wrong, param_hint="'--explain'")
-    if explain and region == "bird":
-        raise typer.BadParameter(
-            "cannot be combined with --region bird: give the box (--box)", param_hint="'--explain'"
-        )
     options.check_part(box, region)
-    asked = options.given(images)
+    asked = _asked(images or [], text or [])
+    if not asked.images and (box is not None or region != "frame"):
+        raise typer.BadParameter("is a part of an image, and none is given", param_hint="'--box' or '--region'")
+    if explain:
+        _check_explain(asked, region, combine=combine, has_page=shared.html is not None)
+    if diffuse and asked.words:
+        raise typer.BadParameter("cannot be combined with words: the graph joins photos", param_hint="'--diffuse'")
     failed: dict[int, PhotoError] = {}
     with shared.working("Searching") as index:
-        limits: dict[str, Any] = {"where": shared.where, "min_score": min_score, "diffuse": diffuse}
-        if combine:
-            vectors = index.embed(asked, box=box, region=region, errors=failed.__setitem__)
-            if len(failed) == len(images):
-                output.end_failed(failed)
-            # The mean direction: close to what all images share.
-            mean = vectors[[n for n in range(len(images)) if n not in failed]].mean(axis=0, keepdims=True)
-            answers = index.search_vectors(mean, k, **limits)
-        else:
-            answers = index.search_many(asked, k, box=box, region=region, errors=failed.__setitem__, **limits)
+        limits: dict[str, Any] = {"where": shared.where, "min_score": min_score}
+        part: dict[str, Any] = {"box": box, "region": region, "errors": failed.__setitem__}
+        if not asked.words:
+            limits["diffuse"] = diffuse
+        answers = (_together if combine else _each)(index, asked, k, limits, part)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance
-        why = _explained(index, asked, answers, box) if explain else []
+        why = _explained(index, asked.images, answers, box) if explain else []
         if box is None and region == "frame":
-            _note_small(index, images, shared)
-    read = [image for number, image in enumerate(images) if number not in failed]
-    results = [(" + ".join(read), answers[0])] if combine else list(zip(images, answers, strict=True))
+            _note_small(index, [asked.shown[number] for number in asked.places], shared)
+    read = [shown for number, shown in enumerate(asked.shown) if number not in failed]
+    results = [(" + ".join(read), answers[0])] if combine else list(zip(asked.shown, answers, strict=True))
     answered = results if combine else [result for n, result in enumerate(results) if n not in failed]
     if shared.html is not None and answered:
         from birdsearch.export.html import pages
 
-        sections = [(None if combine or image == "-" else image, matches) for image, matches in answered]
+        sections = [(None if combine or shown == "-" else shown, matches) for shown, matches in answered]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
+        words = () if combine else [n for n, shown in enumerate(read) if shown in asked.words.values()]
         with working(MAKING_PAGE):
             drawn = [drawings for n, drawings in enumerate(why) if n not in failed]
-            page = pages.search_page(sections, title, box=box, origin=shared.origin, why=drawn)
+            page = pages.search_page(sections, title, box=box, origin=shared.origin, why=drawn, words=words)
         output.write_page(shared.html, page, shared.force)
     if shared.json:
         output.print_json(output.answers(results, "matches", {} if combine else failed))
     elif shared.csv:
         from birdsearch.export.tables import PHOTO_COLUMNS
 
-        columns = ("query", "position", "score", *PHOTO_COLUMNS, "region", "box")
+        columns = ("query", "position", "score", *PHOTO_COLUMNS, "region", "box", "score_kind")
         output.print_csv(columns, (row for image, matches in answered for row in _rows(image, matches, provenance)))
     else:
         only_filter = shared.where is not None and min_score is None
@@ -127,6 +130,77 @@ def query(
     if answered:
         _note_few(indexed, k, shared)
     output.end_failed(failed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What was asked: images and words, in the order in which they were given."""
+
+    shown: list[str]
+    images: list[str | bytes]
+    places: list[int]  # of the images among all
+    words: dict[int, str]  # place -> words
+
+
+def _asked(arguments: Sequence[str], texts: Sequence[str]) -> _Asked:
+    """Arguments that are no files and do not look like one are words, which is said; `texts` are words anyway."""
+    if not arguments and not texts:
+        message = "Missing argument: give photo files, or words of what is to be seen"
+        raise typer.BadParameter(message, param_hint="'IMAGE|WORDS...'")
+    shown = [*arguments, *texts]
+    words = {number: value for number, value in enumerate(arguments) if options.are_words(value)}
+    for value in words.values():
+        output.note(f"{output.printable(value)} is no file, so it is asked as words.")
+    words |= dict(enumerate(texts, start=len(arguments)))
+    places = [number for number in range(len(shown)) if number not in words]
+    return _Asked(shown, options.given([shown[number] for number in places]), places, words)
+
+
+def _each(index: "Index", asked: _Asked, k: int, limits: dict[str, Any], part: dict[str, Any]) -> "list[list[Match]]":
+    """The matches of each image and of each words alone."""
+    failed = part["errors"]
+    errors = {"errors": lambda number, error: failed(asked.places[number], error)}
+    found = index.search_many(asked.images, k, **part | errors, **limits) if asked.images else []
+    answers = dict(zip(asked.places, found, strict=True))
+    answers |= {number: index.search_text(words, k, **limits) for number, words in asked.words.items()}
+    return [answers[number] for number in range(len(asked.shown))]
+
+
+def _together(
+    index: "Index", asked: _Asked, k: int, limits: dict[str, Any], part: dict[str, Any]
+) -> "list[list[Match]]":
+    """The matches of all images and words as one question; ends the program where no image can be read."""
+    failed: dict[int, PhotoError] = {}
+    report = part["errors"]
+
+    def skip(number: int, error: PhotoError) -> None:
+        failed[number] = error
+        report(asked.places[number], error)
+
+    part = part | {"errors": skip}
+    if asked.words:
+        answer = index.search_text(list(asked.words.values()), k, images=asked.images, **part, **limits)
+    else:
+        vectors = index.embed(asked.images, **part)
+        if len(failed) == len(asked.images):
+            output.end_failed(failed)
+        # The mean direction: close to what all images share.
+        mean = vectors[[n for n in range(len(asked.images)) if n not in failed]].mean(axis=0, keepdims=True)
+        (answer,) = index.search_vectors(mean, k, **limits)
+    return [answer]
+
+
+def _check_explain(asked: _Asked, region: str, *, combine: bool, has_page: bool) -> None:
+    """Raise BadParameter where there is nothing to explain."""
+    wrong = (
+        "cannot be combined with --combine" if combine
+        else "draws on a page: give --html FILE too" if not has_page
+        else "cannot be combined with --region bird: give the box (--box)" if region == "bird"
+        else "explains why photos look alike, not why they fit words" if asked.words
+        else ""
+    )  # fmt: skip
+    if wrong:
+        raise typer.BadParameter(wrong, param_hint="'--explain'")
 
 
 def _explained(
@@ -170,7 +244,8 @@ def _rows(image: str, matches: "Sequence[Match]", provenance: "Provenance") -> I
     for position, match in enumerate(matches, start=1):
         region = match.region
         where = (None, None) if region is None else (region.kind, str(region.box))
-        yield [image, position, match.score, *photo_row(match.photo, PHOTO_COLUMNS, provenance), *where]
+        row = photo_row(match.photo, PHOTO_COLUMNS, provenance)
+        yield [image, position, match.score, *row, *where, match.score_kind]
 
 
 def _print_results(results: "Sequence[tuple[str, Sequence[Match]]]", nothing: str, *, named: bool) -> None:

@@ -22,6 +22,7 @@ _MARKED_FIXTURES = {"network_garden": "network", "wheel": "wheel", "serve": "ser
 _MARKED_PLACES = {
     "tests/backbones/test_backbone.py": "network",
     "tests/backbones/test_openvino_runtime.py": "network",
+    "tests/backbones/test_text.py": "network",
     "tests/species/test_gallery.py": "network",
     "tests/crash": "crash",
     "tests/crash/test_index.py": "network",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from birdsearch.backbones import custom
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, NetworkOutput, PooledMap
@@ -18,10 +18,12 @@ from birdsearch.backbones.registry import (
     DEFAULT,
     MAP,
     MAP_OF,
+    WORDS,
     BackboneInfo,
     check_name,
     list_backbones,
     weights_of,
+    words_advice,
 )
 from birdsearch.backbones.weights import fetch
 from birdsearch.errors import BackboneUnavailableError
@@ -29,9 +31,13 @@ from birdsearch.files import sha256_of
 from birdsearch.photos import decode
 from birdsearch.records import AS_BIRDER, Progress, Recipe, Region
 
+if TYPE_CHECKING:
+    from birdsearch.backbones.text import Texts
+
 __all__ = [
     "BIRD_BACKBONES", "BUILT_IN", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
-    "PooledMap", "check_execution", "find", "is_path", "list_backbones", "load_backbone", "pull",
+    "PooledMap", "check_execution", "find", "is_path", "list_backbones", "load_backbone", "pull", "pull_text",
+    "texts_of",
 ]  # fmt: skip
 
 CHOICES = {
@@ -81,6 +87,13 @@ def find(image: Any, finder: str) -> list[Region]:
 
     made = finders.finder(finder)
     return list(made.find([decode.upright(image, made.size)])[0].regions)
+
+
+def texts_of(name: str, weights_sha256: str | None, own: Any = None) -> "Texts":
+    """What makes vectors of texts for a backbone; see `text.texts_of`."""
+    from birdsearch.backbones import text
+
+    return text.texts_of(name, weights_sha256, own)
 
 
 def check_execution(runtime: str, device: str, precision: str) -> None:
@@ -189,6 +202,26 @@ def pull(name: str, progress: Progress | None = None) -> Path:
 
         return built_in_path(name)
     return fetch(weights_of(name), ADVICE, progress)
+
+
+def pull_text(name: str | Path, clip: str | None = None, progress: Progress | None = None) -> Path:
+    """Export the text tower that belongs to a backbone, once; then indexes made with that backbone answer words.
+
+    `name` is a backbone's name or a birder checkpoint. `clip` is what open_clip loads: hf-hub:ORG/NAME,
+    local-dir:FOLDER, MODEL:TAG or MODEL:FILE; left out, what birdsearch knows for this backbone. Needs the extra
+    `text`. Returns the folder in the cache where the tower lies. Raises BackboneMismatchError where its photo tower is
+    not the backbone, as its words would mean nothing then.
+
+    >>> birdsearch.pull_text("vit_l14_pn_bioclip-v2")  # doctest: +SKIP
+    """
+    if clip is None and not is_path(name) and name not in WORDS:
+        if name not in BUILT_IN:
+            check_name(str(name))
+        raise BackboneUnavailableError(words_advice(str(name)))
+    backbone = load_backbone(name, runtime="torch", device="cpu", precision="fp32", progress=progress)
+    from birdsearch.backbones import text_export
+
+    return text_export.pull(backbone, clip, progress)
 
 
 def is_path(name: str | Path) -> bool:

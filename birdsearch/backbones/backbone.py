@@ -182,6 +182,15 @@ class Backbone(BackboneSpec):
         assert probabilities is not None  # there are class names
         return list(self.classes.top(probabilities, k)[0])
 
+    def embed_text(self, texts: Sequence[str]) -> Vectors:  # (n, joint), rows of length 1
+        """The vectors of texts, in the space that photos share with them; see `Index.search_text`.
+
+        Raises BackboneUnavailableError, which names backbones that know words, where this one does not.
+        """
+        from birdsearch.backbones import texts_of  # which loads the text tower
+
+        return texts_of(self.name, self.weights_sha256, getattr(self.network, "user_object", None)).embed(texts)
+
     def find(self, image: Any, *, finder: str = "auto") -> list[Region]:
         """Where birds are in a photo, the surest first: found by networks of their own, whatever this one is.
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Self
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 
 from birdsearch.backbones.backbone import Backbone, BackboneSpec, Network, NetworkOutput, PooledMap
 from birdsearch.backbones.classes import Classes
@@ -43,6 +44,8 @@ FEW = 4  # photos: up to so many all cores together are faster than one stream e
 _SIGNAL_STACK = 64  # bytes, more than the system's stack_t has
 _GIVEN_UP = 86_400  # seconds after which an unfinished export is that of a process that was killed
 _PACKAGES = ("birder", "torch", "torchvision", "openvino", "onnx", "onnxscript")
+
+Tokens = npt.NDArray[np.int64]
 
 # The vectors of torch and of an export must stay in one space: cosine of every photo, and of the median one.
 WORST_COSINE = {"fp32": 0.9999, "bf16": 0.99}
@@ -90,7 +93,7 @@ class OpenVinoNetwork:
     runtime = "openvino"
     device = "cpu"
 
-    def __init__(self, folder: Path, precision: str, torch_backbone: Callable[[], Backbone]) -> None:
+    def __init__(self, folder: Path, precision: str, torch_backbone: Callable[[], Backbone] | None = None) -> None:
         self.precision = precision
         self._folder = folder
         self._torch_backbone = torch_backbone
@@ -99,8 +102,11 @@ class OpenVinoNetwork:
         self._requests: list[InferRequest] = []  # of the model for many photos
         self._running = threading.Lock()
 
-    def run(self, pixels: Pixels) -> NetworkOutput:
-        """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear."""
+    def run(self, pixels: Pixels | Tokens) -> NetworkOutput:
+        """(n, h, w, 3) uint8 -> embeddings (n, dim), and scores (n, classes) where the classes are not linear.
+
+        Of a text tower the tokens of texts (n, context) -> their vectors (n, joint).
+        """
         if len(pixels) <= FEW:
             model = self._model("LATENCY")
             with self._running:  # the model has one request for all threads
@@ -110,7 +116,7 @@ class OpenVinoNetwork:
         with self._running:
             return NetworkOutput(*(np.concatenate(parts) for parts in zip(*self._stream(model, pixels), strict=True)))
 
-    def _stream(self, model: "CompiledModel", pixels: Pixels) -> Iterator[list[Vectors]]:
+    def _stream(self, model: "CompiledModel", pixels: Pixels | Tokens) -> Iterator[list[Vectors]]:
         """The outputs for one chunk after the other, while the streams work on the next ones.
 
         No Python callback, and so no `AsyncInferQueue`: a stream that is done would take the GIL to drop it, and stand
@@ -149,7 +155,7 @@ class OpenVinoNetwork:
                     self._models[hint] = core.compile_model(str(self._folder / "network.xml"), "CPU", options)
                 with contextlib.suppress(OSError):
                     if _names(compiled) != set(_sums(compiled)):
-                        _write_sums(compiled)
+                        write_sums(compiled)
             return self._models[hint]
 
     def feature_map(self, pixels: Pixels) -> dict[str, Vectors]:
@@ -162,6 +168,7 @@ class OpenVinoNetwork:
 
     @cached_property
     def _original(self) -> Network:
+        assert self._torch_backbone is not None  # a text tower has no maps
         return self._torch_backbone().network
 
 
@@ -239,7 +246,7 @@ class ExportRecord:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Raises one of _UNREADABLE where there is no such file, or it is damaged or of another version."""
+        """Raises one of UNREADABLE where there is no such file, or it is damaged or of another version."""
         stored = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
         checks = {precision: ParityCheck(**check) for precision, check in stored.pop("checks").items()}
         for name in ("input_size", "mean", "std"):  # JSON has no tuples
@@ -256,13 +263,13 @@ class ExportRecord:
 
 _SUMS = "SHA256SUMS"  # of the files beside it
 _STORED = ("name", "dim", "input_size", "source", "parameters", "weights_sha256", "mean", "std")
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, BadZipFile)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, BadZipFile)
 
 
 def find(source: str, recipe: Recipe) -> str | None:
     """The key of the export that a registered name made with the packages of today; None where there is none."""
     for facts in exports_folder().glob("*/facts.json"):
-        with contextlib.suppress(*_UNREADABLE):
+        with contextlib.suppress(*UNREADABLE):
             spec = ExportRecord.read(facts.parent).spec
             if spec.source == source and facts.parent.name == export_key(spec.name, spec.weights_sha256 or "", recipe):
                 return facts.parent.name
@@ -272,15 +279,15 @@ def find(source: str, recipe: Recipe) -> str | None:
 def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone]) -> Backbone | None:
     """The backbone of a cached export; None where there is none that is whole and agrees with torch at a precision."""
     folder = exports_folder() / name
-    if not folder.exists() or _open_to_others() is not None:
+    if not folder.exists() or open_to_others(exports_folder()) is not None:
         return None
-    if (problem := _problem(folder)) is not None:
+    if (problem := problem_in(folder)) is not None:
         logger.warning("%s: exporting the network again.", problem)
         return None
     try:
         record = ExportRecord.read(folder)
         classes = Classes.read(folder / "classes.npz")
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     spec = replace(
         record.spec,
@@ -302,12 +309,12 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
     return None
 
 
-def _open_to_others() -> Path | None:
+def open_to_others(place: Path) -> Path | None:
     """The cache folder, or that of all exports, where others may write there: they decide what any index holds."""
-    return next((place for place in (cache_folder(), exports_folder()) if others_may_write(place)), None)
+    return next((folder for folder in (cache_folder(), place) if others_may_write(folder)), None)
 
 
-def _problem(folder: Path) -> str | None:
+def problem_in(folder: Path) -> str | None:
     """Why the files of an export are not those that were written."""
     try:
         if others_may_write(folder):
@@ -338,7 +345,7 @@ def _sums(folder: Path) -> dict[str, str]:
         return {}
 
 
-def _write_sums(folder: Path) -> None:
+def write_sums(folder: Path) -> None:
     """Write down the sha256 of the files of a folder, as `sha256sum --check` reads them."""
     lines = [f"{sha256_of(folder / name)}  {name}\n" for name in sorted(_names(folder))]
     with atomic_write(folder / _SUMS) as file:
@@ -347,11 +354,11 @@ def _write_sums(folder: Path) -> None:
 
 def was_refused(name: str, precision: str) -> bool:
     """Whether an export is there whose vectors at this precision do not agree with those of torch."""
-    if not (folder := exports_folder() / name).exists() or _problem(folder) is not None:
+    if not (folder := exports_folder() / name).exists() or problem_in(folder) is not None:
         return False
     try:
         checks = ExportRecord.read(folder).checks
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
     return precision in checks and not checks[precision].passes(precision)
 
@@ -368,7 +375,7 @@ def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
     if progress:
         progress("prepare", 0, None, backbone.name)
     try:
-        folder = _unfinished_folder()
+        folder = unfinished_folder(exports_folder())
     except OSError as error:
         logger.warning("torch runs %s: no place for its export (%s)", backbone.name, error)
         return None
@@ -388,15 +395,15 @@ def make_export(backbone: Backbone, progress: Progress | None) -> str | None:
     return None
 
 
-def _unfinished_folder() -> Path:
-    """A new folder among the exports; those that a killed process left are removed."""
-    make_private(exports_folder())
-    if (open_to_others := _open_to_others()) is not None:
-        raise PermissionError(errno.EPERM, f"others may write in {open_to_others}: `chmod go-w` it")
-    for old in exports_folder().glob("unfinished-*"):
+def unfinished_folder(place: Path) -> Path:
+    """A new folder among the exports in a folder of the cache; those that a killed process left are removed."""
+    make_private(place)
+    if (unsafe := open_to_others(place)) is not None:
+        raise PermissionError(errno.EPERM, f"others may write in {unsafe}: `chmod go-w` it")
+    for old in place.glob("unfinished-*"):
         if time.time() - old.stat().st_mtime > _GIVEN_UP:
             shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix="unfinished-", dir=exports_folder()))
+    return Path(tempfile.mkdtemp(prefix="unfinished-", dir=place))
 
 
 def _exported(backbone: Backbone, folder: Path, name: str) -> str | None:
@@ -408,7 +415,7 @@ def _exported(backbone: Backbone, folder: Path, name: str) -> str | None:
         return f"its export does not agree with torch ({checks})"
     (folder / "classes.npz").write_bytes(backbone.classes.as_npz())
     ExportRecord(backbone, checks).write(folder)
-    _write_sums(folder)
+    write_sums(folder)
     shutil.rmtree(exports_folder() / name, ignore_errors=True)  # one that could not be opened
     with contextlib.suppress(OSError):  # another process was faster: its export is as good
         folder.rename(exports_folder() / name)
@@ -431,10 +438,15 @@ def write_network(backbone: Backbone, folder: Path) -> None:
         leftover.unlink()
 
 
-def _checked(backbone: Backbone, folder: Path) -> dict[str, ParityCheck]:
-    """Embed 18 painted pictures, stored without loss, with both: noise would hide a difference."""
+def painted(size: tuple[int, int]) -> Pixels:
+    """18 painted pictures (18, *size, 3), on which networks are compared: noise would hide a difference."""
     pictures = (resources.files("birdsearch.backbones") / "pictures").iterdir()
-    pixels = np.stack([decode.load(picture.read_bytes(), backbone.input_size) for picture in pictures])
+    return np.stack([decode.load(picture.read_bytes(), size) for picture in pictures])
+
+
+def _checked(backbone: Backbone, folder: Path) -> dict[str, ParityCheck]:
+    """Embed painted pictures, stored without loss, with both."""
+    pixels = painted(backbone.input_size)
     expected = backbone.embed_pixels(pixels).vectors
     return {precision: _checked_at(precision, backbone, folder, pixels, expected) for precision in _HINT}
 

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from birdsearch.backbones.weights import Weights
+from birdsearch.cache import cache_folder
 from birdsearch.errors import BackboneUnknownError
 from birdsearch.records import Recipe
 
 DEFAULT = "efficientnet_lite0_imagenet_mirrored"
+PULL_TEXT = "birdsearch backbones pull-text"
 BIRD_BACKBONES = (
     "rope_vit_reg4_b14_capi-inat21",
     "rope_vit_reg4_b14_capi-inat21-224px",
@@ -54,6 +56,7 @@ class BackboneInfo:
     cached: bool  # the weights are on this computer
     download_mb: float  # 0 for the built-in one
     description: str
+    words: str = "no"  # what words are good for, "names" of species or "scenes", and whether its text tower is here
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,42 @@ BUILT_IN = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The text tower that belongs to an encoder, as open_clip loads it, and what its words are good for."""
+
+    source: str  # hf-hub:ORG/NAME, or MODEL:TAG
+    good_for: str  # "names" of species, or "scenes"
+
+
+# What is published under these names was never seen by who wrote this: `pull-text` checks that it belongs.
+WORDS = {
+    "vit_l14_pn_bioclip-v2": Words("hf-hub:imageomics/bioclip-2", "names"),
+    "vit_h14_pn_bioclip-v25": Words("hf-hub:imageomics/bioclip-2.5-vith14", "names"),
+    "vit_b16_pn_bioclip-v1": Words("hf-hub:imageomics/bioclip", "names"),
+    "vit_l14_pn_quick_gelu_openai-clip": Words("ViT-L-14-quickgelu:openai", "scenes"),
+    "rope_i_vit_l14_nf_swiglu_c1_eva02-clip": Words("EVA02-L-14-336:merged2b_s6b_b61k", "scenes"),
+    "rope_i_vit_s16_pn_aps_c1_pe-core": Words("PE-Core-S-16-384:meta", "scenes"),
+    "rope_i_vit_b16_pn_aps_c1_pe-core": Words("PE-Core-B-16:meta", "scenes"),
+    "rope_i_vit_l14_pn_aps_c1_pe-core": Words("PE-Core-L-14-336:meta", "scenes"),
+    "vit_so400m_p14_ap_c1_siglip-v2-webli": Words("ViT-SO400M-14-SigLIP2:webli", "scenes"),
+}
+
+
+def words_advice(name: str) -> str:
+    """Why a backbone does not answer words, and what would."""
+    if name in WORDS:
+        return f"{name} answers words once its text tower is here, which is downloaded once: {PULL_TEXT} {name}"
+    fit = {
+        kind: ", ".join(one for one, words in WORDS.items() if words.good_for == kind) for kind in ("names", "scenes")
+    }
+    return (
+        f"the backbone {name} knows no words. Those that do, for names of species: {fit['names']}; for scenes, such as "
+        f'"with a fish": {fit["scenes"]}. Make an index with one (birdsearch index DIR --backbone NAME), then '
+        f"{PULL_TEXT} NAME. For the photo tower of another CLIP: {PULL_TEXT} FILE --from CLIP"
+    )
+
+
 MAP, MAP_SIZE = "efficientnet_lite0_imagenet_map_448", 448  # of finders; not among the backbones: it embeds nothing
 MAP_OF = "efficientnet_lite0_imagenet"  # whose weights and recipe it has
 
@@ -140,7 +179,20 @@ def _built_in_info(name: str) -> BackboneInfo:
 def _info(name: str) -> BackboneInfo:
     entry, weights = _entry(name), weights_of(name)
     measured = _measured(name, tuple(entry["resolution"]))
-    return BackboneInfo(name, *measured, weights.path.is_file(), weights.size_mb, entry["description"])
+    here, size_mb = weights.path.is_file(), weights.size_mb
+    return BackboneInfo(name, *measured, here, size_mb, entry["description"], _words(name, weights.sha256))
+
+
+def _words(name: str, weights_sha256: str) -> str:
+    """What `BackboneInfo.words` says of a backbone."""
+    if tower_folder(name, weights_sha256).exists():
+        return f"{WORDS[name].good_for if name in WORDS else 'yes'}"
+    return f"{WORDS[name].good_for}, with a download" if name in WORDS else "no"
+
+
+def tower_folder(name: str, weights_sha256: str) -> Path:
+    """Where the text tower of a backbone with these weights lies, once it is there."""
+    return cache_folder() / "text" / f"{name}-{weights_sha256[:16]}"
 
 
 def _measured(name: str, size: tuple[int, int]) -> tuple[int | None, tuple[int, int], int | None, int | None]:

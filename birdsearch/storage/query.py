@@ -1,8 +1,9 @@
-"""From images or vectors and a filter to matches: what a search does, one step after the other."""
+"""From images, vectors or words and a filter to matches: what a search does, one step after the other."""
 
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import BIRD, FRAME, MOST_REGIONS, Box, Filter, Ids, Match, Photo, Pixels, Vectors, blocks, shown
 from birdsearch.regions.choice import chosen
+from birdsearch.search.exact import Neighbours
 from birdsearch.search.graph import REACH
 from birdsearch.storage import diffusion
 from birdsearch.storage.catalog.tables import FINDER
@@ -26,6 +28,8 @@ from birdsearch.storage.store import Store
 logger = logging.getLogger("birdsearch")
 
 BATCH = 16  # photos that are held in memory at a time
+_SIGN = re.compile(r"(?:^|(?<=\s))([+-])(?=\s|$)")  # between phrases; a hyphen within a word is none
+_NOTHING = 1e-6  # length of a sum of directions that is only rounding
 ROWS = 4096  # vectors that are normalised at a time
 VECTORS = 1 + MOST_REGIONS  # of one photo, at most: its frame's and those of other regions
 Errors = str | Callable[[int, PhotoError], None]  # what becomes of an image that cannot be read
@@ -86,6 +90,55 @@ def by_vectors(store: Store, vectors: Any, wanted: Wanted) -> list[list[Match]]:
     return _matches(store, unit, wanted, [None] * len(unit))
 
 
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """Words that pull photos near, or push them away."""
+
+    text: str
+    sign: float = 1.0
+
+
+def phrases(text: str) -> list[Phrase]:
+    """`heron with a fish - zoo + reeds`: what stands after a minus between spaces pushes, all else pulls.
+
+    Raises ValueError where a sign has no words.
+    """
+    pieces = [piece.strip() for piece in _SIGN.split(text)]
+    if not pieces[0]:
+        del pieces[0]  # it begins with a sign, or is empty
+    else:
+        pieces.insert(0, "+")
+    signs, words = pieces[::2], pieces[1::2]
+    if not words or not all(words):
+        raise ValueError(f"{shown(text)!r} has no words" + (" after one of its signs" if signs else ""))
+    return [Phrase(word, -1.0 if sign == "-" else 1.0) for sign, word in zip(signs, words, strict=True)]
+
+
+def by_text(
+    store: Store, texts: Sequence[str], images: Sequence[ImageLike], wanted: Wanted, errors: Errors, asked: Asked
+) -> list[Match]:
+    """The photos wanted for all these words, and images that ask together with them, as one question.
+
+    In the space of texts each phrase and each image is a direction of length 1, of which the signed sum asks.
+    """
+    if wanted.diffuse:
+        raise ValueError("words cannot be asked with diffuse: the graph joins photos")
+    said = [phrase for text in texts for phrase in phrases(text)]
+    vectors = store.texts.embed([phrase.text for phrase in said])
+    space = store.text_space(vectors.shape[1])
+    own = own_photos(store, images)
+    seen, norms = embed_with_norms(store, images, own, errors, asked)
+    read = np.flatnonzero(np.isfinite(norms))
+    signed = [[phrase.sign] for phrase in said] + [[1.0]] * len(read)
+    parts = np.concatenate([vectors, space.photos(seen[read], norms[read])])
+    total = (np.array(signed) * parts).sum(axis=0, keepdims=True)
+    length = np.linalg.norm(total)
+    if length < _NOTHING:
+        raise ValueError(f"{shown(' '.join(texts))!r} asks for nothing: what it adds it takes away")
+    search = partial(store.text.search, space)
+    return _matches(store, np.asarray(total / length, np.float32), wanted, [None], search, "text")[0]
+
+
 def unit_vectors(store: Store, vectors: Any) -> tuple[Vectors, Vectors]:
     """A user's vectors (n, dim) of any length as unit vectors (n, dim), and their lengths (n,), in float32.
 
@@ -130,16 +183,25 @@ def embed(
     They are those of the part of each image that is `asked`. The row of an image that cannot be read is NaN where
     `errors` lets it pass.
     """
+    return embed_with_norms(store, images, own, errors, asked)[0]
+
+
+def embed_with_norms(
+    store: Store, images: Sequence[ImageLike], own: Sequence[OwnPhoto | None], errors: Errors, asked: Asked
+) -> tuple[Vectors, Vectors]:
+    """The same, and the lengths (n,) of the vectors before they were normalised."""
     vectors = np.full((len(images), store.identity.backbone.dim), np.nan, dtype=np.float32)
+    norms = np.full(len(images), np.nan, dtype=np.float32)
     stored = stored_ids(own) if asked is None else {}
     other = [row for row in range(len(images)) if row not in stored]
     if stored:
-        vectors[list(stored)] = store.vectors.fetch(list(stored.values()))[0]
+        vectors[list(stored)], norms[list(stored)] = store.vectors.fetch(list(stored.values()))
     for block in blocks(len(other), BATCH):
         pixels = dict(readable(store, images, other[block], own, errors, asked))
         if pixels:
-            vectors[list(pixels)] = store.backbone.embed_pixels(np.stack(list(pixels.values()))).vectors
-    return vectors
+            embedded = store.backbone.embed_pixels(np.stack(list(pixels.values())))
+            vectors[list(pixels)], norms[list(pixels)] = embedded.vectors, embedded.norms
+    return vectors, norms
 
 
 def readable(
@@ -261,12 +323,20 @@ def _is_as_indexed(path: str | os.PathLike[str], photo: Photo) -> bool:
     return False
 
 
-def _matches(store: Store, queries: Vectors, wanted: Wanted, own: Sequence[int | None]) -> list[list[Match]]:
-    """The visible photos wanted for each query (q, dim), each by its best region.
+def _matches(
+    store: Store,
+    queries: Vectors,
+    wanted: Wanted,
+    own: Sequence[int | None],
+    search: Callable[[Vectors, int, Ids | None], Neighbours] | None = None,
+    score_kind: str = "photo",
+) -> list[list[Match]]:
+    """The visible photos wanted for each query (q, dim), each by its best region, as a `search` finds them.
 
     `own` are the photos that must not find themselves.
     """
-    search = partial(diffusion.search, store) if wanted.diffuse else store.vectors.search
+    if search is None:
+        search = partial(diffusion.search, store) if wanted.diffuse else store.vectors.search
     with store.catalog.snapshot():
         only = None if wanted.where is None else store.catalog.region_ids(wanted.where)
         k = wanted.k + any(photo_id is not None for photo_id in own)  # photos
@@ -288,7 +358,7 @@ def _matches(store: Store, queries: Vectors, wanted: Wanted, own: Sequence[int |
         photos = dict(zip(photo_ids, store.catalog.photos(photo_ids), strict=True))
         regions = store.catalog.regions_by_id({int(nearest.ids[q, n]) for q, row in enumerate(rows) for n, _ in row})
     return [
-        [Match(photos[p], float(nearest.scores[q, n]), regions[int(nearest.ids[q, n])]) for n, p in row]
+        [Match(photos[p], float(nearest.scores[q, n]), regions[int(nearest.ids[q, n])], score_kind) for n, p in row]
         for q, row in enumerate(rows)
     ]
 

@@ -27,10 +27,12 @@ from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE, NAMES
 from birdsearch.storage.folder import FORMAT, Folder
 from birdsearch.storage.pictures import Pictures
+from birdsearch.storage.text import TextSearch, TextSpace
 from birdsearch.storage.vectors import PartVectors, VectorStore, stored_identity, whitening_sha256
 
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
+    from birdsearch.backbones.text import Texts
 
 
 logger = logging.getLogger("birdsearch")
@@ -88,6 +90,7 @@ class Store:
         self.catalog = open_catalog(folder, identity) if catalog is None else catalog
         self.vectors = PartVectors(folder, self.catalog, identity) if vectors is None else vectors
         self.pictures = Pictures(self.catalog)
+        self.text = TextSearch(self.catalog, self.vectors)
         self._backbone = backbone
         self._execution = execution
         self._loading = threading.Lock()  # the threads of a run ask for the backbone all at once
@@ -212,6 +215,7 @@ class Store:
         self.catalog.close()
         self.vectors.close()
         self.pictures.close()
+        self.text.close()
 
     # Reading
 
@@ -272,6 +276,23 @@ class Store:
     def stored_classes(self) -> Classes | None:
         """The classes that the index was made with; None where its backbone has none."""
         return self.last_layer if self.last_layer is not None and self.last_layer.names else None
+
+    @cached_property
+    def texts(self) -> "Texts":
+        """What makes vectors of words for this index; the network of the photos is not loaded, unless it is an object.
+
+        Raises BackboneUnavailableError, which names backbones that know words, where nothing does.
+        """
+        from birdsearch.backbones import texts_of
+
+        made = self.identity.backbone
+        own = getattr(self.backbone.network, "user_object", None) if self.identity.source is None else None
+        return texts_of(made.name, made.weights_sha256, own)
+
+    def text_space(self, joint: int) -> TextSpace:
+        """The space in which words, vectors of `joint` numbers, are compared with the photos."""
+        stored = None if self.last_layer is None else self.last_layer.projection
+        return TextSpace.of(stored or self.texts.projection, self.identity.backbone.dim, joint)
 
     @property
     def classes(self) -> Classes:
@@ -349,8 +370,11 @@ class Store:
     def reopen(self, identity: Identity) -> None:
         """Forget what was read from files that have been written anew."""
         self.identity = identity
-        self.__dict__.pop("last_layer", None)
+        for kept in ("last_layer", "texts"):
+            self.__dict__.pop(kept, None)
         self.vectors = PartVectors(self.folder, self.catalog, identity)
+        self.text.close()
+        self.text = TextSearch(self.catalog, self.vectors)
 
 
 def _mismatch(folder: Folder, identity: Identity, other: object) -> BackboneMismatchError:

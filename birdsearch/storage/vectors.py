@@ -2,9 +2,10 @@
 
 import logging
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -131,6 +132,16 @@ def engine_lacks(folder: Folder, catalog: Catalog, part_of: Mapping[int, int]) -
         return True
 
 
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The live rows of one part, which never changes."""
+
+    sha256: str
+    ids: Ids  # (n,) regions
+    rows: Ids  # (n,) where the vector of each lies in the part
+    read: Callable[[], parts.Part]
+
+
 class VectorStore(Protocol):
     """The vectors of an index, as the packages above need them; `PartVectors` documents each method.
 
@@ -143,6 +154,7 @@ class VectorStore(Protocol):
     def search(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours: ...
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]: ...
     def gathered(self) -> tuple[Ids, Vectors]: ...
+    def sections(self) -> list["Section"]: ...
     def whitening(self) -> Whitening | None: ...
     def engine_name(self) -> str: ...
     def graph(self) -> NeighbourGraph: ...
@@ -340,11 +352,24 @@ class PartVectors:
             count = end
         return ids[:count], rows[:count]
 
+    def sections(self) -> list[Section]:
+        """The parts that hold live rows; each is read when its `read` is called."""
+        return [section for section in map(self._section, self._catalog.parts()) if len(section.ids)]
+
+    def _section(self, part: PartRow) -> Section:
+        """Those rows of a part that the catalog still lists."""
+        ids, rows = np.array(self._catalog.regions_of_part(part.id), dtype=np.int64).reshape(-1, 2).T
+        return Section(part.sha256, ids, rows, partial(self._read_part, part, ids, rows))
+
     def live_rows(self, part: PartRow) -> tuple[Ids, Vectors]:
         """Region ids (n,) and vectors (n, dim) of those rows of a part that the catalog still lists."""
-        ids, rows = np.array(self._catalog.regions_of_part(part.id), dtype=np.int64).reshape(-1, 2).T
-        if not len(ids):  # all removed, or not in force yet: `reembed` collects parts
-            return ids, np.empty((0, self._identity.backbone.dim), dtype=np.float32)
+        section = self._section(part)
+        if not len(section.ids):  # all removed, or not in force yet: `reembed` collects parts
+            return section.ids, np.empty((0, self._identity.backbone.dim), dtype=np.float32)
+        return section.ids, section.read().vectors[section.rows]
+
+    def _read_part(self, part: PartRow, ids: Ids, rows: Ids) -> parts.Part:
+        """A part. Raises IndexDamagedError where these rows are not those of these regions."""
         path = parts.file_of(self._folder.vectors, part.id)
         stored = parts.read(path, part.sha256)
         inside = (rows >= 0) & (rows < len(stored.norms))
@@ -352,7 +377,8 @@ class PartVectors:
             raise IndexDamagedError(
                 f"{shown(str(path))} does not hold what the catalog says it does: run `birdsearch repair`."
             )
-        return ids, self._of_my_dim(stored.vectors)[rows]
+        self._of_my_dim(stored.vectors)
+        return stored
 
     def _of_my_dim(self, vectors: Vectors) -> Vectors:
         """The vectors (..., dim). Raises IndexDamagedError for those of another backbone."""

@@ -163,6 +163,20 @@ def register(monkeypatch: pytest.MonkeyPatch, name: str, folder: Path, sha256: s
     monkeypatch.setitem(REGISTRY_MANIFEST, name, entry)
 
 
+def save(
+    folder: Path, network: str, tag: str, net: Any, size: int, outputs: int, config: dict[str, Any] | None, stats: Any
+) -> Path:
+    """An encoder as a checkpoint without classes, written by birder's own code."""
+    from birder.common import fs_ops
+    from birder.net.base import get_signature
+
+    signature = get_signature((1, 3, size, size), outputs)
+    with _models_in(folder):
+        name = f"{network}_{tag}"
+        fs_ops.checkpoint_model(name, 1, net, signature, {}, stats, None, None, None, None, external_config=config)
+    return (folder / f"{name}_1.pt").rename(folder / f"{name}.pt")
+
+
 @contextmanager
 def _models_in(folder: Path) -> Iterator[None]:
     from birder.conf import settings

@@ -1,6 +1,6 @@
 """HTML pages of photos: one file each, pictures inside, nothing loaded from anywhere."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from birdsearch.errors import PhotoError
@@ -40,6 +40,7 @@ class _Card:
     title_kind: str  # "label", "prediction", "class" or "none"
     predictions: tuple[Prediction, ...]
     facts: tuple[str, ...]
+    by_words: bool = False  # whether the score is that of words
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class _Section:
     """One query with its matches."""
 
     query: Picture | None
+    words: str | None
     cards: tuple[_Card, ...]
     why: tuple[Why, ...]  # of the first cards
 
@@ -68,21 +70,23 @@ def search_page(
     box: Box | None = None,
     origin: Origin | None = None,
     why: Sequence[Sequence[Why]] = (),
+    words: Container[int] = (),
 ) -> str:
     """A page of queries with their matches; a query is the path of a photo, or None where it was not a single photo.
 
-    The regions that match are drawn, and the `box` that asked. `why` are drawings of the best matches of each query,
-    where there are any.
+    The queries at the positions `words` are words. The regions that match are drawn, and the `box` that asked. `why`
+    are drawings of the best matches of each query, where there are any.
     """
-    paths = [path for path, _ in results if path is not None]
+    paths = [path for n, (path, _) in enumerate(results) if path is not None and n not in words]
     uris = thumbnails([*paths, *(match.photo.path for _, matches in results for match in matches)])
     sections = [
         _Section(
-            None if path is None else picture(path, uris, _asked(path, box)),
-            tuple(_card(match.photo, uris, match.score, [match.region] if match.region else ()) for match in matches),
+            None if path is None or n in words else picture(path, uris, _asked(path, box)),
+            path if n in words else None,
+            tuple(_match_card(match, uris) for match in matches),
             tuple(drawings),
         )
-        for (path, matches), drawings in zip(results, why or [()] * len(results), strict=True)
+        for n, ((path, matches), drawings) in enumerate(zip(results, why or [()] * len(results), strict=True))
     ]
     frame = shape([match.photo for _, matches in results for match in matches])
     return render("search.html", title, origin, sections=sections, shape=frame)
@@ -147,6 +151,11 @@ def photos_page(
     cards = [_card(photo, uris, regions=(regions or {}).get(photo.id or 0, ())) for photo in photos]
     count = len(photos) if total is None else total
     return render("photos.html", title, origin, cards=cards, total=count, shape=shape(photos))
+
+
+def _match_card(match: Match, uris: dict[str, str | None]) -> _Card:
+    card = _card(match.photo, uris, match.score, [match.region] if match.region else ())
+    return replace(card, by_words=match.score_kind == "text")
 
 
 def _card(
