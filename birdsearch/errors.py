@@ -20,6 +20,7 @@ BirdsearchError                 message = what + where + what next
 │  ├─ FinderUnknownError        no such name of what finds birds (also a ValueError)
 │  ├─ BackboneUnavailableError  weights or a runtime that are not available
 │  └─ BackboneMismatchError     vectors of one backbone asked to meet those of another
+├─ WordsError                   words that ask for nothing (also a ValueError)
 ├─ PruneRefusedError            so many photos are gone that a disk may be away
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ GraphMissingError            no neighbour graph was made, over which a query could spread
@@ -124,6 +125,10 @@ class BackboneUnavailableError(BackboneError):
 
 class BackboneMismatchError(BackboneError):
     """Vectors of two different backbones must not meet."""
+
+
+class WordsError(BirdsearchError, ValueError):
+    """Words were asked that ask for nothing."""
 
 
 class PruneRefusedError(BirdsearchError):

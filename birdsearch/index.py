@@ -340,7 +340,7 @@ class Index:
         `images` ask together, as one question. Every photo is compared. Scores are cosines of words and photos
         (`Match.score_kind` "text"), which are far lower than those of two photos. Only an index of a backbone that
         knows words answers, such as CLIP's encoders after `pull_text`; with your own, one that has `embed_text`.
-        Raises BackboneUnavailableError, which names backbones that do, for another, ValueError for no words.
+        Raises BackboneUnavailableError, which names backbones that do, for another, WordsError for no words.
 
         >>> index.search_text("heron with a fish", k=3, where=Filter(taken_after="2024"))  # doctest: +SKIP
         """

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from birdsearch.errors import PhotoError
+from birdsearch.errors import PhotoError, WordsError
 from birdsearch.files import known_spelling
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
@@ -101,7 +101,7 @@ class Phrase:
 def phrases(text: str) -> list[Phrase]:
     """`heron with a fish - zoo + reeds`: what stands after a minus between spaces pushes, all else pulls.
 
-    Raises ValueError where a sign has no words.
+    Raises WordsError where a sign has no words.
     """
     pieces = [piece.strip() for piece in _SIGN.split(text)]
     if not pieces[0]:
@@ -110,7 +110,7 @@ def phrases(text: str) -> list[Phrase]:
         pieces.insert(0, "+")
     signs, words = pieces[::2], pieces[1::2]
     if not words or not all(words):
-        raise ValueError(f"{shown(text)!r} has no words" + (" after one of its signs" if signs else ""))
+        raise WordsError(f"{shown(text)!r} has no words" + (" after one of its signs" if signs else ""))
     return [Phrase(word, -1.0 if sign == "-" else 1.0) for sign, word in zip(signs, words, strict=True)]
 
 
@@ -134,7 +134,7 @@ def by_text(
     total = (np.array(signed) * parts).sum(axis=0, keepdims=True)
     length = np.linalg.norm(total)
     if length < _NOTHING:
-        raise ValueError(f"{shown(' '.join(texts))!r} asks for nothing: what it adds it takes away")
+        raise WordsError(f"{shown(' '.join(texts))!r} asks for nothing: what it adds it takes away")
     search = partial(store.text.search, space)
     return _matches(store, np.asarray(total / length, np.float32), wanted, [None], search, "text")[0]
 

@@ -40,6 +40,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (errors.BackboneUnavailableError, 503),
     (errors.BackboneMismatchError, 409),
     (errors.BackboneError, 422),
+    (errors.WordsError, 422),
     (errors.PruneRefusedError, 409),
     (errors.GraphMissingError, 409),
     (errors.RecallUnreachableError, 409),

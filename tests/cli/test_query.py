@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import birdsearch
+from birdsearch.cli import options
 from birdsearch.export.tables import PHOTO_COLUMNS
 from tests.conftest import Garden, write_garden_photos
 from tests.support import fake_finder
+from tests.support.colours import Colours
 from tests.support.command_line import run
 
 
@@ -349,3 +352,98 @@ def test_region_bird_asks_and_is_proposed(garden: Garden, tmp_path: Path, monkey
         "finder must be auto, classes, saliency; got 'eyes'. The name of one of birder's detectors works too" in wrong
     )
     assert run("classify", wren, "--index", index, "--region", "bird", "--source", "backbone", "--json").json
+
+
+@pytest.fixture
+def coloured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Photos of one colour each, in an index called default whose backbone knows the words for colours."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name, shade in {"one": (220, 20, 30), "two": (20, 200, 40), "three": (30, 20, 220)}.items():
+        Image.new("RGB", (40, 40), shade).save(photos / f"{name}.png")
+    path = tmp_path / "indexes" / "default"
+    with birdsearch.create(path, backbone=Colours()) as index:
+        index.add(photos)
+    opened = birdsearch.open
+    monkeypatch.setattr(birdsearch, "open", lambda path: opened(path, backbone=Colours()))
+    return photos
+
+
+def test_words_are_told_from_files(coloured: Path) -> None:
+    answer = run("query", "red bird", "-k", "2", "--json")
+    assert "red bird is no file, so it is asked as words." in answer.err
+    (result,) = answer.json
+    assert result["query"] == "red bird"
+    assert Path(result["matches"][0]["photo"]["path"]).name == "one.png"
+    assert {match["score_kind"] for match in result["matches"]} == {"text"}
+    for file in ("nothing.jpg", "a/b", "nothing.heic", "photos/nothing"):
+        missing = run("query", file, code=1)
+        assert "as words" not in missing.err
+    (Path.cwd() / "red").mkdir()
+    assert "as words" not in run("query", "red", code=1).err
+    assert "as words" not in run("query", "--text", "red").err
+
+
+@pytest.mark.parametrize("text", ["heron with a fish", "St. Kilda wren", "wren no. 2", "red - blue", "17", "Wren"])
+def test_what_does_not_look_like_a_file_is_words(text: str) -> None:
+    assert options.are_words(text)
+
+
+@pytest.mark.parametrize("text", ["a.jpg", "dir/wren", "C:\\wren", "wren.CR3", "-", "", "./wren", "my wren.heic"])
+def test_what_looks_like_a_file_is_one(text: str) -> None:
+    assert not options.are_words(text)
+
+
+def test_words_print_a_score_of_their_own_kind(coloured: Path) -> None:
+    assert "text score" in run("query", "--text", "red bird").out
+    plain = run("query", coloured / "one.png").out
+    assert "score" in plain
+    assert "text score" not in plain
+    table = run("query", "--text", "red - blue", "--min-score", "0.5", "--csv").rows
+    assert [(row["query"], row["score_kind"], Path(row["path"]).name) for row in table] == [
+        ("red - blue", "text", "one.png")
+    ]
+    assert run("query", "--text", "red", "--under", coloured / "nowhere").out.strip() == "no photo fits the filter"
+
+
+def test_images_and_words_are_asked_each_or_together(coloured: Path) -> None:
+    one, two = run("query", coloured / "two.png", "--text", "blue", "-k", "1", "--json").json
+    assert [one["matches"][0]["score_kind"], two["matches"][0]["score_kind"]] == ["photo", "text"]
+    assert two["query"] == "blue"
+    (both,) = run("query", coloured / "one.png", "--text", "blue - red", "--combine", "-k", "1", "--json").json
+    assert both["query"].endswith("one.png + blue - red")
+    failing = run("query", "gone.png", coloured / "one.png", "--text", "blue", "-k", "1", "--json", code=1)
+    assert [len(answer["matches"]) for answer in failing.json] == [0, 1, 1]
+
+
+def test_words_on_a_page(coloured: Path, tmp_path: Path) -> None:
+    run("query", coloured / "one.png", "--text", "green <b>bird", "--html", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "green &lt;b&gt;bird" in page
+    assert "Text score" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--text", "red", "--diffuse"], "--diffuse"),
+        (["--text", "red", "--explain", "--html", "page.html"], "--explain"),
+        (["--text", "red", "--box", "0,0,1,1"], "--box"),
+    ],
+)
+def test_what_is_of_images_is_refused_for_words(arguments: list[str], message: str, coloured: Path) -> None:
+    assert message in run("query", *arguments, code=2).err
+
+
+def test_words_that_cannot_be_asked_are_said_in_one_line(coloured: Path) -> None:
+    for text, words in (("red - red", "asks for nothing"), ("red -", "no words"), (" ", "no words")):
+        told = run("query", "--text", text, code=1).err
+        assert words in told
+        assert "internal" not in told
+
+
+def test_an_index_that_knows_no_words_names_backbones_that_do(garden: Garden) -> None:
+    known = run("query", "a heron with a fish", "--index", garden.index, code=1).err
+    assert "bioclip-v2" in known
+    assert "pull-text" in known
+    assert "Traceback" not in known
