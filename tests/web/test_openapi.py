@@ -56,6 +56,7 @@ OVER_HTTP = {
     "runs": ("GET /runs",),
     "search": ("POST /search", "GET /photos/{photo_id}/similar"),
     "search_many": ("POST /search/many",),
+    "search_text": ("POST /search",),
     "search_vectors": ("POST /search", "POST /search/many"),
     "species_report": ("GET /species",),
     "split": ("do: split",),

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from birdsearch.records import as_json
 from birdsearch.web.serving import Settings
 from birdsearch.web.turns import CORES
 from tests.conftest import write_garden_photos
+from tests.support.colours import Colours
 from tests.web.conftest import Served, client_of
 
 API = "/api/v1"
@@ -201,3 +203,43 @@ def test_a_viewer_learns_no_folder_from_a_photo_that_is_gone(tmp_path: Path, fak
     assert list(errors) == ["1"]
     assert "Wren/" in errors["1"]
     assert str(tmp_path) not in errors["1"]
+
+
+@pytest.fixture
+def coloured(tmp_path: Path) -> Iterator[TestClient]:
+    """A client of an index whose backbone knows the words for colours."""
+    with birdsearch.create(tmp_path / "colours", backbone=Colours()) as index:
+        for name, shade in {"one": (220, 20, 30), "two": (20, 200, 40), "three": (30, 20, 220)}.items():
+            (tmp_path / "photos").mkdir(exist_ok=True)
+            Image.new("RGB", (40, 40), shade).save(tmp_path / "photos" / f"{name}.png")
+        index.add(tmp_path / "photos")
+        with client_of(index, Settings()) as made:
+            yield made
+
+
+def test_words_are_asked(coloured: TestClient) -> None:
+    matches = coloured.post(f"{API}/search", json={"text": "red bird - blue", "k": 2}).json()["matches"]
+    assert Path(matches[0]["photo"]["path"]).name == "one.png"
+    assert {match["score_kind"] for match in matches} == {"text"}
+    photo = matches[0]["photo"]["id"]
+    both = coloured.post(f"{API}/search", json={"text": "blue - red", "photo": photo, "k": 1}).json()["matches"]
+    assert Path(both[0]["photo"]["path"]).name == "three.png"
+    assert coloured.post(f"{API}/search", json={"text": "red", "min_score": 0.99}).json()["matches"][0]["score"] > 0.99
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"text": "red - red"}, {"text": ""}, {"text": "red -"}, {"text": "red", "diffuse": True},
+        {"text": "red", "vector": [1, 0, 0]}, {"text": "x" * 2000},
+    ],
+)  # fmt: skip
+def test_words_that_cannot_be_asked_are_refused(question: dict[str, Any], coloured: TestClient) -> None:
+    answer = coloured.post(f"{API}/search", json=question)
+    assert answer.status_code == 422, answer.text
+
+
+def test_an_index_that_knows_no_words_says_who_does(client: TestClient) -> None:
+    answer = client.post(f"{API}/search", json={"text": "a wren"})
+    assert answer.status_code == 503
+    assert "bioclip-v2" in answer.json()["detail"]

@@ -20,6 +20,7 @@ from birdsearch.web.turns import Turns
 
 MOST_PARTS = 32  # images of one request
 MOST_K = 1000
+MOST_LETTERS = 1000  # of words that are asked
 MOST_PIXELS = 100_000_000  # of an upload; of a JPEG, of which no more is decoded than is looked at, the library's most
 _IMAGE = {"type": "string", "format": "binary"}
 
@@ -79,6 +80,16 @@ class SearchQuestion(MatchesQuestion):
     """Which photos look most like an image."""
 
     vector: list[float] | None = Field(None, description="Instead of an image: its vector, of any length.")
+    text: Annotated[str, Field(max_length=MOST_LETTERS)] | None = Field(
+        None, description='Words: "heron with a fish - zoo". Beside an image both ask together.'
+    )
+
+    def options_of_text(self, held: Serving) -> dict[str, Any]:
+        """What `Index.search_text` takes, but for the images. Raises ValueError for what is of images alone."""
+        options = self.options(held)
+        if options.pop("diffuse"):
+            raise ValueError("words cannot be asked with diffuse: the graph joins photos.")
+        return options
 
 
 class SearchManyQuestion(MatchesQuestion):
@@ -140,6 +151,10 @@ class Asked:
         """Whose turn it is to search: few may wait for a picture that has to be embedded first."""
         embeds = self.uploads or self.question.box or self.question.region != "frame"
         return held.state.turns if embeds else held.state.searches
+
+    def images_beside_words(self, held: Serving) -> list[ImageLike]:
+        """The images that ask together with words: none, or the one that is asked about."""
+        return self.images(held, []) if self.uploads or self.question.photo is not None else []
 
     def check_alone(self) -> None:
         """Raises ValueError where a vector is asked about, and an image too."""

@@ -81,10 +81,18 @@ def similar(request: Request, held: Held, photo_id: PhotoId, asked: Annotated[Si
 
 @router.post("/search", response_model=Matches, openapi_extra=body_of(SearchQuestion))
 def search(held: Held, asked: Annotated[Asked, Depends(asks(SearchQuestion))]) -> Response:
-    """The photos that look most like an image, a photo of the index or a vector."""
+    """The photos that look most like an image, a photo of the index or a vector, or fit words best.
+
+    Scores of words are of another kind (`score_kind`): 0.3 is a lot.
+    """
     question = asked.question
-    with asked.turns(held):
-        if question.vector is not None:
+    with held.state.turns if question.text is not None else asked.turns(held):
+        if question.text is not None:
+            if question.vector is not None:
+                raise ValueError("ask by words or by a vector, not by both.")
+            images = asked.images_beside_words(held)
+            found = held.index.search_text(question.text, images=images, **question.options_of_text(held))
+        elif question.vector is not None:
             asked.check_alone()
             (found,) = held.index.search_vectors([question.vector], **question.options_of_vectors(held))
         else:
