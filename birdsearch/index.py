@@ -587,6 +587,9 @@ class Index:
     ) -> list[list[Prediction]]:
         """What photos show, by the classes of the network ("backbone") or the labelled photos ("neighbours").
 
+        With "names" the species of the checklist, or all of AviList, answer by their names alone, without training, of
+        a network that knows words (see `search_text`); their vectors are made once, which takes minutes for all of
+        AviList, and kept. Such an answer is never the species of a photo by itself.
         By default ("auto") the labelled photos answer where the network knows no species. `checklist` names files of
         species that are to be expected: the others are noted as possible vagrants, with their raw probability. With
         `roll_up` (0 to 1) a rank above the species, position 0, comes first where no species reaches it. Neighbours

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 EVIDENCE = 3  # photos that are named as reasons
 
 Source = Annotated[
-    Literal["auto", "backbone", "neighbours"],
+    Literal["auto", "backbone", "neighbours", "names"],
     typer.Option(
-        help="Classify by the network's classes, or by the labelled photos of the index; auto: by these where the "
-        "network knows no species."
+        help="Classify by the network's classes, by the labelled photos of the index (auto: by these where the network "
+        "knows no species), or by the names of species alone, which needs a network that knows words."
     ),
 ]
 RollUp = Annotated[

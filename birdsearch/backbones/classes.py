@@ -47,6 +47,11 @@ class Classes:
     projection: Projection | None = None
     mistaken: bool = False  # read from a file of a birdsearch that took a projection for classes
 
+    @property
+    def from_vectors(self) -> bool:
+        """Whether stored vectors give probabilities, without a network."""
+        return self.classifier is not None
+
     def probabilities(self, vectors: Vectors, norms: Vectors) -> Vectors:  # (n, dim), (n,) -> (n, classes)
         """Class probabilities of stored vectors: softmax of the last layer over vector times norm."""
         if self.classifier is None:

@@ -126,7 +126,7 @@ def labelled_outputs(
     store: Store, classes: Classes, photos: Sequence[PhotoSummary], *, seed: int = 0
 ) -> LabelledOutputs | None:
     """The backbone's probabilities for labelled photos; None where stored vectors do not give them."""
-    if classes.classifier is None:
+    if not classes.from_vectors:
         return None
     class_of = classes_of_species(classes)
     labels = [photo.label for photo in photos]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from birdsearch.backbones.classes import Classes
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping
 from birdsearch.duplicates import hashes as hashes_module
@@ -15,8 +16,9 @@ from birdsearch.records import Filter, Ids, SpeciesCount, Vectors, blocks
 from birdsearch.search import exact as exact_module
 from birdsearch.search import tuning, whitening
 from birdsearch.search.exact import Neighbours
-from birdsearch.species import calibration, names
+from birdsearch.species import calibration, names, zero_shot
 from birdsearch.species.classifier import GalleryClassifier
+from birdsearch.species.zero_shot import NamedSpecies
 from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
@@ -165,7 +167,8 @@ class GalleryCache:
         self._store = store
         self._loading = threading.Lock()
         self._last: tuple[tuple[int, Filter | None], Gallery] | None = None
-        self._temperature: tuple[int, float | None] | None = None  # generation, temperature
+        self._temperature: tuple[int, Classes, float | None] | None = None  # generation, of which classes, temperature
+        self._named: tuple[frozenset[str] | None, NamedSpecies] | None = None  # the list they are of
         self._answers: list[tuple[tuple[int, Any], Any]] = []  # generation and question, answer; the newest last
 
     def __call__(self, where: Filter | None = None) -> Gallery:
@@ -190,16 +193,23 @@ class GalleryCache:
             self._answers = [*held[1 - ANSWERS :], (key, found)]
         return found
 
-    def temperature(self) -> float | None:
-        """The temperature of the backbone's probabilities, fitted on the labels; None where these are too few."""
-        generation = self._store.catalog.generation
-        if self._temperature is None or self._temperature[0] != generation:
-            self._temperature = generation, calibration.temperature(self._store, self._store.classes)
-        return self._temperature[1]
+    def temperature(self, classes: Classes) -> float | None:
+        """The temperature of the probabilities of classes, fitted on the labels; None where these are too few."""
+        generation, known = self._store.catalog.generation, self._temperature
+        if known is None or known[0] != generation or known[1] is not classes:
+            self._temperature = known = generation, classes, calibration.temperature(self._store, classes)
+        return known[2]
+
+    def named_species(self, species: frozenset[str] | None) -> NamedSpecies:
+        """Species as classes by their names alone: these, or all of AviList; see `zero_shot.named_species`."""
+        with self._loading:
+            if self._named is None or self._named[0] != species:
+                self._named = species, zero_shot.named_species(self._store, species)
+            return self._named[1]
 
     def clear(self) -> None:
         """Free the memory."""
-        self._last = self._temperature = None
+        self._last = self._temperature = self._named = None
         self._answers = []
 
 

@@ -1,4 +1,4 @@
-"""What photos show: by the classes of the backbone, or by the labelled photos of the index."""
+"""What photos show: by the classes of the backbone, the labelled photos of the index, or the names of species."""
 
 import logging
 import math
@@ -16,6 +16,7 @@ from birdsearch.records import IF_KNOWN, Ids, Prediction, Vectors, counted, show
 from birdsearch.species import calibration, classifier, names
 from birdsearch.species.classifier import ClassifierOutput, GalleryClassifier
 from birdsearch.species.gallery import Gallery, GalleryCache
+from birdsearch.species.zero_shot import NamedSpecies
 from birdsearch.storage import query
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy.checklist import Checklist, Probabilities, read_checklist
@@ -28,7 +29,7 @@ VAGRANT = "possible vagrant: not on the checklist"
 ITSELF = 0.9995  # score from which on an image counts as a photo of the index
 MOST_NAMED = 50  # lines of a checklist that are left out
 NEW = 0.5  # novelty from which on UNKNOWN is the first answer
-SOURCES = ("auto", "backbone", "neighbours")
+SOURCES = ("auto", "backbone", "neighbours", "names")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,13 @@ def classify(
             "for birds: `birdsearch backbones` lists them."
         )
     by_labels = source == "neighbours"
-    of_images = query.embed if by_labels else _class_probabilities
-    given = of_images(store, images, own, errors, options.asked)
+    named = None
+    if source == "names":
+        named = gallery.named_species(None if options.checklist is None else listed(options.checklist).species)
+        given = _name_probabilities(store, named, images, own, errors, options.asked)
+    else:
+        of_images = query.embed if by_labels else _class_probabilities
+        given = of_images(store, images, own, errors, options.asked)
     read = np.flatnonzero(np.isfinite(given).all(axis=1)).tolist()
     given, ids = given[read], [query.own_id(own[row]) for row in read]
     if by_labels:
@@ -89,8 +95,12 @@ def classify(
     else:
         if options.burst and len(given) > 1:
             given = classifier.pool_log_probabilities(given)
-        temperature = gallery.temperature() if options.calibrate else None
-        found = by_classes(store.classes, given, options, temperature)
+        classes = named or store.classes
+        temperature = gallery.temperature(classes) if options.calibrate else None
+        # The names are those of the checklist: none is off it.
+        found = by_classes(classes, given, replace(options, checklist=None) if named else options, temperature)
+        if named:
+            found = [[_by_name(one) for one in answer] for answer in found]
     answers: list[list[Prediction]] = [[] for _ in images]
     for row, answer in zip(read, found, strict=True):
         answers[row] = answer
@@ -123,6 +133,27 @@ def _class_probabilities(
             raise BackboneUnavailableError(f"{backbone.name} gives no probabilities: it knows no classes.")
         probabilities[row] = given[0]
     return probabilities
+
+
+def _name_probabilities(
+    store: Store,
+    named: NamedSpecies,
+    images: Sequence[ImageLike],
+    own: Sequence[query.OwnPhoto | None],
+    errors: query.Errors,
+    asked: query.Asked,
+) -> Vectors:
+    """The same for species by their names; of photos of the index no network is needed."""
+    vectors, norms = query.embed_with_norms(store, images, own, errors, asked)
+    probabilities = np.full((len(images), len(named.names)), np.nan, dtype=np.float32)
+    read = np.flatnonzero(np.isfinite(norms))
+    probabilities[read] = named.probabilities(vectors[read], norms[read])
+    return probabilities
+
+
+def _by_name(prediction: Prediction) -> Prediction:
+    """A prediction of species by their names, which says so, unless it is of a rank above."""
+    return replace(prediction, source="names") if prediction.position else prediction
 
 
 # By the labelled photos ----------------------------------------------------------------------------------------------
@@ -347,7 +378,8 @@ def by_classes(
     for row, raw, best in zip(weights, probabilities, classes.top(weights.astype(np.float32), options.k), strict=True):
         codes = [place[one.class_name] for one in best]
         # What was likely before the checklist is kept, however improbable it is now.
-        unlikely = [code for code in np.argsort(-raw, kind="stable")[: options.k].tolist() if vagrant[code]]
+        likely = np.argsort(-raw, kind="stable")[: options.k].tolist() if vagrant.any() else []
+        unlikely = [code for code in likely if vagrant[code]]
         more = [_prediction(classes, row, code) for code in unlikely if code not in codes]
         answer = [
             replace(

@@ -11,7 +11,7 @@ from birdsearch.species.prediction import ClassifyOptions
     ("options", "words"),
     [
         ({"k": 0}, "k must be at least 1"),
-        ({"source": "oracle"}, "source must be auto, backbone or neighbours"),
+        ({"source": "oracle"}, "source must be auto, backbone, neighbours or names"),
         ({"source": "neighbours", "calibrate": True}, "calibrated already"),
     ],
 )

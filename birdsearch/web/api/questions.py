@@ -104,7 +104,7 @@ class ClassifyQuestion(PartQuestion):
     """What an image shows."""
 
     k: int = Field(5, ge=1, le=MOST_K)
-    source: Literal["auto", "backbone", "neighbours"] = "auto"
+    source: Literal["auto", "backbone", "neighbours", "names"] = "auto"
     checklist: list[str] | None = Field(
         None, description="The species that are to be expected.", max_length=MOST_SPECIES
     )
