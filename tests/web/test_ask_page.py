@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image
 
 import birdsearch
 from birdsearch import Index
 from tests.conftest import Garden, write_garden_photos
+from tests.support.colours import Colours
 from tests.web.checks import VARIANTS, check_page, painted
 from tests.web.conftest import OpenPage, Serve, Served
 
@@ -190,3 +192,35 @@ def test_nothing_is_written_elsewhere_nor_what_is_no_picture(
 
 def test_a_viewer_takes_in_nothing(viewer: TestClient) -> None:
     assert viewer.post("/api/v1/photos", files={"image": b"x"}, data={"folder": "/"}).status_code == 403
+
+
+@browser
+@pytest.mark.parametrize("variant", VARIANTS[:1])
+def test_words_are_asked_and_their_scores_shown_as_such(
+    variant: Any, tmp_path: Path, serve: Serve, open_page: OpenPage
+) -> None:
+    from playwright.sync_api import expect
+
+    photos = tmp_path / "photos" / "Wren"
+    photos.mkdir(parents=True)
+    for name, shade in {"one": (220, 20, 30), "two": (20, 200, 40), "three": (30, 20, 220)}.items():
+        Image.new("RGB", (400, 300), shade).save(photos / f"{name}.png")
+    with birdsearch.create(tmp_path / "colours", backbone=Colours()) as index:
+        index.add(photos.parent, labels="folder")
+        served = serve(index)
+        page = open_page(served)
+        page.goto(f"{served.address}/ask")
+        page.get_by_label("In words").fill("red bird - blue")
+        page.get_by_label("In words").press("Enter")
+        answers = page.locator("#answers")
+        expect(answers.get_by_role("heading", level=2)).to_have_text("Your photos that fit the words")
+        expect(answers.locator(".card")).to_have_count(3)
+        expect(answers.locator(".score").first).to_contain_text("Text score")
+        best = index.search_text("red bird - blue", 1)[0].photo.id
+        expect(answers.locator(".card a.shot").first).to_have_attribute("href", f"/photos/{best}")
+        expect(answers.get_by_role("button", name="Why")).to_have_count(0)
+        check_page(page)
+        _choose(page, photos / "three.png")
+        page.get_by_label("In words").fill("green")
+        page.get_by_label("In words").press("Enter")
+        expect(page.locator("#told")).to_contain_text("fit best", timeout=30_000)

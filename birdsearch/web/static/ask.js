@@ -1,5 +1,5 @@
 // @ts-check
-/** The page that asks about a picture: what it is, and which photos are most alike. */
+/** The page that asks about a picture or in words: what it is, and which photos are most alike, or fit the words. */
 import { html, nothing, render } from "./vendor/lit-html.js";
 import { Problem, finished, get, given, send } from "./api.js";
 import { Crop } from "./crop.js";
@@ -11,7 +11,7 @@ import { drawn } from "./why.js";
 
 /** @typedef {import("./parts.js").Photo} Photo */
 /** @typedef {import("./parts.js").Prediction} Prediction */
-/** @typedef {{photo: Photo, score: number, region: any}} Match */
+/** @typedef {{photo: Photo, score: number, region: any, score_kind: string}} Match */
 
 const MATCHES = 24;
 
@@ -19,6 +19,7 @@ const by = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.ge
 const image = /** @type {HTMLImageElement} */ (by("picture"));
 const answers = by("answers");
 const checklist = /** @type {HTMLTextAreaElement} */ (by("checklist"));
+const words = /** @type {HTMLInputElement} */ (by("words"));
 const why = /** @type {HTMLDialogElement} */ (by("why"));
 /** @type {{edits: boolean, folders: string[]}} */
 const data = given();
@@ -77,15 +78,17 @@ function begin(address, origin) {
 function put(path, more = {}, signal) {
   const question = { box: findsBird ? null : crop.box, region: findsBird ? "bird" : "frame", ...more };
   if (photo) return send("POST", path, { photo: photo.id, ...question }, signal);
+  if (!file) return send("POST", path, question, signal);
   const body = new FormData();
-  body.set("image", /** @type {File} */ (file), file?.name || "pasted.png");
+  body.set("image", file, file.name || "pasted.png");
   body.set("question", JSON.stringify(question));
   return send("POST", path, body, signal);
 }
 
 /** Ask for matches and predictions, instead of what was asked before. */
 async function ask() {
-  if (!file && !photo) return;
+  const text = words.value.trim();
+  if (!file && !photo && !text) return;
   latest.abort();
   latest = new AbortController();
   const { signal } = latest;
@@ -93,7 +96,8 @@ async function ask() {
   [isAsking, problems] = [true, []];
   draw();
   const [found, guessed] = await Promise.allSettled([
-    put("/search", { k: MATCHES }, signal), put("/classify", { k: 5, ...(lines.length ? { checklist: lines } : {}) }, signal),
+    put("/search", { k: MATCHES, ...(text ? { text } : {}) }, signal),
+    file || photo ? put("/classify", { k: 5, ...(lines.length ? { checklist: lines } : {}) }, signal) : { predictions: [] },
   ]);
   if (signal.aborted) return;
   matches = found.status === "fulfilled" ? found.value.matches : [];
@@ -108,13 +112,16 @@ async function ask() {
   draw();
 }
 
+/** Whether words asked, and their scores are of another kind. */
+const byWords = () => matches.some((one) => one.score_kind === "text");
+
 /** The answer in a few words, for those who listen. */
 function told() {
   const none = abstention(predictions);
   const first = predictions.find((one) => one !== none);
   const words = [
     ...problems, none ? "Nothing here is like it, probably." : "", first ? `${first.species ?? first.class_name}, ${percent(first.probability)}.` : "",
-    matches.length ? `${counted(matches.length, "photo")}, most alike first.` : "",
+    matches.length ? `${counted(matches.length, "photo")}, ${byWords() ? "those that fit best" : "most alike"} first.` : "",
   ];
   return words.filter(Boolean).join(" ");
 }
@@ -130,16 +137,16 @@ function draw() {
   render(
     html`
       ${problems.map((words) => html`<p class="problem">${words}</p>`)}
-      <section aria-labelledby="guesses-title"><h2 id="guesses-title">What is it?</h2>
+      ${!file && !photo ? nothing : html`<section aria-labelledby="guesses-title"><h2 id="guesses-title">What is it?</h2>
         ${said(predictions, evidence)}
         ${data.edits && file && data.folders.length ? adding() : nothing}
-      </section>
-      <section aria-labelledby="alike-title"><h2 id="alike-title">Your most alike photos</h2>
+      </section>`}
+      <section aria-labelledby="alike-title"><h2 id="alike-title">${byWords() ? "Your photos that fit the words" : "Your most alike photos"}</h2>
         <p class="row slider"><label for="least">Least score</label>
           <input id="least" type="range" min="0" max="1" step="0.01" .value=${String(least)} @input=${(/** @type {any} */ event) => ((least = Number(event.target.value)), draw())}>
           <output for="least">${least.toFixed(2)}</output><span class="facts">${alike.length} of ${matches.length}</span></p>
         ${alike.length ? html`<ul class="cards">${alike.map(match)}</ul>`
-          : html`<p class="verdict"><b>Nothing here is like it</b>: the best score is ${(matches[0]?.score ?? 0).toFixed(2)}.</p>`}
+          : html`<p class="verdict"><b>Nothing here ${byWords() ? "fits" : "is like it"}</b>: the best score is ${(matches[0]?.score ?? 0).toFixed(2)}.</p>`}
       </section>`,
     answers,
   );
@@ -148,7 +155,8 @@ function draw() {
 /** @param {Match} one */
 const match = (one) => card(one.photo, {
   score: one.score,
-  more: html`<p><button type="button" class="small" @click=${() => explain(one)} aria-label="Why ${one.photo.species ?? `photo ${one.photo.id}`} matches">Why</button></p>`,
+  byWords: one.score_kind === "text",
+  more: one.score_kind === "text" ? nothing : html`<p><button type="button" class="small" @click=${() => explain(one)} aria-label="Why ${one.photo.species ?? `photo ${one.photo.id}`} matches">Why</button></p>`,
 });
 
 /** @param {Match} one */
@@ -205,6 +213,13 @@ const all = () => ((findsBird = false), crop.set(null), ask());
 by("all").addEventListener("click", all);
 by("bird").addEventListener("click", bird);
 checklist.addEventListener("change", ask);
+by("say").addEventListener("submit", (event) => {
+  event.preventDefault();
+  least = 0;
+  if (!words.value.trim() && !file && !photo) return ([matches, predictions, problems] = [[], [], []]), draw();
+  if (!file && !photo) by("ask").classList.remove("fresh");
+  ask();
+});
 keys(document.body, { a: ["all of the picture", all], b: ["find the bird", bird] }, "Ask");
 for (const id of ["file", "camera"]) {
   by(id).addEventListener("change", (event) => {

@@ -45,15 +45,15 @@ export const name = (photo) => html`
 export const bar = (share) => html`
   <svg class="bar" aria-hidden="true"><rect width="100%" height="100%"></rect><rect width="${100 * Math.min(Math.max(share, 0), 1)}%" height="100%"></rect></svg>`;
 
-/** A score. @param {number} value cosine similarity */
-export const score = (value) => html`
-  <p class="score" title="Cosine similarity: 1 is the same picture"><span class="hushed">Score </span>${value.toFixed(3)}${bar(value)}</p>`;
+/** A score. @param {number} value cosine similarity @param {boolean} byWords of words and a photo, not of two photos */
+export const score = (value, byWords = false) => html`
+  <p class="score" title=${byWords ? "Cosine of the words and the photo: 0.3 is a lot" : "Cosine similarity: 1 is the same picture"}><span class=${byWords ? "" : "hushed"}>${byWords ? "Text score " : "Score "}</span>${value.toFixed(3)}${bar(value)}</p>`;
 
-/** A photo as a card of a list. @param {Photo} photo @param {{score?: number, more?: unknown}} [with_] */
-export const card = (photo, { score: value, more = nothing } = {}) => html`
+/** A photo as a card of a list. @param {Photo} photo @param {{score?: number, byWords?: boolean, more?: unknown}} [with_] */
+export const card = (photo, { score: value, byWords = false, more = nothing } = {}) => html`
   <li class="card">
     <a class="shot" href="/photos/${photo.id}"><img src=${picture(photo, "thumbnail", 320)} alt=${alt(photo)} loading="lazy" decoding="async"></a>
-    <div class="about">${value === undefined ? nothing : score(value)}${name(photo)}
+    <div class="about">${value === undefined ? nothing : score(value, byWords)}${name(photo)}
       ${photo.taken_at ? html`<p class="facts">${date(photo.taken_at)}</p>` : nothing}${more}</div>
   </li>`;
 
