@@ -44,8 +44,9 @@ class PreviewImage(JpegImage):
         self.decoder_bytes = jpeg.coefficient_bytes(data) + len(data)
         size = (sensor.size if sensor is not None else parts.size) or self.size
         turn = _turn(parts, sensor)
-        if turn == 1 and not tags:
-            turn = int(number(self.getexif().get(_ORIENTATION)) or 1)
+        own = number(self.getexif().get(_ORIENTATION))
+        if own and (not tags or (turn != 1 and (turn not in SIDEWAYS or self.width == self.height))):
+            turn = int(own)  # its shape does not tell whether it stands already
         if turn in SIDEWAYS and (size[0] >= size[1]) != (self.width >= self.height):
             turn, size = 1, (size[1], size[0])  # it stands upright already
         self.orientation, self.sensor_size = turn, size

@@ -20,7 +20,7 @@ from birdsearch.photos.decode import Decoded
 from birdsearch.photos.memory import CostlyError
 from birdsearch.records import Pixels
 from tests.support.camera_raw import MAKERS, jpeg, write_dng, write_maker
-from tests.support.drawing import bird, tiff, turned, write
+from tests.support.drawing import ORIENTATION, bird, exif, tiff, turned, write
 
 PICTURE = bird(1, 480, 320)
 SIZE = (64, 64)
@@ -56,6 +56,14 @@ def test_a_preview_that_stands_already_is_not_turned_again(tmp_path: Path, orien
     found = decoded(write_dng(tmp_path / "a.dng", PICTURE, orientation, (jpeg(PICTURE),)))
     assert (found.photo.width, found.photo.height) == PICTURE.size
     assert alike(found.pixels, PICTURE) > 0.99
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4])
+def test_a_preview_whose_shape_tells_nothing_says_itself_how_it_stands(tmp_path: Path, orientation: int) -> None:
+    stands = jpeg(PICTURE, exif=exif({ORIENTATION: 1}))
+    assert alike(decoded(write_dng(tmp_path / "a.dng", PICTURE, orientation, (stands,))).pixels, PICTURE) > 0.99
+    lies = jpeg(turned(PICTURE, orientation), exif=exif({ORIENTATION: orientation}))
+    assert alike(decoded(write_dng(tmp_path / "b.dng", PICTURE, orientation, (lies,))).pixels, PICTURE) > 0.99
 
 
 def test_the_largest_preview_is_taken_and_none_that_is_a_thumbnail(tmp_path: Path) -> None:
