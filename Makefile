@@ -85,6 +85,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.raw --keep
 	$(BIN)/python -m benchmarks.browsing
 	$(BIN)/python -m benchmarks.serving
+	$(BIN)/python -m benchmarks.tags --keep
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo

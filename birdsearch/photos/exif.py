@@ -8,13 +8,13 @@ wrote what it exposed with and no other time, as early phones did, and no progra
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from birdsearch.photos.metadata import Metadata, Tags, number
-from birdsearch.records import Photo
+from birdsearch.records import UNVERIFIED, Photo
 
 _LONGEST = 4000  # characters of a text that are kept
 
@@ -77,13 +77,23 @@ def describe(photo: Photo, metadata: Metadata) -> Photo:
 
 
 def keywords(metadata: Metadata) -> tuple[str, ...]:
-    """What the owner's programs wrote as keywords, each once; a path as "Birds|Gulls|Little Gull"."""
+    """What the owner's programs wrote as keywords, each once; a path as "Birds|Gulls|Little Gull".
+
+    Guesses that `Index.write_tags` wrote are left out, also where another program repeats their last word alone.
+    """
     flat = [*metadata.xmp.get("dc:subject", ()), *_iptc_texts(metadata, _IPTC_KEYWORDS)]
     flat += (_text(metadata.tags, _XP_KEYWORDS) or "").split(";")
-    paths = [text.split(sign) for name, sign in _PATHS.items() for text in metadata.xmp.get(name, ())]
-    parts = ([_clean(part) for part in path] for path in (*([text] for text in flat), *paths))
-    found = dict.fromkeys("|".join(filter(None, path))[:_LONGEST_KEYWORD] for path in parts)
+    paths = [_cleaned(text.split(sign)) for name, sign in _PATHS.items() for text in metadata.xmp.get(name, ())]
+    sure = [path for path in paths if path and path[: len(UNVERIFIED)] != UNVERIFIED]
+    guesses = {path[-1] for path in paths if path[: len(UNVERIFIED)] == UNVERIFIED} - {path[-1] for path in sure}
+    said = [path for path in (_cleaned([text]) for text in flat) if path and path[0] not in guesses]
+    said = [path for path in said if not path[0].startswith("|".join(UNVERIFIED))]
+    found = dict.fromkeys("|".join(path)[:_LONGEST_KEYWORD] for path in (*said, *sure))
     return tuple(filter(None, found))[:_MOST_KEYWORDS]
+
+
+def _cleaned(path: Iterable[str]) -> tuple[str, ...]:
+    return tuple(filter(None, map(_clean, path)))
 
 
 def modified(metadata: Metadata) -> _Moment:

@@ -19,7 +19,7 @@ def waiting() -> Iterator[Worker]:
         yield made
 
 
-@pytest.mark.parametrize("error", ["", "EIO", "ENOSPC"])
+@pytest.mark.parametrize("error", ["", "ENOSPC"])
 @pytest.mark.parametrize("phase", ["tags", "undo"])
 @pytest.mark.parametrize(("into", "lacking"), [("auto", ()), ("file", ()), ("file", ("renames",))])
 def test_a_fault_at_any_call(
@@ -27,9 +27,9 @@ def test_a_fault_at_any_call(
 ) -> None:
     chance = random.Random(into + phase + error)
     trial = TagTrial(tmp_path / "library", into, phase, lacking)
-    at = chance.randint(0, 4)
+    at = chance.randint(0, 8)
     while trial.try_at(waiting, at, error):
         assert not trial.breaches
-        at += chance.randint(3, 12)
+        at += chance.randint(6, 20)
     assert not trial.breaches
     assert at > 5

@@ -215,6 +215,15 @@ def test_keywords_of_every_kind_each_once() -> None:
     assert keywords(Metadata({0x9C9E: 5}, iptc={25: (b"",)})) == ()
 
 
+def test_guesses_that_were_written_are_no_keywords() -> None:
+    packet = {
+        "dc:subject": ("Wren", "Robin", "garden", "birdsearch|unverified|Wren"),
+        "lr:hierarchicalSubject": ("birdsearch|unverified|Wren", "birdsearch|unverified|Robin", "Birds|Robin"),
+        "digiKam:TagsList": ("birdsearch/unverified/Wren",),
+    }
+    assert keywords(Metadata(xmp=packet)) == ("Robin", "garden", "Birds|Robin")
+
+
 def test_keywords_are_bounded() -> None:
     many = keywords(Metadata(xmp={"dc:subject": tuple(f"{number} {'x' * 5000}" for number in range(5000))}))
     assert len(many) == 500
