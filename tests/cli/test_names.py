@@ -13,6 +13,7 @@ from birdsearch.records import as_json
 from tests.support.command_line import run
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.named_photos import LABELS, labelled, names_table, photos
+from tests.support.sidecar_shapes import SHAPES
 
 
 @pytest.fixture
@@ -83,3 +84,16 @@ def test_index_notes_labels_that_are_not_in_avilist(index: Index, tmp_path: Path
     index.set_names(names_table(tmp_path, "name,species\nMANDRIN DUCK,\nTEAL DUCK,\nOSTRICH,Emu\ngarden misc,Emu\n"))
     assert "labels that" not in run("index", "photos", "--labels", "folder", "--index", index.path).err
     assert "labels that" not in run("index", "photos", "--labels", "none", "--index", index.path).err
+
+
+def test_photos_whose_keywords_name_several_species_are_listed(tmp_path: Path) -> None:
+    with labelled(tmp_path, LABELS) as index:
+        assert "no photo" in run("names", "--several", "--index", index.path).out
+        (photo,) = index.photos(limit=1)
+        Path(f"{photo.path}.xmp").write_text(SHAPES["f-stop"].replace("balcony", "Rook"))
+        index.label({photo.id or 0: None})
+        index.add(Path(photo.path).parent, labels="keywords")
+        (row,) = run("names", "--several", "--csv", "--index", index.path).rows
+        assert (row["path"], row["keywords"], row["species"]) == (photo.path, "House Sparrow; Rook", "")
+        assert run("names", "--several", "--json", "--index", index.path).json == as_json(index.several_species())
+        assert run("names", "--several", "--guessed", "--index", index.path, code=2).err
