@@ -22,12 +22,12 @@ COUNTS = (1_500, 20_000, 100_000)
 ASKED = 1_000
 
 
-def drawn(count: int) -> tuple[Vectors, Ids]:
-    """Unit vectors (count, DIM) and the species of each."""
+def drawn(count: int, spread: float = 1.0) -> tuple[Vectors, Ids]:
+    """Unit vectors (count, DIM) and the species of each; `spread` is that inside a species."""
     rng = np.random.default_rng(7)
     species = rng.integers(0, count // 100, count)
     vectors = 0.45 * rng.standard_normal((count // 100, DIM), dtype=np.float32)[species]
-    vectors += rng.standard_normal((count, DIM), dtype=np.float32)
+    vectors += np.float32(spread) * rng.standard_normal((count, DIM), dtype=np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True), species
 
 
