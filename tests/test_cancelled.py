@@ -33,8 +33,10 @@ LONG: dict[str, Callable[[Index, Path, Any], object]] = {
     "repair": lambda index, place, progress: index.repair(progress=progress),
     "species_report": lambda index, place, progress: index.species_report(progress=progress),
     "split": lambda index, place, progress: index.split(progress=progress),
+    "tags": lambda index, place, progress: index.tags(progress=progress),
     "undo": lambda index, place, progress: index.undo(progress=progress),
     "verify": lambda index, place, progress: index.verify(progress=progress),
+    "write_tags": lambda index, place, progress: index.write_tags(index.tags(), progress=progress),
 }
 
 
@@ -84,6 +86,8 @@ def test_a_long_method_tells_and_ends(name: str, index: Index, made: Path) -> No
         assert stage
         raise Cancelled("enough")
 
+    if "tags" in name and shutil.which("exiftool") is None:
+        pytest.skip("exiftool is not installed")
     with pytest.raises(Cancelled, match="enough"):
         LONG[name](index, made, stop)
     assert index.verify().problems == ()

@@ -221,9 +221,9 @@ def _own_sidecars(photo: Photo, listing: FolderListing) -> Iterator[str]:
     That of its RAW is its own: Lightroom and others read no other one where both are.
     """
     folder, name = os.path.split(photo.path)
-    beside = {os.path.splitext(one)[1].lower() for one in photo.companions} & RAW_SUFFIXES
-    mine = {"", *(suffix[1:] for suffix in (os.path.splitext(name)[1].lower(), *beside))}
-    for sidecar in sidecars.with_facts(name, listing.sidecars(name)):
+    raws = [os.path.basename(one) for one in photo.companions if os.path.splitext(one)[1].lower() in RAW_SUFFIXES]
+    mine = {"", *(os.path.splitext(one)[1].lower()[1:] for one in (name, *raws))}
+    for sidecar in sidecars.with_facts([name, *raws], listing.sidecars(name)):
         path = os.path.join(folder, sidecar)
         if os.path.dirname(path) != folder or not sidecar.lower().endswith(".xmp"):
             continue
