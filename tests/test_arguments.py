@@ -68,7 +68,10 @@ WRONG: list[tuple[Callable[[Any], Any], str]] = [
     (lambda index: index.classify(index.photo(1), roll_up=2), "roll_up must be from 0 to 1"),
     (lambda index: index.classify(index.photo(1), roll_up="x"), "roll_up cannot be 'x': give a number"),
     (lambda index: index.classify(index.photo(1), checklist=5), "checklist cannot be 5"),
-    (lambda index: index.classify(index.photo(1), source="neighbors"), "source must be auto, backbone, neighbours or names"),
+    (
+        lambda index: index.classify(index.photo(1), source="neighbors"),
+        "source must be auto, backbone, neighbours or names",
+    ),
     (lambda index: index.label([1]), r"labels cannot be \[1\]: give a mapping of whole number to a text"),
     (lambda index: index.label({"x": "Wren"}), "labels cannot be"),
     (lambda index: index.label({1: 5}), "labels cannot be"),

@@ -271,8 +271,13 @@ class Planner:
         """Whether a RAW is one exposure with its photo still; False where it has gone or become another picture."""
         try:
             info = os.stat(raw.path)
-            if (info.st_size, info.st_mtime_ns) == (raw.size, raw.mtime_ns):
-                return True
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # what cannot be looked at is not left behind: who moves it says why that cannot be
+        if (info.st_size, info.st_mtime_ns) == (raw.size, raw.mtime_ns):
+            return True
+        try:
             return bool(pairs([*self._catalog.photos([raw.photo_id]), written(os.fsdecode(raw.path))]))
         except (PhotoError, OSError):
             return False
