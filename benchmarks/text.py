@@ -15,6 +15,7 @@ import numpy as np
 
 import birdsearch
 from benchmarks.common import birdsearch_command, command_line, publish, run, table, versions
+from benchmarks.synthetic import unit
 from benchmarks.workers.cold_index import take_in
 from birdsearch import Index
 from birdsearch.backbones.backbone import Backbone, BackboneSpec
@@ -61,7 +62,7 @@ def cold(folder: Path, names: int) -> list[list[object]]:
     path = folder / "cold index"
     with birdsearch.create(path, backbone=pair.checkpoint, runtime="torch") as index:
         rng = np.random.default_rng(1)
-        take_in(index, rng.normal(size=(1_000, index.backbone.dim)).astype(np.float32))
+        take_in(index, unit(rng.standard_normal((1_000, index.backbone.dim), dtype=np.float32)))
     command = birdsearch_command("query", "--text", "a heron with a fish", "--index", path, "--json")
     run(command)
     asked = seconds(lambda: run(command))
