@@ -15,6 +15,7 @@ import hashlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EBADF, errno.ENOENT
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _BLOCK = 2**20  # bytes copied at a time
+_HELD_SECONDS = 0.1  # for which a program that looks at files may hold a folder
 TRASH = ".birdsearch-trash"  # hidden, so that no index takes it for photos
 
 
@@ -561,8 +563,13 @@ def remove_made(intents: Iterable[Intent]) -> None:
     made = {folder for intent in intents for folder in intent.made}
     trash = {folder[: folder.index(TRASH) + len(TRASH)] for folder in made if TRASH in folder}
     for folder in sorted(made | trash, key=len, reverse=True):
-        with suppress(OSError):
+        try:
             os.rmdir(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+                time.sleep(_HELD_SECONDS)
+                with suppress(OSError):
+                    os.rmdir(folder)
 
 
 def reason(error: SkipFile | OSError | attributes.NotRestoredError) -> str:
