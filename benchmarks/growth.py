@@ -8,7 +8,6 @@ Seconds are those of the processor, which other programs change little.
 
 import json
 import math
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any
 
 import birdsearch
 from benchmarks import maps
-from benchmarks.common import command_line, note, publish, table, versions
+from benchmarks.common import ContestantError, command_line, note, publish, run, table, versions
 from benchmarks.workers.cold_index import Given, take_in
 from benchmarks.workers.searching import peak_mb
 
@@ -79,11 +78,11 @@ def alone(part: str, path: Path, count: int) -> dict[str, float] | None:
     """The same in a process of its own; None where it failed or took too long."""
     command = [sys.executable, "-m", "benchmarks.growth", "--alone", part, str(path), "--counts", str(count)]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, check=True)
-    except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
-        note(f"{part}, {count:,}: {error} {str(error.stderr)[-500:]}")
+        finished = run(command, timeout=LONGEST)
+    except ContestantError as error:
+        note(f"{part}, {count:,}: {error}")
         return None
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
     note(f"{part}, {count:,}: {found}")
     return found
 

@@ -7,13 +7,12 @@ most like. "Same species" is the share of the five nearest photos that are of a 
 """
 
 import json
-import subprocess
 import sys
 import time
 
 import numpy as np
 
-from benchmarks.common import command_line, publish, table, versions
+from benchmarks.common import command_line, publish, run, table, versions
 from birdsearch.records import Ids, Vectors
 from birdsearch.search.exact import brute_force_knn
 
@@ -68,7 +67,7 @@ def main() -> None:
     rows: list[list[object]] = []
     for count in COUNTS:
         command = [sys.executable, "-m", "benchmarks.maps", "--alone", str(count)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = json.loads(run(command).stdout)
         rows.append([f"{count:,}", found["seconds"], found["vectors"], found["map"]])
     publish(
         "Maps",
