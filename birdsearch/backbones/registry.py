@@ -28,10 +28,20 @@ ADVICE = f"The built-in backbone {DEFAULT} needs no download."
 FINDER_ADVICE = "The finder classes needs no download."
 
 # The registry does not say these: (dim, classes, parameters). A test compares them with the real architectures.
+# Encoders have no classes, and their parameters are without the projection that some of their files hold.
 _MEASURED = {
     "rope_vit_reg4_b14_capi-inat21": (768, 10000, 93_648_400),
     "rope_vit_reg4_b14_capi-inat21-224px": (768, 10000, 93_402_640),
     "rope_deit3_reg4_m14_arabian-peninsula": (512, 735, 38_688_991),
+    "vit_l14_pn_bioclip-v2": (1024, 0, 303_179_776),
+    "vit_h14_pn_bioclip-v25": (1280, 0, 630_766_080),
+    "vit_b16_pn_bioclip-v1": (768, 0, 85_799_424),
+    "vit_l14_pn_quick_gelu_openai-clip": (1024, 0, 303_179_776),
+    "rope_i_vit_l14_nf_swiglu_c1_eva02-clip": (1024, 0, 303_670_208),
+    "rope_i_vit_s16_pn_aps_c1_pe-core": (384, 0, 23_586_048),
+    "rope_i_vit_b16_pn_aps_c1_pe-core": (768, 0, 92_886_528),
+    "rope_i_vit_l14_pn_aps_c1_pe-core": (1024, 0, 316_102_656),
+    "vit_so400m_p14_ap_c1_siglip-v2-webli": (1152, 0, 427_680_704),
 }
 _FORMATS = ("pt", "safetensors")
 _TASK = "image_classification"  # birder's word for networks that classify or encode images
@@ -185,9 +195,10 @@ def _info(name: str) -> BackboneInfo:
 
 def _words(name: str, weights_sha256: str) -> str:
     """What `BackboneInfo.words` says of a backbone."""
-    if tower_folder(name, weights_sha256).exists():
-        return f"{WORDS[name].good_for if name in WORDS else 'yes'}"
-    return f"{WORDS[name].good_for}, with a download" if name in WORDS else "no"
+    here, known = tower_folder(name, weights_sha256).exists(), WORDS.get(name)
+    if known is None:
+        return "yes" if here else "no"
+    return known.good_for if here else f"{known.good_for}, with a download"
 
 
 def tower_folder(name: str, weights_sha256: str) -> Path:

@@ -27,7 +27,7 @@ from birdsearch.backbones import (
     registry,
 )
 from birdsearch.backbones.classes import Classes
-from birdsearch.backbones.registry import birder_registry
+from birdsearch.backbones.registry import WORDS, birder_registry
 from birdsearch.errors import BackboneError, BackboneUnavailableError, BackboneUnknownError
 from birdsearch.photos import decode
 from birdsearch.records import AS_BIRDER, BackboneIdentity, Pixels, Recipe, Vectors, as_json
@@ -299,7 +299,7 @@ def test_list_says_what_the_architectures_are() -> None:
     assert list(rows)[: len(BUILT_IN) + 3] == [*BUILT_IN, *BIRD_BACKBONES]
     assert rows[DEFAULT].cached
     registry = birder_registry()
-    for name in (*BUILT_IN, *BIRD_BACKBONES):
+    for name in (*BUILT_IN, *BIRD_BACKBONES, *WORDS):
         info = rows[name]
         built_in = name in BUILT_IN
         network = BUILT_IN[name].network if built_in else registry.get_pretrained_metadata(name)["net"]["network"]
