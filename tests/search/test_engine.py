@@ -377,7 +377,7 @@ def test_an_engine_of_another_package_is_one_class(monkeypatch: pytest.MonkeyPat
     made: Engine = tuning.build(rows, ids=ids, engine="toy")
     assert isinstance(made, Toy)
     assert_same(made.search(rows[:4], 3), tuning.build(rows, ids=ids).search(rows[:4], 3))
-    with pytest.raises(ValueError, match="hnsw, pq, toy, got 'fast'"):
+    with pytest.raises(ValueError, match="ivf, hnsw, pq, toy, got 'fast'"):
         tuning.build(rows, engine="fast")
 
 
