@@ -256,15 +256,16 @@ class Labeller:
         }
         return {photo_id: species for photo_id, species in named.items() if len(species) > 1}
 
-    def unsure_keywords(self, photo_ids: Collection[int]) -> Counter[str]:
-        """The names in keywords that give these photos no label, or are corrected -> how many of them have each."""
-        return Counter(
-            name
-            for photo_id, (_, root, keywords) in self._with_keywords(list(self._choices)).items()
-            if photo_id in photo_ids
-            for name in set(last_words(keywords, root))
-            if not species_named(keywords, root, self._meaning) or resolve.same(name) in self._meant
-        )
+    def unsure_keywords(self, where: Filter | None) -> Counter[str]:
+        """The names in keywords that give photos of a filter no label, or are corrected -> how many have each."""
+        found: Counter[str] = Counter()
+        known = self._with_keywords(list(self._choices))
+        for photo_id in known.keys() & set(self._catalog.photo_ids(where)) if known else ():
+            _, root, keywords = known[photo_id]
+            is_named = bool(species_named(keywords, root, self._meaning))
+            names = set(last_words(keywords, root))
+            found.update(name for name in names if not is_named or resolve.same(name) in self._meant)
+        return found
 
     def without_keywords(self, folders: Sequence[bytes]) -> set[int]:
         """The photos whose labels come from keywords, and whose files were not read for them yet."""

@@ -31,7 +31,7 @@ def taxa(catalog: Catalog, where: Filter | None = None) -> list[TaxonMatch]:
     """Each label of the visible photos that satisfy the filter, and keywords that may be some, the least sure first."""
     with catalog.snapshot():
         photos, corrections = catalog.label_counts(where), overrides(catalog)
-        keywords = Labeller(catalog).unsure_keywords(set(catalog.photo_ids(where)))
+        keywords = Labeller(catalog).unsure_keywords(where)
     matches = [_match(meant, photos[meant.name]) for meant in resolve.resolve_many(photos, overrides=corrections)]
     for meant in resolve.resolve_many(keywords.keys() - photos.keys(), overrides=corrections):
         if meant.method == "override":
