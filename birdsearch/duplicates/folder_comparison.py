@@ -20,7 +20,7 @@ from birdsearch.duplicates.verification import PairVerifier, with_scores
 from birdsearch.errors import PhotoError
 from birdsearch.files import lies_in, with_trailing_slash
 from birdsearch.photos import decode, pairs, scan
-from birdsearch.photos.filetype import RAW_FORMATS
+from birdsearch.photos.filetype import RAW_FORMATS, has_raw_name
 from birdsearch.photos.sidecars import names_in
 from birdsearch.records import (
     RELATIONS,
@@ -78,7 +78,7 @@ class _Comparison:
             self._ignored[file.reason] += file.files
             return
         folder, name = os.path.split(os.fsdecode(file.path))
-        if pairs.has_raw_name(name) and pairs.stem(name) in self._stems(folder):
+        if has_raw_name(name) and pairs.stem(name) in self._stems(folder):
             self._take_other(file, scan.RAW_LEFT_OUT)  # it goes with that picture
             return
         try:

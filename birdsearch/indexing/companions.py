@@ -12,7 +12,7 @@ from birdsearch.errors import PhotoError
 from birdsearch.files import FileState, PathSet, sha256_of
 from birdsearch.indexing.detector import ChangeDetector
 from birdsearch.photos import pairs
-from birdsearch.photos.filetype import IMAGE_SUFFIXES
+from birdsearch.photos.filetype import IMAGE_SUFFIXES, has_raw_name
 from birdsearch.photos.scan import FoundFile
 from birdsearch.photos.sidecars import RAW, FolderListing, beside_photos, companion_kind, names_in
 from birdsearch.records import PAIR, Photo
@@ -81,7 +81,7 @@ class Companions:
         """When all files were seen: those RAW files that have no picture of their name beside them."""
         without: list[FoundFile] = []
         for home, files in self._files.items():
-            raws = [file for name, file in files.items() if _is_raw(name)]
+            raws = [file for name, file in files.items() if has_raw_name(name)]
             stems = pairs.front_stems(_names(home)) if raws else set()
             without += [file for file in raws if pairs.stem(file.path) not in stems]
         return self._no_longer_waiting(without)
@@ -103,7 +103,7 @@ class Companions:
         Returns the photos that are companions from now on (id -> photo that they go with), and the RAW files without.
         """
         for home in self._homes_of_raws() if self.raw == PAIR else ():
-            raws = [os.fsencode(os.path.join(home, name)) for name in _names(home) if _is_raw(name)]
+            raws = [os.fsencode(os.path.join(home, name)) for name in _names(home) if has_raw_name(name)]
             seen = self._files.get(home, {}).values()
             judged = {file.path for file in seen if file.path not in self._waiting}
             if raws := [path for path in raws if path not in judged and path not in left_out]:
@@ -114,7 +114,7 @@ class Companions:
         fronts = self.catalog.ids_at(list(self._fronts.values()))
         known |= self._moved([path for path in self._fronts if path in self._waiting and path not in known])
         heirs = {photo_id: fronts[self._fronts[path]] for path, photo_id in known.items()}
-        without = [file for path, file in self._waiting.items() if _is_raw(path) and path not in self._fronts]
+        without = [file for path, file in self._waiting.items() if has_raw_name(path) and path not in self._fronts]
         return heirs, self._no_longer_waiting(without)
 
     def _moved(self, raws: Sequence[bytes]) -> dict[bytes, int]:
@@ -123,7 +123,7 @@ class Companions:
         known = self.detector.known.items() if new else ()
         sizes: dict[int | None, list[bytes]] = defaultdict(list)
         for path, file in known:
-            if file.photo_id is not None and pairs.has_raw_name(path) and not os.path.lexists(path):
+            if file.photo_id is not None and has_raw_name(path) and not os.path.lexists(path):
                 sizes[file.state.size].append(path)
         moved = {}
         for path in new:
@@ -212,7 +212,7 @@ class Companions:
         }
 
     def _homes_of_raws(self) -> set[str]:
-        return {*self._named, *(home for home, files in self._files.items() if any(map(_is_raw, files)))}
+        return {*self._named, *(home for home, files in self._files.items() if any(map(has_raw_name, files)))}
 
     def _in_folder(self, home: str, left_out: PathSet) -> tuple[dict[bytes, int], list[Companion]]:
         """The photos of a folder, and what goes with them."""
@@ -252,10 +252,6 @@ def _names(home: str) -> Iterator[str]:
 
 def _is_picture(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
-
-
-def _is_raw(name: str | bytes) -> bool:
-    return companion_kind(os.fsdecode(name)) == RAW
 
 
 def _written(path: bytes) -> Photo:

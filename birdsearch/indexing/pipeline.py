@@ -20,8 +20,8 @@ from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller, several_species
 from birdsearch.indexing.regions import BoxOptions
-from birdsearch.photos import decode, exclusions, memory, pairs, scan
-from birdsearch.photos.filetype import has_photo_name
+from birdsearch.photos import decode, exclusions, memory, scan
+from birdsearch.photos.filetype import has_photo_name, has_raw_name
 from birdsearch.photos.overlap import overlapped
 from birdsearch.records import (
     BIRD,
@@ -355,7 +355,7 @@ class AddRun:
 
     def _may_be_left_out(self, file: scan.FoundFile) -> bool:
         """Whether a file is called as a camera RAW, and the user wants none in the index."""
-        return self._ignores_raw and pairs.has_raw_name(file.path)
+        return self._ignores_raw and has_raw_name(file.path)
 
     def _is_unchanged(self, file: scan.FoundFile) -> bool:
         before = self._detector.by_state(file)

@@ -116,6 +116,11 @@ def has_photo_name(path: bytes) -> bool:
     return os.path.splitext(os.fsdecode(path))[1].lower() in _PHOTO_SUFFIXES
 
 
+def has_raw_name(path: str | bytes) -> bool:
+    """Whether a file is called as those of camera RAW are."""
+    return os.path.splitext(os.fsdecode(path))[1].lower() in RAW_SUFFIXES
+
+
 def identify(data: bytes, path: str) -> Kind:
     """The type of a file, by its first `HEAD` bytes or more (all of a shorter file) and the suffix of its path.
 

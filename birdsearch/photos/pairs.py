@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from birdsearch.photos import metadata
 from birdsearch.photos.exif import describe
-from birdsearch.photos.filetype import IMAGE_SUFFIXES, RAW_SUFFIXES, identify
+from birdsearch.photos.filetype import IMAGE_SUFFIXES, has_raw_name, identify
 from birdsearch.photos.raw_parts import parts_of
 from birdsearch.photos.scan import content
 from birdsearch.records import Photo
@@ -18,11 +18,6 @@ from birdsearch.records import Photo
 _FRONTS = ("JPEG", "HEIF")
 _PIXEL = re.compile(r"(.+)\.raw-\d\d(?:\.mp)?\.(?:cover|original)")  # PXL_1.RAW-01.COVER.jpg, PXL_1.RAW-02.ORIGINAL.dng
 _IPHONE_EDIT = re.compile(r"img_e(\d{4})")
-
-
-def has_raw_name(path: str | bytes) -> bool:
-    """Whether a file is called as those of camera RAW are."""
-    return os.path.splitext(os.fsdecode(path))[1].lower() in RAW_SUFFIXES
 
 
 def stem(path: str | bytes) -> str:

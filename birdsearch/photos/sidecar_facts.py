@@ -11,6 +11,7 @@ from typing import Any
 from birdsearch.errors import os_error_text
 from birdsearch.files import open_regular
 from birdsearch.photos import exif, sidecars, xmp
+from birdsearch.photos.filetype import has_raw_name
 from birdsearch.photos.metadata import Metadata, number
 from birdsearch.records import Photo, missing_metadata, shown
 
@@ -26,7 +27,7 @@ def filled(photo: Photo, companions: Iterable[str]) -> Photo:
     """
     folder, name = os.path.split(photo.path)
     beside = [os.path.relpath(path, folder) for path in companions]
-    files = [name, *(other for other in beside if sidecars.companion_kind(other) == sidecars.RAW)]
+    files = [name, *(other for other in beside if has_raw_name(other))]
     for sidecar in sidecars.with_facts(files, beside):
         path = os.path.join(folder, sidecar)
         try:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from functools import cache
 
-from birdsearch.photos.filetype import RAW_SUFFIXES, SIDECAR_OWNERS
+from birdsearch.photos.filetype import SIDECAR_OWNERS, has_raw_name
 
 # Edits and notes of cameras, phones and photo programs, voice memos, and movies: the moving part of a live photo.
 _KINDS = {
@@ -89,7 +89,7 @@ def companions_of(
     for photo in photos:
         folder, name = os.path.split(photo)
         beside = listing(folder)
-        raws = [other for other in beside.same_stem_images(name) if _split(other)[1] in RAW_SUFFIXES]
+        raws = [other for other in beside.same_stem_images(name) if has_raw_name(other)]
         found[photo] = tuple(os.path.join(folder, other) for other in (*beside.sidecars(name), *raws))
     return found
 
@@ -108,9 +108,9 @@ def with_facts(files: Sequence[str], sidecars: Iterable[str]) -> list[str]:
 
 def companion_kind(name: str) -> str | None:
     """What a file is beside its photo, by its name: "raw", "sidecar", "movie" or "sound"; None for any other file."""
-    stem, suffix = _split(name)
-    if suffix in RAW_SUFFIXES:
+    if has_raw_name(name):
         return RAW
+    stem, suffix = _split(name)
     is_motion = suffix not in SIDECAR_OWNERS and _MOTION.fullmatch(stem + suffix) is not None
     return _KINDS.get(suffix, "movie" if is_motion else None)
 

@@ -11,7 +11,7 @@ from typing import Any
 from birdsearch.errors import os_error_text
 from birdsearch.files import open_regular, sha256_of
 from birdsearch.photos import sidecars, xmp
-from birdsearch.photos.filetype import RAW_SUFFIXES
+from birdsearch.photos.filetype import has_raw_name
 from birdsearch.photos.sidecars import FolderListing
 from birdsearch.records import TAG_FIELDS, TAG_PLACES, Filter, Photo, Progress, TagChange, TagPlan, blocks
 from birdsearch.species import names
@@ -145,8 +145,8 @@ class _Planner:
             return photo.path
         for sidecar in _own_sidecars(photo, self._listing(os.path.dirname(photo.path))):
             return sidecar
-        stem, suffix = os.path.splitext(photo.path)
-        return f"{stem}.xmp" if suffix.lower() in RAW_SUFFIXES else f"{photo.path}.xmp"
+        owner = os.path.splitext(photo.path)[0] if has_raw_name(photo.path) else photo.path
+        return f"{owner}.xmp"
 
     # What it lacks
 
@@ -221,7 +221,7 @@ def _own_sidecars(photo: Photo, listing: FolderListing) -> Iterator[str]:
     That of its RAW is its own: Lightroom and others read no other one where both are.
     """
     folder, name = os.path.split(photo.path)
-    raws = [os.path.basename(one) for one in photo.companions if os.path.splitext(one)[1].lower() in RAW_SUFFIXES]
+    raws = [os.path.basename(one) for one in photo.companions if has_raw_name(one)]
     mine = {"", *(os.path.splitext(one)[1].lower()[1:] for one in (name, *raws))}
     for sidecar in sidecars.with_facts([name, *raws], listing.sidecars(name)):
         path = os.path.join(folder, sidecar)

@@ -24,7 +24,7 @@ from birdsearch.actions.journal import Intent
 from birdsearch.errors import PhotoError, PlanError
 from birdsearch.files import sha256_of
 from birdsearch.photos.decode import fingerprint
-from birdsearch.photos.filetype import RAW_SUFFIXES
+from birdsearch.photos.filetype import has_raw_name
 from birdsearch.records import ActionReport, Progress, TagChange, TagPlan, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
@@ -339,6 +339,6 @@ def _pieces(file: str, copied: _Copy) -> tuple[delta.Piece, ...]:
     if delta.size(pieces) > MOST_PIECES:
         raise SkipFile("so many of its bytes would change that they cannot be kept for undo")
     # Of a RAW with a preview that is all which is decoded: the sensor's values must be among the bytes that only moved.
-    if os.path.splitext(file)[1].lower() in RAW_SUFFIXES and length - delta.kept(pieces) > MOST_OF_RAW:
+    if has_raw_name(file) and length - delta.kept(pieces) > MOST_OF_RAW:
         raise SkipFile("more of it than its tags would change")
     return pieces

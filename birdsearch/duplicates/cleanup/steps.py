@@ -15,7 +15,8 @@ from birdsearch.actions.journal import Intent
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.errors import PhotoError, PlanError, os_error_text
 from birdsearch.files import sha256_of, with_trailing_slash
-from birdsearch.photos.pairs import has_raw_name, pairs, stem, written
+from birdsearch.photos.filetype import has_raw_name
+from birdsearch.photos.pairs import pairs, stem, written
 from birdsearch.photos.sidecars import RAW, FolderListing, name_beside
 from birdsearch.records import APPLIED_BY_DEFAULT, IDENTICAL, PIXELS, RELATIONS, Plan, Relation, Step, shown
 from birdsearch.storage.catalog.catalog import Catalog
