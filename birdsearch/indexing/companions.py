@@ -46,9 +46,7 @@ class Companions:
     detector: ChangeDetector
     raw: str  # of RAW_CHOICES
     folders: Sequence[bytes]  # that are indexed
-    _named: set[str] = field(
-        default_factory=set
-    )  # folders of files that were named by themselves: others lie there too
+    _named: set[str] = field(default_factory=set)  # folders of files named by themselves: others lie there too
     _stored: dict[bytes, list[Companion]] = field(default_factory=lambda: defaultdict(list))  # by path
     _files: dict[str, dict[str, FoundFile]] = field(default_factory=lambda: defaultdict(dict))  # home -> name -> file
     _waiting: dict[bytes, FoundFile] = field(default_factory=dict)  # RAW files that may have a JPEG, known sidecars
@@ -56,7 +54,7 @@ class Companions:
     _fronts: dict[bytes, bytes] = field(default_factory=dict)  # RAW -> its JPEG or HEIC
 
     def __post_init__(self) -> None:
-        self._named = {_home_of(path) for path in self.folders if not os.path.isdir(path)}
+        self._named = {_place(path)[0] for path in self.folders if not os.path.isdir(path)}
         for one in self.catalog.companions_under(self.folders):
             self._stored[one.path].append(one)
 
@@ -66,12 +64,11 @@ class Companions:
         """Whether it is seen later what a file is; all files of a scan have to be shown here."""
         if os.path.splitext(file.path)[1].lower() in _PLAIN:
             return False
-        folder, name = os.path.split(os.fsdecode(file.path))
+        home, name = _place(file.path)
         kind = companion_kind(name)
         if kind is None or (kind == RAW and self.raw != PAIR):
             return False
-        home, within = _home(folder)
-        self._files[home][os.path.join(within, name)] = file
+        self._files[home][name] = file
         if kind == RAW or (self._is_known(file) and self.detector.photo_id(file.path) is None):
             self._waiting[file.path] = file
             return True
@@ -88,9 +85,8 @@ class Companions:
 
     def takes(self, path: bytes, reason: str) -> bool:
         """Whether a file that is no photo may go with one: it is counted later."""
-        folder, name = os.path.split(os.fsdecode(path))
-        home, within = _home(folder)
-        if os.path.join(within, name) not in self._files.get(home, {}):
+        home, name = _place(path)
+        if name not in self._files.get(home, {}):
             return False
         self._no_photos[path] = reason
         return True
@@ -103,11 +99,12 @@ class Companions:
         Returns the photos that are companions from now on (id -> photo that they go with), and the RAW files without.
         """
         for home in self._homes_of_raws() if self.raw == PAIR else ():
-            raws = [os.fsencode(os.path.join(home, name)) for name in _names(home) if has_raw_name(name)]
+            names = list(_names(home))
+            raws = [os.fsencode(os.path.join(home, name)) for name in names if has_raw_name(name)]
             seen = self._files.get(home, {}).values()
             judged = {file.path for file in seen if file.path not in self._waiting}
             if raws := [path for path in raws if path not in judged and path not in left_out]:
-                self._fronts |= self._pairs_in(home, raws, read)
+                self._fronts |= self._pairs_in(home, names, raws, read)
         known = self.catalog.ids_at(list(self._fronts))
         for path in self._fronts:
             self.detector.mark_found(path)
@@ -135,12 +132,14 @@ class Companions:
                         moved[path] = photo_id or 0
         return moved
 
-    def _pairs_in(self, home: str, raws: Sequence[bytes], read: Collection[bytes]) -> dict[bytes, bytes]:
+    def _pairs_in(
+        self, home: str, names: Sequence[str], raws: Sequence[bytes], read: Collection[bytes]
+    ) -> dict[bytes, bytes]:
         """RAW -> the photo that it goes with, of the pictures of a folder."""
         by_stem: dict[str, list[bytes]] = defaultdict(list)
         for path in raws:
             by_stem[pairs.stem(path)].append(path)
-        named = [name for name in _names(home) if _is_picture(name) and pairs.stem(name) in by_stem]
+        named = [name for name in names if _is_picture(name) and pairs.stem(name) in by_stem]
         ids = self.catalog.ids_at([os.fsencode(os.path.join(home, name)) for name in named], visible=True)
         fronts: dict[str, list[Photo]] = defaultdict(list)
         for photo in self.catalog.known_photos(ids.values()).values():
@@ -241,8 +240,11 @@ class Companions:
         return None
 
 
-def _home_of(path: bytes) -> str:
-    return _home(os.path.dirname(os.fsdecode(path)))[0]
+def _place(path: bytes) -> tuple[str, str]:
+    """The folder of the photos that a file may go with, and what the file is called from there."""
+    folder, name = os.path.split(os.fsdecode(path))
+    home, within = _home(folder)
+    return home, os.path.join(within, name)
 
 
 def _names(home: str) -> Iterator[str]:
