@@ -120,7 +120,7 @@ def _class_probabilities(
     """
     classes = store.classes
     probabilities = np.full((len(images), len(classes.names)), np.nan, dtype=np.float32)
-    stored = query.stored_ids(own) if classes.classifier is not None and asked is None else {}
+    stored = query.stored_ids(own) if classes.from_vectors and asked is None else {}
     if stored:
         probabilities[list(stored)] = classes.probabilities(*store.vectors.fetch(list(stored.values())))
     others = [row for row in range(len(images)) if row not in stored]
