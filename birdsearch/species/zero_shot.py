@@ -5,13 +5,12 @@ prompts a name, averaged. What a network was not shown under a name it does not 
 """
 
 import hashlib
-import io
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -91,40 +90,35 @@ def _rows(texts: "Texts", species: Sequence[str]) -> Vectors:  # (species, joint
     """The vector of each species: from the cache of this list, or that of all, or made and kept now."""
     everything = tuple(world().species)
     for kept in dict.fromkeys((tuple(species), everything)):
-        found = _kept(_file(texts, kept), len(kept))
-        if found is not None:
+        if (found := _kept(texts, kept)) is not None:
             place = {name: row for row, name in enumerate(kept)}
             return found[[place[name] for name in species]]
-    rows = _made(texts, species)
-    if (file := _file(texts, species)) is not None:
-        buffer = io.BytesIO()
-        np.savez(buffer, rows=rows.astype(np.float16))
-        with atomic_write(file) as out:
-            out.write(buffer.getvalue())
-    return rows
+    made = _made(texts, species).astype(np.float16)  # as they are kept, so that later answers are the same
+    with suppress(OSError):  # without room or permission they are made each time
+        if (file := _file(texts, species)) is not None:
+            with atomic_write(file) as out:
+                np.savez(out, rows=made)
+    return made.astype(np.float32)
 
 
 def _file(texts: "Texts", species: Sequence[str]) -> Path | None:
-    """Where the names of a list are kept; None where nothing is."""
+    """Where the names of a list are kept; None where nothing is. Raises OSError."""
     if texts.key is None:
         return None
     said = "\n".join([*TEMPLATES, *(f"{name} {world().species[name].english}" for name in species)])
     digest = hashlib.sha256(said.encode()).hexdigest()[:16]
-    try:
-        return kept_file(f"text/names/{texts.key}-{digest}.npz")
-    except OSError:
-        return None  # without room or permission they are made each time
+    return kept_file(f"text/names/{texts.key}-{digest}.npz")
 
 
-def _kept(file: Path | None, count: int) -> Vectors | None:
-    """The rows in a file; None where it holds none of this many."""
-    if file is None or not file.exists():
-        return None
+def _kept(texts: "Texts", species: Sequence[str]) -> Vectors | None:
+    """The rows that are kept of a list; None where there is no file with so many."""
     try:
+        if (file := _file(texts, species)) is None:
+            return None
         rows = read_arrays(file)["rows"].astype(np.float32)
-    except (OSError, ValueError, KeyError, BadZipFile):
+    except (OSError, ValueError, KeyError):
         return None
-    return rows if rows.ndim == 2 and len(rows) == count and np.isfinite(rows).all() else None
+    return rows if rows.ndim == 2 and len(rows) == len(species) and np.isfinite(rows).all() else None
 
 
 def _made(texts: "Texts", species: Sequence[str]) -> Vectors:
