@@ -91,27 +91,34 @@ def query(
         _check_explain(asked, region, combine=combine, has_page=shared.html is not None)
     if diffuse and asked.words:
         raise typer.BadParameter("cannot be combined with words: the graph joins photos", param_hint="'--diffuse'")
-    failed: dict[int, PhotoError] = {}
+    failed: dict[int, PhotoError] = {}  # by its place among all that was asked
+
+    def skip(number: int, error: PhotoError) -> None:
+        failed[asked.places[number]] = error
+
     with shared.working("Searching") as index:
         limits: dict[str, Any] = {"where": shared.where, "min_score": min_score}
-        part: dict[str, Any] = {"box": box, "region": region, "errors": failed.__setitem__}
+        part: dict[str, Any] = {"box": box, "region": region, "errors": skip}
         if not asked.words:
             limits["diffuse"] = diffuse
-        answers = (_together if combine else _each)(index, asked, k, limits, part)
+        if combine:
+            answers = [_together(index, asked, k, limits, part, failed)]
+        else:
+            answers = _each(index, asked, k, limits, part)
         indexed = len(index) if any(len(matches) < k for matches in answers) else k
         provenance = index.provenance
         why = _explained(index, asked.images, answers, box) if explain else []
         if box is None and region == "frame":
             _note_small(index, [asked.shown[number] for number in asked.places], shared)
-    read = [shown for number, shown in enumerate(asked.shown) if number not in failed]
-    results = [(" + ".join(read), answers[0])] if combine else list(zip(asked.shown, answers, strict=True))
+    read = {number: shown for number, shown in enumerate(asked.shown) if number not in failed}
+    results = [(" + ".join(read.values()), answers[0])] if combine else list(zip(asked.shown, answers, strict=True))
     answered = results if combine else [result for n, result in enumerate(results) if n not in failed]
     if shared.html is not None and answered:
         from birdsearch.export.html import pages
 
         sections = [(None if combine or shown == "-" else shown, matches) for shown, matches in answered]
         title = f"Together: {results[0][0]}" if combine else "Photos that look alike"
-        words = () if combine else [n for n, shown in enumerate(read) if shown in asked.words.values()]
+        words = () if combine else [n for n, number in enumerate(read) if number in asked.words]
         with working(MAKING_PAGE):
             drawn = [drawings for n, drawings in enumerate(why) if n not in failed]
             page = pages.search_page(sections, title, box=box, origin=shared.origin, why=drawn, words=words)
@@ -158,36 +165,29 @@ def _asked(arguments: Sequence[str], texts: Sequence[str]) -> _Asked:
 
 def _each(index: "Index", asked: _Asked, k: int, limits: dict[str, Any], part: dict[str, Any]) -> "list[list[Match]]":
     """The matches of each image and of each words alone."""
-    failed = part["errors"]
-    errors = {"errors": lambda number, error: failed(asked.places[number], error)}
-    found = index.search_many(asked.images, k, **part | errors, **limits) if asked.images else []
+    found = index.search_many(asked.images, k, **part, **limits) if asked.images else []
     answers = dict(zip(asked.places, found, strict=True))
     answers |= {number: index.search_text(words, k, **limits) for number, words in asked.words.items()}
     return [answers[number] for number in range(len(asked.shown))]
 
 
 def _together(
-    index: "Index", asked: _Asked, k: int, limits: dict[str, Any], part: dict[str, Any]
-) -> "list[list[Match]]":
+    index: "Index",
+    asked: _Asked,
+    k: int,
+    limits: dict[str, Any],
+    part: dict[str, Any],
+    failed: dict[int, PhotoError],
+) -> "list[Match]":
     """The matches of all images and words as one question; ends the program where no image can be read."""
-    failed: dict[int, PhotoError] = {}
-    report = part["errors"]
-
-    def skip(number: int, error: PhotoError) -> None:
-        failed[number] = error
-        report(asked.places[number], error)
-
-    part = part | {"errors": skip}
     if asked.words:
-        answer = index.search_text(list(asked.words.values()), k, images=asked.images, **part, **limits)
-    else:
-        vectors = index.embed(asked.images, **part)
-        if len(failed) == len(asked.images):
-            output.end_failed(failed)
-        # The mean direction: close to what all images share.
-        mean = vectors[[n for n in range(len(asked.images)) if n not in failed]].mean(axis=0, keepdims=True)
-        (answer,) = index.search_vectors(mean, k, **limits)
-    return [answer]
+        return index.search_text(list(asked.words.values()), k, images=asked.images, **part, **limits)
+    vectors = index.embed(asked.images, **part)
+    if len(failed) == len(asked.images):
+        output.end_failed(failed)
+    # The mean direction: close to what all images share.
+    mean = vectors[[n for n, place in enumerate(asked.places) if place not in failed]].mean(axis=0, keepdims=True)
+    return index.search_vectors(mean, k, **limits)[0]
 
 
 def _check_explain(asked: _Asked, region: str, *, combine: bool, has_page: bool) -> None:

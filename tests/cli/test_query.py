@@ -423,6 +423,16 @@ def test_words_on_a_page(coloured: Path, tmp_path: Path) -> None:
     assert "Text score" in page
 
 
+def test_a_photo_that_is_called_as_words_is_shown_on_a_page(
+    coloured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "red").write_bytes((coloured / "one.png").read_bytes())
+    run("query", "red", "--text", "red", "-k", "1", "--html", "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<h2>red</h2>") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
