@@ -90,8 +90,7 @@ def warm(folder: Path) -> list[list[object]]:
     projection = Projection(rng.normal(size=(DIM, DIM)).astype(np.float32), np.zeros(DIM, np.float32))
     backbone = Backbone.of(BackboneSpec("drawn", DIM, (8, 8), projection=projection), CustomNetwork(Drawn()))
     with birdsearch.create(folder / "warm", backbone=backbone) as index:
-        vectors = rng.normal(size=(PHOTOS, DIM)).astype(np.float32)
-        take_in(index, vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+        take_in(index, unit(rng.standard_normal((PHOTOS, DIM), dtype=np.float32)))
         first = seconds(lambda: index.search_text("a heron with a fish"), 1)
         asked = seconds(lambda: index.search_text("a heron with a fish"))
         again = _again(folder / "warm", backbone)
