@@ -310,7 +310,7 @@ def open_export(name: str, precision: str, torch_backbone: Callable[[], Backbone
 
 
 def open_to_others(place: Path) -> Path | None:
-    """The cache folder, or that of all exports, where others may write there: they decide what any index holds."""
+    """The cache folder, or this one in it, where others may write there: they decide what any index holds."""
     return next((folder for folder in (cache_folder(), place) if others_may_write(folder)), None)
 
 

@@ -16,15 +16,9 @@ import torch
 
 from birdsearch.backbones.backbone import Backbone
 from birdsearch.backbones.classes import Projection
-from birdsearch.backbones.openvino_runtime import (
-    painted,
-    silent_openvino,
-    unfinished_folder,
-    write_sums,
-)
+from birdsearch.backbones.openvino_runtime import painted, silent_openvino, unfinished_folder, write_sums
 from birdsearch.backbones.registry import WORDS, tower_folder, words_advice
 from birdsearch.backbones.text import INSTALL, TextTower, TowerRecord
-from birdsearch.cache import others_may_write
 from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError
 from birdsearch.records import Progress, Vectors
 
@@ -73,7 +67,6 @@ def pull(backbone: Backbone, source: str | None = None, progress: Progress | Non
             shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise BackboneUnavailableError(f"no place for the text tower at {place} ({error})") from error
-    assert not others_may_write(place)
     return place
 
 

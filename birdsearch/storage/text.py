@@ -182,7 +182,11 @@ class TextSearch:
             return known
         size = len(state.ids) * space.dim * 4
         if size > _SAID and section is state.sections[0]:
-            logger.info("reading the vectors of %s, %.1f GB, to compare words with", _all(state.ids), size / 1e9)
+            logger.info(
+                "reading the vectors of %s, %.1f GB, to compare words with",
+                counted(len(state.ids), "photo"),
+                size / 1e9,
+            )
         part = section.read()
         rows = _Rows(part.vectors, part.norms, self._lengths_of(space, section, part))
         if sum(each.vectors.nbytes for each in self._kept.values()) + part.vectors.nbytes <= KEPT:
@@ -206,7 +210,3 @@ class TextSearch:
                 table.execute("INSERT OR REPLACE INTO lengths VALUES (?, ?, ?)", values)
                 table.commit()
         return lengths
-
-
-def _all(ids: Ids) -> str:
-    return counted(len(ids), "photo")
