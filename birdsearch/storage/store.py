@@ -291,8 +291,16 @@ class Store:
 
     def text_space(self, joint: int) -> TextSpace:
         """The space in which words, vectors of `joint` numbers, are compared with the photos."""
-        stored = None if self.last_layer is None else self.last_layer.projection
-        return TextSpace.of(stored or self.texts.projection, self.identity.backbone.dim, joint)
+        if joint not in self._text_spaces:
+            stored = None if self.last_layer is None else self.last_layer.projection
+            projection = stored or self.texts.projection
+            self._text_spaces[joint] = TextSpace.of(projection, self.identity.backbone.dim, joint)
+        return self._text_spaces[joint]
+
+    @cached_property
+    def _text_spaces(self) -> dict[int, TextSpace]:
+        """Those that were made: what a space knows of its projection takes longer than to ask a small index."""
+        return {}
 
     @property
     def classes(self) -> Classes:
@@ -370,7 +378,7 @@ class Store:
     def reopen(self, identity: Identity) -> None:
         """Forget what was read from files that have been written anew."""
         self.identity = identity
-        for kept in ("last_layer", "texts"):
+        for kept in ("last_layer", "texts", "_text_spaces"):
             self.__dict__.pop(kept, None)
         self.vectors = PartVectors(self.folder, self.catalog, identity)
         self.text.close()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+import numpy.typing as npt
 
 from birdsearch.backbones.classes import Projection
 from birdsearch.cache import KeptTable, kept_file
@@ -128,7 +129,7 @@ class _State:
     generation: int
     sections: list[Section]
     ids: Ids  # (n,) of all sections, in their order
-    visible: Ids
+    visible: npt.NDArray[np.bool_]  # (n,)
 
 
 class TextSearch:
@@ -152,7 +153,7 @@ class TextSearch:
         Fewer than k columns where there are fewer rows.
         """
         state = self._current()
-        answering = np.isin(state.ids, state.visible if only is None else only)
+        answering = state.visible if only is None else np.isin(state.ids, only)
         k = min(k, int(answering.sum()))
         if not k:
             return no_neighbours(len(texts), 0)
@@ -170,7 +171,8 @@ class TextSearch:
         if state is None or state.generation != generation:
             sections = self._vectors.sections()
             ids = np.concatenate([np.empty(0, np.int64), *(section.ids for section in sections)])
-            self._state = state = _State(generation, sections, ids, self._catalog.region_ids(Filter()))
+            visible = np.isin(ids, self._catalog.region_ids(Filter()))
+            self._state = state = _State(generation, sections, ids, visible)
             live = {section.sha256 for section in sections}
             self._kept = {key: rows for key, rows in self._kept.items() if key[0] in live}
         return state

@@ -18,6 +18,7 @@ from birdsearch.errors import BackboneError, BackboneUnavailableError
 from birdsearch.records import Vectors
 from birdsearch.storage import text
 from birdsearch.storage.query import Phrase, phrases
+from birdsearch.storage.store import Store
 from birdsearch.storage.text import TextSpace
 from tests.conftest import Garden
 from tests.support.colours import Colours
@@ -195,6 +196,15 @@ def test_more_than_memory_holds_is_read_each_time(coloured: Index, monkeypatch: 
     monkeypatch.setattr(text, "KEPT", 0)
     with birdsearch.open(coloured.path, backbone=Colours()) as index:
         assert found(index, "red bird") == before == found(index, "red bird")
+
+
+def test_a_space_is_made_once(coloured: Index) -> None:
+    store = Store.open(coloured.path, Colours())
+    assert store.text_space(3) is store.text_space(3)
+    for _ in range(2):
+        with pytest.raises(BackboneUnavailableError, match="not that of this backbone"):
+            store.text_space(4)
+    store.close()
 
 
 def test_a_tower_of_another_length_is_refused() -> None:
