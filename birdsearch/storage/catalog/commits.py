@@ -7,13 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from birdsearch.files import FileState, with_trailing_slash
+from birdsearch.files import FileState
 from birdsearch.records import FRAME, Failure, Label, Photo, Prediction
 from birdsearch.storage.catalog import companion_rows, kept, region_rows
 from birdsearch.storage.catalog.companion_rows import Companion
-from birdsearch.storage.catalog.database import present, put_state, where_in
+from birdsearch.storage.catalog.database import present, put_state, roots_of, split_path, where_in
 from birdsearch.storage.catalog.region_rows import RegionEntry
-from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions, roots
+from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions
 
 AUTHORITY = ("correction", "csv", "keywords", "folder")  # whose label counts, first one first
 _PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
@@ -87,7 +87,7 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     region_rows.write(connection, boxes, batch.gone_regions, None if batch.part is None else batch.part.id)
     region_rows.set_found_by(connection, batch.found_by.items())
     update_each(connection, batch.updates)
-    companion_rows.write(connection, batch.companions, roots_of(connection) if batch.companions else {})
+    companion_rows.write(connection, batch.companions)
     new_labels = {entry.photo.id: entry.label for entry in entries.values() if entry.photo.id and entry.label}
     said = {photo_id: label for photo_id, label in batch.labels.items() if photo_id not in gone}
     _write_labels(connection, {**new_labels, **said})
@@ -203,19 +203,6 @@ def derived_species() -> dict[str, sa.ColumnElement[Any]]:
     label, guess = best.scalar_subquery(), top.scalar_subquery()
     source = sa.case((label.is_not(None), "label"), (guess.is_not(None), "prediction"))
     return {"label": label, "species": sa.func.coalesce(label, guess), "species_source": source}
-
-
-def roots_of(connection: sa.Connection) -> dict[int, bytes]:
-    """Root id -> folder."""
-    return dict(connection.execute(sa.select(roots.c.id, roots.c.path)).all())
-
-
-def split_path(path: bytes, folders: dict[int, bytes]) -> tuple[int, bytes]:
-    """A path as (root id, path under it)."""
-    for root_id, root in sorted(folders.items(), key=lambda each: len(each[1]), reverse=True):
-        if path.startswith(with_trailing_slash(root)):
-            return root_id, path[len(with_trailing_slash(root)) :]
-    raise ValueError(f"no root holds {os.fsdecode(path)}")
 
 
 def _signed(phash: str | None) -> int | None:

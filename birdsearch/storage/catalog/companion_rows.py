@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.storage.catalog.database import present, where_in
+from birdsearch.storage.catalog.database import present, roots_of, split_path, where_in
 from birdsearch.storage.catalog.tables import Row, companions, photos, roots
 
 _PATH = sa.select(companions, roots.c.path).join(roots)
@@ -36,10 +36,12 @@ def every(connection: sa.Connection) -> Iterable[Companion]:
     return map(_companion, connection.execute(_PATH))
 
 
-def write(connection: sa.Connection, new: Mapping[int, Iterable[Companion]], folders: Mapping[int, bytes]) -> None:
-    """Replace the companions of these photos; `folders` are the roots by their ids. A photo that has gone is left."""
+def write(connection: sa.Connection, new: Mapping[int, Iterable[Companion]]) -> None:
+    """Replace the companions of these photos; a photo that has gone is left."""
+    if not new:
+        return
     where_in(connection, sa.delete(companions), companions.c.photo_id, list(new))
-    there = present(connection, photos, list(new))
+    there, folders = present(connection, photos, list(new)), roots_of(connection)
     rows = [_row(one, folders) for photo_id, ones in new.items() if photo_id in there for one in ones]
     if rows:
         connection.execute(sa.insert(companions), rows)
@@ -58,11 +60,7 @@ def _companion(row: sa.Row[tuple[object, ...]]) -> Companion:
     return Companion(path, row.photo_id, row.kind, row.size, row.mtime_ns)
 
 
-def _row(one: Companion, folders: Mapping[int, bytes]) -> Row:
-    root_id = max(
-        (number for number, root in folders.items() if one.path.startswith(with_trailing_slash(root))),
-        key=lambda number: len(folders[number]),
-    )
-    relative = one.path[len(with_trailing_slash(folders[root_id])) :]
+def _row(one: Companion, folders: dict[int, bytes]) -> Row:
+    root_id, relative = split_path(one.path, folders)
     known = {"photo_id": one.photo_id, "kind": one.kind, "size": one.size, "mtime_ns": one.mtime_ns}
     return {**known, "root_id": root_id, "relative": relative}

@@ -16,9 +16,10 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from birdsearch.errors import MAKE_ROOM, IndexDamagedError, IndexReplacedError, IndexUnwritableError, IndexVersionError
+from birdsearch.files import with_trailing_slash
 from birdsearch.records import shown
 from birdsearch.storage.catalog.filters import distance_km
-from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, metadata, state, state_value
+from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, metadata, roots, state, state_value
 
 NEWEST = "0014"  # the last file in migrations/versions; a test compares
 
@@ -333,3 +334,16 @@ def where_in(
 def present(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> set[int]:
     """Those of the ids that the table holds."""
     return {row[0] for row in where_in(connection, sa.select(table.c.id), table.c.id, ids)}
+
+
+def roots_of(connection: sa.Connection) -> dict[int, bytes]:
+    """Root id -> folder."""
+    return dict(connection.execute(sa.select(roots.c.id, roots.c.path)).all())
+
+
+def split_path(path: bytes, folders: dict[int, bytes]) -> tuple[int, bytes]:
+    """A path as (root id, path under it)."""
+    for root_id, root in sorted(folders.items(), key=lambda each: len(each[1]), reverse=True):
+        if path.startswith(with_trailing_slash(root)):
+            return root_id, path[len(with_trailing_slash(root)) :]
+    raise ValueError(f"no root holds {os.fsdecode(path)}")

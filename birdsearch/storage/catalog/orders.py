@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.storage.catalog.commits import roots_of
+from birdsearch.storage.catalog.database import roots_of
 from birdsearch.storage.catalog.filters import Condition
 from birdsearch.storage.catalog.tables import MAX_INTEGER, photos
 

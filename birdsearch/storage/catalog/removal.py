@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from birdsearch.files import with_trailing_slash
 from birdsearch.records import BOX, BY_HAND, FRAME, missing_metadata, shown
 from birdsearch.storage.catalog import kept
-from birdsearch.storage.catalog.commits import AUTHORITY, derive_species, roots_of, split_path
-from birdsearch.storage.catalog.database import present, where_in
+from birdsearch.storage.catalog.commits import AUTHORITY, derive_species
+from birdsearch.storage.catalog.database import present, roots_of, split_path, where_in
 from birdsearch.storage.catalog.tables import (
     Row,
     companions,

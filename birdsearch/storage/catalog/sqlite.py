@@ -31,12 +31,10 @@ from birdsearch.storage.catalog.commits import (
     Batch,
     PartRow,
     PhotoUpdate,
-    roots_of,
-    split_path,
     update_each,
 )
 from birdsearch.storage.catalog.companion_rows import Companion
-from birdsearch.storage.catalog.database import Database, where_in
+from birdsearch.storage.catalog.database import Database, roots_of, split_path, where_in
 from birdsearch.storage.catalog.filters import conditions, inside
 from birdsearch.storage.catalog.region_rows import StoredRegion
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
