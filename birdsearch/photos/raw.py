@@ -101,10 +101,11 @@ def opened(data: bytes, format: str, shortest: int) -> Image.Image:
     """
     parts = parts_of(data, format)
     sensor, reason = _looked_at(data)
-    found = [*parts.jpegs, *([sensor.preview] if sensor is not None and sensor.preview else [])]
-    sizes = [(size, each) for each in found if (size := jpeg.size(each)) is not None]
-    sizes.sort(key=lambda known: -known[0][0] * known[0][1])
-    preview = next((each for size, each in sizes if min(size) >= max(shortest, SHORTEST)), None)
+    found = list(parts.jpegs)
+    if sensor is not None and (size := jpeg.size(sensor.preview)) is not None:
+        found.append((size, sensor.preview))
+    found.sort(key=lambda known: -known[0][0] * known[0][1])
+    preview = next((each for size, each in found if min(size) >= max(shortest, SHORTEST)), None)
     if preview is None and parts.is_cut:
         raise PhotoUnreadableError(f"truncated {format}")
     if preview is not None:
@@ -112,7 +113,7 @@ def opened(data: bytes, format: str, shortest: int) -> Image.Image:
     elif sensor is not None:
         image = SensorImage(data, parts, sensor)
     else:
-        largest = f"the largest JPEG in it has {sizes[0][0][0]} x {sizes[0][0][1]} pixels" if sizes else "no JPEG in it"
+        largest = "the largest JPEG in it has {} x {} pixels".format(*found[0][0]) if found else "no JPEG in it"
         raise PhotoUnreadableError(f"{largest}, and LibRaw cannot develop it: {reason}")
     image.format = format
     return image

@@ -25,6 +25,8 @@ _SAMPLES, _JPEG_START, _JPEG_LENGTH = 0x0115, 0x0201, 0x0202
 _PREVIEW = 0x10001  # bits of the kind of a page that shows the picture smaller; others are masks and maps
 _TAGS = frozenset((_SUBFILE, _WIDTH, _HEIGHT, _COMPRESSION, _COLOURS, _SAMPLES, _JPEG_START, _JPEG_LENGTH)) | STRIPS
 
+Jpeg = tuple[tuple[int, int], bytes]  # width and height, all of it
+
 
 @dataclass(frozen=True, slots=True)
 class RawParts:
@@ -33,7 +35,7 @@ class RawParts:
     main: Directory = field(default_factory=dict)  # the tags of its first directory...
     exif: Directory = field(default_factory=dict)  # ...of Exif and of GPS
     gps: Directory = field(default_factory=dict)
-    jpegs: tuple[bytes, ...] = ()  # whole ones, the largest first
+    jpegs: tuple[Jpeg, ...] = ()  # whole ones
     size: tuple[int, int] | None = None  # pixels across and down as the sensor stores them
     samples: int = 1  # values of each: 3 where there is no mosaic of colours
     values: tuple[tuple[int, int], ...] = ()  # where the sensor's lie in the file; empty where that is not known
@@ -63,13 +65,12 @@ def parts_of(data: bytes, format: str) -> RawParts:
     with suppress(struct.error):  # where the file is cut off: what was found until there counts
         _READERS.get(format, _tiff)(found)
     main, exif, gps = found.tags
-    whole = [(size[0] * size[1], each) for each in _jpegs(data, found.spans) if (size := jpeg.size(each)) is not None]
     across, down = (_number(exif, tag) for tag in (_PIXELS_ACROSS, _PIXELS_DOWN))
     return RawParts(
         main=main,
         exif=exif,
         gps=gps,
-        jpegs=tuple(each for _, each in sorted(whole, key=lambda known: -known[0])),
+        jpegs=tuple((size, each) for each in _jpegs(data, found.spans) if (size := jpeg.size(each)) is not None),
         size=found.size or ((across, down) if across and down else None),
         samples=found.samples,
         values=tuple(found.values),
