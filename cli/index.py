@@ -206,8 +206,8 @@ def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | No
 def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared, *, by_folder: bool) -> None:
     if not (report.added or report.changed or report.unchanged or report.moved or report.failed):
         output.note(
-            "No photos there. birdsearch reads JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF and HEIC files; hidden files are "
-            "skipped."
+            "No photos there. birdsearch reads JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, HEIC and camera RAW files; "
+            "hidden files are skipped."
         )
     elif report.added and not shared.json:
         output.note(f"Next: birdsearch query PHOTO{shared.index_option}")
