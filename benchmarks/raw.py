@@ -23,7 +23,7 @@ from benchmarks.common import SHARED_PHOTOS, THREADS, command_line, note, publis
 from birdsearch.backbones import DEFAULT
 from birdsearch.photos import decode, scan
 from birdsearch.records import Pixels
-from tests.support.camera_raw import write_dng
+from tests.support.camera_raw import jpeg, write_dng
 
 FRAME, PREVIEW, SENSOR = (6000, 4000), (1620, 1080), (2160, 1440)  # pixels of the camera's frame, its preview, a mosaic
 THUMBNAIL = (160, 120)
@@ -37,17 +37,10 @@ def seen(path: Path) -> Pixels:
     return decode.decode(file.data, file.photo, SIZE, file.format).pixels
 
 
-def encoded(picture: Image.Image, quality: int) -> bytes:
-    """A picture as JPEG."""
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
-
-
 def preview_of(frame: Image.Image) -> bytes:
     """The preview as a camera lays it into its RAW file."""
     sharpened = frame.resize(PREVIEW, Image.Resampling.LANCZOS).filter(ImageFilter.UnsharpMask(1.0, 80, 2))
-    return encoded(sharpened, 80)
+    return jpeg(sharpened, 80)
 
 
 def frame_of(photo: Path) -> Image.Image:
@@ -61,11 +54,11 @@ def pixels_of(photo: Path, folder: Path) -> list[Pixels]:
     frame, name = frame_of(photo), folder / f"{photo.parent.name}-{photo.stem}"
     full, raw, developed = name.with_suffix(".jpg"), name.with_suffix(".dng"), name.with_suffix(".sensor.dng")
     small = frame.resize(SENSOR, Image.Resampling.BOX)
-    full.write_bytes(encoded(frame, 92))
+    full.write_bytes(jpeg(frame, 92))
     write_dng(raw, small.crop((0, 0, 64, 64)), previews=(preview_of(frame),))
     write_dng(developed, small, previews=())
     found = [seen(path) for path in (full, raw, developed)]
-    thumbnail = Image.open(io.BytesIO(encoded(frame.resize(THUMBNAIL, Image.Resampling.BOX), 80)))
+    thumbnail = Image.open(io.BytesIO(jpeg(frame.resize(THUMBNAIL, Image.Resampling.BOX), 80)))
     found.append(np.asarray(thumbnail.resize(SIZE, Image.Resampling.BICUBIC)))
     for path in (full, raw, developed):
         path.unlink()
@@ -100,7 +93,7 @@ def speeds(count: int) -> str:
     sizes = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "0.jpg").write_bytes(encoded(frame, 92))
+        (folder / "0.jpg").write_bytes(jpeg(frame, 92))
         write_dng(folder / "0.dng", frame, previews=(preview_of(frame),))
         write_dng(folder / "0.sensor.dng", frame, previews=())
         for kind, suffix in kinds.items():
