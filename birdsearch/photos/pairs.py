@@ -46,7 +46,7 @@ def pairs(photos: Iterable[Photo]) -> dict[str, str]:
         originals = [photo for photo in group if not _is_edit(photo)]
         fronts = [photo for photo in originals if photo.format in _FRONTS]
         candidates = originals if fronts else group
-        raws = [photo for photo in candidates if is_raw(photo)]
+        raws = [photo for photo in candidates if _is_raw(photo)]
         fronts = [photo for photo in candidates if photo.format in _FRONTS]
         for raw in raws:
             same = [other for other in (*raws, *fronts) if other is not raw and _is_one_exposure(raw, other)]
@@ -62,7 +62,7 @@ def written(path: str) -> Photo:
     return replace(describe(Photo(None, path), metadata.of_raw(parts_of(data, format))), format=format)
 
 
-def is_raw(photo: Photo) -> bool:
+def _is_raw(photo: Photo) -> bool:
     """Whether a picture is a camera RAW, by its content and its name."""
     return photo.format not in _FRONTS and has_raw_name(photo.path)
 
