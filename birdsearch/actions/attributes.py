@@ -29,6 +29,22 @@ def extended(path: str) -> dict[str, str] | None:
         raise
 
 
+def recorded(number: int, kind: str, path: str, info: os.stat_result, sha256: str) -> Intent:
+    """The intent for a file as it is, with all that `restore` needs; `info` is what `os.lstat` says of it."""
+    return Intent(
+        number=number,
+        kind=kind,
+        path=path,
+        sha256=sha256,
+        size=info.st_size,
+        mode=stat.S_IMODE(info.st_mode),
+        mtime_ns=info.st_mtime_ns,
+        atime_ns=info.st_atime_ns,
+        owner=(info.st_uid, info.st_gid),
+        attributes=extended(path),
+    )
+
+
 def restore(path: str, intent: Intent) -> None:
     """Give a file back all that it had before the run. Raises NotRestoredError for what cannot be set."""
     what = "what it had beside its bytes"

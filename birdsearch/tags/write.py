@@ -278,27 +278,18 @@ def _checked(copied: _Copy, answers: _Answers, number: int) -> Intent:
         raise SkipFile(f"ExifTool cannot read it: {answers.before.error or answers.after.error}")
     if lost := _lost(before, after, copied.added):
         raise SkipFile(f"ExifTool would not keep all of it: {lost}")
-    file, info = copied.file, copied.info
-    intent = Intent(
-        number=number, kind="write", path=file, sha256="", size=0, mode=0, mtime_ns=0, atime_ns=0, owner=(0, 0),
-        kept=copied.changes[0].path, kept_id=copied.changes[0].photo_id, new_sha256=sha256_of(copied.path),
-    )  # fmt: skip
-    if info is not None:
+    file, info, first = copied.file, copied.info, copied.changes[0]
+    if info is None:
+        intent = Intent(
+            number=number, kind="write", path=file, sha256="", size=0, mode=0, mtime_ns=0, atime_ns=0, owner=(0, 0)
+        )  # fmt: skip
+    else:
         if copied.is_picture:
             _check_pixels(file, copied.path)
-        intent = replace(
-            intent,
-            sha256=copied.changes[0].sha256 or "",
-            size=info.st_size,
-            mode=stat.S_IMODE(info.st_mode),
-            mtime_ns=info.st_mtime_ns,
-            atime_ns=info.st_atime_ns,
-            owner=(info.st_uid, info.st_gid),
-            attributes=attributes.extended(file),
-            pieces=_pieces(file, copied),
-        )
+        intent = attributes.recorded(number, "write", file, info, first.sha256 or "")
+        intent = replace(intent, pieces=_pieces(file, copied))
     filesystem.make_durable(copied.path, like=None if info is None else file)
-    return intent
+    return replace(intent, kept=first.path, kept_id=first.photo_id, new_sha256=sha256_of(copied.path))
 
 
 def _lost(before: Tags, after: Tags, added: dict[str, list[str]]) -> str:

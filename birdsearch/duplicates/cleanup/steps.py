@@ -126,19 +126,8 @@ class Planner:
         return keep, _tie(step, keep).name
 
     def _intent(self, path: str, info: os.stat_result, sha256: str, relation: str) -> Intent:
-        return Intent(
-            number=next(self._numbers),
-            kind="move",
-            path=path,
-            sha256=sha256,
-            size=info.st_size,
-            mode=stat.S_IMODE(info.st_mode),
-            mtime_ns=info.st_mtime_ns,
-            atime_ns=info.st_atime_ns,
-            owner=(info.st_uid, info.st_gid),
-            attributes=attributes.extended(path),
-            relation=relation,
-        )
+        made = attributes.recorded(next(self._numbers), "move", path, info, sha256)
+        return replace(made, relation=relation)
 
     # Places
 
