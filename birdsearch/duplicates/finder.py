@@ -19,17 +19,7 @@ from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.evidence import FileEvidence
 from birdsearch.duplicates.keeper import KeeperOptions
 from birdsearch.duplicates.verification import PairVerifier, file_identity, with_scores
-from birdsearch.records import (
-    RELATIONS,
-    DuplicateGroup,
-    DuplicateReport,
-    Filter,
-    Ids,
-    Pair,
-    Photo,
-    Progress,
-    blocks,
-)
+from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Ids, Pair, Photo, Progress, blocks
 from birdsearch.search import pairs
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.store import Store
