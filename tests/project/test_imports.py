@@ -89,7 +89,6 @@ def test_reading_a_part_imports_no_pandas(tmp_path: Path) -> None:
     sha256 = parts.write(path, part)
     code = f"""
 import sys, pathlib
-from birdsearch.cli.commands import COMMANDS
 from birdsearch.storage import parts
 print(parts.read(pathlib.Path({str(path)!r}), {sha256!r}).vectors.tolist(), "pandas" in sys.modules)
 """
