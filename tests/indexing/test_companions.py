@@ -294,6 +294,20 @@ def test_a_raw_that_moves_to_its_jpeg_brings_what_was_said(tmp_path: Path, index
     assert (photo_of(index, "IMG_1.JPG").label, len(index)) == ("Wren", 2)
 
 
+def test_a_raw_as_long_as_one_that_has_gone_brings_nothing_of_that(tmp_path: Path, index: Index) -> None:
+    photos = tmp_path / "photos"
+    gone = raw(photos / "raw/IMG_1.DNG", 1)
+    index.add(photos)
+    index.label({1: "Wren"})
+    jpeg = raw_front(photos / "jpeg/IMG_2.JPG", 2, "2024:05:17 06:07:09")
+    other = raw(jpeg.with_suffix(".DNG"), 2, "2024:05:17 06:07:09")
+    length = gone.stat().st_size
+    other.write_bytes(other.read_bytes()[:length].ljust(length, b"\0"))
+    gone.unlink()
+    assert counts(index.add(photos)) == {"added": 1, "paired": 1, "missing": 1}
+    assert photo_of(index, "IMG_2.JPG").label is None
+
+
 def test_a_raw_that_failed_is_no_failure_once_its_jpeg_comes(tmp_path: Path, index: Index) -> None:
     raw_header(tmp_path / "card/IMG_1.CR2")
     assert counts(index.add(tmp_path / "card")) == {"failed": 1}
