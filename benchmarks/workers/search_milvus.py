@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pymilvus import DataType, MilvusClient  # type: ignore[import-not-found]
+from pymilvus import DataType, MilvusClient
 
 from benchmarks.workers.searching import Ids, Rows, main, padded
 
