@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, ParamSpec, TypeVar, Union, get_args, get_origin
 
+from birdsearch.words import without_secrets
+
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -30,7 +32,8 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             if name not in _ELSEWHERE and not _fits(value, kind):
                 raise TypeError(f"{name} cannot be {value!r:.80}: give {_in_words(kind)}")
             if isinstance(value, str | os.PathLike) and "\0" in os.fsdecode(value):
-                raise ValueError(f"{name} cannot be {value!r:.80}: it holds a NUL, which no name of a file can")
+                what = f"{without_secrets(os.fsdecode(value))!r:.80}"
+                raise ValueError(f"{name} cannot be {what}: it holds a NUL, which no name of a file can")
         return function(*args, **kwargs)
 
     return wrapper

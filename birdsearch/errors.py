@@ -2,6 +2,7 @@
 
 BirdsearchError                 message = what + where + what next
 ├─ IndexFolderError             the folder that holds an index
+│  ├─ IndexAddressError         an address that names no index (also a ValueError)
 │  ├─ IndexMissingError         nothing there (also a FileNotFoundError)
 │  ├─ IndexExistsError          something is there already
 │  ├─ IndexVersionError         written by a newer birdsearch
@@ -50,6 +51,10 @@ class BirdsearchError(Exception):
 
 class IndexFolderError(BirdsearchError):
     """An index folder cannot be used."""
+
+
+class IndexAddressError(IndexFolderError, ValueError):
+    """An address does not say where an index lies, or says what no address may."""
 
 
 class IndexMissingError(IndexFolderError, FileNotFoundError):

@@ -99,7 +99,7 @@ def create(
     device: str = "auto",
     precision: str = "auto",
 ) -> "Index":
-    """Make a new, empty index in a folder that does not exist or is empty.
+    """Make a new, empty index in a folder that does not exist or is empty, or at an address birds+postgresql://….
 
     `backbone` is a name, the path of a birder checkpoint, or an object with `name`, `dim` and `embed(images)`, of which
     the last may be missing where all vectors come by `Index.add_vectors`; left out, the built-in network. Raises
@@ -120,7 +120,7 @@ def open(
     precision: str = "auto",
     lock_timeout: float = 0,
 ) -> "Index":
-    """Open an index; no network is loaded before one is needed.
+    """Open an index by its folder or its address; no network is loaded before one is needed.
 
     `backbone` is only for an index that was made with your own object. `lock_timeout` is how many seconds a change
     waits while another process writes, before it raises IndexLockedError. Raises IndexMissingError where there is no

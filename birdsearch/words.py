@@ -1,6 +1,7 @@
 """How things are said: counts, sizes, shares, moments and places in words, and any text as it can be printed."""
 
 import os
+import re
 
 
 def shown(text: str) -> str:
@@ -9,6 +10,12 @@ def shown(text: str) -> str:
         return os.fsencode(text).decode("utf-8", "backslashreplace") if not text.isascii() else text
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def without_secrets(text: str) -> str:
+    """A text in which what may be a password of an address is left out, so that it can be shown and logged."""
+    text = re.sub(r"(:/{1,2})[^?#\s]*@", r"\1…@", text)
+    return re.sub(r"(?i)([^?&\s]*(?:pass|secret|token|key|credential)[^=&\s]*=)[^&\s]*", r"\1…", text)
 
 
 def counted(count: int, thing: str) -> str:

@@ -136,7 +136,8 @@ def index(
 ) -> None:
     _check_inputs(folders or [], labels, regions)
     path = options.index_path(shared.index)
-    if not folders and not path.exists():
+    is_there = isinstance(path, str) or path.exists()
+    if not folders and not is_there:
         raise typer.BadParameter(f"which photos? There is no index at {path} yet: birdsearch index DIR")
     if keyword_root is not None and (labels != "keywords" or not keyword_root.strip()):
         raise typer.BadParameter("is a keyword and needs --labels keywords", param_hint="'--keyword-root'")
@@ -149,7 +150,7 @@ def index(
             "needs --regions FILE", param_hint="'--category'" if category else "'--min-confidence'"
         )
     how = {"runtime": runtime, "device": device, "precision": precision}
-    started, chosen = time.monotonic(), None if reembed and path.exists() else backbone
+    started, chosen = time.monotonic(), None if reembed and is_there else backbone
     with open_or_create(path, chosen, **how) as opened, progress() as callback:
         ready_after = time.monotonic() - started
         report = opened.add(
@@ -230,7 +231,7 @@ def _note_renewed(report: "ReembedReport", more: str) -> None:
     output.note_failures(report, more)
 
 
-def open_or_create(path: Path, backbone: str | None = None, **how: Any) -> "Index":
+def open_or_create(path: Path | str, backbone: str | None = None, **how: Any) -> "Index":
     """The index at a path, created with the chosen (or built-in) backbone where it is missing.
 
     `how` holds the runtime, device and precision of the backbone.
@@ -247,7 +248,7 @@ def open_or_create(path: Path, backbone: str | None = None, **how: Any) -> "Inde
         return made
 
 
-def create(path: Path, backbone: str, **how: Any) -> "Index":
+def create(path: Path | str, backbone: str, **how: Any) -> "Index":
     """A new index; the weights may have to be downloaded first."""
     import birdsearch
 
@@ -256,7 +257,7 @@ def create(path: Path, backbone: str, **how: Any) -> "Index":
     return birdsearch.create(path, backbone=loaded, **how)
 
 
-def _note_built_in(path: Path) -> None:
+def _note_built_in(path: Path | str) -> None:
     """What a user should know of a new index for which no backbone was named."""
     import birdsearch
 

@@ -31,10 +31,10 @@ IndexName = Annotated[
     str | None,
     typer.Option(
         "--index",
-        metavar="NAME|PATH",
+        metavar="NAME|PATH|URL",
         show_default=False,
-        help="The index: a name (birdsearch indexes lists them) or a path with a slash in it. "
-        "Default: BIRDSEARCH_INDEX, then the name default.",
+        help="The index: a name (birdsearch indexes lists them), a path with a slash in it or the URL of one in a "
+        "database (birds+postgresql://…). Default: BIRDSEARCH_INDEX, then the name default.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=OUTPUT)]
@@ -151,13 +151,15 @@ def in_folders(images: Sequence[str]) -> "tuple[list[str], list[Failure]]":
     return found, unreadable
 
 
-def index_path(name: str | None) -> Path:
-    """The folder of an index: a name is looked for where indexes lie, a value with a separator in it is a path."""
+def index_path(name: str | None) -> Path | str:
+    """What opens an index: a name is looked for where indexes lie, a value with a separator in it is a path or URL."""
     import birdsearch
 
     value = name if name is not None else os.environ.get("BIRDSEARCH_INDEX") or "default"
     if not value.strip():
         raise typer.BadParameter("is empty: give a name or a path", param_hint="'--index'")
+    if "://" in value:
+        return value
     separators = (os.sep, os.altsep) if os.altsep else (os.sep,)
     if any(separator in value for separator in separators) or value in (".", ".."):
         return Path(value).expanduser()
@@ -202,8 +204,9 @@ class Shared:
         """What the footer of a page says: the command, and its index where there is one."""
         from birdsearch.export.html.pictures import Origin
 
-        folder = index_path(self.index)
-        return Origin(str(folder) if folder.is_dir() else None, output.command_line.get())
+        place = index_path(self.index)
+        there = isinstance(place, str) or place.is_dir()
+        return Origin(str(place) if there else None, output.command_line.get())
 
 
 def command(

@@ -19,6 +19,7 @@ from birdsearch.cache import file_problem
 from birdsearch.errors import (
     MAKE_ROOM,
     BirdsearchError,
+    IndexAddressError,
     IndexDamagedError,
     IndexExistsError,
     IndexLockedError,
@@ -31,6 +32,7 @@ from birdsearch.files import UNFINISHED, is_sha256
 from birdsearch.homes import missing_words
 from birdsearch.records import BackboneIdentity, Identity, Recipe, as_json, shown
 from birdsearch.storage import parts
+from birdsearch.storage.address import Address
 
 FORMAT = 1
 _NO_ROOM = {
@@ -124,8 +126,11 @@ def _entry(stored: Any, name: str, kind: type, otherwise: Any = _REQUIRED) -> An
 class Folder:
     """The files of one index."""
 
-    def __init__(self, path: str | os.PathLike[str], lock_timeout: float = 0) -> None:
-        self.path = Path(os.path.abspath(path))
+    def __init__(self, address: str | os.PathLike[str] | Address, lock_timeout: float = 0) -> None:
+        self.address = Address.parse(address)
+        if "://" in self.address.parts:
+            raise IndexAddressError(f"parts in an object store cannot be used yet: {shown(self.address.parts)}")
+        self.path = Path(self.address.parts)
         self._lock_timeout = lock_timeout  # seconds that a writer waits for another process; for a thread without end
         self.identity = self.path / "index.json"
         self.catalog = self.path / "catalog.sqlite"

@@ -59,6 +59,8 @@ def open_catalog(folder: Folder, identity: Identity) -> Catalog:
 
     Raises IndexVersionError where no installed package offers it.
     """
+    if folder.address.catalog:
+        raise IndexVersionError(f"this birdsearch opens no catalog in PostgreSQL yet: {shown(str(folder.address))}")
     if identity.catalog in CATALOGS:
         return CATALOGS[identity.catalog](folder)
     from importlib import metadata  # slow to load, for few

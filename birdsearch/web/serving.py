@@ -46,7 +46,7 @@ class Settings:
     port: int = PORT
     allow_hosts: tuple[str, ...] = ()  # names by which it may be called besides its own
     read_only: bool = False
-    place: Path | None = None  # where the first `add` makes an index
+    place: Path | str | None = None  # where the first `add` makes an index
     keys: Keys = field(default_factory=Keys)
     links: Links = field(default_factory=Links)
 
