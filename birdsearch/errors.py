@@ -24,6 +24,7 @@ BirdsearchError                 message = what + where + what next
 ├─ WordsError                   words that ask for nothing (also a ValueError)
 ├─ PruneRefusedError            so many photos are gone that a disk may be away
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
+├─ EngineUnreachableError       the server that keeps the engine of an index
 ├─ GraphMissingError            no neighbour graph was made, over which a query could spread
 ├─ InstallationError            a package or a program that birdsearch needs is incomplete, or not there
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
@@ -142,6 +143,10 @@ class PruneRefusedError(BirdsearchError):
 
 class RecallUnreachableError(BirdsearchError):
     """No engine that was allowed finds the share of true neighbours that was asked for."""
+
+
+class EngineUnreachableError(BirdsearchError):
+    """The server that keeps the engine of an index does not answer, or refuses."""
 
 
 class GraphMissingError(BirdsearchError):

@@ -1,10 +1,11 @@
 """Engines: what finds the nearest of many vectors. A new one is a class like `Engine`, named in ENGINES."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from birdsearch.errors import IndexDamagedError
+from birdsearch.errors import EngineUnreachableError, IndexDamagedError
 from birdsearch.records import Filter, Ids, Vectors, shown
 from birdsearch.search.coded import FlatFp16, Hnsw, Ivf, Pq
 from birdsearch.search.exact import Neighbours
@@ -37,8 +38,89 @@ class Engine(Protocol):
         """Let these rows answer no more; ids that are not there are ignored."""
 
 
+# What an engine on a server may keep of each row, to filter by: its photo, and facts of that.
+FACETS: dict[str, type] = {
+    "photo": int,
+    "species": str,
+    "label": str,
+    "taken_at": str,
+    "latitude": float,
+    "longitude": float,
+    "camera": str,
+    "width": int,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """Rows as a server keeps them."""
+
+    ids: Ids  # (n,) ascending
+    vectors: Vectors  # (n, dim)
+    facets: Mapping[str, Sequence[Any]]  # of FACETS: n values each, None where a photo does not know
+
+
+class ServedEngine(Engine, Protocol):
+    """An engine whose rows lie on a server: what one process adds and removes is so for all."""
+
+    name: str
+    effort: int  # how hard it searches; of no meaning where it compares every row
+
+    def search(
+        self, vectors: Vectors, k: int, only: Ids | None = None, where: Filter | None = None, share: float = 1.0
+    ) -> Neighbours:
+        """The same; names in `where` are compared as they are spelled, what facets do not tell of it is not asked.
+
+        `share` is how many of the rows are expected to satisfy it.
+        """
+        ...
+
+    def settle(self) -> None:
+        """Wait until what was added is found as fast as it will be."""
+
+    def stored(self, ids: Ids) -> StoredRows:
+        """The rows that are there under these ids."""
+        ...
+
+    def ids_of_photos(self, photo_ids: Sequence[int]) -> Ids:
+        """The rows of these photos, ascending."""
+        ...
+
+
+class EngineServer(Protocol):
+    """A server of engines, each under a name; `cluster.milvus.Milvus` is one. Raises EngineUnreachableError."""
+
+    def close(self) -> None: ...
+    def names(self, prefix: str) -> list[str]:
+        """The engines whose names begin so."""
+        ...
+
+    def open(self, name: str) -> ServedEngine | None:
+        """The engine of a name; None where there is none."""
+        ...
+
+    def create(self, name: str, dim: int, exact: bool) -> ServedEngine:
+        """An empty engine for rows (n, dim), which compares every row or finds its way by an index."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Remove an engine with its aliases."""
+
+    def name_of(self, alias: str) -> str | None:
+        """The engine that an alias stands for."""
+        ...
+
+    def point(self, alias: str, name: str) -> None:
+        """Let a new alias stand for an engine."""
+
+    def unpoint(self, alias: str) -> None:
+        """Forget an alias, if it is there."""
+
+
 ENGINES: dict[str, type[LocalEngine]] = {engine.kind: engine for engine in (Flat, FlatFp16, Ivf, Hnsw, Pq)}
-ENTRY_POINTS = "birdsearch.engines"  # the group under which other packages offer theirs: a callable dim -> Engine
+# The group under which other packages offer theirs: a callable dim -> Engine. If it lives on servers, its attribute
+# `server` is a callable address -> EngineServer; its name is the scheme of such an address.
+ENTRY_POINTS = "birdsearch.engines"
 
 
 def engine_class(kind: str) -> Callable[[int], Engine]:
@@ -52,6 +134,22 @@ def engine_class(kind: str) -> Callable[[int], Engine]:
         return made
     others = sorted(offered.name for offered in metadata.entry_points(group=ENTRY_POINTS))
     raise ValueError(f"engine must be 'auto' or one of {', '.join([*ENGINES, *others])}, got {kind!r}")
+
+
+def engine_server(address: str) -> EngineServer:
+    """The server of engines at an address such as milvus://host:19530. Raises EngineUnreachableError."""
+    from importlib import metadata
+
+    kind = address.partition(":")[0].partition("+")[0]
+    for offered in metadata.entry_points(group=ENTRY_POINTS, name=kind):
+        opened = getattr(offered.load(), "server", None)
+        if opened is not None:
+            server: EngineServer = opened(address)
+            return server
+    raise EngineUnreachableError(
+        f"no installed package keeps engines at {shown(address)}: Milvus is reached by milvus://host:19530 with "
+        'pip install "birdsearch[cluster]"'
+    )
 
 
 def load(path: Path, kind: str, settings: StoredSettings | None = None, *, mapped: bool = True) -> LocalEngine:

@@ -42,6 +42,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (errors.BackboneError, 422),
     (errors.WordsError, 422),
     (errors.PruneRefusedError, 409),
+    (errors.EngineUnreachableError, 503),
     (errors.GraphMissingError, 409),
     (errors.RecallUnreachableError, 409),
     (errors.PlanError, 409),
@@ -59,7 +60,8 @@ _MEANINGS = {
     410: "The file is gone, or is not the one that was indexed", 413: "The body is too large",
     415: "A body of this kind is not understood", 421: "The server has another name",
     422: "What was asked cannot be meant; `errors` point to it", 429: "Too many questions wait already",
-    503: "The network that is needed is not available, or a job lets nothing in between", 507: "There is no room",
+    503: "The network or the server of vectors is not available, or a job lets nothing in between",
+    507: "There is no room",
 }  # fmt: skip
 SCHEMA = {  # of a problem, in the OpenAPI
     "type": "object", "required": ["type", "title", "status", "detail"],

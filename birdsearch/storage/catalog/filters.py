@@ -27,7 +27,7 @@ from birdsearch.storage.catalog.tables import (
 
 logger = logging.getLogger("birdsearch")
 
-_EARTH_KM = 6371.0088  # mean radius, IUGG 1980
+EARTH_KM = 6371.0088  # mean radius, IUGG 1980
 _MOMENT = re.compile(r"\d{4}(-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?)?)?)?")
 Condition = sa.ColumnElement[bool]
 
@@ -43,7 +43,7 @@ def distance_km(
         math.sin((north - south) / 2) ** 2
         + math.cos(north) * math.cos(south) * math.sin(math.radians(longitude - to_longitude) / 2) ** 2
     )
-    return 2 * _EARTH_KM * math.asin(min(1.0, math.sqrt(half_chord)))
+    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half_chord)))
 
 
 def conditions(where: Filter | None, connection: sa.Connection) -> list[Condition]:
@@ -162,7 +162,7 @@ def _near(near: Sequence[float]) -> Condition:
     latitude, longitude, radius = near
     if not (-90 <= latitude <= 90 and -180 <= longitude <= 180 and radius >= 0):
         raise ValueError(f"not a place: {near}; write latitude (-90 to 90), longitude (-180 to 180), radius in km")
-    band = math.degrees(radius / _EARTH_KM)
+    band = math.degrees(radius / EARTH_KM)
     return sa.and_(
         photos.c.latitude.between(latitude - band, latitude + band),
         sa.func.distance_km(photos.c.latitude, photos.c.longitude, latitude, longitude) <= radius,
