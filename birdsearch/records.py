@@ -329,6 +329,7 @@ class ExportReport:
     written: int = 0
     left_out: dict[str, int] = field(default_factory=dict)  # reason -> photos
     rounded: int = 0  # photos whose coordinates were written less exactly than they are known
+    unnamed: dict[str, int] = field(default_factory=dict)  # reason -> photos that were written without a species
 
 
 @dataclass(frozen=True, slots=True)

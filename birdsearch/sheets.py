@@ -36,6 +36,16 @@ ALIASES = {
     "height": ("h", "box_height", "bbox_height", "box_h", "bbox_h"),
     "confidence": ("conf", "score", "probability"),
     "category": ("class", "class_name", "label", "name", "species", "type"),
+    # A deployment of a camera; first what Camtrap DP calls it.
+    "deployment": ("deployment_id", "deployment_name", "station", "station_id", "site", "site_id", "standort", "id"),
+    "folder": ("directory", "path", "ordner", "dossier", "carpeta"),
+    "place": ("location_name", "location", "locality", "ort", "lieu", "lugar"),
+    "latitude": ("lat", "decimal_latitude", "breite", "breitengrad", "latitud"),
+    "longitude": ("lon", "lng", "long", "decimal_longitude", "länge", "laenge", "längengrad", "longitud"),
+    "uncertainty": ("coordinate_uncertainty", "coordinate_uncertainty_in_meters", "accuracy", "genauigkeit"),
+    "start": ("deployment_start", "start_date", "begin", "beginn", "von"),
+    "end": ("deployment_end", "end_date", "bis", "ende"),
+    "camera": ("camera_model", "kamera", "model"),
 }  # fmt: skip
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),

@@ -36,6 +36,8 @@ def export(
     output.say(f"{counted(report.written, 'photo')} written to {file}")
     for reason, count in report.left_out.items():
         output.note(f"{counted(count, 'photo')} left out: {reason}")
+    for reason, count in report.unnamed.items():
+        output.note(f"{counted(count, 'photo')} written without a species: {reason}")
     if report.rounded:
         output.note(f"coordinates of {counted(report.rounded, 'photo')} rounded")
     if hint := chosen.exporter.next_step(file, report):

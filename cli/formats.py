@@ -64,17 +64,29 @@ def _options(exporters: Mapping[str, Exporter]) -> dict[str, Any]:
         hints = get_type_hints(exporter.options)
         for field in dataclasses.fields(exporter.options):
             takes.setdefault(field.name, []).append(exporter.name)
-            words = f"{field.metadata['help']} [{', '.join(takes[field.name])}; default: {field.default}]"
-            option = typer.Option(help=words, show_default=False, rich_help_panel=PANEL)
-            kinds[field.name] = Annotated[Optional[hints[field.name]], option]  # noqa: UP045 -- a type made at run time
+            usual = f"; default: {field.default}" if field.default or type(field.default) is int else ""
+            words = f"{field.metadata['help']} [{', '.join(takes[field.name])}{usual}]"
+            kinds[field.name] = _option(field.name, hints[field.name], words)
     return kinds
 
 
+def _option(name: str, kind: Any, words: str) -> Any:
+    """What typer needs to know of one: a field that is off by default has no opposite, a path names a file."""
+    how: dict[str, Any] = {"help": words, "show_default": False, "rich_help_panel": PANEL}
+    if kind == Path | None:
+        how |= {"metavar": "FILE", "exists": True, "dir_okay": False}
+    flags = [f"--{name.replace('_', '-')}"] if kind is bool else []
+    return Annotated[Optional[kind], typer.Option(*flags, **how)]  # noqa: UP045 -- a type made at run time
+
+
 def _chosen(exporter: Exporter, given: Mapping[str, Any]) -> Any:
-    """The options of an exporter. Raises BadParameter for one that it does not have."""
+    """The options of an exporter. Raises BadParameter for one that it does not have, or that means nothing."""
     known = {field.name for field in dataclasses.fields(exporter.options)}
     for name in given:
         if name not in known:
             option = "--" + name.replace("_", "-")
             raise typer.BadParameter(f"is not an option of --format {exporter.name}", param_hint=f"'{option}'")
-    return exporter.options(**given)
+    try:
+        return exporter.options(**given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=f"'--format {exporter.name}'") from error

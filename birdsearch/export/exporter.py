@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from birdsearch.errors import OutputFileError
+from birdsearch.export.darwin_core import DarwinCore
 from birdsearch.export.embedding_atlas import EmbeddingAtlas
 from birdsearch.export.fiftyone import FiftyOne
 from birdsearch.export.parquet import Parquet
@@ -37,12 +38,12 @@ class Exporter(Protocol):
 
 
 EXPORTERS: dict[str, Exporter] = {
-    exporter.name: exporter for exporter in (Parquet(), Csv(), EmbeddingAtlas(), FiftyOne())
+    exporter.name: exporter for exporter in (Parquet(), Csv(), EmbeddingAtlas(), FiftyOne(), DarwinCore())
 }
 
 
 def exporter_of(path: Path, format: str | None = None, exporters: Mapping[str, Exporter] = EXPORTERS) -> Exporter:
-    """The exporter of a format, of the first one that a file's name ends as where none is named.
+    """The exporter of a format; where none is named, of the one called as a file's name ends: birds.csv.
 
     Raises OutputFileError for a name that says another format or none, ValueError for an unknown format.
     """
@@ -50,10 +51,11 @@ def exporter_of(path: Path, format: str | None = None, exporters: Mapping[str, E
         raise ValueError(f"format must be one of {', '.join(exporters)}, got {format!r}")
     ending = path.suffix.lower()
     by_name = next((exporter for exporter in exporters.values() if exporter.suffix == ending != ""), None)
-    chosen = by_name if format is None else exporters[format]
+    called = {f".{name}": exporter for name, exporter in exporters.items()}
+    chosen = called.get(ending) if format is None else exporters[format]
     if chosen is not None and (by_name is None or chosen.suffix == ending):
         return chosen
-    endings = " or ".join(dict.fromkeys(exporter.suffix for exporter in exporters.values() if exporter.suffix))
+    endings = " or ".join(one for one, exporter in called.items() if one == exporter.suffix)
     if chosen is None:
         why = f"its name does not say in which format. Let it end in {endings}, or name a format"
         raise OutputFileError(f"cannot write {shown(str(path))}: {why} ({', '.join(exporters)}).")

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from birdsearch.attended import attended
-from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Region
+from birdsearch.records import BackboneIdentity, Filter, Label, Photo, Progress, Provenance, Region, blocks
 
 # The command line reads here what a table has: without numpy.
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ class Batch:
     norms: "Vectors"  # (n,), lengths before normalisation
     regions: list[list[EmbeddedRegion]]  # of each photo, but the frame
     found_by: list[str | None]  # which finder has searched each photo for birds
+
+
+@dataclass(frozen=True, slots=True)
+class DescribedBatch:
+    """Consecutive photos of an export, without vectors."""
+
+    photos: list[Photo]
+    labels: list[Label | None]  # None where a photo has none
+    boxes: list[list[Region]]  # of each photo, but the frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,20 @@ class Selection(Iterator[Photo]):
             frames, found_by = self._store.vectors.fetch(ids), catalog.found_by(ids)
             regions = self._regions(ids)
             yield Batch(catalog.photos(ids), [labels.get(i) for i in ids], *frames, regions, [found_by[i] for i in ids])
+
+    def described(self) -> Iterator[DescribedBatch]:
+        """The photos with labels and boxes."""
+        catalog = self._store.catalog
+        for ids in self._blocks(self.ids, BATCH):
+            labels, boxes = catalog.labels_of(ids), catalog.boxes(ids)
+            regions = [[one.region for one in boxes.get(i, ())] for i in ids]
+            yield DescribedBatch(catalog.photos(ids), [labels.get(i) for i in ids], regions)
+
+    def looked_through(self) -> Iterator[Photo]:
+        """The photos before they are exported, for what must be known of all of them first."""
+        for block in blocks(len(self.ids), BATCH):
+            self.tell_again()
+            yield from self._store.catalog.photos(self.ids[block])
 
     def _regions(self, ids: list[int]) -> list[list[EmbeddedRegion]]:
         boxes = self._store.catalog.boxes(ids)

@@ -19,6 +19,7 @@ from birdsearch.errors import InstallationError
 _AVILIST = "data/processed/avilist_2025_taxonomy.csv"
 # Read for the names that AviList changed, oldest first: people's folders and networks keep the names of their year.
 _OLDER = ("ebird_2021", "ebird_2024", "birdlife_2024")
+_THREATENED = ("NT", "VU", "EN", "CR", "EW", "EX")
 _SPELLINGS = {"gray": "grey", "color": "colour", "mustache": "moustache", "sulfur": "sulphur"}
 _APOSTROPHES = str.maketrans("", "", "'\u2019\u2018`\u00b4\u02bb")
 _MARKS = str.maketrans("", "", " '-_.,&()")
@@ -108,6 +109,14 @@ def world() -> World:
                 groups.setdefault(order.casefold(), ("order", Taxon(order, "", "", "", order)))
     english_names = {at: name for name, taxon in species.items() for at in keys(taxon.english)}
     return World(species, {key(name): name for name in species}, english_names, groups)
+
+
+@lru_cache(maxsize=1)
+def threatened() -> frozenset[str]:
+    """The scientific names of the species that the IUCN calls near threatened or worse (AviList's column)."""
+    with _file(_AVILIST).open(encoding="utf-8", newline="") as file:
+        rows = csv.reader(line for line in file if ",species," in line)
+        return frozenset(row[0] for row in rows if row[5].partition(" ")[0] in _THREATENED)  # "CR (PE)" is CR too
 
 
 @lru_cache(maxsize=1)

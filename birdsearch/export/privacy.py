@@ -1,0 +1,133 @@
+"""What must not leave with photos unless their owner says so: where threatened birds are, and people."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from birdsearch.errors import InputFileError
+from birdsearch.records import Photo, counted
+
+if TYPE_CHECKING:
+    from birdsearch.taxonomy.meaning import Resolution
+
+UNCERTAINTY = 7900  # metres from the middle of a cell of 0.1 degree to its farthest corner, at the equator
+GENERALIZED = "coordinates rounded to the middle of a 0.1 degree cell, to protect a species"
+PEOPLE = frozenset({"person", "people", "human", "homo sapiens", "face", "vehicle", "car"})  # categories of boxes
+_NEAR = 0.01  # degrees: a kilometre
+_DECIMALS = re.compile(r"\d{1,3}[.,]\d{3,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something was, as exactly as it may be told."""
+
+    latitude: float  # degrees, north positive
+    longitude: float  # degrees, east positive
+    uncertainty: int | None = None  # metres; None where it is not known
+    rounded: bool = False
+
+    @property
+    def coarse(self) -> "Place":
+        """The middle of its cell of 0.1 degree."""
+        latitude, longitude = _middle(self.latitude, 90), _middle(self.longitude, 180)
+        return Place(latitude, longitude, max(UNCERTAINTY, self.uncertainty or 0), rounded=True)
+
+    @property
+    def cell(self) -> tuple[int, int]:
+        """Its cell of about a kilometre."""
+        return math.floor(self.latitude / _NEAR), math.floor(self.longitude / _NEAR)
+
+    def is_told_by(self, text: str) -> bool:
+        """Whether a text, such as the name of a file, has one of its coordinates to a hundred metres."""
+        numbers = [float(one.replace(",", ".")) for one in _DECIMALS.findall(text)]
+        return any(abs(one - abs(mine)) < _NEAR / 10 for one in numbers for mine in (self.latitude, self.longitude))
+
+
+def place_of(latitude: float | None, longitude: float | None) -> Place | None:
+    """A place, if both coordinates are some."""
+    if latitude is None or longitude is None or not (abs(latitude) <= 90 and abs(longitude) <= 180):
+        return None
+    return Place(latitude, longitude)
+
+
+def _middle(degrees: float, most: int) -> float:
+    cell = min(math.floor(degrees * 10), most * 10 - 1)  # the pole is no cell of its own
+    return (cell + 0.5) / 10
+
+
+class Protected:
+    """The species whose places are rounded, and which photos may show one."""
+
+    def __init__(self, species: frozenset[str], corrections: Mapping[str, str]) -> None:
+        self._species = species
+        self._corrections = corrections
+        self._concerns = cache(self._is_concerned)
+
+    @classmethod
+    def of(cls, file: Path | None, corrections: Mapping[str, str], *, exact: bool) -> "Protected":
+        """Those that AviList calls near threatened or worse, and those of a user's file; none where all is `exact`.
+
+        Raises InputFileError where a line of the file names no bird: its places would leave.
+        """
+        from birdsearch.taxonomy.avilist import threatened
+
+        if exact:
+            return cls(frozenset(), corrections)
+        return cls(threatened() | (frozenset() if file is None else _listed(file)), corrections)
+
+    def shown_by(self, photo: Photo) -> bool:
+        """Whether a photo shows such a species, as far as anything says; where its label is sure, that alone counts."""
+        from birdsearch.taxonomy.resolve import is_one_bird
+
+        if not self._species:
+            return False
+        if photo.label and is_one_bird(self._meaning(photo.label)):
+            return self._concerns(photo.label)
+        return any(self._concerns(name) for name in _hints(photo))
+
+    def _meaning(self, name: str) -> "Resolution":
+        from birdsearch.taxonomy.resolve import resolve
+
+        return resolve(name, overrides=self._corrections)
+
+    def _is_concerned(self, name: str) -> bool:
+        meaning = self._meaning(name)
+        taxon = () if meaning.taxon is None else (meaning.taxon.scientific,)
+        return not self._species.isdisjoint((*meaning.candidates, *taxon))
+
+
+def _hints(photo: Photo) -> Iterator[str]:
+    """The names that say what a photo without a sure label may show."""
+    from birdsearch.taxonomy.resolve import RANKS, species_of_keyword
+
+    if photo.label:
+        yield photo.label
+    for guess in photo.predictions:
+        if guess.position == 1 and (guess.species or guess.rank in RANKS):
+            yield guess.species or guess.class_name
+    for word in (*(photo.keywords or ()), *Path(photo.path).parts[-2:-1]):
+        if species_of_keyword(word) is not None:
+            yield word
+
+
+def _listed(file: Path) -> frozenset[str]:
+    """The species of a user's file."""
+    from birdsearch.taxonomy.checklist import read_checklist
+
+    listed = read_checklist(file)
+    if not listed.species or listed.unresolved:
+        what = f"{listed.unresolved[0]}: no bird is called so" if listed.unresolved else f"{file} names no bird"
+        more = f" ({counted(len(listed.unresolved), 'such line')})" if len(listed.unresolved) > 1 else ""
+        raise InputFileError(f"{what}{more}, so no place would be protected. Correct the name; nothing was written.")
+    return listed.species
+
+
+def without_people(photo: Photo, path: str, *, people: bool) -> Photo:
+    """What of a photo may leave: neither its place, which is told apart, nor serials, notes or absolute paths."""
+    kept = Photo(photo.id, path, photo.sha256, width=photo.width, height=photo.height, format=photo.format)
+    kept = replace(kept, taken_at=photo.taken_at, taken_offset=photo.taken_offset, camera=photo.camera)
+    return replace(kept, photographer=photo.photographer) if people else kept
