@@ -2,31 +2,34 @@
 
 import logging
 import os
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from birdsearch.backbones.classes import are_numbers
-from birdsearch.errors import BackboneMismatchError, InputFileError
+from birdsearch.errors import BackboneMismatchError
 from birdsearch.export import parquet
-from birdsearch.export.selection import BATCH, Batch
+from birdsearch.export.parquet import Rows
+from birdsearch.export.selection import BATCH
 from birdsearch.files import PathSet
 from birdsearch.indexing import corrections
-from birdsearch.records import AddReport, Label, LabelReport, Photo, Prediction, Progress, counted, shown
+from birdsearch.records import AddReport, Ids, Label, LabelReport, Progress, counted, shown
 from birdsearch.species import names
 from birdsearch.storage import parts
 from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.commits import SETTLED, STORED, NewPhotos, signed
 from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
 
-_SHA256, _PHASH = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{16}")
+_LABEL = ("source", "author", "created_at")  # of a Label, behind its species
 
 
 def import_photos(store: Store, path: Path, progress: Progress | None = None) -> AddReport:
@@ -68,37 +71,33 @@ def _choose_labels(catalog: Catalog, choices: Mapping[str, str]) -> None:
 def _import(catalog: Catalog, vectors_folder: Path, path: Path, progress: Progress | None) -> tuple[int, int, int]:
     """Commit the photos of an export; returns how many were new, had known paths, and are new without a file here."""
     added = unchanged = away = 0
-    known = catalog.known_files([b"/"])  # once: asking for every batch would take the square of a million photos
-    held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
-    for batch in parquet.read_export(path, BATCH):
-        for photo, label in zip(batch.photos, batch.labels, strict=True):
-            _check(photo, label, path)
-        names = [os.fsencode(photo.path) for photo in batch.photos]
-        first = {name: n for n, name in reversed(list(enumerate(names)))}  # a path named twice counts once
-        new = [n for n, name in enumerate(names) if name not in held and first[name] == n]
-        unchanged += len(batch.photos) - len(new)
-        _take_corrections(catalog, batch, {n: held[name] for n, name in enumerate(names) if name in held})
+    for rows in parquet.read_export(path, BATCH):
+        known = catalog.files_at(rows.paths)
+        held = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
+        first = {name: row for row, name in reversed(list(enumerate(rows.paths)))}  # a path named twice counts once
+        new = [row for row, name in enumerate(rows.paths) if name not in held and first[name] == row]
+        unchanged += len(rows.paths) - len(new)
+        if held:
+            _take_corrections(catalog, rows, {row: held[name] for row, name in enumerate(rows.paths) if name in held})
         if new:
-            failed = [batch.photos[n].path for n in new if names[n] in known]
-            _commit(catalog, vectors_folder, batch, new, failed)
+            taken = rows.only(new)
+            _commit(catalog, vectors_folder, taken, [os.fsdecode(name) for name in taken.paths if name in known])
             added += len(new)
-            away += sum(not os.path.exists(names[n]) for n in new)
-            held.update(dict.fromkeys((names[n] for n in new), 0))
+            away += sum(not os.path.exists(name) for name in taken.paths)
         if progress is not None:
             progress("import", added + unchanged, None, "")
     return added, unchanged, away
 
 
-def _take_corrections(catalog: Catalog, batch: Batch, held: Mapping[int, int]) -> None:
-    """The corrections of photos that the index holds: place in the batch -> id; the newer one of two counts."""
-    here = catalog.known_photos(held.values())
+def _take_corrections(catalog: Catalog, rows: Rows, held: Mapping[int, int]) -> None:
+    """The corrections of photos that the index holds: row -> id; the newer one of two counts."""
+    columns = (rows.column(name) for name in ("sha256", "label", *(f"label_{each}" for each in _LABEL)))
+    by_hand = {row: said for row, said in enumerate(zip(*columns, strict=True)) if said[2] == "correction"}
+    here = catalog.known_photos(held[row] for row in by_hand if row in held)
     given = {
-        photo_id: label
-        for n, photo_id in held.items()
-        if (label := batch.labels[n]) is not None
-        and label.source == "correction"
-        and photo_id in here
-        and here[photo_id].sha256 == batch.photos[n].sha256
+        held[row]: Label(held[row], *label)
+        for row, (sha256, *label) in by_hand.items()
+        if row in held and held[row] in here and here[held[row]].sha256 == sha256
     }
     report = corrections.take(catalog, given)
     if report != LabelReport(unchanged=report.unchanged):
@@ -109,51 +108,54 @@ def _take_corrections(catalog: Catalog, batch: Batch, held: Mapping[int, int]) -
         )
 
 
-def _commit(catalog: Catalog, vectors_folder: Path, batch: Batch, new: list[int], failed: list[str]) -> None:
-    """Commit the photos at the places `new` of a batch; `failed` are the paths that count as failures so far."""
-    next_photo, next_region = catalog.next_ids()
-    commit = commits.Batch(recovered=failed, imported=True)
-    for folder in sorted({os.path.dirname(os.fsencode(batch.photos[n].path)) for n in new}):
-        catalog.ensure_root(folder)
-    for offset, n in enumerate(new):
-        photo, label = batch.photos[n], batch.labels[n]
-        if are_numbers(guess.class_name for guess in photo.predictions):  # of an index that is not repaired yet
-            photo = replace(photo, predictions=())
-        by_hand = label is not None and label.source == "correction"
-        said = None if label is None or by_hand else (label.source, label.species)
-        entry = commits.Entry(replace(photo, id=next_photo + offset), False, next_region + offset, said)
-        commit.entries.append(replace(entry, correction=label) if by_hand else entry)
-        commit.found_by[next_photo + offset] = batch.found_by[n]
-    regions = [(next_photo + offset, one) for offset, n in enumerate(new) for one in batch.regions[n]]
+def _commit(catalog: Catalog, vectors_folder: Path, rows: Rows, failed: list[str]) -> None:
+    """Commit new photos; `failed` are the paths of those that count as failures so far."""
+    photo_id, region_id = catalog.next_ids()
+    covered = PathSet(catalog.roots().values())
+    for folder in sorted({os.path.dirname(name) for name in rows.paths}):
+        if folder not in covered:
+            catalog.ensure_root(folder)
+    commit = commits.Batch(new=_new_photos(rows, photo_id, region_id), recovered=failed)
+    regions = [(photo_id + row, one) for row, have in sorted(rows.regions.items()) for one in have]
     regions.sort(key=lambda each: each[1].vector is None)  # those with a vector follow the frames
     embedded = [one for _, one in regions if one.vector is not None]
-    for row, (photo_id, one) in enumerate(regions, start=len(new)):
-        region = replace(one.region, photo_id=photo_id)
-        commit.regions.append(RegionEntry(next_region + row, region, None if one.vector is None else row))
-    vectors = np.concatenate([batch.vectors[new], *(one.vector[None] for one in embedded if one.vector is not None)])
-    norms = np.concatenate([batch.norms[new], np.array([one.norm for one in embedded], dtype=np.float32)])
-    part = parts.Part(np.arange(next_region, next_region + len(norms)), vectors, norms)
+    for row, (owner, one) in enumerate(regions, start=len(rows.paths)):
+        region = replace(one.region, photo_id=owner)
+        commit.regions.append(RegionEntry(region_id + row, region, None if one.vector is None else row))
+    vectors = np.concatenate([rows.vectors, *(one.vector[None] for one in embedded if one.vector is not None)])
+    norms = np.concatenate([rows.norms, np.array([one.norm for one in embedded], dtype=np.float32)])
+    part = parts.Part(np.arange(region_id, region_id + len(norms)), vectors, norms)
     commit.part = parts.listed(vectors_folder, catalog.next_part(), part, "import")
     catalog.commit(commit)
 
 
-def _check(photo: Photo, label: Label | None, path: Path) -> None:
-    """Raise InputFileError for a photo that no export holds."""
-    name = os.fsencode(photo.path)
-    counted = None not in (photo.size, photo.mtime_ns) and _are_whole(photo.predictions)
-    hashes = _SHA256.fullmatch(photo.sha256 or "") and (photo.phash is None or _PHASH.fullmatch(photo.phash))
-    labelled = label is None or (label.source in commits.AUTHORITY and label.species)
-    if os.path.abspath(name) != name or not hashes or not counted or not labelled:
-        raise InputFileError(
-            f"{shown(str(path))}: {shown(photo.path)} lacks an absolute path, a sha256 or a size, or holds what no "
-            "export does. Export the photos again."
-        )
-
-
-def _are_whole(predictions: Sequence[Prediction]) -> bool:
-    """Whether the predictions of a photo are complete, and no two have one position."""
-    known = all(
-        None not in (p.position, p.probability) and p.rank and p.class_name and 0 <= (p.probability or 0) <= 1
-        for p in predictions
+def _new_photos(rows: Rows, first_id: int, first_region: int) -> NewPhotos:
+    """The rows as the catalog takes them."""
+    photos = {name: rows.column(name) for name in STORED if name not in ("id", *SETTLED)}
+    photos["keywords"] = [None if words is None else list(map(str, words)) for words in photos["keywords"]]
+    photos["phash"] = [signed(value) for value in rows.column("phash")]
+    photos["rendered"] = [value or "file" for value in photos["rendered"]]
+    photos["found_by"] = rows.column("found_by")
+    labels: dict[str, list[Any]] = {"species": rows.column("label")}
+    labels |= {name: rows.column(f"label_{name}") for name in _LABEL}
+    labels["photo_id"] = list(range(first_id, first_id + len(rows.paths)))
+    labelled = [source is not None for source in labels["source"]]
+    guessed, predictions = rows.predictions()
+    predictions["photo_id"] = (guessed + first_id).tolist()
+    named = _named(guessed, predictions["class_name"])
+    return NewPhotos(
+        first_id,
+        first_region,
+        rows.paths,
+        photos,
+        {name: [*compress(values, labelled)] for name, values in labels.items()},
+        {name: [*compress(values, named)] for name, values in predictions.items()},
     )
-    return known and len({p.position for p in predictions}) == len(predictions)
+
+
+def _named(rows: Ids, classes: Sequence[str]) -> list[bool]:
+    """Which predictions are of photos some class of which has a name; others come of an index that is not repaired."""
+    numbers = {name for name in set(classes) if are_numbers([name])}
+    owners = rows.tolist()
+    named = {row for row, name in zip(owners, classes, strict=True) if name not in numbers}
+    return [row in named for row in owners]

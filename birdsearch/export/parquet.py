@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -21,9 +21,6 @@ from birdsearch.records import (
     BackboneIdentity,
     Box,
     ExportReport,
-    Label,
-    Photo,
-    Prediction,
     Provenance,
     Recipe,
     Region,
@@ -32,8 +29,11 @@ from birdsearch.records import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
+    from birdsearch.records import Vectors
     from birdsearch.storage.catalog.catalog import PairOfBytes
 
 _TEXTS = (
@@ -226,10 +226,113 @@ def _origin(about: Mapping[str, Any]) -> Origin:
     return Origin(BackboneIdentity(**known), tuple(about["folders"]), labels, names, pairs)
 
 
-def read_export(path: Path, batch: int) -> Iterator[Batch]:
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Consecutive photos of an export, column by column: to make an object of each takes longer than to store it."""
+
+    table: "pa.RecordBatch"
+    paths: list[bytes]  # (n,)
+    vectors: "Vectors"  # (n, dim), rows of length 1
+    norms: "Vectors"  # (n,)
+    regions: Mapping[int, Sequence[EmbeddedRegion]]  # row -> those of its photo but the frame, where it has some
+
+    @classmethod
+    def of(cls, table: "pa.RecordBatch", start: int) -> "Rows":
+        """The rows from number `start` on. Raises ValueError or TypeError for vectors and regions that cannot be."""
+        import numpy as np
+
+        column = table["vector"]
+        vectors = np.asarray(column.flatten(), dtype=np.float32).reshape(-1, column.type.list_size)
+        norms = np.asarray(table["norm"], dtype=np.float32)
+        if len(vectors) != len(table):
+            raise ValueError(f"a vector is missing in the rows from {start}")
+        wrong = ~np.isclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3) | ~np.isfinite(norms)
+        if wrong.any():
+            raise ValueError(f"row {start + int(np.argmax(wrong))}: the vector does not have length 1")
+        lists = table["regions"].to_pylist() if "regions" in table.schema.names else ()
+        regions = {row: [_region(row, one, vectors.shape[1]) for one in have] for row, have in enumerate(lists) if have}
+        if any(sum(one.vector is not None for one in have) > MOST_REGIONS for have in regions.values()):
+            raise ValueError(f"a photo has more than {MOST_REGIONS} regions with a vector")
+        return cls(table, table["path_bytes"].to_pylist(), vectors, norms, regions)
+
+    def only(self, numbers: Sequence[int]) -> "Rows":
+        """Some of the rows, in this order."""
+        if len(numbers) == len(self.paths):
+            return self
+        paths = [self.paths[number] for number in numbers]
+        regions = {row: self.regions[number] for row, number in enumerate(numbers) if number in self.regions}
+        return Rows(self.table.take(list(numbers)), paths, self.vectors[numbers], self.norms[numbers], regions)
+
+    def column(self, name: str) -> list[Any]:
+        """The values (n,) of a column; None in all rows of an older export, which lacks it."""
+        return self.table[name].to_pylist() if name in self.table.schema.names else [None] * len(self.paths)
+
+    def predictions(self) -> tuple["npt.NDArray[np.int64]", dict[str, list[Any]]]:
+        """What the network says of the photos: the row (m,) of each prediction, and the columns (m,) of all."""
+        import numpy as np
+
+        lists = self.table["predictions"]
+        flat = lists.flatten()
+        counts = [0 if count is None else count for count in lists.value_lengths().to_pylist()]
+        return np.repeat(np.arange(len(counts)), counts), {name: flat.field(name).to_pylist() for name in _GUESS}
+
+    def wrong(self) -> int | None:
+        """The first row that holds what no export does, vectors and regions aside; None where there is none."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        from birdsearch.storage.catalog.commits import AUTHORITY
+
+        fits = np.array([path is not None and os.path.abspath(path) == path for path in self.paths], dtype=bool)
+        hashes = ("sha256", "^[0-9a-f]{64}$"), ("phash", "^[0-9a-f]{16}$")
+        for name, pattern in hashes:
+            matches = pc.match_substring_regex(self.table[name], pattern)
+            fits &= _filled(matches, name == "phash")
+        for name in ("size", "mtime_ns", "predictions"):
+            fits &= _filled(self.table[name].is_valid(), False)
+        label, source = self.table["label"], self.table["label_source"]
+        known = pc.and_(pc.is_in(source, _texts(AUTHORITY)), pc.not_equal(label, ""))
+        fits &= ~_filled(source.is_valid(), False) | _filled(known, False)
+        if "rendered" in self.table.schema.names:
+            fits &= _filled(pc.is_in(self.table["rendered"], _texts(RENDERED)), False)
+        fits[self._wrong_predictions()] = False
+        return None if fits.all() else int(np.argmin(fits))
+
+    def _wrong_predictions(self) -> "npt.NDArray[np.int64]":
+        """The rows of predictions that are not complete, or share their position with another one of the photo."""
+        import numpy as np
+        import pyarrow.compute as pc
+
+        guesses, (rows, _) = self.table["predictions"].flatten(), self.predictions()
+        probability, position = guesses.field("probability"), guesses.field("position")
+        whole = guesses.is_valid(), *(pc.not_equal(guesses.field(name), "") for name in ("rank", "class_name"))
+        whole += pc.greater_equal(probability, 0), pc.less_equal(probability, 1), position.is_valid()
+        fits = np.logical_and.reduce([_filled(one, False) for one in whole])
+        places = rows << 32 | np.array(position.fill_null(0).to_pylist(), dtype=np.int64)
+        order = np.argsort(places)
+        twice = order[1:][places[order[1:]] == places[order[:-1]]]
+        return np.concatenate([rows[~fits], rows[twice]])
+
+
+def _filled(mask: Any, where_null: bool) -> "npt.NDArray[np.bool_]":
+    """An Arrow array of truths (n,) as numpy has them."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    return np.array(pc.fill_null(mask, where_null).to_pylist(), dtype=bool)
+
+
+def _texts(values: Sequence[str]) -> Any:
+    """Texts as an Arrow array."""
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())
+
+
+def read_export(path: Path, batch: int) -> Iterator[Rows]:
     """The rows of an export, `batch` at a time; check it with `read_origin` first.
 
-    Raises InputFileError where it is damaged.
+    Raises InputFileError where it is damaged, or holds what no export does.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -238,40 +341,16 @@ def read_export(path: Path, batch: int) -> Iterator[Batch]:
     try:
         with open_regular(path) as source, pq.ParquetFile(source) as file:
             for table in file.iter_batches(batch_size=batch):
-                yield _batch_of(table, start)
+                rows = Rows.of(table, start)
+                if (wrong := rows.wrong()) is not None:
+                    raise InputFileError(
+                        f"{shown(str(path))}: {shown(os.fsdecode(rows.paths[wrong] or b'a photo'))} lacks an absolute "
+                        "path, a sha256 or a size, or holds what no export does. Export the photos again."
+                    )
+                yield rows
                 start += len(table)
     except (OSError, pa.ArrowException, TypeError, ValueError) as error:
         raise InputFileError(f"{shown(str(path))} is damaged ({error}). Export the photos again.") from error
-
-
-def _batch_of(table: "pa.RecordBatch", start: int) -> Batch:
-    import numpy as np
-
-    column = table["vector"]
-    vectors = np.asarray(column.flatten(), dtype=np.float32).reshape(-1, column.type.list_size)
-    norms = np.asarray(table["norm"], dtype=np.float32)
-    if len(vectors) != len(table):
-        raise ValueError(f"a vector is missing in the rows from {start}")
-    wrong = ~np.isclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3) | ~np.isfinite(norms)
-    if wrong.any():
-        raise ValueError(f"row {start + int(np.argmax(wrong))}: the vector does not have length 1")
-    listed = table.drop_columns(["vector"]).to_pylist()
-    if wrong_row := next((row for row in listed if row.get("rendered", "file") not in RENDERED), None):
-        raise ValueError(f"a photo is rendered from {wrong_row['rendered']!r:.80}")
-    photos = [
-        Photo(
-            **{name: row[name] for name in _PLAIN if name in row},
-            path=os.fsdecode(row["path_bytes"]),
-            keywords=None if row.get("keywords") is None else tuple(map(str, row["keywords"])),
-            predictions=tuple(Prediction(**guess) for guess in row["predictions"]),
-        )
-        for row in listed
-    ]
-    regions = [[_region(row["id"], one, vectors.shape[1]) for one in row.get("regions") or ()] for row in listed]
-    if any(sum(one.vector is not None for one in have) > MOST_REGIONS for have in regions):
-        raise ValueError(f"a photo has more than {MOST_REGIONS} regions with a vector")
-    found_by = [row.get("found_by") for row in listed]
-    return Batch(photos, [_label(row) for row in listed], vectors, norms, regions, found_by)
 
 
 def _region(photo_id: int, row: Mapping[str, Any], dim: int) -> EmbeddedRegion:
@@ -289,10 +368,3 @@ def _region(photo_id: int, row: Mapping[str, Any], dim: int) -> EmbeddedRegion:
     if not unit or row["norm"] is None or not np.isfinite(row["norm"]):
         raise ValueError("the vector of a region does not have length 1")
     return EmbeddedRegion(region, vector, float(row["norm"]))
-
-
-def _label(row: Mapping[str, Any]) -> Label | None:
-    if row["label_source"] is None:
-        return None
-    author, created_at = row.get("label_author"), row.get("label_created_at")
-    return Label(row["id"], row["label"] or "", row["label_source"], author, created_at)

@@ -277,6 +277,27 @@ def test_a_path_that_comes_twice_counts_once(exported: Path, other: Index) -> No
     assert other.verify().ok
 
 
+def test_photos_of_many_batches_come_once_each(
+    index: Index, exported: Path, other: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a path comes again in a later batch, and where a part of a batch is known."""
+
+    def change(columns: dict[str, list[Any]], _about: dict[str, Any]) -> None:
+        columns["path_bytes"][3] = columns["path_bytes"][0]
+
+    other.import_photos(exported)
+    other.remove(Filter(ids=[2, 3]))
+    monkeypatch.setattr("birdsearch.export.importer.BATCH", 3)
+    report = other.import_photos(exported)
+    assert (report.added, report.unchanged) == (2, 2)
+    assert {replace(photo, id=0) for photo in other.photos()} == {replace(photo, id=0) for photo in index.photos()}
+    other.remove(everything=True)
+    rewritten(exported, change)
+    report = other.import_photos(exported)
+    assert (report.added, report.unchanged) == (3, 1)
+    assert other.verify().ok
+
+
 def test_files_that_are_not_exports_are_refused(index: Index, exported: Path, other: Index, tmp_path: Path) -> None:
     data = exported.read_bytes()
     foreign = pa.table({"path": ["a.jpg"]})

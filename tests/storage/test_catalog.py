@@ -19,9 +19,10 @@ from alembic.migration import MigrationContext
 import birdsearch
 from birdsearch import Filter, Photo
 from birdsearch.errors import IndexDamagedError, IndexUnwritableError, PhotoUnknownError
-from birdsearch.files import PathSet
-from birdsearch.records import ORDERS, Label, Prediction
+from birdsearch.files import FileState, PathSet
+from birdsearch.records import ORDERS, Failure, Label, Prediction
 from birdsearch.storage.catalog import migrations
+from birdsearch.storage.catalog.catalog import KnownFile
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, PhotoUpdate
 from birdsearch.storage.catalog.database import NEWEST
 from birdsearch.storage.catalog.filters import conditions
@@ -158,6 +159,22 @@ def test_roots_in_use_are_those_with_photos(catalog: SQLiteCatalog) -> None:
     catalog.ensure_root(b"/empty")
     commit(catalog, entry(1, "/photos/a.jpg"))
     assert catalog.roots_in_use() == [b"/photos"]
+
+
+def test_files_are_known_by_their_paths_alone(catalog: SQLiteCatalog) -> None:
+    catalog.ensure_root(b"/photos")
+    catalog.ensure_root(b"/more")
+    commit(catalog, entry(1, "/photos/a.jpg"), entry(2, "/more/b/a.jpg", damaged="cut off"), entry(3, "/photos/c.jpg"))
+    failures = [Failure("/photos/c.jpg", "decode", "broken"), Failure("/photos/d.jpg", "decode", "worse")]
+    catalog.commit(Batch(failed=[(FileState(size), one) for size, one in enumerate(failures)]))
+    known = catalog.files_at([b"/photos/a.jpg", b"/more/b/a.jpg", b"/photos/c.jpg", b"/photos/d.jpg", b"/b/a.jpg"])
+    assert known == {
+        b"/photos/a.jpg": KnownFile(1, FileState(0, 0)),
+        b"/more/b/a.jpg": KnownFile(2, FileState(0, 0), damaged="cut off"),
+        b"/photos/c.jpg": KnownFile(3, FileState(0), missing=True, failure=failures[0]),
+        b"/photos/d.jpg": KnownFile(None, FileState(1), failure=failures[1]),
+    }
+    assert catalog.files_at([]) == {}
 
 
 def test_under_knows_folders_files_and_the_root() -> None:

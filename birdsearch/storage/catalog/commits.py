@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import compress
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,17 +12,25 @@ from birdsearch.files import FileState
 from birdsearch.records import FRAME, Failure, Label, Photo, Prediction
 from birdsearch.storage.catalog import companion_rows, kept, region_rows
 from birdsearch.storage.catalog.companion_rows import Companion
-from birdsearch.storage.catalog.database import present, put_state, roots_of, split_path, where_in
+from birdsearch.storage.catalog.database import (
+    insert_columns,
+    present,
+    put_state,
+    roots_of,
+    split_paths,
+    where_in,
+)
 from birdsearch.storage.catalog.region_rows import RegionEntry
-from birdsearch.storage.catalog.tables import Row, failures, labels, parts, photos, predictions, regions
+from birdsearch.storage.catalog.tables import failures, labels, parts, photos, predictions, regions
 
 AUTHORITY = ("correction", "csv", "keywords", "folder")  # whose label counts, first one first
 _PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
 STATE = [each.name for each in fields(FileState)]  # columns of what tells whether a file changed
 _BESIDE = ("root_id", "relative", "missing", "phash", "ctime_ns", "inode", "found_by")  # columns that no Photo has
 STORED = [c.name for c in photos.c if c.name not in _BESIDE]
+SETTLED = ("label", "species", "species_source")  # columns that follow from labels and predictions
 # What is read from a file anew with its bytes as before.
-_FACTS = [name for name in STORED if name not in ("id", "sha256", *STATE, "label", "species", "species_source")]
+_FACTS = [name for name in STORED if name not in ("id", "sha256", *STATE, *SETTLED)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,26 @@ class Entry:
     label: tuple[str, str] | None = None  # source, species
     correction: Label | None = None  # that comes with the photo
     state: FileState = field(default_factory=FileState)  # beyond size and time, which the photo has
+
+
+@dataclass(frozen=True, slots=True)
+class NewPhotos:
+    """Photos that the catalog has not, with their frames, column by column: no object is made of a row.
+
+    Their ids follow one another, and so do those of their frames, whose vectors are the first rows of the part.
+    """
+
+    first_id: int
+    first_region: int
+    paths: Sequence[bytes]  # (n,)
+    photos: Mapping[str, Sequence[Any]]  # column of `photos` -> (n,), where a file and its pixels give it
+    labels: Mapping[str, Sequence[Any]]  # column of `labels` -> values
+    predictions: Mapping[str, Sequence[Any]]  # column of `predictions` -> values
+
+    @property
+    def ids(self) -> range:
+        """Of the photos."""
+        return range(self.first_id, self.first_id + len(self.paths))
 
 
 GIVEN = "given"  # of vectors that a user gave: no network makes them again
@@ -72,8 +101,8 @@ class Batch:
     labels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # of photos that are not among the entries
     failed: list[tuple[FileState, Failure]] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)  # paths that failed before and do no longer
-    imported: bool = False  # the labels of the entries are all that is said of them, whatever is said of their copies
     state: dict[str, Any] = field(default_factory=dict)  # key -> new value
+    new: NewPhotos | None = None  # of an import, in place of entries; what it says of them is all that is said
 
 
 def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
@@ -83,6 +112,8 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     gone = _removed(connection, batch)
     entries = {row: entry for row, entry in enumerate(batch.entries) if entry.photo.id not in gone}
     _write_entries(connection, entries, batch.part)
+    if batch.new is not None:
+        _write_new(connection, batch.new, batch.part)
     boxes = [one for one in batch.regions if one.region.photo_id not in gone]
     region_rows.write(connection, boxes, batch.gone_regions, None if batch.part is None else batch.part.id)
     region_rows.set_found_by(connection, batch.found_by.items())
@@ -94,7 +125,7 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     brought = {entry.photo.id: entry.correction for entry in entries.values() if entry.photo.id and entry.correction}
     _insert_corrections(connection, brought)
     come = [entry.photo.id for entry in entries.values() if entry.photo.id]
-    kept.give_back(connection, come, of_copies=not batch.imported)
+    kept.give_back(connection, come)
     where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
     write_failures(connection, batch.failed)
     derive_species(connection, come + list(said))
@@ -105,6 +136,7 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
 def _removed(connection: sa.Connection, batch: Batch) -> set[int | None]:
     """The photos that a batch speaks of as known, and that were removed while it was collected."""
     new = {entry.photo.id for entry in batch.entries if not entry.known}
+    new |= set(() if batch.new is None else batch.new.ids)
     said = {entry.photo.id for entry in batch.entries} | batch.labels.keys()
     said |= {one.region.photo_id for one in batch.regions}
     return said - new - present(connection, photos, [photo_id for photo_id in said - new if photo_id is not None])
@@ -119,47 +151,69 @@ def write_failures(connection: sa.Connection, failed: Iterable[tuple[FileState, 
 
 def facts(photo: Photo) -> dict[str, object]:
     """Column -> value of everything that is written in a photo's file or follows from its pixels."""
-    return {**{name: getattr(photo, name) for name in _FACTS}, "phash": _signed(photo.phash)}
+    return {**{name: getattr(photo, name) for name in _FACTS}, "phash": signed(photo.phash)}
 
 
 def _write_entries(connection: sa.Connection, entries: Mapping[int, Entry], part: PartRow | None) -> None:
     """Photos with their frames, by the row of the part in which the vector of each lies."""
-    folders = roots_of(connection)
-    new: list[Row] = []
-    changed: list[PhotoUpdate] = []
-    new_regions: list[Row] = []
-    for row, entry in entries.items():
-        photo = entry.photo
-        assert part is not None
-        root_id, relative = split_path(os.fsencode(photo.path), folders)
-        values = {name: getattr(photo, name) for name in STORED}
-        values |= {"root_id": root_id, "relative": relative, "missing": False, "phash": _signed(photo.phash)}
-        values |= {"ctime_ns": entry.state.ctime_ns, "inode": entry.state.inode}
-        if entry.known:
-            changed.append(PhotoUpdate(values.pop("id"), values))
-        else:
-            new.append(values)
-        region = {"id": entry.region_id, "photo_id": photo.id, "part_id": part.id, "row": row, "kind": FRAME}
-        new_regions.append({**region, "x": 0.0, "y": 0.0, "width": 1.0, "height": 1.0})
-    region_rows.forget_vectors(connection, [update.photo_id for update in changed])
-    update_each(connection, changed)
-    for table, rows in ((photos, new), (regions, new_regions)):
-        if rows:
-            connection.execute(sa.insert(table), rows)
-    embedded = [entry.photo for entry in entries.values()]
-    write_predictions(connection, {photo.id: photo.predictions for photo in embedded if photo.id})
+    if not entries:
+        return
+    written = list(entries.values())
+    columns, is_new = _columns(connection, written), [not entry.known for entry in written]
+    changed = [entry for entry in written if entry.known]
+    region_rows.forget_vectors(connection, [entry.photo.id for entry in changed if entry.photo.id])
+    rows = compress(zip(*columns.values(), strict=True), (entry.known for entry in written))
+    updates = [dict(zip(columns, row, strict=True)) for row in rows]
+    update_each(connection, [PhotoUpdate(values.pop("id"), values) for values in updates])
+    insert_columns(connection, photos, {name: [*compress(column, is_new)] for name, column in columns.items()})
+    _insert_frames(connection, columns["id"], [entry.region_id for entry in written], part, list(entries))
+    write_predictions(connection, {one.photo.id: one.photo.predictions for one in written if one.photo.id})
+
+
+def _columns(connection: sa.Connection, entries: Sequence[Entry]) -> dict[str, list[Any]]:
+    """Column of `photos` -> the values of these entries."""
+    places = split_paths([os.fsencode(entry.photo.path) for entry in entries], roots_of(connection))
+    columns = {name: [getattr(entry.photo, name) for entry in entries] for name in STORED}
+    return columns | {
+        "root_id": [root_id for root_id, _ in places],
+        "relative": [relative for _, relative in places],
+        "missing": [False] * len(entries),
+        "phash": [signed(entry.photo.phash) for entry in entries],
+        "ctime_ns": [entry.state.ctime_ns for entry in entries],
+        "inode": [entry.state.inode for entry in entries],
+    }
+
+
+def _write_new(connection: sa.Connection, new: NewPhotos, part: PartRow | None) -> None:
+    """All that a batch brings of new photos, and what was kept of them; what follows from their labels last."""
+    places, count = split_paths(new.paths, roots_of(connection)), len(new.paths)
+    roots, relatives = [root_id for root_id, _ in places], [relative for _, relative in places]
+    own = {"id": new.ids, "root_id": roots, "relative": relatives, "missing": [False] * count}
+    insert_columns(connection, photos, {**new.photos, **own})
+    _insert_frames(connection, new.ids, range(new.first_region, new.first_region + count), part, range(count))
+    insert_columns(connection, predictions, new.predictions)
+    insert_columns(connection, labels, new.labels)
+    kept.give_back(connection, new.ids, of_copies=False)
+    these = photos.c.id.between(new.ids[0], new.ids[-1])
+    connection.execute(sa.update(photos).values(derived_species()).where(these))
+
+
+def _insert_frames(
+    connection: sa.Connection, photo_ids: Sequence[int], ids: Sequence[int], part: PartRow | None, rows: Sequence[int]
+) -> None:
+    assert part is not None  # of a batch with photos
+    count = len(ids)
+    corners = {"x": [0.0] * count, "y": [0.0] * count, "width": [1.0] * count, "height": [1.0] * count}
+    place = {"part_id": [part.id] * count, "row": rows, "kind": [FRAME] * count}
+    insert_columns(connection, regions, {"id": ids, "photo_id": photo_ids, **place, **corners})
 
 
 def write_predictions(connection: sa.Connection, new: Mapping[int, Iterable[Prediction]]) -> None:
     """Replace what the network says of these photos."""
     where_in(connection, sa.delete(predictions), predictions.c.photo_id, list(new))
-    rows = [
-        {"photo_id": photo_id, **{name: getattr(guess, name) for name in _PREDICTION}}
-        for photo_id, guesses in new.items()
-        for guess in guesses
-    ]
-    if rows:
-        connection.execute(sa.insert(predictions), rows)
+    guesses = [(photo_id, guess) for photo_id, its in new.items() for guess in its]
+    columns = {name: [getattr(guess, name) for _, guess in guesses] for name in _PREDICTION}
+    insert_columns(connection, predictions, {"photo_id": [photo_id for photo_id, _ in guesses], **columns})
 
 
 def _write_labels(connection: sa.Connection, new: Mapping[int, tuple[str, str] | None]) -> None:
@@ -205,8 +259,8 @@ def derived_species() -> dict[str, sa.ColumnElement[Any]]:
     return {"label": label, "species": sa.func.coalesce(label, guess), "species_source": source}
 
 
-def _signed(phash: str | None) -> int | None:
-    """A 64-bit hash as SQLite stores it."""
+def signed(phash: str | None) -> int | None:
+    """A 64-bit hash as databases store it."""
     return None if phash is None else (int(phash, 16) ^ (1 << 63)) - (1 << 63)
 
 

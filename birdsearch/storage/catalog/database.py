@@ -5,7 +5,7 @@ import re
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -331,6 +331,19 @@ def where_in(
     return rows
 
 
+def insert_columns(connection: sa.Connection, table: sa.Table, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Add rows to a table, given column by column, all of one length: the one way in for many rows."""
+    dialect, names = connection.dialect, [column.name for column in table.c if column.name in columns]
+    converted = []
+    for name in names:
+        convert = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
+        converted.append(columns[name] if convert is None else [*map(convert, columns[name])])
+    if rows := list(zip(*converted, strict=True)):
+        statement = sa.insert(table).compile(dialect=dialect, column_keys=names)
+        # Rows as the driver takes them: SQLAlchemy spends more on a row than SQLite does.
+        connection.exec_driver_sql(str(statement), rows)
+
+
 def present(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> set[int]:
     """Those of the ids that the table holds."""
     return {row[0] for row in where_in(connection, sa.select(table.c.id), table.c.id, ids)}
@@ -341,9 +354,31 @@ def roots_of(connection: sa.Connection) -> dict[int, bytes]:
     return dict(connection.execute(sa.select(roots.c.id, roots.c.path)).all())
 
 
-def split_path(path: bytes, folders: dict[int, bytes]) -> tuple[int, bytes]:
+def split_path(path: bytes, folders: Mapping[int, bytes]) -> tuple[int, bytes]:
     """A path as (root id, path under it)."""
-    for root_id, root in sorted(folders.items(), key=lambda each: len(each[1]), reverse=True):
-        if path.startswith(with_trailing_slash(root)):
-            return root_id, path[len(with_trailing_slash(root)) :]
+    return split_paths([path], folders)[0]
+
+
+def split_paths(paths: Sequence[bytes], folders: Mapping[int, bytes]) -> list[tuple[int, bytes]]:
+    """Each path as (root id, path under it)."""
+    deepest_first = sorted(((with_trailing_slash(root), root_id) for root_id, root in folders.items()), key=_depth)
+    return [_split(path, deepest_first) for path in paths]
+
+
+def under_roots(paths: Sequence[bytes], folders: Mapping[int, bytes]) -> Iterator[tuple[int, bytes, list[bytes]]]:
+    """Root id, what a path under it begins with, and what follows that in those of these paths that lie there."""
+    for root_id, root in folders.items():
+        prefix = with_trailing_slash(root)
+        if names := [path[len(prefix) :] for path in paths if path.startswith(prefix)]:
+            yield root_id, prefix, names
+
+
+def _depth(root: tuple[bytes, int]) -> int:
+    return -len(root[0])
+
+
+def _split(path: bytes, roots: Sequence[tuple[bytes, int]]) -> tuple[int, bytes]:
+    for root, root_id in roots:
+        if path.startswith(root):
+            return root_id, path[len(root) :]
     raise ValueError(f"no root holds {os.fsdecode(path)}")

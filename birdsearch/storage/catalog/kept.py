@@ -15,6 +15,7 @@ _CORRECTIONS = (
     .where(labels.c.source == "correction", photos.c.sha256 != "")
 )
 _CONTENTS = sa.select(photos.c.sha256, photos.c.id)
+_IS_KEPT = sa.or_(sa.exists(sa.select(kept_labels)), sa.exists(sa.select(kept_not_duplicates)))
 _ONE, _OTHER = photos.alias("one"), photos.alias("other")
 
 
@@ -40,6 +41,8 @@ def all_pairs(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
 
 def give_back(connection: sa.Connection, photo_ids: Sequence[int], *, of_copies: bool = True) -> None:
     """Give photos that have come what people said of their bytes: once, or (`of_copies`) of a copy that is there."""
+    if not of_copies and not connection.scalar(sa.select(_IS_KEPT)):
+        return
     query = sa.select(photos.c.id, photos.c.sha256).where(photos.c.sha256 != "")
     come: dict[int, str] = {row.id: row.sha256 for row in where_in(connection, query, photos.c.id, photo_ids)}
     contents = sorted(set(come.values()))

@@ -11,7 +11,7 @@ from birdsearch.files import with_trailing_slash
 from birdsearch.records import BOX, BY_HAND, FRAME, missing_metadata, shown
 from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import AUTHORITY, derive_species
-from birdsearch.storage.catalog.database import present, roots_of, split_path, where_in
+from birdsearch.storage.catalog.database import present, roots_of, split_path, under_roots, where_in
 from birdsearch.storage.catalog.tables import (
     Row,
     companions,
@@ -60,11 +60,8 @@ class Merge:
 
 def photo_ids(connection: sa.Connection, paths: Sequence[bytes], *, visible: bool = False) -> dict[bytes, int]:
     """Path -> id of those of these files that the catalog holds, or (`visible`) shows."""
-    folders = roots_of(connection)
     ids: dict[bytes, int] = {}
-    for root_id, root in folders.items():
-        prefix = with_trailing_slash(root)
-        names = [path.removeprefix(prefix) for path in paths if path.startswith(prefix)]
+    for root_id, prefix, names in under_roots(paths, roots_of(connection)):
         query = sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == root_id)
         query = query.where(is_visible) if visible else query
         for photo_id, relative in where_in(connection, query, photos.c.relative, names):

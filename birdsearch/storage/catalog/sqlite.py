@@ -34,7 +34,7 @@ from birdsearch.storage.catalog.commits import (
     update_each,
 )
 from birdsearch.storage.catalog.companion_rows import Companion
-from birdsearch.storage.catalog.database import Database, roots_of, split_path, where_in
+from birdsearch.storage.catalog.database import Database, roots_of, split_path, under_roots, where_in
 from birdsearch.storage.catalog.filters import conditions, inside
 from birdsearch.storage.catalog.region_rows import StoredRegion
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
@@ -143,6 +143,27 @@ class SQLiteCatalog(Database):
                     known[path] = replace(known[path], photo_id=photo_id, missing=True)
                 elif path in named:
                     known[path] = KnownFile(photo_id, FileState(*values), missing, damaged=damaged)
+        return known
+
+    def files_at(self, paths: Sequence[bytes]) -> dict[bytes, KnownFile]:
+        """What the catalog knows of those of these files that it knows: path -> what each was."""
+        known: dict[bytes, KnownFile] = {}
+        with self.transaction() as connection:
+            failed = paths if connection.scalar(sa.select(sa.exists(sa.select(failures)))) else ()
+            for row in where_in(connection, sa.select(failures), failures.c.path, failed):
+                failure = Failure(os.fsdecode(row.path), row.stage, row.reason)
+                state = FileState(*(getattr(row, name) for name in STATE))
+                known[row.path] = KnownFile(None, state, failure=failure)
+            columns = photos.c.relative, photos.c.id, photos.c.missing, photos.c.damaged
+            query = sa.select(*columns, *(photos.c[name] for name in STATE))
+            for root_id, prefix, names in under_roots(paths, roots_of(connection)):
+                rows = where_in(connection, query.where(photos.c.root_id == root_id), photos.c.relative, names)
+                for relative, photo_id, missing, damaged, *values in rows:
+                    if (failed_one := known.get(prefix + relative)) is not None:
+                        # A photo whose file is broken now is hidden, and the file is judged by its failure.
+                        known[prefix + relative] = replace(failed_one, photo_id=photo_id, missing=True)
+                    else:
+                        known[prefix + relative] = KnownFile(photo_id, FileState(*values), missing, damaged=damaged)
         return known
 
     def paths_with_bytes(self, sha256: str) -> dict[int, bytes]:
