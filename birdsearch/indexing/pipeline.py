@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 
 from birdsearch.backbones import finders
-from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoError, PhotoMissingError, PruneRefusedError
+from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoMissingError, PruneRefusedError
 from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
 from birdsearch.indexing import regions, sidecars
 from birdsearch.indexing.box_files import BoxFile, read_boxes
@@ -19,8 +19,9 @@ from birdsearch.indexing.companions import Companions
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller, several_species
+from birdsearch.indexing.outcomes import Costly, KnownContent, Outcome, Rejected, outcome_of, unless_costly
 from birdsearch.indexing.regions import BoxOptions
-from birdsearch.photos import decode, exclusions, memory, scan
+from birdsearch.photos import decode, exclusions, scan
 from birdsearch.photos.filetype import has_photo_name, has_raw_name
 from birdsearch.photos.overlap import overlapped
 from birdsearch.records import (
@@ -33,7 +34,6 @@ from birdsearch.records import (
     Filter,
     Photo,
     RegionReport,
-    bytes_text,
     counted,
     shown,
 )
@@ -191,43 +191,6 @@ def _exclude(catalog: Catalog, folders: Sequence[bytes], patterns: Sequence[str]
 def has_entries(folder: bytes) -> bool:
     """Whether anything that is not hidden lies in a folder; True for a file."""
     return not os.path.isdir(folder) or any(not name.startswith(b".") for name in os.listdir(folder))
-
-
-@dataclass(frozen=True, slots=True)
-class KnownContent:
-    """A file whose content is known already: it is neither decoded nor embedded."""
-
-    photo: Photo  # path, size, mtime_ns, sha256, and what is written in it
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A file that is not a photo (`stage` "ignored"), cannot be read ("read") or is broken ("decode")."""
-
-    file: scan.FoundFile
-    stage: str
-    reason: str
-
-    @property
-    def photo(self) -> Photo:
-        """The file as far as it is known."""
-        return self.file.photo
-
-
-@dataclass(frozen=True, slots=True)
-class Costly:
-    """A file whose decode takes so much memory that it waits for the end of the run."""
-
-    file: scan.FoundFile
-    why: str
-
-    @property
-    def photo(self) -> Photo:
-        """The file as far as it is known."""
-        return self.file.photo
-
-
-Outcome = decode.Decoded | KnownContent | Rejected
 
 
 @dataclass(slots=True)
@@ -483,35 +446,24 @@ class AddRun:
 
     def _prepare_cheap(self, entry: scan.FoundFile) -> Outcome | Costly:
         """Runs in a thread, as `_prepare`; what takes much memory is put off."""
-        if (entry.state.size or 0) > COSTLY:
-            return Costly(entry, f"{bytes_text(entry.state.size or 0)} long")
         search = self._finder is not None and self._detector.photo_id(entry.path) is None
-        try:
-            return self._prepare(entry, COSTLY, self._finder.size if self._finder is not None and search else None)
-        except memory.CostlyError as error:
-            return Costly(entry, str(error))
+        upright = self._finder.size if self._finder is not None and search else None
+        return unless_costly(entry, COSTLY, lambda: self._prepare(entry, COSTLY, upright))
 
     def _prepare(
         self, entry: scan.FoundFile, most: int | None = None, upright: tuple[int, int] | None = None
     ) -> Outcome:
         """The file's bytes, and its pixels where its content is new. Raises CostlyError as `decode` does."""
-        try:
-            file = scan.read(entry, raw=not self._ignores_raw)
-        except scan.NotAPhotoError as error:
-            return Rejected(entry, "ignored", error.reason)
-        except PhotoError as error:
-            return Rejected(entry, "read", str(error))
-        assert file.photo.sha256 is not None  # read has just computed it
-        self._committer.states[file.photo.path] = file.state
-        try:
+
+        def take(file: scan.FileBytes) -> decode.Decoded | KnownContent:
+            assert file.photo.sha256 is not None  # read has just computed it
+            self._committer.states[file.photo.path] = file.state
             if self._detector.is_known(file.photo.sha256) and not self._reread:
                 return KnownContent(decode.written(file))
             size = (self._given or self._store.backbone).input_size
             return decode.decode(file.data, file.photo, size, file.format, upright=upright, most=most)
-        except scan.NotAPhotoError as error:
-            return Rejected(entry, "ignored", error.reason)
-        except PhotoError as error:
-            return Rejected(entry, "decode", str(error))
+
+        return outcome_of(entry, take, raw=not self._ignores_raw)
 
     def _take(self, outcome: Outcome) -> None:
         path = os.fsencode(outcome.photo.path)
