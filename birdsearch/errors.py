@@ -27,6 +27,7 @@ BirdsearchError                 message = what + where + what next
 ├─ EngineUnreachableError       the server that keeps the engine of an index
 ├─ GraphMissingError            no neighbour graph was made, over which a query could spread
 ├─ InstallationError            a package or a program that birdsearch needs is incomplete, or not there
+├─ ClusterError                 hosts that cannot be reached or used, or a run on them that has failed
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
 ├─ OutputFileError              a file or folder that cannot be written: which, why
 ├─ ReportUnknownError           no report of duplicates with this id (also a KeyError)
@@ -155,6 +156,10 @@ class GraphMissingError(BirdsearchError):
 
 class InstallationError(BirdsearchError):
     """A package or a program that birdsearch needs is not whole, or not there."""
+
+
+class ClusterError(BirdsearchError):
+    """Hosts cannot be reached or used, or a run on them has failed."""
 
 
 class InputFileError(BirdsearchError):

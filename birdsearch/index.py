@@ -1180,6 +1180,7 @@ class Index:
         categories: Sequence[str] = (),
         finder: str = "auto",
         raw: str | None = None,
+        cluster: str | None = None,
         progress: Progress | None = None,
         between_commits: Callable[[], None] | None = None,
     ) -> AddReport:
@@ -1208,6 +1209,11 @@ class Index:
         do (`paired`): `raw="pair"`, which is so unless said otherwise. With "separate" it is a photo too, with "ignore"
         every RAW is left out; the index keeps what was chosen last.
 
+        With a `cluster`, "ray://HOST:PORT" or "local", the hosts of Ray read, decode and embed the files, and this
+        process commits what they made; photos and index must lie where all of them reach them under the same path. What
+        they made and a run that was stopped did not commit is taken up by the next run on a cluster. Needs the extra
+        `cluster`. Raises ClusterError.
+
         `between_commits` is called in this thread after each commit, and every two seconds without one: there, while
         this run holds the lock, `label`, `label_from`, `not_duplicates`, `set_names`, `correct_names` and `remove` work
         at once, and the run leaves what they did as it is. What it raises ends the run.
@@ -1229,7 +1235,7 @@ class Index:
         file = None if regions is None else os.fspath(regions)
         if raw not in (None, *RAW_CHOICES):
             raise ValueError(f"raw must be one of {', '.join(RAW_CHOICES)}, got {raw!r}")
-        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes, raw)
+        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes, raw, cluster)
         return pipeline.add(self._store, folders, options, Caller(self._store, progress, between_commits))
 
     def add_vectors(

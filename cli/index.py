@@ -102,6 +102,14 @@ Raw = Annotated[
         "out. Remembered."
     ),
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ray://HOST:PORT|local",
+        help="Read, decode and embed on the hosts of a Ray cluster, or on one that is started here; photos and index "
+        "must lie where all hosts reach them. Needs the extra cluster.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
@@ -127,6 +135,7 @@ def index(
     category: Categories = None,
     finder: Finder = "auto",
     raw: Raw = None,
+    cluster: Cluster = None,
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -143,6 +152,8 @@ def index(
         raise typer.BadParameter("is a keyword and needs --labels keywords", param_hint="'--keyword-root'")
     if force and not (prune or reembed):
         raise typer.BadParameter("needs --prune or --reembed", param_hint="'--force'")
+    if cluster is not None and reembed:
+        raise typer.BadParameter("cannot be used with --reembed, which works in this process", param_hint="'--cluster'")
     if finder != "auto" and regions != "bird":
         raise typer.BadParameter("needs --regions bird", param_hint="'--finder'")
     if regions in (None, "bird", "none") and (category or min_confidence != 0.2):
@@ -166,6 +177,7 @@ def index(
             categories=category or (),
             finder=finder,
             raw=raw,
+            cluster=cluster,
             progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []

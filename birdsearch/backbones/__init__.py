@@ -1,6 +1,7 @@
 """Backbones: names -> networks. torch, birder and the rest load when the first network does."""
 
 import ctypes
+import hashlib
 import platform
 import sys
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from birdsearch.backbones.registry import (
     weights_of,
     words_advice,
 )
-from birdsearch.backbones.weights import fetch
+from birdsearch.backbones.weights import Brought, fetch
 from birdsearch.errors import BackboneUnavailableError
 from birdsearch.files import sha256_of
 from birdsearch.photos import decode
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BIRD_BACKBONES", "BUILT_IN", "DEFAULT", "Backbone", "BackboneInfo", "BackboneSpec", "Network", "NetworkOutput",
-    "PooledMap", "check_execution", "find", "is_path", "list_backbones", "load_backbone", "pull", "pull_text",
-    "texts_of",
+    "PooledMap", "brought", "check_execution", "find", "is_path", "list_backbones", "load_backbone", "pull",
+    "pull_text", "texts_of",
 ]  # fmt: skip
 
 CHOICES = {
@@ -202,6 +203,21 @@ def pull(name: str, progress: Progress | None = None) -> Path:
 
         return built_in_path(name)
     return fetch(weights_of(name), ADVICE, progress)
+
+
+def brought(source: str) -> Brought | None:
+    """The weights of a backbone, to be loaded on another computer; None where an installed package has them there too.
+
+    They are downloaded here where they are not there yet: over there nothing is.
+    """
+    if source in BUILT_IN:
+        return None
+    if is_path(source):
+        data = _checkpoint(source).read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        return Brought(None, f"{sha256[:16]}/{Path(source).name}", sha256, data)
+    weights = weights_of(source)
+    return Brought(source, weights.file, weights.sha256, pull(source).read_bytes())
 
 
 def pull_text(name: str | Path, clip: str | None = None, progress: Progress | None = None) -> Path:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,24 +43,54 @@ def fetch(weights: Weights, advice: str, progress: Progress | None = None) -> Pa
     return weights.path
 
 
-def _download_once(weights: Weights, advice: str, progress: Progress | None) -> None:
-    """Downloads under a temporary name; a second process waits for the first and then finds the file."""
-    import http.client
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """A file of weights on its way to another computer."""
 
+    source: str | None  # what `load_backbone` takes there: the name of the backbone; None: the path of the file
+    file: str  # its name below the folder of weights
+    sha256: str
+    data: bytes
+
+    def unpacked(self) -> str:
+        """What `load_backbone` takes, once the file lies in the cache of this computer. Raises as `fetch` does."""
+        path = cache_folder() / "weights" / self.file
+        if file_problem(path, self.sha256) is not None:
+            try:
+                _put(path, self.sha256, self._written)
+            except (OSError, ValueError) as error:
+                raise BackboneUnavailableError(f"cannot keep weights at {path} ({error})") from error
+        return str(path) if self.source is None else self.source
+
+    def _written(self, part: Path) -> str:
+        with part.open("wb") as file:
+            file.write(self.data)
+            file.flush()
+            os.fsync(file.fileno())
+        return hashlib.sha256(self.data).hexdigest()
+
+
+def _put(path: Path, sha256: str, write: Callable[[Path], str]) -> None:
+    """Put a file in place that `write` makes, and says the sha256 of; a second process waits, and then finds it."""
     import filelock
 
-    part = weights.path.with_name(weights.file + ".part")
+    part = path.with_name(path.name + ".part")
+    make_private(part.parent)
+    with filelock.FileLock(f"{path}.lock"):
+        if file_problem(path, sha256) is not None:
+            try:
+                if (found := write(part)) != sha256:
+                    raise ValueError(f"what came has sha256 {found}")
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
+
+
+def _download_once(weights: Weights, advice: str, progress: Progress | None) -> None:
+    import http.client
+
     try:
-        make_private(part.parent)
-        with filelock.FileLock(f"{weights.path}.lock"):
-            if file_problem(weights.path, weights.sha256) is not None:
-                try:
-                    sha256 = _download(weights, part, progress)
-                    if sha256 != weights.sha256:
-                        raise ValueError(f"what came has sha256 {sha256}")
-                    part.replace(weights.path)
-                finally:
-                    part.unlink(missing_ok=True)
+        _put(weights.path, weights.sha256, lambda part: _download(weights, part, progress))
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise BackboneUnavailableError(
             f"the weights of {weights.name} are not available: {weights.file} from {weights.url}, "

@@ -21,6 +21,8 @@ from birdsearch.records import (
     BackboneIdentity,
     Box,
     ExportReport,
+    Photo,
+    Prediction,
     Provenance,
     Recipe,
     Region,
@@ -87,10 +89,10 @@ class Parquet:
         """Write one row for each photo."""
         import pyarrow.parquet as pq
 
-        schema, count = _schema_of(photos), 0
+        schema, count = _schema_with_origin(photos), 0
         with new_file(path) as file, pq.ParquetWriter(file, schema) as writer:
             for batch in photos.batches():
-                writer.write_table(_table(batch, schema, photos.provenance))
+                writer.write_table(table_of(batch, schema, photos.provenance))
                 count += len(batch.photos)
         return ExportReport(count)
 
@@ -103,18 +105,19 @@ def to_arrow(photos: Selection) -> "pa.Table":
     """The photos as the table that the file would hold."""
     import pyarrow as pa
 
-    schema = _schema_of(photos)
-    tables = (_table(batch, schema, photos.provenance) for batch in photos.batches())
+    schema = _schema_with_origin(photos)
+    tables = (table_of(batch, schema, photos.provenance) for batch in photos.batches())
     return pa.concat_tables([schema.empty_table(), *tables])
 
 
-def _schema_of(photos: Selection) -> "pa.Schema":
+def _schema_with_origin(photos: Selection) -> "pa.Schema":
     about = {"backbone": as_json(photos.backbone), "folders": list(photos.provenance.folders), **photos.said}
-    return _schema(photos.backbone.dim).with_metadata({"birdsearch": json.dumps(about)})
+    return schema_of(photos.backbone.dim).with_metadata({"birdsearch": json.dumps(about)})
 
 
 @cache
-def _schema(dim: int) -> "pa.Schema":
+def schema_of(dim: int) -> "pa.Schema":
+    """The columns of an export with vectors of so many numbers."""
     import pyarrow as pa  # slow to load, and --help lists this format
 
     guess = zip(_GUESS, ("string", "float64", "int32", "string", "string"), strict=True)
@@ -142,7 +145,8 @@ def _schema(dim: int) -> "pa.Schema":
     return pa.schema(types.items())
 
 
-def _table(batch: Batch, schema: "pa.Schema", provenance: Provenance) -> "pa.Table":
+def table_of(batch: Batch, schema: "pa.Schema", provenance: Provenance) -> "pa.Table":
+    """Photos as rows with the columns of `schema_of`."""
     import pyarrow as pa
 
     from birdsearch.storage import parts
@@ -199,7 +203,7 @@ def read_origin(path: Path) -> Origin:
     try:
         about = json.loads((schema.metadata or {})[b"birdsearch"])
         origin = _origin(about)
-        needed = [f for f in _schema(int(origin.backbone.dim)) if f.name in schema.names or f.name not in _LATER]
+        needed = [f for f in schema_of(int(origin.backbone.dim)) if f.name in schema.names or f.name not in _LATER]
         same = all(schema.field(field.name).type == field.type for field in needed)
         for name in (*origin.folders, *origin.labels, *origin.labels.values()):
             os.fsencode(name)  # raises for what is no name of a file
@@ -266,6 +270,20 @@ class Rows:
     def column(self, name: str) -> list[Any]:
         """The values (n,) of a column; None in all rows of an older export, which lacks it."""
         return self.table[name].to_pylist() if name in self.table.schema.names else [None] * len(self.paths)
+
+    def photos(self) -> list[Photo]:
+        """The photos (n,), as objects."""
+        names = [name for name in _PLAIN if name in self.table.schema.names]
+        listed = self.table.select([*names, "predictions"]).to_pylist()
+        return [
+            Photo(
+                **{name: row[name] for name in names},
+                path=os.fsdecode(path),
+                keywords=None if keywords is None else tuple(keywords),
+                predictions=tuple(Prediction(**guess) for guess in row["predictions"] or ()),
+            )
+            for row, path, keywords in zip(listed, self.paths, self.column("keywords"), strict=True)
+        ]
 
     def predictions(self) -> tuple["npt.NDArray[np.int64]", dict[str, list[Any]]]:
         """What the network says of the photos: the row (m,) of each prediction, and the columns (m,) of all."""

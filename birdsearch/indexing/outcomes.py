@@ -17,7 +17,7 @@ class KnownContent:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A file that is not a photo (`stage` "ignored"), cannot be read ("read") or is broken ("decode")."""
+    """A file that is no photo ("ignored"), cannot be read ("read"), broken ("decode"), or without vector ("embed")."""
 
     file: scan.FoundFile
     stage: str

@@ -5,7 +5,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
 from birdsearch.backbones import finders
@@ -14,6 +14,7 @@ from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_s
 from birdsearch.indexing import regions, sidecars
 from birdsearch.indexing.box_files import BoxFile, read_boxes
 from birdsearch.indexing.caller import Caller
+from birdsearch.indexing.clusters import Cluster, Elsewhere, Way, cluster_at
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.companions import Companions
 from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
@@ -65,6 +66,7 @@ class AddOptions:
     finder: str = "auto"
     boxes: BoxOptions = field(default_factory=BoxOptions)
     raw: str | None = None  # of RAW_CHOICES
+    cluster: str | None = None  # its address
 
 
 def add(
@@ -84,6 +86,7 @@ def add(
     if options.regions == BIRD:
         finders.check_finder(options.finder, caller.tell)
     box_file = None if options.regions in (None, BIRD, "none") else read_boxes(options.regions)  # or a line no box
+    cluster = None if options.cluster is None else cluster_at(options.cluster, store)  # or here for one that is none
     with store.writing() as catalog:
         roots = catalog.roots_in_use()
         paths = list(dict.fromkeys(known_spelling(path, roots) for path in paths))
@@ -99,8 +102,14 @@ def add(
             catalog.set_state(RAW, options.raw)
         detector = ChangeDetector.of(catalog, paths)
         companions = Companions(catalog, detector, catalog.get_state(RAW, PAIR), paths)
-        run = AddRun(store, labeller, detector, caller, reread=options.reread, finder=finder, companions=companions)
-        counts = run.run(paths, files, options)
+        with nullcontext() if cluster is None else closing(cluster):
+            run = AddRun(
+                store, labeller, detector, caller, reread=options.reread, finder=finder, companions=companions,
+                cluster=cluster,
+            )  # fmt: skip
+            counts = run.run(paths, files, options)
+            if cluster is not None:
+                cluster.forget()
         before = RegionReport(searched=counts.searched, found=counts.found, embedded=counts.found)
         counts.regions = _regions(store, paths, before, box_file, options.boxes, caller)
     if unmatched := labeller.unmatched(paths) if options.labels is not None else []:
@@ -233,7 +242,9 @@ class AddRun:
         given: GivenVectors | None = None,
         finder: str | None = None,
         companions: Companions | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
+        self._cluster = cluster  # None: this process reads, decodes and embeds
         self._companions = companions  # None: nothing goes with the photos of this run
         self._ignores_raw = companions is not None and companions.raw == IGNORE
         self._finder_name = finder  # that searches new photos for small birds
@@ -412,8 +423,13 @@ class AddRun:
             self._caller.let_in()
             self._labels.renew()
 
-    def _outcomes(self, to_read: Sequence[scan.FoundFile]) -> Generator[Outcome | Costly]:
-        """What each file holds, in their order; small birds are searched for while a photo is decoded."""
+    def _outcomes(self, to_read: Sequence[scan.FoundFile]) -> Generator[Outcome | Elsewhere | Costly]:
+        """What each file holds, in their order; small birds are searched for while a photo is decoded here."""
+        if self._cluster is not None:
+            way = Way(not self._ignores_raw, COSTLY, not self._committer.first_part)
+            with closing(self._cluster.outcomes(to_read, way, self._idle)) as embedded:
+                yield from embedded
+            return
         self._finder = self._loaded_finder(to_read)
         ahead = AHEAD if self._finder is None else regions.TOGETHER
         with closing(overlapped(to_read, self._prepare_cheap, ahead=ahead, idle=self._idle)) as outcomes:
@@ -465,29 +481,34 @@ class AddRun:
 
         return outcome_of(entry, take, raw=not self._ignores_raw)
 
-    def _take(self, outcome: Outcome) -> None:
+    def _take(self, outcome: Outcome | Elsewhere) -> None:
         path = os.fsencode(outcome.photo.path)
         if isinstance(outcome, Rejected):
             if outcome.stage == "ignored":
                 self._ignore(path, outcome.reason)
                 return
             # What could not be read today (permission, a disk that is away) is tried again tomorrow.
-            state = outcome.file.state if outcome.stage == "decode" else FileState()
+            state = FileState() if outcome.stage == "read" else outcome.file.state
             self._fail(Failure(outcome.photo.path, outcome.stage, outcome.reason), state)
             return
         self._detector.mark_found(path)
         if self._detector.had_failed(path):
             self._committer.batch.recovered.append(outcome.photo.path)
         assert outcome.photo.sha256 is not None  # read and decode fill it
+        if isinstance(outcome, Elsewhere):
+            self._committer.states[outcome.photo.path] = outcome.state
         if isinstance(outcome, KnownContent) or self._detector.is_known(outcome.photo.sha256):
             self._take_known(outcome.photo)
             return
         self._detector.add_content(outcome.photo.sha256)
+        if isinstance(outcome, Elsewhere):
+            self._take_embedded([outcome.embedded], outcome.provenance)
+            return
         if self._embedder is None:
             proven = not self._committer.first_part
             classes, idle = self._store.stored_classes, self._caller.attends
             self._embedder = Embedder(self._store.backbone, classes, proven, idle)
-        self._take_embedded(self._embedder.add(outcome))
+        self._take_embedded(self._embedder.add(outcome), self._embedder.provenance)
 
     def _take_known(self, photo: Photo) -> None:
         known = self._detector.by_content(photo)
@@ -516,14 +537,13 @@ class AddRun:
             batch.labels[moved.photo_id] = label
         self._counts.moved += 1
 
-    def _take_embedded(self, results: Iterable[EmbeddedPhoto | NotEmbedded]) -> None:
+    def _take_embedded(self, results: Iterable[EmbeddedPhoto | NotEmbedded], provenance: str) -> None:
         for result in results:
             photo = result.photo
             if isinstance(result, NotEmbedded):
                 self._fail(Failure(photo.path, "embed", result.reason), self._committer.states.pop(photo.path))
             else:
-                assert self._embedder is not None  # these are its results
-                self._committer.provenance = self._embedder.provenance
+                self._committer.provenance = provenance
                 photo = replace(photo, id=self._detector.photo_id(os.fsencode(photo.path)))
                 self._committer.photos.append(replace(result, photo=photo))
 
@@ -627,7 +647,7 @@ class AddRun:
 
     def _embed_waiting(self) -> None:
         if self._embedder is not None:
-            self._take_embedded(self._embedder.flush())
+            self._take_embedded(self._embedder.flush(), self._embedder.provenance)
 
     def _resolved_copies(self) -> list[EmbeddedPhoto]:
         """Give every copy the vector of a photo with the same content, in this batch or in the catalog."""

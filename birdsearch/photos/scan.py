@@ -28,6 +28,7 @@ MOST_COUNTED = 100_000  # files of one folder that is left out: the snapshots of
 BLOCK = 2**22  # bytes that are read at a time
 ANSWER_SECONDS = 60.0  # that a file may take for one block, a guess: slow networks bring it in time
 
+GONE = "no longer there"  # why a file that was listed cannot be read
 RAW_LEFT_OUT = "camera RAW"  # why a RAW file is no photo, where the user wants none
 
 T = TypeVar("T")
@@ -268,7 +269,7 @@ def read(file: FoundFile, *, raw: bool = True) -> FileBytes:
             if (whole := _answered(lambda alive: _read_once(path, alive, raw))) is not None:
                 return whole
     except FileNotFoundError as error:
-        raise PhotoMissingError("no longer there") from error
+        raise PhotoMissingError(GONE) from error
     except OSError as error:
         raise PhotoUnreadableError(os_error_text(error)) from error
     raise PhotoUnreadableError("changed while it was read; index it again when it is complete")

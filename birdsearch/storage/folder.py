@@ -48,6 +48,7 @@ _NO_ROOM = {
 DECISIONS = "decisions.jsonl"  # of a person about groups of duplicates
 _OURS = {"lock", "writer.json", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal"}
 _OURS |= {DECISIONS, "classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
+RUN = "embedding-"  # what the folder of a run on a cluster is called, until all of it is committed
 _FOLDERS = ("vectors", "actions")  # of an index
 _WRITTEN_IN_PLACE = ("lock", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm")
 # What `files` had not yet put in place when it was killed.
@@ -60,7 +61,7 @@ if hasattr(os, "register_at_fork"):  # the thread that writes is not in a child
 
 
 def _is_ours(name: str) -> bool:
-    return name in _OURS or name.startswith("engine-") or re.fullmatch(_HALF_DONE, name) is not None
+    return name in _OURS or name.startswith(("engine-", RUN)) or re.fullmatch(_HALF_DONE, name) is not None
 
 
 def remove_ours(folder: Path, pattern: str, keep: Collection[str] = ()) -> None:

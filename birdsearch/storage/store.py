@@ -222,6 +222,11 @@ class Store:
     # Reading
 
     @property
+    def execution(self) -> Execution:
+        """What executes the backbone, where, and with which numbers."""
+        return self._execution
+
+    @property
     def backbone(self) -> "Backbone":
         """The network that made the vectors, loaded and checked at first use, once for all threads.
 

@@ -1,0 +1,212 @@
+"""Ray: reads, decodes and embeds the files of a run on many hosts, and hands back what became of each."""
+
+import importlib.util
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import birdsearch
+from birdsearch import errors
+from birdsearch.backbones import brought
+from birdsearch.cluster import results
+from birdsearch.cluster.runs import Inbox, Run, left_behind
+from birdsearch.errors import ClusterError
+from birdsearch.indexing.clusters import LOCAL, Way
+from birdsearch.indexing.outcomes import Rejected
+from birdsearch.photos.scan import GONE, FoundFile
+from birdsearch.records import as_json, blocks, shown
+from birdsearch.storage.store import Store
+
+_LISTED = 256  # files of a listing, which is one task
+_LOOK_SECONDS = 0.5  # from one look for results to the next
+_ANSWER_SECONDS = 10.0  # that the head of a cluster may take to answer
+_PORT = 10001  # of Ray for clients, where an address names none
+_MEMORY = 512 << 20  # bytes that the processes of a cluster of this computer may share, taken as they are used
+_ATTEMPTS = 5  # of the task that leads a run: its host may die
+_NOTHING_TOLD = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0"}  # to anybody
+
+
+class RayCluster:
+    """The hosts of a Ray cluster, for one run; see `indexing.clusters.Cluster`."""
+
+    def __init__(self, address: str, store: Store) -> None:
+        if importlib.util.find_spec("ray") is None:
+            raise ClusterError(f'the cluster {address} needs Ray: pip install "birdsearch[cluster]"')
+        self._address = address
+        self._store = store
+        self._connection = ExitStack()
+        self._network: Any = None  # the reference of what makes the vectors, once it was handed over
+        self._runs: list[Run] = []  # of this run, and of those before that did not come to their end
+
+    def outcomes(
+        self, files: Sequence[FoundFile], way: Way, idle: Callable[[], None]
+    ) -> Generator[results.Result, None, None]:
+        """What became of each file, in their order."""
+        facts = {"backbone": as_json(self._store.identity.backbone), "raw": way.raw, "version": birdsearch.__version__}
+        inbox = Inbox(files)
+        for left in left_behind(self._store.folder.path):
+            self._runs.append(left)
+            if left.facts() == facts:
+                inbox.take_over(left)
+        run = work = None
+        if waiting := inbox.waiting():
+            run = Run.new(self._store.folder.path, facts)
+            self._runs.append(run)
+            work = self._begun(run, [(place, files[place]) for place in waiting], way)
+        for place, file in enumerate(files):
+            while (result := inbox.result(place)) is None:
+                assert run is not None  # for something is waited for
+                ended = self._has_ended(work)
+                if not inbox.look(run):
+                    if ended:
+                        raise ClusterError(f"the cluster has left no result of {shown(file.photo.path)}: run it again")
+                    idle()
+            if isinstance(result, Rejected) and result.reason == GONE and os.path.lexists(file.path):
+                raise ClusterError(
+                    f"a host of the cluster does not find {shown(file.photo.path)}, which is here: photos must lie "
+                    "where all hosts reach them under the same path"
+                )
+            yield result
+
+    def forget(self) -> None:
+        """Remove what was kept for a next run."""
+        for run in self._runs:
+            run.remove()
+
+    def close(self) -> None:
+        """End all work, and the connection; another run may take up what is left."""
+        self._connection.close()
+        for run in self._runs:
+            run.release()
+
+    def _begun(self, run: Run, files: Sequence[tuple[int, FoundFile]], way: Way) -> Any:
+        """The reference of the task that leads the run on the cluster."""
+        listings: list[str] = []
+        for block in blocks(len(files), _LISTED):
+            path = run.listings / f"{len(listings):08d}{results.SUFFIX}"
+            results.write_listing(path, files[block])
+            listings.append(str(path))
+        if self._network is None:
+            self._network = self._handed_over()
+        import ray
+
+        from birdsearch.cluster import worker
+
+        store, version = self._store, birdsearch.__version__
+        job = worker.Job(run.results, way, self._size, store.identity, store.execution, self._network, version)
+        task = ray.remote(worker.embed_all).options(num_cpus=0, max_retries=_ATTEMPTS)
+        return task.remote(job, listings)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        """Of the pixels that the network sees; where the index does not say, the network does."""
+        known = (self._store.identity.backbone.preprocessing or {}).get("size")
+        height, width = self._store.backbone.input_size if known is None else known
+        return int(height), int(width)
+
+    def _handed_over(self) -> Any:
+        """Connect, and put what makes the vectors into Ray's memory."""
+        store = self._store
+        own = store.backbone if store.identity.source is None else None
+        weights = None if store.identity.source is None else brought(store.identity.source)
+        self._connection.enter_context(_connected(self._address))
+        import ray
+
+        from birdsearch.cluster import worker
+
+        try:
+            return ray.put(worker.Network(own, weights, store.stored_classes))
+        except Exception as error:  # pickle raises whatever a user's object raises
+            if own is None:
+                raise
+            raise ClusterError(
+                f"your own backbone {own.name} cannot be carried to other processes ({_words(error)}): give an object "
+                "that pickle takes, or index without a cluster"
+            ) from error
+
+    def _has_ended(self, work: Any) -> bool:
+        """Whether the task that leads the run is done, after a moment. Raises the error that ended it."""
+        import ray
+
+        if not ray.wait([work], timeout=_LOOK_SECONDS)[0]:
+            return False
+        try:
+            failure = ray.get(work)
+        except Exception as error:  # Ray's own errors have no base that a client and a driver share
+            raise ClusterError(f"the cluster {self._address} has failed: {_words(error)}") from error
+        if failure is not None:
+            name, text = failure
+            raise getattr(errors, name)(text)
+        return True
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """A connection to a cluster, or one that is started on this computer. Raises ClusterError."""
+    for name, value in _NOTHING_TOLD.items():
+        os.environ.setdefault(name, value)
+    import ray
+
+    if ray.is_initialized():
+        raise ClusterError("this process is connected to a cluster of Ray already: call ray.shutdown() before")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    with ExitStack() as stack:
+        try:
+            with _own_signals():
+                if address == LOCAL:
+                    # In a folder of its own, where no other user and no cluster that was left behind is in the way.
+                    folder = tempfile.mkdtemp(prefix="birds-", dir=_short_folder())
+                    stack.callback(shutil.rmtree, folder, ignore_errors=True)
+                    stack.callback(ray.shutdown, wait_for_processes=True)
+                    here: dict[str, Any] = {
+                        "include_dashboard": False,
+                        "object_store_memory": _MEMORY,
+                        "_temp_dir": folder,
+                    }
+                    ray.init(LOCAL, **here, **quiet)
+                else:
+                    _check_answers(address)
+                    stack.callback(ray.shutdown)
+                    ray.init(address, **quiet)
+        except ClusterError:
+            raise
+        except Exception as error:  # ConnectionError, RuntimeError for another version, ValueError, ...
+            raise ClusterError(f"the cluster {address} cannot be used: {_words(error)}") from error
+        yield
+
+
+def _check_answers(address: str) -> None:
+    """Raises ClusterError where nothing answers: Ray would try for half a minute."""
+    host, _, port = address.partition("://")[2].partition(":")
+    try:
+        socket.create_connection((host, int(port or _PORT)), _ANSWER_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ClusterError(
+            f"nothing answers at {address} ({error}): is the cluster up, and its port for clients ({_PORT}) open?"
+        ) from error
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """SIGTERM stays what it was: Ray would end the process with it."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+def _short_folder() -> str | None:
+    """Where sockets may lie, whose paths have 107 bytes at most."""
+    return None if sys.platform == "win32" else "/tmp"
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__

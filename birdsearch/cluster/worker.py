@@ -1,0 +1,220 @@
+"""Worker: what runs on the hosts of a cluster: processors decode files, actors hold the network, on GPUs if any."""
+
+import os
+import pickle
+import secrets
+import socket
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import ray
+
+import birdsearch
+from birdsearch.backbones import Backbone, load_backbone
+from birdsearch.backbones.classes import Classes
+from birdsearch.backbones.weights import Brought
+from birdsearch.cluster import results
+from birdsearch.errors import BackboneMismatchError, BirdsearchError, ClusterError
+from birdsearch.files import FileState
+from birdsearch.indexing.clusters import Elsewhere, Way
+from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
+from birdsearch.indexing.outcomes import Costly, Rejected, outcome_of, unless_costly
+from birdsearch.photos import decode
+from birdsearch.photos.scan import FileBytes, FoundFile
+from birdsearch.records import Identity, Recipe, blocks, shown
+from birdsearch.storage.store import Execution
+
+_AT_ONCE = 2  # files in the hands of one task: one is read while another is decoded
+_TOGETHER = 32  # files that a task hands on together
+_IN_MEMORY = 16 << 20  # bytes of them that Ray lets lie in one piece
+
+Failure = tuple[str, str]  # the name of an error of birdsearch, and its text
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What makes the vectors; each host takes it once."""
+
+    own: Backbone | None  # a user's object; else it is loaded by its name
+    weights: Brought | None  # None where an installed package has them
+    classes: Classes | None  # that the index was made with
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What every host is told of a run."""
+
+    results: Path  # a folder that all hosts reach
+    way: Way
+    size: tuple[int, int]  # (height, width) of the pixels that the network sees
+    identity: Identity  # of the index
+    execution: Execution
+    network: Any  # the reference of a Network in Ray's memory
+    version: str  # of birdsearch
+
+
+def embed_all(job: Job, listings: Sequence[str]) -> Failure | None:
+    """Embed the files of these listings that have no result yet; returns the error that ended it, where one did.
+
+    It is a task of its own: the datasets of Ray do not work in a client, which `ray://` makes of this computer. Where
+    the host of this task dies Ray starts it again on another one.
+    """
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    context.target_max_block_size = _IN_MEMORY
+    done = [place for path in job.results.glob(f"*{results.SUFFIX}") for place, _, _ in results.read_files(path)]
+    files = ray.data.from_items([{"listing": path} for path in listings], override_num_blocks=len(listings))
+    decoded: Any = _decoded  # Ray's types know no further arguments
+    pixels = files.map_batches(
+        decoded,
+        fn_args=(job.way, job.size, ray.put(np.array(done, np.int64))),
+        batch_size=1,
+        batch_format="pyarrow",
+        num_cpus=1,
+    )
+    embedded = pixels.map_batches(
+        _Embedding, fn_constructor_args=(job,), batch_size=NETWORK_BATCH, batch_format="pyarrow", **_placement(job)
+    )
+    try:
+        for _ in embedded.iter_batches(batch_size=None):
+            pass
+    except Exception as error:  # it comes wrapped in Ray's own errors
+        return _in_words(error)
+    return None
+
+
+def _placement(job: Job) -> dict[str, Any]:
+    """A network on each GPU, else one on each host: OpenVINO takes all its processors, while tasks decode beside it."""
+    nodes: Any = ray.nodes  # it has no types
+    alive = [node["Resources"] for node in nodes() if node["Alive"]]
+    gpus = int(sum(resources.get("GPU", 0) for resources in alive))
+    able = job.execution.device in ("auto", "cuda") and job.execution.runtime != "openvino"
+    if gpus and able and job.identity.source is not None:
+        return {"num_gpus": 1, "num_cpus": 0, "concurrency": gpus}
+    hosts = sum(resources.get("CPU", 0) > 0 for resources in alive)
+    return {"num_cpus": 0, "concurrency": max(1, hosts), "scheduling_strategy": "SPREAD"}
+
+
+def _in_words(error: BaseException) -> Failure:
+    """The error of birdsearch that lies below those of Ray, else what Ray says."""
+    causes: list[BaseException | None] = [error]
+    while causes:
+        if (cause := causes.pop()) is None:
+            continue
+        if isinstance(cause, BirdsearchError):
+            return type(cause).__name__, str(cause)
+        causes += [cause.__cause__, getattr(cause, "cause", None)]
+    words = " ".join(str(error).split())
+    return ClusterError.__name__, f"the run on the cluster has failed ({type(error).__name__}: {words[-400:]})"
+
+
+# Files become pixels
+
+
+def _decoded(batch: pa.Table, way: Way, size: tuple[int, int], done: Any) -> Iterator[pa.Table]:
+    """A task: the files of a listing as pickles of `_prepared`; a pickle is only ever in Ray's memory."""
+    skipped = ray.get(done)
+    for path in batch["listing"].to_pylist():
+        try:
+            files = results.read_listing(Path(path))
+        except FileNotFoundError as error:
+            raise ClusterError(
+                f"{socket.gethostname()}, a host of the cluster, does not find {shown(path)}: the index must lie where "
+                "all hosts reach it under the same path"
+            ) from error
+        left = [one for one, out in zip(files, np.isin([place for place, _ in files], skipped), strict=True) if not out]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for block in blocks(len(left), _TOGETHER):
+                places, entries = zip(*left[block], strict=True)
+                outcomes = pool.map(lambda entry: pickle.dumps(_prepared(entry, way, size), 5), entries)
+                yield pa.table(
+                    {"place": pa.array(places, pa.int64()), "outcome": pa.array(outcomes, pa.large_binary())}
+                )
+
+
+def _prepared(
+    entry: FoundFile, way: Way, size: tuple[int, int]
+) -> tuple[decode.Decoded | Rejected | Costly, FileState]:
+    """A file decoded, and its state when it was read."""
+    state = entry.state
+
+    def take(file: FileBytes) -> decode.Decoded:
+        nonlocal state
+        # Hosts may number the files of one disk differently: a file that is as it was listed keeps what was seen there.
+        if (file.state.size, file.state.mtime_ns) != (state.size, state.mtime_ns):
+            state = file.state
+        return decode.decode(file.data, file.photo, size, file.format, most=way.most)
+
+    outcome = unless_costly(entry, way.most, lambda: outcome_of(entry, take, raw=way.raw))
+    assert isinstance(outcome, decode.Decoded | Rejected | Costly)  # `take` gives nothing else
+    return outcome, state
+
+
+# Pixels become vectors
+
+
+class _Embedding:
+    """An actor: the network, loaded once, which leaves its results in the folder of the run."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._refused: BirdsearchError | None = None
+        network: Network = ray.get(job.network)
+        try:
+            self._embedder = Embedder(_loaded(job, network), network.classes, job.way.proven)
+        except BirdsearchError as error:  # raised here it would be the death of an actor, which Ray tries again
+            self._refused = error
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Embed decoded files; returns how many."""
+        if self._refused is not None:
+            raise self._refused
+        states: dict[int, FileState] = {}
+        ended: list[tuple[int, results.Result]] = []
+        embedded: list[EmbeddedPhoto | NotEmbedded] = []
+        for place, pickled in zip(batch["place"].to_pylist(), batch["outcome"].to_pylist(), strict=True):
+            outcome, states[place] = pickle.loads(pickled)
+            if isinstance(outcome, decode.Decoded):
+                embedded += self._embedder.add(replace(outcome, photo=replace(outcome.photo, id=place)))
+            else:
+                ended.append((place, outcome))
+        embedded += self._embedder.flush()
+        ended += [(one.photo.id or 0, self._result(one, states[one.photo.id or 0])) for one in embedded]
+        ended.sort(key=lambda one: one[0])
+        path = self._job.results / f"{secrets.token_hex(8)}{results.SUFFIX}"
+        results.write(path, ended, self._job.identity.backbone.dim)
+        return pa.table({"files": [len(ended)]})
+
+    def _result(self, made: EmbeddedPhoto | NotEmbedded, state: FileState) -> results.Result:
+        if isinstance(made, NotEmbedded):
+            return Rejected(FoundFile(os.fsencode(made.photo.path), state), "embed", made.reason)
+        return Elsewhere(made, state, self._embedder.provenance)
+
+
+def _loaded(job: Job, network: Network) -> Backbone:
+    """The network of the index, on this host. Raises BackboneMismatchError where it is another one here."""
+    host = socket.gethostname()
+    if birdsearch.__version__ != job.version:
+        raise ClusterError(
+            f"{host} has birdsearch {birdsearch.__version__}, and the computer that indexes has {job.version}: "
+            "install the same on all hosts of the cluster"
+        )
+    if network.own is not None:
+        return network.own
+    made, source = job.identity.backbone, job.identity.source
+    if network.weights is not None:
+        source = network.weights.unpacked()
+    loaded = load_backbone(source, recipe=Recipe.of(made.recipe), **asdict(job.execution))
+    if loaded.identity != made:
+        raise BackboneMismatchError(
+            f"the backbone on {host} is {loaded.identity}, and the index was made with "
+            f"{made.told_from(loaded.identity)}: install the same packages on all hosts of the cluster"
+        )
+    return loaded

@@ -1,0 +1,86 @@
+"""What a run on a cluster left is taken up where it still holds, and by one process."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from birdsearch.cluster import results
+from birdsearch.cluster.runs import Inbox, Run, left_behind
+from birdsearch.files import FileState
+from birdsearch.indexing.clusters import Elsewhere
+from birdsearch.indexing.embedder import EmbeddedPhoto
+from birdsearch.indexing.outcomes import Rejected
+from birdsearch.photos.scan import FoundFile
+from tests.support.interpreter import python
+
+FILES = [FoundFile(f"/photos/{name}.jpg".encode(), FileState(9, 8, 7, 6)) for name in "abcde"]
+
+
+def result(file: FoundFile) -> Elsewhere:
+    photo = replace(file.photo, sha256="ab" * 32)
+    return Elsewhere(EmbeddedPhoto(photo, np.eye(4, dtype=np.float32)[1], 1.0), file.state, "fake")
+
+
+def made(folder: Path, *given: tuple[int, results.Result], number: int = 1) -> Run:
+    run = Run.new(folder, {"version": "1"})
+    results.write(run.results / f"{number}.parquet", given, 4)
+    return run
+
+
+def test_results_have_the_places_of_their_files(tmp_path: Path) -> None:
+    run = made(tmp_path, (3, result(FILES[3])), (0, result(FILES[0])))
+    inbox = Inbox(FILES)
+    assert inbox.look(run)
+    assert not inbox.look(run)  # nothing else has come
+    assert inbox.waiting() == [1, 2, 4]
+    found = inbox.result(3)
+    assert found is not None
+    assert found.photo.path == "/photos/d.jpg"
+    assert inbox.result(1) is None
+
+
+def test_the_same_result_twice_counts_once(tmp_path: Path) -> None:
+    run = made(tmp_path, (0, result(FILES[0])))
+    results.write(run.results / "2.parquet", [(0, result(FILES[0])), (1, result(FILES[1]))], 4)
+    inbox = Inbox(FILES)
+    inbox.look(run)
+    assert inbox.waiting() == [2, 3, 4]
+
+
+def test_what_is_left_holds_for_files_that_are_as_they_were(tmp_path: Path) -> None:
+    changed = FoundFile(FILES[1].path, FileState(9, 1234, 7, 6))
+    unread = Rejected(FILES[2], "read", "Permission denied")
+    broken = Rejected(FILES[4], "decode", "truncated JPEG")
+    # In a list of another run they had other places.
+    run = made(tmp_path, (17, result(FILES[0])), (5, result(changed)), (6, unread), (0, broken))
+    inbox = Inbox(FILES)
+    inbox.take_over(run)
+    assert inbox.waiting() == [1, 2, 3]
+    assert inbox.result(4) == broken
+
+
+def test_half_a_file_of_results_is_none(tmp_path: Path) -> None:
+    run = made(tmp_path, (0, result(FILES[0])))
+    whole = (run.results / "1.parquet").read_bytes()
+    (run.results / "2.parquet").write_bytes(whole[: len(whole) // 2])
+    inbox = Inbox(FILES)
+    inbox.take_over(run)
+    assert inbox.waiting() == [1, 2, 3, 4]
+
+
+def test_a_run_belongs_to_one_process_and_is_left_by_a_dead_one(tmp_path: Path) -> None:
+    code = f"""
+import os
+from pathlib import Path
+from birdsearch.cluster.runs import Run, left_behind
+folder = Path({str(tmp_path)!r})
+mine = Run.new(folder, {{"version": "1"}})
+print(len(left_behind(folder)), flush=True)
+os._exit(0)
+"""
+    assert python(code).strip() == "0"  # its own is not left behind
+    (left,) = left_behind(tmp_path)
+    assert left.facts() == {"version": "1"}
+    left.remove()
+    assert list(tmp_path.iterdir()) == []
