@@ -1,6 +1,7 @@
 """Backbones, whatever their network and runtime. This module does not need torch."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -13,6 +14,17 @@ from birdsearch.photos import decode
 from birdsearch.records import AS_BIRDER, BackboneIdentity, Box, Pixels, Prediction, Recipe, Region, Vectors
 
 _BATCH = 16  # photos that `embed` holds in memory at a time
+_FEW = 4  # photos whose classes no second thread helps with
+
+
+def _one_thread(photos: int) -> AbstractContextManager[object]:
+    """Numerics on one thread: others go on using their cores for a while after so short a product, to no avail."""
+    if photos <= _FEW:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits  # which one photo need not wait for
+
+    limits: AbstractContextManager[object] = threadpool_limits(1, "blas")
+    return limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +163,8 @@ class Backbone(BackboneSpec):
         vectors, norms = _normalised(output.embeddings, self)
         logits = output.logits
         if self.classifier is not None:
-            logits = output.embeddings @ self.classifier.weights.T + self.classifier.bias
+            with _one_thread(len(pixels)):
+                logits = output.embeddings @ self.classifier.weights.T + self.classifier.bias
         if logits is None:
             return Embedded(vectors, norms, None)
         return Embedded(vectors, norms, np.asarray(softmax(logits.astype(np.float64)), dtype=np.float32))
