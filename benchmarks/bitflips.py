@@ -27,7 +27,7 @@ from benchmarks.common import command_line, note, publish, table
 from birdsearch import BirdsearchError, Photo
 from birdsearch.backbones import DEFAULT, load_backbone, openvino_runtime
 from birdsearch.storage import parts
-from birdsearch.storage.catalog.commits import Batch, Entry
+from birdsearch.storage.catalog.commits import Batch, Entry, Said
 from birdsearch.storage.store import Store
 from tests.support import frozen_index
 from tests.support.engine_file import engine_of
@@ -75,7 +75,7 @@ def make(path: Path, count: int) -> None:
                 Photo(i, f"/photos/{i}.jpg", sha256=f"{i:064x}", size=i, mtime_ns=i, notes=f"note {i}") for i in ids
             ]
             entries = [
-                Entry(photo, False, i, ("folder", f"Species {i % 9}")) for i, photo in zip(ids, photos, strict=True)
+                Entry(photo, False, i, Said("folder", f"Species {i % 9}")) for i, photo in zip(ids, photos, strict=True)
             ]
             catalog.commit(Batch(entries=entries, part=row))
 

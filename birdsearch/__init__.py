@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from birdsearch.homes import find_index
     from birdsearch.index import Index, create, open, restore
     from birdsearch.indexing.box_files import check_boxes
-    from birdsearch.indexing.labels import check_labels
+    from birdsearch.indexing.label_files import check_labels
     from birdsearch.photos.decode import ImageLike
     from birdsearch.photos.scan import find_photos
     from birdsearch.records import (
@@ -203,7 +203,7 @@ _ELSEWHERE = {
     "Index": "index.Index",
     "NearPairs": "search.pairs.NearPairs",
     "check_boxes": "indexing.box_files.check_boxes",
-    "check_labels": "indexing.labels.check_labels",
+    "check_labels": "indexing.label_files.check_labels",
     "copy_new": "duplicates.copying.copy_new",
     "create": "index.create",
     "find_index": "homes.find_index",

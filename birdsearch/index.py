@@ -686,7 +686,7 @@ class Index:
         return names.taxa(self._store.catalog, where)
 
     def several_species(self, where: Filter | None = None) -> list[SeveralSpecies]:
-        """Those of these photos that have no label because their keywords name more than one species.
+        """Those of these photos that have no label because their keywords, or a file of labels, name more than one.
 
         >>> index.several_species()
         []
@@ -1191,10 +1191,10 @@ class Index:
 
         `labels` is "none", "folder" (the name of the folder a photo lies in), "keywords" (the one species that the
         photo's keywords name for certain; with a `keyword_root` only those below that keyword, such as "Birds" or
-        "Animals|Birds") or the path of a CSV (path,species);
-        `exclude` are patterns in the syntax of .gitignore, [] for none. Left out, each folder keeps what was chosen
-        before. `prune` forgets photos whose file is missing; where a folder is empty or most of its photos are gone it
-        raises PruneRefusedError at the end, unless with `force`. Every file that is not hidden ends in exactly one
+        "Animals|Birds") or the path of a file: a CSV (path,species), iNaturalist's export, COCO Camera Traps or
+        Camtrap DP; `exclude` are patterns in the syntax of .gitignore, [] for none. Left out, each folder keeps what
+        was chosen before. `prune` forgets photos whose file is missing; where a folder is empty or most of its photos
+        are gone it raises PruneRefusedError at the end, unless with `force`. Every file that is not hidden ends in one
         count of the report. Raises PhotoMissingError for a folder that does not exist.
 
         With `regions="bird"` this and later runs search photos for small birds, below a fifth of the picture, and give

@@ -169,7 +169,7 @@ class Label:
 
     photo_id: int
     species: str
-    source: str  # "correction" (a person, by hand), "csv", "keywords" or "folder": the first that there is counts
+    source: str  # "correction" (a person, by hand), "csv" (a file), "keywords", "folder": the first there is counts
     author: str | None = None
     created_at: str | None = None  # ISO 8601; None where it is not known
 
@@ -232,7 +232,7 @@ class IndexInfo(TypedDict):
     no_birds: int  # names that mean no bird
     not_here: int  # photos whose root is away, as on a disk that is not connected
     folders: list[str]  # roots of the photos
-    labels: dict[str, str]  # folder -> "none", "folder", "keywords" ("keywords|ROOT") or the path of a CSV
+    labels: dict[str, str]  # folder -> "none", "folder", "keywords" ("keywords|ROOT") or the path of a file
     raw: str  # of RAW_CHOICES
     companions: int  # files that go with the photos
     bytes: int  # on the disk
@@ -283,11 +283,11 @@ class RegionReport:
 
 @dataclass(frozen=True, slots=True)
 class SeveralSpecies:
-    """A photo that has no label because its keywords name more than one species."""
+    """A photo that has no label because its keywords, or a file of labels, name more than one species."""
 
     photo_id: int
     path: str
-    species: tuple[str, ...]  # as its keywords call them
+    species: tuple[str, ...]  # as its keywords or the file call them
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +309,7 @@ class AddReport:
     regions: RegionReport = field(default_factory=RegionReport)  # of photos that are in one of the counts above
     unlabelled: int = 0  # photos under these folders without a label; 0 where the user wants none
     paired: int = 0  # companions: a RAW beside its JPEG, sidecars, movies and sounds of photos
-    several_species: tuple[SeveralSpecies, ...] = ()  # those of them whose keywords name more than one species
+    several_species: tuple[SeveralSpecies, ...] = ()  # those of them of which more than one species is named
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,15 @@ def read_csv(
         raise InputFileError(f"{name}, line {line}: {error}.") from error
 
 
+def columns_of(path: str | os.PathLike[str], wanted: Sequence[str], advice: str) -> set[str]:
+    """The columns of a CSV as `read_csv` names them; those of `wanted` may go by one of their `ALIASES`."""
+    first, separator, _ = _heading(io.StringIO(read_text(path, advice), newline=""))
+    try:
+        return set(_columns(next(csv.reader([first], delimiter=separator), ()), wanted))
+    except csv.Error:  # `read_csv` says what is wrong
+        return set()
+
+
 def whole_rows(
     lines: Iterable[str], columns: Sequence[str], name: str, before: int, **how: Any
 ) -> Iterator[tuple[int, list[str]]]:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 Labels = Annotated[
     str | None,
     typer.Option(
-        metavar="none|folder|keywords|FILE.csv",
+        metavar="none|folder|keywords|FILE",
         help="Where species labels come from: the name of a photo's folder, the keywords in the photo and its sidecar, "
-        "or a CSV with the columns path and species. The choice is remembered: leave the option out to keep it.",
+        "or a file: a CSV with the columns path and species, iNaturalist's export, COCO Camera Traps, or the "
+        "datapackage.json of Camtrap DP. The choice is remembered: leave the option out to keep it.",
     ),
 ]
 KeywordRoot = Annotated[
@@ -90,7 +91,8 @@ Categories = Annotated[
 TABLES = {  # what to do with a file that holds no photo but something about photos
     ".csv": "birdsearch index DIR --labels {0} labels the photos of a folder by it, --regions {0} takes its boxes, and "
     "birdsearch label --from {0} its corrections",
-    ".json": "birdsearch index DIR --regions {0} takes the boxes of COCO or MegaDetector",
+    ".json": "birdsearch index DIR --labels {0} takes the labels of COCO Camera Traps or Camtrap DP, --regions {0} the "
+    "boxes of these or of a detector",
     ".parquet": "birdsearch import {0} takes in what birdsearch export wrote",
 }
 TABLES |= dict.fromkeys((".tsv", ".txt"), TABLES[".csv"])
@@ -202,7 +204,7 @@ def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | No
 
     if labels not in (None, "none", "folder", "keywords"):
         if not os.path.isfile(labels):
-            message = f"no such file: {labels!r}. Give none, folder, keywords, or the path of a CSV"
+            message = f"no such file: {labels!r}. Give none, folder, keywords, or the path of a file"
             raise typer.BadParameter(message, param_hint="'--labels'")
         check_labels(labels)
     if regions not in (None, "bird", "none"):

@@ -30,7 +30,10 @@ From = Annotated[
     ),
 ]
 Several = Annotated[
-    bool, typer.Option("--several", help="List the photos that have no label, for their keywords name several species.")
+    bool,
+    typer.Option(
+        "--several", help="List the photos that have no label, for keywords or a file of labels name several species."
+    ),
 ]
 Guessed = Annotated[bool, typer.Option("--guessed", help="Leave out names that are spelled as in AviList.")]
 
@@ -85,7 +88,7 @@ def _print_several(shared: Shared) -> None:
         rows = ([str(one.photo_id), ", ".join(one.species), one.path] for one in found)
         output.print_table(("id", "species", "path"), rows, numbers=("id",))
     else:
-        output.say("of no photo without a label do the keywords name several species")
+        output.say("of no photo without a label are several species named")
     if found and not shared.json:
         output.note(
             f"Write the right species into the column species of --csv, then: birdsearch label --from FILE"

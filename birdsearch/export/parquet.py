@@ -72,7 +72,7 @@ class Origin:
 
     backbone: BackboneIdentity
     folders: tuple[str, ...]  # its root folders
-    labels: Mapping[str, str]  # folder -> where its labels come from: "none", "folder" or the path of a CSV
+    labels: Mapping[str, str]  # folder -> where its labels come from: "none", "folder" or the path of a file
     names: Mapping[str, str]  # corrections of names
     not_duplicates: "tuple[PairOfBytes, ...]"
 

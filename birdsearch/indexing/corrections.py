@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
+from birdsearch.indexing.label_rows import LabelRow, contradiction, moment, read_rows
 from birdsearch.indexing.moved_paths import photos_at
 from birdsearch.records import Label, LabelReport, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
@@ -96,7 +96,7 @@ def take(catalog: Catalog, given: Mapping[int, Label]) -> LabelReport:
     for photo_id, label in given.items():
         have = known.get(photo_id)
         by_hand = have is not None and have.source == "correction"
-        if have is not None and by_hand and have.species == label.species and _moment(have) is not None:
+        if have is not None and by_hand and have.species == label.species and moment(have.created_at) is not None:
             counts["unchanged"] += 1
         elif have is not None and by_hand and not _is_later(label, have):
             counts["older"] += 1
@@ -228,7 +228,7 @@ def _label(row: LabelRow, photo_id: int, author: str | None) -> Label:
     if row.edited or not (row.author or row.created_at or row.is_correction):
         return by_hand(photo_id, row.species, author)
     label = Label(photo_id, row.species, "correction", row.author or author, row.created_at or None)
-    if row.created_at and _moment(label) is None:
+    if row.created_at and moment(row.created_at) is None:
         raise InputFileError(
             f"{row.place}: created_at is {shown(row.created_at)!r}. Write a time as 2026-11-26T17:00:00+00:00."
         )
@@ -243,14 +243,5 @@ def by_hand(photo_id: int, species: str, author: str | None) -> Label:
 
 def _is_later(label: Label, other: Label) -> bool:
     """Whether a correction was made after another one; one without a time counts as the first."""
-    mine, others = _moment(label), _moment(other)
+    mine, others = moment(label.created_at), moment(other.created_at)
     return mine is not None and (others is None or mine > others)
-
-
-def _moment(label: Label) -> datetime | None:
-    """When a correction was made; None where that is not known."""
-    try:
-        moment = datetime.fromisoformat(label.created_at or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
@@ -133,6 +134,15 @@ def read_rows(path: Path, named_by: Sequence[str], says: str = "species") -> Ite
         photo = values.get("path", "")
         at = os.path.abspath(os.path.join(folder, os.fsencode(photo))) if photo else None
         yield LabelRow(file, line, values | {"species": values[says]}, at)
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time of ISO 8601, in UTC where it does not say otherwise; None for what is none."""
+    try:
+        found = datetime.fromisoformat((text or "").strip())
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def contradiction(row: LabelRow, line: int, species: str) -> InputFileError:

@@ -1,103 +1,25 @@
-"""Labels that come from folder names, from keywords or from a CSV."""
+"""Labels that come from folder names, from keywords or from a file."""
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from birdsearch.arguments import checked
 from birdsearch.errors import InputFileError
 from birdsearch.files import PathSet, with_trailing_slash
 from birdsearch.indexing.folder_labels import folder_label
 from birdsearch.indexing.keyword_labels import last_words, species_named
-from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
-from birdsearch.indexing.moved_paths import moved_paths
+from birdsearch.indexing.label_files import LabelTable, Named, read_labels
 from birdsearch.records import Filter, SeveralSpecies, counted, shown
-from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.catalog import FolderLabel as KnownLabel
+from birdsearch.storage.catalog.catalog import Catalog, FolderLabel
+from birdsearch.storage.catalog.commits import Said
 from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.taxonomy import resolve
 
 logger = logging.getLogger("birdsearch")
 
-Key = TypeVar("Key", bytes, str)
-FolderLabel = tuple[str, str]  # source ("folder", "keywords" or "csv"), species
 KEYWORDS = "keywords"  # a choice; with a keyword behind a bar only those below that one count
-
-
-@dataclass(frozen=True, slots=True)
-class LabelTable:
-    """What a CSV of labels says: of files by their path, and of contents to which it gives one species."""
-
-    by_path: Mapping[bytes, str]  # absolute path -> species
-    by_sha256: Mapping[str, str]
-    rows: Mapping[tuple[bytes | None, str], LabelRow]  # path and sha256 -> the first line that names this photo
-    moved: Mapping[bytes, bytes] = field(default_factory=dict)  # path of a photo -> what the table has for it
-
-    def species(self, path: bytes, sha256: str) -> str | None:
-        """The species of a photo; None where the table does not name it."""
-        return self.by_path.get(self.moved.get(path, path)) or self.by_sha256.get(sha256)
-
-    def found_among(self, photos: Collection[bytes]) -> "LabelTable":
-        """The same table where paths of another disk or system are those of these photos, as far as that is sure."""
-        elsewhere = {at: row.values["path"] for (at, _), row in self.rows.items() if at and at not in photos}
-        named: dict[bytes, list[bytes]] = {}
-        for at, photo in moved_paths(elsewhere, (photo for photo in photos if photo not in self.by_path)).items():
-            named.setdefault(photo, []).append(at)
-        return replace(
-            self, moved={photo: at[0] for photo, at in named.items() if len({self.by_path[one] for one in at}) == 1}
-        )
-
-    def unmatched(self, photos: Collection[bytes], contents: Collection[str]) -> list[LabelRow]:
-        """The lines that name none of these photos."""
-        meant = {*photos, *self.moved.values()}
-        return [row for (at, sha256), row in self.rows.items() if at not in meant and sha256 not in contents]
-
-
-def read_labels(path: Path, index_id: str = "") -> LabelTable:
-    """A CSV with the columns path or sha256, and species; a relative path counts from the folder of the CSV.
-
-    In a line with the sha256 of a photo the path counts only where the column index_id names this index: elsewhere
-    another picture may lie there. Raises InputFileError, with the line, for what cannot be used.
-    """
-    by_path: dict[bytes, tuple[int, str]] = {}
-    alone: dict[str, tuple[int, str]] = {}  # of lines with no path
-    by_sha256: dict[str, set[str]] = {}
-    rows: dict[tuple[bytes | None, str], LabelRow] = {}
-    for row in read_rows(path, ["sha256", "path"]):
-        if row.path is None and not row.sha256:
-            raise InputFileError(f"{row.place}: no path. Write path,species in every line.")
-        if not row.species or row.is_guess:
-            continue
-        at = row.path if not row.sha256 or row.index_id == index_id else None
-        rows.setdefault((at, row.sha256), row)
-        if at is not None:
-            _unique(by_path, at, row)
-        elif row.path is None:
-            _unique(alone, row.sha256, row)
-        if row.sha256:
-            by_sha256.setdefault(row.sha256, set()).add(row.species)
-    of_contents = {sha256: species.pop() for sha256, species in by_sha256.items() if len(species) == 1}
-    return LabelTable({key: species for key, (_, species) in by_path.items()}, of_contents, rows)
-
-
-@checked
-def check_labels(path: str | os.PathLike[str]) -> None:
-    """Raise InputFileError, with the line, for a CSV of labels that `Index.add` could not use.
-
-    >>> birdsearch.check_labels("corrections.csv")
-    """
-    read_labels(Path(path))
-
-
-def _unique(known: dict[Key, tuple[int, str]], key: Key, row: LabelRow) -> None:
-    """Note a line. Raises InputFileError where another one gives the same photo another species."""
-    line, species = known.setdefault(key, (row.line, row.species))
-    if species != row.species:
-        raise contradiction(row, line, species)
 
 
 class Labeller:
@@ -125,7 +47,7 @@ class Labeller:
             self._meanings.clear()
 
     def choose(self, folders: list[bytes], labels: str | None) -> None:
-        """Remember "none", "folder", "keywords" or a CSV for these folders; None leaves what was chosen before."""
+        """Remember "none", "folder", "keywords" or a file for these folders; None leaves what was chosen before."""
         if labels is None:
             return
         choice = labels
@@ -145,7 +67,7 @@ class Labeller:
         above = [f for f in self._choices if path == f or path.startswith(with_trailing_slash(f))]
         return max(((folder, self._choices[folder]) for folder in above), key=lambda c: len(c[0]), default=None)
 
-    def of(self, path: bytes, sha256: str | None, keywords: Sequence[str] | None = None) -> FolderLabel | None:
+    def of(self, path: bytes, sha256: str | None, keywords: Sequence[str] | None = None) -> Said | None:
         """The label of the photo at a path, of these bytes and with these keywords."""
         source = self.source(path)
         if source is None or source[1] == "none":
@@ -155,12 +77,11 @@ class Labeller:
             parent = os.path.dirname(path)
             # A photo that was named itself lies in the folder that names it.
             species = self._folder_label(parent, os.path.dirname(parent) if path == folder else folder)
-            return ("folder", species) if species else None
+            return Said("folder", species) if species else None
         if (root := _root_keyword(choice)) is not None:
             return self._keyword_label(keywords or (), root)
         table = self._table(choice)
-        species = None if table is None else table.species(path, sha256 or "")
-        return ("csv", species) if species else None
+        return None if table is None else table.said(path, sha256 or "")
 
     def _folder_label(self, parent: bytes, chosen: bytes) -> str | None:
         """The label of the photos that lie directly in a folder, which is the chosen one or lies below it."""
@@ -187,45 +108,50 @@ class Labeller:
         if new.endswith(below):
             moved = new[: len(new) - len(below)]
             choice = os.fsencode(source[1])
-            if choice.startswith(with_trailing_slash(source[0])):  # a CSV that lay in the folder
+            if choice.startswith(with_trailing_slash(source[0])):  # a file of labels that lay in the folder
                 choice = moved + choice[len(source[0]) :]
             self._catalog.set_label_choices({source[0]: None, moved: os.fsdecode(choice)})
             self._choices = self._catalog.label_choices()
 
-    def refresh(self, folders: list[bytes]) -> dict[int, FolderLabel | None]:
+    def refresh(self, folders: list[bytes]) -> dict[int, Said | None]:
         """Photo id -> new label for every photo under the folders whose label is not what the choice says now."""
-        changed: dict[int, FolderLabel | None] = {}
+        changed: dict[int, Said | None] = {}
         keywords = self._keywords(folders)
         for choice in self._tables_of(folders):
             self._find_moved(choice)
         for photo_id, known in self._catalog.folder_labels(folders).items():
             source = self.source(known.path)
             if source is None or (os.path.isabs(source[1]) and self._table(source[1]) is None):
-                continue  # nothing was ever chosen, or the CSV is away: what is known stays
+                continue  # nothing was ever chosen, or the file is away: what is known stays
             if _root_keyword(source[1]) is not None and keywords.get(photo_id) is None:
                 continue  # its file is away, and was never read for them
             new = self.of(known.path, known.sha256, keywords.get(photo_id))
             if new is None and os.path.isabs(source[1]) and not self._given:
-                continue  # a renamed photo keeps what the CSV said of it until a CSV is named again
+                continue  # a renamed photo keeps what the file said of it until a file is named again
             if new != known.label:
                 changed[photo_id] = new
         return changed
 
-    def unmatched(self, folders: list[bytes]) -> list[LabelRow]:
-        """The lines of the CSVs chosen for these folders that name a photo that the index does not hold."""
+    def unmatched(self, folders: list[bytes]) -> list[Named]:
+        """The lines of the files chosen for these folders that name a photo that the index does not hold."""
         known = self._catalog.folder_labels(folders).values()
         paths, contents = {photo.path for photo in known}, {photo.sha256 for photo in known}
         tables = [table for choice in self._tables_of(folders) if (table := self._table(choice)) is not None]
         return [row for table in tables for row in table.unmatched(paths, contents)]
 
+    def entries(self, folders: list[bytes]) -> str:
+        """What the files chosen for these folders consist of, for messages."""
+        tables = [table for choice in self._tables_of(folders) if (table := self._table(choice)) is not None]
+        return " and ".join(dict.fromkeys(table.entries for table in tables))
+
     def _tables_of(self, folders: list[bytes]) -> set[str]:
-        """The CSVs chosen for these folders, for one above or for one below."""
+        """The files of labels chosen for these folders, for one above or for one below."""
         named, above = PathSet(folders), {source[1] for f in folders if (source := self.source(f)) is not None}
         chosen = {choice for folder, choice in self._choices.items() if folder in named} | above
         return {choice for choice in chosen if os.path.isabs(choice)}
 
     def _find_moved(self, choice: str) -> None:
-        """Find the photos that a CSV names by where they lay elsewhere, and tell about them when it is new."""
+        """Find the photos that a file names by where they lay elsewhere, and tell about them when it is new."""
         table = self._table(choice)
         if table is None:
             return
@@ -236,11 +162,11 @@ class Labeller:
             photo, at = next(iter(table.moved.items()))
             logger.warning(
                 "%s: %s found by the end of the path (%s is %s)", shown(choice), counted(len(table.moved), "photo"),
-                next(shown(row.values["path"]) for (path, _), row in table.rows.items() if path == at),
+                next(shown(one.photo or one.file) for (path, _), one in table.named.items() if path == at),
                 shown(os.fsdecode(photo)),
             )  # fmt: skip
 
-    def refresh_keywords(self) -> dict[int, FolderLabel | None]:
+    def refresh_keywords(self) -> dict[int, Said | None]:
         """Photo id -> new label of photos that get it from keywords, which may mean something else now."""
         return {
             photo_id: new
@@ -249,11 +175,19 @@ class Labeller:
         }
 
     def several_species(self, folders: list[bytes]) -> dict[int, tuple[str, ...]]:
-        """Photo id -> the species that its keywords name, where they are more than one."""
+        """Photo id -> the species that its keywords or the file of labels name, where they are more than one."""
         named = {
             photo_id: species_named(keywords, root, self._meaning)
             for photo_id, (_, root, keywords) in self._with_keywords(folders).items()
         }
+        tables = {choice: table for choice in self._tables_of(folders) if (table := self._table(choice)) is not None}
+        if any(table.names_several for table in tables.values()):
+            for choice in tables:
+                self._find_moved(choice)
+            for photo_id, known in self._catalog.folder_labels(folders).items():
+                source = self.source(known.path)
+                if source is not None and (table := self._tables.get(source[1])) is not None:
+                    named[photo_id] = table.several_species(known.path)
         return {photo_id: species for photo_id, species in named.items() if len(species) > 1}
 
     def unsure_keywords(self, where: Filter | None) -> Counter[str]:
@@ -274,11 +208,11 @@ class Labeller:
         choices = {photo_id: self.source(known[photo_id].path) for photo_id in unread}
         return {photo_id for photo_id, choice in choices.items() if choice and _root_keyword(choice[1]) is not None}
 
-    def _keyword_label(self, keywords: Sequence[str], root: str) -> FolderLabel | None:
+    def _keyword_label(self, keywords: Sequence[str], root: str) -> Said | None:
         named = species_named(keywords, root, self._meaning)
-        return (KEYWORDS, named[0]) if len(named) == 1 else None
+        return Said(KEYWORDS, named[0]) if len(named) == 1 else None
 
-    def _with_keywords(self, folders: list[bytes]) -> dict[int, tuple[KnownLabel, str, tuple[str, ...]]]:
+    def _with_keywords(self, folders: list[bytes]) -> dict[int, tuple[FolderLabel, str, tuple[str, ...]]]:
         """The photos whose labels come from keywords: id -> what is known, the keyword above those that count, all."""
         keywords, found = self._keywords(folders), {}
         for photo_id, known in self._catalog.folder_labels(folders).items() if keywords else ():
@@ -318,9 +252,11 @@ def _root_keyword(choice: str) -> str | None:
     return root if source == KEYWORDS else None
 
 
-def several_species(catalog: Catalog, where: Filter | None) -> tuple[SeveralSpecies, ...]:
-    """The photos of a filter that have no label, for their keywords name several species."""
-    labeller = Labeller(catalog)
+def several_species(
+    catalog: Catalog, where: Filter | None, labeller: Labeller | None = None
+) -> tuple[SeveralSpecies, ...]:
+    """The photos of a filter that have no label, for their keywords or the file of labels name several species."""
+    labeller = labeller or Labeller(catalog)
     with catalog.snapshot():
         named = labeller.several_species(list(catalog.label_choices()))
         seen = named.keys() & set(catalog.photo_ids(where)) if named else ()

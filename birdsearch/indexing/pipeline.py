@@ -113,17 +113,17 @@ def add(
         before = RegionReport(searched=counts.searched, found=counts.found, embedded=counts.found)
         counts.regions = _regions(store, paths, before, box_file, options.boxes, caller)
     if unmatched := labeller.unmatched(paths) if options.labels is not None else []:
-        lines = ", ".join(f"line {row.line}: {shown(row.photo)}" for row in unmatched[:EXAMPLES])
+        lines = ", ".join(f"{one.place}: {shown(one.photo or one.file)}" for one in unmatched[:EXAMPLES])
         logger.warning(
-            "lines of the CSV that name no photo under these folders for certain: %d (%s)",
-            len(unmatched), lines + (", …" if len(unmatched) > EXAMPLES else ""),
+            "%s that name no photo under these folders for certain: %d (%s)",
+            labeller.entries(paths), len(unmatched), lines + (", …" if len(unmatched) > EXAMPLES else ""),
         )  # fmt: skip
     below = Filter(any_of=tuple(Filter(under=os.fsdecode(path)) for path in paths))
     without = _unlabelled(catalog, below) if options.labels != "none" else 0
-    if doubtful := several_species(catalog, below):
+    if doubtful := several_species(catalog, below, labeller):
         examples = "; ".join(f"{shown(one.path)}: {', '.join(one.species)}" for one in doubtful[:EXAMPLES])
         logger.warning(
-            "%s got no label, for their keywords name several species (%s). `birdsearch names --several` lists them",
+            "%s got no label, for several species are named of each (%s). `birdsearch names --several` lists them",
             counted(len(doubtful), "photo"), examples + ("; …" if len(doubtful) > EXAMPLES else ""),
         )  # fmt: skip
     places = labeller.nameless(paths) if without and options.labels == "folder" else []

@@ -1,7 +1,7 @@
 """What every analysis of species starts from: photos of a filter with their vectors, labels and leakage groups."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -84,9 +84,12 @@ class Gallery:
 
     @cached_property
     def groups(self) -> Ids:
-        """The leakage group (n,) of each photo: photos of one burst, and copies of one picture, share a number."""
+        """The leakage group (n,) of each photo: bursts, copies and timeless photos of one visit share a number."""
         copies = [(self.position_of[a], self.position_of[b]) for a, b in self.copies]
-        return grouping.component_labels(len(self.photos), [*self._burst_edges, *self.same_bytes, *copies])
+        # Of photos without a time, as iNaturalist hands them on, no burst can be told, but a visit may be known.
+        timeless = visits([None if photo.taken_at else photo.visit for photo in self.photos])
+        same_visit = grouping.edges_from_groups(timeless).tolist()
+        return grouping.component_labels(len(self.photos), [*self._burst_edges, *self.same_bytes, *copies, *same_visit])
 
     @cached_property
     def same_bytes(self) -> list[tuple[int, int]]:
@@ -211,6 +214,12 @@ class GalleryCache:
         """Free the memory."""
         self._last = self._temperature = self._named = None
         self._answers = []
+
+
+def visits(known: Sequence[tuple[str, str] | None]) -> Ids:
+    """A number (n,) for each visit, who and which day; -1 where it is unknown."""
+    numbers: dict[tuple[str, str], int] = {}
+    return np.array([-1 if one is None else numbers.setdefault(one, len(numbers)) for one in known], dtype=np.int64)
 
 
 def nontrivial_groups(numbers: Ids) -> Ids:

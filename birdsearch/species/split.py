@@ -19,7 +19,7 @@ from birdsearch.duplicates import grouping
 from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.verification import compared_before
 from birdsearch.records import DuplicateReport, Ids, LeakageCheck, SplitReport
-from birdsearch.species.gallery import Gallery, nontrivial_groups
+from birdsearch.species.gallery import Gallery, nontrivial_groups, visits
 from birdsearch.storage.catalog.catalog import PhotoSummary
 
 SPLITS = ("train", "validation", "test")
@@ -55,8 +55,8 @@ def anchors(photos: Sequence[PhotoSummary]) -> list[Anchor]:
     """The anchor of each photo (n,): its photographer and day, else its bytes."""
     found = []
     for photo in photos:
-        if visit := _visit(photo.photographer, photo.taken_at):
-            found.append(Anchor(0, visit[1], " ".join(visit)))
+        if photo.visit is not None:
+            found.append(Anchor(0, photo.visit[1], " ".join(photo.visit)))
         else:
             found.append(Anchor(1 if photo.taken_at else 2, photo.taken_at or "", photo.sha256))
     return found
@@ -119,18 +119,6 @@ def _fractions(fractions: Sequence[float]) -> Floats:
     return np.asarray(targets / targets.sum())
 
 
-def visits(photographers: Sequence[str | None], dates: Sequence[str | None]) -> Numbers:
-    """A number (n,) for each photographer and day of `dates`, ISO 8601; -1 where one of them is unknown."""
-    known: dict[tuple[str, str], int] = {}
-    found = [_visit(name, date) for name, date in zip(photographers, dates, strict=True)]
-    return np.array([-1 if one is None else known.setdefault(one, len(known)) for one in found], dtype=np.int64)
-
-
-def _visit(photographer: str | None, date: str | None) -> tuple[str, str] | None:
-    """Who and which day, where both are known."""
-    return (" ".join(photographer.split()).casefold(), date[:10]) if photographer and date else None
-
-
 def _components(count: int, ties: Mapping[str, Numbers]) -> Numbers:
     """The group of each photo (count,): photos that any of the rules ties together, directly or through others."""
     edges = [grouping.edges_from_groups(numbers) for numbers in ties.values()]
@@ -185,7 +173,7 @@ def of(
     rules = {
         "duplicates": nontrivial_groups(grouping.component_labels(len(place), edges)),
         "bursts": gallery.bursts,
-        VISITS: visits([photo.photographer for photo in photos], [photo.taken_at for photo in photos]),
+        VISITS: visits([photo.visit for photo in photos]),
     }
     unseen = np.array([place[photo_id] for photo_id in same.not_compared if photo_id in place], dtype=np.int64)
     if len(unseen):

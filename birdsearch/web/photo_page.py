@@ -12,7 +12,12 @@ from birdsearch.web.serving import Serving
 
 _ALIKE = 10
 _AHEAD = 3  # photos whose previews are made before they are wanted
-_GIVEN = {"correction": "by hand", "csv": "from a CSV", "keywords": "from its keywords", "folder": "from its folder"}
+_GIVEN = {
+    "correction": "by hand",
+    "csv": "from a file of labels",
+    "keywords": "from its keywords",
+    "folder": "from its folder",
+}
 _CLASSIFIERS = {"backbone": "the network", "neighbours": "the labelled photos"}
 
 

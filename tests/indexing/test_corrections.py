@@ -333,7 +333,8 @@ def all_labels(index: Index) -> list[Label]:
     """Every label, and what lies beneath corrections."""
     with closing(Store.open(index.path)) as store:
         known = store.catalog.folder_labels([b"/"]).items()
-    return [*index.labels(), *(Label(n, one.label[1], one.label[0]) for n, one in known if one.label is not None)]
+    beneath = (Label(n, one.label.species, one.label.source) for n, one in known if one.label is not None)
+    return [*index.labels(), *beneath]
 
 
 def test_labels_are_restored_as_they_were(index: Index, photos: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from birdsearch import Filter, Index
 from birdsearch.errors import InputFileError
-from birdsearch.indexing.labels import read_labels
+from birdsearch.indexing.label_files import read_labels
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
 
@@ -117,9 +117,10 @@ def test_csv_with_absolute_and_relative_paths(photos: Path, index: Index, caplog
 
 def test_csv_of_a_spreadsheet(photos: Path) -> None:
     text = 'Path ; note;SPECIES\r\nWren/0.jpg;;Zaunkönig\r\n\r\n"Robin/2.jpg";"two\nlines";"Rot;kehl"\r\n4.jpg;;\r\n'
-    said = read_labels(Path(csv(photos / "a.csv", b"\xef\xbb\xbf" + text.encode()))).by_path
+    said = read_labels(Path(csv(photos / "a.csv", b"\xef\xbb\xbf" + text.encode())))
     folder = str(photos).encode()
-    assert said == {folder + b"/Wren/0.jpg": "Zaunkönig", folder + b"/Robin/2.jpg": "Rot;kehl"}
+    species = {path: one.species for path, one in said.by_path.items()}
+    assert species == {folder + b"/Wren/0.jpg": "Zaunkönig", folder + b"/Robin/2.jpg": "Rot;kehl"}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +153,7 @@ def test_csv_of_another_form_of_unicode_names_the_photo(index: Index, tmp_path: 
 
 def test_csv_may_name_files_with_odd_line_ends_in_their_names(photos: Path) -> None:
     said = read_labels(Path(csv(photos / "a.csv", 'path,species\na\u2028b.jpg,Wren\n"c\nd.jpg",Robin\n')))
-    assert list(said.by_path.values()) == ["Wren", "Robin"]
+    assert [one.species for one in said.by_path.values()] == ["Wren", "Robin"]
     assert [Path(name.decode()).name for name in said.by_path] == ["a\u2028b.jpg", "c\nd.jpg"]
 
 

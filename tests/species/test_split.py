@@ -1,5 +1,6 @@
 """The split: no leakage, fractions and species as by lot, and a photo keeps its split whatever else is there."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 
 import birdsearch
 from birdsearch.records import DuplicateReport, Ids, SplitReport
-from birdsearch.species.split import LIKELY, SPLITS, VISITS, Anchor, anchors, leakage_check, split, visits
+from birdsearch.species.gallery import visits
+from birdsearch.species.split import LIKELY, SPLITS, VISITS, Anchor, anchors, leakage_check, split
 from birdsearch.storage.catalog.catalog import PhotoSummary
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -30,6 +32,11 @@ def summary(photo_id: int, content: str, taken_at: str | None = None, photograph
     return PhotoSummary(photo_id, photo_id, content, None, None, photographer, taken_at, None, None, None, None)
 
 
+def visited(names: Sequence[str | None], dates: Sequence[str | None]) -> Ids:
+    """The number of the visit of each photo of a photographer and a time."""
+    return visits([summary(0, "", date, name).visit for name, date in zip(names, dates, strict=True)])
+
+
 def tangled(seed: int) -> tuple[SplitReport, list[list[tuple[int, int]]]]:
     """A split of photos with many rules at once, and the pairs of ids that each rule ties."""
     draw, count = np.random.default_rng(seed), 300
@@ -38,7 +45,7 @@ def tangled(seed: int) -> tuple[SplitReport, list[list[tuple[int, int]]]]:
     observers = [None if number > 8 else f"observer {number}" for number in draw.integers(0, 12, count)]
     dates = [None if day > 27 else f"2024-05-{day:02d}T06:00:00" for day in draw.integers(1, 31, count)]
     labels = [None if number > 9 else f"species {number}" for number in draw.integers(0, 11, count)]
-    rules = {"duplicates": copies, "bursts": bursts, VISITS: visits(observers, dates)}
+    rules = {"duplicates": copies, "bursts": bursts, VISITS: visited(observers, dates)}
     report = split(ids, labels, contents(count), rules, seed=seed)
     named_days = [
         None if name is None or day is None else (name, day[:10]) for name, day in zip(observers, dates, strict=True)
@@ -70,7 +77,7 @@ def test_chains_hold_together() -> None:
         numbers(5),
         ["a"] * 5,
         contents(5),
-        {"duplicates": copies, "bursts": bursts, VISITS: visits(names, dates)},
+        {"duplicates": copies, "bursts": bursts, VISITS: visited(names, dates)},
         (1, 1, 1),
     )
     assert len({report.splits[photo] for photo in (100, 103, 106, 109)}) == 1

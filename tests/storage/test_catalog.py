@@ -23,7 +23,7 @@ from birdsearch.files import FileState, PathSet
 from birdsearch.records import ORDERS, Failure, Label, Prediction
 from birdsearch.storage.catalog import migrations
 from birdsearch.storage.catalog.catalog import KnownFile
-from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, PhotoUpdate
+from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, PhotoUpdate, Said
 from birdsearch.storage.catalog.database import NEWEST
 from birdsearch.storage.catalog.filters import conditions
 from birdsearch.storage.catalog.orders import stretches
@@ -200,7 +200,7 @@ def ordered(catalog: SQLiteCatalog) -> SQLiteCatalog:
         ("/c/k.jpg", "2024-05-01", "Wren"), ("/a/gone.jpg", "2024-05-01", "Wren"),
     ]  # fmt: skip
     commit(catalog, *(entry(n, path, taken_at=taken_at) for n, (path, taken_at, _) in enumerate(facts, 1)))
-    catalog.commit(Batch(labels={n: ("folder", species) for n, (_, _, species) in enumerate(facts, 1) if species}))
+    catalog.commit(Batch(labels={n: Said("folder", species) for n, (_, _, species) in enumerate(facts, 1) if species}))
     catalog.commit(Batch(updates=[PhotoUpdate(8, {"missing": True})]))
     return catalog
 
@@ -311,7 +311,7 @@ def test_removal_takes_everything_of_a_photo_along(catalog: SQLiteCatalog) -> No
     catalog.ensure_root(b"/photos")
     guess = Prediction("Wren", 0.75, 1, "species", "01_wren")
     commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)), entry(2, "/photos/b.jpg"))
-    catalog.commit(Batch(labels={1: ("csv", "Wren")}))
+    catalog.commit(Batch(labels={1: Said("csv", "Wren")}))
     catalog.remove([1])
     with catalog.transaction() as connection:
         for name in ("photos", "regions", "labels", "predictions"):
@@ -329,12 +329,12 @@ def test_labels_count_in_order_of_authority(catalog: SQLiteCatalog) -> None:
         return photo.label, photo.species, photo.species_source
 
     assert species() == (None, "Kite", "prediction")
-    catalog.commit(Batch(labels={1: ("folder", "Wren")}))
+    catalog.commit(Batch(labels={1: Said("folder", "Wren")}))
     assert species() == ("Wren", "Wren", "label")
     with sqlite3.connect(catalog.path) as database:
         database.execute("INSERT INTO labels (photo_id, source, species) VALUES (1, 'correction', 'Robin')")
     database.close()
-    catalog.commit(Batch(labels={1: ("csv", "Marsh Wren")}))
+    catalog.commit(Batch(labels={1: Said("csv", "Marsh Wren")}))
     assert species() == ("Robin", "Robin", "label")
     assert catalog.labels_of([1]) == catalog.labels() == {1: Label(1, "Robin", "correction")}
     catalog.commit(Batch(labels={1: None}))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from birdsearch.files import FileState
 from birdsearch.records import Failure, Filter, Ids, Label, Photo, Region
-from birdsearch.storage.catalog.commits import Batch, PartRow
+from birdsearch.storage.catalog.commits import Batch, PartRow, Said
 from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.region_rows import StoredRegion
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
@@ -45,7 +45,7 @@ class FolderLabel:
 
     path: bytes
     sha256: str
-    label: tuple[str, str] | None  # source, species
+    label: Said | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +65,20 @@ class PhotoSummary:
     sha256: str
     label: str | None
     species: str | None
-    photographer: str | None
+    photographer: str | None  # or, where the file names none, whom the file of its label names
     taken_at: str | None
     taken_offset: str | None
     camera: str | None
     camera_serial: str | None
     phash: int | None  # signed
     rendered: str = "file"
+    seen_on: str | None = None  # the day that the file of its label names
+
+    @property
+    def visit(self) -> tuple[str, str] | None:
+        """Who was there on which day, where both are known."""
+        day = self.taken_at or self.seen_on
+        return (" ".join(self.photographer.split()).casefold(), day[:10]) if self.photographer and day else None
 
 
 class Catalog(Protocol):

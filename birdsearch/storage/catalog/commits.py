@@ -23,7 +23,8 @@ from birdsearch.storage.catalog.database import (
 from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.catalog.tables import failures, labels, parts, photos, predictions, regions
 
-AUTHORITY = ("correction", "csv", "keywords", "folder")  # whose label counts, first one first
+FILE = "csv"  # source of the labels of a file, be it a CSV or not
+AUTHORITY = ("correction", FILE, "keywords", "folder")  # whose label counts, first one first
 _PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
 STATE = [each.name for each in fields(FileState)]  # columns of what tells whether a file changed
 _BESIDE = ("root_id", "relative", "missing", "phash", "ctime_ns", "inode", "found_by")  # columns that no Photo has
@@ -34,13 +35,23 @@ _FACTS = [name for name in STORED if name not in ("id", "sha256", *STATE, *SETTL
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What a folder, its keywords or a file of labels say that a photo shows."""
+
+    source: str  # of AUTHORITY, but no correction
+    species: str
+    author: str | None = None  # whom the file names: who saw the bird, or who said which one it is
+    created_at: str | None = None  # when that was, ISO 8601
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One photo with its frame, ready to be committed."""
 
     photo: Photo  # id given; the label is in `label`
     known: bool  # the catalog has a photo with this id already
     region_id: int  # of the frame
-    label: tuple[str, str] | None = None  # source, species
+    label: Said | None = None
     correction: Label | None = None  # that comes with the photo
     state: FileState = field(default_factory=FileState)  # beyond size and time, which the photo has
 
@@ -98,7 +109,7 @@ class Batch:
     found_by: dict[int, str | None] = field(default_factory=dict)  # photo -> the finder that has searched it
     updates: list[PhotoUpdate] = field(default_factory=list)
     companions: dict[int, list[Companion]] = field(default_factory=dict)  # photo -> all that go with it now
-    labels: dict[int, tuple[str, str] | None] = field(default_factory=dict)  # of photos that are not among the entries
+    labels: dict[int, Said | None] = field(default_factory=dict)  # of photos that are not among the entries
     failed: list[tuple[FileState, Failure]] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)  # paths that failed before and do no longer
     state: dict[str, Any] = field(default_factory=dict)  # key -> new value
@@ -216,10 +227,10 @@ def write_predictions(connection: sa.Connection, new: Mapping[int, Iterable[Pred
     insert_columns(connection, predictions, {"photo_id": [photo_id for photo_id, _ in guesses], **columns})
 
 
-def _write_labels(connection: sa.Connection, new: Mapping[int, tuple[str, str] | None]) -> None:
+def _write_labels(connection: sa.Connection, new: Mapping[int, Said | None]) -> None:
     """Replace what folders and CSVs said of these photos; a correction stays."""
     where_in(connection, sa.delete(labels).where(labels.c.source != "correction"), labels.c.photo_id, list(new))
-    rows = [{"photo_id": i, "source": label[0], "species": label[1]} for i, label in new.items() if label]
+    rows = [{"photo_id": photo_id, **asdict(label)} for photo_id, label in new.items() if label]
     if rows:
         connection.execute(sa.insert(labels), rows)
 

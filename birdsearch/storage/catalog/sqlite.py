@@ -26,11 +26,13 @@ from birdsearch.storage.catalog.catalog import (
 )
 from birdsearch.storage.catalog.commits import (
     AUTHORITY,
+    FILE,
     STATE,
     STORED,
     Batch,
     PartRow,
     PhotoUpdate,
+    Said,
     update_each,
 )
 from birdsearch.storage.catalog.companion_rows import Companion
@@ -274,7 +276,7 @@ class SQLiteCatalog(Database):
     # Labels
 
     def label_choices(self) -> dict[bytes, str]:
-        """Folder -> "none", "folder", "keywords" ("keywords|ROOT") or the path of a CSV."""
+        """Folder -> "none", "folder", "keywords" ("keywords|ROOT") or the path of a file."""
         rows = self._rows(sa.select(label_sources.c.folder, label_sources.c.choice))
         return {folder: os.fsdecode(choice) for folder, choice in rows}
 
@@ -290,16 +292,16 @@ class SQLiteCatalog(Database):
         """Photo id -> what a folder, a CSV or its keywords say of it, for every photo under the folders."""
         where = photos.c.id, roots.c.path, photos.c.relative, photos.c.sha256
         query = (
-            sa.select(*where, optional(labels.c.source), optional(labels.c.species))
+            sa.select(*where, *(optional(labels.c[name]) for name in ("source", "species", "author", "created_at")))
             .join(roots)
             .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(AUTHORITY[1:])))
         )
         named = PathSet(folders)
         known: dict[int, FolderLabel] = {}
-        for photo_id, root, relative, sha256, source, species in self._rows(query):
+        for photo_id, root, relative, sha256, *said in self._rows(query):
             path = with_trailing_slash(root) + relative
             if path in named:
-                known[photo_id] = FolderLabel(path, sha256, (source, species) if source else None)
+                known[photo_id] = FolderLabel(path, sha256, Said(*said) if said[0] else None)
         return known
 
     def keywords(self, folders: Sequence[bytes]) -> dict[int, tuple[str, ...] | None]:
@@ -481,7 +483,10 @@ class SQLiteCatalog(Database):
     def summaries(self, where: Filter | None = None) -> list[PhotoSummary]:
         """What is known of the visible photos that satisfy the filter, in order of their frames' ids."""
         names = PhotoSummary.__slots__[2:]  # those of columns
-        query = sa.select(photos.c.id, frames.c.id, *(photos.c[name] for name in names)).join(frames, _ITS_FRAME)
+        columns = {**photos.c, "photographer": sa.func.coalesce(photos.c.photographer, optional(labels.c.author))}
+        columns |= {"seen_on": optional(labels.c.created_at)}
+        query = sa.select(photos.c.id, frames.c.id, *(columns[name] for name in names)).join(frames, _ITS_FRAME)
+        query = query.outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source == FILE))
         return [PhotoSummary(*row) for row in self._visible_rows(query.order_by(frames.c.id), where)]
 
     def predicted_species(self, ids: Iterable[int]) -> dict[int, list[tuple[str, float]]]:

@@ -31,8 +31,8 @@ roots = sa.Table(
     sa.Column("path", sa.LargeBinary, nullable=False, unique=True),
 )
 
-# folder -> "none", "folder", "keywords" ("keywords|ROOT" for those below ROOT alone) or the absolute path of a CSV; the
-# deepest folder above a photo decides
+# folder -> "none", "folder", "keywords" ("keywords|ROOT" for those below ROOT alone) or the absolute path of a file;
+# the deepest folder above a photo decides
 label_sources = sa.Table(
     "label_sources",
     metadata,
