@@ -1,5 +1,6 @@
 """Darwin Core archives, as GBIF takes them: an occurrence for each photo of a named bird, and where the photo is."""
 
+import codecs
 import shutil
 import tempfile
 from contextlib import ExitStack
@@ -50,14 +51,12 @@ class DarwinCore:
         sightings = Sightings(photos, options)
         with new_file(path) as file, ZipFile(file, "w", ZIP_DEFLATED) as archive, ExitStack() as stack:
             pictures = stack.enter_context(tempfile.TemporaryFile())  # an archive takes one file at a time
-            text = TextIOWrapper(pictures, "utf-8", newline="", write_through=True)
-            media = Table(text, _MEDIA)
+            media = Table(codecs.getwriter("utf-8")(pictures), _MEDIA)
             with TextIOWrapper(archive.open("occurrence.csv", "w"), "utf-8", newline="") as core:
                 occurrences = Table(core, _CORE)
                 for one in sightings.fit(has_claim, has_day, _Once()):
                     occurrences.write(_occurrence(one, options))
                     media.write(_picture(one, options), as_they_are=("identifier",))
-            text.flush()
             pictures.seek(0)
             with archive.open("multimedia.csv", "w") as member:
                 shutil.copyfileobj(pictures, member)

@@ -152,6 +152,7 @@ class Gathered:
     first: Place | None = None
     hidden: Place | None = None  # rounded, of the first photo of a protected species
     corners: list[float] = field(default_factory=list)  # south, west, north, east
+    cells: set[tuple[int, int]] = field(default_factory=set)  # of its places
 
     def take(self, place: Place | None, moment: datetime | None, camera: str | None, *, sensitive: bool) -> None:
         """The next photo of it."""
@@ -160,6 +161,7 @@ class Gathered:
             self.cameras.add(camera)
         if place is not None:
             self.first = self.first or place
+            self.cells.add(place.cell)
             if sensitive:
                 self.hidden = self.hidden or place.coarse
             south, west, north, east = self.corners or [90.0, 180.0, -90.0, -180.0]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from birdsearch.errors import OutputFileError
+from birdsearch.export.camtrap_dp import CamtrapDp
 from birdsearch.export.darwin_core import DarwinCore
 from birdsearch.export.embedding_atlas import EmbeddingAtlas
 from birdsearch.export.fiftyone import FiftyOne
@@ -38,7 +39,7 @@ class Exporter(Protocol):
 
 
 EXPORTERS: dict[str, Exporter] = {
-    exporter.name: exporter for exporter in (Parquet(), Csv(), EmbeddingAtlas(), FiftyOne(), DarwinCore())
+    exporter.name: exporter for exporter in (Parquet(), Csv(), EmbeddingAtlas(), FiftyOne(), CamtrapDp(), DarwinCore())
 }
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 UNCERTAINTY = 7900  # metres from the middle of a cell of 0.1 degree to its farthest corner, at the equator
 GENERALIZED = "coordinates rounded to the middle of a 0.1 degree cell, to protect a species"
-PEOPLE = frozenset({"person", "people", "human", "homo sapiens", "face", "vehicle", "car"})  # categories of boxes
+VEHICLES = frozenset({"vehicle", "car", "truck", "bus", "motorcycle", "bicycle"})  # categories of boxes
+PEOPLE = VEHICLES | {"person", "people", "human", "homo sapiens", "face", "homo"}
 _NEAR = 0.01  # degrees: a kilometre
 _DECIMALS = re.compile(r"\d{1,3}[.,]\d{3,}")
 

@@ -112,6 +112,15 @@ class Sighting:
     boxes: tuple[Region, ...] = ()
     barred: str = ""  # why it must not leave at all
 
+    @property
+    def parts(self) -> list[tuple[Region | None, Claim | None]]:
+        """What is said of the photo, and of each box: of several animals nobody said which one the label means."""
+        animals = [one for one in self.boxes if (one.category or "").casefold() not in PEOPLE]
+        if len(animals) == 1 and self.claim is not None:
+            return [(one, self.claim if one is animals[0] else None) for one in self.boxes]
+        whole: list[tuple[Region | None, Claim | None]] = [] if self.claim is None else [(None, self.claim)]
+        return whole + [(one, None) for one in self.boxes]
+
 
 Need = Callable[[Sighting], str]  # why a sighting does not fulfil it, in words; "" where it does
 
@@ -283,6 +292,8 @@ class Sightings:
             if sensitive and place is not None:
                 north, east = place.cell
                 self._near |= {(north + n, east + e) for n in (-1, 0, 1) for e in (-1, 0, 1)}
+        for one in self._gathered:
+            one.sensitive |= not self._near.isdisjoint(one.cells)
         self._event_of = _events(self._deployment_of, clocks)
 
     def _row(self, photo: Photo, rows: dict[str, int]) -> int:
