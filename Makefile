@@ -35,6 +35,8 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' 'setuptools>=77'
 	@$(BIN)/python -m pip uninstall --yes -qq faiss-gpu  # of an older checkout: faiss-cpu has the same files
 	$(BIN)/python -m pip install --disable-pip-version-check --editable . --group test
+	@# With what it depends on would come opencv-python, which has the same files as the headless build.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'megadetector-utils>=10'
 	@touch $@
 
 demo: $(READY)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from birdsearch.errors import OutputFileError
 from birdsearch.export.camtrap_dp import CamtrapDp
+from birdsearch.export.coco_camera_traps import CocoCameraTraps
 from birdsearch.export.darwin_core import DarwinCore
 from birdsearch.export.embedding_atlas import EmbeddingAtlas
 from birdsearch.export.fiftyone import FiftyOne
@@ -39,7 +40,8 @@ class Exporter(Protocol):
 
 
 EXPORTERS: dict[str, Exporter] = {
-    exporter.name: exporter for exporter in (Parquet(), Csv(), EmbeddingAtlas(), FiftyOne(), CamtrapDp(), DarwinCore())
+    exporter.name: exporter
+    for exporter in (Parquet(), Csv(), EmbeddingAtlas(), FiftyOne(), CamtrapDp(), DarwinCore(), CocoCameraTraps())
 }
 
 

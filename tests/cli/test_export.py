@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.conftest import Garden
 from tests.support.command_line import run
+from tests.support.placed_photos import KAKAPO, photo
 
 
 def test_export_and_import(own: Garden, tmp_path: Path) -> None:
@@ -35,3 +36,23 @@ def test_export_for_other_tools_says_what_is_next(own: Garden, tmp_path: Path) -
     assert "something is there already" in run("export", "wrens", *where, "--format", "fiftyone", code=1).err
     assert "embedding-atlas" in run("export", "a", "--format", "xml", code=2).err
     assert "--format parquet" in run("import", "my wrens.parquet", "--index", "own", code=1).err
+
+
+def test_a_format_of_sightings_says_what_is_left_out_and_rounded(tmp_path: Path) -> None:
+    photo(tmp_path / "rare/Kakapo/1.jpg", KAKAPO)
+    photo(tmp_path / "rare/Mallard/1.jpg", offset=None)
+    photo(tmp_path / "rare/x.jpg")
+    run("index", "rare", "--index", "rare", "--labels", "folder")
+    said = run("export", "out", "--index", "rare", "--format", "camtrap-dp", "--title", "Birds of A")
+    assert "2 photos written to out" in said.out
+    assert "1 photo left out: a time without an offset from UTC (--timezone gives one)" in said.err
+    assert "1 photo written without a species: no label" in said.err
+    assert "coordinates of 1 photo rounded" in said.err
+    report = run(
+        "export", "a.zip", "--index", "rare", "--format", "dwca", "--exact-positions", "--timezone", "+02:00", "--json"
+    ).json
+    assert (report["written"], report["rounded"], report["left_out"]) == (2, 0, {"no label": 1})
+    wrong = run("export", "b.zip", "--index", "rare", "--format", "dwca", "--timezone", "Mars/Olympus", code=2).err
+    assert "'Mars/Olympus'" in wrong
+    assert not (tmp_path / "b.zip").exists()
+    assert "not an option of --format csv" in run("export", "c.csv", "--index", "rare", "--people", code=2).err

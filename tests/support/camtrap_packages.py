@@ -7,7 +7,7 @@ from typing import Any
 import frictionless
 import jsonschema
 from frictionless import Package
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.jsonschema import DRAFT4
 
 from tests.support import DATA
@@ -25,7 +25,7 @@ def problems(folder: Path) -> list[str]:
         "http://json.schemastore.org/geojson.json": json.loads((_PROFILES / "geojson.json").read_text()),
         "https://specs.frictionlessdata.io/schemas/data-package.json": {},
     }
-    known = [(url, Resource(contents, DRAFT4)) for url, contents in offline.items()]
+    known = [(url, DRAFT4.create_resource(contents)) for url, contents in offline.items()]
     registry: Registry[Any] = Registry().with_resources(known)
     found = [error.message for error in jsonschema.Draft4Validator(profile, registry=registry).iter_errors(package)]
     if found:
