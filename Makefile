@@ -47,7 +47,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS)
 
 check: lint
-	$(PYTEST) -m "not network and not slow and not crash and not wheel and not browser and not server"
+	$(PYTEST) -m "not network and not slow and not crash and not wheel and not browser and not server and not postgresql"
 
 test: $(READY)
 	$(PYTEST)

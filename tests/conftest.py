@@ -16,9 +16,13 @@ from birdsearch import Index
 from birdsearch.backbones import Backbone, openvino_runtime
 from tests.support import ROOT, fake_backbone
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.postgresql import Server, why_not
 
 # A test that takes one of these fixtures, or lies in one of these places, gets a marker (see pyproject.toml).
-_MARKED_FIXTURES = {"network_garden": "network", "wheel": "wheel", "serve": "server", "chromium": "browser"}
+_MARKED_FIXTURES = {
+    "network_garden": "network", "wheel": "wheel", "serve": "server", "chromium": "browser",
+    "postgresql": "postgresql",
+}  # fmt: skip
 _MARKED_PLACES = {
     "tests/backbones/test_backbone.py": "network",
     "tests/backbones/test_openvino_runtime.py": "network",
@@ -65,6 +69,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("BIRDSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("BIRDSEARCH_DATA", str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Server]:
+    """A PostgreSQL server of this session; the test is skipped where there is none."""
+    if (why := why_not()) is not None:
+        pytest.skip(why)
+    server = Server.made()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from birdsearch.errors import (
     PhotoUnknownError,
     missing_file_error,
 )
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.folder import FORMAT, Folder
 from tests.conftest import Garden
 from tests.support.drawing import bird, write
@@ -175,7 +175,7 @@ def test_an_index_that_cannot_be_written(index: Index, photos: Path, monkeypatch
     def refuse(self: Path, *_: object, **__: object) -> object:
         raise PermissionError(13, "Permission denied", str(self))
 
-    monkeypatch.setattr("birdsearch.storage.folder.Folder.sign", lambda self: refuse(self.writer))
+    monkeypatch.setattr("birdsearch.storage.locks.FolderLock.sign", lambda self: refuse(self.writer))
     with pytest.raises(
         IndexUnwritableError, match=r"cannot write .*writer.json: Permission denied.*run the same command"
     ):

@@ -203,7 +203,7 @@ def select_run(folder: Folder, run: str | None, can_be_back: Callable[[Log, Inte
         # Where an undo was killed just before its end, that end is still to come.
         rest = [log for log in every if not log.undone and (log.open() or (log.back and not log.emptied))]
         if not rest:
-            raise PlanError(f"nothing to undo in {shown(str(folder.path))}: {_why_nothing(every)}.")
+            raise PlanError(f"nothing to undo in {folder.where}: {_why_nothing(every)}.")
         # What is no longer where it was put must not keep earlier runs from being undone.
         last = next((log for log in reversed(rest) if _is_within_reach(log, can_be_back)), rest[-1])
         for log in rest[rest.index(last) + 1 :]:
@@ -217,7 +217,7 @@ def select_run(folder: Folder, run: str | None, can_be_back: Callable[[Log, Inte
     number = whole_number(run)
     named = [log for log in every if log.run == run or _number(log.run) == number]
     if not named:
-        raise PlanError(f"no run {shown(run)} in {shown(str(folder.path))}: `birdsearch undo --list` lists them.")
+        raise PlanError(f"no run {shown(run)} in {folder.where}: `birdsearch undo --list` lists them.")
     if named[0].undone:
         raise PlanError(f"run {named[0].run} is undone already: `birdsearch undo --list` shows what can be undone.")
     if named[0].emptied and not named[0].open():

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def _take_corrections(catalog: Catalog, rows: Rows, held: Mapping[int, int]) -> 
 
 def _commit(catalog: Catalog, vectors_folder: Path, rows: Rows, failed: list[str]) -> None:
     """Commit new photos; `failed` are the paths of those that count as failures so far."""
-    photo_id, region_id = catalog.next_ids()
+    photo_id, region_id = catalog.new_ids(len(rows.paths), len(rows.paths) + sum(map(len, rows.regions.values())))
     covered = PathSet(catalog.roots().values())
     for folder in sorted({os.path.dirname(name) for name in rows.paths}):
         if folder not in covered:
@@ -125,8 +126,7 @@ def _commit(catalog: Catalog, vectors_folder: Path, rows: Rows, failed: list[str
     vectors = np.concatenate([rows.vectors, *(one.vector[None] for one in embedded if one.vector is not None)])
     norms = np.concatenate([rows.norms, np.array([one.norm for one in embedded], dtype=np.float32)])
     part = parts.Part(np.arange(region_id, region_id + len(norms)), vectors, norms)
-    commit.part = parts.listed(vectors_folder, catalog.next_part(), part, "import")
-    catalog.commit(commit)
+    catalog.commit(commit, partial(parts.listed, vectors_folder, part=part, runtime="import"))
 
 
 def _new_photos(rows: Rows, first_id: int, first_region: int) -> NewPhotos:

@@ -3,9 +3,10 @@
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,6 @@ class Committer:
         self._catalog = catalog
         self._folder = vectors_folder
         self._labels = labeller
-        photo_id, region_id = catalog.next_ids()
-        self._photo_ids, self._region_ids = itertools.count(photo_id), itertools.count(region_id)
-        self._next_part = catalog.next_part()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="birdsearch-write")
         self._commit: Future[None] | None = None
         self._ended = False  # whether a commit was made since `has_committed` was asked
@@ -70,7 +68,7 @@ class Committer:
     @property
     def first_part(self) -> bool:
         """Whether the index has no part yet."""
-        return self._next_part == 1
+        return not self._catalog.parts()
 
     def is_due(self, photos: int) -> bool:
         """Whether it is time to commit, with so many photos on their way."""
@@ -116,29 +114,29 @@ class Committer:
 
     def _part(self, batch: Batch, photos: Sequence[EmbeddedPhoto]) -> parts.Part:
         """Give ids to the photos of a batch and what was found in them, and lay their vectors into a part."""
-        batch.entries += [self._entry(embedded) for embedded in photos]
+        new, regions = sum(one.photo.id is None for one in photos), sum(1 + len(one.parts) for one in photos)
+        photo_ids, region_ids = map(itertools.count, self._catalog.new_ids(new, regions))
+        batch.entries += [self._entry(embedded, photo_ids, region_ids) for embedded in photos]
         found: list[EmbeddedPart] = []
         for entry, embedded in zip(batch.entries, photos, strict=True):
             if embedded.found_by is not None:
                 batch.found_by[entry.photo.id or 0] = embedded.found_by
             for part in embedded.parts:
                 region = replace(part.region, photo_id=entry.photo.id)
-                batch.regions.append(RegionEntry(next(self._region_ids), region, len(photos) + len(found)))
+                batch.regions.append(RegionEntry(next(region_ids), region, len(photos) + len(found)))
                 found.append(part)
         ids = [entry.region_id for entry in batch.entries] + [region.id for region in batch.regions]
         return part_of(ids, [*photos, *found])
 
-    def _entry(self, embedded: EmbeddedPhoto) -> Entry:
+    def _entry(self, embedded: EmbeddedPhoto, photo_ids: Iterator[int], region_ids: Iterator[int]) -> Entry:
         photo, known = embedded.photo, embedded.photo.id is not None
-        photo_id = photo.id if known else next(self._photo_ids)
+        photo_id = photo.id if known else next(photo_ids)
         photo = replace(photo, id=photo_id, label=None, species=None, species_source=None)
         label = self._labels.of(os.fsencode(photo.path), photo.sha256, photo.keywords)
         state = self.states.pop(photo.path, FileState())
-        return Entry(photo, known, next(self._region_ids), label, embedded.correction, state)
+        return Entry(photo, known, next(region_ids), label, embedded.correction, state)
 
     def _write(self, batch: Batch, part: parts.Part | None) -> None:
         """Runs in the writing thread: first the part, then the commit that makes it count."""
-        if part is not None:
-            part_id, self._next_part = self._next_part, self._next_part + 1
-            batch.part = parts.listed(self._folder, part_id, part, self.provenance)
-        self._catalog.commit(batch)
+        lay_down = None if part is None else partial(parts.listed, self._folder, part=part, runtime=self.provenance)
+        self._catalog.commit(batch, lay_down)

@@ -27,7 +27,7 @@ from birdsearch.photos.overlap import overlapped
 from birdsearch.records import Failure, Ids, Photo, Prediction, ReembedReport, as_json, counted, shown
 from birdsearch.storage import optimize, parts
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.commits import GIVEN, Batch
+from birdsearch.storage.catalog.commits import GIVEN, Batch, PartRow
 from birdsearch.storage.catalog.renewal import NewVector, Renewal
 from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE, REEMBED
 from birdsearch.storage.store import Store
@@ -235,9 +235,14 @@ class ReembedRun:
         if not collected:
             return
         part = committer.part_of(*zip(*collected, strict=True))
-        row = parts.listed(self.store.folder.vectors, self.store.catalog.next_part(), part, self.backbone.provenance)
-        self.pending = replace(self.pending, parts=[*self.pending.parts, row.id])
-        self.store.catalog.commit(Batch(part=row, state={REEMBED: asdict(self.pending)}))
+        batch = Batch()
+
+        def lay_down(part_id: int) -> PartRow:
+            self.pending = replace(self.pending, parts=[*self.pending.parts, part_id])
+            batch.state[REEMBED] = asdict(self.pending)
+            return parts.listed(self.store.folder.vectors, part_id, part, self.backbone.provenance)
+
+        self.store.catalog.commit(batch, lay_down)
 
     # The end
 

@@ -92,7 +92,7 @@ def take_in(store: Store, file: BoxFile, options: BoxOptions) -> RegionReport:
         if row.path in by_path:
             rows.setdefault(by_path[row.path], []).append(row)
     _warn_of_unknown(file, unknown)
-    change = _Change(next_id=catalog.next_ids()[1])
+    change = _Change(next_id=catalog.new_ids(regions=len(file.rows))[1])
     change.left_out["of photos that the index does not hold"] += sum(row.corners is not None for row in unknown)
     photos, before, found_by = catalog.known_photos(rows), catalog.boxes(rows), catalog.found_by(rows)
     source = BY_HAND if options.by_hand else file.source
@@ -418,14 +418,14 @@ class _Run:
         batch.gone_regions = [one.id for i in searched for one in self._before.get(i, ()) if one.region.kind == BIRD]
         for photo_id in searched:
             del self._waiting[photo_id]
-        first = catalog.next_ids()[1]
+        first, lay_down = catalog.new_ids(regions=len(embedded))[1], None
         if embedded:
             part = committer.part_of(range(first, first + len(embedded)), [result for _, result in embedded])
-            batch.part = parts.listed(folder, catalog.next_part(), part, self._store.backbone.provenance)
+            lay_down = partial(parts.listed, folder, part=part, runtime=self._store.backbone.provenance)
         batch.gone_regions += [before.id for before, _ in embedded if before.id]
         batch.regions = [RegionEntry(first + row, before.region, row) for row, (before, _) in enumerate(embedded)]
         if batch != Batch():
-            catalog.commit(batch)
+            catalog.commit(batch, lay_down)
         self._done += len(embedded)
         self._searched += len(searched)
         self._found += sum(before.region.kind == BIRD for before, _ in embedded)

@@ -5,12 +5,11 @@ import json
 import os
 import re
 import shlex
-import socket
 import threading
-import time
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from birdsearch.errors import (
     IndexAddressError,
     IndexDamagedError,
     IndexExistsError,
-    IndexLockedError,
     IndexMissingError,
     IndexUnwritableError,
     IndexVersionError,
@@ -33,6 +31,7 @@ from birdsearch.homes import missing_words
 from birdsearch.records import BackboneIdentity, Identity, Recipe, as_json, shown
 from birdsearch.storage import parts
 from birdsearch.storage.address import Address
+from birdsearch.storage.locks import FolderLock, WriterLock
 
 FORMAT = 1
 _NO_ROOM = {
@@ -54,7 +53,6 @@ _WRITTEN_IN_PLACE = ("lock", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sq
 # What `files` had not yet put in place when it was killed.
 _HALF_DONE = r"\.?(index\.json|classifier\.npz|engine|graph|whitening|\d{8,19}\.parquet)\b.*" + re.escape(UNFINISHED)
 _LARGEST_IDENTITY = 1 << 20  # bytes of index.json
-_LOCK_POLL = 0.05  # seconds
 _turns: dict[str, threading.RLock] = {}  # folder -> what the threads of this process that write there queue for
 if hasattr(os, "register_at_fork"):  # the thread that writes is not in a child
     os.register_at_fork(after_in_child=_turns.clear)
@@ -132,14 +130,12 @@ class Folder:
         if "://" in self.address.parts:
             raise IndexAddressError(f"parts in an object store cannot be used yet: {shown(self.address.parts)}")
         self.path = Path(self.address.parts)
+        self.where = shown(str(self.address))  # the index, as messages name it and as it is typed
         self._lock_timeout = lock_timeout  # seconds that a writer waits for another process; for a thread without end
         self.identity = self.path / "index.json"
         self.catalog = self.path / "catalog.sqlite"
         self.classifier = self.path / "classifier.npz"
         self.vectors = self.path / "vectors"
-        self.writer = self.path / "writer.json"
-        self._lock = self.path / "lock"
-        self._lock_held: os.stat_result | None = None  # while nothing but this file keeps other writers away
 
     def whitening(self, sha256: str) -> Path:
         """The file of the whitening transform; a new one never overwrites one that readers may use."""
@@ -198,7 +194,7 @@ class Folder:
                 raise self._damaged("is not what birdsearch wrote")
             text = self.identity.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
-            if self._holds_parts():
+            if self.address.catalog or self._holds_parts():
                 raise self._damaged("is missing") from None
             raise IndexMissingError(missing_words(self.path)) from None
         except OSError as error:
@@ -212,7 +208,7 @@ class Folder:
             raise self._damaged("is not what birdsearch wrote") from error
         if isinstance(version, int) and version > FORMAT:
             raise IndexVersionError(
-                f"the index {shown(str(self.path))} has format {version}, this birdsearch reads up to {FORMAT}: "
+                f"the index {self.where} has format {version}, this birdsearch reads up to {FORMAT}: "
                 "upgrade birdsearch (`pip install --upgrade birdsearch`)."
             )
         try:
@@ -227,7 +223,7 @@ class Folder:
 
     def _damaged(self, why: str) -> IndexDamagedError:
         return IndexDamagedError(
-            f"{shown(str(self.identity))} {why}: run `birdsearch repair --index {shlex.quote(shown(str(self.path)))}`."
+            f"{shown(str(self.identity))} {why}: run `birdsearch repair --index {shlex.quote(self.where)}`."
         )
 
     def _holds_parts(self) -> bool:
@@ -250,9 +246,7 @@ class Folder:
     def check_free(self) -> None:
         """Raises IndexExistsError unless a new index may be made here."""
         if self.identity.exists():
-            raise IndexExistsError(
-                f"there is an index at {shown(str(self.path))} already: open it, or choose another name."
-            )
+            raise IndexExistsError(f"there is an index at {self.where} already: open it, or choose another name.")
         deepest = next(p for p in (self.path, *self.path.parents) if p.exists())
         if not deepest.is_dir():
             raise IndexExistsError(f"{shown(str(deepest))} is a file: choose another place for the index.")
@@ -292,71 +286,28 @@ class Folder:
 
     # Writing
 
+    @cached_property
+    def lock(self) -> WriterLock:
+        """What keeps other writers away: of the folder, or where the catalog lies in a database, of that."""
+        if self.address.catalog:
+            from birdsearch.storage.catalog.postgresql_database import AdvisoryLock
+
+            return AdvisoryLock(self.address, self._lock_timeout)
+        return FolderLock(self.path, self._lock_timeout)
+
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Be the one writer of this index, for as long as the block lasts; other threads wait for their turn."""
-        with _turn_of_thread(self.path), writable(self.path), ExitStack() as held:
+    def writing(self, *, shared: bool = False) -> Iterator[bool]:
+        """Be a writer of this index while the block lasts: the only one, unless `shared` and its lock allow others.
+
+        Gives whether there is no other one. Other threads of this process wait for their turn in any case.
+        """
+        with _turn_of_thread(self.path), writable(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self.check_plain()
-            folder_is_locked = self._take_lock(held)
-            self._lock_held = None if folder_is_locked else self._lock.stat()
-            self.sign()
-            try:
-                self._tidy()
-                yield
-            finally:
-                self._lock_held = None
-                with suppress(OSError):
-                    self.writer.unlink()
-
-    def _take_lock(self, held: ExitStack) -> bool:
-        """Lock the index against other processes; whether its folder is locked, and not a file alone.
-
-        Raises IndexLockedError where another process writes for longer than is waited.
-        """
-        import filelock
-
-        end = time.monotonic() + self._lock_timeout
-        while True:
-            try:
-                with ExitStack() as taken:
-                    folder_is_locked = taken.enter_context(_folder_lock(self.path))
-                    taken.enter_context(filelock.FileLock(self._lock).acquire(timeout=0))
-                    held.push(taken.pop_all())
-                    return folder_is_locked
-            except (filelock.Timeout, BlockingIOError) as error:
-                if time.monotonic() >= end:
-                    name = shown(str(self.path))
-                    raise IndexLockedError(
-                        f"{name} is being written by {self._writer_text()}: wait until it is done."
-                    ) from error
-                time.sleep(_LOCK_POLL)
-
-    def check_lock(self) -> None:
-        """Raises IndexLockedError where another process may be writing, because the file of the lock was deleted."""
-        if self._lock_held is None:
-            return
-        with suppress(OSError):
-            if os.path.samestat(self._lock_held, self._lock.lstat()):
-                return
-        raise IndexLockedError(
-            f"{shown(str(self._lock))} was deleted while this process was writing, so another one may write as well: "
-            "nothing more was written. What was committed is safe; run the same command again."
-        )
-
-    def sign(self) -> None:
-        """Write into writer.json who writes, for those that find the index locked. Needs the lock."""
-        writer = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        self.writer.unlink(missing_ok=True)
-        with self.writer.open("x", encoding="utf-8") as file:
-            file.write(json.dumps(writer))
-
-    def _writer_text(self) -> str:
-        try:
-            writer = json.loads(self.writer.read_text(encoding="utf-8"))
-            return f"process {int(writer['pid'])} on {shown(str(writer['host']))} since {shown(str(writer['since']))}"
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            return "another process"
+            with self.lock.held(shared=shared) as alone:
+                if alone:
+                    self._tidy()
+                yield alone
 
     def _tidy(self) -> None:
         """Remove what a killed writer left half done."""
@@ -373,28 +324,3 @@ def _is_another_name(entry: os.DirEntry[str]) -> bool:
     """Whether a file that is written in place is also known by another name, which would change with it."""
     in_place = entry.name in _WRITTEN_IN_PLACE or entry.name.endswith(".jsonl")
     return in_place and entry.is_file() and entry.stat().st_nlink > 1
-
-
-@contextmanager
-def _folder_lock(folder: Path) -> Iterator[bool]:
-    """A lock on the folder itself, which nobody deletes as "stale"; gives whether the system has such locks.
-
-    Raises BlockingIOError where another process holds it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # Windows, where a file that is open cannot be deleted
-        yield False
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:  # a folder of the network
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)

@@ -10,17 +10,16 @@ import numpy as np
 
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
-from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
+from birdsearch.errors import BackboneError, BirdsearchError, IndexAddressError, IndexDamagedError
 from birdsearch.files import sha256_of
 from birdsearch.homes import homes, indexes_in
 from birdsearch.records import PAIR, AddReport, Filter, Identity, IndexInfo, IndexSummary, Progress, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, PartRow
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
 from birdsearch.storage.catalog.tables import IDENTITY, NAMES, RAW
 from birdsearch.storage.folder import Folder
-from birdsearch.storage.store import Store, open_catalog
+from birdsearch.storage.store import Store, catalog_there, open_catalog
 from birdsearch.storage.vectors import stored_identity
 
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
@@ -31,7 +30,7 @@ def facts(store: Store) -> IndexInfo:
     catalog, identity = store.catalog, store.identity
     folders = [os.fsdecode(root) for root in catalog.roots_in_use()]
     known: dict[str, Any] = {
-        "path": str(store.folder.path),
+        "path": str(store.folder.address),
         "format": identity.format,
         "created": identity.created,
         "backbone": identity.backbone.name,
@@ -69,7 +68,7 @@ def list_indexes() -> list[IndexSummary]:
 
 
 def _summary(folder: Folder) -> IndexSummary:
-    known = IndexSummary(folder.path.name, str(folder.path), bytes=folder.bytes(), changed=folder.changed())
+    known = IndexSummary(folder.path.name, str(folder.address), bytes=folder.bytes(), changed=folder.changed())
     try:
         identity = folder.read_identity()
         with closing(open_catalog(folder, identity)) as catalog:
@@ -116,18 +115,21 @@ def restore_identity(folder: Folder) -> list[str]:
 
     Where both are there and differ, the catalog's is right.
     """
+    catalog = catalog_there(folder)
     try:
         current = folder.read_identity()
     except IndexDamagedError:
-        if not folder.catalog.exists():
+        if catalog is None:
             raise
         current = None
-    if not folder.catalog.exists():
+    if catalog is None:
         return []
-    with closing(SQLiteCatalog(folder.catalog)) as catalog:
+    with closing(catalog):
         identity = stored_identity(catalog)
         if identity == current:
             return []
+        if folder.address.catalog and current and identity and current.id != identity.id:
+            raise IndexAddressError(f"{shown(str(folder.path))}, which parts= names, holds another index.")
         with folder.writing():
             if identity is not None:
                 folder.write_identity(identity)

@@ -16,15 +16,22 @@ from typing import TYPE_CHECKING, Any, Self
 from birdsearch.backbones import check_execution
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
-from birdsearch.errors import BackboneMismatchError, BackboneUnavailableError, IndexDamagedError, IndexVersionError
+from birdsearch.errors import (
+    BackboneMismatchError,
+    BackboneUnavailableError,
+    IndexAddressError,
+    IndexDamagedError,
+    IndexVersionError,
+)
 from birdsearch.files import sha256_of
 from birdsearch.records import BackboneIdentity, Identity, Progress, Provenance, Recipe, as_json, shown
 from birdsearch.search.local import FLAT_UP_TO
+from birdsearch.storage.address import SCHEME
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.database import replaced_error
 from birdsearch.storage.catalog.renewal import Renewal
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
-from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE, NAMES
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
+from birdsearch.storage.catalog.tables import IDENTITY_BEFORE, NAMES
 from birdsearch.storage.folder import FORMAT, Folder
 from birdsearch.storage.pictures import Pictures
 from birdsearch.storage.text import TextSearch, TextSpace
@@ -51,7 +58,35 @@ class Execution:
 
 
 AUTOMATIC = Execution()
-CATALOGS: dict[str, Callable[[Folder], Catalog]] = {"sqlite": lambda folder: SQLiteCatalog(folder.catalog)}
+POSTGRESQL = "postgresql"
+
+
+def _in_postgresql(folder: Folder) -> Catalog:
+    from birdsearch.storage.catalog.postgresql_database import PostgreSQLCatalog  # of few indexes
+
+    return PostgreSQLCatalog(folder.address)
+
+
+CATALOGS: dict[str, Callable[[Folder], Catalog]] = {
+    "sqlite": lambda folder: SQLiteCatalog(folder.catalog),
+    POSTGRESQL: _in_postgresql,
+}
+
+
+def catalog_there(folder: Folder) -> Catalog | None:
+    """The catalog that lies where an address says, whatever index.json says; None where the folder has none.
+
+    Raises IndexMissingError where a database holds no such index.
+    """
+    if not folder.address.catalog:
+        return SQLiteCatalog(folder.catalog) if folder.catalog.exists() else None
+    catalog = _in_postgresql(folder)
+    try:
+        catalog.version()
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
 
 
 def open_catalog(folder: Folder, identity: Identity) -> Catalog:
@@ -59,8 +94,14 @@ def open_catalog(folder: Folder, identity: Identity) -> Catalog:
 
     Raises IndexVersionError where no installed package offers it.
     """
-    if folder.address.catalog:
-        raise IndexVersionError(f"this birdsearch opens no catalog in PostgreSQL yet: {shown(str(folder.address))}")
+    in_database = identity.catalog == POSTGRESQL
+    if in_database != bool(folder.address.catalog):
+        where = folder.where
+        raise IndexAddressError(
+            f"the catalog of {where} is in PostgreSQL: name the index by its address, which begins with {SCHEME}://"
+            if in_database
+            else f"{where}, which parts= names, is an index with its catalog beside it: name it by this path."
+        )
     if identity.catalog in CATALOGS:
         return CATALOGS[identity.catalog](folder)
     from importlib import metadata  # slow to load, for few
@@ -69,7 +110,7 @@ def open_catalog(folder: Folder, identity: Identity) -> Catalog:
         catalog: Catalog = offered.load()(folder)
         return catalog
     raise IndexVersionError(
-        f"the index {shown(str(folder.path))} keeps its catalog in {identity.catalog!r}, which no installed package "
+        f"the index {folder.where} keeps its catalog in {identity.catalog!r}, which no installed package "
         "offers: install the one that it was made with."
     )
 
@@ -112,6 +153,7 @@ class Store:
             backbone=loaded.identity,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             source=loaded.source,
+            catalog=POSTGRESQL if folder.address.catalog else "sqlite",
         )
         with folder.writing():
             folder.check_free()  # another process may have been faster
@@ -121,8 +163,7 @@ class Store:
                 folder.write_classes(loaded.classes)
                 identity = replace(identity, classifier_sha256=sha256_of(folder.classifier))
             with closing(open_catalog(folder, identity)) as catalog:
-                catalog.upgrade()
-                catalog.set_state(IDENTITY, as_json(identity))
+                catalog.create(as_json(identity))
             # Last, because its presence is what makes the folder an index.
             folder.write_identity(identity)
         return cls(folder, identity, loaded, execution)
@@ -137,11 +178,13 @@ class Store:
     ) -> Self:
         """An index that exists; see `birdsearch.open`. An index of an older birdsearch is migrated."""
         folder = Folder(path, lock_timeout)
+        if folder.address.catalog and (there := catalog_there(folder)):
+            there.close()  # it is listed: else what lies in the folder means nothing
         identity = folder.read_identity()
-        if not folder.catalog.exists():
+        if identity.catalog == "sqlite" and not folder.catalog.exists():
             raise IndexDamagedError(
                 f"{shown(str(folder.catalog))} is missing: restore it from a backup, "
-                f"or move {shown(str(folder.path))} away and index again."
+                f"or move {folder.where} away and index again."
             )
         store = cls(folder, identity, None, execution)
         try:
@@ -160,7 +203,7 @@ class Store:
         if stored is not None and stored_identity(self.catalog, IDENTITY_BEFORE) == self.identity:
             self.reopen(stored)  # embedded anew, and killed before index.json was written
         if stored != self.identity:
-            where = shown(str(self.folder.path))
+            where = self.folder.where
             raise IndexDamagedError(
                 f"index.json of {where} is damaged or of another index: its catalog remembers it otherwise. "
                 f"Run `birdsearch repair --index {shlex.quote(where)}`."
@@ -186,7 +229,7 @@ class Store:
         from birdsearch.backbones import BUILT_IN
 
         if self.identity.source in BUILT_IN and self.identity.backbone.recipe is None:
-            where = shown(str(self.folder.path))
+            where = self.folder.where
             logger.warning(
                 "%s was made when birdsearch padded photos otherwise than the built-in network was trained. It answers "
                 "as before; to find more, embed its photos anew, which keeps labels and decisions: "
@@ -199,7 +242,7 @@ class Store:
         if self.catalog.is_current():
             return
         if self.catalog.version() is None:
-            where = shown(str(self.folder.path))
+            where = self.folder.where
             raise IndexDamagedError(f"the catalog of {where} is empty: restore it from a backup, or index again.")
         with self.folder.writing():
             self.folder.rename_refinement()
@@ -209,7 +252,7 @@ class Store:
             logger.warning(
                 "%s was made by an older birdsearch, whose engine is not used any more: every photo is compared until "
                 "`birdsearch index` or `birdsearch optimize` builds a new one.",
-                shown(str(self.folder.path)),
+                self.folder.where,
             )
 
     def close(self) -> None:
@@ -240,7 +283,7 @@ class Store:
     def _load_backbone(self) -> "Backbone":
         from birdsearch.backbones import is_path, load_backbone
 
-        where, source = shown(str(self.folder.path)), self.identity.source
+        where, source = self.folder.where, self.identity.source
         if source is None:
             raise BackboneUnavailableError(
                 f"the index {where} was made with your own backbone {self.identity.backbone.name}: "
@@ -322,9 +365,10 @@ class Store:
     # Writing
 
     @contextmanager
-    def writing(self) -> Iterator[Catalog]:
+    def writing(self, *, shared: bool = False) -> Iterator[Catalog]:
         """The one write path: lock, remove what a killed writer left, yield, bring the engine up to date.
 
+        `shared` is for what may go on beside other hosts where the catalog is in a database: their commits queue.
         Other threads of this process wait for their turn. Raises IndexLockedError where another process is writing.
         """
         if self._let_in == threading.get_ident():
@@ -332,11 +376,16 @@ class Store:
                 "this cannot be done between the commits of a run, where labels, names, pairs that are not duplicates "
                 "and removals can: do it before or after the run"
             )
-        with self.folder.writing(), self.catalog.guarded(self.folder.check_lock):
+        lock = self.folder.lock
+        with self.folder.writing(shared=shared) as alone, self.catalog.guarded(lock.check):
             self._check_place()
-            self._settle()
+            if alone:
+                self._settle()
+            if shared:
+                lock.share()
             yield self.catalog
-            self.vectors.refresh()
+            with lock.building():
+                self.vectors.refresh()
 
     @contextmanager
     def changing(self) -> Iterator[Catalog]:
@@ -344,7 +393,7 @@ class Store:
         if self._let_in == threading.get_ident():
             yield self.catalog
             return
-        with self.writing() as catalog:
+        with self.writing(shared=True) as catalog:
             yield catalog
 
     def let_in(self, change: Callable[[], None]) -> None:
@@ -396,10 +445,10 @@ def _mismatch(folder: Folder, identity: Identity, other: object) -> BackboneMism
     made = identity.backbone
     if isinstance(other, BackboneIdentity) and str(other) == str(made):
         return BackboneMismatchError(
-            f"the index {shown(str(folder.path))} was made with {made.told_from(other)}: leave the backbone out to use "
+            f"the index {folder.where} was made with {made.told_from(other)}: leave the backbone out to use "
             "its own, or make another index."
         )
     return BackboneMismatchError(
-        f"the index {shown(str(folder.path))} was made with the backbone {made}, not with {other}: "
+        f"the index {folder.where} was made with the backbone {made}, not with {other}: "
         "leave the backbone out to use its own, or make another index."
     )

@@ -197,7 +197,7 @@ class PartVectors:
             locations = self._catalog.locations(photo_ids)
             if len(locations) < len(set(photo_ids)):
                 self._catalog.photos(photo_ids)  # raises for an unknown id
-                where = shown(str(self._folder.path))
+                where = self._folder.where
                 raise IndexDamagedError(
                     f"a photo of {where} has lost its vector: run `birdsearch repair`, or, where its file was away, "
                     "`birdsearch index` when it is back."
@@ -224,8 +224,7 @@ class PartVectors:
         stored = stored_identity(self._catalog)
         if stored is not None and stored.backbone != self._identity.backbone:
             raise BackboneMismatchError(
-                f"the photos of {shown(str(self._folder.path))} have been embedded anew since it was opened: open it "
-                "again."
+                f"the photos of {self._folder.where} have been embedded anew since it was opened: open it again."
             )
 
     def engine_name(self) -> str:
@@ -279,7 +278,7 @@ class PartVectors:
             ids, rows = self._rows_of(self._newer(named, saved), whitening)
             if saved is not None and saved.dim != rows.shape[1]:
                 raise IndexDamagedError(
-                    f"the engine of {shown(str(self._folder.path))} holds rows of {saved.dim} numbers, "
+                    f"the engine of {self._folder.where} holds rows of {saved.dim} numbers, "
                     f"not {rows.shape[1]}. {engine_module.REBUILD}"
                 )
             flat = tuning.build(rows, ids=ids, engine="flat")
@@ -315,7 +314,7 @@ class PartVectors:
         """The neighbour graph, without photos that are newer. Raises GraphMissingError where there is none."""
         named = engine_file(self._catalog)
         if named is None or named.graph is None:
-            where = shown(str(self._folder.path))
+            where = self._folder.where
             raise GraphMissingError(
                 f"{where} has no neighbour graph, which diffusion spreads over. "
                 f"Make it: birdsearch optimize --index {shlex.quote(where)}"
@@ -382,7 +381,7 @@ class PartVectors:
     def _of_my_dim(self, vectors: Vectors) -> Vectors:
         """The vectors (..., dim). Raises IndexDamagedError for those of another backbone."""
         if vectors.shape[-1] != (dim := self._identity.backbone.dim):
-            where = shown(str(self._folder.path))
+            where = self._folder.where
             raise IndexDamagedError(f"{where} holds vectors of {vectors.shape[-1]} numbers, not {dim}: index again.")
         return vectors
 

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 import birdsearch
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.support import ROOT, drawing
 from tests.support.disks import call_where_disks_mount
 from tests.support.index_worker import REFUSED, Line, Plan, backbone, open_or_create, work

@@ -12,13 +12,13 @@ from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Photo
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
     made = SQLiteCatalog(tmp_path / "catalog.sqlite")
-    made.upgrade()
+    made.create({"id": "0"})
     made.ensure_root(b"/photos")
     return made
 

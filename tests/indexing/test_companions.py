@@ -10,7 +10,7 @@ import pytest
 import birdsearch
 from birdsearch import AddReport, Filter, Index
 from birdsearch.records import Box, Photo
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.support.card import MOVIE, SOUND, front, pair, raw, raw_front, raw_header
 from tests.support.fake_backbone import FakeBackbone
 

@@ -11,7 +11,7 @@ from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 
 SHA = "ab" * 32
 
@@ -20,7 +20,7 @@ SHA = "ab" * 32
 def catalog(tmp_path: Path) -> Catalog:
     """A catalog of one photo, whose file is there, and of one failure."""
     made = SQLiteCatalog(tmp_path / "catalog.sqlite")
-    made.upgrade()
+    made.create({"id": "0"})
     made.ensure_root(os.fsencode(tmp_path))
     (tmp_path / "wren.jpg").write_bytes(b"wren")
     photo = Photo(1, str(tmp_path / "wren.jpg"), sha256=SHA, size=4, mtime_ns=7)

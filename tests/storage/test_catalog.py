@@ -27,7 +27,7 @@ from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, PhotoUpdat
 from birdsearch.storage.catalog.database import NEWEST
 from birdsearch.storage.catalog.filters import conditions
 from birdsearch.storage.catalog.orders import stretches
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.catalog.tables import metadata, photos
 from birdsearch.storage.folder import FORMAT
 from tests.support import DATA, frozen_index
@@ -40,7 +40,7 @@ FORMATS = sorted(DATA.glob("format-*.zip"))
 def catalog(tmp_path: Path) -> SQLiteCatalog:
     """An empty catalog."""
     made = SQLiteCatalog(tmp_path / "catalog.sqlite")
-    made.upgrade()
+    made.create({"id": "0"})
     return made
 
 
@@ -107,7 +107,7 @@ def test_regions_of_before_become_frames_and_their_ids_are_never_used_again(tmp_
         assert found.region.kind == "frame"
         assert index.verify().ok
     catalog = SQLiteCatalog(path / "catalog.sqlite")
-    assert catalog.next_ids()[1] == 501
+    assert catalog.new_ids()[1] == 501
     second_frame = "INSERT INTO regions SELECT 600, photo_id, part_id, row, x, y, width, height, kind, category, "
     with pytest.raises(IndexDamagedError), catalog.transaction() as changing:
         changing.exec_driver_sql(f"{second_frame} confidence, source FROM regions LIMIT 1")
@@ -303,8 +303,9 @@ def test_ids_are_never_used_twice(catalog: SQLiteCatalog) -> None:
     commit(catalog, entry(1, "/photos/a.jpg"), entry(2, "/photos/b.jpg"))
     catalog.remove([1, 2])
     catalog.drop_part(1)
-    assert catalog.next_ids() == (3, 3)
-    assert catalog.next_part() == 2
+    assert catalog.new_ids() == (3, 3)
+    catalog.commit(Batch(), lambda part_id: PartRow(part_id, 0, "", "torch fp32 on cpu"))
+    assert [part.id for part in catalog.parts()] == [2]
 
 
 def test_removal_takes_everything_of_a_photo_along(catalog: SQLiteCatalog) -> None:
@@ -331,9 +332,7 @@ def test_labels_count_in_order_of_authority(catalog: SQLiteCatalog) -> None:
     assert species() == (None, "Kite", "prediction")
     catalog.commit(Batch(labels={1: Said("folder", "Wren")}))
     assert species() == ("Wren", "Wren", "label")
-    with sqlite3.connect(catalog.path) as database:
-        database.execute("INSERT INTO labels (photo_id, source, species) VALUES (1, 'correction', 'Robin')")
-    database.close()
+    catalog.correct_labels({1: Label(1, "Robin", "correction")})
     catalog.commit(Batch(labels={1: Said("csv", "Marsh Wren")}))
     assert species() == ("Robin", "Robin", "label")
     assert catalog.labels_of([1]) == catalog.labels() == {1: Label(1, "Robin", "correction")}
@@ -364,7 +363,7 @@ def test_a_commit_is_all_or_nothing(catalog: SQLiteCatalog) -> None:
 
 def test_the_making_of_a_catalog_is_nothing_to_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO), closing(SQLiteCatalog(tmp_path / "new.sqlite")) as made:
-        made.upgrade()
+        made.create({"id": "0"})
     assert not caplog.records
 
 

@@ -12,7 +12,7 @@ from birdsearch import Box, Filter, Index, Match
 from birdsearch.errors import GraphMissingError, IndexDamagedError
 from birdsearch.records import Vectors
 from birdsearch.search.graph import NeighbourGraph
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.vectors import engine_file
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone

@@ -18,7 +18,7 @@ from birdsearch import Index
 from birdsearch.cache import cache_folder
 from birdsearch.errors import PhotoChangedError, PhotoMissingError, PhotoUnknownError, PhotoUnreadableError
 from birdsearch.photos import decode
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.pictures import KeptPictures
 from tests.support.drawing import ORIENTATION, bird, exif, turned, write
 from tests.support.fake_backbone import FakeBackbone

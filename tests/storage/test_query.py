@@ -26,7 +26,7 @@ from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Vectors
 from birdsearch.storage.catalog.filters import distance_km
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.conftest import Garden
 from tests.support.drawing import ORIENTATION, bird, exif, turned, write
 from tests.support.fake_backbone import FakeBackbone

@@ -16,7 +16,7 @@ from birdsearch.records import Ids, Vectors
 from birdsearch.search.exact import Neighbours
 from birdsearch.storage import store as store_module
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store
 from birdsearch.storage.vectors import PartVectors

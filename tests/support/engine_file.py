@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.vectors import engine_file
 
 

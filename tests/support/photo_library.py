@@ -18,7 +18,7 @@ from birdsearch.duplicates.cleanup.apply import apply
 from birdsearch.duplicates.cleanup.plan import make_plan
 from birdsearch.duplicates.cleanup.steps import ApplyOptions
 from birdsearch.records import ActionReport, DuplicateGroup, DuplicateReport, Plan
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.catalog.tables import metadata
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store

@@ -14,6 +14,7 @@ from birdsearch.storage.catalog import companion_rows, kept, region_rows
 from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.database import (
     insert_columns,
+    insert_or_replace,
     present,
     put_state,
     roots_of,
@@ -157,7 +158,7 @@ def write_failures(connection: sa.Connection, failed: Iterable[tuple[FileState, 
     """Files that could not be indexed, each with the state it was in."""
     for state, failure in failed:
         values = {"path": os.fsencode(failure.path), "stage": failure.stage, "reason": failure.reason}
-        connection.execute(sa.insert(failures).prefix_with("OR REPLACE").values(**values, **asdict(state)))
+        insert_or_replace(connection, failures, [{**values, **asdict(state)}])
 
 
 def facts(photo: Photo) -> dict[str, object]:
@@ -251,8 +252,7 @@ def correct_labels(connection: sa.Connection, corrections: Mapping[int, Label | 
 def _insert_corrections(connection: sa.Connection, corrections: Mapping[int, Label | None]) -> None:
     given = [(photo_id, label) for photo_id, label in corrections.items() if label is not None]
     rows = [{**asdict(label), "photo_id": photo_id, "source": "correction"} for photo_id, label in given]
-    if rows:
-        connection.execute(sa.insert(labels).prefix_with("OR REPLACE"), rows)
+    insert_or_replace(connection, labels, rows)
 
 
 def derive_species(connection: sa.Connection, photo_ids: Sequence[int]) -> None:

@@ -1,137 +1,83 @@
-"""The SQLite file behind the catalog: connections, transactions, errors in words, migrations, remembered values."""
+"""What a catalog needs of the database that it lies in: transactions, errors in words, tables, remembered values."""
 
 import os
 import re
-import shutil
-import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
-from birdsearch.errors import MAKE_ROOM, IndexDamagedError, IndexReplacedError, IndexUnwritableError, IndexVersionError
+from birdsearch.errors import IndexDamagedError, IndexReplacedError, IndexVersionError
 from birdsearch.files import with_trailing_slash
 from birdsearch.records import shown
-from birdsearch.storage.catalog.filters import distance_km
-from birdsearch.storage.catalog.tables import MAX_INTEGER, DamagedValueError, metadata, roots, state, state_value
+from birdsearch.storage.catalog.tables import (
+    IDENTITY,
+    MAX_INTEGER,
+    DamagedValueError,
+    Row,
+    metadata,
+    roots,
+    state,
+    state_value,
+)
 
 NEWEST = "0014"  # the last file in migrations/versions; a test compares
 
 MAX_IN = 10_000  # values in one IN (...): SQLite takes at most 32,766
 RESTORE = "Restore it from a backup, or move the index away and index again."
-FILES = ("", "-wal", "-shm")  # what the names of the files of a catalog end with
-_FOREIGN = "-journal"  # a catalog in WAL mode has none; one could name any file of the user for SQLite to delete
+Columns = set[tuple[str, str, int]]  # table, column, and more than 0 where it is computed
+Indexes = set[tuple[str, str, str]]  # index, table, column
 
 
-class _Connection(sqlite3.Connection):
-    """A connection to the catalog."""
+class Dialect(Protocol):
+    """What differs between the databases that a catalog can lie in: a class each for SQLite and PostgreSQL."""
 
-    shared = True  # whether SQLite tells it what other processes write; else it holds for one transaction only
+    several_writers: bool  # whether others may commit while one collects
+    index: str  # the index, as messages name it
+    where: str  # its catalog, likewise
 
-
-def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-    # The driver's own transactions leave DDL outside: SQLAlchemy begins them instead (see _on_begin).
-    connection.isolation_level = None
-    # The last two: a catalog may be a stranger's, or damaged.
-    pragmas = ("foreign_keys=ON", "synchronous=FULL", "temp_store=MEMORY", "trusted_schema=OFF", "cell_size_check=ON")
-    for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
-    connection.create_function("distance_km", 4, distance_km, deterministic=True)
-
-
-def _on_begin(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
-
-
-def _on_checkin(connection: _Connection | None, record: Any) -> None:
-    if connection is not None and not connection.shared:
-        record.invalidate()
+    def reading(self) -> AbstractContextManager[sa.Connection]: ...  # one state of the catalog until the block ends
+    def changing(self) -> AbstractContextManager[sa.Connection]: ...  # a transaction that sees every earlier change
+    def is_in_place(self) -> bool: ...  # whether the catalog that was opened is still the one of this index
+    def replaced(self) -> IndexReplacedError: ...  # where it is not
+    def in_words(self, error: Exception) -> Exception | None: ...  # what the user can do about it; None: to be raised
+    def make_tables(self, identity: Mapping[str, Any]) -> None: ...  # of a new index, or what the migrations begin with
+    def described(self, connection: sa.Connection) -> tuple[Columns, Indexes]: ...
+    def problems(self, connection: sa.Connection) -> list[str]: ...  # what the database finds wrong with itself
+    def new_ids(self, connection: sa.Connection, photos: int, regions: int) -> tuple[int, int]: ...
+    def new_part(self, connection: sa.Connection) -> int: ...
+    def close(self) -> None: ...
 
 
 class Database:
-    """One SQLite file with the tables of the newest migration."""
+    """The tables of one catalog, in any database."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
         self._shared = threading.local()  # .connection: what `snapshot` holds open in this thread
-        self._copy: _Copy | None = None
         self._guard: Callable[[], None] | None = None
-        self._opened_file: os.stat_result | None = None
-        self._database = sa.create_engine(
-            "sqlite://", creator=self._connect, poolclass=sa.QueuePool, hide_parameters=True
-        )
-        sa.event.listen(self._database, "connect", _on_connect)
-        sa.event.listen(self._database, "begin", _on_begin)
-        sa.event.listen(self._database, "checkin", _on_checkin)
-
-    def _connect(self) -> sqlite3.Connection:
-        """A connection that can write where that is possible, and else one that can read.
-
-        Even to read, SQLite wants to create a file beside the catalog, for which there may be no room or permission.
-        """
-        for path in (f"{self.path}{suffix}" for suffix in (*FILES, _FOREIGN)):
-            if os.path.lexists(path) and (path.endswith(_FOREIGN) or not os.path.isfile(path) or os.path.islink(path)):
-                raise IndexDamagedError(
-                    f"{shown(path)} is not what birdsearch writes, and is not opened: if this index came from somebody "
-                    "else, do not use it; if the file is yours, move it away."
-                )
-        if os.access(self.path.parent, os.W_OK):
-            try:
-                return self._opened(self.path)
-            except sqlite3.OperationalError:
-                if not self.path.exists():
-                    raise
-        if os.path.exists(f"{self.path}-wal"):
-            try:
-                return self._opened(self.path, "mode=ro", shared=False)  # joins a writer at work
-            except sqlite3.OperationalError:
-                if os.path.getsize(f"{self.path}-wal"):
-                    # A writer was killed: SQLite wants to write what it left into the catalog.
-                    self._copy = _Copy.of(self.path, self._copy)
-                    return self._opened(self._copy.path, shared=False)
-        return self._opened(self.path, "mode=ro&immutable=1", shared=False)  # at rest
-
-    def _opened(self, path: Path, mode: str = "", *, shared: bool = True) -> sqlite3.Connection:
-        uri = "file:" + quote(os.fsencode(path))
-        connection = sqlite3.connect(f"{uri}?{mode}", 60, uri=True, check_same_thread=False, factory=_Connection)
-        connection.shared = shared
-        try:
-            schema = connection.execute("SELECT type, name, rootpage FROM sqlite_master").fetchall()
-            # They would run, unasked, with whatever birdsearch reads or writes.
-            if foreign := [name for kind, name, page in schema if kind not in ("table", "index") or not page]:
-                raise IndexDamagedError(
-                    f"the catalog {shown(str(self.path))} has a trigger or a view, {foreign[0]!r:.80}, "
-                    "which birdsearch never makes: if this index came from somebody else, do not use it."
-                )
-            if path == self.path:
-                self._opened_file = self._opened_file or os.stat(path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
 
     def close(self) -> None:
         """Give every connection back."""
-        self._database.dispose()
-        if self._copy is not None:
-            self._copy.folder.cleanup()
-            self._copy = None
+        self._dialect.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """One transaction: all of it is committed, or nothing."""
+        """One transaction to read in: one state of the catalog, whatever others commit meanwhile."""
         if (shared := getattr(self._shared, "connection", None)) is not None:
             yield shared
             return
-        if not self.is_in_place():  # a reader would go on with files that are deleted
-            raise replaced_error(self.path.parent)
-        with self._translating(), self._database.begin() as connection:
+        with self._translating(), self._dialect.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def change(self) -> Iterator[sa.Connection]:
+        """One transaction to write in: all of it is committed, or nothing."""
+        with self._translating(), self._dialect.changing() as connection:
             yield connection
             if self._guard is not None:
                 self._guard()
@@ -146,10 +92,8 @@ class Database:
             self._guard = None
 
     def is_in_place(self) -> bool:
-        """Whether the file that was opened is the one that lies there now."""
-        with suppress(OSError):
-            return self._opened_file is None or os.path.samestat(self._opened_file, os.stat(self.path))
-        return False
+        """Whether the catalog that was opened is still the one of the index."""
+        return self._dialect.is_in_place()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -166,20 +110,23 @@ class Database:
 
     @contextmanager
     def _translating(self) -> Iterator[None]:
-        where = shown(str(self.path))
         try:
             yield
         except (DamagedValueError, UnicodeDecodeError) as error:  # the latter where an error names what is no text
-            raise IndexDamagedError(f"the catalog {where} is damaged ({error}). {RESTORE}") from error
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:  # the latter from _connect and _on_connect
-            reason = str(error.orig if isinstance(error, sa.exc.DBAPIError) else error)
-            if any(word in reason for word in ("full", "readonly", "unable to open", "disk I/O", "locked")):
-                raise IndexUnwritableError(f"cannot use {where}: {reason}. {MAKE_ROOM}") from error
-            if isinstance(error, sa.exc.ProgrammingError | sqlite3.ProgrammingError):
+            raise IndexDamagedError(f"the catalog {self._dialect.where} is damaged ({error}). {RESTORE}") from error
+        except Exception as error:
+            if (in_words := self._dialect.in_words(error)) is None:
                 raise
-            raise IndexDamagedError(f"the catalog {where} is damaged ({reason}). {RESTORE}") from error
+            raise in_words from error
 
     # Schema
+
+    def create(self, identity: Mapping[str, Any]) -> None:
+        """Make the tables of a new index, which remember its identity; the caller holds the lock."""
+        with self._translating():
+            self._dialect.make_tables(identity)
+        self.upgrade()
+        self.set_state(IDENTITY, identity)
 
     def upgrade(self) -> None:
         """Bring the tables to the newest migration; the caller holds the lock."""
@@ -188,16 +135,11 @@ class Database:
             return
         if version is not None and version > NEWEST:
             raise IndexVersionError(
-                f"{self.path} was written by a newer birdsearch (tables {version}): install that one."
+                f"{self._dialect.where} was written by a newer birdsearch (tables {version}): install that one."
             )
         from birdsearch.storage.catalog.migrations import upgrade
 
-        if version is None:
-            with self._translating(), self._database.connect() as connection:
-                raw = connection.connection.driver_connection
-                if raw is not None:
-                    raw.execute("PRAGMA journal_mode=WAL")
-        with self.transaction() as connection:
+        with self.change() as connection:
             upgrade(connection)
 
     def is_current(self) -> bool:
@@ -205,16 +147,14 @@ class Database:
         if self.version() != NEWEST:
             return False
         with self.transaction() as connection:
-            columns = set(map(tuple, connection.exec_driver_sql(_COLUMNS)))
-            indexes = set(map(tuple, connection.exec_driver_sql(_INDEXES)))
+            columns, indexes = self._dialect.described(connection)
         ours = metadata.tables.values()
-        wrong = columns ^ {(table.name, column.name, 0) for table in ours for column in table.columns}
-        wrong |= indexes ^ {(i.name, table.name, c.name) for table in ours for i in table.indexes for c in i.columns}
+        wrong: set[tuple[object, ...]] = {*columns} ^ {(table.name, c.name, 0) for table in ours for c in table.columns}
+        wrong |= {*indexes} ^ {(i.name, table.name, c.name) for table in ours for i in table.indexes for c in i.columns}
         if wrong:
             what = min(wrong, key=repr)
             raise IndexDamagedError(
-                f"the catalog {shown(str(self.path))} has not the tables that birdsearch makes "
-                f"({what!r:.100}). {RESTORE}"
+                f"the catalog {self._dialect.where} has not the tables that birdsearch makes ({what!r:.100}). {RESTORE}"
             )
         return True
 
@@ -229,12 +169,9 @@ class Database:
             return version
 
     def integrity_problems(self) -> list[str]:
-        """What SQLite itself finds wrong with the file."""
+        """What the database itself finds wrong with the catalog."""
         with self.transaction() as connection:
-            problems = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA integrity_check(20)")]
-            dangling = connection.exec_driver_sql("PRAGMA foreign_key_check")
-            problems += [f"dangling reference in {row[0]}" for row in dangling]
-        return [line for line in problems if line != "ok"]
+            return self._dialect.problems(connection)
 
     # State
 
@@ -246,7 +183,7 @@ class Database:
 
     def set_state(self, key: str, value: Any, *, bump: bool = False) -> None:
         """Remember one value, in a transaction of its own; `bump` counts it as a commit that readers must see."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             put_state(connection, key, value)
             if bump:
                 self.bump(connection)
@@ -270,40 +207,6 @@ def replaced_error(folder: Path) -> IndexReplacedError:
     if folder.exists():
         return IndexReplacedError(f"another index has come to {where} since it was opened: open it again.")
     return IndexReplacedError(f"the index {where} was moved away or deleted since it was opened.")
-
-
-# The columns of all tables but those of SQLite and Alembic, with 1 or more for one that is computed; and the indexes.
-_COLUMNS = """
-    SELECT m.name, c.name, c.hidden FROM sqlite_master m, pragma_table_xinfo(m.name) c
-    WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND m.name != 'alembic_version'
-"""
-_INDEXES = """
-    SELECT m.name, m.tbl_name, c.name FROM sqlite_master m, pragma_index_info(m.name) c
-    WHERE m.type = 'index' AND m.sql IS NOT NULL
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Copy:
-    """A copy of a catalog and of what a killed writer left beside it."""
-
-    folder: TemporaryDirectory[str]
-    path: Path
-    sizes: list[tuple[int, int]]  # and times of what was copied
-
-    @classmethod
-    def of(cls, catalog: Path, earlier: "Self | None") -> Self:
-        """The earlier one where it still holds."""
-        infos = [os.stat(f"{catalog}{suffix}") for suffix in FILES[:2]]
-        sizes = [(info.st_size, info.st_mtime_ns) for info in infos]
-        if earlier is not None and earlier.sizes == sizes:
-            return earlier
-        folder = TemporaryDirectory(prefix="birdsearch-")
-        for suffix in FILES[:2]:
-            shutil.copyfile(f"{catalog}{suffix}", os.path.join(folder.name, f"catalog{suffix}"))
-        if earlier is not None:
-            earlier.folder.cleanup()
-        return cls(folder, Path(folder.name, "catalog"), sizes)
 
 
 def _generation(stored: Any) -> int:
@@ -338,10 +241,43 @@ def insert_columns(connection: sa.Connection, table: sa.Table, columns: Mapping[
     for name in names:
         convert = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
         converted.append(columns[name] if convert is None else [*map(convert, columns[name])])
-    if rows := list(zip(*converted, strict=True)):
+    rows = list(zip(*converted, strict=True))
+    if dialect.name == "postgresql":
+        _copy(connection, table, names, rows)
+    elif rows:
         statement = sa.insert(table).compile(dialect=dialect, column_keys=names)
         # Rows as the driver takes them: SQLAlchemy spends more on a row than SQLite does.
         connection.exec_driver_sql(str(statement), rows)
+
+
+def _copy(connection: sa.Connection, table: sa.Table, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Add rows to a table of PostgreSQL by its COPY: a hundred times as many in a second."""
+    preparer = connection.dialect.identifier_preparer
+    columns = ", ".join(map(preparer.quote, names))
+    driver: Any = connection.connection.driver_connection
+    with driver.cursor() as cursor, cursor.copy(f"COPY {preparer.quote(table.name)} ({columns}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+def insert_or_replace(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Add rows, each in the place of one with the same key."""
+    if rows:
+        statement = _insert(connection, table)
+        others = {column.name: statement.excluded[column.name] for column in table.c if not column.primary_key}
+        connection.execute(statement.on_conflict_do_update(index_elements=table.primary_key, set_=others), rows)
+
+
+def insert_or_ignore(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Add rows but those of which one with the same key is there."""
+    if rows:
+        connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    return postgresql.insert(table)
 
 
 def present(connection: sa.Connection, table: sa.Table, ids: Sequence[int]) -> set[int]:

@@ -57,8 +57,7 @@ def _terms(where: Filter, connection: sa.Connection) -> list[Condition]:
     """The conditions of one filter, and of those within it."""
     terms: list[Condition] = []
     if where.ids is not None:
-        # As one value: a statement takes only so many.
-        terms.append(photos.c.id.in_(sa.select(sa.func.json_each(json.dumps(where.ids)).table_valued("value").c.value)))
+        terms.append(_is_one_of(where.ids, connection))
     if where.any_of:
         terms.append(sa.or_(*(_holds(one, connection) for one in where.any_of)))
     terms += [sa.not_(_holds(one, connection)) for one in where.none_of]
@@ -82,6 +81,14 @@ def _terms(where: Filter, connection: sa.Connection) -> list[Condition]:
     if where.min_width is not None:
         terms.append(photos.c.width >= min(where.min_width, MAX_INTEGER))
     return terms
+
+
+def _is_one_of(ids: Sequence[int], connection: sa.Connection) -> Condition:
+    """Whether a photo has one of these ids, given as one value: a statement takes only so many."""
+    if connection.dialect.name == "sqlite":
+        return photos.c.id.in_(sa.select(sa.func.json_each(json.dumps(ids)).table_valued("value").c.value))
+    possible = [photo_id for photo_id in ids if abs(photo_id) <= MAX_INTEGER]
+    return photos.c.id == sa.any_(sa.literal(possible, sa.ARRAY(sa.BigInteger)))
 
 
 def _holds(where: Filter, connection: sa.Connection) -> Condition:

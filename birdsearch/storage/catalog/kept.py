@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.records import Label
-from birdsearch.storage.catalog.database import where_in
+from birdsearch.storage.catalog.database import insert_or_ignore, insert_or_replace, where_in
 from birdsearch.storage.catalog.tables import Row, kept_labels, kept_not_duplicates, labels, not_duplicates, photos
 
 _CORRECTIONS = (
@@ -22,7 +22,7 @@ _ONE, _OTHER = photos.alias("one"), photos.alias("other")
 def keep(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
     """Before photos go: keep their corrections, and the pairs of them that are not duplicates."""
     said = _newest_last(where_in(connection, _CORRECTIONS, photos.c.id, photo_ids))
-    _insert(connection, kept_labels, "OR REPLACE", said)
+    insert_or_replace(connection, kept_labels, said)
     for side in (_ONE, _OTHER):
         keep_pairs(connection, where_in(connection, _known_pairs(), side.c.id, photo_ids))
 
@@ -30,7 +30,7 @@ def keep(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
 def keep_pairs(connection: sa.Connection, pairs: Iterable[Iterable[str | None]]) -> None:
     """Keep pairs of sha256 that are not duplicates, with the time when that was said."""
     rows = [{"sha256_a": min(a, b), "sha256_b": max(a, b), "created_at": at} for a, b, at in pairs if a and b]
-    _insert(connection, kept_not_duplicates, "OR REPLACE", rows)
+    insert_or_replace(connection, kept_not_duplicates, rows)
 
 
 def all_pairs(connection: sa.Connection) -> list[tuple[str, str, str | None]]:
@@ -56,11 +56,11 @@ def give_back(connection: sa.Connection, photo_ids: Sequence[int], *, of_copies:
         for photo_id, sha256 in come.items()
         if sha256 in words
     ]
-    _insert(connection, labels, "OR IGNORE", rows)  # what was said of the photo itself counts
+    insert_or_ignore(connection, labels, rows)  # what was said of the photo itself counts
     where_in(connection, sa.delete(kept_labels), kept_labels.c.sha256, contents)
     for side in (kept_not_duplicates.c.sha256_a, kept_not_duplicates.c.sha256_b):
         pairs = where_in(connection, _pairs_of_bytes(), side, contents)
-        _insert(connection, not_duplicates, "OR IGNORE", [{"a": a, "b": b, "created_at": at} for a, b, at in pairs])
+        insert_or_ignore(connection, not_duplicates, [{"a": a, "b": b, "created_at": at} for a, b, at in pairs])
     _forget_known_pairs(connection)
 
 
@@ -90,7 +90,7 @@ def keep_labels(connection: sa.Connection, said: Mapping[str, Label]) -> None:
         {"sha256": sha256, "species": label.species, "author": label.author, "created_at": label.created_at}
         for sha256, label in said.items()
     ]
-    _insert(connection, kept_labels, "OR REPLACE", rows)
+    insert_or_replace(connection, kept_labels, rows)
 
 
 def forget_pair(connection: sa.Connection, a: int, b: int) -> None:
@@ -112,7 +112,7 @@ def _known_pairs() -> sa.Select[Any]:
 
 def _pairs_of_bytes() -> sa.Select[Any]:
     one, other = _ONE.c.id, _OTHER.c.id
-    ordered = sa.func.min(one, other), sa.func.max(one, other)
+    ordered = sa.case((one < other, one), else_=other), sa.case((one < other, other), else_=one)
     query = sa.select(*ordered, kept_not_duplicates.c.created_at).select_from(kept_not_duplicates)
     query = query.join(_ONE, _ONE.c.sha256 == kept_not_duplicates.c.sha256_a)
     return query.join(_OTHER, sa.and_(_OTHER.c.sha256 == kept_not_duplicates.c.sha256_b, one != other))
@@ -130,8 +130,3 @@ def _forget_known_pairs(connection: sa.Connection) -> None:
 
 def _newest_last(rows: Sequence[sa.Row[tuple[str, str, str | None, str | None]]]) -> list[Row]:
     return sorted((dict(row._mapping) for row in rows), key=lambda row: row["created_at"] or "")
-
-
-def _insert(connection: sa.Connection, table: sa.Table, conflict: str, rows: Sequence[Row]) -> None:
-    if rows:
-        connection.execute(sa.insert(table).prefix_with(conflict), rows)

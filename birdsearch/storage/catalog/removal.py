@@ -11,7 +11,7 @@ from birdsearch.files import with_trailing_slash
 from birdsearch.records import BOX, BY_HAND, FRAME, missing_metadata, shown
 from birdsearch.storage.catalog import kept
 from birdsearch.storage.catalog.commits import AUTHORITY, derive_species
-from birdsearch.storage.catalog.database import present, roots_of, split_path, under_roots, where_in
+from birdsearch.storage.catalog.database import insert_or_ignore, present, roots_of, split_path, under_roots, where_in
 from birdsearch.storage.catalog.tables import (
     Row,
     companions,
@@ -128,7 +128,7 @@ def inherit(connection: sa.Connection, heirs: Mapping[int, int], *, forget: bool
         going.append(DeletedPhoto(photo, photo, path, heir, merge=True, rows=rows[photo]))
         pairs = [{**pair, **_renamed(pair, photo, heir)} for pair in rows[photo].get("not_duplicates", [])]
         if pairs := [pair for pair in pairs if pair["a"] != pair["b"]]:
-            connection.execute(sa.insert(not_duplicates).prefix_with("OR IGNORE"), pairs)
+            insert_or_ignore(connection, not_duplicates, pairs)
         if forget and row["found_by"] == BY_HAND != rows[heir]["photos"][0]["found_by"]:
             _move_boxes(connection, photo, heir)
     _take_over(connection, going)
@@ -290,8 +290,7 @@ def _insert_rest(connection: sa.Connection, back: Mapping[bytes, Rows], fresh: s
                 restored = [(path, _without_lost_part(row, there)) for path, row in restored]
             restored = [(path, row) for path, row in restored if row[column] is None or row[column] in there]
         values = [{name: _from_json(value) for name, value in row.items() if name in table.c} for _, row in restored]
-        if values:
-            connection.execute(sa.insert(table).prefix_with("OR IGNORE"), values)
+        insert_or_ignore(connection, table, values)
     return lost
 
 

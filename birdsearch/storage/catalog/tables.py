@@ -14,6 +14,8 @@ Row = dict[str, Any]  # column -> value, of one of the tables below
 IDENTITY, IDENTITY_BEFORE, NAMES, EXCLUDE, REEMBED = "identity", "identity_before", "names", "exclude", "reembed"
 FINDER, RAW = "finder", "raw"
 
+_IS_FRAME = sa.text(f"kind = '{FRAME}'")
+
 # key -> JSON: "generation" (int, +1 with every commit that readers must see), IDENTITY (a copy of index.json),
 # IDENTITY_BEFORE (what index.json says until it is written anew), REEMBED (reembed.Pending: new vectors so far),
 # "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile),
@@ -77,7 +79,9 @@ photos = sa.Table(
     sa.UniqueConstraint("root_id", "relative", name="photos_path"),
     sa.Index("photos_sha256", "sha256"),
     sa.Index("photos_species", "species"),
-    sa.Index("photos_taken_at", "taken_at", sqlite_where=sa.text("missing = 0")),
+    sa.Index(
+        "photos_taken_at", "taken_at", sqlite_where=sa.text("missing = 0"), postgresql_where=sa.text("NOT missing")
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -124,7 +128,7 @@ regions = sa.Table(
     sa.CheckConstraint("(part_id IS NULL) = (row IS NULL)", name="regions_vector"),
     sa.Index("regions_photo", "photo_id"),
     sa.Index("regions_part", "part_id"),
-    sa.Index("regions_frame", "photo_id", unique=True, sqlite_where=sa.text(f"kind = '{FRAME}'")),
+    sa.Index("regions_frame", "photo_id", unique=True, sqlite_where=_IS_FRAME, postgresql_where=_IS_FRAME),
     sqlite_autoincrement=True,  # ids are never used twice: an engine may still know a removed one
 )
 
@@ -200,7 +204,10 @@ class DamagedValueError(ValueError):
 
 
 class _Checked(sa.types.TypeDecorator[Any]):
-    """A type whose values are looked at when they come out of SQLite, which keeps anything in any column."""
+    """A type whose values are looked at when they come out of SQLite, which keeps anything in any column.
+
+    PostgreSQL looks itself when they come in. There texts compare byte by byte as in SQLite, and numbers are as wide.
+    """
 
     impl: Any = sa.types.NullType
     cache_ok = True
@@ -211,8 +218,26 @@ class _Checked(sa.types.TypeDecorator[Any]):
         self.name = name
         self.required = required  # NULL only comes from an outer join: see `optional`
 
-    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
-        convert = self.kind.dialect_impl(dialect).result_processor(dialect, coltype)
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        """The type in this database."""
+        kind = self.kind
+        if dialect.name == "postgresql" and type(kind) is sa.Text:
+            kind = sa.Text(collation="C")
+        elif dialect.name == "postgresql" and type(kind) is sa.Integer:
+            kind = sa.BigInteger()
+        return kind.dialect_impl(dialect)
+
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any] | None:
+        """PostgreSQL takes no NUL in a text; cameras write some."""
+        convert = self.load_dialect_impl(dialect).bind_processor(dialect)
+        if dialect.name != "postgresql" or not isinstance(self.kind, sa.Text):
+            return convert
+        return lambda value: value.replace("\0", "") if isinstance(value, str) else value
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any] | None:
+        convert = self.load_dialect_impl(dialect).result_processor(dialect, coltype)
+        if dialect.name == "postgresql":
+            return convert
         usual = {sa.JSON: (str, int, float), sa.Boolean: (int,), sa.Float: (float, int)}  # SQLite makes 5 of "5"
         stored = usual.get(type(self.kind)) or (self.kind.python_type,)
 

@@ -26,7 +26,7 @@ from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, wr
 from birdsearch.errors import IndexDamagedError, IndexLockedError, InputFileError, PlanError
 from birdsearch.files import sha256_of
 from birdsearch.records import Plan, Step
-from birdsearch.storage.catalog.sqlite import SQLiteCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
 from birdsearch.storage.folder import Folder
 from tests.support import command_line

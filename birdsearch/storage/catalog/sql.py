@@ -1,4 +1,4 @@
-"""The catalog: photos, regions, labels, predictions, failures and parts in one SQLite file."""
+"""The catalog: photos, regions, labels, predictions, failures and parts in the tables of one database."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -63,8 +63,8 @@ _COMPANION_FILES = sa.select(companions.c.root_id, companions.c.relative).distin
 _ITS_FRAME = frames.c.photo_id == photos.c.id
 
 
-class SQLiteCatalog(Database):
-    """One catalog.sqlite. Any number of readers in any process; the caller holds the index's lock while writing."""
+class SQLCatalog(Database):
+    """A catalog in SQL. Any number of readers in any process; the caller holds the index's lock while writing."""
 
     def _rows(self, query: sa.Select[Any] | sa.TextClause) -> Iterator[Any]:
         """The rows that a query gives, in a transaction of its own."""
@@ -81,15 +81,10 @@ class SQLiteCatalog(Database):
         with self.transaction() as connection:
             return where_in(connection, query, column, [int(value) for value in values])
 
-    def next_ids(self) -> tuple[int, int]:
-        """The next free photo id and region id; ids are never used twice."""
-        used: dict[str, int] = dict(self._rows(sa.text("SELECT name, seq FROM sqlite_sequence")))
-        return used.get("photos", 0) + 1, used.get("regions", 0) + 1
-
-    def next_part(self) -> int:
-        """The next free part id; never used twice either: an engine may still know a part that was dropped."""
-        used: dict[str, int] = dict(self._rows(sa.text("SELECT name, seq FROM sqlite_sequence")))
-        return used.get("parts", 0) + 1
+    def new_ids(self, photos: int = 0, regions: int = 0) -> tuple[int, int]:
+        """The first of so many photo ids, and of so many region ids, that follow one another; none is used twice."""
+        with self.change() as connection:
+            return self._dialect.new_ids(connection, photos, regions)
 
     # Folders and files
 
@@ -109,7 +104,7 @@ class SQLiteCatalog(Database):
         have = self.roots()
         if any(folder == path or folder.startswith(with_trailing_slash(path)) for path in have.values()):
             return
-        with self.transaction() as connection:
+        with self.change() as connection:
             new = connection.scalar(sa.insert(roots).values(path=folder).returning(roots.c.id))
             for old, path in have.items():
                 if not path.startswith(with_trailing_slash(folder)):
@@ -197,14 +192,20 @@ class SQLiteCatalog(Database):
 
     # Writing
 
-    def commit(self, batch: Batch) -> None:
-        """Everything that a batch brought, in one transaction: the only commit point of an index."""
-        with self.transaction() as connection:
-            commits.write(connection, batch, self.bump(connection))
+    def commit(self, batch: Batch, lay_down: Callable[[int], PartRow] | None = None) -> None:
+        """Everything that a batch brought, in one transaction: the only commit point of an index.
+
+        `lay_down` writes the part of the batch under the id that it is given: ids of parts grow from commit to commit.
+        """
+        with self.change() as connection:
+            generation = self.bump(connection)
+            if lay_down is not None:
+                batch.part = lay_down(self._dialect.new_part(connection))
+            commits.write(connection, batch, generation)
 
     def renew(self, renewal: Renewal) -> None:
         """Let the index stand on new vectors of its photos, in one transaction."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             self.bump(connection)
             renewing.write(connection, renewal)
 
@@ -217,7 +218,7 @@ class SQLiteCatalog(Database):
         """Put right what `stale_species` names; returns how many photos that were."""
         wrong = self.stale_species()
         if wrong:
-            with self.transaction() as connection:
+            with self.change() as connection:
                 self.bump(connection)
                 commits.derive_species(connection, wrong)
         return len(wrong)
@@ -228,7 +229,7 @@ class SQLiteCatalog(Database):
 
     def forget_predictions(self) -> int:
         """Forget all that the network said of photos; returns how much that was."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             self.bump(connection)
             ids = [photo_id for (photo_id,) in connection.execute(sa.select(predictions.c.photo_id).distinct())]
             forgotten = connection.execute(sa.delete(predictions)).rowcount
@@ -237,7 +238,7 @@ class SQLiteCatalog(Database):
 
     def remove(self, photo_ids: Sequence[int]) -> None:
         """Forget these photos, with their regions, labels and predictions; corrections return with the bytes."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             self.bump(connection)
             removal.delete_photos(connection, photo_ids)
 
@@ -246,7 +247,7 @@ class SQLiteCatalog(Database):
 
         A photo that has lost its frame looks changed; a box waits for a vector, a bird for a finder.
         """
-        with self.transaction() as connection:
+        with self.change() as connection:
             self.bump(connection)
             lost = sa.select(frames.c.photo_id).where(frames.c.part_id == part_id)
             kept.keep(connection, list(connection.scalars(lost)))  # the photos may be removed before they are back
@@ -282,7 +283,7 @@ class SQLiteCatalog(Database):
 
     def set_label_choices(self, chosen: "dict[bytes, str | None]") -> None:
         """Remember what each folder's labels come from; None forgets. What folders below said before is forgotten."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             for folder, choice in chosen.items():
                 connection.execute(sa.delete(label_sources).where(inside(label_sources.c.folder, [folder])))
                 if choice is not None:
@@ -342,7 +343,7 @@ class SQLiteCatalog(Database):
         What was kept of their bytes when copies were removed is forgotten and returned, sha256 -> label; `keep` is
         what an earlier call returned, and is kept again.
         """
-        with self.transaction() as connection:
+        with self.change() as connection:
             forgotten = commits.correct_labels(connection, corrections)
             kept.keep_labels(connection, keep or {})
             self.bump(connection)
@@ -357,7 +358,7 @@ class SQLiteCatalog(Database):
 
     def inherit(self, heirs: Mapping[int, int], *, forget: bool) -> None:
         """Let photos take over what was said of others (id -> heir); then `forget` the others, or keep them."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             self.bump(connection)
             removal.inherit(connection, heirs, forget=forget)
 
@@ -368,14 +369,14 @@ class SQLiteCatalog(Database):
 
     def delete_and_merge(self, deleted: Sequence[DeletedPhoto], before_commit: Callable[[list[Merge]], None]) -> None:
         """Delete photos after those that stay took over what they lack; `before_commit` gets what was taken over."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             self.bump(connection)
             if merges := removal.delete_and_merge(connection, deleted):
                 before_commit(merges)
 
     def restore_rows(self, snapshots: Mapping[bytes, tuple[int, Rows]], merges: Sequence[Merge]) -> dict[bytes, str]:
         """Bring photos back by path -> (id, rows), and revert merges. Returns what could not be, in words, by path."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             self.bump(connection)
             removal.revert_merges(connection, merges)
             return removal.restore_rows(connection, snapshots)
@@ -415,8 +416,9 @@ class SQLiteCatalog(Database):
         return [known[photo_id] for photo_id in photo_ids]
 
     def _unknown(self, photo_id: int | None) -> PhotoUnknownError:
-        where = shown(str(self.path.parent))
-        return PhotoUnknownError(f"no photo with id {photo_id} in {where}: `birdsearch photos` lists the ids.")
+        return PhotoUnknownError(
+            f"no photo with id {photo_id} in {self._dialect.index}: `birdsearch photos` lists the ids."
+        )
 
     def known_photos(self, ids: Iterable[int]) -> dict[int, Photo]:
         """Id -> photo for those ids that the catalog knows."""
@@ -431,7 +433,7 @@ class SQLiteCatalog(Database):
             ids = ids or removal.photo_ids(connection, [known_spelling(path, roots_of(connection).values())])
             if ids:
                 return self._records(connection, list(ids.values()))[0]
-        name, index = shown(os.fsdecode(path)), shown(str(self.path.parent))
+        name, index = shown(os.fsdecode(path)), self._dialect.index
         raise PhotoUnknownError(f"no photo {name} in {index}: `birdsearch photos` lists the paths, with their ids.")
 
     def file_states(self, photo_ids: Iterable[int]) -> dict[int, FileState]:
@@ -588,12 +590,12 @@ class SQLiteCatalog(Database):
     def add_not_duplicates(self, a: int, b: int) -> None:
         """Remember that two photos are not the same picture."""
         row = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
-        with self.transaction() as connection:
+        with self.change() as connection:
             connection.execute(sa.insert(not_duplicates).prefix_with("OR REPLACE").values(**row))
 
     def remove_not_duplicates(self, a: int, b: int) -> None:
         """Forget that two photos are not the same picture."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             kept.forget_pair(connection, a, b)
 
     def not_duplicates_by_bytes(self) -> list[PairOfBytes]:
@@ -603,7 +605,7 @@ class SQLiteCatalog(Database):
 
     def keep_not_duplicates(self, pairs: Sequence[PairOfBytes]) -> None:
         """Remember pairs by the sha256 of the photos, be they here or not."""
-        with self.transaction() as connection:
+        with self.change() as connection:
             kept.keep_pairs(connection, pairs)
 
     def photos_without_frame(self) -> list[Photo]:
@@ -620,7 +622,7 @@ class SQLiteCatalog(Database):
     def runtimes(self) -> dict[str, int]:
         """What made the stored vectors -> how many of them."""
         query = sa.select(parts.c.runtime, sa.func.sum(parts.c.rows)).group_by(parts.c.runtime)
-        return dict(self._rows(query.order_by(parts.c.runtime)))
+        return {runtime: int(rows) for runtime, rows in self._rows(query.order_by(parts.c.runtime))}
 
     def failures(self) -> list[Failure]:
         """Every file that could not be indexed, or only as far as it can be read, by path."""
