@@ -25,7 +25,7 @@ from birdsearch.photos.scan import GONE, FoundFile
 from birdsearch.records import as_json, blocks, shown
 from birdsearch.storage.store import Store
 
-_LISTED = 256  # files of a listing, which is one task
+_MOST, _LEAST, _TASKS = 256, 16, 64  # files of one task, and tasks of a small run: each host gets some of it
 _LOOK_SECONDS = 0.5  # from one look for results to the next
 _ANSWER_SECONDS = 10.0  # that the head of a cluster may take to answer
 _PORT = 10001  # of Ray for clients, where an address names none
@@ -90,7 +90,8 @@ class RayCluster:
     def _begun(self, run: Run, files: Sequence[tuple[int, FoundFile]], way: Way) -> Any:
         """The reference of the task that leads the run on the cluster."""
         listings: list[str] = []
-        for block in blocks(len(files), _LISTED):
+        together = min(_MOST, max(_LEAST, len(files) // _TASKS))
+        for block in blocks(len(files), together):
             path = run.listings / f"{len(listings):08d}{results.SUFFIX}"
             results.write_listing(path, files[block])
             listings.append(str(path))
@@ -100,8 +101,10 @@ class RayCluster:
 
         from birdsearch.cluster import worker
 
-        store, version = self._store, birdsearch.__version__
-        job = worker.Job(run.results, way, self._size, store.identity, store.execution, self._network, version)
+        job = worker.Job(
+            run.results, way, self._size, self._store.identity, self._store.execution, self._network, together,
+            birdsearch.__version__,
+        )  # fmt: skip
         task = ray.remote(worker.embed_all).options(num_cpus=0, max_retries=_ATTEMPTS)
         return task.remote(job, listings)
 

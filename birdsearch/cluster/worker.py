@@ -55,6 +55,7 @@ class Job:
     identity: Identity  # of the index
     execution: Execution
     network: Any  # the reference of a Network in Ray's memory
+    together: int  # files of one listing
     version: str  # of birdsearch
 
 
@@ -80,7 +81,11 @@ def embed_all(job: Job, listings: Sequence[str]) -> Failure | None:
         num_cpus=1,
     )
     embedded = pixels.map_batches(
-        _Embedding, fn_constructor_args=(job,), batch_size=NETWORK_BATCH, batch_format="pyarrow", **_placement(job)
+        _Embedding,
+        fn_constructor_args=(job,),
+        batch_size=min(NETWORK_BATCH, job.together),
+        batch_format="pyarrow",
+        **_placement(job),
     )
     try:
         for _ in embedded.iter_batches(batch_size=None):

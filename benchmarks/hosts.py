@@ -1,0 +1,220 @@
+"""What a cluster costs, and what it outlives: `python -m benchmarks.hosts [PART ...]`.
+
+same   3,000 photos (birds300, each ten times with other bytes) by one process, and by three hosts of Ray on this
+       computer: the rows, the vectors to the bit, and the answers to 200 questions, with a filter too
+cost   processor seconds of all processes for 16 and for 3,000 of them, by one process and by `--cluster local`
+kills  SIGKILL of a process that embeds, of one that decodes, of a host and of the run itself, each at five moments of a
+       run over 600 drawn photos; what the index holds after the next run
+"""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import birdsearch
+from benchmarks.common import SHARED_PHOTOS, birdsearch_command, command_line, note, publish, table, versions
+from birdsearch import Filter, Index
+from tests.support import drawing
+from tests.support.ray_hosts import DECODES, EMBEDS, Hosts, hosts, open_or_create, results, started, wait_until
+
+COPIES = 10  # of each photo, each with other bytes behind its end
+FEW = 16  # photos that tell what the start takes
+QUESTIONS = 200
+DRAWN, DELAY = 600, 0.02  # photos of a run that is killed, and seconds that its backbone takes for one
+MOMENTS = 5
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def copies(folder: Path) -> Path:
+    """The photos of birds300 several times, none a twin of another to the byte."""
+    for photo in sorted(SHARED_PHOTOS.rglob("*.jpg")):
+        target = folder / photo.parent.name
+        target.mkdir(parents=True, exist_ok=True)
+        for copy in range(COPIES):
+            (target / f"{copy}-{photo.name}").write_bytes(photo.read_bytes() + copy.to_bytes(2, "big"))
+    return folder
+
+
+# same
+
+
+def same(place: Path) -> str:
+    """One process beside three hosts."""
+    photos = copies(place / "photos")
+    with birdsearch.create(place / "alone") as alone, birdsearch.create(place / "hosts") as many:
+        one = alone.add(photos, labels="folder")
+        with hosts(3) as cluster:
+            other = many.add(photos, labels="folder", cluster=cluster.address)
+        ids = alone.photo_ids().tolist()
+        given, made = alone.vectors(ids), many.vectors(many.photo_ids().tolist())
+        rows = [asdict(photo) for photo in alone.photos()] == [asdict(photo) for photo in many.photos()]
+        counts = [(report.added, len(report.failed), report.unlabelled) for report in (one, other)]
+        chosen = np.random.default_rng(1).choice(len(given), QUESTIONS, replace=False)
+        species = sorted({photo.species for photo in alone.photos() if photo.species})[0]
+        told = [
+            [_answers(index, given[chosen], where) for index in (alone, many)]
+            for where in (None, Filter(species=species))
+        ]
+        lines: list[Sequence[object]] = [
+            ["photos added, failed, without label", *counts],
+            ["rows of photos that are equal", "", "all" if rows else "NOT ALL"],
+            ["vectors that are equal to the bit", "", f"{int((given == made).all(axis=1).sum()):,} of {len(given):,}"],
+            ["questions with the same answers and scores", "", _equal(told[0])],
+            [f"the same among {species}", "", _equal(told[1])],
+            ["`verify`", *("clean" if index.verify().ok else "PROBLEMS" for index in (alone, many))],
+        ]
+    return table(["", "one process, SQLite and FAISS", "Ray, three hosts"], lines)
+
+
+def _answers(index: Index, vectors: Any, where: Filter | None) -> list[list[tuple[str, float]]]:
+    matches = index.search_vectors(vectors, k=10, where=where)
+    return [[(match.photo.path, match.score) for match in found] for found in matches]
+
+
+def _equal(told: list[list[list[tuple[str, float]]]]) -> str:
+    return f"{sum(a == b for a, b in zip(*told, strict=True))} of {len(told[0])}"
+
+
+# cost
+
+
+def cost(place: Path) -> str:
+    """Processor seconds by one process and by a local cluster."""
+    photos = copies(place / "photos")
+    few = place / "few"
+    few.mkdir()
+    for photo in sorted(photos.rglob("*.jpg"))[:FEW]:
+        shutil.copy(photo, few / f"{photo.parent.name}-{photo.name}")
+    count = sum(1 for _ in photos.rglob("*.jpg"))
+    _taken(birdsearch_command("index", few, "--index", place / "warm"))  # the export of the network is made
+    rows: list[Sequence[object]] = []
+    for name, option in (("one process", []), ("--cluster local", ["--cluster", "local"])):
+        took = [
+            _taken(birdsearch_command("index", which, "--index", place / f"{name}-{which.name}", *option))
+            for which in (few, photos)
+        ]
+        a_photo = (took[1] - took[0]) / (count - FEW) * 1000
+        rows.append([name, *(f"{seconds:.1f}" for seconds in took), f"{a_photo:.1f}"])
+        note(f"{name}: {rows[-1]}")
+    head = ["", f"{FEW} photos: mostly the start, s", f"{count:,} photos, s", "a photo beyond the start, ms"]
+    return table(head, rows)
+
+
+def _taken(command: list[str | Path]) -> float:
+    """The processor seconds of a process and of all that it starts."""
+    run = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    spent: dict[int, float] = {}
+    while run.poll() is None:
+        for pid, (parent, seconds) in _processes().items():
+            if pid == run.pid or parent in spent or pid in spent:
+                spent[pid] = max(seconds, spent.get(pid, 0.0))
+        time.sleep(0.1)
+    assert run.returncode == 0
+    return sum(spent.values())
+
+
+def _processes() -> dict[int, tuple[int, float]]:
+    """Process -> its parent, and the processor seconds that it took; parents come before children."""
+    found: dict[int, tuple[int, float]] = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            told = place.read_text().rpartition(")")[2].split()
+            found[int(place.parent.name)] = int(told[1]), (int(told[11]) + int(told[12])) / _TICK
+    return dict(sorted(found.items()))
+
+
+# kills
+
+
+def kills(place: Path) -> str:
+    """Every victim at every moment."""
+    photos = place / "drawn"
+    for number in range(DRAWN):
+        drawing.write(photos / f"{number % 7}/{number}.png", drawing.bird(number, 72, 54))
+    rows: list[Sequence[object]] = []
+    with open_or_create(place / "alone") as alone, hosts(2) as cluster:
+        alone.add(photos)
+        for victim in ("embeds", "decodes", "host", "run", "run on local"):
+            for moment in range(MOMENTS):
+                rows.append(_killed(place / f"{victim}-{moment}", photos, alone, cluster, victim, moment))
+                note(str(rows[-1]))
+    head = [
+        "killed",
+        "photos with a result then",
+        "that run",
+        "the next one",
+        "listed, rows, distinct",
+        "vectors",
+        "`verify`",
+    ]
+    return table(head, rows)
+
+
+def _killed(path: Path, photos: Path, alone: Index, cluster: Hosts, victim: str, moment: int) -> list[object]:
+    address = "local" if victim.endswith("local") else cluster.address
+    run = started(path, photos, address, DELAY)
+
+    def kill() -> bool:
+        if victim == "host":
+            cluster.kill_host()
+        elif victim.startswith("run"):
+            run.kill()
+        else:
+            return cluster.kill_process(EMBEDS if victim == "embeds" else DECODES)
+        return True
+
+    least = DRAWN * moment // MOMENTS
+    assert wait_until(lambda: results(path) >= least and kill(), run), run.communicate()[0]
+    there = results(path)
+    if victim == "host":
+        cluster.add()
+    said = run.communicate()[0].strip() or "killed"
+    again = started(path, photos, address)
+    then = again.communicate()[0].strip()
+    with open_or_create(path) as index:
+        paths = [photo.path for photo in index.photos(order="path")]
+        ids = index.photo_ids(order="path").tolist(), alone.photo_ids(order="path").tolist()
+        same = np.array_equal(index.vectors(ids[0]), alone.vectors(ids[1]))
+        clean = index.verify().ok
+    counts = f"{DRAWN}, {len(paths)}, {len(set(paths))}"
+    return [victim, there, said, then, counts, "equal" if same else "NOT EQUAL", "clean" if clean else "PROBLEMS"]
+
+
+PARTS: dict[str, tuple[str, Callable[[Path], str]]] = {
+    "same": ("A cluster makes what one process makes", same),
+    "cost": ("What a cluster costs", cost),
+    "kills": ("What a run on a cluster outlives", kills),
+}
+
+
+def main() -> None:
+    """Parse the command line, measure, publish."""
+    parser = command_line("hosts", __doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--dry", action="store_true", help="write nothing into RESULTS.md")
+    options: Any = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no part is called {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
+    for name in options.parts or PARTS:
+        title, part = PARTS[name]
+        with tempfile.TemporaryDirectory(prefix="birds-") as place:
+            body = part(Path(place))
+        publish(
+            title,
+            f"{versions('ray', 'pyarrow')}.\n\n{body}",
+            command=f"python -m benchmarks.hosts {name}",
+            keep=not options.dry,
+        )
+
+
+if __name__ == "__main__":
+    main()
