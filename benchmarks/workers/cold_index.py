@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -34,10 +34,19 @@ class Given:
     name: str = "given"
 
 
-def take_in(index: Index, vectors: Vectors, species: Sequence[str] = ()) -> AddReport:
-    """Give an index photos that do not exist, with these vectors (n, dim) and, where there are any, labels (n)."""
+def take_in(
+    index: Index,
+    vectors: Vectors,
+    species: Sequence[str | None] = (),
+    drawn: Callable[[int, Photo], Photo] | None = None,
+) -> AddReport:
+    """Give an index photos that do not exist, with these vectors (n, dim) and, where there are any, labels (n).
+
+    `drawn` adds to the photo of a number what else is known of it.
+    """
     export = index.path.with_suffix(".parquet")
-    Parquet().write(cast(Selection, _Drawn(vectors, index.backbone.identity, species)), export, NoOptions())
+    selection = _Drawn(vectors, index.backbone.identity, species, drawn or (lambda _, photo: photo))
+    Parquet().write(cast(Selection, selection), export, NoOptions())
     report = index.import_photos(export)
     export.unlink()
     return report
@@ -49,7 +58,8 @@ class _Drawn:
 
     vectors: Vectors
     backbone: BackboneIdentity
-    species: Sequence[str]
+    species: Sequence[str | None]
+    drawn: Callable[[int, Photo], Photo]
     provenance: Provenance = field(default_factory=lambda: Provenance("", ("/photos",)))
     said: Mapping[str, object] = field(default_factory=dict)
 
@@ -57,7 +67,7 @@ class _Drawn:
         for start in range(0, len(self.vectors), ROWS):
             vectors = np.array(self.vectors[start : start + ROWS])
             names: Sequence[str | None] = self.species[start : start + ROWS] or [None] * len(vectors)
-            photos = [_photo(start + number, name) for number, name in enumerate(names)]
+            photos = [self.drawn(start + n, _photo(start + n, name)) for n, name in enumerate(names)]
             labels: list[Label | None] = [None if name is None else Label(0, name, "csv") for name in names]
             norms = np.full(len(vectors), 10, np.float32)
             yield Batch(photos, labels, vectors, norms, [[] for _ in photos], [None] * len(photos))

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -63,50 +63,46 @@ def _middle(degrees: float, most: int) -> float:
 class Protected:
     """The species whose places are rounded, and which photos may show one."""
 
-    def __init__(self, species: frozenset[str], corrections: Mapping[str, str]) -> None:
+    def __init__(self, species: frozenset[str], meaning: "Callable[[str], Resolution]") -> None:
         self._species = species
-        self._corrections = corrections
-        self._concerns = cache(self._is_concerned)
+        self._meaning = meaning
+        self._judged = cache(self._judge)
 
     @classmethod
-    def of(cls, file: Path | None, corrections: Mapping[str, str], *, exact: bool) -> "Protected":
+    def of(cls, file: Path | None, meaning: "Callable[[str], Resolution]", *, exact: bool) -> "Protected":
         """Those that AviList calls near threatened or worse, and those of a user's file; none where all is `exact`.
 
-        Raises InputFileError where a line of the file names no bird: its places would leave.
+        `meaning` says what a name means. Raises InputFileError where a line of the file names no bird.
         """
         from birdsearch.taxonomy.avilist import threatened
 
         if exact:
-            return cls(frozenset(), corrections)
-        return cls(threatened() | (frozenset() if file is None else _listed(file)), corrections)
+            return cls(frozenset(), meaning)
+        return cls(threatened() | (frozenset() if file is None else _listed(file)), meaning)
 
     def shown_by(self, photo: Photo) -> bool:
         """Whether a photo shows such a species, as far as anything says; where its label is sure, that alone counts."""
-        from birdsearch.taxonomy.resolve import is_one_bird
-
         if not self._species:
             return False
-        if photo.label and is_one_bird(self._meaning(photo.label)):
-            return self._concerns(photo.label)
-        return any(self._concerns(name) for name in _hints(photo))
+        if photo.label:
+            sure, protected = self._judged(photo.label)
+            if sure or protected:
+                return protected
+        return any(self._judged(name)[1] for name in _hints(photo))
 
-    def _meaning(self, name: str) -> "Resolution":
-        from birdsearch.taxonomy.resolve import resolve
+    def _judge(self, name: str) -> tuple[bool, bool]:
+        """Whether a name is sure to mean one bird, and whether it may mean one of these."""
+        from birdsearch.taxonomy.resolve import is_one_bird
 
-        return resolve(name, overrides=self._corrections)
-
-    def _is_concerned(self, name: str) -> bool:
         meaning = self._meaning(name)
         taxon = () if meaning.taxon is None else (meaning.taxon.scientific,)
-        return not self._species.isdisjoint((*meaning.candidates, *taxon))
+        return is_one_bird(meaning), not self._species.isdisjoint((*meaning.candidates, *taxon))
 
 
 def _hints(photo: Photo) -> Iterator[str]:
     """The names that say what a photo without a sure label may show."""
     from birdsearch.taxonomy.resolve import RANKS, species_of_keyword
 
-    if photo.label:
-        yield photo.label
     for guess in photo.predictions:
         if guess.position == 1 and (guess.species or guess.rank in RANKS):
             yield guess.species or guess.class_name

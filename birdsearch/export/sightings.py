@@ -159,11 +159,11 @@ class Sightings:
         self._photos, self._options = photos, options
         self._zone = zone_of(options.timezone)
         self._corrections = dict(provenance.names)
-        self._protected = Protected.of(options.sensitive, self._corrections, exact=options.exact_positions)
+        self._meaning, self._taxon = cache(self._resolved), cache(self._claimed)
+        self._protected = Protected.of(options.sensitive, self._meaning, exact=options.exact_positions)
         self._stations = None if options.deployments is None else Stations.read(options.deployments, self._zone)
         self._paths = _Paths(provenance.folders)
         self._salt = provenance.index_id
-        self._meaning = cache(self._resolved)
         self._near: set[tuple[int, int]] = set()  # cells of places that must not be told
         self._gathered: list[Gathered] = []
         self._deployment_of, self._event_of = array("q"), array("q")
@@ -227,7 +227,7 @@ class Sightings:
 
     def _claim(self, photo: Photo, label: Label | None) -> tuple[Claim | None, str]:
         if photo.label is not None:
-            claim = self._meaning(photo.label)
+            claim = self._taxon(photo.label)
             if claim is None:
                 return None, UNSURE
             if label is None:
@@ -245,7 +245,7 @@ class Sightings:
             return None
         for guess in photo.predictions:
             if guess.position == 1 and (guess.species or guess.rank in RANKS):
-                claim = self._meaning(guess.species or guess.class_name)
+                claim = self._taxon(guess.species or guess.class_name)
                 by = self.model if guess.source == "backbone" else guess.source
                 return claim and replace(claim, source=guess.source, by=by, probability=guess.probability)
         return None
@@ -257,12 +257,17 @@ class Sightings:
         name = os.path.basename(backbone.name)  # one of a user's own may be called by its path
         return f"{name}@{backbone.weights_sha256[:8]}" if backbone.weights_sha256 else name
 
-    def _resolved(self, name: str) -> Claim | None:
+    def _resolved(self, name: str) -> "Resolution":
+        from birdsearch.taxonomy.resolve import resolve
+
+        return resolve(name, overrides=self._corrections)
+
+    def _claimed(self, name: str) -> Claim | None:
         """The taxon of a name, if it is sure."""
         from birdsearch.taxonomy import avilist
-        from birdsearch.taxonomy.resolve import RANKS, is_bird, lineage, resolve
+        from birdsearch.taxonomy.resolve import RANKS, is_bird, lineage
 
-        meaning: Resolution = resolve(name, overrides=self._corrections)
+        meaning = self._meaning(name)
         taxon, rank = meaning.taxon, meaning.rank
         if taxon is None or rank is None or meaning.guessed or not taxon.scientific:
             return None
@@ -336,7 +341,7 @@ class _Paths:
     """Paths below the root folders, as anybody may see them; no two photos share one."""
 
     def __init__(self, folders: tuple[str, ...]) -> None:
-        self._roots = sorted(folders, key=len, reverse=True)
+        self._roots = sorted(enumerate(folders, start=1), key=lambda one: -len(one[1]))  # the deepest first
         self._taken: dict[int, int] = {}  # hash of a path -> number of the root that has it first
 
     def plain(self, path: str) -> str:
@@ -350,10 +355,10 @@ class _Paths:
         if len(self._roots) < 2:
             return below
         first = self._taken.setdefault(hash(below), number)
-        return below if first == number else f"{number + 1}/{below}"
+        return below if first == number else f"root-{number}/{below}"
 
     def _split(self, path: str) -> tuple[int, str]:
-        for number, root in enumerate(self._roots):
+        for number, root in self._roots:
             if path.startswith(f"{root.rstrip('/')}/"):
                 return number, path[len(root) :].lstrip("/")
         return 0, os.path.basename(path)

@@ -1,20 +1,25 @@
 """What every format of sightings keeps to itself: where threatened birds are, people, serials, guesses."""
 
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import birdsearch
 from birdsearch import Index
+from birdsearch.backbones import Backbone
 from birdsearch.errors import InputFileError
 from birdsearch.export.exporter import EXPORTERS
 from birdsearch.export.selection import Selection
 from birdsearch.export.sightings import DatasetOptions, Sighting, SightingOptions, Sightings
 from birdsearch.records import ExportReport
+from tests.support import fake_backbone
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.placed_photos import GARDEN, KAKAPO, NOTES, OWNER, SERIAL, photo
 
+DATASETS = tuple(name for name, one in EXPORTERS.items() if one.options is DatasetOptions)
 Made = Callable[..., dict[str, Sighting]]
 
 
@@ -158,3 +163,98 @@ def test_what_names_no_animal_for_sure_is_no_claim(sightings: Made, tmp_path: Pa
         "Parus major newtoni": ("Parus major newtoni", "subspecies"),
         "Laridae": ("Laridae", "family"),
     }
+
+
+# What a network says
+
+
+def classes(*names: str) -> Backbone:
+    """A network that takes every photo for the first of these."""
+    bias = np.zeros(len(names), np.float32)
+    bias[0] = 5
+    return fake_backbone.classifying(names, np.zeros((len(names), FakeBackbone.dim), np.float32), bias)
+
+
+def contents(path: Path) -> str:
+    """All that a file, a folder or an archive holds."""
+    if path.is_dir():
+        return "".join(one.read_text(encoding="utf-8") for one in sorted(path.iterdir()))
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return "".join(archive.read(name).decode() for name in archive.namelist())
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("to", DATASETS)
+def test_a_guess_leaves_only_where_asked_for_and_is_marked(tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/pictures/1.jpg")
+    name = f"out{EXPORTERS[to].suffix}"
+    with birdsearch.create(tmp_path / "index", backbone=classes("Parus major", "Pica pica")) as index:
+        index.add(tmp_path / "photos", labels="folder")
+        for place, options in (("facts", DatasetOptions()), ("guesses", DatasetOptions(predictions=True))):
+            (tmp_path / place).mkdir()
+            index.export(tmp_path / place / name, format=to, options=options)
+    assert "Parus" not in contents(tmp_path / "facts" / name)
+    told = contents(tmp_path / "guesses" / name)
+    assert "Parus major" in told
+    assert "fake classes" in told
+    assert "0.99" in told
+    assert {"dwca": "unverified", "camtrap-dp": ",machine,", "coco-ct": '"verified": false'}[to] in told
+
+
+@pytest.mark.parametrize("to", DATASETS)
+def test_classes_of_imagenet_never_leave(tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/pictures/1.jpg")
+    with birdsearch.create(tmp_path / "index", backbone=fake_backbone.built_in()) as index:
+        index.add(tmp_path / "photos")
+        (photo_,) = index.photos()
+        path = tmp_path / f"out{EXPORTERS[to].suffix}"
+        index.export(path, format=to, options=DatasetOptions(predictions=True))
+    assert photo_.predictions
+    assert not any(guess.class_name in contents(path) for guess in photo_.predictions)
+
+
+def test_a_guess_at_a_threatened_species_protects_its_place(tmp_path: Path) -> None:
+    photo(tmp_path / "photos/pictures/1.jpg", KAKAPO)
+    photo(tmp_path / "photos/American Robin/1.jpg", (50.1, 8.1))
+    with birdsearch.create(tmp_path / "index", backbone=classes("Strigops habroptilus", "Pica pica")) as index:
+        index.add(tmp_path / "photos", labels="folder")
+        report = index.export(tmp_path / "out", format="camtrap-dp")
+    assert (report.written, report.rounded) == (2, 1)
+    assert "167.654" not in contents(tmp_path / "out")
+
+
+@pytest.mark.parametrize("where", ["keywords", "folder"])
+def test_whatever_names_a_threatened_species_protects_its_place(tmp_path: Path, where: str) -> None:
+    path = photo(tmp_path / ("photos/Kakapo/1.jpg" if where == "folder" else "photos/x/1.jpg"), KAKAPO)
+    if where == "keywords":  # of two species: no label
+        words = "<rdf:li>Kakapo</rdf:li><rdf:li>Mallard</rdf:li>"
+        path.with_suffix(".xmp").write_text(
+            '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+            '<rdf:Description xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:subject><rdf:Bag>'
+            f"{words}</rdf:Bag></dc:subject></rdf:Description></rdf:RDF></x:xmpmeta>"
+        )
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(tmp_path / "photos", labels="keywords" if where == "keywords" else "none")
+        assert index.photos()[0].label is None
+        report = index.export(tmp_path / "out", format="camtrap-dp")
+    assert (report.written, report.rounded) == (1, 1)
+
+
+def test_photos_of_two_roots_keep_paths_apart(index: Index, sightings: Made, tmp_path: Path) -> None:
+    photo(tmp_path / "photos/Mallard/1.jpg")
+    photo(tmp_path / "card/Mallard/1.jpg", seed=5)
+    photo(tmp_path / "card/Mallard/2.jpg", seed=6)
+    index.add(tmp_path / "card", labels="folder")
+    found = sightings()
+    assert sorted(found)[:2] == ["Mallard/1.jpg", "Mallard/2.jpg"]
+    assert sorted(found)[2] in ("root-1/Mallard/1.jpg", "root-2/Mallard/1.jpg")
+    assert len({one.deployment.id for one in found.values() if one.deployment}) == 2
+
+
+@pytest.mark.parametrize("to", DATASETS)
+def test_nothing_fits_strange_names_and_an_empty_index(index: Index, sightings: Made, tmp_path: Path, to: str) -> None:
+    assert index.export(tmp_path / f"\udcffno\n{EXPORTERS[to].suffix}", format=to).written == 0
+    photo(tmp_path / "photos/Mallard/un\udcff.jpg")
+    assert list(sightings()) == ["Mallard/un\\xff.jpg"]
+    assert index.export(tmp_path / f"one{EXPORTERS[to].suffix}", format=to).written == 1
