@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from birdsearch.export.deployments import Deployment
-from birdsearch.export.privacy import GENERALIZED, PEOPLE, VEHICLES
+from birdsearch.export.privacy import GENERALIZED
 from birdsearch.export.selection import Selection
 from birdsearch.export.sightings import Claim, DatasetOptions, Sighting, Sightings, has_moment, has_place
 from birdsearch.export.target import new_folder
@@ -20,6 +20,7 @@ from birdsearch.export.texts import Table
 from birdsearch.files import atomic_write
 from birdsearch.photos.filetype import MEDIA_TYPES
 from birdsearch.records import BY_HAND, ExportReport, Region
+from birdsearch.regions.choice import kind_of
 from birdsearch.sheets import guarded
 
 _STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0.2/"
@@ -156,11 +157,10 @@ def _observations(one: Sighting) -> list[dict[str, Any]]:
 
 def _boxed(region: Region) -> dict[str, Any]:
     """Where something is, and who found it; never how many."""
-    box, category = region.box, (region.category or "").casefold()
-    kind = "vehicle" if category in VEHICLES else "human" if category in PEOPLE else "animal"
+    box = region.box
     by_hand = region.source == BY_HAND
     return {
-        "observationType": kind,
+        "observationType": kind_of(region.category),
         **dict(zip(("bboxX", "bboxY", "bboxWidth", "bboxHeight"), (box.x, box.y, box.width, box.height), strict=True)),
         "classificationMethod": "human" if by_hand else "machine",
         "classifiedBy": "" if by_hand else os.path.basename(region.source or ""),

@@ -11,11 +11,11 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from birdsearch.export.moments import clock_of
-from birdsearch.export.privacy import PEOPLE
 from birdsearch.export.selection import Selection
 from birdsearch.export.sightings import Claim, DatasetOptions, Sighting, Sightings
 from birdsearch.export.target import new_file
 from birdsearch.records import BY_HAND, ExportReport, Region
+from birdsearch.regions.choice import HUMAN, kind_of
 
 
 class CocoCameraTraps:
@@ -133,8 +133,9 @@ def _named(claim: Claim | None, categories: _Categories) -> dict[str, Any]:
 
 def _found(region: Region, categories: _Categories) -> dict[str, Any]:
     """A box of which nobody says what species it shows."""
-    category = (region.category or "").casefold()
-    note: dict[str, Any] = {"category_id": categories.number(category if category in (*PEOPLE, "bird") else "animal")}
+    kind, category = kind_of(region.category), (region.category or "").casefold()
+    name = "person" if kind == HUMAN else "bird" if category == "bird" else kind  # as MegaDetector calls them
+    note: dict[str, Any] = {"category_id": categories.number(name)}
     if region.source == BY_HAND:
         return note
     return note | {"machine": True, "verified": False} | ({"score": region.confidence} if region.confidence else {})

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from birdsearch.errors import InputFileError
-from birdsearch.records import Photo, counted
+from birdsearch.records import Photo, Region, counted
+from birdsearch.regions.choice import ANIMAL, HUMAN, VEHICLE, kind_of
 
 if TYPE_CHECKING:
     from birdsearch.taxonomy.meaning import Resolution
 
 UNCERTAINTY = 7900  # metres from the middle of a cell of 0.1 degree to its farthest corner, at the equator
 GENERALIZED = "coordinates rounded to the middle of a 0.1 degree cell, to protect a species"
-VEHICLES = frozenset({"vehicle", "car", "truck", "bus", "motorcycle", "bicycle"})  # categories of boxes
-PEOPLE = VEHICLES | {"person", "people", "human", "homo sapiens", "face", "homo"}
 _NEAR = 0.01  # degrees: a kilometre
 _DECIMALS = re.compile(r"\d{1,3}[.,]\d{3,}")
 
@@ -128,3 +127,9 @@ def without_people(photo: Photo, path: str, *, people: bool) -> Photo:
     kept = Photo(photo.id, path, photo.sha256, width=photo.width, height=photo.height, format=photo.format)
     kept = replace(kept, taken_at=photo.taken_at, taken_offset=photo.taken_offset, camera=photo.camera)
     return replace(kept, photographer=photo.photographer) if people else kept
+
+
+def may_leave(box: Region, *, people: bool) -> bool:
+    """Whether a box may be told: of an animal always, of people and what they drive where they may be named."""
+    kind = kind_of(box.category)
+    return kind == ANIMAL or (people and kind in (HUMAN, VEHICLE))

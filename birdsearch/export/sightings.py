@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from birdsearch.export.deployments import Deployment, Gathered, Stations
 from birdsearch.export.moments import clock_of, instant, moment_of, zone_of
-from birdsearch.export.privacy import PEOPLE, Place, Protected, place_of, without_people
+from birdsearch.export.privacy import Place, Protected, may_leave, place_of, without_people
 from birdsearch.export.selection import Selection
 from birdsearch.records import ExportReport, Label, Photo, Region, shown
+from birdsearch.regions.choice import is_animal
 
 if TYPE_CHECKING:
     from birdsearch.taxonomy.meaning import Resolution
@@ -115,7 +116,7 @@ class Sighting:
     @property
     def parts(self) -> list[tuple[Region | None, Claim | None]]:
         """What is said of the photo, and of each box: of several animals nobody said which one the label means."""
-        animals = [one for one in self.boxes if (one.category or "").casefold() not in PEOPLE]
+        animals = [one for one in self.boxes if is_animal(one.category)]
         if len(animals) == 1 and self.claim is not None:
             return [(one, self.claim if one is animals[0] else None) for one in self.boxes]
         whole: list[tuple[Region | None, Claim | None]] = [] if self.claim is None else [(None, self.claim)]
@@ -213,7 +214,7 @@ class Sightings:
             f"{deployment.id}-{event}" if deployment is not None and event else "",
             claim,
             unnamed,
-            tuple(one for one in boxes if people or (one.category or "").casefold() not in PEOPLE),
+            tuple(one for one in boxes if may_leave(one, people=people)),
             TELLING if told else "",
         )
 

@@ -21,13 +21,19 @@ _THINGS = (
     "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear", "hair drier", "toothbrush",
     "plant", "tree", "flower", "house", "building", "street lights", "feeder", "bird feeder", "nest", "bird nest",
 )  # fmt: skip
-_NO_ANIMALS = frozenset((*_PERSONS, *_VEHICLES, *_THINGS))
+ANIMAL, HUMAN, VEHICLE, THING = "animal", "human", "vehicle", "thing"
+_KINDS = {name: kind for names, kind in ((_THINGS, THING), (_VEHICLES, VEHICLE), (_PERSONS, HUMAN)) for name in names}
+
+
+def kind_of(category: str | None) -> str:
+    """ANIMAL, HUMAN, VEHICLE or THING: what a category is; one that nobody has named may be a bird's."""
+    words = re.sub(r"[\W_]+", " ", category or "").strip().casefold()
+    return _KINDS.get(words) or _KINDS.get(words.removesuffix("s"), ANIMAL)
 
 
 def is_animal(category: str | None) -> bool:
-    """Whether a category may be a bird's or another animal's; one that nobody has named is."""
-    words = re.sub(r"[\W_]+", " ", category or "").strip().casefold()
-    return not ({words, words.removesuffix("s")} & _NO_ANIMALS)
+    """Whether a category may be a bird's or another animal's."""
+    return kind_of(category) == ANIMAL
 
 
 def chosen(regions: Sequence[Region]) -> list[int]:
