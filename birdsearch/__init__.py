@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from birdsearch.indexing.box_files import check_boxes
     from birdsearch.indexing.label_files import check_labels
     from birdsearch.photos.decode import ImageLike
-    from birdsearch.photos.scan import find_photos
+    from birdsearch.photos.scan import check_folders, find_photos
     from birdsearch.records import (
         ActionReport,
         AddReport,
@@ -175,6 +175,7 @@ __all__ = [
     "Vectors",
     "VerifyReport",
     "check_boxes",
+    "check_folders",
     "check_labels",
     "copy_new",
     "create",
@@ -203,6 +204,7 @@ _ELSEWHERE = {
     "Index": "index.Index",
     "NearPairs": "search.pairs.NearPairs",
     "check_boxes": "indexing.box_files.check_boxes",
+    "check_folders": "photos.scan.check_folders",
     "check_labels": "indexing.label_files.check_labels",
     "copy_new": "duplicates.copying.copy_new",
     "create": "index.create",

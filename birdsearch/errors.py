@@ -187,6 +187,10 @@ class Cancelled(BirdsearchError):  # noqa: N818 -- it is what the caller wanted
 STOPS = (Cancelled, KeyboardInterrupt, SystemExit)  # what ends a run in good order
 
 
+class RemoteError(OSError):
+    """A store of objects, or the network before it, did not do what it was asked: `strerror` says why in words."""
+
+
 def missing_file_error(path: str, kind: str) -> PhotoMissingError:
     """The error for a path that leads nowhere, with the name that may have been meant."""
     folder, name = os.path.split(os.path.abspath(path))
@@ -202,6 +206,8 @@ def missing_file_error(path: str, kind: str) -> PhotoMissingError:
 
 def os_error_text(error: OSError) -> str:
     """An operating system's error in plain words: "no permission"."""
+    if isinstance(error, RemoteError):
+        return str(error.strerror)
     known = {
         errno.EACCES: "no permission",
         errno.EPERM: "no permission",

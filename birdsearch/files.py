@@ -74,6 +74,49 @@ def read_arrays(path: Path) -> "dict[str, npt.NDArray[Any]]":
 # Paths --------------------------------------------------------------------------------------------------------------
 
 
+_SCHEME = r"[a-z][a-z0-9+.-]*://"
+_URL, _URL_TEXT = re.compile(_SCHEME.encode(), re.IGNORECASE), re.compile(_SCHEME, re.IGNORECASE)
+SHARD_SIGN = b"#"  # between the address of a tar file and the name of what lies in it
+_MEMBER = re.compile(rb"(.*?\.tar)#(.+)", re.IGNORECASE | re.DOTALL)
+
+
+def is_url(path: str | bytes | os.PathLike[str]) -> bool:
+    """Whether a path names an object elsewhere (s3://bucket/wren.jpg) and not a file of this computer."""
+    name = os.fspath(path)  # not encoded: what cannot be a name is no URL either
+    if isinstance(name, str):
+        return not name.startswith("/") and _URL_TEXT.match(name) is not None
+    return not name.startswith(b"/") and _URL.match(name) is not None
+
+
+def shard_of(path: bytes) -> tuple[bytes, bytes] | None:
+    """The tar file and the name in it, of an URL that names what lies in a tar file: s3://b/1.tar#wren.jpg."""
+    member = _MEMBER.fullmatch(path) if is_url(path) else None
+    return None if member is None else (member[1], member[2])
+
+
+def absolute(path: str | bytes | os.PathLike[str], folder: bytes = b"") -> bytes:
+    """A path as the catalog keeps it: absolute, from a folder or from here; an URL without a slash at its end."""
+    name = os.fsencode(path)
+    if is_url(name):
+        return name.rstrip(b"/") if name.rstrip(b"/").count(b"/") > 1 else name
+    return os.path.abspath(os.path.join(folder, name))
+
+
+def is_there(path: str | bytes) -> bool:
+    """Whether a file is there. Of an object, which only a request tells, it is taken for granted: reading it tells."""
+    return is_url(path) or os.path.exists(path)
+
+
+def above(path: bytes) -> bytes:
+    """What a path lies in: its folder, the tar file of what a tar file holds; the path itself where that is all."""
+    if is_url(path):
+        if (shard := shard_of(path)) is not None and b"/" not in shard[1]:
+            return shard[0]
+        if path.count(b"/") == 2:  # a bucket
+            return path
+    return os.path.dirname(path)
+
+
 class PathSet:
     """The paths that are one of these or lie under one; as quick for ten thousand named files as for one folder."""
 
@@ -82,10 +125,9 @@ class PathSet:
 
     def __contains__(self, path: bytes) -> bool:
         while path not in self._folders:
-            above = os.path.dirname(path)
-            if above == path:
+            if (folder := above(path)) == path:
                 return False
-            path = above
+            path = folder
         return True
 
 
@@ -110,7 +152,11 @@ def known_spelling(path: bytes, roots: Iterable[bytes]) -> bytes:
 
     A folder is one folder through links, mounts and the case of letters; a link to a file is a file of its own.
     """
-    folders = sorted(roots, key=lambda root: len(os.path.realpath(root)), reverse=True)
+    if is_url(path):
+        return path
+    folders = sorted(
+        (root for root in roots if not is_url(root)), key=lambda root: len(os.path.realpath(root)), reverse=True
+    )
     if path in folders:
         return path
     place, name = (path, b"") if os.path.isdir(path) else os.path.split(path)
@@ -121,11 +167,11 @@ def known_spelling(path: bytes, roots: Iterable[bytes]) -> bytes:
             below = real[len(real_root) :].strip(b"/")
             return os.path.join(root, *filter(None, (below, name)))
     known = {identity: root for root in folders if (identity := identity_of(root)) is not None}
-    for above in _upwards(place):
-        if (spelled := known.get(identity_of(above) or (0, 0))) is not None:
-            return os.path.join(spelled, *filter(None, (place[len(above) :].strip(b"/"), name)))
+    for higher in _upwards(place):
+        if (spelled := known.get(identity_of(higher) or (0, 0))) is not None:
+            return os.path.join(spelled, *filter(None, (place[len(higher) :].strip(b"/"), name)))
     own = identity_of(place)
-    above_roots = (above for root in folders for above in _upwards(root) if own and identity_of(above) == own)
+    above_roots = (higher for root in folders for higher in _upwards(root) if own and identity_of(higher) == own)
     return os.path.join(next(above_roots, place), *filter(None, (name,)))
 
 
@@ -140,8 +186,8 @@ def identity_of(folder: bytes) -> tuple[int, int] | None:
 
 def _upwards(path: bytes) -> Iterator[bytes]:
     yield path
-    while (above := os.path.dirname(path)) != path:
-        yield (path := above)
+    while (folder := above(path)) != path:
+        yield (path := folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +198,8 @@ class FileState:
     mtime_ns: int | None = None
     ctime_ns: int | None = None  # changes with the content, and with name, permissions and links
     inode: int | None = None
+    etag: str | None = None  # of an object elsewhere: what its store calls this content; "" where it has no name for it
+    offset: int | None = None  # of what a tar file holds: where its bytes begin
 
     @classmethod
     def of(cls, info: os.stat_result) -> Self:
@@ -165,7 +213,9 @@ class FileState:
         """Whether a file that was in the state before is unchanged; what is not known of either decides nothing."""
         if (self.size, self.mtime_ns) != (before.size, before.mtime_ns):
             return False
-        pairs = ((self.ctime_ns, before.ctime_ns), (self.inode, before.inode))
+        if self.etag != before.etag or self.etag == "":
+            return False
+        pairs = ((self.ctime_ns, before.ctime_ns), (self.inode, before.inode), (self.offset, before.offset))
         return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from birdsearch.arguments import checked, checked_methods
 from birdsearch.attended import attended
+from birdsearch.files import absolute
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
@@ -483,7 +484,7 @@ class Index:
         >>> index.find("photos/Wren/1.jpg").id
         4
         """
-        return self._store.catalog.photo_at(os.path.abspath(os.fsencode(path)))
+        return self._store.catalog.photo_at(absolute(path))
 
     def count(self, where: Filter | None = None) -> int:
         """How many photos satisfy the filter; those whose file is missing are not counted.
@@ -1181,10 +1182,15 @@ class Index:
         finder: str = "auto",
         raw: str | None = None,
         cluster: str | None = None,
+        moved: bool = False,
         progress: Progress | None = None,
         between_commits: Callable[[], None] | None = None,
     ) -> AddReport:
         """Index every photo under one or more folders; photos that are indexed and unchanged cost no decode.
+
+        A folder may be an URL: "s3://bucket/prefix" (gs, az; extra `cluster`), a tar file there, or one photo by http.
+        An object is unchanged while its ETag and size are. One at another key is a photo of its own; with `moved` the
+        photo whose object has gone moves there, which costs a request for each.
 
         Without folders those that the index holds photos of are looked through. `reread` reads every file again and
         renews what is known of it; the vectors of files with the same bytes stay.
@@ -1235,7 +1241,7 @@ class Index:
         file = None if regions is None else os.fspath(regions)
         if raw not in (None, *RAW_CHOICES):
             raise ValueError(f"raw must be one of {', '.join(RAW_CHOICES)}, got {raw!r}")
-        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes, raw, cluster)
+        options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes, raw, cluster, moved)
         return pipeline.add(self._store, folders, options, Caller(self._store, progress, between_commits))
 
     def add_vectors(

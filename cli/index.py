@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from birdsearch.errors import IndexMissingError, missing_file_error
+from birdsearch.errors import IndexMissingError
 from birdsearch.records import as_json, counted
 
 from . import names, options, output
@@ -112,16 +112,24 @@ Cluster = Annotated[
         "must lie where all hosts reach them. Needs the extra cluster.",
     ),
 ]
+Moved = Annotated[
+    bool,
+    typer.Option(
+        "--moved",
+        help="Follow objects that moved in a store as files are followed; each old place costs a request.",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
 @options.command(formats=("json",))
 def index(
     folders: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(
-            metavar="DIR",
-            help="Folders of photos, or single photos. Without any: all folders that the index holds photos of.",
+            metavar="DIR|URL",
+            help="Folders of photos, or single photos; also elsewhere: s3://bucket/prefix (gs, az; photos by https). "
+            "Without any: all folders that the index holds photos of.",
         ),
     ] = None,
     backbone: BackboneName = None,
@@ -138,6 +146,7 @@ def index(
     finder: Finder = "auto",
     raw: Raw = None,
     cluster: Cluster = None,
+    moved: Moved = False,
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -180,6 +189,7 @@ def index(
             finder=finder,
             raw=raw,
             cluster=cluster,
+            moved=moved,
             progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []
@@ -198,9 +208,9 @@ def index(
         raise typer.Exit(1)
 
 
-def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | None) -> None:
+def _check_inputs(folders: Sequence[str], labels: str | None, regions: str | None) -> None:
     """Raise for a folder or a file that does not exist or cannot be used, before an index is created."""
-    from birdsearch import check_boxes, check_labels
+    from birdsearch import check_boxes, check_folders, check_labels
 
     if labels not in (None, "none", "folder", "keywords"):
         if not os.path.isfile(labels):
@@ -209,16 +219,15 @@ def _check_inputs(folders: Sequence[Path], labels: str | None, regions: str | No
         check_labels(labels)
     if regions not in (None, "bird", "none"):
         check_boxes(regions)
-    for folder in folders:
-        if not os.path.lexists(folder):
-            raise missing_file_error(os.path.abspath(folder), "file or folder")
+    check_folders(folders)
     # Beside photos, where a shell's star names them, they are ignored like other files.
-    if folders and all(folder.suffix.lower() in TABLES and folder.is_file() for folder in folders):
-        what = TABLES[folders[0].suffix.lower()].format(shlex.quote(str(folders[0])))
+    suffixes = [os.path.splitext(folder)[1].lower() for folder in folders if os.path.isfile(folder)]
+    if suffixes and len(suffixes) == len(folders) and all(suffix in TABLES for suffix in suffixes):
+        what = TABLES[suffixes[0]].format(shlex.quote(folders[0]))
         raise typer.BadParameter(f"{folders[0]} is no photo: {what}")
 
 
-def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared, *, by_folder: bool) -> None:
+def _note_next(report: "AddReport", folders: Sequence[str], shared: Shared, *, by_folder: bool) -> None:
     if not (report.added or report.changed or report.unchanged or report.moved or report.failed):
         output.note(
             "No photos there. birdsearch reads JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, HEIC and camera RAW files; "
@@ -227,7 +236,7 @@ def _note_next(report: "AddReport", folders: Sequence[Path], shared: Shared, *, 
     elif report.added and not shared.json:
         output.note(f"Next: birdsearch query PHOTO{shared.index_option}")
     if report.unlabelled and not shared.json:
-        named = shlex.join(map(str, folders)) or "DIR"
+        named = shlex.join(folders) or "DIR"
         # How many, and why, the library says where folders name photos.
         how_many = f"{counted(report.unlabelled, 'photo')} got no label. --labels folder takes the names of folders. "
         output.note(

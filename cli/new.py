@@ -27,7 +27,7 @@ COLUMNS = (
 
 NOT_HERE, THERE = "not on this computer", "there already"
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A memory card, or another folder of photos.")]
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="A memory card, or another folder of photos.")]
 CopyTo = Annotated[
     Path | None,
     typer.Option(
@@ -44,9 +44,9 @@ CopyTo = Annotated[
 def new(folder: Folder, copy_to: CopyTo = None, *, shared: Shared) -> None:
     import birdsearch
 
-    if not os.path.lexists(folder):
+    if "://" not in folder and not os.path.lexists(folder):
         raise PhotoMissingError(f"{missing_file_error(os.path.abspath(folder), 'file or folder')} Is the card in?")
-    if copy_to is not None and copy_to.resolve().is_relative_to(folder.resolve()):
+    if copy_to is not None and copy_to.resolve().is_relative_to(Path(folder).resolve()):
         raise typer.BadParameter(f"lies in {folder}: name a folder outside it", param_hint="'--copy-to'")
     with shared.open() as index, progress() as callback:
         report = index.compare_folder(folder, progress=callback)

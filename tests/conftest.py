@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from PIL import Image, ImageDraw
 import birdsearch
 from birdsearch import Index
 from birdsearch.backbones import Backbone, openvino_runtime
-from tests.support import ROOT, fake_backbone
+from tests.support import ROOT, fake_backbone, object_store
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.object_store import Bucket
 from tests.support.postgresql import Server, why_not
 
 # A test that takes one of these fixtures, or lies in one of these places, gets a marker (see pyproject.toml).
@@ -109,6 +111,19 @@ def index(tmp_path: Path, fake: FakeBackbone) -> Iterator[Index]:
     """A new, empty index."""
     with birdsearch.create(tmp_path / "index", backbone=fake) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def _s3() -> Iterator[str]:
+    with object_store.s3_server() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(_s3: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A new, empty bucket of an S3 on loopback, which the environment names."""
+    object_store.name_store(monkeypatch, _s3)
+    return object_store.new_bucket(_s3, f"birds-{uuid.uuid4().hex[:8]}")
 
 
 @dataclass(frozen=True)

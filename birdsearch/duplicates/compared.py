@@ -17,9 +17,10 @@ from typing import Any
 
 import cv2
 
+from birdsearch import objects
 from birdsearch.cache import KeptTable, stamped_file
 from birdsearch.duplicates import alignment, keeper
-from birdsearch.files import FileState, sha256_of
+from birdsearch.files import FileState, is_url, sha256_of
 from birdsearch.photos import decode
 from birdsearch.records import Photo, blocks
 
@@ -91,9 +92,13 @@ class Compared:
 
 def content_of(photo: Photo) -> str:
     """The sha256 of a photo whose file is there as it was indexed; empty where it changed, is damaged or away."""
+    if not photo.sha256 or photo.damaged:
+        return ""
+    if is_url(photo.path):  # the index knows its ETag: a look at each would cost a request
+        return photo.sha256
     with suppress(OSError):
         state = FileState.of(os.stat(photo.path))
-        if photo.sha256 and not photo.damaged and (state.size, state.mtime_ns) == (photo.size, photo.mtime_ns):
+        if (state.size, state.mtime_ns) == (photo.size, photo.mtime_ns):
             return photo.sha256
     return ""
 
@@ -101,7 +106,8 @@ def content_of(photo: Photo) -> str:
 def _has_content(photo: Photo) -> bool:
     """Whether a file really has the bytes that its record speaks of: what is kept must be true of them for ever."""
     with suppress(OSError):
-        return sha256_of(photo.path) == photo.sha256
+        found = hashlib.sha256(objects.read(photo.path)).hexdigest() if is_url(photo.path) else sha256_of(photo.path)
+        return found == photo.sha256
     return False
 
 

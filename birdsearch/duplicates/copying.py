@@ -9,7 +9,7 @@ from contextlib import suppress
 from birdsearch.actions import filesystem
 from birdsearch.arguments import checked
 from birdsearch.errors import OutputFileError, os_error_text
-from birdsearch.files import UNFINISHED, lies_in, sha256_of, sync_folder
+from birdsearch.files import UNFINISHED, is_url, lies_in, sha256_of, sync_folder
 from birdsearch.photos.filetype import SIDECAR_OWNERS
 from birdsearch.photos.sidecars import companions_of
 from birdsearch.records import CopyReport, Failure, FolderReport, Progress, counted, shown
@@ -30,6 +30,11 @@ def copy_new(report: FolderReport, target: str | os.PathLike[str], progress: Pro
     >>> len(birdsearch.copy_new(index.compare_folder("card"), "photos/2026").copied)
     1
     """
+    if is_url(target):
+        raise OutputFileError(
+            f"{shown(os.fspath(target))} is no folder of this computer: birdsearch writes no photos into stores of "
+            "objects. Copy them there with the tools of that store."
+        )
     return _Copying(report, os.path.abspath(target), progress).run()
 
 

@@ -1,6 +1,5 @@
 """Duplicates of one index: what is stored proposes pairs, pixels decide, and of each group one photo is kept."""
 
-import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from birdsearch.duplicates.compared import Compared
 from birdsearch.duplicates.evidence import FileEvidence
 from birdsearch.duplicates.keeper import KeeperOptions
 from birdsearch.duplicates.verification import PairVerifier, file_identity, with_scores
+from birdsearch.files import is_there
 from birdsearch.records import RELATIONS, DuplicateGroup, DuplicateReport, Filter, Ids, Pair, Photo, Progress, blocks
 from birdsearch.search import pairs
 from birdsearch.storage.catalog.catalog import Catalog
@@ -135,7 +135,7 @@ class DuplicateFinder:
         same = []
         for ids in self._catalog.copies(self._options.where):
             known = self._catalog.known_photos(ids)
-            present = [photo_id for photo_id in ids if os.path.exists(known[photo_id].path)]
+            present = [photo_id for photo_id in ids if is_there(known[photo_id].path)]
             self._verifier.unreadable.update(set(ids) - set(present))
             files = {file_identity(known[photo_id].path): photo_id for photo_id in reversed(present)}
             if len(files) > 1:

@@ -17,8 +17,8 @@ from birdsearch.duplicates.finder import NEIGHBOURS
 from birdsearch.duplicates.hashes import NEAREST, orientations, reach
 from birdsearch.duplicates.same_bytes import look_for
 from birdsearch.duplicates.verification import PairVerifier, with_scores
-from birdsearch.errors import PhotoError
-from birdsearch.files import lies_in, with_trailing_slash
+from birdsearch.errors import PhotoError, PhotoMissingError
+from birdsearch.files import is_there, is_url, lies_in, with_trailing_slash
 from birdsearch.photos import decode, pairs, scan
 from birdsearch.photos.filetype import RAW_FORMATS, has_raw_name
 from birdsearch.photos.sidecars import names_in
@@ -33,6 +33,7 @@ from birdsearch.records import (
     Photo,
     Progress,
     Vectors,
+    shown,
 )
 from birdsearch.storage.store import Store
 
@@ -42,6 +43,11 @@ _FOLDERS = 64  # whose lists of files are kept in memory
 
 def compare_folder(store: Store, folder: str, progress: Progress | None = None) -> FolderReport:
     """Which photos under a folder the index does not hold, and which it holds and where; other files by their bytes."""
+    if is_url(folder):
+        raise PhotoMissingError(
+            f"{shown(folder)} lies in a store of objects: a folder of this computer, such as a memory card, can be "
+            "compared with an index. Index the store instead: the same bytes are found in it as copies."
+        )
     started = time.monotonic()
     with closing(Compared()) as compared, store.catalog.snapshot():
         comparison = _Comparison(store, compared, os.path.abspath(folder), progress)
@@ -150,14 +156,15 @@ class _Comparison:
         present = []
         for root in self._catalog.roots().values():
             with suppress(OSError):
-                present += [with_trailing_slash(root)] if os.path.isfile(root) or os.listdir(root) else []
+                is_present = is_url(root) or os.path.isfile(root) or os.listdir(root)
+                present += [with_trailing_slash(root)] if is_present else []
         return present
 
     def _same_bytes(self, photo: Photo) -> KnownPhoto | None:
         """The photo of the index with the same bytes; one that was deleted does not count."""
         paths = self._catalog.paths_with_bytes(photo.sha256 or "")
         inside = {number for number, path in paths.items() if lies_in(path, self._folder)}
-        there = [number for number, path in paths.items() if os.path.exists(path)]
+        there = [number for number, path in paths.items() if is_there(path)]
         there.sort(key=inside.__contains__)
         away = [number for number, path in paths.items() if not path.startswith(tuple(self._present_roots))]
         if not there and not away:

@@ -20,6 +20,7 @@ from birdsearch.duplicates.exposures import Shot, two_exposures
 from birdsearch.duplicates.hashes import orientations
 from birdsearch.duplicates.implied import is_plain
 from birdsearch.errors import PhotoError
+from birdsearch.files import is_url
 from birdsearch.photos import decode
 from birdsearch.photos.contents import Contents
 from birdsearch.photos.overlap import overlapped
@@ -244,7 +245,9 @@ def with_scores(pairs: Sequence[Pair], photos: Photos, vectors: Callable[[Sequen
 
 
 def file_identity(path: str) -> object:
-    """What two names of one file have in common; the real path where there is no file."""
+    """What two names of one file have in common; the real path where there is no file, an URL for itself."""
+    if is_url(path):
+        return path
     with suppress(OSError):
         info = os.stat(path)
         if info.st_ino:

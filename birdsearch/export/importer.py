@@ -17,7 +17,7 @@ from birdsearch.errors import BackboneMismatchError
 from birdsearch.export import parquet
 from birdsearch.export.parquet import Rows
 from birdsearch.export.selection import BATCH
-from birdsearch.files import PathSet
+from birdsearch.files import PathSet, above, is_there
 from birdsearch.indexing import corrections
 from birdsearch.records import AddReport, Ids, Label, LabelReport, Progress, counted, shown
 from birdsearch.species import names
@@ -84,7 +84,7 @@ def _import(catalog: Catalog, vectors_folder: Path, path: Path, progress: Progre
             taken = rows.only(new)
             _commit(catalog, vectors_folder, taken, [os.fsdecode(name) for name in taken.paths if name in known])
             added += len(new)
-            away += sum(not os.path.exists(name) for name in taken.paths)
+            away += sum(not is_there(name) for name in taken.paths)
         if progress is not None:
             progress("import", added + unchanged, None, "")
     return added, unchanged, away
@@ -113,7 +113,7 @@ def _commit(catalog: Catalog, vectors_folder: Path, rows: Rows, failed: list[str
     """Commit new photos; `failed` are the paths of those that count as failures so far."""
     photo_id, region_id = catalog.new_ids(len(rows.paths), len(rows.paths) + sum(map(len, rows.regions.values())))
     covered = PathSet(catalog.roots().values())
-    for folder in sorted({os.path.dirname(name) for name in rows.paths}):
+    for folder in sorted({above(name) for name in rows.paths}):
         if folder not in covered:
             catalog.ensure_root(folder)
     commit = commits.Batch(new=_new_photos(rows, photo_id, region_id), recovered=failed)

@@ -12,7 +12,7 @@ from birdsearch.errors import InputFileError
 from birdsearch.export.selection import Batch, EmbeddedRegion, NoOptions, Selection
 from birdsearch.export.tables import photo_row
 from birdsearch.export.target import new_file
-from birdsearch.files import open_regular
+from birdsearch.files import absolute, is_url, open_regular
 from birdsearch.records import (
     BIRD,
     BOX,
@@ -207,7 +207,11 @@ def read_origin(path: Path) -> Origin:
         same = all(schema.field(field.name).type == field.type for field in needed)
         for name in (*origin.folders, *origin.labels, *origin.labels.values()):
             os.fsencode(name)  # raises for what is no name of a file
-        whole = same and bool(origin.backbone.name) and all(map(os.path.isabs, origin.folders))
+        whole = (
+            same
+            and bool(origin.backbone.name)
+            and all(is_url(folder) or os.path.isabs(folder) for folder in origin.folders)
+        )
     except (KeyError, TypeError, ValueError, AttributeError):
         whole = False
     if not whole:
@@ -301,7 +305,7 @@ class Rows:
 
         from birdsearch.storage.catalog.commits import AUTHORITY
 
-        fits = np.array([path is not None and os.path.abspath(path) == path for path in self.paths], dtype=bool)
+        fits = np.array([path is not None and absolute(path) == path for path in self.paths], dtype=bool)
         hashes = ("sha256", "^[0-9a-f]{64}$"), ("phash", "^[0-9a-f]{16}$")
         for name, pattern in hashes:
             matches = pc.match_substring_regex(self.table[name], pattern)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from birdsearch.errors import InputFileError
+from birdsearch.files import absolute
 from birdsearch.records import Box, Photo, shown
 from birdsearch.sheets import read_csv, read_text
 
@@ -95,10 +96,6 @@ def check_boxes(path: str | os.PathLike[str]) -> None:
     read_boxes(path)
 
 
-def _absolute(folder: bytes, photo: str) -> bytes:
-    return os.path.abspath(os.path.join(folder, os.fsencode(photo)))
-
-
 # CSV ------------------------------------------------------------------------------------------------------------------
 
 
@@ -114,7 +111,7 @@ def _csv_rows(path: Path, name: str, folder: bytes) -> Iterator[GivenBox]:
         corners = _corners(cells, place)
         in_pixels = corners is not None and min(corners[2:]) >= _LEAST_PIXELS  # no share is above 1
         category = values.get("category", "").strip() or None
-        path_of = _absolute(folder, photo)
+        path_of = absolute(photo, folder)
         yield GivenBox(place, photo, path_of, corners, category, _confidence(confidence, place), in_pixels)
 
 
@@ -182,7 +179,7 @@ def _megadetector_rows(stored: Mapping[str, Any], name: str, folder: bytes) -> I
         detections = image.get("detections")
         if detections is None:
             continue
-        path = _absolute(folder, photo)
+        path = absolute(photo, folder)
         if not detections:
             yield GivenBox(place, photo, path, None)
         for n, one in enumerate(_objects(detections, place, "detections"), start=1):
@@ -204,7 +201,7 @@ def _coco_rows(stored: Mapping[str, Any], name: str, folder: bytes) -> Iterator[
     for number, image in enumerate(stored["images"], start=1):
         place = f"{name}, image {number}"
         photo = _text(image.get("file_name"), place, "file_name")
-        path, size = _absolute(folder, photo), _size(image, place)
+        path, size = absolute(photo, folder), _size(image, place)
         annotations = by_image.pop(_key(image.get("id")), [])
         if not annotations:
             yield GivenBox(place, photo, path, None)

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import chain
 
 from birdsearch.errors import PhotoError
-from birdsearch.files import FileState, PathSet, sha256_of
+from birdsearch.files import FileState, PathSet, is_url, sha256_of
 from birdsearch.indexing.detector import ChangeDetector
 from birdsearch.photos import pairs
 from birdsearch.photos.filetype import IMAGE_SUFFIXES, has_raw_name
@@ -54,7 +54,7 @@ class Companions:
     _fronts: dict[bytes, bytes] = field(default_factory=dict)  # RAW -> its JPEG or HEIC
 
     def __post_init__(self) -> None:
-        self._named = {_place(path)[0] for path in self.folders if not os.path.isdir(path)}
+        self._named = {_place(path)[0] for path in self.folders if not (os.path.isdir(path) or is_url(path))}
         for one in self.catalog.companions_under(self.folders):
             self._stored[one.path].append(one)
 
@@ -62,7 +62,7 @@ class Companions:
 
     def waits(self, file: FoundFile) -> bool:
         """Whether it is seen later what a file is; all files of a scan have to be shown here."""
-        if os.path.splitext(file.path)[1].lower() in _PLAIN:
+        if os.path.splitext(file.path)[1].lower() in _PLAIN or is_url(file.path):  # nothing is looked for beside those
             return False
         home, name = _place(file.path)
         kind = companion_kind(name)

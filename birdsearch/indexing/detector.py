@@ -5,7 +5,8 @@ from collections import Counter, deque
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from birdsearch.files import FileState, PathSet
+from birdsearch import objects
+from birdsearch.files import FileState, PathSet, above, is_url
 from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo
 from birdsearch.storage.catalog.catalog import Catalog, KnownFile, sha256_prefix
@@ -43,6 +44,7 @@ class ChangeDetector:
 
     catalog: Catalog
     known: dict[bytes, KnownFile]  # every file under the named folders that the catalog knows
+    moves_objects: bool = False  # whether objects are followed as files are, with a request for each old place
     _sha256_prefixes: set[int] = field(default_factory=set)  # of all content that is known
     _found_ids: set[int] = field(default_factory=set)  # of photos whose file was found, here or moved
     _failed_again: set[bytes] = field(default_factory=set)  # paths that failed before and were found again
@@ -90,17 +92,26 @@ class ChangeDetector:
             same = self.catalog.paths_with_bytes(photo.sha256)
             embedded = self.catalog.locations(same)  # a photo may have come back that could not be embedded anew
             same = {photo_id: path for photo_id, path in same.items() if photo_id in embedded}
-            gone = deque((photo_id, path) for photo_id, path in same.items() if not os.path.lexists(path))
+            gone = deque((photo_id, path) for photo_id, path in same.items() if self._is_gone(path))
             holders = self._holders[photo.sha256] = _Holders(set(same), gone)
         photo_id = self.photo_id(os.fsencode(photo.path))
         if photo_id is not None:
             damaged = self.known[os.fsencode(photo.path)].damaged
             return Unchanged(photo_id, damaged=damaged) if photo_id in holders.ids else None
-        if not holders.gone:
+        if not holders.gone or (is_url(photo.path) and not self.moves_objects):
             return None
         moved = Moved(*holders.gone.popleft())
         self._found_ids.add(moved.photo_id)
         return moved
+
+    def _is_gone(self, path: bytes) -> bool:
+        """Whether nothing lies at a path any more; asked of a store only where the user wants that."""
+        if not is_url(path):
+            return not os.path.lexists(path)
+        try:
+            return self.moves_objects and objects.state_of(os.fsdecode(path)) is None
+        except OSError:
+            return False
 
     def mark_found(self, path: bytes, *, failed: bool = False) -> None:
         """Remember that the file of a path was found, so that its photo is not missing."""
@@ -135,8 +146,8 @@ class ChangeDetector:
         named, counts = set(folders), Counter[bytes]()
         for path, known in self.known.items():
             if known.photo_id is not None and (among is None or known.photo_id in among):
-                while path != (above := os.path.dirname(path)):
-                    path = above
+                while path != (folder := above(path)):
+                    path = folder
                     counts.update({path} & named)
         return counts
 

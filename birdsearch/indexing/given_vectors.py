@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from birdsearch import objects
 from birdsearch.errors import missing_file_error
-from birdsearch.files import FileState, known_spelling
+from birdsearch.files import FileState, above, absolute, is_there, is_url, known_spelling
 from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.committer import COMMIT_PHOTOS, Committer
 from birdsearch.indexing.corrections import by_hand
@@ -84,7 +85,10 @@ def _spelled(named: Sequence[int | bytes], roots: Sequence[bytes]) -> dict[bytes
     """Path -> the same as the index spells it."""
     paths = [one for one in named if isinstance(one, bytes)]
     folders = {folder: known_spelling(folder, roots) for folder in {os.path.dirname(path) for path in paths}}
-    return {path: os.path.join(folders[os.path.dirname(path)], os.path.basename(path)) for path in paths}
+    return {
+        path: path if is_url(path) else os.path.join(folders[os.path.dirname(path)], os.path.basename(path))
+        for path in paths
+    }
 
 
 def _is_as_indexed(path: bytes, known: KnownFile) -> bool:
@@ -93,6 +97,8 @@ def _is_as_indexed(path: bytes, known: KnownFile) -> bool:
 
 def _state(path: bytes) -> FileState:
     try:
+        if is_url(path):
+            return objects.state_of(os.fsdecode(path)) or FileState()
         return FileState.of(os.stat(path))
     except OSError:
         return FileState()  # reading it will say what is wrong
@@ -104,7 +110,7 @@ def _state(path: bytes) -> FileState:
 def _add_files(store: Store, given: Mapping[bytes, GivenVector], caller: Caller) -> AddReport:
     """Make photos of files, as `add` does, but with these vectors."""
     catalog, paths = store.catalog, list(given)
-    for folder in sorted({os.path.dirname(path) for path in paths}):
+    for folder in sorted({above(path) for path in paths}):
         catalog.ensure_root(folder)
     vectors = GivenVectors(given)
     detector = ChangeDetector.of(catalog, paths)
@@ -162,9 +168,9 @@ def _named(photos: Iterable[Any]) -> list[int | bytes]:
             continue
         if os.path.isdir(path):
             raise ValueError(f"{shown(os.fspath(path))} is a folder: name the photos in it, one for each vector")
-        if not os.path.exists(path):
+        if not is_there(os.fspath(path)):
             raise missing_file_error(os.fspath(path), "file")
-        named.append(os.path.abspath(os.fsencode(path)))
+        named.append(absolute(path))
     return named
 
 

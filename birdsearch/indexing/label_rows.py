@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import whole_number
+from birdsearch.files import absolute, whole_number
 from birdsearch.records import shown
 from birdsearch.sheets import is_yes, read_csv
 
@@ -132,7 +132,7 @@ def read_rows(path: Path, named_by: Sequence[str], says: str = "species") -> Ite
     file, folder = shown(str(path)), os.fsencode(path.parent)
     for line, values in read_csv(path, [says], any_of=named_by):
         photo = values.get("path", "")
-        at = os.path.abspath(os.path.join(folder, os.fsencode(photo))) if photo else None
+        at = absolute(photo, folder) if photo else None
         yield LabelRow(file, line, values | {"species": values[says]}, at)
 
 

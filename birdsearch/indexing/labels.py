@@ -2,12 +2,13 @@
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
-from birdsearch.files import PathSet, with_trailing_slash
+from birdsearch.files import SHARD_SIGN, PathSet, above, with_trailing_slash
 from birdsearch.indexing.folder_labels import folder_label
 from birdsearch.indexing.keyword_labels import last_words, species_named
 from birdsearch.indexing.label_files import LabelTable, Named, read_labels
@@ -56,16 +57,16 @@ class Labeller:
             self._tables[choice] = read_labels(Path(choice), self._index_id)
         self._given = True
         for folder in folders:
-            above = self.source(folder)
+            over = self.source(folder)
             # Below a folder of the same choice nothing new is said, and its name stays that of a species.
-            again = above is not None and above[1] == choice and above[0] != folder
+            again = over is not None and over[1] == choice and over[0] != folder
             self._catalog.set_label_choices({folder: None if again else choice})
             self._choices = self._catalog.label_choices()
 
     def source(self, path: bytes) -> tuple[bytes, str] | None:
         """The deepest folder above the path for which something was chosen, and what; None where nothing was."""
-        above = [f for f in self._choices if path == f or path.startswith(with_trailing_slash(f))]
-        return max(((folder, self._choices[folder]) for folder in above), key=lambda c: len(c[0]), default=None)
+        over = [f for f in self._choices if path == f or path.startswith((with_trailing_slash(f), f + SHARD_SIGN))]
+        return max(((folder, self._choices[folder]) for folder in over), key=lambda c: len(c[0]), default=None)
 
     def of(self, path: bytes, sha256: str | None, keywords: Sequence[str] | None = None) -> Said | None:
         """The label of the photo at a path, of these bytes and with these keywords."""
@@ -74,9 +75,9 @@ class Labeller:
             return None
         folder, choice = source
         if choice == "folder":
-            parent = os.path.dirname(path)
+            parent = above(path)
             # A photo that was named itself lies in the folder that names it.
-            species = self._folder_label(parent, os.path.dirname(parent) if path == folder else folder)
+            species = self._folder_label(parent, above(parent) if path == folder else folder)
             return Said("folder", species) if species else None
         if (root := _root_keyword(choice)) is not None:
             return self._keyword_label(keywords or (), root)
@@ -86,10 +87,11 @@ class Labeller:
     def _folder_label(self, parent: bytes, chosen: bytes) -> str | None:
         """The label of the photos that lie directly in a folder, which is the chosen one or lies below it."""
         if (parent, chosen) not in self._folder_labels:
-            below = parent[len(chosen) :].split(b"/") if parent != chosen else []
-            above = [shown(os.fsdecode(name)) for name in reversed(below) if name]
+            # A tar file is a folder of what lies in it.
+            below = re.split(rb"/|(?:\.tar)(?:#|$)", parent[len(chosen) :]) if parent != chosen else []
+            names = [shown(os.fsdecode(name)) for name in reversed(below) if name]
             named = shown(os.fsdecode(os.path.basename(chosen)))
-            self._folder_labels[parent, chosen] = folder_label(above, named, self._overrides)
+            self._folder_labels[parent, chosen] = folder_label(names, named, self._overrides)
         return self._folder_labels[parent, chosen]
 
     def _meaning(self, name: str) -> str | None:
@@ -146,8 +148,8 @@ class Labeller:
 
     def _tables_of(self, folders: list[bytes]) -> set[str]:
         """The files of labels chosen for these folders, for one above or for one below."""
-        named, above = PathSet(folders), {source[1] for f in folders if (source := self.source(f)) is not None}
-        chosen = {choice for folder, choice in self._choices.items() if folder in named} | above
+        named, over = PathSet(folders), {source[1] for f in folders if (source := self.source(f)) is not None}
+        chosen = {choice for folder, choice in self._choices.items() if folder in named} | over
         return {choice for choice in chosen if os.path.isabs(choice)}
 
     def _find_moved(self, choice: str) -> None:
@@ -230,9 +232,7 @@ class Labeller:
     def nameless(self, folders: list[bytes]) -> list[str]:
         """The folders of the photos for which no folder names a species, those of most first."""
         known = [photo for photo in self._catalog.folder_labels(folders).values() if photo.label is None]
-        without = [
-            os.path.dirname(photo.path) for photo in known if (self.source(photo.path) or ("", ""))[1] == "folder"
-        ]
+        without = [above(photo.path) for photo in known if (self.source(photo.path) or ("", ""))[1] == "folder"]
         names = Counter(shown(os.fsdecode(os.path.basename(parent))) for parent in without)
         return [name for name, _ in names.most_common()]
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from birdsearch.backbones import finders
 from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoMissingError, PruneRefusedError
-from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
+from birdsearch.files import FileState, PathSet, above, absolute, is_url, known_spelling, with_trailing_slash
 from birdsearch.indexing import regions, sidecars
 from birdsearch.indexing.box_files import BoxFile, read_boxes
 from birdsearch.indexing.caller import Caller
@@ -67,6 +67,7 @@ class AddOptions:
     boxes: BoxOptions = field(default_factory=BoxOptions)
     raw: str | None = None  # of RAW_CHOICES
     cluster: str | None = None  # its address
+    moved: bool = False  # whether objects that moved in a store are followed
 
 
 def add(
@@ -80,7 +81,7 @@ def add(
     if folders is None:
         folders = _remembered(store)
     several = [folders] if isinstance(folders, str | os.PathLike) else folders
-    paths = [os.path.abspath(os.fsencode(folder)) for folder in several]
+    paths = [absolute(folder) for folder in several]
     scan.scan(paths)  # raises here for a folder that does not exist
     exclusions.compiled(options.exclude or ())  # and here for a pattern that means nothing
     if options.regions == BIRD:
@@ -94,13 +95,13 @@ def add(
         labeller = Labeller(catalog)
         labeller.choose(paths, options.labels)
         for path in paths:
-            catalog.ensure_root(path if os.path.isdir(path) else os.path.dirname(path))
+            catalog.ensure_root(path if scan.is_folder(path) else above(path))
         if options.regions in (BIRD, "none"):
             catalog.set_state(FINDER, options.finder if options.regions == BIRD else None)
         finder = catalog.get_state(FINDER) if box_file is None else None  # the file says where the birds are
         if options.raw is not None:
             catalog.set_state(RAW, options.raw)
-        detector = ChangeDetector.of(catalog, paths)
+        detector = replace(ChangeDetector.of(catalog, paths), moves_objects=options.moved)
         companions = Companions(catalog, detector, catalog.get_state(RAW, PAIR), paths)
         with nullcontext() if cluster is None else closing(cluster):
             run = AddRun(
@@ -177,7 +178,7 @@ def _regions(
 def _remembered(store: Store) -> list[str]:
     """The folders of the photos of an index that are there; the others are named in a warning."""
     known = [os.fsdecode(root) for root in store.catalog.roots_in_use()]
-    there = [folder for folder in known if os.path.isdir(folder)]
+    there = [folder for folder in known if scan.is_folder(os.fsencode(folder))]
     for folder in known:
         if folder not in there:
             logger.warning("%s is not there: its photos stay as they are. Is a disk away?", shown(folder))
@@ -195,11 +196,6 @@ def _exclude(catalog: Catalog, folders: Sequence[bytes], patterns: Sequence[str]
         stored = {folder: kept for folder, kept in stored.items() if kept}
         catalog.set_state(EXCLUDE, stored)
     return {os.fsencode(folder): kept for folder, kept in stored.items()}
-
-
-def has_entries(folder: bytes) -> bool:
-    """Whether anything that is not hidden lies in a folder; True for a file."""
-    return not os.path.isdir(folder) or any(not name.startswith(b".") for name in os.listdir(folder))
 
 
 @dataclass(slots=True)
@@ -268,7 +264,7 @@ class AddRun:
 
     def run(self, folders: Sequence[bytes], files: Iterable[ScanResult], options: AddOptions) -> Counts:
         """Index every file that a scan of the folders found; returns what became of each."""
-        self._named = {path for path in folders if not os.path.isdir(path)}
+        self._named = {path for path in folders if not scan.is_folder(path)}
         try:
             to_read, unreachable = self._compare(files)
             if to_read:
@@ -575,7 +571,7 @@ class AddRun:
     def _empty(self, folders: Sequence[bytes]) -> list[bytes]:
         """Named folders that are empty though they had photos: a disk that is away leaves one, so none is missing."""
         known = self._detector.photos_under(folders)
-        empty = [folder for folder in folders if known[folder] and not has_entries(folder)]
+        empty = [folder for folder in folders if known[folder] and not scan.has_entries(folder)]
         for folder in empty:
             name, photos = shown(os.fsdecode(folder)), counted(known[folder], "photo")
             logger.warning(
@@ -607,8 +603,9 @@ class AddRun:
         for failure in self._store.catalog.failures():
             path = os.fsencode(failure.path)
             root = next((root for root in roots if path.startswith(with_trailing_slash(root))), None)
-            away = root is not None and not (os.path.isdir(root) and has_entries(root))
-            if not away and not os.path.lexists(os.path.dirname(path)):
+            away = root is not None and not (os.path.isdir(root) and scan.has_entries(root))
+            # What failed in a store is judged by its listing alone.
+            if not away and not is_url(path) and not os.path.lexists(os.path.dirname(path)):
                 self._committer.batch.recovered.append(failure.path)
 
     def _why_not_pruned(self, folders: Sequence[bytes], unreachable: Sequence[bytes], missing: Sequence[int]) -> str:

@@ -17,11 +17,11 @@ import numpy as np
 from birdsearch.attended import attended
 from birdsearch.backbones import Backbone
 from birdsearch.errors import BackboneError, BackboneMismatchError, PhotoError, PhotoMissingError
-from birdsearch.files import FileState
+from birdsearch.files import FileState, is_there
 from birdsearch.indexing import committer, regions
 from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.embedder import PREDICTIONS, EmbeddedPhoto, Embedder, NotEmbedded
-from birdsearch.indexing.pipeline import AHEAD, COSTLY, has_entries
+from birdsearch.indexing.pipeline import AHEAD, COSTLY
 from birdsearch.photos import decode, memory, scan
 from birdsearch.photos.overlap import overlapped
 from birdsearch.records import Failure, Ids, Photo, Prediction, ReembedReport, as_json, counted, shown
@@ -74,7 +74,7 @@ def _check_network(store: Store, target: Backbone) -> None:
 def _check_places(catalog: Catalog) -> None:
     """Raises PhotoMissingError where a whole folder of photos is away: they would all lose their vectors."""
     for root in catalog.roots_in_use():
-        if os.path.isdir(root) and has_entries(root):
+        if scan.is_folder(root) and scan.has_entries(root):
             continue
         if visible := sum(not known.missing for known in catalog.known_files([root]).values()):
             raise PhotoMissingError(
@@ -274,7 +274,10 @@ class ReembedRun:
     def _failed(self) -> list[Failure]:
         """The photos that could not be embedded though there is a file."""
         without = (photo for region_id, photo in self._photos.items() if region_id not in self._done)
-        present = sorted((photo for photo in without if os.path.lexists(photo.path)), key=lambda photo: photo.path)
+        present = sorted(
+            (photo for photo in without if is_there(photo.path)),
+            key=lambda photo: photo.path,
+        )
         return [Failure(photo.path, "reembed", self._reasons[photo.sha256 or ""]) for photo in present]
 
     def _live(self) -> Iterator[tuple[int, Ids, parts.Part]]:

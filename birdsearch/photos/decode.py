@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from PIL import Image
 
 from birdsearch.cache import stamp_of
 from birdsearch.errors import BoxOutsideError, PhotoError, PhotoMissingError, PhotoUnreadableError, missing_file_error
+from birdsearch.files import absolute, is_url
 from birdsearch.photos import contents, damage, memory, metadata, rgb
 from birdsearch.photos.contents import Contents
 from birdsearch.photos.decoders import DECODERS
@@ -488,8 +488,8 @@ def _given_bytes(image: Any) -> bytes:
 
 def _file_bytes(path: str) -> FileBytes:
     """A file that a user named."""
-    if re.match(r"[a-z][a-z0-9+.-]*://", path, re.IGNORECASE):
-        raise PhotoMissingError(f"{shown(path)} is a web address: download the picture and name the file")
+    if is_url(path):
+        return _object_bytes(path)
     if not path:
         raise PhotoMissingError("the path of the photo is empty: name a file")
     try:
@@ -502,6 +502,20 @@ def _file_bytes(path: str) -> FileBytes:
         if os.path.isdir(path):
             raise NotAPhotoError("a folder, which `birdsearch index` takes") from None
         raise
+
+
+def _object_bytes(url: str) -> FileBytes:
+    """A photo in a store or on the web that a user named, or that an index holds."""
+    try:
+        return read(FoundFile(absolute(url)))
+    except PhotoMissingError as error:
+        raise PhotoMissingError(
+            f"nothing lies at {shown(url)}: it is no longer there, or the name is another"
+        ) from error
+    except PhotoUnreadableError as error:
+        raise PhotoMissingError(
+            f"{shown(url)} cannot be read: {error}; or download the picture and name the file"
+        ) from error
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from birdsearch.errors import InputFileError, os_error_text
-from birdsearch.files import open_regular, with_trailing_slash
+from birdsearch.files import above, is_url, open_regular, with_trailing_slash
 from birdsearch.records import shown
 
 if TYPE_CHECKING:
@@ -43,11 +43,12 @@ class Exclusions:
     def above(cls, folder: bytes, given: Mapping[bytes, Sequence[str]]) -> "Exclusions":
         """Those of all folders above a named one, but for the patterns that leave out the named folder itself."""
         parents = [folder]
-        while (parent := os.path.dirname(parents[-1])) != parents[-1]:
+        while (parent := above(parents[-1])) != parents[-1]:
             parents.append(parent)
         rules = cls(given)
         for parent in reversed(parents[1:]):
-            rules = rules.within(parent, os.path.lexists(os.path.join(parent, os.fsencode(IGNORE_FILE))))
+            has_file = not is_url(parent) and os.path.lexists(os.path.join(parent, os.fsencode(IGNORE_FILE)))
+            rules = rules.within(parent, has_file)
         kept = ([r for r in rs if not r.excludes(folder, True)] for rs in (rules.options, rules.files))
         return cls(given, *map(tuple, kept))
 

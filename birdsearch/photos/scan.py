@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import queue
+import re
 import stat
 import threading
 import weakref
@@ -15,15 +16,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeVar
 
+from birdsearch import objects
 from birdsearch.arguments import checked
 from birdsearch.errors import InputFileError, PhotoMissingError, PhotoUnreadableError, missing_file_error, os_error_text
-from birdsearch.files import FileState, PathSet, identity_of, is_index, known_spelling, open_regular
+from birdsearch.files import (
+    FileState,
+    PathSet,
+    above,
+    absolute,
+    identity_of,
+    is_index,
+    is_url,
+    known_spelling,
+    open_regular,
+    shard_of,
+)
 from birdsearch.photos import places
 from birdsearch.photos.exclusions import IGNORE_FILE, Exclusions
 from birdsearch.photos.filetype import HEAD, RAW_FORMATS, Kind, identify
 from birdsearch.records import Failure, Photo, bytes_text, shown
 
 MAX_BYTES = 8 * 10**8  # of one file, a guess: larger ones are refused, as they are read whole
+_TAR = re.compile(rb"\.tar$", re.IGNORECASE)
+_FOLDERS_KEPT = 10_000  # of a listing of objects
 MOST_COUNTED = 100_000  # files of one folder that is left out: the snapshots of a disk hold it many times
 BLOCK = 2**22  # bytes that are read at a time
 ANSWER_SECONDS = 60.0  # that a file may take for one block, a guess: slow networks bring it in time
@@ -85,13 +100,36 @@ def scan(
     out is only counted; `exclude` is folder -> patterns. Links to files are files; linked folders come last, so that a
     file which is reached both ways is known by its real path. A folder that is one of `roots` is spelled as there, and
     left out where that root is not below the named folders.
-    Raises PhotoMissingError at once where a named folder does not exist.
+    What lies in a store of objects is named by an URL; a tar file there stands for the files in it.
+    Raises PhotoMissingError at once where a named folder does not exist or a store does not answer.
     """
-    named = [os.path.abspath(os.fsencode(folder)) for folder in folders]
-    for path in named:
-        if not os.path.lexists(path):
-            raise missing_file_error(os.fsdecode(path), "file or folder")
+    check_folders(folders)
+    named = [absolute(folder) for folder in folders]
     return _Scan(named, exclude or {}, roots).run()
+
+
+@checked
+def check_folders(folders: Sequence[str | bytes | os.PathLike[str]]) -> None:
+    """Raise PhotoMissingError for a folder, file or URL that `Index.add` could not look through.
+
+    >>> birdsearch.check_folders(["photos"])
+    """
+    for path in map(absolute, folders):
+        if is_url(path):
+            _check_answers(os.fsdecode(path))
+        elif not os.path.lexists(path):
+            raise missing_file_error(os.fsdecode(path), "file or folder")
+
+
+def _check_answers(url: str) -> None:
+    """Raises PhotoMissingError where nothing lies at an URL, or below it, or its store does not answer."""
+    try:
+        if next(objects.found(url), None) is None:
+            raise PhotoMissingError(f"nothing lies at {shown(url)} or below it. Is the name right?")
+    except OSError as error:
+        if isinstance(error, PhotoMissingError):
+            raise
+        raise PhotoMissingError(f"{shown(url)} cannot be read: {os_error_text(error)}.") from error
 
 
 @checked
@@ -109,8 +147,7 @@ def find_photos(folder: str | os.PathLike[str], errors: Callable[[Failure], None
         if isinstance(file, FoundFile):
             path = os.fsdecode(file.path)
             try:
-                with open_regular(path) as opened:
-                    require_photo(identify(opened.read(HEAD), path))
+                require_photo(identify(_head(path), path))
                 photos.append(path)
             except NotAPhotoError:
                 continue
@@ -120,6 +157,15 @@ def find_photos(folder: str | os.PathLike[str], errors: Callable[[Failure], None
         if failure is not None and errors is not None:
             errors(failure)
     return photos
+
+
+def _head(path: str) -> bytes:
+    """The first bytes of a file."""
+    if is_url(path):
+        with objects.opened(path) as (_, blocks):
+            return next(blocks, b"")[:HEAD]
+    with open_regular(path) as opened:
+        return opened.read(HEAD)
 
 
 class _Scan:
@@ -134,7 +180,12 @@ class _Scan:
         self.linked: list[tuple[bytes, Exclusions]] = []  # folders that only a link leads to
 
     def run(self) -> Iterator[FoundFile | Failure | Ignored]:
+        done: list[bytes] = []
         for path in self.named:
+            if is_url(path):
+                yield from self._objects(path, PathSet(done))
+                done.append(path)
+                continue
             try:
                 info = os.stat(path)
                 if stat.S_ISDIR(info.st_mode):
@@ -200,7 +251,7 @@ class _Scan:
             except OSError as error:
                 yield _unreachable(entry.path, error)
                 continue
-            if reason := _reason(entry, is_folder, exclusions):
+            if reason := _reason(entry.path, is_folder, exclusions):
                 if entry.path not in self.named:
                     yield self._left_out(entry.path, reason) if is_folder else Ignored(os.fsdecode(entry.path), reason)
                     continue
@@ -212,6 +263,29 @@ class _Scan:
                 self.linked.append((entry.path, exclusions))
             else:
                 below.append(entry.path)
+
+    def _objects(self, top: bytes, done: PathSet) -> Iterator[FoundFile | Failure | Ignored]:
+        """What lies below an URL, or the object that it names, in the order of the store."""
+        try:
+            folders = _Folders(top, Exclusions.above(top, self.exclude))
+            for one in objects.found(os.fsdecode(top)):
+                path = os.fsencode(one.url)
+                if path in done:
+                    continue
+                if _TAR.search(path) and shard_of(path) is None:
+                    yield from self._shard(one, folders)
+                else:
+                    yield from folders.judged(path, one.state)
+        except (OSError, InputFileError) as error:
+            yield _unreachable(top, error)
+
+    def _shard(self, shard: objects.StoredObject, folders: "_Folders") -> Iterator[FoundFile | Failure | Ignored]:
+        """What lies in a tar file."""
+        try:
+            for member in objects.members(shard.url, shard.state):
+                yield from folders.judged(os.fsencode(member.url), member.state)
+        except OSError as error:
+            yield _unreachable(os.fsencode(shard.url), error)
 
     def _left_out(self, folder: bytes, reason: str) -> Ignored:
         """A folder that is not read, with the number of its files."""
@@ -232,13 +306,49 @@ class _Scan:
                         yield entry.path
 
 
-def _reason(entry: os.DirEntry[bytes], is_folder: bool, exclusions: Exclusions) -> str | None:
+class _Folders:
+    """Which objects below an URL are left out: as the files of folders would be."""
+
+    def __init__(self, top: bytes, exclusions: Exclusions) -> None:
+        self._top = top
+        self._start: tuple[Exclusions, str | None] = exclusions.within(top, False), None
+        self._known: dict[bytes, tuple[Exclusions, str | None]] = {}  # folder -> its patterns, and why it is left out
+
+    def judged(self, path: bytes, state: FileState) -> Iterator[FoundFile | Ignored]:
+        """The object as it counts; nothing where it is hidden."""
+        if path == self._top:  # named itself
+            yield FoundFile(path, state)
+            return
+        name = os.path.basename(path)
+        if any(part.startswith(b".") for part in re.split(b"[/#]", path[len(self._top) + 1 :])):
+            return
+        rules, reason = self._of(above(path))
+        if not state.size and b"." not in name:
+            yield Ignored(os.fsdecode(path), "the mark of a folder")
+        elif reason := reason or _reason(path, False, rules):
+            yield Ignored(os.fsdecode(path), reason)
+        else:
+            yield FoundFile(path, state)
+
+    def _of(self, folder: bytes) -> tuple[Exclusions, str | None]:
+        if len(folder) <= len(self._top):
+            return self._start
+        if folder not in self._known:
+            rules, reason = self._of(above(folder))
+            reason = reason or _reason(folder, True, rules) or None
+            if len(self._known) > _FOLDERS_KEPT:
+                self._known.clear()
+            self._known[folder] = rules.within(folder, False), reason
+        return self._known[folder]
+
+
+def _reason(path: bytes, is_folder: bool, exclusions: Exclusions) -> str | None:
     """Why a file or folder is left out; a pattern with ! brings a place of the system back too."""
-    if (reason := exclusions.reason(entry.path, is_folder)) is not None:
+    if (reason := exclusions.reason(path, is_folder)) is not None:
         return reason
-    name = os.fsdecode(entry.name)
+    name = os.fsdecode(os.path.basename(path))
     if is_folder:
-        return places.folder_reason(os.fsdecode(os.path.basename(os.path.dirname(entry.path))), name)
+        return places.folder_reason(os.fsdecode(os.path.basename(os.path.dirname(path))), name)
     return places.file_reason(name)
 
 
@@ -256,6 +366,24 @@ def _unreachable(path: bytes, error: OSError | InputFileError) -> Failure:
     return Failure(os.fsdecode(path), "scan", "broken symlink" if broken else os_error_text(error))
 
 
+def is_folder(path: bytes) -> bool:
+    """Whether a path is a folder, or an URL below which objects lie."""
+    if not is_url(path):
+        return os.path.isdir(path)
+    with suppress(OSError):
+        return objects.state_of(os.fsdecode(path)) is None and objects.has_any(os.fsdecode(path))
+    return False
+
+
+def has_entries(folder: bytes) -> bool:
+    """Whether anything that is not hidden lies in a folder; True for a file."""
+    if is_url(folder):
+        with suppress(OSError):
+            return next(objects.found(os.fsdecode(folder)), None) is not None
+        return False
+    return not os.path.isdir(folder) or any(not name.startswith(b".") for name in os.listdir(folder))
+
+
 def read(file: FoundFile, *, raw: bool = True) -> FileBytes:
     """A file's bytes with their sha256; where `raw` is false, a camera RAW is no photo (RAW_LEFT_OUT).
 
@@ -265,6 +393,8 @@ def read(file: FoundFile, *, raw: bool = True) -> FileBytes:
     """
     path = os.fsdecode(file.path)
     try:
+        if is_url(file.path):
+            return _read_object(file, raw)
         for _ in range(2):
             if (whole := _answered(lambda alive: _read_once(path, alive, raw))) is not None:
                 return whole
@@ -346,6 +476,24 @@ def _read_once(path: str, alive: Callable[[], None], raw: bool) -> FileBytes | N
     return FileBytes(photo, data, format, FileState.of(before))
 
 
+def _read_object(file: FoundFile, raw: bool) -> FileBytes:
+    """An object with one request, which ends early where its first bytes show that it is no photo."""
+    path, data, seen = os.fsdecode(file.path), io.BytesIO(), False
+    with objects.opened(path, file.state) as (state, blocks):
+        _check_size(state.size or 0)
+        for block in blocks:
+            data.write(block)
+            if not seen and data.tell() >= HEAD:
+                _require(data.getvalue()[:HEAD], path, raw)
+                seen = True
+    whole = data.getvalue()
+    if len(whole) != state.size:
+        raise PhotoUnreadableError("not all of it came; index it again")
+    format = _require(whole, path, raw)
+    sha256 = hashlib.sha256(whole).hexdigest()
+    return FileBytes(Photo(None, path, sha256=sha256, size=len(whole)), whole, format, state)
+
+
 def _require(data: bytes, path: str, raw: bool) -> str:
     format = require_photo(identify(data, path))
     if format in RAW_FORMATS and not raw:
@@ -360,6 +508,8 @@ def _check_size(size: int) -> None:
 
 def content(path: str) -> bytes:
     """The bytes of any file. Raises PhotoUnreadableError or OSError where it cannot be read or does not answer."""
+    if is_url(path):
+        return objects.read(path)
 
     def work(alive: Callable[[], None]) -> bytes:
         with open_regular(path) as file:

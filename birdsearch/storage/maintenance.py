@@ -11,7 +11,7 @@ import numpy as np
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneError, BirdsearchError, IndexAddressError, IndexDamagedError
-from birdsearch.files import sha256_of
+from birdsearch.files import is_there, is_url, sha256_of
 from birdsearch.homes import homes, indexes_in
 from birdsearch.records import PAIR, AddReport, Filter, Identity, IndexInfo, IndexSummary, Progress, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
@@ -41,7 +41,9 @@ def facts(store: Store) -> IndexInfo:
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
         **_species(catalog),
-        "not_here": sum(catalog.count(Filter(under=folder)) for folder in folders if not os.path.isdir(folder)),
+        "not_here": sum(
+            catalog.count(Filter(under=folder)) for folder in folders if not (is_url(folder) or os.path.isdir(folder))
+        ),
         "folders": folders,
         "labels": {os.fsdecode(f): choice for f, choice in catalog.label_choices().items()},
         "raw": catalog.get_state(RAW, PAIR),
@@ -164,14 +166,14 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport], progress: Prog
             done.append("built the engine anew")
     lost = [photo.path for photo in catalog.photos_without_frame()]
     regions = [photo.path for photo in catalog.known_photos(hurt).values() if photo.path not in lost]
-    if present := [path for path in (*lost, *regions) if os.path.exists(path)]:
+    if present := [path for path in (*lost, *regions) if is_there(path)]:
         try:
             report = embed(present)
             done += [f"embedded {report.changed} photos again"] if lost else []
             done += [f"embedded {report.regions.embedded} regions again"] if report.regions.embedded else []
         except BackboneError as error:
             done.append(f"{len(present)} photos have lost their vector, and it cannot be made again: {error}")
-    if away := sum(not os.path.exists(path) for path in lost):
+    if away := sum(not is_there(path) for path in lost):
         done.append(f"{away} photos have lost their vector and their file is away: index again when it is back")
     return done
 

@@ -5,12 +5,12 @@ import os
 import time
 import zlib
 from functools import cache
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from typing import Any, BinaryIO, TypeGuard
 
 from birdsearch.cache import KeptTable, kept_file
 from birdsearch.errors import PhotoChangedError, PhotoUnreadableError, missing_file_error, os_error_text
-from birdsearch.files import FileState, open_regular
+from birdsearch.files import FileState, is_url, open_regular
 from birdsearch.photos import decode
 from birdsearch.photos.filetype import HEAD, MEDIA_TYPES, identify
 from birdsearch.records import Original, Photo, Thumbnail, shown
@@ -57,7 +57,7 @@ class Pictures:
         photo = self._catalog.photos([photo_id])[0]
         with self._opened(photo) as file:
             kind = identify(file.read(HEAD), photo.path)
-            size = os.fstat(file.fileno()).st_size
+            size = file.seek(0, os.SEEK_END)
         if kind.format is None:
             raise PhotoUnreadableError(f"{shown(photo.path)} is no photo: {kind.reason}")
         return Original(photo.path, MEDIA_TYPES[kind.format], photo.sha256 or f"{size:x}-{photo.mtime_ns:x}")
@@ -66,8 +66,13 @@ class Pictures:
         """The same, opened; see `Index.open_original`."""
         return self._opened(self._catalog.photos([photo_id])[0])
 
-    def _opened(self, photo: Photo) -> BufferedReader:
+    def _opened(self, photo: Photo) -> BinaryIO:
         """The file of a photo, to read. It is checked when it is open: a file swapped in later does not matter."""
+        if is_url(photo.path):
+            data = decode.file_of(photo.path)
+            if data.photo.sha256 != photo.sha256:
+                raise _changed(photo)
+            return BytesIO(data.data)
         try:
             with open_regular(photo.path) as regular:
                 file = os.fdopen(os.dup(regular.fileno()), "rb")

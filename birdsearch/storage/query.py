@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from birdsearch import objects
 from birdsearch.errors import PhotoError, WordsError
-from birdsearch.files import known_spelling
+from birdsearch.files import FileState, absolute, is_url, known_spelling
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import BIRD, FRAME, MOST_REGIONS, Box, Filter, Ids, Match, Photo, Pixels, Vectors, blocks, shown
@@ -285,7 +286,7 @@ def own_photos(store: Store, images: Sequence[ImageLike]) -> list[OwnPhoto | Non
 
     def own(image: ImageLike) -> OwnPhoto | None:
         if isinstance(image, str | os.PathLike) and image in by_path:
-            return OwnPhoto(by_path[image], _is_as_indexed(image, known[by_path[image]]))
+            return OwnPhoto(by_path[image], _is_as_indexed(store, image, known[by_path[image]]))
         if not isinstance(image, Photo) or image.id not in known:
             return None
         stored = known[image.id]
@@ -306,18 +307,21 @@ def stored_ids(own: Sequence[OwnPhoto | None]) -> dict[int, int]:
 
 def _ids_by_path(store: Store, paths: set[str | os.PathLike[str]]) -> dict[str | os.PathLike[str], int]:
     """Path as it was given -> id of the photo of the index that lies there."""
-    absolute = {path: os.path.abspath(os.fsencode(path)) for path in paths if os.path.isfile(path)}
-    ids = store.catalog.ids_at(list(absolute.values())) if absolute else {}
-    if strange := {path: at for path, at in absolute.items() if at not in ids}:
+    at_path = {path: absolute(path) for path in paths if is_url(path) or os.path.isfile(path)}
+    ids = store.catalog.ids_at(list(at_path.values())) if at_path else {}
+    if strange := {path: at for path, at in at_path.items() if at not in ids}:
         roots = store.catalog.roots_in_use()
-        absolute |= {path: known_spelling(at, roots) for path, at in strange.items()}
-        ids |= store.catalog.ids_at([absolute[path] for path in strange])
-    return {path: ids[at] for path, at in absolute.items() if at in ids}
+        at_path |= {path: known_spelling(at, roots) for path, at in strange.items()}
+        ids |= store.catalog.ids_at([at_path[path] for path in strange])
+    return {path: ids[at] for path, at in at_path.items() if at in ids}
 
 
-def _is_as_indexed(path: str | os.PathLike[str], photo: Photo) -> bool:
+def _is_as_indexed(store: Store, path: str | os.PathLike[str], photo: Photo) -> bool:
     """Whether a file is as it was when it was indexed; of a photo that lost its vector nothing is."""
     with suppress(OSError):
+        if is_url(path):
+            (indexed,) = store.catalog.file_states([photo.id or 0]).values()
+            return photo.sha256 != "" and (objects.state_of(photo.path) or FileState()).is_same(indexed)
         info = os.stat(path)
         return (info.st_size, info.st_mtime_ns) == (photo.size, photo.mtime_ns)
     return False

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from birdsearch.errors import os_error_text
-from birdsearch.files import open_regular, sha256_of
+from birdsearch.files import is_url, open_regular, sha256_of
 from birdsearch.photos import sidecars, xmp
 from birdsearch.photos.filetype import has_raw_name
 from birdsearch.photos.sidecars import FolderListing
@@ -136,6 +136,8 @@ class _Planner:
     # Which file
 
     def _file(self, photo: Photo) -> str:
+        if is_url(photo.path):
+            raise CannotBeWrittenError("in a store of objects, where birdsearch writes nothing")
         if not exiftool.can_be_named(photo.path):
             raise CannotBeWrittenError("a line break in its name, which ExifTool cannot be given")
         if not os.path.lexists(photo.path):

@@ -74,7 +74,7 @@ def file(request: Request, held: Held, photo_id: PhotoId) -> Response:
     if headers["ETag"] in tags_of(request):
         return Response(status_code=304, headers=headers)
     opened = held.index.open_original(photo_id)
-    size = os.fstat(opened.fileno()).st_size
+    size = opened.seek(0, os.SEEK_END)
     part = _part(request.headers.get("range", ""), size)
     if part is None:
         opened.close()

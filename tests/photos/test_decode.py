@@ -444,7 +444,7 @@ def test_load_says_what_is_wrong_with_a_path(tmp_path: Path) -> None:
     with pytest.raises(PhotoMissingError, match=r"no such file: .*robbin\.jpg\. Did you mean .*robin\.jpg\?"):
         decode.load(tmp_path / "robbin.jpg", SIZE)
     with pytest.raises(PhotoMissingError, match="download the picture"):
-        decode.load("https://example.org/robin.jpg", SIZE)
+        decode.load("ftp://example.org/robin.jpg", SIZE)
     with pytest.raises(PhotoUnreadableError, match=r"a folder, which `birdsearch index` takes\. Name a JPEG"):
         decode.load(tmp_path, SIZE)
     with pytest.raises(PhotoUnreadableError, match=r"notes\.txt: not an image \(text\)"):

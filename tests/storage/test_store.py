@@ -116,7 +116,7 @@ def test_a_large_index_of_before_content_named_engines_says_what_is_slow_now(
         connection.exec_driver_sql("ALTER TABLE photos DROP COLUMN found_by")
         connection.exec_driver_sql("ALTER TABLE photos DROP COLUMN rendered")
         connection.exec_driver_sql("ALTER TABLE photos DROP COLUMN keywords")
-        for table, name in itertools.product(("photos", "failures"), ("ctime_ns", "inode")):
+        for table, name in itertools.product(("photos", "failures"), ("ctime_ns", "inode", "etag", "offset")):
             connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
         for table in ("kept_labels", "kept_not_duplicates", "companions"):
             connection.exec_driver_sql(f"DROP TABLE {table}")

@@ -31,8 +31,9 @@ from birdsearch.actions.journal import Intent, Line
 from birdsearch.actions.runs import finish_killed, follow
 from birdsearch.actions.undo import bring_back
 from birdsearch.duplicates.cleanup.plan import problems
-from birdsearch.duplicates.cleanup.steps import ApplyOptions, AsToldError, Planner
+from birdsearch.duplicates.cleanup.steps import IN_STORE, ApplyOptions, AsToldError, Planner
 from birdsearch.errors import STOPS, PhotoError, PlanError, os_error_text
+from birdsearch.files import is_url
 from birdsearch.photos.decode import Fingerprint, fingerprint
 from birdsearch.records import (
     PIXELS,
@@ -41,6 +42,7 @@ from birdsearch.records import (
     Progress,
     Step,
     blocks,
+    counted,
     shown,
 )
 from birdsearch.storage.catalog.catalog import Catalog
@@ -58,6 +60,12 @@ def apply(
     for _, reason in problems(plan):
         raise PlanError(f"the plan cannot be carried out: {reason}.")
     finish_killed(folder, catalog)
+    removed = [step.path for step in plan.steps if step.do == "remove"]
+    if removed and all(map(is_url, removed)):
+        raise PlanError(
+            f"nothing was done: all {counted(len(removed), 'photo')} of this plan that would go lie {IN_STORE}. "
+            "The plan is the list of what to remove there."
+        )
     run = _Apply(folder, catalog, Planner(plan, options, journal.next_run(folder), folder, catalog))
     header = {"action": options.action, "relations": [*options.relations]}
     return run.run([step for step in plan.steps if step.do == "remove"], header, progress, started)

@@ -12,7 +12,7 @@ from pathlib import Path
 from birdsearch.arguments import checked
 from birdsearch.duplicates.members import is_applied, members
 from birdsearch.errors import InputFileError
-from birdsearch.files import new_file, whole_number
+from birdsearch.files import absolute, is_url, new_file, whole_number
 from birdsearch.records import RELATIONS, SAME_PICTURE, Decision, DuplicateReport, Member, Photo, Plan, Step, shown
 from birdsearch.sheets import csv_bytes, guarded, read_csv
 
@@ -63,7 +63,11 @@ def problems(plan: Plan) -> Iterator[tuple[int, str]]:
             yield n, f'do is "{shown(step.do)}": write keep, remove or skip'
         if step.relation and step.relation not in RELATIONS:
             yield n, f'relation is "{shown(step.relation)}": write one of {", ".join(RELATIONS)}'
-        if not os.path.isabs(step.path) or step.path != os.path.abspath(step.path) or "\0" in step.path:
+        if (
+            not (is_url(step.path) or os.path.isabs(step.path))
+            or os.fsencode(step.path) != absolute(step.path)
+            or "\0" in step.path
+        ):
             yield n, f'"{shown(step.path)}" is not an absolute path: write it as the plan had it'
         if step.do == "keep":
             kept.setdefault(step.path, n)

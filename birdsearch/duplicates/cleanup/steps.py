@@ -14,7 +14,7 @@ from birdsearch.actions.filesystem import TRASH, SkipFile
 from birdsearch.actions.journal import Intent
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.errors import PhotoError, PlanError, os_error_text
-from birdsearch.files import sha256_of, with_trailing_slash
+from birdsearch.files import is_url, sha256_of, with_trailing_slash
 from birdsearch.photos.filetype import has_raw_name
 from birdsearch.photos.pairs import pairs, stem, written
 from birdsearch.photos.sidecars import RAW, FolderListing, name_beside
@@ -44,10 +44,15 @@ class ApplyOptions:
         word, _, target = self.action.partition(":")
         if word not in ("trash", "move", "hardlink") or (word == "move") != bool(target):
             raise PlanError(f'no action "{shown(self.action)}": it is trash, move:FOLDER or hardlink.')
+        if target and is_url(target):
+            raise PlanError(f"{shown(target)} is no folder of this computer: name one to move the files to.")
         if target and os.path.lexists(target) and not os.path.isdir(target):
             raise PlanError(f"{shown(target)} is not a folder: name one to move the files to.")
         if unknown := [relation for relation in self.relations if relation not in RELATIONS]:
             raise PlanError(f'no relation "{shown(unknown[0])}": they are {", ".join(RELATIONS)}.')
+
+
+IN_STORE = "in a store of objects, where birdsearch changes nothing"
 
 
 class Planner:
@@ -79,6 +84,8 @@ class Planner:
         """The intent of a step; SkipFile where it may not be done."""
         if step.path in self._safe:
             raise AsToldError("protected")
+        if is_url(step.path):
+            raise SkipFile(f"{IN_STORE}; remove it there yourself, by the plan")
         self._check_is_photo(step.path, "")
         info = os.lstat(step.path)
         if not stat.S_ISREG(info.st_mode):
@@ -114,6 +121,8 @@ class Planner:
         Relations in a plan are those to the photo that was proposed: where a person keeps another one, two photos are
         related as the weaker of the two ties says. Equal bytes are equal whatever it says.
         """
+        if all(is_url(keep.path) for keep in self._keeps[step.group]):
+            raise SkipFile(f"the kept photo {shown(self._keeps[step.group][0].path)} is {IN_STORE}: left alone")
         there = [keep for keep in self._keeps[step.group] if os.path.lexists(keep.path)]
         if not there:
             raise SkipFile(f"the kept photo {shown(self._keeps[step.group][0].path)} is no longer there")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from birdsearch.export.html.heatmap import share_heatmap
-from birdsearch.export.html.pictures import Origin, data_uri, render, text
+from birdsearch.export.html.pictures import Origin, data_uri, named, render, text
 from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Box, Explanation, Match, PatchPair, Photo, Vectors
@@ -115,12 +115,12 @@ def _side(image: ImageLike, seen: ImageLike, share: Vectors, places: Sequence[tu
     pixels = decode.picture(seen, _LONGEST)
     height, width = pixels.shape[:2]
     path = image.path if isinstance(image, Photo) else image if isinstance(image, str | Path) else None
-    absolute = None if path is None else Path(path).absolute()
+    name, whole, link = ("This photo", "", "") if path is None else named(path)
     marks = (_mark(number, place, width, height) for number, place in enumerate(places, start=1))
     return _Side(
-        "This photo" if absolute is None else text(Path(*absolute.parts[-2:])),
-        "" if absolute is None else text(absolute),
-        None if absolute is None else absolute.as_uri(),
+        name,
+        whole,
+        link or None,
         text(image.species) if isinstance(image, Photo) and image.species else None,
         width,
         height,

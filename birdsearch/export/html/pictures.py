@@ -1,6 +1,7 @@
 """What all pages share: thumbnails inside the page, texts that cannot break it, facts of a photo, the footer."""
 
 import base64
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from birdsearch.files import is_url
 from birdsearch.records import FRAME, Box, Photo, Region, blocks, date_text, place_text, shown
 
 if TYPE_CHECKING:
@@ -53,9 +55,19 @@ class Picture:
 
 def picture(path: str, uris: dict[str, str | None], outline: Outline | None = None) -> Picture:
     """The picture of the photo at a path."""
+    name, whole, link = named(path)
+    return Picture(name, whole, uris[path], link, outline=outline)
+
+
+def named(path: str | os.PathLike[str]) -> tuple[str, str, str]:
+    """What a page calls a photo: folder and name, for "1.jpg" says little; all of its path; and what opens it."""
+    if is_url(path):
+        whole = os.fspath(path)
+        # No browser opens s3://, and what else could be opened may be a script.
+        link = whole if whole.startswith(("https://", "http://")) else "#"
+        return text("/".join(whole.split("/")[-2:])), text(whole), link
     absolute = Path(path).absolute()
-    # The folder says more than "1.jpg".
-    return Picture(text(Path(*absolute.parts[-2:])), text(absolute), uris[path], absolute.as_uri(), outline=outline)
+    return text(Path(*absolute.parts[-2:])), text(absolute), absolute.as_uri()
 
 
 def outline(photo: Photo, regions: Iterable[Region]) -> Outline | None:

@@ -28,8 +28,8 @@ FILE = "csv"  # source of the labels of a file, be it a CSV or not
 AUTHORITY = ("correction", FILE, "keywords", "folder")  # whose label counts, first one first
 _PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
 STATE = [each.name for each in fields(FileState)]  # columns of what tells whether a file changed
-_BESIDE = ("root_id", "relative", "missing", "phash", "ctime_ns", "inode", "found_by")  # columns that no Photo has
-STORED = [c.name for c in photos.c if c.name not in _BESIDE]
+_OF_PHOTO = {each.name for each in fields(Photo)} - {"phash"}
+STORED = [c.name for c in photos.c if c.name in _OF_PHOTO]
 SETTLED = ("label", "species", "species_source")  # columns that follow from labels and predictions
 # What is read from a file anew with its bytes as before.
 _FACTS = [name for name in STORED if name not in ("id", "sha256", *STATE, *SETTLED)]
@@ -191,8 +191,7 @@ def _columns(connection: sa.Connection, entries: Sequence[Entry]) -> dict[str, l
         "relative": [relative for _, relative in places],
         "missing": [False] * len(entries),
         "phash": [signed(entry.photo.phash) for entry in entries],
-        "ctime_ns": [entry.state.ctime_ns for entry in entries],
-        "inode": [entry.state.inode for entry in entries],
+        **{name: [getattr(entry.state, name) for entry in entries] for name in STATE if name not in STORED},
     }
 
 

@@ -25,7 +25,7 @@ from birdsearch.storage.catalog.tables import (
     state_value,
 )
 
-NEWEST = "0014"  # the last file in migrations/versions; a test compares
+NEWEST = "0015"  # the last file in migrations/versions; a test compares
 
 MAX_IN = 10_000  # values in one IN (...): SQLite takes at most 32,766
 RESTORE = "Restore it from a backup, or move the index away and index again."

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.errors import missing_file_error
-from birdsearch.files import known_spelling, with_trailing_slash
+from birdsearch.files import SHARD_SIGN, absolute, is_url, known_spelling, with_trailing_slash
 from birdsearch.records import Filter, shown
 from birdsearch.storage.catalog.tables import (
     MAX_INTEGER,
@@ -98,8 +98,17 @@ def _holds(where: Filter, connection: sa.Connection) -> Condition:
 
 def inside(column: sa.ColumnElement[Any], folders: Iterable[bytes]) -> Condition:
     """A stored path that is one of the folders or lies under one of them."""
-    # Blobs compare byte by byte, and "0" is the byte after "/".
-    return sa.or_(sa.false(), *(sa.or_(column == f, sa.and_(column >= f + b"/", column < f + b"0")) for f in folders))
+    choices: list[Condition] = [sa.false()]
+    for folder in folders:
+        choices += [column == folder, _starts_with(column, folder + b"/")]
+        if folder.lower().endswith(b".tar"):
+            choices.append(_starts_with(column, folder + SHARD_SIGN))
+    return sa.or_(*choices)
+
+
+def _starts_with(column: sa.ColumnElement[Any], prefix: bytes) -> Condition:
+    # Blobs compare byte by byte: what follows is below the next byte.
+    return sa.and_(column >= prefix, column < prefix[:-1] + bytes([prefix[-1] + 1]))
 
 
 def _distinct(column: sa.Column[Any], connection: sa.Connection) -> list[str]:
@@ -152,7 +161,7 @@ def _moment(text: str | date) -> str:
 
 def _under(folder: str | os.PathLike[str], connection: sa.Connection) -> Condition:
     known = connection.execute(sa.select(roots.c.id, roots.c.path)).all()
-    path = known_spelling(os.path.abspath(os.fsencode(folder)), [root for _, root in known])
+    path = known_spelling(absolute(folder), [root for _, root in known])
     choices: list[Condition] = [sa.false()]
     for root_id, root in known:
         if root == path or root.startswith(with_trailing_slash(path)):
@@ -160,7 +169,10 @@ def _under(folder: str | os.PathLike[str], connection: sa.Connection) -> Conditi
         elif path.startswith(with_trailing_slash(root)):
             below = path.removeprefix(with_trailing_slash(root))
             choices.append(sa.and_(photos.c.root_id == root_id, inside(photos.c.relative, [below])))
-    if not os.path.lexists(path) and connection.scalar(sa.select(photos.c.id).where(sa.or_(*choices)).limit(1)) is None:
+    if (
+        not (is_url(path) or os.path.lexists(path))
+        and connection.scalar(sa.select(photos.c.id).where(sa.or_(*choices)).limit(1)) is None
+    ):
         logger.warning("%s", missing_file_error(os.fsdecode(path), "folder"))
     return sa.or_(*choices)
 

@@ -55,6 +55,8 @@ photos = sa.Table(
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
     sa.Column("ctime_ns", sa.BigInteger),
     sa.Column("inode", sa.BigInteger),
+    sa.Column("etag", sa.Text),  # of an object elsewhere; "" where its store has none
+    sa.Column("offset", sa.BigInteger),  # of what a tar file holds: where its bytes begin
     sa.Column("width", sa.Integer),
     sa.Column("height", sa.Integer),
     sa.Column("format", sa.Text),
@@ -161,6 +163,8 @@ failures = sa.Table(
     sa.Column("mtime_ns", sa.BigInteger),
     sa.Column("ctime_ns", sa.BigInteger),
     sa.Column("inode", sa.BigInteger),
+    sa.Column("etag", sa.Text),
+    sa.Column("offset", sa.BigInteger),
     sa.Column("stage", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
 )

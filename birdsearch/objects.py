@@ -1,0 +1,368 @@
+"""Objects that an URL names: in a store of a cloud (s3, gs, az) or on the web (http, https). The one user of obstore.
+
+Whatever goes wrong is a RemoteError; rights and endpoints come from the environment, as the
+libraries of each cloud read them (AWS_..., GOOGLE_..., AZURE_...).
+"""
+
+import errno
+import json
+import os
+import re
+import threading
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote, urlsplit
+
+from birdsearch.cache import KeptTable, kept_file
+from birdsearch.errors import RemoteError
+from birdsearch.files import FileState, shard_of
+from birdsearch.records import shown
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+SCHEMES = ("s3", "gs", "az", "http", "https")
+_RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
+_CONNECT = timedelta(seconds=10)
+_SAME = {"s3a": "s3", "gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
+NOTHING = FileState()
+_ANONYMOUS = "BIRDSEARCH_ANONYMOUS"  # environment: "1" reads public buckets without credentials
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as a listing, or the answer to a request, tells of it."""
+
+    url: str
+    state: FileState
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+
+def listed(url: str) -> Iterator[StoredObject]:
+    """Every object below an URL, in the order in which the store lists them; a page of them is held at a time.
+
+    Raises RemoteError, also in the middle. A web server lists nothing.
+    """
+    place = _Place.of(url)
+    if place.is_web:
+        raise RemoteError(
+            errno.ENOTSUP, "a web server has no listing: give the addresses of its photos in a --list", url
+        )
+    obstore, store = _obstore(), _store(place.base)
+    with _translated(url):
+        for page in obstore.list(store, prefix=place.key or None):
+            for meta in page:
+                yield StoredObject(f"{place.base}/{meta['path']}", _state(meta))
+
+
+def found(url: str) -> Iterator[StoredObject]:
+    """The object that an URL names, or those that lie below it. Raises RemoteError."""
+    if (state := state_of(url)) is not None:
+        yield StoredObject(url, state)
+    elif not _Place.of(url).is_web and shard_of(os.fsencode(url)) is None:
+        yield from listed(url)
+
+
+def state_of(url: str) -> FileState | None:
+    """What is known of an object without reading it; None where there is none. Raises RemoteError."""
+    if shard_of(os.fsencode(url)) is not None:
+        return member_state(url)
+    place = _Place.of(url)
+    if not (place.key or place.is_web):
+        return None  # a bucket
+    try:
+        with _translated(url):
+            return _state(_obstore().head(_store(place.base), place.key))
+    except FileNotFoundError:
+        return None
+
+
+def has_any(url: str) -> bool:
+    """Whether anything lies below an URL. Raises RemoteError."""
+    return next(listed(url), None) is not None
+
+
+@contextmanager
+def opened(url: str, known: FileState = NOTHING) -> Iterator[tuple[FileState, Iterator[bytes]]]:
+    """An object block by block, and what is known of it; `known` spares the search in a tar file.
+
+    Raises FileNotFoundError or RemoteError.
+    """
+    shard = shard_of(os.fsencode(url))
+    if shard is not None and known.offset is None:
+        if (found := member_state(url)) is None:
+            raise FileNotFoundError(errno.ENOENT, "no longer there", url)
+        known = found
+    place = _Place.of(url if shard is None else os.fsdecode(shard[0]))
+    options: Any = {}
+    if shard is not None and known.offset is not None:
+        options = {"range": (known.offset, known.offset + (known.size or 0))}
+    with _translated(url):
+        result = _obstore().get(_store(place.base), place.key, options=options)
+        state = _state(result.meta)
+        if shard is not None:
+            if known.etag and known.etag != state.etag:
+                raise RemoteError(errno.ESTALE, "the tar file has changed since it was listed: index it again", url)
+            state = FileState(known.size, 0, etag=state.etag, offset=known.offset)
+        yield state, (bytes(block) for block in result.stream(min_chunk_size=1 << 16))
+
+
+def read(url: str) -> bytes:
+    """All bytes of an object. Raises FileNotFoundError or RemoteError."""
+    with opened(url) as (_, blocks):
+        return b"".join(blocks)
+
+
+def members(url: str, shard: FileState) -> Iterator[StoredObject]:
+    """The files in a tar file, as FILE.tar#NAME, with the place of each; its headers are read once for each content.
+
+    Raises FileNotFoundError or RemoteError.
+    """
+    kept = _kept_members(url, shard) if shard.etag else None
+    if kept is None:
+        kept = list(_members(url))
+        if shard.etag:
+            _keep_members(url, shard, kept)
+    for name, offset, size in kept:
+        yield StoredObject(f"{url}#{name}", FileState(size, 0, etag=shard.etag, offset=offset))
+
+
+def _members(url: str) -> Iterator[tuple[str, int, int]]:
+    """Name, offset and size of each file in a tar file."""
+    import tarfile
+
+    place = _Place.of(url)
+    with _translated(url):
+        reader = _obstore().open_reader(_store(place.base), place.key)
+        try:
+            with tarfile.open(fileobj=_Seekable(reader), mode="r:") as archive:  # type: ignore[call-overload]
+                for member in archive:
+                    if member.isfile() and not member.issparse():
+                        yield member.name, member.offset_data, member.size
+        except (tarfile.TarError, EOFError, ValueError, UnicodeError) as error:
+            raise RemoteError(errno.EINVAL, "not a whole tar file", url) from error
+
+
+class _Seekable:
+    """What `tarfile` reads of an object, as bytes."""
+
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
+
+    def read(self, size: int) -> bytes:
+        return bytes(self._reader.read(size))
+
+    def seek(self, position: int) -> int:
+        return int(self._reader.seek(position))
+
+    def tell(self) -> int:
+        return int(self._reader.tell())
+
+
+_SHARDS = KeptTable(
+    lambda: kept_file("shards.sqlite"),
+    ("CREATE TABLE IF NOT EXISTS shards (url TEXT PRIMARY KEY, etag TEXT, size INTEGER, members BLOB)",),
+)
+
+
+def _kept_members(url: str, shard: FileState) -> list[tuple[str, int, int]] | None:
+    """What the user's cache knows of a tar file; None where that is nothing, or of another content."""
+    with _SHARDS.trying() as table:
+        if table is not None:
+            found = table.execute("SELECT etag, size, members FROM shards WHERE url = ?", (url,)).fetchone()
+            if found is not None and found[:2] == (shard.etag, shard.size):
+                try:
+                    return [(str(n), int(o), int(s)) for n, o, s in json.loads(zlib.decompress(found[2]))]
+                except (ValueError, TypeError, zlib.error):
+                    return None
+    return None
+
+
+def _keep_members(url: str, shard: FileState, found: list[tuple[str, int, int]]) -> None:
+    with _SHARDS.trying() as table:
+        if table is not None:
+            with table:
+                packed = zlib.compress(json.dumps(found).encode())
+                table.execute(
+                    "INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", (url, shard.etag, shard.size, packed)
+                )
+
+
+def member_state(url: str) -> FileState | None:
+    """The place of a file in a tar file; None where the tar file, or the file in it, is not there."""
+    shard, _, _ = url.partition("#")
+    known = state_of(shard)
+    return None if known is None else next((one.state for one in members(shard, known) if one.url == url), None)
+
+
+# Writing ------------------------------------------------------------------------------------------------------------
+
+
+def write(url: str, data: bytes | memoryview, *, new: bool = False) -> None:
+    """Put an object in place, whole or not at all. FileExistsError with `new` where there is one; else RemoteError."""
+    place = _Place.of(url)
+    with _translated(url):
+        _obstore().put(_store(place.base), place.key, data, mode="create" if new else "overwrite")
+
+
+def delete(urls: Iterable[str]) -> None:
+    """Remove objects; one that is not there is no error. Raises RemoteError."""
+    for url in urls:
+        place = _Place.of(url)
+        try:
+            with _translated(url):
+                _obstore().delete(_store(place.base), place.key)
+        except FileNotFoundError:
+            continue
+
+
+# Stores -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an object lies: the store, as an URL, and the key in it."""
+
+    base: str  # scheme://bucket, or that of a web address
+    key: str
+    is_web: bool
+
+    @classmethod
+    def of(cls, url: str) -> "_Place":
+        scheme, _, rest = url.partition("://")
+        scheme = _SAME.get(scheme.lower(), scheme.lower())
+        if scheme not in SCHEMES:
+            known = ", ".join(f"{name}://" for name in SCHEMES)
+            raise RemoteError(errno.ENOTSUP, f"addresses that are read begin with {known}", url)
+        if not rest.strip("/"):
+            raise RemoteError(errno.EINVAL, "a bucket is missing: write scheme://bucket/prefix", url)
+        if scheme in ("http", "https"):
+            parts = urlsplit(url)
+            base, key = f"{scheme}://{parts.netloc}", unquote(parts.path).strip("/")
+            # What the store would write otherwise is asked for as it stands.
+            if parts.query or quote(key, safe="/") != parts.path.strip("/"):
+                return cls(url, "", True)
+            return cls(base, key, True)
+        bucket, _, key = rest.partition("/")
+        if scheme == "az":  # az://account/container/key
+            container, _, key = key.partition("/")
+            bucket = f"{bucket}/{container}"
+        return cls(f"{url.partition('://')[0]}://{bucket}", key.strip("/"), False)
+
+
+def _obstore() -> Any:
+    try:
+        import obstore
+    except ImportError as error:
+        how = 'photos and parts elsewhere need obstore: pip install "birdsearch[cluster]"'
+        raise RemoteError(errno.ENOTSUP, how) from error
+    return obstore
+
+
+@lru_cache(maxsize=256)
+def _store_of_process(base: str, environment: tuple[tuple[str, str], ...], _process: int) -> "ObjectStore":
+    from obstore.store import from_url
+
+    scheme = base.partition("://")[0]
+    given = dict(environment)
+    config: dict[str, Any] = {}
+    if scheme not in ("http", "https") and given.get(_ANONYMOUS) == "1":
+        config["skip_signature"] = True
+    endpoint = given.get("AWS_ENDPOINT_URL_S3") or given.get("AWS_ENDPOINT_URL") or given.get("AWS_ENDPOINT", "")
+    plain = scheme == "http" or endpoint.startswith("http://")
+    options: Any = {"connect_timeout": _CONNECT, "allow_http": plain}
+    if scheme in ("s3", "s3a") and endpoint:
+        config["endpoint"] = endpoint
+    with _translated(base):
+        return from_url(base, client_options=options, retry_config=_RETRIES, **config)  # type: ignore[call-overload,no-any-return]
+
+
+_lock = threading.Lock()
+
+
+def _store(base: str) -> "ObjectStore":
+    """The store of an URL: made once for each environment, and anew in a child process."""
+    _obstore()
+    prefixes = ("AWS_", "GOOGLE_", "AZURE_", "BIRDSEARCH_ANON")
+    environment = tuple(sorted((name, value) for name, value in os.environ.items() if name.startswith(prefixes)))
+    with _lock:
+        return _store_of_process(base, environment, os.getpid())
+
+
+def _state(meta: Any) -> FileState:
+    """What a store tells of an object; its time, where it has one, stands for an ETag that is not given."""
+    etag, moment = meta["e_tag"], meta["last_modified"]
+    if etag is None:
+        etag = "" if not moment or not moment.timestamp() else moment.isoformat()
+    return FileState(meta["size"], 0, etag=etag)
+
+
+# Errors -------------------------------------------------------------------------------------------------------------
+
+_CODE = re.compile(r"status code: (\d{3})")
+_REASONS = (  # what the text of an error holds -> number, and what it means
+    ("NoSuchBucket", errno.ENOENT, "there is no such bucket"),
+    ("ContainerNotFound", errno.ENOENT, "there is no such container"),
+    ("InvalidAccessKeyId", errno.EACCES, "the store knows no such access key"),
+    ("SignatureDoesNotMatch", errno.EACCES, "the secret key is not the one of this access key"),
+    ("ExpiredToken", errno.EACCES, "the credentials have expired"),
+    ("169.254.169.254", errno.EACCES, "no credentials were found"),
+    ("metadata.google.internal", errno.EACCES, "no credentials were found"),
+    ("MissingAccount", errno.EACCES, "no credentials were found"),
+    ("MissingKey", errno.EACCES, "no credentials were found"),
+    ("token request", errno.EACCES, "no credentials were found"),
+    ("Empty", errno.EINVAL, "the store has a key with an empty folder name (a//b), which cannot be listed"),
+    ("BadSegment", errno.EINVAL, "the store has a key with a folder . or .., which cannot be listed"),
+    ("Content-Length", errno.EIO, "the server does not say how long it is"),
+    ("timed out", errno.ETIMEDOUT, "it does not answer in time"),
+    ("dns error", errno.EHOSTUNREACH, "there is no such host, or no network"),
+    ("Connection refused", errno.ECONNREFUSED, "nothing answers there"),
+    ("error sending request", errno.EHOSTUNREACH, "it cannot be reached"),
+)
+_CODES = {
+    "401": "the store refuses these credentials (401)",
+    "403": "no permission (403)",
+    "404": "there is no such bucket or object (404)",
+    "429": "it has too many requests (429)",
+    "503": "it has too many requests (503)",
+}
+_CREDENTIALS = (
+    "give the credentials in the environment as the tools of that cloud read them, such as AWS_ACCESS_KEY_ID and "
+    f"AWS_SECRET_ACCESS_KEY, or {_ANONYMOUS}=1 for a public bucket"
+)
+
+
+@contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """What obstore raises becomes an OSError in words, without the texts of the server, which may hold secrets."""
+    import obstore.exceptions as refused
+
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(errno.ENOENT, "no longer there", url) from error
+    except FileExistsError:
+        raise
+    except refused.AlreadyExistsError as error:
+        raise FileExistsError(errno.EEXIST, "it is there already", url) from error
+    except refused.BaseError as error:
+        number, why = _reason(str(error))
+        raise RemoteError(number, why, url) from error
+
+
+def _reason(text: str) -> tuple[int, str]:
+    """The number and the words for what obstore says."""
+    for words, number, why in _REASONS:
+        if words in text:
+            return number, f"{why}: {_CREDENTIALS}" if why.startswith("no credentials") else why
+    if (code := _CODE.search(text)) is not None:
+        return errno.EACCES if code[1] in ("401", "403") else errno.EIO, _CODES.get(code[1], f"it answers {code[1]}")
+    first = re.sub(r"\S+://\S+", "", text.split("\n")[0])
+    return errno.EIO, shown(first[:200]).lower()
