@@ -29,7 +29,7 @@ SUFFIX = ".parquet"
 _COSTLY = "costly"  # a stage beside those of Rejected
 _AGAIN = (_COSTLY, "read")  # what a later run has to find out anew
 _FILE = [("id", pa.int64()), ("path_bytes", pa.binary()), ("size", pa.int64()), ("mtime_ns", pa.int64())]  # of exports
-_STATE = [("ctime_ns", pa.int64()), ("inode", pa.int64())]
+_STATE = [("ctime_ns", pa.int64()), ("inode", pa.int64()), ("etag", pa.string()), ("offset", pa.int64())]
 _ENDED = [("stage", pa.string()), ("reason", pa.string()), ("provenance", pa.string())]
 _NO_INDEX = Provenance("", ())  # what a label means is told by the index that takes the photos in
 

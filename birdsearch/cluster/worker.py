@@ -153,7 +153,7 @@ def _prepared(
     def take(file: FileBytes) -> decode.Decoded:
         nonlocal state
         # Hosts may number the files of one disk differently: a file that is as it was listed keeps what was seen there.
-        if (file.state.size, file.state.mtime_ns) != (state.size, state.mtime_ns):
+        if (file.state.size, file.state.mtime_ns, file.state.etag) != (state.size, state.mtime_ns, state.etag):
             state = file.state
         return decode.decode(file.data, file.photo, size, file.format, most=way.most)
 
