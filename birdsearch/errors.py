@@ -28,6 +28,7 @@ BirdsearchError                 message = what + where + what next
 ├─ GraphMissingError            no neighbour graph was made, over which a query could spread
 ├─ InstallationError            a package or a program that birdsearch needs is incomplete, or not there
 ├─ ClusterError                 hosts that cannot be reached or used, or a run on them that has failed
+├─ RemoteError                  a store of objects, or the network before it
 ├─ InputFileError               a CSV, checklist or Parquet file: which line, why
 ├─ OutputFileError              a file or folder that cannot be written: which, why
 ├─ ReportUnknownError           no report of duplicates with this id (also a KeyError)
@@ -187,8 +188,11 @@ class Cancelled(BirdsearchError):  # noqa: N818 -- it is what the caller wanted
 STOPS = (Cancelled, KeyboardInterrupt, SystemExit)  # what ends a run in good order
 
 
-class RemoteError(OSError):
+class RemoteError(BirdsearchError, OSError):
     """A store of objects, or the network before it, did not do what it was asked: `strerror` says why in words."""
+
+    def __str__(self) -> str:
+        return f"{shown(str(self.filename))}: {self.strerror}."
 
 
 def missing_file_error(path: str, kind: str) -> PhotoMissingError:

@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from birdsearch.cache import KeptTable, kept_file
-from birdsearch.errors import RemoteError
+from birdsearch.errors import InstallationError, RemoteError
 from birdsearch.files import FileState, shard_of
 from birdsearch.records import shown
 
@@ -205,8 +206,8 @@ def member_state(url: str) -> FileState | None:
 # Writing ------------------------------------------------------------------------------------------------------------
 
 
-def write(url: str, data: bytes | memoryview, *, new: bool = False) -> None:
-    """Put an object in place, whole or not at all. FileExistsError with `new` where there is one; else RemoteError."""
+def write(url: str, data: bytes | Path, *, new: bool = False) -> None:
+    """Put bytes or a file in place, whole or not at all. FileExistsError with `new` where one is; else RemoteError."""
     place = _Place.of(url)
     with _translated(url):
         _obstore().put(_store(place.base), place.key, data, mode="create" if new else "overwrite")
@@ -261,8 +262,8 @@ def _obstore() -> Any:
     try:
         import obstore
     except ImportError as error:
-        how = 'photos and parts elsewhere need obstore: pip install "birdsearch[cluster]"'
-        raise RemoteError(errno.ENOTSUP, how) from error
+        how = 'what lies in stores of objects needs obstore: pip install "birdsearch[cluster]"'
+        raise InstallationError(how) from error
     return obstore
 
 
@@ -313,8 +314,8 @@ _REASONS = (  # what the text of an error holds -> number, and what it means
     ("InvalidAccessKeyId", errno.EACCES, "the store knows no such access key"),
     ("SignatureDoesNotMatch", errno.EACCES, "the secret key is not the one of this access key"),
     ("ExpiredToken", errno.EACCES, "the credentials have expired"),
-    ("169.254.169.254", errno.EACCES, "no credentials were found"),
-    ("metadata.google.internal", errno.EACCES, "no credentials were found"),
+    ("/latest/api/token", errno.EACCES, "no credentials were found"),
+    ("computeMetadata", errno.EACCES, "no credentials were found"),
     ("MissingAccount", errno.EACCES, "no credentials were found"),
     ("MissingKey", errno.EACCES, "no credentials were found"),
     ("token request", errno.EACCES, "no credentials were found"),
@@ -342,8 +343,7 @@ _CREDENTIALS = (
 @contextmanager
 def _translated(url: str) -> Iterator[None]:
     """What obstore raises becomes an OSError in words, without the texts of the server, which may hold secrets."""
-    import obstore.exceptions as refused
-
+    refused = _obstore().exceptions
     try:
         yield
     except FileNotFoundError as error:

@@ -1,0 +1,82 @@
+"""Objects in stores: what goes wrong is told in words, without what a server or an address may give away."""
+
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from birdsearch import objects
+from birdsearch.errors import InstallationError, RemoteError
+from tests.support.object_store import Bucket
+
+
+class _Answers(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        code = int(self.path.strip("/").split("/")[0])
+        self.send_response(code)
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"secret")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    """A web server that answers /CODE with this code."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("code", "words"), [(403, "no permission"), (401, "refuses these credentials")])
+def test_what_a_server_refuses_is_told_in_words(site: str, code: int, words: str) -> None:
+    with pytest.raises(RemoteError, match=words) as caught:
+        objects.read(f"{site}/{code}/wren.jpg")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_object_is_written_whole_and_taken_away(bucket: Bucket) -> None:
+    url = f"{bucket.url}/a/part"
+    objects.write(url, b"first", new=True)
+    with pytest.raises(FileExistsError):
+        objects.write(url, b"second", new=True)
+    assert objects.read(url) == b"first"
+    objects.write(url, b"second")
+    assert [(one.url, one.state.size) for one in objects.listed(bucket.url)] == [(url, 6)]
+    objects.delete([url, url])
+    assert objects.state_of(url) is None
+
+
+def test_without_credentials_the_error_says_how_to_give_them(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(RemoteError, match="no credentials were found: give the credentials in the environment"):
+        list(objects.listed(bucket.url))
+    monkeypatch.setenv("BIRDSEARCH_ANONYMOUS", "1")
+    assert list(objects.listed(bucket.url)) == []
+
+
+def test_without_obstore_the_error_says_what_to_install(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(InstallationError, match=r'pip install "birdsearch\[cluster\]"'):
+        list(objects.listed(bucket.url))
+
+
+@pytest.mark.parametrize(
+    "key", ["Blue Tit/1 (2).jpg", "übung#1.jpg", "100%.jpg", "a+b&c=d.jpg", "what?.jpg", "%20.jpg", "tilde~[1].jpg"]
+)
+def test_every_key_is_read_as_it_is_listed(bucket: Bucket, key: str) -> None:
+    bucket.put(key, key.encode())
+    (listed,) = objects.listed(bucket.url)
+    assert listed.url == f"{bucket.url}/{key}"
+    assert objects.read(listed.url) == key.encode()
+    assert objects.state_of(listed.url) == listed.state
