@@ -26,6 +26,7 @@ BirdsearchError                 message = what + where + what next
 ├─ RecallUnreachableError       no engine that was allowed finds the share of neighbours asked for
 ├─ EngineUnreachableError       the server that keeps the engine of an index
 ├─ GraphMissingError            no neighbour graph was made, over which a query could spread
+├─ MemoryNeededError            photos that do not fit into memory all at once
 ├─ InstallationError            a package or a program that birdsearch needs is incomplete, or not there
 ├─ ClusterError                 hosts that cannot be reached or used, or a run on them that has failed
 ├─ RemoteError                  a store of objects, or the network before it
@@ -153,6 +154,10 @@ class EngineUnreachableError(BirdsearchError):
 
 class GraphMissingError(BirdsearchError):
     """The index has no neighbour graph, over which a query could spread."""
+
+
+class MemoryNeededError(BirdsearchError):
+    """A question about more photos at once than the memory of this computer holds."""
 
 
 class InstallationError(BirdsearchError):

@@ -13,6 +13,7 @@ _PLAIN: tuple[tuple[str, Any, Callable[[Any], bool], str], ...] = (
     ("under", str, bool, "the path of a folder"),
     ("camera", str, bool, "a part of its name"),
     ("min_width", int, lambda pixels: pixels >= 1, "a whole number of pixels, 1 or more"),
+    ("sample", int, lambda photos: photos >= 1, "a whole number of photos, 1 or more"),
     ("min_probability", int | float, lambda share: 0 <= share <= 1, "a number from 0 to 1"),
 )
 
@@ -39,6 +40,9 @@ class Filter:
     camera: str | None = None  # part of the camera's name
     min_width: int | None = None  # pixels
     ids: Sequence[int] | None = None  # of photos; an empty list is no photo
+    sample: int | None = (
+        None  # at most so many of those that satisfy the rest, evenly over the species; always the same
+    )
     any_of: "Sequence[Filter]" = ()  # at least one of these must hold, if there are any
     none_of: "Sequence[Filter]" = ()  # none of these may hold
 

@@ -328,6 +328,7 @@ FILTERS: dict[str, Any] = {
     "near": _option(str | None, "LAT,LON,KM", "Taken within this many kilometres of a place."),
     "camera": _option(str | None, "TEXT", "Part of the camera's name."),
     "min_width": _option(int | None, "PIXELS", "At least this many pixels wide.", min=1),
+    "sample": _option(int | None, "N", "At most this many of them, drawn evenly over the species.", min=1),
 }
 
 
@@ -348,7 +349,7 @@ def _filter(given: Mapping[str, Any]) -> "Filter | None":
             taken_after=taken_after,
             taken_before=taken_before,
             near=parse_near(given["near"]) if given["near"] is not None else None,
-            **{name: given[name] for name in ("min_probability", "under", "camera", "min_width")},
+            **{name: given[name] for name in ("min_probability", "under", "camera", "min_width", "sample")},
             none_of=(
                 *(Filter(species=name) for name in given["not_species"] or ()),
                 *(Filter(under=folder) for folder in given["not_under"] or ()),

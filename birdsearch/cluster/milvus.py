@@ -355,7 +355,7 @@ def implied(where: Filter) -> str:
 
 def _exactly(where: Filter) -> str | None:
     """What the facets of a photo satisfy where it satisfies the filter, and never else; None where they do not tell."""
-    untold = (where.predicted, where.min_probability, where.under, where.ids, where.near)
+    untold = (where.predicted, where.min_probability, where.under, where.ids, where.near, where.sample)
     names = [one for field in (where.species, where.label, where.camera) for one in _names(field)]
     if any(one is not None for one in untold) or not all(map(_is_kept_whole, names)):
         return None

@@ -1,5 +1,7 @@
 """What every analysis of species starts from: photos of a filter with their vectors, labels and leakage groups."""
 
+import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,11 +9,13 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from birdsearch.backbones.classes import Classes
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping
 from birdsearch.duplicates import hashes as hashes_module
+from birdsearch.memory import check_room
 from birdsearch.records import Filter, Ids, SpeciesCount, Vectors, blocks
 from birdsearch.search import exact as exact_module
 from birdsearch.search import tuning, whitening
@@ -21,6 +25,7 @@ from birdsearch.species.classifier import GalleryClassifier
 from birdsearch.species.zero_shot import NamedSpecies
 from birdsearch.storage.catalog.catalog import PhotoSummary
 from birdsearch.storage.store import Store
+from birdsearch.storage.vectors import VectorStore
 from birdsearch.taxonomy import resolve
 
 NEIGHBOURS = 13  # of each photo, itself among them, that make the graph
@@ -28,6 +33,9 @@ NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on 
 BLOCK = 4096
 ANSWERS = 4  # that are kept of costly questions
 ROUNDING = 1e-4  # of the numbers of a vector
+RECORD = 1500  # bytes of what is known of a photo beside its vector, and of its place in the graph, at least
+
+logger = logging.getLogger("birdsearch")
 
 T = TypeVar("T")
 
@@ -45,14 +53,15 @@ class Gallery:
     def load(cls, store: Store, where: Filter | None = None) -> "Gallery":
         """The visible photos that satisfy the filter, with their vectors; labels of one taxon are one label."""
         with store.catalog.snapshot():
+            dim = store.identity.backbone.dim
+            check_room(store.catalog.count(where), 4 * (dim + min(dim, whitening.DIMS)) + RECORD)
             corrections = names.overrides(store.catalog)
             about = names.one_spelling(store.catalog.summaries(where), corrections)
-            regions, raw = store.vectors.gathered()  # of all regions: the frames are picked out below
+            stored, raw = _rows_of([photo.frame_id for photo in about], store.vectors, dim)
             space = store.vectors.whitening()
-        row_of = {region: row for row, region in enumerate(regions.tolist())}
-        photos = tuple(photo for photo in about if photo.frame_id in row_of)
-        rows = np.array([row_of[photo.frame_id] for photo in photos], dtype=np.int64)
-        return cls(photos, raw if np.array_equal(rows, np.arange(len(raw))) else raw[rows], space, corrections)
+        if where is not None and where.sample == len(about):
+            logger.warning("a sample: %s photos, drawn evenly over the species", f"{len(about):,}")
+        return cls(tuple(itertools.compress(about, stored)), raw, space, corrections)
 
     def count_species(self, shown: Iterable[str]) -> SpeciesCount:
         """How many species names mean, and how many of the names mean something else."""
@@ -220,6 +229,18 @@ def visits(known: Sequence[tuple[str, str] | None]) -> Ids:
     """A number (n,) for each visit, who and which day; -1 where it is unknown."""
     numbers: dict[tuple[str, str], int] = {}
     return np.array([-1 if one is None else numbers.setdefault(one, len(numbers)) for one in known], dtype=np.int64)
+
+
+def _rows_of(frames: Sequence[int], vectors: VectorStore, dim: int) -> tuple[npt.NDArray[np.bool_], Vectors]:
+    """Which of these frames have a vector (n,), and the vectors of those (m, dim), in the order of the frames."""
+    wanted = np.asarray(frames, dtype=np.int64)
+    order = np.argsort(wanted)
+    rows, stored = np.empty((len(wanted), dim), dtype=np.float32), np.zeros(len(wanted), dtype=np.bool_)
+    for regions, block in vectors.blocks() if len(wanted) else ():
+        at = order[np.minimum(np.searchsorted(wanted, regions, sorter=order), len(wanted) - 1)]
+        asked = wanted[at] == regions
+        rows[at[asked]], stored[at[asked]] = block[asked], True
+    return stored, rows if stored.all() else rows[stored]
 
 
 def nontrivial_groups(numbers: Ids) -> Ids:

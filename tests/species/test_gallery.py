@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import Filter, Index
+from birdsearch import Filter, Index, memory
 from birdsearch.backbones.classes import Classes
-from birdsearch.errors import InputFileError
+from birdsearch.errors import InputFileError, MemoryNeededError
 from birdsearch.species import prediction
 from birdsearch.species.gallery import Gallery
 from birdsearch.species.prediction import ClassifyOptions
@@ -253,3 +253,26 @@ def test_labels_of_one_taxon_are_one_species_in_every_analysis(tmp_path: Path) -
         (tmp_path / "names.csv").write_text("name,species\npip,Mallard\n")
         index.set_names(tmp_path / "names.csv")
         assert index.evaluate().per_species["Mallard"].photos == 5
+
+
+def test_photos_that_do_not_fit_into_memory_are_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with indexed(tmp_path, {"Wren": 6, "Robin": 4}) as index:
+        monkeypatch.setattr(memory, "available", lambda: 50_000)
+        for ask in (index.clusters, index.audit, index.evaluate, index.species_report, index.life_list):
+            with pytest.raises(MemoryNeededError, match=r"10 photos at once need more than .* --sample 1 "):
+                ask()
+        assert sum(len(cluster.photos) for cluster in index.clusters(Filter(sample=4)).clusters) == 4
+
+
+def test_a_sample_takes_some_of_each_species_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with indexed(tmp_path, {"Wren": 6, "Robin": 4, "Magpie": 1}) as index:
+        report = index.species_report(Filter(sample=5))
+        assert {entry.species: entry.photos for entry in report.species} == {"Wren": 2, "Robin": 2, "Magpie": 1}
+        assert "a sample: 5 photos, drawn evenly over the species" in caplog.text
+        drawn = {photo.id for photo in index.photos(Filter(sample=5))}
+        assert drawn < {photo.id for photo in index.photos(Filter(sample=8))}
+        assert len(index.photos(Filter(sample=99))) == 11
+        assert len(index.photos(Filter(sample=2, species="Wren"))) == 2
+        assert index.count(Filter(none_of=[Filter(sample=5)])) == 6

@@ -80,6 +80,8 @@ def _terms(where: Filter, connection: sa.Connection) -> list[Condition]:
         terms.append(photos.c.camera.in_([c for c in _distinct(photos.c.camera, connection) if part in c.casefold()]))
     if where.min_width is not None:
         terms.append(photos.c.width >= min(where.min_width, MAX_INTEGER))
+    if where.sample is not None:
+        terms = [_drawn(min(where.sample, MAX_INTEGER), terms)]
     return terms
 
 
@@ -89,6 +91,18 @@ def _is_one_of(ids: Sequence[int], connection: sa.Connection) -> Condition:
         return photos.c.id.in_(sa.select(sa.func.json_each(json.dumps(ids)).table_valued("value").c.value))
     possible = [photo_id for photo_id in ids if abs(photo_id) <= MAX_INTEGER]
     return photos.c.id == sa.any_(sa.literal(possible, sa.ARRAY(sa.BigInteger)))
+
+
+def _drawn(count: int, terms: Sequence[Condition]) -> Condition:
+    """So many of the visible photos that satisfy the terms: one of each species, then a second one of each, and so on.
+
+    Which ones is left to the hash of their bytes, so that a photo stays in the sample when others come and go.
+    """
+    by_bytes = (photos.c.sha256, photos.c.id)
+    turn = sa.func.row_number().over(partition_by=sa.func.coalesce(photos.c.species, ""), order_by=by_bytes)
+    ranked = sa.select(photos.c.id, photos.c.sha256, turn.label("turn")).where(is_visible, *terms).subquery()
+    drawn = sa.select(ranked.c.id).order_by(ranked.c.turn, ranked.c.sha256, ranked.c.id).limit(count)
+    return photos.c.id.in_(drawn)
 
 
 def _holds(where: Filter, connection: sa.Connection) -> Condition:

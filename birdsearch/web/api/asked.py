@@ -37,6 +37,7 @@ class FilterQuery(BaseModel):
     near: str | None = Field(None, description="LAT,LON,KM. Only with the role edit.")
     camera: str | None = Field(None, description="Part of its name.")
     min_width: int | None = Field(None, ge=1)
+    sample: int | None = Field(None, ge=1, description="At most so many of them, drawn evenly over the species.")
     where: Json[dict[str, Any]] | None = Field(None, description="A Filter in JSON, which must hold too.")
 
     @model_validator(mode="before")
