@@ -88,7 +88,7 @@ class CamtrapDp:
 
 
 def _fits(one: Sighting) -> str:
-    if not _FILE_PATH.fullmatch(one.photo.path):
+    if not _FILE_PATH.fullmatch(one.photo.path) or one.photo.path in ("NA", "NaN", "nan"):
         return NAME
     return RUN if guarded(one.photo.path) != one.photo.path else ""
 
@@ -240,7 +240,7 @@ class _Package:
     def _temporal(self, now: datetime) -> dict[str, str]:
         starts = [one.start for one in self.deployments.values() if one.start is not None]
         ends = [one.end for one in self.deployments.values() if one.end is not None]
-        return {"start": f"{min(starts, default=now):%Y-%m-%d}", "end": f"{max(ends, default=now):%Y-%m-%d}"}
+        return {"start": min(starts, default=now).date().isoformat(), "end": max(ends, default=now).date().isoformat()}
 
 
 def _licenses(license: str) -> list[dict[str, str]]:

@@ -96,7 +96,7 @@ def _image(one: Sighting, options: DatasetOptions) -> dict[str, Any]:
     if photo.width and photo.height:
         image |= {"width": photo.width, "height": photo.height}
     if clock is not None:
-        image["datetime"] = f"{clock:%Y-%m-%d %H:%M:%S}"  # as the camera's clock showed it: no instant
+        image["datetime"] = clock.replace(tzinfo=None).isoformat(" ", "seconds")  # as the camera's clock showed it
     image["location"] = one.deployment.id if options.deployments and one.deployment else _folder(one)
     if one.event:
         image["seq_id"] = one.event

@@ -1,5 +1,6 @@
 """Deployments: the places where cameras stood, each with its photos; one a folder, or as a table says."""
 
+import hashlib
 import math
 import os
 import unicodedata
@@ -15,6 +16,7 @@ from birdsearch.records import shown
 from birdsearch.sheets import read_csv
 
 _OPTIONAL = ("folder", "place", "start", "end", "camera", "uncertainty")
+_NO_VALUES = ("NA", "NaN", "nan")
 _DEGREE = 111_320  # metres of latitude
 
 
@@ -35,7 +37,7 @@ class Station:
     """A line of a table of deployments."""
 
     id: str
-    folder: str  # of its photos: a path, absolute or below the root, or its last part
+    folder: str  # of its photos: a path, absolute or below the root, or its last part; "": called as id or name
     name: str
     place: Place
     start: datetime | None  # without an offset where neither the table nor the user gives one
@@ -59,7 +61,8 @@ class Stations:
     def __init__(self, stations: list[Station]) -> None:
         self._by_folder: dict[str, list[Station]] = {}
         for one in stations:
-            self._by_folder.setdefault(_plain(one.folder), []).append(one)
+            for folder in filter(None, [one.folder] if one.folder else dict.fromkeys([one.id, one.name])):
+                self._by_folder.setdefault(_plain(folder), []).append(one)
 
     @classmethod
     def read(cls, path: Path, zone: tzinfo | None) -> "Stations":
@@ -104,6 +107,8 @@ def _station(row: dict[str, str], where: str, zone: tzinfo | None) -> Station:
     name = " ".join(row["deployment"].split())
     if not name:
         raise InputFileError(f"{where}: the deployment has no name. Give each line one.")
+    if name in _NO_VALUES:
+        raise InputFileError(f"{where}: the deployment is called {name}, which means nothing in Camtrap DP. Rename it.")
     latitude, longitude = (_number(row, one, where, most) for one, most in (("latitude", 90), ("longitude", 180)))
     uncertainty = _number(row, "uncertainty", where, 40_000_000) if row.get("uncertainty", "").strip() else None
     times = []
@@ -120,8 +125,7 @@ def _station(row: dict[str, str], where: str, zone: tzinfo | None) -> Station:
         raise InputFileError(f"{where}: the end is before the start. Exchange the two.")
     place = Place(latitude, longitude, None if uncertainty is None else max(1, math.ceil(uncertainty)))
     said = " ".join(row.get("place", "").split())
-    folder = row.get("folder", "").strip() or name
-    return Station(name, folder, said, place, start, end, row.get("camera", "").strip() or None)
+    return Station(name, row.get("folder", "").strip(), said, place, start, end, row.get("camera", "").strip() or None)
 
 
 def _number(row: dict[str, str], column: str, where: str, most: int) -> float:
@@ -179,8 +183,11 @@ class Gathered:
         if station is not None:  # a camera stood there before its first photo
             start, end = _aware(station.start) or start, _aware(station.end) or end
             cameras = [station.camera] if station.camera else cameras
-        name = "" if place is not None and place.rounded and self._tells(self.name) else self.name
-        return Deployment(self.key, name, place, start, end, cameras[0] if len(cameras) == 1 else None)
+        key, name = self.key, self.name
+        if place is not None and place.rounded:
+            name = "" if self._is_told_by(name) else name
+            key = hashlib.sha256(key.encode()).hexdigest()[:12] if self._is_told_by(key) else key
+        return Deployment(key, name, place, start, end, cameras[0] if len(cameras) == 1 else None)
 
     def _place(self) -> Place | None:
         if self.station is not None:
@@ -201,7 +208,7 @@ class Gathered:
             for longitude in (west, east):
                 yield Place(latitude, longitude)
 
-    def _tells(self, text: str) -> bool:
+    def _is_told_by(self, text: str) -> bool:
         places = [self.station.place] if self.station is not None else list(self._corners()) if self.corners else []
         return any(place.is_told_by(text) for place in places)
 

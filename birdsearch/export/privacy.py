@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 UNCERTAINTY = 7900  # metres from the middle of a cell of 0.1 degree to its farthest corner, at the equator
 GENERALIZED = "coordinates rounded to the middle of a 0.1 degree cell, to protect a species"
 _NEAR = 0.01  # degrees: a kilometre
-_DECIMALS = re.compile(r"\d{1,3}[.,]\d{3,}")
+_DECIMALS = re.compile(r"(?<!\d)\d{1,3}[.,_]\d{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,16 @@ class Place:
         """Its cell of about a kilometre."""
         return math.floor(self.latitude / _NEAR), math.floor(self.longitude / _NEAR)
 
+    @property
+    def cells_around(self) -> set[tuple[int, int]]:
+        """Its cell and the eight beside that."""
+        north, east = self.cell
+        return {(north + n, east + e) for n in (-1, 0, 1) for e in (-1, 0, 1)}
+
     def is_told_by(self, text: str) -> bool:
-        """Whether a text, such as the name of a file, has one of its coordinates to a hundred metres."""
-        numbers = [float(one.replace(",", ".")) for one in _DECIMALS.findall(text)]
-        return any(abs(one - abs(mine)) < _NEAR / 10 for one in numbers for mine in (self.latitude, self.longitude))
+        """Whether a text, such as the name of a file, has one of its coordinates to a kilometre."""
+        numbers = [float(re.sub("[,_]", ".", one)) for one in _DECIMALS.findall(text)]
+        return any(abs(one - abs(mine)) < _NEAR for one in numbers for mine in (self.latitude, self.longitude))
 
 
 def place_of(latitude: float | None, longitude: float | None) -> Place | None:
@@ -122,7 +128,7 @@ def _listed(file: Path) -> frozenset[str]:
     return listed.species
 
 
-def without_people(photo: Photo, path: str, *, people: bool) -> Photo:
+def scrubbed(photo: Photo, path: str, *, people: bool) -> Photo:
     """What of a photo may leave: neither its place, which is told apart, nor serials, notes or absolute paths."""
     kept = Photo(photo.id, path, photo.sha256, width=photo.width, height=photo.height, format=photo.format)
     kept = replace(kept, taken_at=photo.taken_at, taken_offset=photo.taken_offset, camera=photo.camera)

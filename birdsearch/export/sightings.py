@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,14 +15,16 @@ from typing import TYPE_CHECKING
 
 from birdsearch.export.deployments import Deployment, Gathered, Stations
 from birdsearch.export.moments import clock_of, instant, moment_of, zone_of
-from birdsearch.export.privacy import Place, Protected, may_leave, place_of, without_people
+from birdsearch.export.privacy import Place, Protected, may_leave, place_of, scrubbed
 from birdsearch.export.selection import Selection
+from birdsearch.export.texts import one_line
 from birdsearch.records import ExportReport, Label, Photo, Region, shown
 from birdsearch.regions.choice import is_animal
 
 if TYPE_CHECKING:
     from birdsearch.taxonomy.meaning import Resolution
 
+_HOME = re.compile(r"/(?:home|Users|media|run/media)/[^/]+(?=/)|/root(?=/)|[A-Za-z]:[/\\]Users[/\\][^/\\]+(?=[/\\])")
 EVENT = 120  # seconds without a photo, after which the next one is of another event
 NO_LABEL = "no label"
 UNSURE = "a label that is not the sure name of an animal (birdsearch names says what it means)"
@@ -72,8 +75,8 @@ class DatasetOptions(SightingOptions):
 
     def __post_init__(self) -> None:
         SightingOptions.__post_init__(self)
-        for name in ("title", "contributor", "license"):
-            object.__setattr__(self, name, " ".join(getattr(self, name).split()))
+        for name in ("title", "contributor", "license", "url"):
+            object.__setattr__(self, name, " ".join(one_line(getattr(self, name)).split()))
         if self.url and not self.url.startswith(("https://", "http://")):
             raise ValueError(f"url must begin with https://, got {self.url!r}")
         if self.url and self.url[-1] not in "/=":
@@ -163,7 +166,7 @@ class Sightings:
         self._meaning, self._taxon = cache(self._resolved), cache(self._claimed)
         self._protected = Protected.of(options.sensitive, self._meaning, exact=options.exact_positions)
         self._stations = None if options.deployments is None else Stations.read(options.deployments, self._zone)
-        self._paths = _Paths(provenance.folders)
+        self._paths = Paths(provenance.folders)
         self._salt = provenance.index_id
         self._near: set[tuple[int, int]] = set()  # cells of places that must not be told
         self._gathered: list[Gathered] = []
@@ -207,7 +210,7 @@ class Sightings:
         people = self._options.people
         claim, unnamed = self._claim(photo, label)
         return Sighting(
-            without_people(photo, path, people=people),
+            scrubbed(photo, path, people=people),
             place,
             moment_of(photo, self._zone),
             deployment,
@@ -296,8 +299,10 @@ class Sightings:
                 moment = moment_of(photo, self._zone)
                 self._gathered[row].take(place, moment, photo.camera, sensitive=sensitive)
             if sensitive and place is not None:
-                north, east = place.cell
-                self._near |= {(north + n, east + e) for n in (-1, 0, 1) for e in (-1, 0, 1)}
+                self._near |= place.cells_around
+        for one in self._gathered:
+            if one.sensitive and one.station is not None:
+                self._near |= one.station.place.cells_around
         for one in self._gathered:
             one.sensitive |= not self._near.isdisjoint(one.cells)
         self._event_of = _events(self._deployment_of, clocks)
@@ -319,7 +324,7 @@ class Sightings:
             return -1
         if station.id not in rows:
             rows[station.id] = len(self._gathered)
-            self._gathered.append(Gathered(station.id, station.name, station))
+            self._gathered.append(Gathered(station.id, station.name, station, cells={station.place.cell}))
         return rows[station.id]
 
 
@@ -338,7 +343,7 @@ def _events(deployments: "array[int]", clocks: "array[float]") -> "array[int]":
     return numbers
 
 
-class _Paths:
+class Paths:
     """Paths below the root folders, as anybody may see them; no two photos share one."""
 
     def __init__(self, folders: tuple[str, ...]) -> None:
@@ -359,7 +364,9 @@ class _Paths:
         return below if first == number else f"root-{number}/{below}"
 
     def _split(self, path: str) -> tuple[int, str]:
+        home = _HOME.match(path)
         for number, root in self._roots:
             if path.startswith(f"{root.rstrip('/')}/"):
-                return number, path[len(root) :].lstrip("/")
+                start = max(len(root), home.end() if home else 0)  # nobody's name, whatever folder was indexed
+                return number, path[start:].lstrip("/")
         return 0, os.path.basename(path)

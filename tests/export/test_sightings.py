@@ -13,7 +13,7 @@ from birdsearch.backbones import Backbone
 from birdsearch.errors import InputFileError
 from birdsearch.export.exporter import EXPORTERS
 from birdsearch.export.selection import Selection
-from birdsearch.export.sightings import DatasetOptions, Sighting, SightingOptions, Sightings
+from birdsearch.export.sightings import DatasetOptions, Paths, Sighting, SightingOptions, Sightings
 from birdsearch.records import ExportReport
 from tests.support import fake_backbone
 from tests.support.fake_backbone import FakeBackbone
@@ -258,3 +258,71 @@ def test_nothing_fits_strange_names_and_an_empty_index(index: Index, sightings: 
     photo(tmp_path / "photos/Mallard/un\udcff.jpg")
     assert list(sightings()) == ["Mallard/un\\xff.jpg"]
     assert index.export(tmp_path / f"one{EXPORTERS[to].suffix}", format=to).written == 1
+
+
+@pytest.mark.parametrize("to", DATASETS)
+def test_an_export_that_is_stopped_leaves_nothing(index: Index, tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/Mallard/1.jpg")
+    index.add(tmp_path / "photos", labels="folder")
+
+    def cancel(stage: str, done: int, total: int | None, path: str) -> None:
+        if done:
+            raise birdsearch.Cancelled
+
+    (tmp_path / "place").mkdir()
+    with pytest.raises(birdsearch.Cancelled):
+        index.export(tmp_path / f"place/out{EXPORTERS[to].suffix}", format=to, progress=cancel)
+    assert list((tmp_path / "place").iterdir()) == []
+
+
+@pytest.mark.parametrize("to", DATASETS)
+def test_strange_options_and_times_make_valid_texts(index: Index, tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/Mallard/1.jpg", taken="0001:01:01 00:00:00", offset="+14:00")
+    photo(tmp_path / "photos/Mallard/2.jpg", (90.0, -180.0), taken="9999:12:31 23:59:59", offset="-12:00", seed=2)
+    index.add(tmp_path / "photos", labels="folder")
+    path = tmp_path / f"out{EXPORTERS[to].suffix}"
+    strange = DatasetOptions(title="<\udcff\n\0>&", contributor='"=1+1"', license="=cmd", url="https://a.b/?q=")
+    assert index.export(path, format=to, options=strange).written == 2
+    assert "0001-01-01" in contents(path)
+    assert "https://a.b/?q=Mallard/1.jpg" in contents(path)
+
+
+def test_the_poles_and_the_edge_of_the_map_have_cells(sightings: Made, tmp_path: Path) -> None:
+    for number, place in enumerate([(90.0, 180.0), (-90.0, -180.0), (0.0, -0.05)]):
+        photo(tmp_path / f"photos/Kakapo/{number}.jpg", place)
+    found = [(one.place.latitude, one.place.longitude) for one in sightings().values() if one.place]
+    assert found == [(89.95, 179.95), (-89.95, -179.95), (0.05, -0.05)]
+
+
+def test_a_path_never_says_whose_home_it_is_in() -> None:
+    folders = ("/", "/data/birds")
+    for path, below in (
+        ("/home/ana/pictures/1.jpg", "pictures/1.jpg"),
+        ("/Users/ana/x/1.jpg", "x/1.jpg"),
+        ("/data/birds/2/1.jpg", "2/1.jpg"),
+        ("/data/homes/1.jpg", "data/homes/1.jpg"),
+    ):
+        assert Paths(folders).below(path) == below
+    assert Paths(("/elsewhere",)).below("/home/ana/1.jpg") == "1.jpg"
+
+
+@pytest.mark.parametrize("name", ["46.1234S 167.65E.jpg", "S46,123.jpg", "at_167.654321.jpg", "46_12 nest.jpg"])
+def test_a_photo_whose_path_tells_a_place_that_is_rounded_stays(sightings: Made, tmp_path: Path, name: str) -> None:
+    photo(tmp_path / "photos/Kakapo" / name, KAKAPO)
+    photo(tmp_path / "photos/Kakapo/2024.12.05 IMG_4612.jpg", KAKAPO)
+    assert [bool(one.barred) for one in sightings().values()] == [False, True]
+
+
+def test_a_camera_at_the_place_of_a_threatened_bird_is_rounded_with_it(sightings: Made, tmp_path: Path) -> None:
+    photo(tmp_path / "photos/a/Kakapo/1.jpg", None)
+    photo(tmp_path / "photos/b 46.1234/American Robin/1.jpg", None)
+    photo(tmp_path / "photos/c/American Robin/2.jpg", None)
+    (tmp_path / "cameras.csv").write_text(
+        f"deployment,latitude,longitude,folder\na,{KAKAPO[0]},{KAKAPO[1]},\n"
+        f"cam 46.1234,{KAKAPO[0]},{KAKAPO[1]},b 46.1234\nc,-40,160,\n"
+    )
+    found = sightings(SightingOptions(deployments=tmp_path / "cameras.csv"))
+    places = {path[0]: one.deployment and one.deployment.place for path, one in found.items()}
+    assert {name: place and place.rounded for name, place in places.items()} == {"a": True, "b": True, "c": False}
+    assert found["b 46.1234/American Robin/1.jpg"].barred
+    assert "46.1234" not in repr(found["b 46.1234/American Robin/1.jpg"].deployment)
