@@ -206,6 +206,15 @@ class Provenance:
         return min(below, key=len, default=path)
 
 
+class EngineState(TypedDict):
+    """How far the engine of an index has come; what it lacks is compared row by row."""
+
+    rows: int  # that it holds
+    behind: int  # rows, at most, that commits have brought or changed since
+    generation: int  # commit that it stands at
+    of: int  # commits that there are
+
+
 class IndexInfo(TypedDict):
     """What `Index.info` says of an index: plain values, as JSON takes them."""
 
@@ -215,7 +224,8 @@ class IndexInfo(TypedDict):
     backbone: str  # its name
     dim: int  # numbers of a vector
     weights_sha256: str | None  # of the backbone; None for an object of the user's own
-    engine: str  # "flat", "flat-fp16", "ivf", "hnsw", "pq"; "none" before the first photo
+    engine: str  # "flat", "flat-fp16", "ivf", "hnsw", "pq", "milvus"; "none" before the first photo
+    engine_state: EngineState  # how far it has come
     whitened: bool
     runtimes: dict[str, int]  # what made the vectors -> how many
     photos: int  # whose file is there

@@ -17,7 +17,7 @@ import numpy as np
 
 from birdsearch.errors import EngineUnreachableError
 from birdsearch.records import Filter, Ids, Vectors, blocks, shown
-from birdsearch.search.engine import FACETS, StoredRows
+from birdsearch.search.engine import FACETS, StoredRows, is_kept_whole, kept_text
 from birdsearch.search.exact import Neighbours, merge_top_k, no_neighbours, top_k
 from birdsearch.search.local import OVERFETCH, checked, checked_ids
 from birdsearch.storage.catalog.filters import EARTH_KM
@@ -27,7 +27,6 @@ QUERIES = 1_000  # of a request: Milvus takes 16,384, but an answer has to come 
 REQUEST = 32 << 20  # bytes of a request, of which Milvus takes 64 MB; and of an answer
 ROWS = 2_000  # that are written at a time
 SOME = 10_000  # ids in one expression
-LONGEST = 1_000  # bytes of a text among the facets; what is longer is cut
 CONNECTING, ASKING, WRITING, BUILDING = 10, 60, 120, 3600  # seconds after which Milvus counts as not there
 GRAPH = {"M": 32, "efConstruction": 128}  # of HNSW
 EFFORT = 64  # candidates that HNSW keeps at least
@@ -36,6 +35,7 @@ STRONG = "Strong"  # with any other consistency rows that were removed a moment 
 # Milvus 2.3 has no NULL: what a photo does not know is a value that no photo has.
 _UNKNOWN: dict[type, Any] = {str: "", int: -1, float: 1000.0}
 _BYTES_PER_HIT = 16
+_LENGTH = 1024  # bytes of a text, which Milvus wants to know; a little more than any has
 
 
 class Milvus:
@@ -107,7 +107,7 @@ class Milvus:
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dim)
         for facet, kind in FACETS.items():
             if kind is str:
-                schema.add_field(facet, DataType.VARCHAR, max_length=LONGEST)
+                schema.add_field(facet, DataType.VARCHAR, max_length=_LENGTH)
             else:
                 schema.add_field(facet, DataType.INT64 if kind is int else DataType.DOUBLE)
         index = MilvusClient.prepare_index_params()
@@ -117,7 +117,9 @@ class Milvus:
             self.client.create_collection(name, schema=schema, consistency_level=STRONG, timeout=WRITING)
             self.client.create_index(name, index, timeout=WRITING, sync=False)  # nothing is there to wait for
             self.client.load_collection(name, timeout=WRITING)
-        return MilvusEngine(dim, self, name)
+        engine = MilvusEngine(dim, self, name)
+        engine.is_exact = exact
+        return engine
 
     def drop(self, name: str) -> None:
         """Remove an engine and the aliases of it."""
@@ -158,7 +160,7 @@ class MilvusEngine:
     def __init__(self, dim: int, at: Milvus | None = None, name: str = "") -> None:
         self.dim = dim
         self.name = name or f"birds_{uuid.uuid4().hex}"
-        self.effort = EFFORT
+        self.is_exact, self.effort = False, EFFORT
         if at is None:
             if not (address := os.environ.get("MILVUS_URI", "")):
                 raise ValueError("the engine milvus lives on a server: set MILVUS_URI to its address, milvus://host")
@@ -197,7 +199,7 @@ class MilvusEngine:
         rows = checked(vectors, self.dim)
         names = checked_ids(ids, len(rows)).tolist()
         columns = {facet: _stored(kind, (facets or {}).get(facet), len(rows)) for facet, kind in FACETS.items()}
-        step = max(1, min(ROWS, REQUEST // (4 * self.dim + 4 * LONGEST)))
+        step = max(1, min(ROWS, REQUEST // (4 * self.dim + 4 * _LENGTH)))
         for start in range(0, len(rows), step):
             here = range(start, min(start + step, len(rows)))
             entries = [
@@ -321,23 +323,12 @@ def _stored(kind: type, values: Sequence[Any] | None, count: int) -> list[Any]:
     """One facet of each row, as a collection keeps it."""
     if values is None:
         return [_UNKNOWN[kind]] * count
-    return [_UNKNOWN[kind] if value is None else _cut(value) if kind is str else kind(value) for value in values]
+    return [_UNKNOWN[kind] if value is None else kept_text(value) if kind is str else kind(value) for value in values]
 
 
 def _names(field: str | Sequence[str] | None) -> Sequence[str]:
     """The names that a field of a Filter has."""
     return () if field is None else (field,) if isinstance(field, str) else field
-
-
-def _cut(text: str) -> str:
-    """As much of a text as a facet has room for, without what an expression cannot quote."""
-    plain = "".join(one if one.isprintable() else "\ufffd" for one in text)
-    return plain.encode("utf-8", "replace")[:LONGEST].decode("utf-8", "ignore")
-
-
-def _is_kept_whole(text: str) -> bool:
-    """Whether no other text becomes the same when it is cut."""
-    return text.isprintable() and "\ufffd" not in text and len(text.encode("utf-8", "replace")) < LONGEST - 4
 
 
 def implied(where: Filter) -> str:
@@ -357,7 +348,7 @@ def _exactly(where: Filter) -> str | None:
     """What the facets of a photo satisfy where it satisfies the filter, and never else; None where they do not tell."""
     untold = (where.predicted, where.min_probability, where.under, where.ids, where.near, where.sample)
     names = [one for field in (where.species, where.label, where.camera) for one in _names(field)]
-    if any(one is not None for one in untold) or not all(map(_is_kept_whole, names)):
+    if any(one is not None for one in untold) or not all(map(is_kept_whole, names)):
         return None
     choices, others = ([_exactly(one) for one in within] for within in (where.any_of, where.none_of))
     if not all(choices) or not all(others):
@@ -399,4 +390,4 @@ def _list(values: Sequence[Any]) -> str:
 
 def _text(text: str) -> str:
     """A text as an expression quotes it."""
-    return json.dumps(_cut(text), ensure_ascii=False)
+    return json.dumps(kept_text(text), ensure_ascii=False)

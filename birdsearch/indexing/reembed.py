@@ -31,7 +31,7 @@ from birdsearch.storage.catalog.commits import GIVEN, Batch, PartRow
 from birdsearch.storage.catalog.renewal import NewVector, Renewal
 from birdsearch.storage.catalog.tables import IDENTITY, IDENTITY_BEFORE, REEMBED
 from birdsearch.storage.store import Store
-from birdsearch.storage.vectors import STATE, whitening_sha256
+from birdsearch.storage.vectors import ON_SERVER, STATE, whitening_sha256
 
 logger = logging.getLogger("birdsearch")
 _GONE = "no longer there"
@@ -259,6 +259,7 @@ class ReembedRun:
             IDENTITY_BEFORE: as_json(store.identity),
             "whitening": optimize.write_space(store.folder, space),
             STATE: None,  # the engine
+            ON_SERVER: None,
             REEMBED: None,
         }
         ids = [photo.id or 0 for region_id, photo in self._photos.items() if region_id not in self._done]

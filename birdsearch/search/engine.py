@@ -51,6 +51,20 @@ FACETS: dict[str, type] = {
 }
 
 
+_LONGEST = 1_000  # bytes of a text among them
+
+
+def kept_text(text: str) -> str:
+    """As much of a text as a facet has room for, without what no expression can quote."""
+    plain = "".join(one if one.isprintable() else "\ufffd" for one in text)
+    return plain.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore")
+
+
+def is_kept_whole(text: str) -> bool:
+    """Whether no other text is kept as the same."""
+    return text.isprintable() and "\ufffd" not in text and len(text.encode("utf-8", "replace")) < _LONGEST - 4
+
+
 @dataclass(frozen=True, slots=True)
 class StoredRows:
     """Rows as a server keeps them."""
@@ -64,7 +78,8 @@ class ServedEngine(Engine, Protocol):
     """An engine whose rows lie on a server: what one process adds and removes is so for all."""
 
     name: str
-    effort: int  # how hard it searches; of no meaning where it compares every row
+    is_exact: bool  # whether it compares every row
+    effort: int  # how hard it searches where it does not
 
     def search(
         self, vectors: Vectors, k: int, only: Ids | None = None, where: Filter | None = None, share: float = 1.0

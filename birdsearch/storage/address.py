@@ -11,6 +11,7 @@ from birdsearch.errors import IndexAddressError
 from birdsearch.words import shown, without_secrets
 
 SCHEME = "birds+postgresql"
+LOCAL = "birds+sqlite"  # a folder as any other, for those that keep its engine on a server
 EXAMPLE = f"{SCHEME}://HOST/DATABASE?index=NAME&parts=FOLDER"
 STORES = ("s3", "gs", "az")  # schemes of object stores that can hold parts
 _DRIVER = "postgresql+psycopg"
@@ -41,16 +42,27 @@ class Address:
             return text
         typed = os.fsdecode(text)
         url = _URL.match(typed)
-        if url is None or not (url[2] or url[1] == SCHEME or url[1] in STORES):
+        if url is None or not (url[2] or url[1] in (SCHEME, LOCAL) or url[1] in STORES):
             return cls("", "", os.path.abspath(typed), "")
         if not isinstance(text, str) or not url[2]:
             raise IndexAddressError(
                 f"the address {shown(without_secrets(typed))} was taken for a path, which has shortened its //: "
                 "give it as a text, not as a Path."
             )
+        if url[1].lower() == LOCAL:
+            return cls._of_folder(typed)
         if url[1].lower() != SCHEME:
             raise IndexAddressError(_other_scheme(url[1].lower(), typed))
         return cls._of_url(typed)
+
+    @classmethod
+    def _of_folder(cls, typed: str) -> Self:
+        """The address of an index whose catalog is SQLite in its folder: birds+sqlite:///FOLDER?vectors=URL."""
+        place, _, query = typed.partition("://")[2].partition("?")
+        options = _options(query)
+        if not place.startswith("/") or options.keys() - {"vectors"}:
+            raise _wrong(f"an index in a folder is {LOCAL}:///FOLDER?vectors=milvus://HOST:19530 and no more.")
+        return cls("", "", os.path.abspath(unquote(place)), _vectors(options.get("vectors", "")))
 
     @classmethod
     def _of_url(cls, typed: str) -> Self:
@@ -73,7 +85,9 @@ class Address:
 
     def __str__(self) -> str:
         if not self.catalog:
-            return self.parts
+            if not self.vectors:
+                return self.parts
+            return f"{LOCAL}://{quote(self.parts, safe='/~')}?vectors={quote(self.vectors, safe='/:~')}"
         server, _, libpq = self.catalog.removeprefix(f"{_DRIVER}://").partition("?")
         options = {"index": self.name, "parts": self.parts, "vectors": self.vectors}
         own = "&".join(f"{name}={quote(value, safe='/:~')}" for name, value in options.items() if value)

@@ -8,15 +8,16 @@ from birdsearch.search.graph import SOURCES, Flow
 from birdsearch.storage.store import Store
 
 
-def search(store: Store, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours:
+def search(store: Store, queries: Vectors, k: int, where: Filter | None = None) -> Neighbours:
     """Region ids of visible photos for each query (q, dim) in the order of diffusion, with their scores (cosines).
 
     The first k photos that are reached, then those of the k nearest regions that are not, by score; each photo is there
-    once, by its best region. `only` says which regions may answer; a query spreads over all. Raises GraphMissingError.
+    once, by its best region. `where` says which photos may answer; a query spreads over all. Raises GraphMissingError.
     """
     graph = store.vectors.graph()
     entering = store.vectors.search(queries, SOURCES)
-    nearest = store.vectors.search(queries, k, only)
+    only = None if where is None else store.catalog.region_ids(where)
+    nearest = store.vectors.search(queries, k, where=where)
     answers = []
     for row, query in enumerate(queries):
         held = entering.ids[row] >= 0

@@ -154,9 +154,10 @@ class Folder:
         """The file of the neighbour graph."""
         return self.path / f"graph-{sha256[:16]}.npz"
 
-    def drop_graphs(self, keep: str | None) -> None:
-        """Remove the neighbour graphs but the one in use, of this sha256."""
-        remove_ours(self.path, r"graph-[0-9a-f]{16}\.npz", () if keep is None else (self.graph(keep).name,))
+    def drop_graphs(self, *keep: str | None) -> None:
+        """Remove the neighbour graphs but those in use, of these sha256."""
+        names = [self.graph(sha256).name for sha256 in keep if sha256 is not None]
+        remove_ours(self.path, r"graph-[0-9a-f]{16}\.npz", names)
 
     def drop_parts(self, keep: Iterable[int]) -> None:
         """Remove the parts but those with these ids."""

@@ -37,6 +37,7 @@ def facts(store: Store) -> IndexInfo:
         "dim": identity.backbone.dim,
         "weights_sha256": identity.backbone.weights_sha256,
         "engine": store.vectors.engine_name(),
+        "engine_state": store.vectors.engine_state(),
         "whitened": vectors.whitening_sha256(catalog) is not None,
         "runtimes": catalog.runtimes(),
         **catalog.counts(),
@@ -99,7 +100,7 @@ def problems(store: Store, progress: Progress | None = None) -> Iterator[str]:
         for photo_id in catalog.stale_species()
     )
     yield from _lacking_companions(catalog)
-    yield from engine_problems(folder, catalog)
+    yield from store.vectors.problems()
 
 
 def _lacking_companions(catalog: Catalog) -> Iterator[str]:
@@ -146,7 +147,7 @@ def repair(store: Store, embed: Callable[[list[str]], AddReport], progress: Prog
     done = restore_identity(folder)
     store.reopen(folder.read_identity())
     with store.writing():
-        damaged = any(engine_problems(folder, catalog))
+        damaged = any(store.vectors.problems())
         dropped, hurt = drop_damaged_parts(folder, catalog, store.identity.backbone.dim, progress)
         done += dropped
         if _classes_problem(folder, store.identity) is not None:
@@ -256,19 +257,3 @@ def _part_problem(folder: Folder, catalog: Catalog, part: PartRow, dim: int) -> 
         if not 0 <= row < part.rows or stored.region_ids[row] != region_id:
             return f"{name} does not hold region {region_id} in row {row}"
     return None
-
-
-def engine_problems(folder: Folder, catalog: Catalog) -> Iterator[str]:
-    """What is wrong with the engine that the catalog names and with its graph, which may be older than the catalog."""
-    named = vectors.engine_file(catalog)
-    if named is None:
-        return  # searches read the parts until the next writer builds one
-    path = folder.path / named.file
-    if (problem := file_problem(path, named.sha256, anew=True)) is not None:
-        yield problem
-        return
-    if named.graph is not None and (problem := file_problem(folder.graph(named.graph), named.graph, anew=True)):
-        yield problem
-    part_of = {region_id: part.id for part in catalog.parts() for region_id, _ in catalog.regions_of_part(part.id)}
-    if vectors.engine_lacks(folder, catalog, part_of):
-        yield f"{shown(str(path))} lacks regions that it should hold"

@@ -9,7 +9,7 @@ import numpy as np
 from birdsearch.attended import attended
 from birdsearch.files import named_by_content
 from birdsearch.records import Ids, OptimizeReport, Progress, Vectors
-from birdsearch.search import graph, tuning, whitening
+from birdsearch.search import graph, whitening
 from birdsearch.search.whitening import LabelCodes, Whitening
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
@@ -41,11 +41,8 @@ def run(
     after, words = attended("whiten", lambda _: _space(frames, (labels, classes), before, options.whiten), progress)
     rows = raw if after is None else after.apply(raw)
     searched = rows if is_frame.all() else rows[is_frame]
-    names = None if options.engine == "auto" else [options.engine]
     engine, trials = attended(
-        "tune",
-        lambda tell: tuning.tune(rows, ids=ids, recall=options.recall, candidates=names, progress=tell),
-        progress,
+        "tune", lambda tell: vectors.tuned(rows, ids, options.engine, options.recall, tell), progress
     )
     linked = attended("link", lambda _: graph.linked(engine, ids[is_frame], searched), progress)
     recall_after = recall_before

@@ -332,7 +332,7 @@ def _matches(
     queries: Vectors,
     wanted: Wanted,
     own: Sequence[int | None],
-    search: Callable[[Vectors, int, Ids | None], Neighbours] | None = None,
+    search: Callable[[Vectors, int, Filter | None], Neighbours] | None = None,
     score_kind: str = "photo",
 ) -> list[list[Match]]:
     """The visible photos wanted for each query (q, dim), each by its best region, as a `search` finds them.
@@ -340,18 +340,17 @@ def _matches(
     `own` are the photos that must not find themselves.
     """
     if search is None:
-        search = partial(diffusion.search, store) if wanted.diffuse else store.vectors.search
+        search = partial(diffusion.search, store) if wanted.diffuse else partial(_nearest, store)
     with store.catalog.snapshot():
-        only = None if wanted.where is None else store.catalog.region_ids(wanted.where)
         k = wanted.k + any(photo_id is not None for photo_id in own)  # photos
         if wanted.diffuse and wanted.min_score is not None:
             k = max(k, REACH)  # the order is not that of the score, so that any of them may be left out
-        nearest = search(queries, k, only)
+        nearest = search(queries, k, wanted.where)
         best = _best_of_photos(store, nearest.ids)
-        available = len(store.vectors) if only is None else len(only)  # regions
-        if available > k and any(len(row) < k for row in best):
+        more = wanted.diffuse or nearest.ids.shape[1] >= k  # there may be more regions
+        if more and any(len(row) < k for row in best):
             # Some photos answer with several regions: among so many rows there are enough others.
-            nearest = search(queries, VECTORS * k, only)
+            nearest = search(queries, VECTORS * k, wanted.where)
             best = _best_of_photos(store, nearest.ids)
         least = -np.inf if wanted.min_score is None else wanted.min_score
         rows = [
@@ -365,6 +364,10 @@ def _matches(
         [Match(photos[p], float(nearest.scores[q, n]), regions[int(nearest.ids[q, n])], score_kind) for n, p in row]
         for q, row in enumerate(rows)
     ]
+
+
+def _nearest(store: Store, queries: Vectors, k: int, where: Filter | None) -> Neighbours:
+    return store.vectors.search(queries, k, where=where)
 
 
 def _best_of_photos(store: Store, region_ids: Ids) -> list[dict[int, int]]:

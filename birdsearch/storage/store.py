@@ -34,6 +34,7 @@ from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.catalog.tables import IDENTITY_BEFORE, NAMES
 from birdsearch.storage.folder import FORMAT, Folder
 from birdsearch.storage.pictures import Pictures
+from birdsearch.storage.served import ServedVectors
 from birdsearch.storage.text import TextSearch, TextSpace
 from birdsearch.storage.vectors import PartVectors, VectorStore, stored_identity, whitening_sha256
 
@@ -131,7 +132,7 @@ class Store:
         self.folder = folder
         self.identity = identity
         self.catalog = open_catalog(folder, identity) if catalog is None else catalog
-        self.vectors = PartVectors(folder, self.catalog, identity) if vectors is None else vectors
+        self.vectors = self._vectors(identity) if vectors is None else vectors
         self.pictures = Pictures(self.catalog)
         self.text = TextSearch(self.catalog, self.vectors)
         self._backbone = backbone
@@ -431,12 +432,18 @@ class Store:
         self.folder.drop_whitenings(keep=whitening_sha256(self.catalog))
         self.folder.drop_parts(keep=[part.id for part in self.catalog.parts()])
 
+    def _vectors(self, identity: Identity) -> VectorStore:
+        """The vectors, searched where the address of the index says."""
+        kind = ServedVectors if self.folder.address.vectors else PartVectors
+        return kind(self.folder, self.catalog, identity)
+
     def reopen(self, identity: Identity) -> None:
         """Forget what was read from files that have been written anew."""
         self.identity = identity
         for kept in ("last_layer", "texts", "_text_spaces"):
             self.__dict__.pop(kept, None)
-        self.vectors = PartVectors(self.folder, self.catalog, identity)
+        self.vectors.close()
+        self.vectors = self._vectors(identity)
         self.text.close()
         self.text = TextSearch(self.catalog, self.vectors)
 

@@ -147,13 +147,13 @@ class TextSearch:
         self._lengths.close()
         self._state, self._kept = None, {}
 
-    def search(self, space: TextSpace, texts: Vectors, k: int, only: Ids | None = None) -> Neighbours:
-        """The k best region ids of visible photos for each text (q, joint); `only` must name regions of visible ones.
+    def search(self, space: TextSpace, texts: Vectors, k: int, where: Filter | None = None) -> Neighbours:
+        """The k best region ids of visible photos for each text (q, joint), of those that satisfy `where`.
 
         Fewer than k columns where there are fewer rows.
         """
         state = self._current()
-        answering = state.visible if only is None else np.isin(state.ids, only)
+        answering = state.visible if where is None else np.isin(state.ids, self._catalog.region_ids(where))
         k = min(k, int(answering.sum()))
         if not k:
             return no_neighbours(len(texts), 0)

@@ -13,7 +13,7 @@ import numpy as np
 from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneMismatchError, GraphMissingError, IndexDamagedError, RecallUnreachableError
 from birdsearch.files import is_sha256, named_by_content
-from birdsearch.records import Filter, Identity, Ids, Vectors, shown
+from birdsearch.records import EngineState, Filter, Identity, Ids, Progress, Trial, Vectors, shown
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
 from birdsearch.search.engine import ENGINES
@@ -32,6 +32,7 @@ logger = logging.getLogger("birdsearch")
 
 RECALL = 0.95  # of the ten nearest, which an engine is chosen for unless `optimize` was given another
 STATE = "engine_file"  # key of the catalog's state under which the engine in force stands
+ON_SERVER = "engine_on_server"  # and the one of those that open the index with a server of vectors (served.py)
 MAX_GROWTH = 4  # times as many rows as an engine was chosen for, and it is chosen again (a guess)
 MAX_DELETED_FRACTION = 0.25  # of the rows of an engine; beyond it is built anew (a guess)
 _PARTS = 32  # that enter an engine at a time: it sorts all its ids anew each time
@@ -151,13 +152,18 @@ class VectorStore(Protocol):
     def __len__(self) -> int: ...
     def fetch(self, ids: Sequence[int]) -> tuple[Vectors, Vectors]: ...
     def fetch_regions(self, region_ids: Sequence[int]) -> tuple[Vectors, Vectors]: ...
-    def search(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours: ...
+    def search(self, queries: Vectors, k: int, only: Ids | None = None, where: Filter | None = None) -> Neighbours: ...
     def blocks(self) -> Iterator[tuple[Ids, Vectors]]: ...
     def gathered(self) -> tuple[Ids, Vectors]: ...
     def sections(self) -> list[Section]: ...
     def whitening(self) -> Whitening | None: ...
     def engine_name(self) -> str: ...
     def graph(self) -> NeighbourGraph: ...
+    def engine_state(self) -> EngineState: ...
+    def problems(self) -> Iterator[str]: ...
+    def tuned(
+        self, rows: Vectors, ids: Ids, name: str, recall: float, progress: Progress | None
+    ) -> tuple[engine_module.Engine, list[Trial]]: ...
     def keep(self, engine: engine_module.Engine, built_with: int, graph: NeighbourGraph | None = None) -> None: ...
     def close(self) -> None: ...
     def forget_engine(self) -> None: ...
@@ -234,11 +240,13 @@ class PartVectors:
 
     # Search
 
-    def search(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours:
+    def search(self, queries: Vectors, k: int, only: Ids | None = None, where: Filter | None = None) -> Neighbours:
         """The k best region ids of visible photos for each query (q, dim); `only` must name regions of visible ones.
 
-        Fewer than k columns where there are fewer rows.
+        With `where` those of photos that satisfy it. Fewer than k columns where there are fewer rows.
         """
+        if where is not None:
+            only = self._catalog.region_ids(where)
         state = self._current()
         if state.whitening is not None:
             queries = state.whitening.apply(queries)
@@ -313,16 +321,54 @@ class PartVectors:
     def graph(self) -> NeighbourGraph:
         """The neighbour graph, without photos that are newer. Raises GraphMissingError where there is none."""
         named = engine_file(self._catalog)
-        if named is None or named.graph is None:
+        return self._loaded_graph(None if named is None else named.graph)
+
+    def _loaded_graph(self, sha256: str | None) -> NeighbourGraph:
+        """The graph of this sha256."""
+        if sha256 is None:
             where = self._folder.where
             raise GraphMissingError(
                 f"{where} has no neighbour graph, which diffusion spreads over. "
                 f"Make it: birdsearch optimize --index {shlex.quote(where)}"
             )
         known = self._graph
-        if known is None or known[0] != named.graph:
-            self._graph = known = named.graph, load_graph(self._folder, named.graph)
+        if known is None or known[0] != sha256:
+            self._graph = known = sha256, load_graph(self._folder, sha256)
         return known[1]
+
+    def engine_state(self) -> EngineState:
+        """How far the saved engine has come."""
+        named, saved = self._saved()
+        newer = self._newer(named, saved)
+        here = [part.generation for part in self._catalog.parts() if part not in newer]
+        rows = named.rows if named is not None and saved is not None else 0
+        return EngineState(
+            rows=rows,
+            behind=sum(part.rows for part in newer),
+            generation=max(here, default=0),
+            of=self._catalog.generation,
+        )
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the engine that the catalog names and with its graph, which may be older."""
+        named = engine_file(self._catalog)
+        if named is None:
+            return  # searches read the parts until the next writer builds one
+        path = self._folder.path / named.file
+        if (problem := file_problem(path, named.sha256, anew=True)) is not None:
+            yield problem
+            return
+        if named.graph is not None:
+            problem = file_problem(self._folder.graph(named.graph), named.graph, anew=True)
+            if problem is not None:
+                yield problem
+        part_of = {
+            region_id: part.id
+            for part in self._catalog.parts()
+            for region_id, _ in self._catalog.regions_of_part(part.id)
+        }
+        if engine_lacks(self._folder, self._catalog, part_of):
+            yield f"{shown(str(path))} lacks regions that it should hold"
 
     def _newer(self, named: EngineFile | None, saved: LocalEngine | None) -> list[PartRow]:
         """The parts that the saved engine does not hold."""
@@ -475,6 +521,13 @@ class PartVectors:
         self._catalog.set_state(STATE, asdict(named))
         self._state = _State(-1)
 
+    def tuned(
+        self, rows: Vectors, ids: Ids, name: str, recall: float, progress: Progress | None
+    ) -> tuple[engine_module.Engine, list[Trial]]:
+        """The fastest engine over these rows (n, dim) that reaches the recall, of one kind or "auto"; for `keep`."""
+        kinds = None if name == "auto" else [name]
+        return tuning.tune(rows, ids=ids, recall=recall, candidates=kinds, progress=progress)
+
     def forget_engine(self) -> None:
         """Let the next `refresh` build an engine from the parts."""
         self._catalog.set_state(STATE, None)
@@ -483,7 +536,13 @@ class PartVectors:
         """Remove the engines and neighbour graphs that the catalog does not name."""
         named = engine_file(self._catalog)
         self._folder.drop_engines(None if named is None else named.file)
-        self._folder.drop_graphs(None if named is None else named.graph)
+        self._folder.drop_graphs(None if named is None else named.graph, *self._other_graphs())
+
+    def _other_graphs(self) -> list[str]:
+        """Graphs of the engine that the index has on a server."""
+        stored = self._catalog.get_state(ON_SERVER)
+        graph = stored.get("graph") if isinstance(stored, dict) else None
+        return [graph] if is_sha256(graph) else []
 
 
 @dataclass(frozen=True, slots=True)

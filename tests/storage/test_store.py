@@ -12,7 +12,7 @@ import pytest
 
 from birdsearch import Index
 from birdsearch.errors import IndexLockedError, IndexVersionError
-from birdsearch.records import Ids, Vectors
+from birdsearch.records import Filter, Ids, Vectors
 from birdsearch.search.exact import Neighbours
 from birdsearch.storage import store as store_module
 from birdsearch.storage.catalog.catalog import Catalog
@@ -29,9 +29,9 @@ class CountingVectors(PartVectors):
 
     searched = 0
 
-    def search(self, queries: Vectors, k: int, only: Ids | None = None) -> Neighbours:
+    def search(self, queries: Vectors, k: int, only: Ids | None = None, where: Filter | None = None) -> Neighbours:
         self.searched += 1
-        return super().search(queries, k, only)
+        return super().search(queries, k, only, where)
 
 
 class CountingCatalog(SQLiteCatalog):

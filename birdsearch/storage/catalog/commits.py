@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from birdsearch.files import FileState
 from birdsearch.records import FRAME, Failure, Label, Photo, Prediction
-from birdsearch.storage.catalog import companion_rows, kept, region_rows
+from birdsearch.storage.catalog import changes, companion_rows, kept, region_rows
 from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.database import (
     insert_columns,
@@ -141,6 +141,10 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
     write_failures(connection, batch.failed)
     derive_species(connection, come + list(said))
+    # Of what is new an engine hears by its part.
+    before = [entry.photo.id for entry in entries.values() if entry.known and entry.photo.id]
+    updated = [update.photo_id for update in batch.updates if not update.values.keys().isdisjoint(changes.COPIED)]
+    changes.note(connection, [*before, *said, *updated])
     for key, value in batch.state.items():
         put_state(connection, key, value)
 
@@ -245,6 +249,7 @@ def correct_labels(connection: sa.Connection, corrections: Mapping[int, Label | 
     where_in(connection, sa.delete(labels).where(labels.c.source == "correction"), labels.c.photo_id, ids)
     _insert_corrections(connection, corrections)
     derive_species(connection, ids)
+    changes.note(connection, ids)
     return forgotten
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -76,8 +77,7 @@ def _terms(where: Filter, connection: sa.Connection) -> list[Condition]:
     if where.near is not None:
         terms.append(_near(where.near))
     if where.camera is not None:
-        part = where.camera.casefold()
-        terms.append(photos.c.camera.in_([c for c in _distinct(photos.c.camera, connection) if part in c.casefold()]))
+        terms.append(photos.c.camera.in_(_cameras(where.camera, connection)))
     if where.min_width is not None:
         terms.append(photos.c.width >= min(where.min_width, MAX_INTEGER))
     if where.sample is not None:
@@ -129,6 +129,37 @@ def _distinct(column: sa.Column[Any], connection: sa.Connection) -> list[str]:
     return list(connection.scalars(sa.select(column).distinct().where(column.is_not(None))))
 
 
+def _cameras(part: str, connection: sa.Connection) -> list[str]:
+    return [name for name in _distinct(photos.c.camera, connection) if part.casefold() in name.casefold()]
+
+
+def _overrides(connection: sa.Connection) -> Any:
+    return state_value(NAMES, connection.scalar(sa.select(state.c.value).where(state.c.key == NAMES)))
+
+
+def in_stored_words(where: Filter, connection: sa.Connection) -> Filter:
+    """The same filter with names as the photos have them, and times in full: what compares texts understands it."""
+    from birdsearch.taxonomy.resolve import meaning_any
+
+    said: dict[str, Any] = {
+        "any_of": tuple(in_stored_words(one, connection) for one in where.any_of),
+        "none_of": tuple(in_stored_words(one, connection) for one in where.none_of),
+    }
+    for column, value in ((photos.c.species, where.species), (photos.c.label, where.label)):
+        if value is not None:
+            wanted = [value] if isinstance(value, str) else value
+            said[column.name] = sorted(meaning_any(_distinct(column, connection), wanted, _overrides(connection)))
+    for name in ("taken_after", "taken_before"):
+        if (moment := getattr(where, name)) is not None:
+            said[name] = _moment(moment)
+    if where.camera is not None:
+        said["camera"] = None
+        cameras = [Filter(camera=name) for name in _cameras(where.camera, connection)]
+        # A filter of which one of these alternatives holds; of no camera at all nothing holds.
+        said["none_of"] = (*said["none_of"], ~Filter(any_of=cameras) if cameras else Filter())
+    return replace(where, **said)
+
+
 def _named(columns: Sequence[sa.Column[Any]], value: str | Sequence[str], connection: sa.Connection) -> Condition:
     """A name that means one of these taxa, however it is spelled; a warning tells what is there where none does."""
     from birdsearch.taxonomy.resolve import (
@@ -137,8 +168,7 @@ def _named(columns: Sequence[sa.Column[Any]], value: str | Sequence[str], connec
         similar,
     )  # which a search without a name does not need
 
-    overrides = state_value(NAMES, connection.scalar(sa.select(state.c.value).where(state.c.key == NAMES)))
-    wanted = [value] if isinstance(value, str) else value
+    overrides, wanted = _overrides(connection), [value] if isinstance(value, str) else value
     stored = {column.name: _distinct(column, connection) for column in columns}
     fitting = {column: meaning_any(names, wanted, overrides) for column, names in stored.items()}
     if not any(fitting.values()):

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.records import BIRD, BOX, BY_HAND, FRAME, KINDS, MOST_REGIONS, Box, Region
+from birdsearch.storage.catalog import changes
 from birdsearch.storage.catalog.database import where_in
 from birdsearch.storage.catalog.tables import DamagedValueError, Row, photos, regions
 
@@ -45,7 +46,7 @@ def stored(rows: Iterable[Any]) -> list[StoredRegion]:
 
 def write(connection: sa.Connection, entries: Sequence[RegionEntry], gone: Sequence[int], part_id: int | None) -> None:
     """Take regions out of the table, and put others in; those of a row have their vector in this part."""
-    where_in(connection, sa.delete(regions).where(regions.c.kind != FRAME), regions.c.id, gone)
+    _forget(connection, gone)
     rows: list[Row] = [
         {
             "id": entry.id,
@@ -59,6 +60,13 @@ def write(connection: sa.Connection, entries: Sequence[RegionEntry], gone: Seque
     ]
     if rows:
         connection.execute(sa.insert(regions), rows)
+
+
+def _forget(connection: sa.Connection, gone: Sequence[int]) -> None:
+    boxes = regions.c.kind != FRAME
+    of = where_in(connection, sa.select(regions.c.photo_id).where(boxes), regions.c.id, gone)
+    where_in(connection, sa.delete(regions).where(boxes), regions.c.id, gone)
+    changes.note(connection, {photo_id for (photo_id,) in of})
 
 
 def set_found_by(connection: sa.Connection, found_by: Iterable[tuple[int, str | None]]) -> None:
@@ -80,6 +88,7 @@ def forget_vectors(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
 
 def drop_vectors(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> None:
     """As above, for the regions of a condition, whose vectors are lost."""
+    changes.note(connection, connection.scalars(sa.select(regions.c.photo_id).where(mine).distinct()))
     birds = sa.select(regions.c.photo_id).where(mine, regions.c.kind == BIRD)
     connection.execute(sa.update(photos).values(found_by=None).where(photos.c.id.in_(birds)))
     connection.execute(sa.delete(regions).where(mine, regions.c.kind != BOX))

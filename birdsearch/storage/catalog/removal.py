@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
 from birdsearch.records import BOX, BY_HAND, FRAME, missing_metadata, shown
-from birdsearch.storage.catalog import kept
+from birdsearch.storage.catalog import changes, kept
 from birdsearch.storage.catalog.commits import AUTHORITY, derive_species
 from birdsearch.storage.catalog.database import insert_or_ignore, present, roots_of, split_path, under_roots, where_in
 from birdsearch.storage.catalog.tables import (
@@ -135,12 +135,14 @@ def inherit(connection: sa.Connection, heirs: Mapping[int, int], *, forget: bool
     if forget:
         delete_photos(connection, list(heirs))
     derive_species(connection, list(heirs.values()))
+    changes.note(connection, heirs.values())
 
 
 def _move_boxes(connection: sa.Connection, photo: int, heir: int) -> None:
     """The boxes that a person gave for a photo become those of another one, and wait for a vector."""
     boxes = regions.c.kind != FRAME
     connection.execute(sa.delete(regions).where(boxes, regions.c.photo_id == heir))
+    changes.note(connection, [heir])
     moved = {"photo_id": heir, "part_id": None, "row": None}
     connection.execute(sa.update(regions).where(boxes, regions.c.photo_id == photo).values(moved))
     connection.execute(sa.update(photos).where(photos.c.id == heir).values(found_by=BY_HAND))
@@ -172,6 +174,7 @@ def _take_over(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> li
             connection.execute(sa.update(photos).where(photos.c.id == merge.kept).values(values))
         if merge.label:
             connection.execute(sa.insert(labels).values(merge.label))
+    changes.note(connection, [merge.kept for merge in merges])
     return merges
 
 
@@ -179,6 +182,7 @@ def delete_photos(connection: sa.Connection, photo_ids: Sequence[int]) -> None:
     """Take photos out of the catalog; what people said of them is kept by their bytes."""
     kept.keep(connection, photo_ids)
     where_in(connection, sa.delete(photos), photos.c.id, photo_ids)
+    changes.note(connection, photo_ids)
 
 
 def _merges(connection: sa.Connection, deleted: Sequence[DeletedPhoto]) -> list[Merge]:
@@ -231,6 +235,7 @@ def revert_merges(connection: sa.Connection, merges: Sequence[Merge]) -> None:
             same = sa.and_(*(labels.c[name].is_not_distinct_from(value) for name, value in merge.label.items()))
             connection.execute(sa.delete(labels).where(same))
     derive_species(connection, [merge.kept for merge in merges])
+    changes.note(connection, [merge.kept for merge in merges])
 
 
 def restore_rows(connection: sa.Connection, snapshots: Mapping[bytes, tuple[int, Rows]]) -> dict[bytes, str]:
@@ -249,6 +254,7 @@ def restore_rows(connection: sa.Connection, snapshots: Mapping[bytes, tuple[int,
     back = {path: rows for path, (_, rows) in snapshots.items() if path not in notes}
     lost = _insert_rest(connection, back, {path for path in back if snapshots[path][0] not in there})
     kept.forget_restored(connection)
+    changes.note(connection, [photo_id for photo_id, _ in snapshots.values()])
     for path in lost:
         # As where a part was dropped: the photo looks changed to the next run, which embeds it again.
         connection.execute(sa.update(photos).where(photos.c.id == snapshots[path][0]).values(sha256="", size=-1))

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
 from birdsearch.records import BY_HAND, FRAME, Failure, Filter, Ids, Label, Photo, Prediction, Region, shown
-from birdsearch.storage.catalog import commits, companion_rows, kept, orders, region_rows, removal
+from birdsearch.storage.catalog import changes, commits, companion_rows, kept, orders, region_rows, removal
 from birdsearch.storage.catalog import renewal as renewing
 from birdsearch.storage.catalog.catalog import (
     EmbeddedCopy,
@@ -37,7 +37,7 @@ from birdsearch.storage.catalog.commits import (
 )
 from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.database import Database, roots_of, split_path, under_roots, where_in
-from birdsearch.storage.catalog.filters import conditions, inside
+from birdsearch.storage.catalog.filters import conditions, in_stored_words, inside
 from birdsearch.storage.catalog.region_rows import StoredRegion
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
 from birdsearch.storage.catalog.renewal import Renewal
@@ -221,6 +221,7 @@ class SQLCatalog(Database):
             with self.change() as connection:
                 self.bump(connection)
                 commits.derive_species(connection, wrong)
+                changes.note(connection, wrong)
         return len(wrong)
 
     def has_predictions(self) -> bool:
@@ -234,6 +235,7 @@ class SQLCatalog(Database):
             ids = [photo_id for (photo_id,) in connection.execute(sa.select(predictions.c.photo_id).distinct())]
             forgotten = connection.execute(sa.delete(predictions)).rowcount
             commits.derive_species(connection, ids)
+            changes.note(connection, ids)
         return forgotten
 
     def remove(self, photo_ids: Sequence[int]) -> None:
@@ -464,6 +466,21 @@ class SQLCatalog(Database):
         query = sa.select(regions.c.id, regions.c.photo_id).join(photos)
         query = query.where(is_visible, regions.c.part_id.is_not(None))
         return dict(self._rows_in(query, regions.c.id, region_ids))
+
+    def in_stored_words(self, where: Filter) -> Filter:
+        """The same filter with names as photos of this index have them, and times in full."""
+        with self.transaction() as connection:
+            return in_stored_words(where, connection)
+
+    def facets(self, region_ids: Iterable[int]) -> Mapping[int, Sequence[Any]]:
+        """Region id -> its photo, and what that has in the columns of `changes.COPIED`."""
+        with self.transaction() as connection:
+            return changes.facets(connection, [int(region_id) for region_id in region_ids])
+
+    def heard(self, count: int | None) -> None:
+        """Forget the first of the photos that an engine on a server had to hear of, or all; see `changes`."""
+        with self.change() as connection:
+            changes.heard(connection, count)
 
     def locations(self, photo_ids: Iterable[int]) -> dict[int, Location]:
         """Photo id -> where the vector of its frame lies."""

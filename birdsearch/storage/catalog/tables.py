@@ -13,12 +13,14 @@ Row = dict[str, Any]  # column -> value, of one of the tables below
 # Keys of the state.
 IDENTITY, IDENTITY_BEFORE, NAMES, EXCLUDE, REEMBED = "identity", "identity_before", "names", "exclude", "reembed"
 FINDER, RAW = "finder", "raw"
+CHANGED = "changed_photos"
 
 _IS_FRAME = sa.text(f"kind = '{FRAME}'")
 
 # key -> JSON: "generation" (int, +1 with every commit that readers must see), IDENTITY (a copy of index.json),
 # IDENTITY_BEFORE (what index.json says until it is written anew), REEMBED (reembed.Pending: new vectors so far),
 # "whitening" ({"sha256"} or null), "engine" ({"name", "recall"} that were chosen), "engine_file" (vectors.EngineFile),
+# "engine_on_server" (served.Served), CHANGED ({"photos": [id], or null for all}: of what that engine has yet to hear),
 # NAMES ({label: species}: what a user says that names mean), EXCLUDE ({folder: [pattern]}: what is left out there),
 # FINDER (the name of the finder that searches new photos for small birds, or null), RAW (of RAW_CHOICES)
 state = sa.Table(

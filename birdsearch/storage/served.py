@@ -1,0 +1,583 @@
+"""The engine of an index on a server of vectors, such as Milvus: a cache of the parts that other hosts search too.
+
+The catalog names the engine in force and says what it holds. What the engine lacks (later parts, photos that changed)
+is compared row by row, and every answer is checked in the catalog: a copy that is behind may lose photos, and shows
+none that it should not.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from birdsearch.errors import EngineUnreachableError, IndexDamagedError, RecallUnreachableError
+from birdsearch.files import is_sha256, named_by_content
+from birdsearch.records import EngineState, Filter, Identity, Ids, Progress, Trial, Vectors, blocks, counted
+from birdsearch.search import engine as engine_module
+from birdsearch.search import exact, tuning
+from birdsearch.search.engine import FACETS, EngineServer, ServedEngine, kept_text
+from birdsearch.search.exact import Neighbours
+from birdsearch.search.graph import NeighbourGraph
+from birdsearch.search.local import FLAT_UP_TO, LocalEngine
+from birdsearch.search.whitening import Whitening
+from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.catalog.changes import COPIED, changed
+from birdsearch.storage.catalog.commits import PartRow
+from birdsearch.storage.catalog.tables import CHANGED
+from birdsearch.storage.folder import Folder
+from birdsearch.storage.vectors import MAX_DELETED_FRACTION, ON_SERVER, PartVectors, whitening_sha256
+
+logger = logging.getLogger("birdsearch")
+
+EXACT = 10_000  # photos that a filter leaves, up to which their vectors are compared one by one
+BLOCK = 10_000  # rows that are read, or written, at a time
+DEEPEST = 16_000  # answers that the engine is asked for at most: those that do not count are left out of them
+SCANNED = 500_000  # rows that are read from the parts and compared where the engine is not there
+AGAIN = 30  # seconds after which a server that did not answer is asked again
+EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # that are tried, up to the recall asked for
+TRIED_ON = 200  # queries
+SPARE = 8  # answers more than asked for: some may not count
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The engine in force on the server, as the catalog's state names it."""
+
+    kind: str
+    name: str  # birds_<id of the index>_<16 digits>
+    mark: str  # an alias of it there, as long as it holds no more and no less than is said here
+    coming: str | None  # the alias that it gets next, while a writer is changing it
+    dim: int  # of its rows, which went through the whitening
+    whitening: str | None
+    is_exact: bool  # compares every row
+    effort: int
+    rows: int
+    built_with: int
+    generation: int  # it holds the live rows of the parts of the commits up to this one
+    graph: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What answers searches at one commit."""
+
+    generation: int
+    whitening: Whitening | None = None
+    named: Served | None = None
+    engine: ServedEngine | None = None
+    beside: LocalEngine | None = None  # rows that the engine lacks, or has otherwise
+    since: float = 0.0  # when the server did not answer; 0 where it did
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """Where the catalog stood when an engine began to be filled."""
+
+    generation: int
+    noted: int | None  # changed photos that were remembered; None where they may be any
+
+
+class ServedVectors(PartVectors):
+    """Vectors in Parquet parts, searched by an engine on a server; the rest is that of any index."""
+
+    def __init__(self, folder: Folder, catalog: Catalog, identity: Identity) -> None:
+        super().__init__(folder, catalog, identity)
+        self._now = _Now(-1)
+        self._server: EngineServer | None = None
+        self._few: tuple[object, LocalEngine] | None = None  # the last filter that left few rows, and those
+        self._shares: dict[Filter, int] = {}  # photos that filters leave at one commit
+        self._stands: _Stand | None = None  # of the engine that is being filled
+
+    def close(self) -> None:
+        """Give back files, memory and the connection."""
+        super().close()
+        self._forget()
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _forget(self) -> None:
+        self._now, self._few, self._shares = _Now(-1), None, {}
+
+    def server(self) -> EngineServer:
+        """The server of the address that the index was opened with. Raises EngineUnreachableError."""
+        if self._server is None:
+            self._server = engine_module.engine_server(self._folder.address.vectors)
+        return self._server
+
+    # What there is
+
+    def named(self) -> Served | None:
+        """The engine that the catalog names; None before the first run has ended, and where it no longer fits."""
+        stored = self._catalog.get_state(ON_SERVER)
+        try:
+            named = None if stored is None else Served(**stored)
+        except TypeError:
+            return None
+        if named is None or not self._is_sound(named) or named.whitening != whitening_sha256(self._catalog):
+            return None
+        return named
+
+    def _is_sound(self, named: Served) -> bool:
+        """Whether these are values of the kinds that are written; above all no name of something else there."""
+        numbers = (named.dim, named.effort, named.rows, named.built_with, named.generation)
+        names = (named.name, named.mark, *([named.coming] if named.coming is not None else []))
+        return (
+            all(isinstance(name, str) and name.startswith(self._prefix) for name in names)
+            and all(type(number) is int and number >= 0 for number in numbers)
+            and type(named.is_exact) is bool
+            and (named.graph is None or is_sha256(named.graph))
+        )
+
+    @property
+    def _prefix(self) -> str:
+        return f"birds_{self._identity.id}_"
+
+    def _new_name(self) -> str:
+        return f"{self._prefix}{uuid.uuid4().hex[:16]}"
+
+    def _opened(self, named: Served | None) -> ServedEngine | None:
+        """The engine itself; None where the server has it no longer, or has it as another catalog left it."""
+        if named is None:
+            return None
+        server = self.server()
+        marks = (named.mark, named.coming) if named.coming else (named.mark,)
+        # A restored backup of the catalog, or a copy of the index, meets an engine that has gone on without it.
+        if named.name not in [server.name_of(mark) for mark in marks]:
+            return None
+        engine = server.open(named.name)
+        if engine is not None:
+            engine.effort, engine.is_exact = named.effort, named.is_exact
+        return engine if engine is None or engine.dim == named.dim else None
+
+    def engine_name(self) -> str:
+        """Which kind of engine answers; "none" before the first run has ended, and where the server does not answer."""
+        try:
+            named = self.named()
+            return named.kind if named is not None and self._opened(named) is not None else "none"
+        except EngineUnreachableError as error:
+            logger.warning("%s", error)
+            return "none"
+
+    def engine_state(self) -> EngineState:
+        """How far the engine has come, as the catalog knows it."""
+        named = self.named()
+        newer, noted = self._newer_than(named), changed(self._catalog.get_state(CHANGED))
+        rows, generation = (0, 0) if named is None else (named.rows, named.generation)
+        behind = sum(part.rows for part in newer) + (rows if noted is None else len(set(noted)))
+        return EngineState(rows=rows, behind=behind, generation=generation, of=self._catalog.generation)
+
+    def _newer_than(self, named: Served | None) -> list[PartRow]:
+        return [part for part in self._catalog.parts() if named is None or part.generation > named.generation]
+
+    def graph(self) -> NeighbourGraph:
+        """The neighbour graph, without photos that are newer. Raises GraphMissingError where there is none."""
+        named = self.named()
+        return self._loaded_graph(None if named is None else named.graph)
+
+    # Search
+
+    def __len__(self) -> int:
+        now = self._searched()
+        return (now.named.rows if now.named and now.engine else 0) + len(now.beside or ())
+
+    def search(self, queries: Vectors, k: int, only: Ids | None = None, where: Filter | None = None) -> Neighbours:
+        """The k best region ids of visible photos for each query (q, dim); `only` must name regions of visible ones.
+
+        With `where` those of photos that satisfy it. Fewer than k columns where there are fewer rows. Raises
+        EngineUnreachableError where the server does not answer and the rows are too many to compare without it.
+        """
+        if only is not None:
+            whitening = self.whitening()
+            return self._among(only, queries if whitening is None else whitening.apply(queries), k)
+        try:
+            return self._search(queries, k, where)
+        except EngineUnreachableError:  # it may have been started anew meanwhile
+            self.close()
+            return self._search(queries, k, where)
+
+    def _search(self, queries: Vectors, k: int, where: Filter | None) -> Neighbours:
+        now = self._searched()
+        if now.whitening is not None:
+            queries = now.whitening.apply(queries)
+        count = self._count(now, where)
+        if where is not None and count <= EXACT:
+            return self._among_few(now, where, queries, k)
+        if now.engine is None:
+            return self._beside(now, queries, k, where)
+        share = min(1.0, count / max(1, self._count(now, None)))
+        told = None if where is None else self._catalog.in_stored_words(where)
+        width = min(k + SPARE, DEEPEST)
+        while k <= DEEPEST:
+            found = now.engine.search(queries, width, where=told, share=share)
+            counts = self._counts(now, found.ids, where)
+            best = exact.top_k(np.where(counts, found.ids, -1), np.where(counts, found.scores, -np.inf), k)
+            least = int(counts.sum(axis=1).min(initial=width))
+            if least >= k or (found.ids[:, -1] < 0).all():
+                if least < min(k, count - len(now.beside or ())):
+                    break  # its copies of facts are so far behind that it does not know enough rows
+                return _trimmed(exact.merge_top_k(best, self._beside(now, queries, k, where), k))
+            if width >= DEEPEST:
+                break
+            width = min(DEEPEST, max(2 * width, int(1.5 * k * width / max(1, least))))
+        return self._among(self._catalog.region_ids(where or Filter()), queries, k)
+
+    def _count(self, now: _Now, where: Filter | None) -> int:
+        """How many photos satisfy a filter."""
+        asked = where or Filter()
+        if self._shares.get(asked) is None or now is not self._now:
+            self._shares[asked] = self._catalog.count(asked)
+        return self._shares[asked]
+
+    def _counts(self, now: _Now, ids: Ids, where: Filter | None) -> "np.ndarray[Any, np.dtype[np.bool_]]":
+        """Which answers (q, k) of the engine count: of visible photos that satisfy the filter, and not known better."""
+        photo_of = self._catalog.visible(set(ids[ids >= 0].tolist()))
+        good = np.fromiter(photo_of, dtype=np.int64, count=len(photo_of))
+        if where is not None and photo_of:
+            those = set(photo_of.values())
+            within = those if where.ids is None else those & set(where.ids)
+            good = np.intersect1d(good, self._catalog.region_ids(replace(where, ids=tuple(within))))
+        if now.beside is not None:
+            good = np.setdiff1d(good, now.beside.ids)
+        return np.isin(ids, good)
+
+    def _beside(self, now: _Now, queries: Vectors, k: int, where: Filter | None) -> Neighbours:
+        """The best of the rows that the engine lacks."""
+        if now.beside is None or not len(now.beside):
+            return exact.no_neighbours(len(queries), 0)
+        photo_of = self._catalog.visible(now.beside.ids.tolist())
+        allowed = np.array(sorted(photo_of), dtype=np.int64)
+        if where is not None:
+            allowed = np.intersect1d(allowed, self._catalog.region_ids(where))
+        return _trimmed(now.beside.search(queries, k, only=allowed))
+
+    def _among_few(self, now: _Now, where: Filter, queries: Vectors, k: int) -> Neighbours:
+        """The best of the few rows that a filter leaves; they are kept for the next question."""
+        key = (now.generation, where)
+        if self._few is None or self._few[0] != key:
+            ids = self._catalog.region_ids(where)
+            self._few = key, self._read_rows(ids, now.whitening)
+        return _trimmed(self._few[1].search(queries, k))
+
+    def _among(self, ids: Ids, queries: Vectors, k: int) -> Neighbours:
+        """The best of these rows, which are read from the parts and compared."""
+        whitening, best = self.whitening(), exact.no_neighbours(len(queries), 0)
+        for block in blocks(len(ids), BLOCK):
+            rows = self._read_rows(ids[block], whitening)
+            best = exact.merge_top_k(best, rows.search(queries, k), k)
+        return _trimmed(best)
+
+    def _read_rows(self, ids: Ids, whitening: Whitening | None) -> LocalEngine:
+        """An engine of these regions alone."""
+        rows = self._rows_of_regions(ids, whitening)
+        engine = engine_module.ENGINES["flat"](rows.shape[1])
+        engine.add(rows, ids)
+        return engine
+
+    def _rows_of_regions(self, ids: Ids, whitening: Whitening | None) -> Vectors:
+        """The vectors (n, dim) of these regions in the space that is searched."""
+        rows, _ = self.fetch_regions(ids.tolist())
+        return rows if whitening is None else whitening.apply(rows)
+
+    def _searched(self) -> _Now:
+        """What answers now; it follows when a writer commits, and when a server is back."""
+        generation, now = self._catalog.generation, self._now
+        if generation == now.generation and not (now.since and time.monotonic() > now.since + AGAIN):
+            return now
+        self._check_backbone()
+        named, engine, since = self.named(), None, 0.0
+        try:
+            engine = self._opened(named)
+        except EngineUnreachableError as error:
+            if sum(part.rows for part in self._catalog.parts()) > SCANNED:
+                raise
+            logger.warning("%s The stored vectors are compared meanwhile.", error)
+            since = time.monotonic()
+        whitening = self.whitening()
+        beside = self._lacking(named if engine is not None else None, whitening)
+        self._forget()
+        self._now = now = _Now(generation, whitening, named, engine, beside, since)
+        return now
+
+    def _lacking(self, named: Served | None, whitening: Whitening | None) -> LocalEngine:
+        """The rows that an engine lacks, or has as they were: those of later parts, and of photos that changed."""
+        newer = self._newer_than(named)
+        if (count := sum(part.rows for part in newer)) > SCANNED:
+            raise EngineUnreachableError(
+                f"{counted(count, 'row')} are not yet on {self._folder.address.vectors}, too many to compare one by "
+                "one: run `birdsearch repair`, which brings them there."
+            )
+        ids, rows = self._rows_of(newer, whitening)
+        noted = changed(self._catalog.get_state(CHANGED)) if named is not None else []
+        engine = tuning.build(rows, ids=ids, engine="flat")
+        assert isinstance(engine, LocalEngine)
+        if noted:
+            again = np.setdiff1d(self._live_regions(sorted(set(noted))), ids)
+            engine.add(self._rows_of_regions(again, whitening), again)
+        return engine
+
+    # Writing, by the one that holds the lock
+
+    def refresh(self) -> bool:
+        """Bring the engine up to date. Returns whether anything was written; a server that is away is told of."""
+        try:
+            return self._refreshed()
+        except EngineUnreachableError as error:
+            logger.warning(
+                "%s What was committed is safe, and is compared from the parts meanwhile; the next run, or `birdsearch "
+                "repair`, brings it there.",
+                error,
+            )
+            self._forget()
+            return False
+
+    def _refreshed(self) -> bool:
+        named = self.named()
+        engine = self._opened(named)
+        newer, noted = self._newer_than(named), changed(self._catalog.get_state(CHANGED))
+        regions, (chosen, recall) = self._catalog.counts()["regions"], self._choice()
+        is_exact = _is_exact(chosen, recall, regions)
+        if named is not None and engine is not None and not _is_outgrown(named, is_exact, regions, newer):
+            if newer or noted is None or noted:
+                self._bring(named, engine, newer, noted)
+                return True
+            return False
+        if not regions:
+            return False
+        self.keep(self._filled(is_exact, self._all_rows()), regions)
+        return True
+
+    def _bring(self, named: Served, engine: ServedEngine, newer: list[PartRow], noted: list[int] | None) -> None:
+        """Add later parts, and what changed; what a killed process left undone, the next one brings again."""
+        server, generation = self.server(), self._catalog.generation
+        coming = self._new_name()
+        self._catalog.set_state(ON_SERVER, asdict(replace(named, coming=coming)))
+        server.point(coming, named.name)
+        server.unpoint(named.mark)
+        for part in newer:
+            self._add(engine, *self._rows_of([part], self.whitening()))
+        if noted is None:
+            self._mend(engine)
+        elif noted:
+            self._tell(engine, sorted(set(noted)))
+        now = replace(
+            named, mark=coming, coming=None, rows=len(engine), generation=generation,
+            graph=self._graph_of(engine, newer, named),
+        )  # fmt: skip
+        self._catalog.set_state(ON_SERVER, asdict(now))
+        self._catalog.heard(None if noted is None else len(noted))
+        self._forget()
+
+    def _graph_of(self, engine: ServedEngine, newer: list[PartRow], named: Served) -> str | None:
+        """The sha256 of the graph that goes on from the one there is, where there is one."""
+        if named.graph is None or not newer:
+            return named.graph
+        try:
+            known = self._loaded_graph(named.graph)
+        except IndexDamagedError:
+            return None
+        linked = self._linked(engine, *self._rows_of(newer, self.whitening()), known)
+        return named_by_content(self._folder.path, "graph", ".npz", linked.write)[1]
+
+    def _tell(self, engine: ServedEngine, photo_ids: Sequence[int]) -> None:
+        """Bring the rows of these photos as they are now, and take away those that are no more."""
+        for block in blocks(len(photo_ids), BLOCK):
+            live = self._live_regions(photo_ids[block])
+            self._add(engine, live, self._rows_of_regions(live, self.whitening()))
+            engine.remove(np.setdiff1d(engine.ids_of_photos(photo_ids[block]), live))
+
+    def _live_regions(self, photo_ids: Sequence[int]) -> Ids:
+        """The regions with a vector of photos, of missing ones too."""
+        frames = [location.region_id for location in self._catalog.locations(photo_ids).values()]
+        boxes = [one for regions in self._catalog.boxes(photo_ids).values() for one in regions]
+        return np.array(sorted([*frames, *(one.id for one in boxes if one.region.embedded)]), dtype=np.int64)
+
+    def _add(self, engine: ServedEngine, ids: Ids, rows: Vectors) -> None:
+        """Put rows there with the facets of their photos."""
+        for block in blocks(len(ids), BLOCK):
+            engine.add(rows[block], ids[block], self._facets(ids[block]))
+
+    def _facets(self, ids: Ids) -> Mapping[str, Sequence[Any]]:
+        """The facets of these regions."""
+        known = self._catalog.facets(ids.tolist())
+        columns = list(zip(*(known.get(one, _NOTHING) for one in ids.tolist()), strict=True)) or [()] * len(FACETS)
+        return dict(zip(("photo", *COPIED), columns, strict=True))
+
+    def _all_rows(self) -> Iterator[tuple[Ids, Vectors]]:
+        """Every live row, in the space that is searched."""
+        whitening = self.whitening()
+        return (self._rows_of([part], whitening) for part in self._catalog.parts())
+
+    def _filled(self, is_exact: bool, rows: Iterator[tuple[Ids, Vectors]]) -> ServedEngine:
+        """A new engine on the server that holds these rows."""
+        noted = changed(self._catalog.get_state(CHANGED, {"photos": []}))
+        self._stands = _Stand(self._catalog.generation, None if noted is None else len(noted))
+        if self._catalog.get_state(CHANGED) is None:
+            self._catalog.set_state(CHANGED, {"photos": []})  # what changes from now on is to be told
+        engine: ServedEngine | None = None
+        for ids, block in rows:
+            if engine is None:
+                engine = self.server().create(self._new_name(), block.shape[1], is_exact)
+            self._add(engine, ids, block)
+        assert engine is not None  # the caller has rows
+        engine.settle()
+        return engine
+
+    def tuned(
+        self, rows: Vectors, ids: Ids, name: str, recall: float, progress: Progress | None
+    ) -> tuple[engine_module.Engine, list[Trial]]:
+        """A new engine on the server, with the least effort that reaches the recall; for `keep`.
+
+        Raises RecallUnreachableError where no effort does.
+        """
+        if name not in ("auto", "flat", "hnsw"):
+            raise ValueError(f"on a server of vectors the engine must be auto, flat or hnsw, got {name!r}")
+        began = time.perf_counter()
+        engine = self._filled(_is_exact(name, recall, len(ids)), iter([(ids, rows)]))
+        seconds = time.perf_counter() - began
+        asked = np.sort(np.random.default_rng(0).permutation(len(rows))[:TRIED_ON])
+        truth = tuning.build(rows, ids=ids, engine="flat").search(rows[asked], 10).scores[:, -1] - tuning.SCORE_EPSILON
+        trials = []
+        for effort in EFFORTS[-1:] if engine.is_exact else EFFORTS:
+            engine.effort = effort
+            started = time.perf_counter()
+            found = engine.search(rows[asked], 10)
+            speed = len(asked) / max(time.perf_counter() - started, 1e-9)
+            reached = float((found.scores >= truth[:, None]).mean())
+            trials.append(Trial(engine.kind, f"effort {effort}", reached, speed, seconds, 0, len(rows)))
+            if progress is not None:
+                progress("tune", len(trials), None, f"effort {effort}")
+            if reached >= recall:
+                return engine, trials
+        raise RecallUnreachableError(
+            f"{engine.kind} reached a recall of {reached:.4f}, not {recall}: ask for less, or take the engine 'flat'."
+        )
+
+    def keep(self, engine: engine_module.Engine, built_with: int, graph: NeighbourGraph | None = None) -> None:
+        """Let an engine that holds every live row of the last commit be the one in force, with the graph of its frames.
+
+        Raises ValueError for an engine that is not on the server.
+        """
+        name, stands = getattr(engine, "name", ""), self._stands
+        if stands is None or not str(name).startswith(self._prefix):
+            raise ValueError(f"an engine of the kind {engine.kind} is not on {self._folder.address.vectors}")
+        graph_sha256 = None if graph is None else named_by_content(self._folder.path, "graph", ".npz", graph.write)[1]
+        mark = self._new_name()
+        named = Served(
+            kind=engine.kind, name=str(name), mark=mark, coming=None, dim=engine.dim,
+            whitening=whitening_sha256(self._catalog), is_exact=bool(getattr(engine, "is_exact", True)),
+            effort=int(getattr(engine, "effort", 0)), rows=len(engine), built_with=built_with,
+            generation=stands.generation, graph=graph_sha256,
+        )  # fmt: skip
+        self.server().point(mark, named.name)
+        self._catalog.set_state(ON_SERVER, asdict(named))
+        self._catalog.heard(stands.noted)
+        self._stands = None
+        self._forget()
+
+    def forget_engine(self) -> None:
+        """Let the next `refresh` compare the engine with the parts row by row, or fill a new one."""
+        if self._opened(self.named()) is None:
+            self._catalog.set_state(ON_SERVER, None)
+        else:
+            self._catalog.set_state(CHANGED, {"photos": None})
+
+    def remove_leftovers(self) -> None:
+        """Remove what the catalog does not name, here and on the server: a writer was killed, or made a new engine."""
+        super().remove_leftovers()
+        named = self.named()
+        try:
+            if self._catalog.get_state(ON_SERVER) is None:
+                return
+            server = self.server()
+            for name in server.names(self._prefix):
+                if named is None or name != named.name:
+                    server.drop(name)
+        except EngineUnreachableError:
+            self._server = None  # `refresh` tells of it
+
+    # Checking
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong with the engine on the server: rows that it lacks, has otherwise, or should not have."""
+        named = self.named()
+        if named is None:
+            return
+        where = self._folder.address.vectors
+        try:
+            engine = self._opened(named)
+            if engine is None:
+                yield f"{where} does not hold {named.name} as it was left"
+                return
+            lacking = other = live = 0
+            for ids, missing, differing in self._compared(engine):
+                lacking, other, live = lacking + len(missing), other + len(differing), live + len(ids)
+            if lacking:
+                yield f"{where} lacks {counted(lacking, 'row')} that it should hold"
+            if other:
+                yield f"{where} holds {counted(other, 'row')} that differ from the stored vectors and the catalog"
+            noted = changed(self._catalog.get_state(CHANGED))
+            if not noted and noted is not None and (extra := len(engine) - live + lacking) > 0:
+                yield f"{where} holds {counted(extra, 'row')} of regions that the index does not have"
+        except EngineUnreachableError as error:
+            yield str(error)
+
+    def _compared(self, engine: ServedEngine) -> Iterator[tuple[Ids, Ids, Ids]]:
+        """Of each part that the engine should hold: the live rows, those that it lacks, and those it has otherwise."""
+        named, whitening = self.named(), self.whitening()
+        noted = changed(self._catalog.get_state(CHANGED))
+        known = self._live_regions(sorted(set(noted or ())))
+        for part in self._catalog.parts():
+            if named is None or part.generation > named.generation:
+                continue
+            ids, rows = self._rows_of([part], whitening)
+            order = np.argsort(ids)
+            ids, rows = ids[order], rows[order]
+            stored = engine.stored(ids)
+            there = np.isin(ids, stored.ids)
+            facets, same = self._facets(stored.ids), np.ones(len(stored.ids), dtype=bool)
+            # Of a part whitened in other blocks the last digits differ.
+            same &= (np.abs(stored.vectors - rows[there]) < 1e-5).all(axis=1)
+            for name, values in facets.items():
+                same &= [_as_kept(a) == b for a, b in zip(values, stored.facets[name], strict=True)]
+            yield ids, np.setdiff1d(ids[~there], known), np.setdiff1d(stored.ids[~same], known)
+
+    def _mend(self, engine: ServedEngine) -> None:
+        """Compare all rows with the parts and the catalog, and make good what differs."""
+        live = []
+        for ids, missing, differing in self._compared(engine):
+            again = np.union1d(missing, differing)
+            self._add(engine, again, self._rows_of_regions(again, self.whitening()))
+            live.append(ids)
+        kept = np.concatenate([np.empty(0, np.int64), *live])
+        if len(engine) > len(kept):
+            engine.remove(np.setdiff1d(engine.ids, kept))
+
+
+_NOTHING = (None,) * len(FACETS)
+
+
+def _is_exact(chosen: str, recall: float, rows: int) -> bool:
+    """Whether so few rows are compared one by one, or so much is asked that no graph will do."""
+    return chosen == "flat" or recall >= 1 or rows < FLAT_UP_TO
+
+
+def _is_outgrown(named: Served, is_exact: bool, regions: int, newer: list[PartRow]) -> bool:
+    """Whether an engine that compares every row has too many of them, or one holds too many that are gone."""
+    count = named.rows + sum(part.rows for part in newer)
+    return count - regions > MAX_DELETED_FRACTION * count or (named.is_exact and not is_exact)
+
+
+def _as_kept(facet: Any) -> Any:
+    """A facet as a server gives it back."""
+    return (kept_text(facet) or None) if isinstance(facet, str) else facet
+
+
+def _trimmed(found: Neighbours) -> Neighbours:
+    """The answer without columns in which no query has anything."""
+    width = int((found.ids >= 0).sum(axis=1).max(initial=0))
+    return Neighbours(found.ids[:, :width], found.scores[:, :width])

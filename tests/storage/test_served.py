@@ -1,0 +1,313 @@
+"""An index whose engine lies in Milvus (Lite): its answers are those of the engine in a folder."""
+
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import birdsearch
+from birdsearch import Filter, Index
+from birdsearch.cluster.milvus import Milvus
+from birdsearch.errors import EngineUnreachableError
+from birdsearch.search.engine import ServedEngine
+from birdsearch.storage import served
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
+from tests.support.fake_backbone import FakeBackbone
+
+ROWS = np.random.default_rng(5).standard_normal((200, 16)).astype(np.float32)
+ASKED = np.random.default_rng(6).standard_normal((7, 16)).astype(np.float32)
+SPECIES = ("Eurasian Wren", "European Robin", "Dunnock", "Common Blackbird")
+FILTERS = (
+    Filter(species="Wren"),
+    Filter(species=["european robin", "Dunnock"], taken_after="2021"),
+    Filter(label="Dunnock") | Filter(camera="canon"),
+    ~Filter(taken_before="2022-06"),
+    Filter(near=(50.0, 10.0, 400.0)),
+    Filter(under="PHOTOS", min_width=8),
+    Filter(species="Turdus"),
+    Filter(ids=range(5, 40), camera="Nikon"),
+    Filter(species="Ostrich"),
+)
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Milvus Lite that is open as long as the module is tested."""
+    address = f"milvus://{tmp_path_factory.mktemp('lite')}/birds.db"
+    with closing(Milvus(address)):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hundred tiny photos."""
+    folder = tmp_path_factory.mktemp("photos")
+    for number in range(100):
+        Image.new("RGB", (8 + number % 5, 8), (number, 2 * number, 90)).save(folder / f"{number:03}.jpg")
+    return folder
+
+
+def give(index: Index, photos: Path, numbers: Sequence[int]) -> None:
+    """Add some of the photos, with vectors and facts that are made up."""
+    facts: dict[str, Any] = {
+        "label": [SPECIES[n % 4] for n in numbers],
+        "taken_at": [f"202{n % 5}-05-17T06:30:00" for n in numbers],
+        "camera": [f"{'Canon' if n % 2 else 'Nikon'} {n % 3}" for n in numbers],
+        "latitude": [46.0 + n / 20 for n in numbers],
+        "longitude": [10.0] * len(numbers),
+    }
+    index.add_vectors([photos / f"{n:03}.jpg" for n in numbers], ROWS[list(numbers)], facts)
+
+
+def at(folder: Path, server: str) -> str:
+    """The address of an index in a folder whose engine lies on a server."""
+    return f"birds+sqlite://{folder}?vectors={server}"
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, photos: Path, lite: str) -> Iterator[tuple[Index, Index]]:
+    """The same photos in an index of its own, and in one whose engine lies in Milvus; for tests that only ask."""
+    place = tmp_path_factory.mktemp("pair")
+    with (
+        birdsearch.create(place / "own", backbone=FakeBackbone()) as own,
+        birdsearch.create(at(place / "served", lite), backbone=FakeBackbone()) as other,
+    ):
+        for index in (own, other):
+            give(index, photos, range(60))
+            give(index, photos, range(60, 100))
+        yield own, other
+
+
+@pytest.fixture
+def index(tmp_path: Path, photos: Path, lite: str) -> Iterator[Index]:
+    """Forty photos in an index whose engine lies in Milvus; for tests that change it."""
+    with birdsearch.create(at(tmp_path / "index", lite), backbone=FakeBackbone()) as made:
+        give(made, photos, range(40))
+        yield made
+
+
+def answers(index: Index, k: int = 9, where: Filter | None = None) -> list[list[tuple[int | None, float]]]:
+    """Ids and scores."""
+    found = index.search_vectors(ASKED, k, where=where)
+    return [[(match.photo.id, round(match.score, 5)) for match in row] for row in found]
+
+
+def engine_of(index: Index, lite: str) -> ServedEngine:
+    """The engine in force, as another client sees it."""
+    server = Milvus(lite)
+    (name,) = [name for name in server.names("birds_") if index.info()["engine"] == "milvus" and name in state(index)]
+    engine = server.open(name)
+    assert engine is not None
+    return engine
+
+
+def state(index: Index) -> str:
+    """What the catalog says of the engine."""
+    with closing(SQLiteCatalog(Path(index.info()["path"]) / "catalog.sqlite")) as catalog:
+        return str(catalog.get_state("engine_on_server"))
+
+
+# Answers
+
+
+def test_answers_are_those_of_the_engine_in_a_folder(pair: tuple[Index, Index]) -> None:
+    own, other = pair
+    assert (own.info()["engine"], other.info()["engine"]) == ("flat", "milvus")
+    for k in (1, 9, 100, 500):
+        assert answers(other, k) == answers(own, k)
+    photos = own.photos()[::9]
+    mine, others = (index.search_many(photos, 5) for index in pair)
+    assert [[match.photo.id for match in row] for row in mine] == [[match.photo.id for match in row] for row in others]
+
+
+@pytest.mark.parametrize("where", FILTERS)
+def test_filtered_answers_are_those_of_the_engine_in_a_folder(
+    pair: tuple[Index, Index], photos: Path, monkeypatch: pytest.MonkeyPatch, where: Filter
+) -> None:
+    if where.under is not None:
+        where = replace(where, under=photos)
+    own, other = pair
+    expected = [answers(own, k, where) for k in (2, 12, 90)]
+    assert [answers(other, k, where) for k in (2, 12, 90)] == expected  # compared one by one: they are few
+    monkeypatch.setattr(served, "EXACT", 0)  # asked of the server
+    monkeypatch.setattr(served, "SPARE", 0)
+    assert [answers(other, k, where) for k in (2, 12, 90)] == expected
+    monkeypatch.setattr(served, "DEEPEST", 1)  # so many are asked for that the parts are read
+    assert [answers(other, k, where) for k in (2, 12, 90)] == expected
+
+
+def test_all_else_that_asks_neighbours_works(pair: tuple[Index, Index]) -> None:
+    own, other = (
+        {
+            "clusters": [sorted(cluster.photos) for cluster in index.clusters().clusters],
+            "duplicates": [sorted((group.keep, *group.others)) for group in index.duplicates().groups],
+        }
+        for index in pair
+    )
+    assert own == other
+
+
+# Following the catalog
+
+
+def test_what_comes_and_goes_is_followed(index: Index, photos: Path, lite: str) -> None:
+    give(index, photos, range(40, 50))
+    assert len(engine_of(index, lite)) == 50
+    gone = index.photos()[3]
+    assert gone.id in [photo for photo, _ in answers(index, 50)[0]]
+    assert index.remove(Filter(ids=[gone.id or 0])) == 1
+    assert gone.id not in [photo for photo, _ in answers(index, 50)[0]]
+    assert len(engine_of(index, lite)) == 49
+    assert index.verify().ok
+
+
+def test_an_engine_that_is_behind_loses_nothing(
+    index: Index, photos: Path, tmp_path: Path, lite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(served, "EXACT", 0)
+    with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as beside:  # knows nothing of Milvus
+        give(beside, photos, range(40, 45))
+        give(beside, photos, [7])  # a new vector
+        beside.label({1: "Great Tit", 2: "Great Tit"})
+        beside.remove(Filter(ids=[3, 4]))
+        for where in (None, Filter(species="Great Tit"), Filter(species="Wren"), ~Filter(label="Great Tit")):
+            assert answers(index, 45, where) == answers(beside, 45, where)
+        behind = index.info()["engine_state"]
+    assert behind["rows"] == 40
+    assert behind["behind"] >= 6
+    assert index.verify().ok
+    index.label({9: "Great Tit"})  # a writer brings all of it
+    assert index.info()["engine_state"]["behind"] == 0
+    engine = engine_of(index, lite)
+    assert len(engine) == 43
+    assert index.verify().ok
+    stored = engine.stored(engine.ids)
+    labels = dict(zip(stored.facets["photo"], stored.facets["species"], strict=True))
+    assert [labels[photo] for photo in (1, 2, 9)] == ["Great Tit"] * 3
+
+
+def test_a_stale_copy_of_a_label_shows_no_wrong_photo(index: Index, lite: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = engine_of(index, lite)
+    stored = engine.stored(engine.ids)
+    facets = {name: list(values) for name, values in stored.facets.items()}
+    facets["species"] = facets["label"] = ["Eurasian Wren"] * 40
+    engine.add(stored.vectors, stored.ids, facets)
+    monkeypatch.setattr(served, "EXACT", 0)
+    wrens = Filter(species="Eurasian Wren")
+    assert {photo for photo, _ in answers(index, 40, wrens)[0]} == {photo.id for photo in index.photos(wrens)}
+    robins = Filter(species="European Robin")
+    assert {photo for photo, _ in answers(index, 40, robins)[0]} == {photo.id for photo in index.photos(robins)}
+    report = index.verify()
+    assert not report.ok
+    assert "30 rows that differ from the stored vectors and the catalog" in " ".join(report.problems)
+
+
+def test_repair_makes_good_what_verify_finds(index: Index, lite: str) -> None:
+    engine = engine_of(index, lite)
+    expected = answers(index, 40)
+    stored = engine.stored(engine.ids)
+    engine.remove(stored.ids[:3])
+    engine.add(stored.vectors[5:6], stored.ids[6:7], {name: v[6:7] for name, v in stored.facets.items()})
+    engine.add(stored.vectors[:1], np.array([999_999]))
+    problems = " ".join(index.verify().problems)
+    assert "lacks 3 rows" in problems
+    assert "1 row that differ" in problems or "1 rows" in problems
+    assert "1 row of regions that the index does not have" in problems
+    assert "built the engine anew" in index.repair()
+    assert index.verify().ok
+    assert len(engine_of(index, lite)) == 40
+    assert answers(index, 40) == expected
+
+
+def test_a_collection_that_is_lost_is_filled_again(index: Index, lite: str) -> None:
+    expected = answers(index, 40)
+    name = engine_of(index, lite).name
+    Milvus(lite).drop(name)
+    assert answers(index, 40) == expected
+    assert "does not hold" in " ".join(index.verify().problems)
+    index.repair()
+    assert index.verify().ok
+    assert engine_of(index, lite).name != name
+    assert answers(index, 40) == expected
+
+
+def test_a_restored_catalog_does_not_trust_an_engine_that_went_on(
+    index: Index, photos: Path, tmp_path: Path, lite: str
+) -> None:
+    shutil.copytree(tmp_path / "index", tmp_path / "backup")
+    give(index, photos, range(40, 60))
+    shutil.rmtree(tmp_path / "index")
+    shutil.copytree(tmp_path / "backup", tmp_path / "index")
+    with birdsearch.open(at(tmp_path / "index", lite), backbone=FakeBackbone()) as again:
+        give(again, photos, range(60, 80))  # under the ids that the lost photos had
+        with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as own:
+            assert answers(again, 60) == answers(own, 60)
+        assert again.verify().ok
+        assert len(engine_of(again, lite)) == 60
+
+
+def test_optimize_swaps_a_new_collection_in(index: Index, lite: str) -> None:
+    before = engine_of(index, lite).name
+    report = index.optimize(recall=1.0)
+    assert report.engine == "milvus"
+    assert report.trials[0].recall == 1
+    after = engine_of(index, lite).name
+    assert after != before
+    with birdsearch.open(index.info()["path"], backbone=FakeBackbone()) as own:
+        assert answers(index, 40) == answers(own, 40)
+    assert index.search(index.photos()[0], 3, diffuse=True)
+    index.label({1: "Great Tit"})  # the next writer removes what is left
+    assert before not in Milvus(lite).names("birds_")
+    assert index.verify().ok
+    with pytest.raises(ValueError, match="auto, flat or hnsw, got 'ivf'"):
+        index.optimize(engine="ivf")
+
+
+# A server that is not there
+
+
+def test_without_its_server_an_index_compares_what_is_stored(
+    index: Index, photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answers(index, 40)
+    nowhere = at(tmp_path / "index", "milvus://127.0.0.1:9")
+    with birdsearch.open(nowhere, backbone=FakeBackbone()) as away, caplog.at_level(logging.WARNING, "birdsearch"):
+        assert answers(away, 40) == expected
+        assert "milvus://127.0.0.1:9 does not answer" in caplog.text
+        assert "The stored vectors are compared meanwhile" in caplog.text
+        caplog.clear()
+        give(away, photos, range(40, 44))
+        assert "What was committed is safe" in caplog.text
+        assert len(answers(away, 50)[0]) == 44
+        assert away.info()["engine"] == "none"
+        assert "does not answer" in " ".join(away.verify().problems)
+        away.close()
+    monkeypatch.setattr(served, "SCANNED", 30)
+    with (
+        birdsearch.open(nowhere, backbone=FakeBackbone()) as away,
+        pytest.raises(EngineUnreachableError, match=r"start it, or check the address"),
+    ):
+        answers(away)
+    assert len(answers(index, 50)[0]) == 44  # the index that has its server goes on
+
+
+def test_an_address_of_a_folder_is_read_and_written(tmp_path: Path) -> None:
+    from birdsearch.storage.address import Address
+
+    address = Address.parse(f"birds+sqlite://{tmp_path}/my birds%3F?vectors=milvus://host:19530")
+    assert address == Address("", "", f"{tmp_path}/my birds?", "milvus://host:19530")
+    assert Address.parse(str(address)) == address
+    for wrong in (
+        "birds+sqlite://host/x?vectors=milvus://h",
+        "birds+sqlite:///x?index=a",
+        "birds+sqlite:///x?vectors=y",
+    ):
+        with pytest.raises(ValueError, match="names no index"):
+            Address.parse(wrong)
