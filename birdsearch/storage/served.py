@@ -8,11 +8,13 @@ none that it should not.
 import logging
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from birdsearch.errors import EngineUnreachableError, IndexDamagedError, RecallUnreachableError
 from birdsearch.files import is_sha256, named_by_content
@@ -40,7 +42,8 @@ SCANNED = 500_000  # rows that are read from the parts and compared where the en
 AGAIN = 30  # seconds after which a server that did not answer is asked again
 EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # that are tried, up to the recall asked for
 TRIED_ON = 200  # queries
-SPARE = 8  # answers more than asked for: some may not count
+SPARE = 8  # answers more than asked for: some may not be valid
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class _Now:
     engine: ServedEngine | None = None
     beside: LocalEngine | None = None  # rows that the engine lacks, or has otherwise
     since: float = 0.0  # when the server did not answer; 0 where it did
+    counted: dict[Filter, int] = field(default_factory=dict)  # photos that filters leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,6 @@ class ServedVectors(PartVectors):
         self._now = _Now(-1)
         self._server: EngineServer | None = None
         self._few: tuple[object, LocalEngine] | None = None  # the last filter that left few rows, and those
-        self._shares: dict[Filter, int] = {}  # photos that filters leave at one commit
         self._stands: _Stand | None = None  # of the engine that is being filled
 
     def close(self) -> None:
@@ -101,7 +104,7 @@ class ServedVectors(PartVectors):
             self._server = None
 
     def _forget(self) -> None:
-        self._now, self._few, self._shares = _Now(-1), None, {}
+        self._now, self._few = _Now(-1), None
 
     def server(self) -> EngineServer:
         """The server of the address that the index was opened with. Raises EngineUnreachableError."""
@@ -145,14 +148,18 @@ class ServedVectors(PartVectors):
         if named is None:
             return None
         server = self.server()
-        marks = (named.mark, named.coming) if named.coming else (named.mark,)
         # A restored backup of the catalog, or a copy of the index, meets an engine that has gone on without it.
-        if named.name not in [server.name_of(mark) for mark in marks]:
+        if not self._marks_in_force(named):
             return None
         engine = server.open(named.name)
         if engine is not None:
             engine.effort, engine.is_exact = named.effort, named.is_exact
         return engine if engine is None or engine.dim == named.dim else None
+
+    def _marks_in_force(self, named: Served) -> list[str]:
+        """Which of the aliases that an engine may have by now it has."""
+        marks = [mark for mark in (named.mark, named.coming) if mark is not None]
+        return [mark for mark in marks if self.server().name_of(mark) == named.name]
 
     def engine_name(self) -> str:
         """Which kind of engine answers; "none" before the first run has ended, and where the server does not answer."""
@@ -197,7 +204,7 @@ class ServedVectors(PartVectors):
         try:
             return self._search(queries, k, where)
         except EngineUnreachableError:  # it may have been started anew meanwhile
-            self.close()
+            self._forget()
             return self._search(queries, k, where)
 
     def _search(self, queries: Vectors, k: int, where: Filter | None) -> Neighbours:
@@ -205,55 +212,44 @@ class ServedVectors(PartVectors):
         if now.whitening is not None:
             queries = now.whitening.apply(queries)
         count = self._count(now, where)
+        if not count:
+            return exact.no_neighbours(len(queries), 0)
         if where is not None and count <= EXACT:
             return self._among_few(now, where, queries, k)
-        if now.engine is None:
-            return self._beside(now, queries, k, where)
-        share = min(1.0, count / max(1, self._count(now, None)))
-        told = None if where is None else self._catalog.in_stored_words(where)
-        width = min(k + SPARE, DEEPEST)
-        while k <= DEEPEST:
-            found = now.engine.search(queries, width, where=told, share=share)
-            counts = self._counts(now, found.ids, where)
-            best = exact.top_k(np.where(counts, found.ids, -1), np.where(counts, found.scores, -np.inf), k)
-            least = int(counts.sum(axis=1).min(initial=width))
-            if least >= k or (found.ids[:, -1] < 0).all():
-                if least < min(k, count - len(now.beside or ())):
-                    break  # its copies of facts are so far behind that it does not know enough rows
-                return _trimmed(exact.merge_top_k(best, self._beside(now, queries, k, where), k))
-            if width >= DEEPEST:
-                break
-            width = min(DEEPEST, max(2 * width, int(1.5 * k * width / max(1, least))))
-        return self._among(self._catalog.region_ids(where or Filter()), queries, k)
+        asked: list[Neighbours | None] = []
+        if now.engine is not None:
+            share = min(1.0, count / max(1, self._count(now, None)))
+            told = None if where is None else self._catalog.in_stored_words(where)
+            ask = partial(now.engine.search, queries, where=told, share=share)
+            asked.append(_valid(ask, k, partial(self._are_valid, where, now.beside)))
+        if now.beside is not None and len(now.beside):
+            asked.append(_valid(partial(now.beside.search, queries), k, partial(self._are_valid, where, None)))
+        best = exact.no_neighbours(len(queries), 0)
+        for found in asked:
+            best = best if found is None else exact.merge_top_k(best, found, k)
+        # An engine whose copies of facts are far behind knows too few rows.
+        if None in asked or int((best.ids >= 0).sum(axis=1).min(initial=k)) < min(k, count):
+            return self._among(self._catalog.region_ids(where or Filter()), queries, k)
+        return _trimmed(best)
 
     def _count(self, now: _Now, where: Filter | None) -> int:
         """How many photos satisfy a filter."""
         asked = where or Filter()
-        if self._shares.get(asked) is None or now is not self._now:
-            self._shares[asked] = self._catalog.count(asked)
-        return self._shares[asked]
+        if asked not in now.counted:
+            now.counted[asked] = self._catalog.count(asked)
+        return now.counted[asked]
 
-    def _counts(self, now: _Now, ids: Ids, where: Filter | None) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-        """Which answers (q, k) of the engine count: of visible photos that satisfy the filter, and not known better."""
+    def _are_valid(self, where: Filter | None, but: LocalEngine | None, ids: Ids) -> Mask:
+        """Which answers (q, k) are regions of visible photos that satisfy the filter, and are in no other engine."""
         photo_of = self._catalog.visible(set(ids[ids >= 0].tolist()))
         good = np.fromiter(photo_of, dtype=np.int64, count=len(photo_of))
         if where is not None and photo_of:
             those = set(photo_of.values())
             within = those if where.ids is None else those & set(where.ids)
             good = np.intersect1d(good, self._catalog.region_ids(replace(where, ids=tuple(within))))
-        if now.beside is not None:
-            good = np.setdiff1d(good, now.beside.ids)
+        if but is not None:
+            good = np.setdiff1d(good, but.ids)
         return np.isin(ids, good)
-
-    def _beside(self, now: _Now, queries: Vectors, k: int, where: Filter | None) -> Neighbours:
-        """The best of the rows that the engine lacks."""
-        if now.beside is None or not len(now.beside):
-            return exact.no_neighbours(len(queries), 0)
-        photo_of = self._catalog.visible(now.beside.ids.tolist())
-        allowed = np.array(sorted(photo_of), dtype=np.int64)
-        if where is not None:
-            allowed = np.intersect1d(allowed, self._catalog.region_ids(where))
-        return _trimmed(now.beside.search(queries, k, only=allowed))
 
     def _among_few(self, now: _Now, where: Filter, queries: Vectors, k: int) -> Neighbours:
         """The best of the few rows that a filter leaves; they are kept for the next question."""
@@ -354,10 +350,11 @@ class ServedVectors(PartVectors):
     def _bring(self, named: Served, engine: ServedEngine, newer: list[PartRow], noted: list[int] | None) -> None:
         """Add later parts, and what changed; what a killed process left undone, the next one brings again."""
         server, generation = self.server(), self._catalog.generation
-        coming = self._new_name()
-        self._catalog.set_state(ON_SERVER, asdict(replace(named, coming=coming)))
+        marks, coming = self._marks_in_force(named), self._new_name()
+        self._catalog.set_state(ON_SERVER, asdict(replace(named, mark=marks[-1], coming=coming)))
         server.point(coming, named.name)
-        server.unpoint(named.mark)
+        for mark in marks:
+            server.unpoint(mark)
         for part in newer:
             self._add(engine, *self._rows_of([part], self.whitening()))
         if noted is None:
@@ -436,22 +433,25 @@ class ServedVectors(PartVectors):
         """
         if name not in ("auto", "flat", "hnsw"):
             raise ValueError(f"on a server of vectors the engine must be auto, flat or hnsw, got {name!r}")
-        began = time.perf_counter()
-        engine = self._filled(_is_exact(name, recall, len(ids)), iter([(ids, rows)]))
-        seconds = time.perf_counter() - began
+        began, is_exact = time.perf_counter(), _is_exact(name, recall, len(ids))
         asked = np.sort(np.random.default_rng(0).permutation(len(rows))[:TRIED_ON])
-        truth = tuning.build(rows, ids=ids, engine="flat").search(rows[asked], 10).scores[:, -1] - tuning.SCORE_EPSILON
+        # A graph that holds a row finds its neighbours by its own links.
+        others = np.arange(len(rows)) if is_exact else np.setdiff1d(np.arange(len(rows)), asked)
+        engine = self._filled(is_exact, iter([(ids[others], rows[others])]))
+        seconds = time.perf_counter() - began
+        truth = tuning.build(rows[others], ids=ids[others], engine="flat").search(rows[asked], 10).scores[:, -1]
         trials = []
         for effort in EFFORTS[-1:] if engine.is_exact else EFFORTS:
             engine.effort = effort
             started = time.perf_counter()
             found = engine.search(rows[asked], 10)
             speed = len(asked) / max(time.perf_counter() - started, 1e-9)
-            reached = float((found.scores >= truth[:, None]).mean())
+            reached = float((found.scores >= truth[:, None] - tuning.SCORE_EPSILON).mean())
             trials.append(Trial(engine.kind, f"effort {effort}", reached, speed, seconds, 0, len(rows)))
             if progress is not None:
                 progress("tune", len(trials), None, f"effort {effort}")
             if reached >= recall:
+                self._add(engine, ids[asked], rows[asked])
                 return engine, trials
         raise RecallUnreachableError(
             f"{engine.kind} reached a recall of {reached:.4f}, not {recall}: ask for less, or take the engine 'flat'."
@@ -575,6 +575,24 @@ def _is_outgrown(named: Served, is_exact: bool, regions: int, newer: list[PartRo
 def _as_kept(facet: Any) -> Any:
     """A facet as a server gives it back."""
     return (kept_text(facet) or None) if isinstance(facet, str) else facet
+
+
+def _valid(ask: Callable[[int], Neighbours], k: int, are_valid: Callable[[Ids], Mask]) -> Neighbours | None:
+    """The k best answers that are valid; ever more are asked for until there are so many, or no more come.
+
+    None where the deepest question had too few.
+    """
+    width = min(k + SPARE, DEEPEST)
+    while k <= DEEPEST:
+        found = ask(width)
+        valid = are_valid(found.ids)
+        least = int(valid.sum(axis=1).min(initial=width))
+        if least >= k or bool((found.ids[:, -1] < 0).all()):
+            return exact.top_k(np.where(valid, found.ids, -1), np.where(valid, found.scores, -np.inf), k)
+        if width >= DEEPEST:
+            break
+        width = min(DEEPEST, max(2 * width, int(1.5 * k * width / max(1, least))))
+    return None
 
 
 def _trimmed(found: Neighbours) -> Neighbours:

@@ -18,6 +18,7 @@ from birdsearch.cluster.milvus import Milvus
 from birdsearch.errors import EngineUnreachableError
 from birdsearch.search.engine import ServedEngine
 from birdsearch.storage import served
+from birdsearch.storage.address import Address
 from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.support.fake_backbone import FakeBackbone
 
@@ -110,7 +111,7 @@ def engine_of(index: Index, lite: str) -> ServedEngine:
 
 def state(index: Index) -> str:
     """What the catalog says of the engine."""
-    with closing(SQLiteCatalog(Path(index.info()["path"]) / "catalog.sqlite")) as catalog:
+    with closing(SQLiteCatalog(Path(Address.parse(index.info()["path"]).parts) / "catalog.sqlite")) as catalog:
         return str(catalog.get_state("engine_on_server"))
 
 
@@ -253,14 +254,14 @@ def test_a_restored_catalog_does_not_trust_an_engine_that_went_on(
         assert len(engine_of(again, lite)) == 60
 
 
-def test_optimize_swaps_a_new_collection_in(index: Index, lite: str) -> None:
+def test_optimize_swaps_a_new_collection_in(index: Index, tmp_path: Path, lite: str) -> None:
     before = engine_of(index, lite).name
     report = index.optimize(recall=1.0)
     assert report.engine == "milvus"
     assert report.trials[0].recall == 1
     after = engine_of(index, lite).name
     assert after != before
-    with birdsearch.open(index.info()["path"], backbone=FakeBackbone()) as own:
+    with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as own:
         assert answers(index, 40) == answers(own, 40)
     assert index.search(index.photos()[0], 3, diffuse=True)
     index.label({1: "Great Tit"})  # the next writer removes what is left
@@ -299,8 +300,6 @@ def test_without_its_server_an_index_compares_what_is_stored(
 
 
 def test_an_address_of_a_folder_is_read_and_written(tmp_path: Path) -> None:
-    from birdsearch.storage.address import Address
-
     address = Address.parse(f"birds+sqlite://{tmp_path}/my birds%3F?vectors=milvus://host:19530")
     assert address == Address("", "", f"{tmp_path}/my birds?", "milvus://host:19530")
     assert Address.parse(str(address)) == address
