@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from birdsearch.export.claims import Claim
 from birdsearch.export.deployments import Deployment
 from birdsearch.export.privacy import GENERALIZED
 from birdsearch.export.selection import Selection
-from birdsearch.export.sightings import Claim, DatasetOptions, Sighting, Sightings, has_moment, has_place
+from birdsearch.export.sightings import DatasetOptions, Sighting, Sightings, has_moment, has_place
 from birdsearch.export.target import new_folder
 from birdsearch.export.texts import Table
 from birdsearch.files import atomic_write

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
 
+from birdsearch.export.claims import Claim
 from birdsearch.export.moments import clock_of
 from birdsearch.export.selection import Selection
-from birdsearch.export.sightings import Claim, DatasetOptions, Sighting, Sightings
+from birdsearch.export.sightings import DatasetOptions, Sighting, Sightings
 from birdsearch.export.target import new_file
 from birdsearch.records import BY_HAND, ExportReport, Region
 from birdsearch.regions.choice import HUMAN, kind_of

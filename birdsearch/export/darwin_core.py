@@ -12,9 +12,10 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 from zipfile import ZIP_DEFLATED, ZipFile
 
+from birdsearch.export.claims import Claim
 from birdsearch.export.privacy import GENERALIZED
 from birdsearch.export.selection import Selection
-from birdsearch.export.sightings import Claim, DatasetOptions, Sighting, Sightings, has_claim, has_day
+from birdsearch.export.sightings import DatasetOptions, Sighting, Sightings, has_claim, has_day
 from birdsearch.export.target import new_file
 from birdsearch.export.texts import Table, one_line
 from birdsearch.photos.filetype import MEDIA_TYPES

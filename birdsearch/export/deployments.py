@@ -154,20 +154,16 @@ class Gathered:
     end: datetime | None = None
     cameras: set[str] = field(default_factory=set)
     first: Place | None = None
-    hidden: Place | None = None  # rounded, of the first photo of a protected species
     corners: list[float] = field(default_factory=list)  # south, west, north, east
     cells: set[tuple[int, int]] = field(default_factory=set)  # of its places
 
-    def take(self, place: Place | None, moment: datetime | None, camera: str | None, *, sensitive: bool) -> None:
+    def take(self, place: Place | None, moment: datetime | None, camera: str | None) -> None:
         """The next photo of it."""
-        self.sensitive |= sensitive
         if camera and len(self.cameras) < 2:
             self.cameras.add(camera)
         if place is not None:
             self.first = self.first or place
             self.cells.add(place.cell)
-            if sensitive:
-                self.hidden = self.hidden or place.coarse
             south, west, north, east = self.corners or [90.0, 180.0, -90.0, -180.0]
             self.corners = [min(south, place.latitude), min(west, place.longitude)]
             self.corners += [max(north, place.latitude), max(east, place.longitude)]
@@ -197,7 +193,7 @@ class Gathered:
         anchor, corners = self.first, list(self._corners())
         if self.sensitive:
             corners = [place.coarse for place in corners]
-            anchor = self.hidden or anchor.coarse
+            anchor = anchor.coarse
         reach = max(_metres(anchor, corner) for corner in corners)
         uncertainty = (anchor.uncertainty or 0) + math.ceil(reach)
         return Place(anchor.latitude, anchor.longitude, uncertainty or None, rounded=self.sensitive)

@@ -1,22 +1,21 @@
 """What must not leave with photos unless their owner says so: where threatened birds are, and people."""
 
 import math
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from birdsearch.errors import InputFileError
-from birdsearch.records import Photo, Region, counted
+from birdsearch.export.claims import Meaning
+from birdsearch.records import Photo, Region, counted, shown
 from birdsearch.regions.choice import ANIMAL, HUMAN, VEHICLE, kind_of
-
-if TYPE_CHECKING:
-    from birdsearch.taxonomy.meaning import Resolution
 
 UNCERTAINTY = 7900  # metres from the middle of a cell of 0.1 degree to its farthest corner, at the equator
 GENERALIZED = "coordinates rounded to the middle of a 0.1 degree cell, to protect a species"
+_HOME = re.compile(r"/(?:home|Users|media|run/media)/[^/]+(?=/)|/root(?=/)|[A-Za-z]:[/\\]Users[/\\][^/\\]+(?=[/\\])")
 _NEAR = 0.01  # degrees: a kilometre
 _DECIMALS = re.compile(r"(?<!\d)\d{1,3}[.,_]\d{2,}")
 
@@ -68,13 +67,13 @@ def _middle(degrees: float, most: int) -> float:
 class Protected:
     """The species whose places are rounded, and which photos may show one."""
 
-    def __init__(self, species: frozenset[str], meaning: "Callable[[str], Resolution]") -> None:
+    def __init__(self, species: frozenset[str], meaning: Meaning) -> None:
         self._species = species
         self._meaning = meaning
         self._judged = cache(self._judge)
 
     @classmethod
-    def of(cls, file: Path | None, meaning: "Callable[[str], Resolution]", *, exact: bool) -> "Protected":
+    def of(cls, file: Path | None, meaning: Meaning, *, exact: bool) -> "Protected":
         """Those that AviList calls near threatened or worse, and those of a user's file; none where all is `exact`.
 
         `meaning` says what a name means. Raises InputFileError where a line of the file names no bird.
@@ -94,6 +93,10 @@ class Protected:
             if sure or protected:
                 return protected
         return any(self._judged(name)[1] for name in _hints(photo))
+
+    def among(self, names: Iterable[str]) -> list[str]:
+        """Those of the names that may mean such a species."""
+        return [name for name in names if self._species and self._judged(name)[1]]
 
     def _judge(self, name: str) -> tuple[bool, bool]:
         """Whether a name is sure to mean one bird, and whether it may mean one of these."""
@@ -139,3 +142,32 @@ def may_leave(box: Region, *, people: bool) -> bool:
     """Whether a box may be told: of an animal always, of people and what they drive where they may be named."""
     kind = kind_of(box.category)
     return kind == ANIMAL or (people and kind in (HUMAN, VEHICLE))
+
+
+class Paths:
+    """Paths below the root folders, as anybody may see them; no two photos share one."""
+
+    def __init__(self, folders: tuple[str, ...]) -> None:
+        self._roots = sorted(enumerate(folders, start=1), key=lambda one: -len(one[1]))  # the deepest first
+        self._taken: dict[int, int] = {}  # hash of a path -> number of the root that has it first
+
+    def plain(self, path: str) -> str:
+        """A photo's path below its root folder."""
+        return self._split(path)[1]
+
+    def below(self, path: str) -> str:
+        """The same, in a folder of its own where another root has such a path too."""
+        number, below = self._split(path)
+        below = shown(below)
+        if len(self._roots) < 2:
+            return below
+        first = self._taken.setdefault(hash(below), number)
+        return below if first == number else f"root-{number}/{below}"
+
+    def _split(self, path: str) -> tuple[int, str]:
+        home = _HOME.match(path)
+        for number, root in self._roots:
+            if path.startswith(f"{root.rstrip('/')}/"):
+                start = max(len(root), home.end() if home else 0)  # nobody's name, whatever folder was indexed
+                return number, path[start:].lstrip("/")
+        return 0, os.path.basename(path)

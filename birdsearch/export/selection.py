@@ -1,7 +1,7 @@
 """The photos that leave an index, as an exporter reads them: an iterator of photos that can tell more on request."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -130,6 +130,16 @@ class Selection(Iterator[Photo]):
         for block in blocks(len(self.ids), BATCH):
             self.tell_again()
             yield from self._store.catalog.photos(self.ids[block])
+
+    def left_out_by_filter(self, choose: Callable[[Iterable[str]], list[str]]) -> Iterator[Photo]:
+        """The photos of the index that the filter leaves out, and whose species is among those that are chosen."""
+        catalog = self._store.catalog
+        if self._where is None or not (names := choose(catalog.species_names())):
+            return
+        ours = set(self.ids)
+        others = [photo_id for photo_id in catalog.photo_ids(Filter(species=tuple(names))) if photo_id not in ours]
+        for block in blocks(len(others), BATCH):
+            yield from catalog.photos(others[block])
 
     def _regions(self, ids: list[int]) -> list[list[EmbeddedRegion]]:
         boxes = self._store.catalog.boxes(ids)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import birdsearch
-from birdsearch import Index
+from birdsearch import Filter, Index
 from birdsearch.backbones import Backbone
 from birdsearch.errors import InputFileError
 from birdsearch.export.exporter import EXPORTERS
+from birdsearch.export.privacy import Paths
 from birdsearch.export.selection import Selection
-from birdsearch.export.sightings import DatasetOptions, Paths, Sighting, SightingOptions, Sightings
+from birdsearch.export.sightings import DatasetOptions, Sighting, SightingOptions, Sightings
 from birdsearch.records import ExportReport
 from tests.support import fake_backbone
 from tests.support.fake_backbone import FakeBackbone
@@ -85,6 +86,19 @@ def test_another_bird_at_the_same_spot_does_not_tell_it(sightings: Made, tmp_pat
     photo(tmp_path / "photos/American Robin/2.jpg", (KAKAPO[0] + 0.3, KAKAPO[1]))
     found = sightings()
     assert [one.place is not None and one.place.rounded for one in found.values()] == [True, False, True]
+
+
+@pytest.mark.parametrize("to", ["dwca", "camtrap-dp"])
+def test_a_filter_does_not_tell_what_it_leaves_out(index: Index, tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/Kakapo/1.jpg", KAKAPO)
+    photo(tmp_path / "photos/American Robin/1.jpg", KAKAPO)
+    photo(tmp_path / "photos/American Robin/2.jpg", GARDEN)
+    index.add(tmp_path / "photos", labels="folder")
+    path = tmp_path / f"out{EXPORTERS[to].suffix}"
+    report = index.export(path, Filter(label="American Robin"), format=to)
+    assert (report.written, report.rounded) == (2, 1 if to == "dwca" else 2)  # a deployment is rounded as a whole
+    assert "46.12" not in contents(path)
+    assert ("52.52" in contents(path)) == (to == "dwca")
 
 
 def test_a_list_of_ones_own_protects_more(sightings: Made, tmp_path: Path) -> None:
