@@ -40,6 +40,9 @@ def __getattr__(name: str) -> Any:
 Progress = Callable[[str, int, int | None, str], None]
 
 
+SPECIESNET = "speciesnet"  # source of what that program says, whose predictions come with its boxes
+OF_NETWORK = 1000  # the last stored position of a prediction of the network: those that come with boxes follow it
+
 IF_KNOWN = "if it is one of your species"  # note of predictions beside one that abstains
 
 
@@ -61,6 +64,18 @@ class Prediction:
     def name(self) -> str:
         """The words to show a person: the species, or the class with its vocabulary."""
         return self.species or f"{self.rank}: {self.class_name}"
+
+    @property
+    def stored_position(self) -> int:
+        """The position under which catalogs and exports keep it: one of another program comes after the network's."""
+        return self.position + (OF_NETWORK if self.source == SPECIESNET else 0)
+
+    @classmethod
+    def stored(cls, species: str | None, probability: float, position: int, rank: str, class_name: str) -> "Prediction":
+        """A prediction that was kept under this position."""
+        if position <= OF_NETWORK:
+            return cls(species, probability, position, rank, class_name)
+        return cls(species, probability, position - OF_NETWORK, rank, class_name, SPECIESNET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +304,7 @@ class RegionReport:
     found: int = 0  # small birds in them
     embedded: int = 0  # regions that have got a vector
     failed: tuple[Failure, ...] = ()  # photos whose regions have no vector yet, as their file could not be read
+    predicted: int = 0  # photos of which the program that found the boxes says something new: its predictions
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,8 +65,8 @@ Regions = Annotated[
     typer.Option(
         metavar="bird|none|FILE",
         help="Vectors of parts of photos. bird: search for small birds, in this and later runs; none ends that. A file "
-        "gives boxes: a CSV (path, x, y, width, height, perhaps category, confidence), or JSON of COCO or "
-        "MegaDetector.",
+        "gives boxes: a CSV (path, x, y, width, height, perhaps category, confidence), JSON of COCO, MegaDetector or "
+        "SpeciesNet, whose species become predictions, or the datapackage.json of Camtrap DP.",
     ),
 ]
 Finder = Annotated[

@@ -431,6 +431,8 @@ def print_regions(report: "RegionReport", tell: Callable[[str], None] = say) -> 
     words += [f"{count:,} {printable(reason)}" for reason, count in report.left_out.items()]
     if report.searched:
         words.append(f"{counted(report.searched, 'photo')} searched")
+    if report.predicted:
+        words.append(f"predictions of {counted(report.predicted, 'photo')}")
     if words:
         tell(f"{'regions':<10} {', '.join(words)}")
     for failure in report.failed[:FAILURES_SHOWN]:

@@ -162,15 +162,17 @@ def table_of(batch: Batch, schema: "pa.Schema", provenance: Provenance) -> "pa.T
         "keywords": [photo.keywords for photo in batch.photos],
         "companions": [[shown(path) for path in photo.companions] for photo in batch.photos],
         **{f"label_{name}": [_text(getattr(label, name, None)) for label in batch.labels] for name in _LABEL},
-        "predictions": [
-            [{name: getattr(guess, name) for name in _GUESS} for guess in photo.predictions] for photo in batch.photos
-        ],
+        "predictions": [[_guess_row(guess) for guess in photo.predictions] for photo in batch.photos],
         "found_by": [_text(finder) for finder in batch.found_by],
         "regions": [[_region_row(one) for one in have] for have in batch.regions],
         "norm": batch.norms,
         "vector": parts.vector_column(batch.vectors),
     }
     return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _guess_row(guess: Prediction) -> dict[str, Any]:
+    return {name: getattr(guess, name) for name in _GUESS} | {"position": guess.stored_position}
 
 
 def _region_row(one: EmbeddedRegion) -> dict[str, Any]:
@@ -284,7 +286,7 @@ class Rows:
                 **{name: row[name] for name in names},
                 path=os.fsdecode(path),
                 keywords=None if keywords is None else tuple(keywords),
-                predictions=tuple(Prediction(**guess) for guess in row["predictions"] or ()),
+                predictions=tuple(Prediction.stored(**guess) for guess in row["predictions"] or ()),
             )
             for row, path, keywords in zip(listed, self.paths, self.column("keywords"), strict=True)
         ]

@@ -1,22 +1,27 @@
-"""Boxes that a person or a detector wrote down: in a CSV, in COCO's JSON or in MegaDetector's."""
+"""Boxes that a person or a detector wrote down: CSV, JSON of COCO, MegaDetector and SpeciesNet, Camtrap DP."""
 
-import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from birdsearch.errors import InputFileError
 from birdsearch.files import absolute
-from birdsearch.records import Box, Photo, shown
-from birdsearch.sheets import read_csv, read_text
+from birdsearch.indexing import camtrap, coco, speciesnet
+from birdsearch.indexing.json_lists import JsonLists
+from birdsearch.records import Box, Photo, Prediction, shown
+from birdsearch.regions.choice import is_animal
+from birdsearch.sheets import read_csv
 
 JUTS_OUT = 0.02  # share of the picture by which the box of a detector may lie outside, and is cut
 _LEAST_PIXELS = 2  # of a side, so that shares that are too large are not taken for pixels
-_ADVICE = "Give a CSV (path,x,y,width,height), or the JSON of COCO or MegaDetector."
+_ADVICE = "Give a CSV (path,x,y,width,height), JSON of COCO, MegaDetector or SpeciesNet, or a package of Camtrap DP."
+# What MegaDetector and SpeciesNet find, where a file does not say how it calls that.
+_FOUND = {"1": "animal", "2": "person", "3": "vehicle"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class GivenBox:
     confidence: float | None = None
     in_pixels: bool = False
     size: tuple[int, int] | None = None  # of the picture in which these count, where the file says; else of the photo
+    file: str = ""  # the name of the photo's file, where the path may be another one
 
     def box(self, photo: Photo) -> Box:
         """The box in shares of a photo as it is shown. Raises InputFileError for one that lies outside."""
@@ -67,25 +73,33 @@ class BoxFile:
     name: str  # as it is shown
     source: str  # what its boxes are remembered to come from
     rows: Sequence[GivenBox]
+    # Absolute path -> what the program says that the photo shows; empty: it names nothing. None: it names no species.
+    predictions: Mapping[bytes, tuple[Prediction, ...]] | None = None
+    unread: Mapping[str, int] = field(default_factory=dict)  # why the detector could not read photos -> how many
 
 
 def read_boxes(path: str | os.PathLike[str]) -> BoxFile:
-    """A CSV with the columns path, x, y, width, height (perhaps category, confidence), COCO's or MegaDetector's JSON.
+    """A CSV with the columns path, x, y, width, height (perhaps category, confidence), or what a detector has written.
 
-    A relative path counts from the folder of the file. Raises InputFileError, with the line, for what cannot be used.
+    That is the JSON of COCO, MegaDetector or SpeciesNet, or the datapackage.json of Camtrap DP. A relative path counts
+    from the folder of the file. Raises InputFileError, with the line, for what cannot be used.
     """
     file = Path(path)
     name, folder = shown(str(file)), os.fsencode(os.path.abspath(file.parent))
     if file.suffix.lower() != ".json":
         return BoxFile(name, file.name, list(_csv_rows(file, name, folder)))
-    text = read_text(file, _ADVICE)
-    try:
-        stored = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
-        raise InputFileError(f"{name}, line {line}: this is not JSON ({error}). {_ADVICE}") from error
-    rows = list(_json_rows(stored, name, folder))
-    return BoxFile(name, _source(stored) or file.name, rows)
+    stored = JsonLists(file, _ADVICE)
+    if "resources" in stored:
+        return BoxFile(name, file.name, list(_camtrap_rows(camtrap.read_package(stored, file.parent), folder)))
+    if "predictions" in stored:
+        return _detections(stored, speciesnet.images(stored), "SpeciesNet", folder)
+    if "images" not in stored:
+        raise InputFileError(f"{name} is not a file of boxes: it has no list of images. {_ADVICE}")
+    if "annotations" in stored or stored.values.get("annotations") is not None:
+        return BoxFile(name, file.name, list(_coco_rows(stored, folder)))
+    if "detection_categories" in stored.values or any("detections" in image for _, image in stored.objects("images")):
+        return _detections(stored, speciesnet.of_megadetector(stored), _detector(stored) or file.name, folder)
+    raise InputFileError(f"{name} is not a file of boxes: it has neither annotations nor detections. {_ADVICE}")
 
 
 def check_boxes(path: str | os.PathLike[str]) -> None:
@@ -149,80 +163,98 @@ def _confidence(value: float | None, place: str) -> float | None:
     return value
 
 
-# JSON -----------------------------------------------------------------------------------------------------------------
+# Detectors -----------------------------------------------------------------------------------------------------------
 
 
-def _source(stored: Mapping[str, Any]) -> str | None:
+def _detector(stored: JsonLists) -> str | None:
     """The detector that MegaDetector's JSON names."""
-    info = stored.get("info")
+    info = stored.values.get("info")
     detector = info.get("detector") if isinstance(info, dict) else None
     return detector if isinstance(detector, str) and detector else None
 
 
-def _json_rows(stored: Any, name: str, folder: bytes) -> Iterator[GivenBox]:
-    images = stored.get("images") if isinstance(stored, dict) else None
-    if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
-        raise InputFileError(f"{name} is not a file of boxes: it has no list of images. {_ADVICE}")
-    if "annotations" in stored:
-        return _coco_rows(stored, name, folder)
-    if "detection_categories" in stored or any("detections" in image for image in images):
-        return _megadetector_rows(stored, name, folder)
-    raise InputFileError(f"{name} is not a file of boxes: it has neither annotations nor detections. {_ADVICE}")
-
-
-def _megadetector_rows(stored: Mapping[str, Any], name: str, folder: bytes) -> Iterator[GivenBox]:
-    """As its batch output has them: boxes in shares; an image that it could not read says nothing."""
-    known = stored.get("detection_categories")
-    categories = known if isinstance(known, dict) else {}
-    for number, image in enumerate(stored["images"], start=1):
-        place, photo = f"{name}, image {number}", _text(image.get("file"), f"{name}, image {number}", "file")
-        detections = image.get("detections")
-        if detections is None:
+def _detections(stored: JsonLists, images: Iterable[speciesnet.DetectedImage], source: str, folder: bytes) -> BoxFile:
+    """As the batch output of detectors has them: boxes in shares; an image that could not be read says nothing."""
+    known = stored.values.get("detection_categories")
+    categories = {**_FOUND, **known} if isinstance(known, dict) else _FOUND
+    rows: list[GivenBox] = []
+    seen: dict[bytes, int] = {}
+    predictions: dict[bytes, tuple[Prediction, ...]] = {}
+    unread = Counter[str]()
+    names_species = False
+    for image in images:
+        path = absolute(image.photo, folder)
+        place = f"{stored.name}, {image.place}"
+        if (before := seen.setdefault(path, image.number)) != image.number:
+            raise InputFileError(f"{place}: image {before} is {shown(image.photo)} too. Leave one of the two out.")
+        if image.failure:
+            unread[image.failure] += 1
             continue
-        path = absolute(photo, folder)
-        if not detections:
-            yield GivenBox(place, photo, path, None)
-        for n, one in enumerate(_objects(detections, place, "detections"), start=1):
-            where = f"{place}, detection {n}"
-            category = categories.get(str(one.get("category")), one.get("category"))
-            confidence = _confidence(_number(one.get("conf"), where, "conf"), where)
-            corners = _bbox(one.get("bbox"), where)
-            yield GivenBox(where, photo, path, corners, _category(category), confidence)
+        rows += _detected(image, place, path, categories)
+        predictions[path] = image.predictions(place)
+        names_species = names_species or image.is_classified
+    return BoxFile(stored.name, source, rows, predictions if names_species else None, unread)
 
 
-def _coco_rows(stored: Mapping[str, Any], name: str, folder: bytes) -> Iterator[GivenBox]:
-    """As COCO has them: boxes in pixels; an image without an annotation has no box."""
-    categories = {
-        _key(one.get("id")): one.get("name") for one in _objects(stored.get("categories") or [], name, "categories")
-    }
-    by_image: dict[Any, list[tuple[str, dict[str, Any]]]] = {}
-    for number, one in enumerate(_objects(stored["annotations"], name, "annotations"), start=1):
-        by_image.setdefault(_key(one.get("image_id")), []).append((f"{name}, annotation {number}", one))
-    for number, image in enumerate(stored["images"], start=1):
-        place = f"{name}, image {number}"
-        photo = _text(image.get("file_name"), place, "file_name")
-        path, size = absolute(photo, folder), _size(image, place)
-        annotations = by_image.pop(_key(image.get("id")), [])
-        if not annotations:
-            yield GivenBox(place, photo, path, None)
-        for where, one in annotations:
-            score = one.get("score")
+def _detected(
+    image: speciesnet.DetectedImage, place: str, path: bytes, categories: Mapping[str, Any]
+) -> Iterator[GivenBox]:
+    """The boxes of an image."""
+    if not image.detections:
+        yield GivenBox(place, image.photo, path, None)
+    for n, one in enumerate(image.detections, start=1):
+        where = f"{place}, detection {n}"
+        number = str(one.get("category"))
+        category = speciesnet.no_animal(one) or one.get("label") or categories.get(number, one.get("category"))
+        confidence = _confidence(_number(one.get("conf"), where, "conf"), where)
+        yield GivenBox(where, image.photo, path, _bbox(one.get("bbox"), where), _category(category), confidence)
+
+
+# COCO, Camtrap DP ----------------------------------------------------------------------------------------------------
+
+
+def _coco_rows(stored: JsonLists, folder: bytes) -> Iterator[GivenBox]:
+    """As COCO has them: boxes in pixels; an image without an annotation, or called empty, has no box.
+
+    An annotation of a whole image says nothing of boxes. Raises InputFileError where all are.
+    """
+    boxes = whole = 0
+    for image in coco.images(stored):
+        place, path = f"{stored.name}, image {image.number}", absolute(image.file_name, folder)
+        given = [one for one in image.annotations if one.bbox is not None]
+        if all(not is_animal(one.category) for one in image.annotations) and not given:
+            yield GivenBox(place, image.file_name, path, None)
+        if given and image.size is None:
+            raise InputFileError(f"{place}: its width and height are None and None. Write its pixels.")
+        for one in given:
+            where = f"{stored.name}, annotation {one.number}"
+            score = one.score
             confidence = None if score is None else _confidence(_number(score, where, "score"), where)
-            category = _category(categories.get(_key(one.get("category_id"))))
-            yield GivenBox(where, photo, path, _bbox(one.get("bbox"), where), category, confidence, True, size)
-    for where, one in (each for left in by_image.values() for each in left):
-        raise InputFileError(f"{where}: the file has no image {one.get('image_id')!r:.80}.")
+            category, corners = _category(one.category), _bbox(one.bbox, where)
+            yield GivenBox(where, image.file_name, path, corners, category, confidence, True, image.size)
+        boxes, whole = boxes + len(given), whole + len(image.annotations) - len(given)
+    if whole and not boxes:
+        raise InputFileError(
+            f"{stored.name} has no boxes: it says what whole images show. birdsearch index --labels FILE takes that."
+        )
 
 
-def _key(value: Any) -> Any:
-    return value if isinstance(value, int | str) else None
-
-
-def _size(image: Mapping[str, Any], place: str) -> tuple[int, int]:
-    width, height = image.get("width"), image.get("height")
-    if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
-        raise InputFileError(f"{place}: its width and height are {width!r:.40} and {height!r:.40}. Write its pixels.")
-    return width, height
+def _camtrap_rows(package: camtrap.Package, folder: bytes) -> Iterator[GivenBox]:
+    """As Camtrap DP has them: boxes in shares; where a person has drawn some, those of machines do not count."""
+    for medium in package.media:
+        place, path = f"{package.media_table}, line {medium.line}", medium.at(folder)
+        photo = medium.path or medium.name or medium.id
+        drawn = [one for one in medium.observed if one.bbox is not None]
+        by_hand = [one for one in drawn if one.method == "human"]
+        if not drawn and medium.is_blank:
+            yield GivenBox(place, photo, path, None, file=medium.name)
+        for one in by_hand or drawn:
+            where = f"{package.observations_table}, line {one.line}"
+            corners = _corners(one.bbox or (), where)
+            category = one.name if one.kind == "animal" and one.name else one.kind
+            stated = one.probability if one.method == "machine" else ""
+            confidence = _confidence(_number(stated, where, "classificationProbability"), where) if stated else None
+            yield GivenBox(where, photo, path, corners, category, confidence, file=medium.name)
 
 
 def _bbox(value: Any, place: str) -> tuple[float, float, float, float]:
@@ -234,17 +266,5 @@ def _bbox(value: Any, place: str) -> tuple[float, float, float, float]:
     return x, y, width, height
 
 
-def _text(value: Any, place: str, of: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise InputFileError(f"{place}: {of} is {value!r:.80}. Write the path of a photo.")
-    return value
-
-
 def _category(value: Any) -> str | None:
     return None if value is None or value == "" else shown(str(value))
-
-
-def _objects(value: Any, place: str, of: str) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
-        raise InputFileError(f"{place}: {of} is not a list of objects. {_ADVICE}")
-    return value

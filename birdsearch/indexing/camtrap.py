@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from birdsearch.errors import InputFileError
+from birdsearch.files import absolute
 from birdsearch.indexing.json_lists import JsonLists
 from birdsearch.indexing.label_rows import moment
 from birdsearch.records import shown
@@ -19,9 +20,18 @@ _ADVICE = "Give the datapackage.json of a Camtrap DP 1.0 package, beside its tab
 _BBOX = ("bboxx", "bboxy", "bboxwidth", "bboxheight")  # columns as `read_csv` names them
 _MEDIA = ("mediaid", "deploymentid", "timestamp", "filepath")
 _OBSERVED = ("deploymentid", "mediaid", "eventstart", "eventend", "observationlevel", "observationtype")
-_OPTIONAL = ("eventid", "scientificname", "classificationmethod", "classifiedby", "classificationtimestamp", *_BBOX)
+_OPTIONAL = (
+    "eventid",
+    "scientificname",
+    "classificationmethod",
+    "classifiedby",
+    "classificationtimestamp",
+    "classificationprobability",
+    *_BBOX,
+)
 # What a person may have seen besides an animal, which says that the photo shows no species.
 _NO_SPECIES = ("blank", "human", "vehicle", "unknown")
+_ON_THE_WEB = "which lies on the web"
 _TYPES = ("animal", "unclassified", *_NO_SPECIES)
 
 
@@ -36,17 +46,29 @@ class Observation:
     author: str | None = None
     created_at: str | None = None
     bbox: tuple[str, ...] | None = None  # x, y, width, height in shares of the picture, as they stand in the table
+    probability: str = ""  # as it stands in the table
 
 
 @dataclass(slots=True)
 class Medium:
     """A file of the package, with what was observed in it."""
 
+    id: str
     line: int  # in the table of media
-    path: str  # below the package; empty where it lies elsewhere, such as on the web
-    name: str  # of the file
+    path: str  # below the package; empty where it lies on the web
+    url: str  # empty where it does not
+    name: str  # of the file; empty where another one of the package has it too, as cards of two cameras do
     observed: list[Observation] = field(default_factory=list)
     in_event: list[Observation] = field(default_factory=list)  # of an event that it is a part of
+
+    def at(self, folder: bytes) -> bytes:
+        """A path of its own: the absolute one of its file, where the package lies in this folder."""
+        return absolute(self.path or self.url, folder)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether a person has said that it shows nothing."""
+        return any(one.kind == "blank" and one.method == "human" for one in self.observed)
 
     @property
     def claims(self) -> list[Observation]:
@@ -97,6 +119,9 @@ def read_package(file: JsonLists, folder: Path) -> Package:
         found |= {id(one): one for one in deployments.get(deployment, _NONE).within(span)}
         for medium in found.values():
             medium.in_event.append(observation)
+    names = Counter(medium.name for medium in by_id.values())
+    for medium in by_id.values():
+        medium.name = medium.name if names[medium.name] == 1 else ""
     others = sum(methods.values()) - methods["human"]
     return Package(shown(str(tables["media"])), table, list(by_id.values()), others)
 
@@ -122,10 +147,10 @@ def _tables(file: JsonLists, folder: Path) -> dict[str, Path]:
 
 def _leaves(path: str) -> str | None:
     """Why a path is none below the folder of the package; None where it is one."""
-    if "://" in path:
-        return "which lies on the web"
     if "\0" in path:
         return "which is no name of a file"
+    if "://" in path:
+        return _ON_THE_WEB
     if os.path.isabs(path) or PureWindowsPath(path).anchor or ".." in (*PurePosixPath(path).parts, *path.split("\\")):
         return "which leaves the folder of the package"
     return None
@@ -143,10 +168,12 @@ def _media(path: Path) -> tuple[dict[str, Medium], "dict[str, _Deployment]"]:
             why = f"{shown(number)!r:.80} stands in line {by_id[number].line} too" if number else "it is empty"
             raise InputFileError(f"{place}: mediaID: {why}. Give each file an id of its own.")
         why_not = _leaves(stated)
-        if not stated or (why_not is not None and "://" not in stated):
+        if not stated or (why_not is not None and why_not != _ON_THE_WEB):
             raise InputFileError(f"{place}: filePath is {shown(stated)!r:.200}, {why_not or 'which names no file'}.")
         name = row.get("filename", "").strip()
-        by_id[number] = medium = Medium(line, "" if why_not else stated, name or stated.rsplit("/", 1)[-1])
+        by_id[number] = medium = Medium(
+            number, line, *(("", stated) if why_not else (stated, "")), name or stated.rsplit("/", 1)[-1]
+        )
         taken = _moment(row["timestamp"], place, "timestamp")
         deployments.setdefault(row["deploymentid"], _Deployment()).add(taken, medium)
     return by_id, deployments
@@ -163,7 +190,9 @@ def _observation(row: Mapping[str, str], place: str, line: int) -> Observation:
     if when:
         _moment(when, place, "classificationTimestamp")
     name = shown(row.get("scientificname", "").strip())
-    return Observation(line, kind, method, name, author and shown(author), when, bbox if any(bbox) else None)
+    probability = row.get("classificationprobability", "").strip()
+    known = (name, author and shown(author), when, bbox if any(bbox) else None, probability)
+    return Observation(line, kind, method, *known)
 
 
 # Events --------------------------------------------------------------------------------------------------------------

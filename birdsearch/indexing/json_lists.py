@@ -25,8 +25,17 @@ class JsonLists:
         self._advice = advice
         self._text = read_text(path, advice)
         self._lists: dict[str, int] = {}  # key -> place of its first item
+        self.values: Mapping[str, Any] = {}
+        start = self._after_blank(0)
+        if self._at("{", start):
+            self.values = self._read(start)
+        else:
+            self._decoded(start)  # raises for what is no JSON; a list or a number has nothing that could be asked for
+
+    def _read(self, start: int) -> dict[str, Any]:
+        """The plain values; notes where the lists begin."""
         values: dict[str, Any] = {}
-        end = self._after_blank(self._expect("{", 0))
+        end = self._after_blank(start + 1)
         while not self._at("}", end):
             key, end = self._decoded(end)
             if not isinstance(key, str):
@@ -47,7 +56,7 @@ class JsonLists:
                 raise self._broken("a comma is missing", end)
         if self._after_blank(end + 1) != len(self._text):
             raise self._broken("there is more behind its end", end + 1)
-        self.values: Mapping[str, Any] = values
+        return values
 
     def __contains__(self, key: str) -> bool:
         return key in self._lists

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from birdsearch.arguments import checked
 from birdsearch.errors import InputFileError
+from birdsearch.files import absolute
 from birdsearch.indexing import camtrap, coco
 from birdsearch.indexing.json_lists import JsonLists
 from birdsearch.indexing.label_rows import LabelRow, contradiction, moment, read_rows
@@ -207,17 +208,16 @@ def _numbers(path: bytes) -> list[str]:
 class _Statements:
     """The table that grows while the images of a file are gone through."""
 
-    folder: bytes
     by_path: dict[bytes, Said] = field(default_factory=dict)
     several: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     named: dict[tuple[bytes | None, str], Named] = field(default_factory=dict)
 
-    def add(self, one: Named, said: Sequence[Said]) -> None:
-        """Note what is said of a photo. Raises InputFileError where another image is the same photo."""
-        # A file that lies elsewhere is found by its name alone: the number of the image keeps two of one name apart.
-        at = os.path.abspath(os.path.join(self.folder, os.fsencode(one.photo or f"{one.place}/{one.file}")))
+    def add(self, one: Named, at: bytes, said: Sequence[Said]) -> None:
+        """Note what is said of the photo at a path. Raises InputFileError where another image is the same one."""
         if (known := self.named.get((at, ""))) is not None:
-            raise InputFileError(f"{one.place} and {known.place}: both are {shown(one.photo)}. Leave one of them out.")
+            raise InputFileError(
+                f"{one.place} and {known.place}: both are {shown(one.photo or one.file)}. Leave one of them out."
+            )
         species = _different(one.species for one in said)
         if not species:
             return
@@ -244,20 +244,20 @@ def _different(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _of_coco(file: JsonLists, folder: Path) -> LabelTable:
-    statements = _Statements(os.fsencode(os.path.abspath(folder)))
+    statements = _Statements()
     for image in coco.images(file):
         said = [Said(FILE, name) for one in image.annotations if (name := one.species) is not None]
-        statements.add(Named(f"image {image.number}", image.file_name), said)
+        at = absolute(image.file_name, os.fsencode(folder))
+        statements.add(Named(f"image {image.number}", image.file_name), at, said)
     return statements.table()
 
 
 def _of_package(package: camtrap.Package, folder: Path) -> LabelTable:
-    statements = _Statements(os.fsencode(os.path.abspath(folder)))
-    names = Counter(medium.name for medium in package.media)
+    statements = _Statements()
     for medium in package.media:
         said = [Said(FILE, one.name, one.author, one.created_at) for one in medium.claims]
-        name = medium.name if names[medium.name] == 1 else ""  # of the cards of two cameras
-        statements.add(Named(f"media line {medium.line}", medium.path, name), said)
+        named = Named(f"media line {medium.line}", medium.path, medium.name)
+        statements.add(named, medium.at(os.fsencode(folder)), said)
     if package.by_machine:
         logger.warning(
             "%s: %s not made by a person give no label",

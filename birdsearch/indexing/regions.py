@@ -28,9 +28,11 @@ from birdsearch.records import (
     BOX,
     BY_HAND,
     MOST_REGIONS,
+    SPECIESNET,
     Failure,
     Photo,
     Pixels,
+    Prediction,
     Progress,
     Region,
     RegionReport,
@@ -85,7 +87,7 @@ def take_in(store: Store, file: BoxFile, options: BoxOptions) -> RegionReport:
     catalog = store.catalog
     known = catalog.known_files([b"/"])
     own = {path: one.photo_id for path, one in known.items() if one.photo_id is not None}
-    by_path = photos_at({row.path: row.photo for row in file.rows}, own)
+    by_path = _photos_of(file, own)
     rows: dict[int, list[GivenBox]] = {}
     unknown = [row for row in file.rows if row.path not in by_path]
     for row in file.rows:
@@ -94,7 +96,10 @@ def take_in(store: Store, file: BoxFile, options: BoxOptions) -> RegionReport:
     _warn_of_unknown(file, unknown)
     change = _Change(next_id=catalog.new_ids(regions=len(file.rows))[1])
     change.left_out["of photos that the index does not hold"] += sum(row.corners is not None for row in unknown)
-    photos, before, found_by = catalog.known_photos(rows), catalog.boxes(rows), catalog.found_by(rows)
+    change.left_out |= {f"of photos that it could not read: {why}": count for why, count in file.unread.items()}
+    said = {by_path[path]: guesses for path, guesses in (file.predictions or {}).items() if path in by_path}
+    photos, before, found_by = catalog.known_photos({*rows, *said}), catalog.boxes(rows), catalog.found_by(rows)
+    change.predict({photo_id: photos[photo_id] for photo_id in said}, said)
     source = BY_HAND if options.by_hand else file.source
     for photo_id, given in rows.items():
         have = before.get(photo_id, [])
@@ -129,6 +134,15 @@ def correct(store: Store, path: Path, progress: Progress | None = None) -> Regio
     return replace(taken, embedded=embedded.embedded, failed=embedded.failed)
 
 
+def _photos_of(file: BoxFile, own: Mapping[bytes, int]) -> dict[bytes, int]:
+    """Path of a file -> the photo that it means, by its path or by the name of its file alone."""
+    by_path = photos_at({row.path: row.photo for row in file.rows}, own)
+    left = {row.path: row.file for row in file.rows if row.file and row.path not in by_path}
+    meant = {by_path[row.path] for row in file.rows if row.path in by_path} if left else set()
+    others = {path: photo_id for path, photo_id in own.items() if photo_id not in meant}
+    return {**photos_at(left, others), **by_path} if left else by_path
+
+
 def _warn_of_unknown(file: BoxFile, unknown: Sequence[GivenBox]) -> None:
     if unknown:
         named = dict.fromkeys(row.photo for row in unknown)
@@ -151,6 +165,14 @@ class _Change:
     unchanged: int = 0
     added: int = 0
     removed: int = 0
+    predicted: int = 0
+
+    def predict(self, photos: Mapping[int, Photo], said: Mapping[int, tuple[Prediction, ...]]) -> None:
+        """Keep what the program that found the boxes says of photos, where that is new."""
+        for photo_id, guesses in said.items():
+            if guesses != tuple(one for one in photos[photo_id].predictions if one.source == SPECIESNET):
+                self.batch.predictions[photo_id] = guesses
+                self.predicted += bool(guesses)
 
     def replace(self, have: Sequence[StoredRegion], new: Sequence[Region], *, by_hand: bool) -> None:
         """Make the boxes of one photo these; those that it has already keep their vectors, as far as they may."""
@@ -179,7 +201,7 @@ class _Change:
     def report(self) -> RegionReport:
         """The finished record."""
         left_out = {reason: boxes for reason, boxes in sorted(self.left_out.items()) if boxes}
-        return RegionReport(self.added, self.unchanged, self.removed, left_out)
+        return RegionReport(self.added, self.unchanged, self.removed, left_out, predicted=self.predicted)
 
 
 def _is_same(one: Region, other: Region) -> bool:

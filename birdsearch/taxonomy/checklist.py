@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from birdsearch.errors import InputFileError
 from birdsearch.records import bytes_text
-from birdsearch.sheets import read_text, whole_rows
+from birdsearch.sheets import columns_of, read_csv, read_text, whole_rows
 from birdsearch.taxonomy import fuzzy
 from birdsearch.taxonomy.avilist import key, words, world
 from birdsearch.taxonomy.meaning import of_match
@@ -20,6 +20,8 @@ from birdsearch.taxonomy.resolve import Resolution, is_bird, recognised, resolve
 LONGEST = 10_000  # characters of a line with all its columns
 MOST_LINES = 100_000  # a line that names no bird takes 0.2 ms
 Probabilities = npt.NDArray[np.floating]
+_ADVICE = "Give a list of species, one a line."
+_OWN_EBIRD = ("submission id", "common name", "scientific name")
 _COMMENT = re.compile(r"(?:^|\s)#(?![,;\t]).*")  # but not the heading "Row #"
 # Headings, as keys, of columns that name a species: those of eBird, Darwin Core and people.
 _HEADINGS = {
@@ -50,14 +52,15 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
 
     In a table only the columns of names count where its first line says which these are ("Common Name", "species");
     all names of a line must agree. A genus, a family, and a noun alone ("Ostrich", "Kookaburra") stand for all their
-    species, "Greater/Lesser Scaup" for both; "Gull sp." stands for none but itself.
+    species, "Greater/Lesser Scaup" for both; "Gull sp." stands for none but itself. Of all that one has reported to
+    eBird (MyEBirdData.csv) each name counts once.
     """
     species: set[str] = set()
     unresolved: list[str] = []
     guesses: list[Resolution] = []
     names: set[str] = set()
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        for number, cells in _rows(_lines(path), str(path)):
+        for number, cells in _own_ebird(path) or _rows(_lines(path), str(path)):
             names.update(same(cell) for cell in (",".join(cells), *cells) if cell)
             meaning = _of_cells(cells)
             if meaning is None:
@@ -69,9 +72,22 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     return Checklist(frozenset(species), tuple(unresolved), tuple(guesses), frozenset(names))
 
 
+def _own_ebird(path: str | Path) -> list[tuple[int, list[str]]]:
+    """The first line of each name in what eBird calls My eBird Data, with its names; nothing in any other file.
+
+    It has a line for each sighting, with comments on several lines, and may have a hundred times those of a checklist.
+    """
+    if not columns_of(path, (), _ADVICE) >= set(_OWN_EBIRD):
+        return []
+    found: dict[tuple[str, ...], int] = {}
+    for line, row in read_csv(path, _OWN_EBIRD):
+        found.setdefault(tuple(name for column in _OWN_EBIRD[1:] if (name := row[column].strip())), line)
+    return [(line, list(names)) for names, line in found.items() if names]
+
+
 def _lines(path: str | Path) -> list[str]:
     """The lines of a checklist. Raises InputFileError for what is not a list of species."""
-    lines = read_text(path, "Give a list of species, one a line.").splitlines()
+    lines = read_text(path, _ADVICE).splitlines()
     if len(lines) > MOST_LINES:
         raise InputFileError(
             f"{path} has {len(lines):,} lines, but the world has {len(world().species):,} species: is it a checklist? "

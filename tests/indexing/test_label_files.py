@@ -251,7 +251,7 @@ def test_media_named_twice_are_refused(tmp_path: Path) -> None:
     ("content", "words"),
     [
         ("[", "line 1: this is not JSON"),
-        ("[]", "line 1: this is not JSON"),
+        ("[]", "is no file of labels"),
         ('{"images": [\n{"id": 1,', "line 2: this is not JSON"),
         ('{"images": [{"id": 1, "file_name": "a.jpg"}]}', "is no file of labels: it lists neither annotations nor"),
         ('{"images": [1], "annotations": []}', r"images is not a list of objects \(item 1\)"),

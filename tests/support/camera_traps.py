@@ -20,7 +20,7 @@ def package(
         "deploymentID": "d1", "mediaID": "", "eventID": "", "eventStart": "2026-05-01T07:00:00+02:00",
         "eventEnd": "2026-05-01T07:00:00+02:00", "observationLevel": "media", "observationType": "animal",
         "scientificName": "", "classificationMethod": "human", "classifiedBy": "", "classificationTimestamp": "",
-        "bboxX": "", "bboxY": "", "bboxWidth": "", "bboxHeight": "",
+        "classificationProbability": "", "bboxX": "", "bboxY": "", "bboxWidth": "", "bboxHeight": "",
     }  # fmt: skip
     table(
         folder / "media.csv", [{"mediaID": "", "filePath": "", "fileName": "", **usual_media, **row} for row in media]

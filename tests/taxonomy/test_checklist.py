@@ -205,6 +205,22 @@ def test_tables_of_ebird_are_read_by_their_headings(tmp_path: Path) -> None:
     assert species_of(tmp_path, "count;species\n3;Great Tit\n") == ({"Parus major"}, 0)
 
 
+def test_what_one_has_reported_to_ebird_is_a_checklist(tmp_path: Path) -> None:
+    heading = "Submission ID,Common Name,Scientific Name,Count,Location,Date,Observation Details,Checklist Comments"
+    rows = (
+        'S1,Great Tit,Parus major,2,"Park # 3, north",2024-05-17,"seen # twice, ""singing""","a note\non two, # so"',
+        "S1,Mallard (Domestic type),Anas platyrhynchos (Domestic type),X,Osprey,2024-05-17,,",
+        "S2,Greater/Lesser Scaup,Aythya marila/affinis,X,Heron Lake,2024-05-18,,",
+        "S2,gull sp.,Larinae sp.,X,Merlin,2024-05-18,,",
+    )
+    lines = [*rows, *("S3,Eurasian Wren,Troglodytes troglodytes,1,Lake,2024-05-19,,",) * 100_001]
+    species, unresolved = species_of(tmp_path, "\n".join([heading, *lines, ""]))
+    assert species == {
+        "Parus major", "Anas platyrhynchos", "Aythya marila", "Aythya affinis", "Troglodytes troglodytes"
+    }  # fmt: skip
+    assert unresolved == 1
+
+
 def test_turned_names_and_genera_are_read(tmp_path: Path) -> None:
     species, unresolved = species_of(tmp_path, "Owl, Snowy\nTit, Great\nLimpkin\nApteryx sp.\n")
     assert {"Bubo scandiacus", "Parus major", "Aramus guarauna", "Apteryx australis"} <= species

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.files import FileState
-from birdsearch.records import FRAME, Failure, Label, Photo, Prediction
+from birdsearch.records import FRAME, OF_NETWORK, Failure, Label, Photo, Prediction
 from birdsearch.storage.catalog import changes, companion_rows, kept, region_rows
 from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.database import (
@@ -26,6 +26,8 @@ from birdsearch.storage.catalog.tables import failures, labels, parts, photos, p
 
 FILE = "csv"  # source of the labels of a file, be it a CSV or not
 AUTHORITY = ("correction", FILE, "keywords", "folder")  # whose label counts, first one first
+of_network = predictions.c.position <= OF_NETWORK
+_of_tools = predictions.c.position > OF_NETWORK
 _PREDICTION = [c.name for c in predictions.c if c is not predictions.c.photo_id]  # those that a Prediction has
 STATE = [each.name for each in fields(FileState)]  # columns of what tells whether a file changed
 _OF_PHOTO = {each.name for each in fields(Photo)} - {"phash"}
@@ -113,6 +115,7 @@ class Batch:
     labels: dict[int, Said | None] = field(default_factory=dict)  # of photos that are not among the entries
     failed: list[tuple[FileState, Failure]] = field(default_factory=list)
     recovered: list[str] = field(default_factory=list)  # paths that failed before and do no longer
+    predictions: dict[int, tuple[Prediction, ...]] = field(default_factory=dict)  # of a program that gave boxes
     state: dict[str, Any] = field(default_factory=dict)  # key -> new value
     new: NewPhotos | None = None  # of an import, in place of entries; what it says of them is all that is said
 
@@ -140,11 +143,14 @@ def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
     kept.give_back(connection, come)
     where_in(connection, sa.delete(failures), failures.c.path, [os.fsencode(path) for path in batch.recovered])
     write_failures(connection, batch.failed)
-    derive_species(connection, come + list(said))
+    predicted = {photo_id: guesses for photo_id, guesses in batch.predictions.items() if photo_id not in gone}
+    where_in(connection, sa.delete(predictions).where(_of_tools), predictions.c.photo_id, list(predicted))
+    _insert_predictions(connection, predicted)
+    derive_species(connection, [*come, *said, *predicted])
     # Of what is new an engine hears by its part.
     before = [entry.photo.id for entry in entries.values() if entry.known and entry.photo.id]
     updated = [update.photo_id for update in batch.updates if not update.values.keys().isdisjoint(changes.COPIED)]
-    changes.note(connection, [*before, *said, *updated])
+    changes.note(connection, [*before, *said, *predicted, *updated])
     for key, value in batch.state.items():
         put_state(connection, key, value)
 
@@ -153,7 +159,7 @@ def _removed(connection: sa.Connection, batch: Batch) -> set[int | None]:
     """The photos that a batch speaks of as known, and that were removed while it was collected."""
     new = {entry.photo.id for entry in batch.entries if not entry.known}
     new |= set(() if batch.new is None else batch.new.ids)
-    said = {entry.photo.id for entry in batch.entries} | batch.labels.keys()
+    said = {entry.photo.id for entry in batch.entries} | batch.labels.keys() | batch.predictions.keys()
     said |= {one.region.photo_id for one in batch.regions}
     return said - new - present(connection, photos, [photo_id for photo_id in said - new if photo_id is not None])
 
@@ -183,7 +189,9 @@ def _write_entries(connection: sa.Connection, entries: Mapping[int, Entry], part
     update_each(connection, [PhotoUpdate(values.pop("id"), values) for values in updates])
     insert_columns(connection, photos, {name: [*compress(column, is_new)] for name, column in columns.items()})
     _insert_frames(connection, columns["id"], [entry.region_id for entry in written], part, list(entries))
-    write_predictions(connection, {one.photo.id: one.photo.predictions for one in written if one.photo.id})
+    said = {one.photo.id: one.photo.predictions for one in written if one.photo.id}
+    where_in(connection, sa.delete(predictions), predictions.c.photo_id, list(said))  # of the bytes that were there
+    _insert_predictions(connection, said)
 
 
 def _columns(connection: sa.Connection, entries: Sequence[Entry]) -> dict[str, list[Any]]:
@@ -225,9 +233,14 @@ def _insert_frames(
 
 def write_predictions(connection: sa.Connection, new: Mapping[int, Iterable[Prediction]]) -> None:
     """Replace what the network says of these photos."""
-    where_in(connection, sa.delete(predictions), predictions.c.photo_id, list(new))
+    where_in(connection, sa.delete(predictions).where(of_network), predictions.c.photo_id, list(new))
+    _insert_predictions(connection, new)
+
+
+def _insert_predictions(connection: sa.Connection, new: Mapping[int, Iterable[Prediction]]) -> None:
     guesses = [(photo_id, guess) for photo_id, its in new.items() for guess in its]
     columns = {name: [getattr(guess, name) for _, guess in guesses] for name in _PREDICTION}
+    columns["position"] = [guess.stored_position for _, guess in guesses]
     insert_columns(connection, predictions, {"photo_id": [photo_id for photo_id, _ in guesses], **columns})
 
 
@@ -268,7 +281,9 @@ def derived_species() -> dict[str, sa.ColumnElement[Any]]:
     """What label, species and species_source of a photo should be, as SQL."""
     order = sa.case({source: n for n, source in enumerate(AUTHORITY)}, value=labels.c.source)
     best = sa.select(labels.c.species).where(labels.c.photo_id == photos.c.id).order_by(order).limit(1)
-    top = sa.select(predictions.c.species).where(predictions.c.photo_id == photos.c.id, predictions.c.position == 1)
+    first = predictions.c.position.in_((1, OF_NETWORK + 1))  # the network's; where that is no species, another one's
+    top = sa.select(predictions.c.species).where(predictions.c.photo_id == photos.c.id, first)
+    top = top.where(predictions.c.species.is_not(None)).order_by(predictions.c.position).limit(1)
     label, guess = best.scalar_subquery(), top.scalar_subquery()
     source = sa.case((label.is_not(None), "label"), (guess.is_not(None), "prediction"))
     return {"label": label, "species": sa.func.coalesce(label, guess), "species_source": source}

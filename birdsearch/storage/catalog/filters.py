@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from birdsearch.errors import missing_file_error
 from birdsearch.files import SHARD_SIGN, absolute, is_url, known_spelling, with_trailing_slash
-from birdsearch.records import Filter, shown
+from birdsearch.records import OF_NETWORK, Filter, shown
 from birdsearch.storage.catalog.tables import (
     MAX_INTEGER,
     NAMES,
@@ -186,7 +186,7 @@ def _named(columns: Sequence[sa.Column[Any]], value: str | Sequence[str], connec
 
 def _predicted(where: Filter, connection: sa.Connection) -> Condition:
     least = predictions.c.probability >= (where.min_probability or 0.0)
-    which: Condition = predictions.c.position == 1
+    which: Condition = predictions.c.position.in_((1, OF_NETWORK + 1))
     if where.predicted is not None:
         which = _named((predictions.c.species, predictions.c.class_name), where.predicted, connection)
     return photos.c.id.in_(sa.select(predictions.c.photo_id).where(which, least))

@@ -33,6 +33,7 @@ from birdsearch.storage.catalog.commits import (
     PartRow,
     PhotoUpdate,
     Said,
+    of_network,
     update_each,
 )
 from birdsearch.storage.catalog.companion_rows import Companion
@@ -226,14 +227,15 @@ class SQLCatalog(Database):
 
     def has_predictions(self) -> bool:
         """Whether anything is kept of what a network said of photos."""
-        return bool(list(self._rows(sa.select(predictions.c.photo_id).limit(1))))
+        return bool(list(self._rows(sa.select(predictions.c.photo_id).where(of_network).limit(1))))
 
     def forget_predictions(self) -> int:
         """Forget all that the network said of photos; returns how much that was."""
         with self.change() as connection:
             self.bump(connection)
-            ids = [photo_id for (photo_id,) in connection.execute(sa.select(predictions.c.photo_id).distinct())]
-            forgotten = connection.execute(sa.delete(predictions)).rowcount
+            named = sa.select(predictions.c.photo_id).where(of_network).distinct()
+            ids = [photo_id for (photo_id,) in connection.execute(named)]
+            forgotten = connection.execute(sa.delete(predictions).where(of_network)).rowcount
             commits.derive_species(connection, ids)
             changes.note(connection, ids)
         return forgotten
@@ -509,9 +511,11 @@ class SQLCatalog(Database):
         return [PhotoSummary(*row) for row in self._visible_rows(query.order_by(frames.c.id), where)]
 
     def predicted_species(self, ids: Iterable[int]) -> dict[int, list[tuple[str, float]]]:
-        """Photo id -> species and probabilities of its stored predictions, the most probable first."""
+        """Photo id -> species and probabilities of what the network predicted, the most probable first."""
         query = sa.select(predictions.c.photo_id, predictions.c.species, predictions.c.probability)
-        query = query.where(predictions.c.species.is_not(None)).order_by(predictions.c.photo_id, predictions.c.position)
+        query = query.where(predictions.c.species.is_not(None), of_network).order_by(
+            predictions.c.photo_id, predictions.c.position
+        )
         predicted: dict[int, list[tuple[str, float]]] = {}
         for photo_id, species, probability in self._rows_in(query, predictions.c.photo_id, ids):
             predicted.setdefault(photo_id, []).append((species, probability))
@@ -655,7 +659,7 @@ class SQLCatalog(Database):
         beside = companion_rows.of_photos(connection, ids)
         query = sa.select(predictions).order_by(predictions.c.photo_id, predictions.c.position)
         for row in where_in(connection, query, predictions.c.photo_id, ids):
-            guess = Prediction(row.species, row.probability, row.position, row.rank, row.class_name)
+            guess = Prediction.stored(row.species, row.probability, row.position, row.rank, row.class_name)
             guesses.setdefault(row.photo_id, []).append(guess)
         rows = where_in(connection, sa.select(photos).order_by(photos.c.id), photos.c.id, ids)
         if homeless := [row.root_id for row in rows if row.root_id not in folders]:
