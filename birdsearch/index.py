@@ -1183,6 +1183,7 @@ class Index:
         raw: str | None = None,
         cluster: str | None = None,
         moved: bool = False,
+        listing: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
         between_commits: Callable[[], None] | None = None,
     ) -> AddReport:
@@ -1194,6 +1195,10 @@ class Index:
 
         Without folders those that the index holds photos of are looked through. `reread` reads every file again and
         renews what is known of it; the vectors of files with the same bytes stay.
+
+        In place of folders a `listing` names the photos: a Parquet file or a CSV with the column path (files, URLs) and
+        perhaps label, taken_at, latitude and longitude, which fill in what the photos themselves do not say. What it
+        does not name stays as it is. Raises InputFileError, with the line, for one that cannot be used.
 
         `labels` is "none", "folder" (the name of the folder a photo lies in), "keywords" (the one species that the
         photo's keywords name for certain; with a `keyword_root` only those below that keyword, such as "Birds" or
@@ -1242,6 +1247,10 @@ class Index:
         if raw not in (None, *RAW_CHOICES):
             raise ValueError(f"raw must be one of {', '.join(RAW_CHOICES)}, got {raw!r}")
         options = pipeline.AddOptions(labels, patterns, prune, force, reread, file, finder, boxes, raw, cluster, moved)
+        if listing is not None:
+            if folders is not None or prune:
+                raise ValueError("a listing names the photos itself: give no folders with it, and no prune")
+            options = replace(options, listing=os.fspath(listing))
         return pipeline.add(self._store, folders, options, Caller(self._store, progress, between_commits))
 
     def add_vectors(

@@ -27,6 +27,8 @@ ALIASES = {
         "label", "name", "class", "class_name", "category", "common_name", "english_name", "vernacular_name",
         "scientific_name", "species_name", "taxon", "taxon_name", "art", "espece", "especie", "soort",
     ),
+    "label": ("species", "class", "class_name", "category", "common_name", "scientific_name", "taxon"),
+    "taken_at": ("taken", "date_taken", "datetime", "date_time", "event_date", "observed_on", "timestamp", "date"),
     "prediction": ("predicted", "predicted_species", "predicted_label", "species"),
     "name": ("label", "folder"),
     # A width or height alone may be that of the photo.
@@ -106,7 +108,7 @@ def read_csv(
     cells = _Cells(name, _encoded_twice(text))
     try:
         how: dict[str, Any] = {"delimiter": separator, "skipinitialspace": f'{separator} "' in first}
-        columns = _columns(next(csv.reader([first], **how), ()), (*required, *any_of, *optional))
+        columns = columns_named(next(csv.reader([first], **how), ()), (*required, *any_of, *optional))
         missing = [] if not any_of or set(any_of) & set(columns) else [any_of[-1]]
         if missing := [*missing, *(_CALLED.get(column, column) for column in required if column not in columns)]:
             words = " and no column ".join(missing)
@@ -125,7 +127,7 @@ def columns_of(path: str | os.PathLike[str], wanted: Sequence[str], advice: str)
     """The columns of a CSV as `read_csv` names them; those of `wanted` may go by one of their `ALIASES`."""
     first, separator, _ = _heading(io.StringIO(read_text(path, advice), newline=""))
     try:
-        return set(_columns(next(csv.reader([first], delimiter=separator), ()), wanted))
+        return set(columns_named(next(csv.reader([first], delimiter=separator), ()), wanted))
     except csv.Error:  # `read_csv` says what is wrong
         return set()
 
@@ -230,7 +232,7 @@ def _heading(lines: io.StringIO) -> tuple[str, str, int]:
     return "", ",", 0
 
 
-def _columns(cells: Sequence[str], wanted: Sequence[str]) -> list[str]:
+def columns_named(cells: Sequence[str], wanted: Sequence[str]) -> list[str]:
     """The names of the columns, in small letters; what goes by another usual name gets the one that is wanted."""
     columns = [cell.strip().lower() for cell in cells]
     plain = [re.sub(r"[\W_]+", "_", column).strip("_") for column in columns]

@@ -119,6 +119,14 @@ Moved = Annotated[
         help="Follow objects that moved in a store as files are followed; each old place costs a request.",
     ),
 ]
+Listing = Annotated[
+    Path | None,
+    options.file_option(
+        "In place of DIR, a list of photos: a Parquet file or a CSV with the column path (files, URLs) and perhaps "
+        "label, taken_at, latitude, longitude.",
+        "--list",
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit with 1 if any file failed.")]
 
 
@@ -147,6 +155,7 @@ def index(
     raw: Raw = None,
     cluster: Cluster = None,
     moved: Moved = False,
+    listing: Listing = None,
     strict: Strict = False,
     runtime: Runtime = "auto",
     device: Device = "auto",
@@ -157,7 +166,9 @@ def index(
     _check_inputs(folders or [], labels, regions)
     path = options.index_path(shared.index)
     is_there = isinstance(path, str) or path.exists()
-    if not folders and not is_there:
+    if listing is not None and (folders or prune):
+        raise typer.BadParameter("names the photos itself: give no DIR with it, and no --prune", param_hint="'--list'")
+    if not folders and listing is None and not is_there:
         raise typer.BadParameter(f"which photos? There is no index at {path} yet: birdsearch index DIR")
     if keyword_root is not None and (labels != "keywords" or not keyword_root.strip()):
         raise typer.BadParameter("is a keyword and needs --labels keywords", param_hint="'--keyword-root'")
@@ -190,6 +201,7 @@ def index(
             raw=raw,
             cluster=cluster,
             moved=moved,
+            listing=listing,
             progress=callback,
         )
         matches = opened.names() if labels not in (None, "none") else []

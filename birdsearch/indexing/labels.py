@@ -4,7 +4,7 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from birdsearch.errors import InputFileError
@@ -14,7 +14,7 @@ from birdsearch.indexing.keyword_labels import last_words, species_named
 from birdsearch.indexing.label_files import LabelTable, Named, read_labels
 from birdsearch.records import Filter, SeveralSpecies, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog, FolderLabel
-from birdsearch.storage.catalog.commits import Said
+from birdsearch.storage.catalog.commits import FILE, Said
 from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.taxonomy import resolve
 
@@ -31,6 +31,7 @@ class Labeller:
         self._choices = catalog.label_choices()
         self._index_id = str((catalog.get_state("identity") or {}).get("id", ""))
         self._tables: dict[str, LabelTable | None] = {}
+        self._listed: Mapping[bytes, str] = {}  # path -> label of a list, which counts before what folders have chosen
         self._given = False  # whether this run names where labels come from
         self._overrides: dict[str, str] = {}
         self._meant: dict[str, str] = {}  # the same by what names have in common that differ in case and signs only
@@ -63,6 +64,10 @@ class Labeller:
             self._catalog.set_label_choices({folder: None if again else choice})
             self._choices = self._catalog.label_choices()
 
+    def take_list(self, labels: Mapping[bytes, str]) -> None:
+        """Let a list of photos say what they are: path -> label. For other photos nothing is remembered of it."""
+        self._listed = labels
+
     def source(self, path: bytes) -> tuple[bytes, str] | None:
         """The deepest folder above the path for which something was chosen, and what; None where nothing was."""
         over = [f for f in self._choices if path == f or path.startswith((with_trailing_slash(f), f + SHARD_SIGN))]
@@ -70,6 +75,8 @@ class Labeller:
 
     def of(self, path: bytes, sha256: str | None, keywords: Sequence[str] | None = None) -> Said | None:
         """The label of the photo at a path, of these bytes and with these keywords."""
+        if (listed := self._listed.get(path)) is not None:
+            return Said(FILE, listed)
         source = self.source(path)
         if source is None or source[1] == "none":
             return None
@@ -122,6 +129,10 @@ class Labeller:
         for choice in self._tables_of(folders):
             self._find_moved(choice)
         for photo_id, known in self._catalog.folder_labels(folders).items():
+            if known.path in self._listed:
+                new = self.of(known.path, known.sha256)
+                changed |= {photo_id: new} if new != known.label else {}
+                continue
             source = self.source(known.path)
             if source is None or (os.path.isabs(source[1]) and self._table(source[1]) is None):
                 continue  # nothing was ever chosen, or the file is away: what is known stays

@@ -21,6 +21,7 @@ from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller, several_species
 from birdsearch.indexing.outcomes import Costly, KnownContent, Outcome, Rejected, outcome_of, unless_costly
+from birdsearch.indexing.photo_lists import read_list
 from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, scan
 from birdsearch.photos.filetype import has_photo_name, has_raw_name
@@ -36,12 +37,13 @@ from birdsearch.records import (
     Photo,
     RegionReport,
     counted,
+    missing_metadata,
     shown,
 )
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import PhotoUpdate, facts
 from birdsearch.storage.catalog.companion_rows import Companion
-from birdsearch.storage.catalog.tables import EXCLUDE, FINDER, RAW
+from birdsearch.storage.catalog.tables import EXCLUDE, FINDER, LISTED, RAW
 from birdsearch.storage.store import Store
 
 HANDFUL = 5  # photos: so many may always be pruned
@@ -68,6 +70,7 @@ class AddOptions:
     raw: str | None = None  # of RAW_CHOICES
     cluster: str | None = None  # its address
     moved: bool = False  # whether objects that moved in a store are followed
+    listing: str | None = None  # the path of a list of photos, in place of folders
 
 
 def add(
@@ -78,7 +81,10 @@ def add(
 ) -> AddReport:
     """Index every photo under one or more folders; see `Index.add`."""
     started = time.monotonic()
-    if folders is None:
+    listing = None if options.listing is None else read_list(options.listing)
+    if listing is not None:
+        folders = []
+    elif folders is None:
         folders = _remembered(store)
     several = [folders] if isinstance(folders, str | os.PathLike) else folders
     paths = [absolute(folder) for folder in several]
@@ -90,19 +96,29 @@ def add(
     cluster = None if options.cluster is None else cluster_at(options.cluster, store)  # or here for one that is none
     with store.writing() as catalog:
         roots = catalog.roots_in_use()
+        paths = listing.roots(catalog.roots().values()) if listing is not None else paths
         paths = list(dict.fromkeys(known_spelling(path, roots) for path in paths))
-        files = scan.scan(paths, _exclude(catalog, paths, options.exclude), roots)
+        files: Iterable[ScanResult] = scan.scan(paths, _exclude(catalog, paths, options.exclude), roots)
         labeller = Labeller(catalog)
         labeller.choose(paths, options.labels)
+        if listing is not None:
+            _note_listed(catalog, paths)
+            if options.labels is None:
+                labeller.take_list(listing.labels())
         for path in paths:
-            catalog.ensure_root(path if scan.is_folder(path) else above(path))
+            catalog.ensure_root(path if listing is not None or scan.is_folder(path) else above(path))
         if options.regions in (BIRD, "none"):
             catalog.set_state(FINDER, options.finder if options.regions == BIRD else None)
         finder = catalog.get_state(FINDER) if box_file is None else None  # the file says where the birds are
         if options.raw is not None:
             catalog.set_state(RAW, options.raw)
         detector = replace(ChangeDetector.of(catalog, paths), moves_objects=options.moved)
-        companions = Companions(catalog, detector, catalog.get_state(RAW, PAIR), paths)
+        companions = None
+        if listing is None:
+            _forget_listed(catalog, paths)
+            companions = Companions(catalog, detector, catalog.get_state(RAW, PAIR), paths)
+        else:  # of whose folders nothing else is looked at
+            files = listing.found(lambda path: detector.photo_id(path) is not None or detector.had_failed(path))
         with nullcontext() if cluster is None else closing(cluster):
             run = AddRun(
                 store, labeller, detector, caller, reread=options.reread, finder=finder, companions=companions,
@@ -142,6 +158,16 @@ def add(
     return report
 
 
+def _with_more(
+    outcome: decode.Decoded | KnownContent | Elsewhere, said: Photo
+) -> decode.Decoded | KnownContent | Elsewhere:
+    """What became of a photo, with what a list says of it beyond its own file."""
+    photo = replace(outcome.photo, **missing_metadata(asdict(outcome.photo), asdict(said)))
+    if isinstance(outcome, Elsewhere):
+        return replace(outcome, embedded=replace(outcome.embedded, photo=photo))
+    return replace(outcome, photo=photo)
+
+
 def _unlabelled(catalog: Catalog, below: Filter) -> int:
     """How many photos of these folders have no label."""
     return catalog.count(below) - sum(catalog.label_counts(below).values())
@@ -177,7 +203,8 @@ def _regions(
 
 def _remembered(store: Store) -> list[str]:
     """The folders of the photos of an index that are there; the others are named in a warning."""
-    known = [os.fsdecode(root) for root in store.catalog.roots_in_use()]
+    listed = set(store.catalog.get_state(LISTED, []))
+    known = [name for root in store.catalog.roots_in_use() if (name := os.fsdecode(root)) not in listed]
     there = [folder for folder in known if scan.is_folder(os.fsencode(folder))]
     for folder in known:
         if folder not in there:
@@ -185,6 +212,21 @@ def _remembered(store: Store) -> list[str]:
     if not there:
         raise PhotoMissingError("no folder to look through: the index holds none that is there. Name one: index DIR")
     return there
+
+
+def _note_listed(catalog: Catalog, roots: Sequence[bytes]) -> None:
+    """Remember which roots are there for a list alone: not all that lies below them is wanted."""
+    have = set(catalog.roots().values())
+    new = {os.fsdecode(root) for root in roots if root not in have}
+    if not new <= (listed := set(catalog.get_state(LISTED, []))):
+        catalog.set_state(LISTED, sorted(listed | new))
+
+
+def _forget_listed(catalog: Catalog, folders: Sequence[bytes]) -> None:
+    """What is indexed as a folder is looked through from now on."""
+    listed = set(catalog.get_state(LISTED, []))
+    if named := listed & set(map(os.fsdecode, folders)):
+        catalog.set_state(LISTED, sorted(listed - named))
 
 
 def _exclude(catalog: Catalog, folders: Sequence[bytes], patterns: Sequence[str] | None) -> dict[bytes, Sequence[str]]:
@@ -259,19 +301,24 @@ class AddRun:
         self._costly: list[Costly] = []
         self._copies: list[Photo] = []  # that get the vector of a photo of the same content
         self._named: set[bytes] = set()  # files that were named one by one, and not found in a folder
+        self._is_listed = False  # whether a list names every file of this run
+        self._said: dict[str, Photo] = {}  # path -> what a list says of a file that is to be read
         self._left_out: list[bytes] = []  # files and folders that are not to be in the index
         self._counts = Counts()
 
     def run(self, folders: Sequence[bytes], files: Iterable[ScanResult], options: AddOptions) -> Counts:
         """Index every file that a scan of the folders found; returns what became of each."""
-        self._named = {path for path in folders if not scan.is_folder(path)}
+        self._is_listed = options.listing is not None
+        self._named = set() if self._is_listed else {path for path in folders if not scan.is_folder(path)}
         try:
             to_read, unreachable = self._compare(files)
             if to_read:
                 self._detector.read_contents()
                 self._read_all(to_read)
             self._flush()
-            if not (options.prune and options.force):
+            if options.listing is not None:
+                unreachable += folders  # a list says nothing of what it does not name
+            elif not (options.prune and options.force):
                 unreachable += self._empty(folders)
             if self._companions is not None:
                 self._join_companions(self._companions, {file.path for file in to_read}, unreachable)
@@ -387,6 +434,7 @@ class AddRun:
     def _read_all(self, to_read: Sequence[scan.FoundFile]) -> None:
         done = 0
         self._costly.clear()
+        self._said |= {os.fsdecode(file.path): file.said for file in to_read if file.said is not None}
         self._caller.tell("index", 0, len(to_read))
         with closing(self._outcomes(to_read)) as outcomes:
             for outcome in outcomes:
@@ -490,6 +538,8 @@ class AddRun:
         self._detector.mark_found(path)
         if self._detector.had_failed(path):
             self._committer.batch.recovered.append(outcome.photo.path)
+        if (said := self._said.pop(outcome.photo.path, None)) is not None:
+            outcome = _with_more(outcome, said)
         assert outcome.photo.sha256 is not None  # read and decode fill it
         if isinstance(outcome, Elsewhere):
             self._committer.states[outcome.photo.path] = outcome.state
@@ -547,8 +597,8 @@ class AddRun:
 
     def _ignore(self, path: bytes, reason: str, files: int = 1) -> None:
         # Who names a file takes it for a photo; but a shell's `*` names the movies and sidecars beside the photos too.
-        is_named = path in self._named and reason != scan.RAW_LEFT_OUT
-        if is_named and (self._given is not None or has_photo_name(path)):
+        is_named = (path in self._named or self._is_listed) and reason != scan.RAW_LEFT_OUT
+        if is_named and (self._given is not None or self._is_listed or has_photo_name(path)):
             self._fail(Failure(os.fsdecode(path), "read", reason), FileState())
             return
         if self._companions is not None and self._companions.takes(path, reason):

@@ -55,6 +55,7 @@ class FoundFile:
 
     path: bytes  # absolute, as os.fsencode gives it
     state: FileState = field(default_factory=FileState)
+    said: Photo | None = None  # what a list says of it beyond its own file
 
     @property
     def photo(self) -> Photo:
