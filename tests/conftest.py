@@ -33,6 +33,7 @@ _MARKED_PLACES = {
     "tests/crash": "crash",
     "tests/crash/test_index.py": "network",
     "tests/cli/test_hostile.py": "slow",
+    "tests/cluster/test_ray_embedding.py": "slow",
     "tests/cli/test_samples.py": "slow",
     "tests/duplicates/test_alignment.py": "slow",
     "tests/project/test_reference.py": "slow",

@@ -9,20 +9,22 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import birdsearch
 from birdsearch import errors
-from birdsearch.backbones import brought
+from birdsearch.backbones import Backbone, brought
 from birdsearch.cluster import results
-from birdsearch.cluster.runs import Inbox, Run, left_behind
+from birdsearch.cluster.runs import Inbox, Left, Run, left_behind, left_results
 from birdsearch.errors import ClusterError
 from birdsearch.indexing.clusters import LOCAL, Way
 from birdsearch.indexing.outcomes import Rejected
 from birdsearch.photos.scan import GONE, FoundFile
-from birdsearch.records import as_json, blocks, shown
+from birdsearch.records import as_json, shown
 from birdsearch.storage.store import Store
 
 _MOST, _LEAST, _TASKS = 256, 16, 64  # files of one task, and tasks of a small run: each host gets some of it
@@ -31,7 +33,8 @@ _ANSWER_SECONDS = 10.0  # that the head of a cluster may take to answer
 _PORT = 10001  # of Ray for clients, where an address names none
 _MEMORY = 512 << 20  # bytes that the processes of a cluster of this computer may share, taken as they are used
 _ATTEMPTS = 5  # of the task that leads a run: its host may die
-_NOTHING_TOLD = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0"}  # to anybody
+# Nothing is told to anybody; and what Ray starts here has the priority that this process has.
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
 
 
 class RayCluster:
@@ -47,23 +50,14 @@ class RayCluster:
         self._runs: list[Run] = []  # of this run, and of those before that did not come to their end
 
     def outcomes(
-        self, files: Sequence[FoundFile], way: Way, idle: Callable[[], None]
+        self, files: Callable[[], Iterable[FoundFile]], count: int, way: Way, idle: Callable[[], None]
     ) -> Generator[results.Result, None, None]:
         """What became of each file, in their order."""
-        facts = {"backbone": as_json(self._store.identity.backbone), "raw": way.raw, "version": birdsearch.__version__}
-        inbox = Inbox(files)
-        for left in left_behind(self._store.folder.path):
-            self._runs.append(left)
-            if left.facts() == facts:
-                inbox.take_over(left)
-        run = work = None
-        if waiting := inbox.waiting():
-            run = Run.new(self._store.folder.path, facts)
-            self._runs.append(run)
-            work = self._begun(run, [(place, files[place]) for place in waiting], way)
-        for place, file in enumerate(files):
+        inbox = Inbox(count)
+        run, listings = self._listed(files(), count, way, inbox)
+        work = self._begun(run, listings, count, way) if listings else None
+        for place, file in enumerate(files()):
             while (result := inbox.result(place)) is None:
-                assert run is not None  # for something is waited for
                 ended = self._has_ended(work)
                 if not inbox.look(run):
                     if ended:
@@ -76,6 +70,34 @@ class RayCluster:
                 )
             yield result
 
+    def _listed(self, files: Iterable[FoundFile], count: int, way: Way, inbox: Inbox) -> tuple[Run, list[str]]:
+        """A new run, and the listings of the files of which no earlier one has left a result."""
+        folder = self._store.folder.path
+        facts = {"backbone": as_json(self._store.identity.backbone), "raw": way.raw, "version": birdsearch.__version__}
+        left = left_behind(folder)
+        self._runs += left
+        there = left_results(run for run in left if run.facts() == facts)
+        run = Run.new(folder, facts)
+        self._runs.append(run)
+        listings: list[str] = []
+        waiting = self._without_result(files, there, inbox)
+        while block := list(islice(waiting, _together(count))):
+            listings.append(str(run.listings / f"{len(listings):08d}{results.SUFFIX}"))
+            results.write_listing(Path(listings[-1]), block)
+        return run, listings
+
+    @staticmethod
+    def _without_result(
+        files: Iterable[FoundFile], there: Mapping[bytes, Left], inbox: Inbox
+    ) -> Iterator[tuple[int, FoundFile]]:
+        """Files with their places; those of which there is a result go into the inbox."""
+        for place, file in enumerate(files):
+            left = there.get(file.path)
+            if left is not None and file.state.is_same(left.state):
+                inbox.put(place, left.path, left.row)
+            else:
+                yield place, file
+
     def forget(self) -> None:
         """Remove what was kept for a next run."""
         for run in self._runs:
@@ -87,22 +109,16 @@ class RayCluster:
         for run in self._runs:
             run.release()
 
-    def _begun(self, run: Run, files: Sequence[tuple[int, FoundFile]], way: Way) -> Any:
+    def _begun(self, run: Run, listings: Sequence[str], count: int, way: Way) -> Any:
         """The reference of the task that leads the run on the cluster."""
-        listings: list[str] = []
-        together = min(_MOST, max(_LEAST, len(files) // _TASKS))
-        for block in blocks(len(files), together):
-            path = run.listings / f"{len(listings):08d}{results.SUFFIX}"
-            results.write_listing(path, files[block])
-            listings.append(str(path))
-        if self._network is None:
-            self._network = self._handed_over()
         import ray
 
         from birdsearch.cluster import worker
 
+        if self._network is None:
+            self._network = self._handed_over()
         job = worker.Job(
-            run.results, way, self._size, self._store.identity, self._store.execution, self._network, together,
+            run.results, way, self._size, self._store.identity, self._store.execution, self._network, _together(count),
             birdsearch.__version__,
         )  # fmt: skip
         task = ray.remote(worker.embed_all).options(num_cpus=0, max_retries=_ATTEMPTS)
@@ -117,31 +133,23 @@ class RayCluster:
 
     def _handed_over(self) -> Any:
         """Connect, and put what makes the vectors into Ray's memory."""
-        store = self._store
-        own = store.backbone if store.identity.source is None else None
-        weights = None if store.identity.source is None else brought(store.identity.source)
-        self._connection.enter_context(_connected(self._address))
         import ray
 
         from birdsearch.cluster import worker
 
-        try:
-            return ray.put(worker.Network(own, weights, store.stored_classes))
-        except Exception as error:  # pickle raises whatever a user's object raises
-            if own is None:
-                raise
-            raise ClusterError(
-                f"your own backbone {own.name} cannot be carried to other processes ({_words(error)}): give an object "
-                "that pickle takes, or index without a cluster"
-            ) from error
+        store, source = self._store, self._store.identity.source
+        own = _pickled(store.backbone) if source is None else None
+        weights = None if source is None else brought(source)
+        self._connection.enter_context(_connected(self._address))
+        return ray.put(worker.Network(own, weights, store.stored_classes))
 
     def _has_ended(self, work: Any) -> bool:
         """Whether the task that leads the run is done, after a moment. Raises the error that ended it."""
         import ray
 
-        if not ray.wait([work], timeout=_LOOK_SECONDS)[0]:
-            return False
         try:
+            if not ray.wait([work], timeout=_LOOK_SECONDS)[0]:
+                return False
             failure = ray.get(work)
         except Exception as error:  # Ray's own errors have no base that a client and a driver share
             raise ClusterError(f"the cluster {self._address} has failed: {_words(error)}") from error
@@ -151,10 +159,29 @@ class RayCluster:
         return True
 
 
+def _together(count: int) -> int:
+    """How many of so many files one task takes: of a small run each host gets some."""
+    return min(_MOST, max(_LEAST, count // _TASKS))
+
+
+def _pickled(backbone: Backbone) -> bytes:
+    """A user's own backbone, for other processes. Raises ClusterError where it cannot be carried there."""
+    from ray import cloudpickle
+
+    dumps: Callable[[Backbone], bytes] = cloudpickle.dumps
+    try:
+        return dumps(backbone)
+    except Exception as error:  # pickle raises whatever an object raises
+        raise ClusterError(
+            f"your own backbone {backbone.name} cannot be carried to other processes ({_words(error)}): give an object "
+            "that pickle takes, or index without a cluster"
+        ) from error
+
+
 @contextmanager
 def _connected(address: str) -> Iterator[None]:
     """A connection to a cluster, or one that is started on this computer. Raises ClusterError."""
-    for name, value in _NOTHING_TOLD.items():
+    for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray
 
@@ -212,4 +239,8 @@ def _short_folder() -> str | None:
 
 
 def _words(error: BaseException) -> str:
-    return " ".join(str(error).split())[:400] or type(error).__name__
+    """What an error of Ray's says, without the traces of other processes that it quotes."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any("Traceback" in line or line.startswith("ray::") for line in lines):
+        lines = lines[-1:]
+    return " ".join(lines)[:400] or type(error).__name__

@@ -4,8 +4,9 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from birdsearch.cluster import results
 from birdsearch.cluster.results import Result
-from birdsearch.photos.scan import FoundFile
+from birdsearch.files import FileState
 from birdsearch.storage.folder import RUN
 
 _OPEN = 8  # files of results that are kept in memory: those of neighbours in the list lie together
@@ -58,7 +59,9 @@ class Run:
         return None
 
     def release(self) -> None:
-        """Let others have it."""
+        """Let others have it; where it has no result, nobody needs it."""
+        if not any(self.results.glob(f"*{results.SUFFIX}")):
+            self.remove()
         self._lock.release()
 
     def remove(self) -> None:
@@ -71,45 +74,52 @@ def left_behind(folder: Path) -> list[Run]:
     return [run for path in sorted(folder.glob(f"{RUN}*")) if (run := Run(path)).take()]
 
 
-class Inbox:
-    """The results that have come for the files of a list, by their places in it."""
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A result that an earlier run has left: where it lies, and for what."""
 
-    def __init__(self, files: Sequence[FoundFile]) -> None:
-        self._files = files
-        self._paths: list[Path] = []
-        self._seen: set[str] = set()
-        self._where = np.full((len(files), 2), -1, np.int32)  # which of the paths, and which row
+    path: Path
+    row: int
+    state: FileState  # of its file when that was read
 
-    def waiting(self) -> list[int]:
-        """The places without a result."""
-        return np.flatnonzero(self._where[:, 0] < 0).tolist()
 
-    def take_over(self, run: Run) -> None:
-        """What a run left of files that are as they were then."""
-        places = {file.path: place for place, file in enumerate(self._files)}
+def left_results(runs: Iterable[Run]) -> dict[bytes, Left]:
+    """What runs have left that holds for a later one, by the path of the file."""
+    found: dict[bytes, Left] = {}
+    for run in runs:
         for path in run.results.glob(f"*{results.SUFFIX}"):
             with suppress(*_UNREADABLE):
-                for row, (_, then, holds) in enumerate(results.read_files(path)):
-                    place = places.get(then.path)
-                    if holds and place is not None and self._files[place].state.is_same(then.state):
-                        self._note(place, path, row)
+                rows = enumerate(results.read_files(path))
+                found |= {file.path: Left(path, row, file.state) for row, (_, file, holds) in rows if holds}
+    return found
+
+
+class Inbox:
+    """The results that have come for a list of so many files, by their places in it."""
+
+    def __init__(self, count: int) -> None:
+        self._paths: list[Path] = []
+        self._numbers: dict[Path, int] = {}
+        self._where = np.full((count, 2), -1, np.int32)  # which of the paths, and which row
 
     def look(self, run: Run) -> bool:
         """Take in what has come since; whether anything has."""
-        new = [entry.name for entry in os.scandir(run.results) if entry.name.endswith(results.SUFFIX)]
-        new = [name for name in new if name not in self._seen]
-        for name in new:
-            for row, (place, _, _) in enumerate(results.read_files(run.results / name)):
-                self._note(place, run.results / name, row)
-        self._seen.update(new)
+        with os.scandir(run.results) as entries:
+            paths = [run.results / entry.name for entry in entries if entry.name.endswith(results.SUFFIX)]
+        new = [path for path in paths if path not in self._numbers]
+        for path in new:
+            for row, (place, _, _) in enumerate(results.read_files(path)):
+                self.put(place, path, row)
         return bool(new)
+
+    def put(self, place: int, path: Path, row: int) -> None:
+        """The result of the file at a place lies in this row of that file."""
+        if path not in self._numbers:
+            self._numbers[path] = len(self._paths)
+            self._paths.append(path)
+        self._where[place] = self._numbers[path], row
 
     def result(self, place: int) -> Result | None:
         """What became of the file at a place, once that is known."""
         number, row = self._where[place].tolist()
         return None if number < 0 else _opened(self._paths[number])[row]
-
-    def _note(self, place: int, path: Path, row: int) -> None:
-        if not self._paths or self._paths[-1] != path:
-            self._paths.append(path)
-        self._where[place] = len(self._paths) - 1, row

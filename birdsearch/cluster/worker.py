@@ -4,7 +4,7 @@ import os
 import pickle
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,14 +33,15 @@ _AT_ONCE = 2  # files in the hands of one task: one is read while another is dec
 _TOGETHER = 32  # files that a task hands on together
 _IN_MEMORY = 16 << 20  # bytes of them that Ray lets lie in one piece
 
-Failure = tuple[str, str]  # the name of an error of birdsearch, and its text
+Failure = tuple[str, str]  # the name of an error of birdsearch, and its words
+_FAILURE = pa.struct([("error", pa.string()), ("words", pa.string())])
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
     """What makes the vectors; each host takes it once."""
 
-    own: Backbone | None  # a user's object; else it is loaded by its name
+    own: bytes | None  # the pickle of a user's backbone; else it is loaded by its name
     weights: Brought | None  # None where an installed package has them
     classes: Classes | None  # that the index was made with
 
@@ -87,37 +88,25 @@ def embed_all(job: Job, listings: Sequence[str]) -> Failure | None:
         batch_format="pyarrow",
         **_placement(job),
     )
-    try:
-        for _ in embedded.iter_batches(batch_size=None):
-            pass
-    except Exception as error:  # it comes wrapped in Ray's own errors
-        return _in_words(error)
+    answers: Any = embedded.iter_batches(batch_size=None, batch_format="pyarrow")
+    for answer in answers:
+        if failures := answer["failure"].drop_null().to_pylist():
+            return failures[0]["error"], failures[0]["words"]
     return None
 
 
 def _placement(job: Job) -> dict[str, Any]:
     """A network on each GPU, else one on each host: OpenVINO takes all its processors, while tasks decode beside it."""
+    import ray.data
+
     nodes: Any = ray.nodes  # it has no types
     alive = [node["Resources"] for node in nodes() if node["Alive"]]
     gpus = int(sum(resources.get("GPU", 0) for resources in alive))
     able = job.execution.device in ("auto", "cuda") and job.execution.runtime != "openvino"
     if gpus and able and job.identity.source is not None:
-        return {"num_gpus": 1, "num_cpus": 0, "concurrency": gpus}
+        return {"num_gpus": 1, "num_cpus": 0, "compute": ray.data.ActorPoolStrategy(size=gpus)}
     hosts = sum(resources.get("CPU", 0) > 0 for resources in alive)
-    return {"num_cpus": 0, "concurrency": max(1, hosts), "scheduling_strategy": "SPREAD"}
-
-
-def _in_words(error: BaseException) -> Failure:
-    """The error of birdsearch that lies below those of Ray, else what Ray says."""
-    causes: list[BaseException | None] = [error]
-    while causes:
-        if (cause := causes.pop()) is None:
-            continue
-        if isinstance(cause, BirdsearchError):
-            return type(cause).__name__, str(cause)
-        causes += [cause.__cause__, getattr(cause, "cause", None)]
-    words = " ".join(str(error).split())
-    return ClusterError.__name__, f"the run on the cluster has failed ({type(error).__name__}: {words[-400:]})"
+    return {"num_cpus": 0, "compute": ray.data.ActorPoolStrategy(size=max(1, hosts))}
 
 
 # Files become pixels
@@ -129,19 +118,21 @@ def _decoded(batch: pa.Table, way: Way, size: tuple[int, int], done: Any) -> Ite
     for path in batch["listing"].to_pylist():
         try:
             files = results.read_listing(Path(path))
-        except FileNotFoundError as error:
-            raise ClusterError(
-                f"{socket.gethostname()}, a host of the cluster, does not find {shown(path)}: the index must lie where "
-                "all hosts reach it under the same path"
-            ) from error
+        except FileNotFoundError:
+            why = f"{socket.gethostname()}, a host of the cluster, does not find {shown(path)}"
+            unlisted = ClusterError(f"{why}: the index must lie where all hosts reach it under the same path")
+            yield _table([-1], [pickle.dumps((unlisted, FileState()))])
+            return
         left = [one for one, out in zip(files, np.isin([place for place, _ in files], skipped), strict=True) if not out]
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for block in blocks(len(left), _TOGETHER):
                 places, entries = zip(*left[block], strict=True)
                 outcomes = pool.map(lambda entry: pickle.dumps(_prepared(entry, way, size), 5), entries)
-                yield pa.table(
-                    {"place": pa.array(places, pa.int64()), "outcome": pa.array(outcomes, pa.large_binary())}
-                )
+                yield _table(places, outcomes)
+
+
+def _table(places: Sequence[int], outcomes: Iterable[bytes]) -> pa.Table:
+    return pa.table({"place": pa.array(places, pa.int64()), "outcome": pa.array(outcomes, pa.large_binary())})
 
 
 def _prepared(
@@ -174,11 +165,19 @@ class _Embedding:
         network: Network = ray.get(job.network)
         try:
             self._embedder = Embedder(_loaded(job, network), network.classes, job.way.proven)
-        except BirdsearchError as error:  # raised here it would be the death of an actor, which Ray tries again
+        except BirdsearchError as error:  # raised here it would be the death of an actor, whom Ray starts again
             self._refused = error
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Embed decoded files; returns how many."""
+        """Embed decoded files; returns how many, or the error that ends the run: what is raised Ray would wrap."""
+        files, failure = 0, None
+        try:
+            files = self._embedded(batch)
+        except BirdsearchError as error:
+            failure = {"error": type(error).__name__, "words": str(error)}
+        return pa.table({"files": [files], "failure": pa.array([failure], _FAILURE)})
+
+    def _embedded(self, batch: pa.Table) -> int:
         if self._refused is not None:
             raise self._refused
         states: dict[int, FileState] = {}
@@ -186,6 +185,8 @@ class _Embedding:
         embedded: list[EmbeddedPhoto | NotEmbedded] = []
         for place, pickled in zip(batch["place"].to_pylist(), batch["outcome"].to_pylist(), strict=True):
             outcome, states[place] = pickle.loads(pickled)
+            if isinstance(outcome, BirdsearchError):
+                raise outcome
             if isinstance(outcome, decode.Decoded):
                 embedded += self._embedder.add(replace(outcome, photo=replace(outcome.photo, id=place)))
             else:
@@ -195,7 +196,7 @@ class _Embedding:
         ended.sort(key=lambda one: one[0])
         path = self._job.results / f"{secrets.token_hex(8)}{results.SUFFIX}"
         results.write(path, ended, self._job.identity.backbone.dim)
-        return pa.table({"files": [len(ended)]})
+        return len(ended)
 
     def _result(self, made: EmbeddedPhoto | NotEmbedded, state: FileState) -> results.Result:
         if isinstance(made, NotEmbedded):
@@ -212,7 +213,14 @@ def _loaded(job: Job, network: Network) -> Backbone:
             "install the same on all hosts of the cluster"
         )
     if network.own is not None:
-        return network.own
+        try:
+            own: Backbone = pickle.loads(network.own)
+        except Exception as error:  # whatever its modules raise, where they are there at all
+            raise ClusterError(
+                f"{host}, a host of the cluster, cannot load your own backbone ({type(error).__name__}: {error}): "
+                "install what it needs on all hosts"
+            ) from error
+        return own
     made, source = job.identity.backbone, job.identity.source
     if network.weights is not None:
         source = network.weights.unpacked()

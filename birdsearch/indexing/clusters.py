@@ -1,6 +1,6 @@
 """Clusters: hosts that read, decode and embed the files of a run; what offers them lies in another package."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Protocol
@@ -44,12 +44,13 @@ class Cluster(Protocol):
     """Hosts for one run of `add`. It connects when the first file is to be read."""
 
     def outcomes(
-        self, files: Sequence[FoundFile], way: Way, idle: Callable[[], None]
+        self, files: Callable[[], Iterable[FoundFile]], count: int, way: Way, idle: Callable[[], None]
     ) -> Generator[Elsewhere | Rejected | Costly]:
         """What became of each file, in their order; `idle` is called while none is ready.
 
-        What an earlier run left that did not come to its end is taken up. Raises ClusterError, and what the backbone
-        raises.
+        `files` gives the same `count` files whenever it is called: first they are listed for the hosts, then gone
+        through beside their outcomes. What an earlier run left that did not come to its end is taken up. Raises
+        ClusterError, and what the backbone raises.
         """
 
     def forget(self) -> None:

@@ -469,9 +469,10 @@ class AddRun:
 
     def _outcomes(self, to_read: Sequence[scan.FoundFile]) -> Generator[Outcome | Elsewhere | Costly]:
         """What each file holds, in their order; small birds are searched for while a photo is decoded here."""
-        if self._cluster is not None:
+        # Of what is not called as a photo the first bytes tell: it starts no cluster.
+        if self._cluster is not None and any(has_photo_name(file.path) for file in to_read):
             way = Way(not self._ignores_raw, COSTLY, not self._committer.first_part)
-            with closing(self._cluster.outcomes(to_read, way, self._idle)) as embedded:
+            with closing(self._cluster.outcomes(lambda: to_read, len(to_read), way, self._idle)) as embedded:
                 yield from embedded
             return
         self._finder = self._loaded_finder(to_read)

@@ -1,16 +1,17 @@
 """What a run on a cluster left is taken up where it still holds, and by one process."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from birdsearch.cluster import results
-from birdsearch.cluster.runs import Inbox, Run, left_behind
+from birdsearch.cluster.runs import Inbox, Run, left_behind, left_results
 from birdsearch.files import FileState
 from birdsearch.indexing.clusters import Elsewhere
 from birdsearch.indexing.embedder import EmbeddedPhoto
-from birdsearch.indexing.outcomes import Rejected
+from birdsearch.indexing.outcomes import Costly, Rejected
 from birdsearch.photos.scan import FoundFile
 from tests.support.interpreter import python
 
@@ -30,43 +31,52 @@ def made(folder: Path, *given: tuple[int, results.Result], number: int = 1) -> R
 
 def test_results_have_the_places_of_their_files(tmp_path: Path) -> None:
     run = made(tmp_path, (3, result(FILES[3])), (0, result(FILES[0])))
-    inbox = Inbox(FILES)
+    inbox = Inbox(5)
     assert inbox.look(run)
     assert not inbox.look(run)  # nothing else has come
-    assert inbox.waiting() == [1, 2, 4]
     found = inbox.result(3)
     assert found is not None
     assert found.photo.path == "/photos/d.jpg"
-    assert inbox.result(1) is None
+    assert [inbox.result(place) is None for place in range(5)] == [False, True, True, False, True]
 
 
 def test_the_same_result_twice_counts_once(tmp_path: Path) -> None:
     run = made(tmp_path, (0, result(FILES[0])))
     results.write(run.results / "2.parquet", [(0, result(FILES[0])), (1, result(FILES[1]))], 4)
-    inbox = Inbox(FILES)
+    inbox = Inbox(2)
     inbox.look(run)
-    assert inbox.waiting() == [2, 3, 4]
+    for place in (0, 1):
+        found = inbox.result(place)
+        assert found is not None
+        assert found.photo.path == os.fsdecode(FILES[place].path)
 
 
-def test_what_is_left_holds_for_files_that_are_as_they_were(tmp_path: Path) -> None:
-    changed = FoundFile(FILES[1].path, FileState(9, 1234, 7, 6))
+def test_what_is_left_holds_but_for_what_could_not_be_read(tmp_path: Path) -> None:
     unread = Rejected(FILES[2], "read", "Permission denied")
+    costly = Costly(FILES[3], "about 1.0 GB of memory")
     broken = Rejected(FILES[4], "decode", "truncated JPEG")
-    # In a list of another run they had other places.
-    run = made(tmp_path, (17, result(FILES[0])), (5, result(changed)), (6, unread), (0, broken))
-    inbox = Inbox(FILES)
-    inbox.take_over(run)
-    assert inbox.waiting() == [1, 2, 3]
-    assert inbox.result(4) == broken
+    run = made(tmp_path, (17, result(FILES[0])), (6, unread), (7, costly), (0, broken))
+    left = left_results([run])
+    assert left.keys() == {FILES[0].path, FILES[4].path}
+    inbox = Inbox(1)
+    inbox.put(0, left[FILES[4].path].path, left[FILES[4].path].row)  # in another list it has another place
+    assert inbox.result(0) == broken
+    assert left[FILES[0].path].state == FILES[0].state
 
 
 def test_half_a_file_of_results_is_none(tmp_path: Path) -> None:
     run = made(tmp_path, (0, result(FILES[0])))
     whole = (run.results / "1.parquet").read_bytes()
     (run.results / "2.parquet").write_bytes(whole[: len(whole) // 2])
-    inbox = Inbox(FILES)
-    inbox.take_over(run)
-    assert inbox.waiting() == [1, 2, 3, 4]
+    assert left_results([run]).keys() == {FILES[0].path}
+
+
+def test_a_run_without_results_leaves_nothing(tmp_path: Path) -> None:
+    Run.new(tmp_path, {}).release()
+    assert list(tmp_path.iterdir()) == []
+    made(tmp_path, (0, result(FILES[0]))).release()
+    (left,) = left_behind(tmp_path)
+    assert left_results([left]).keys() == {FILES[0].path}
 
 
 def test_a_run_belongs_to_one_process_and_is_left_by_a_dead_one(tmp_path: Path) -> None:

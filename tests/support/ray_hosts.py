@@ -28,6 +28,7 @@ from tests.support.fake_backbone import FakeBackbone
 
 MEMORY = 100 << 20  # bytes that the processes of a host share
 PATIENCE = 300.0  # seconds, for a busy computer
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
 EMBEDS, DECODES = "ray::MapWorker", "ray::MapBatches"  # what Ray calls the processes of a run
 
 
@@ -60,7 +61,7 @@ class Hosts:
 @contextmanager
 def hosts(count: int) -> Iterator[Hosts]:
     """A head and so many hosts, for as long as the block lasts."""
-    with patch.dict(os.environ, {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0"}):
+    with patch.dict(os.environ, _SETTINGS):
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         from ray.cluster_utils import Cluster
 

@@ -1,0 +1,144 @@
+"""Hosts of Ray make of files what one process makes of them, and what cannot be done is said in words."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import birdsearch
+from birdsearch import Index
+from birdsearch.errors import BackboneMismatchError, ClusterError
+from birdsearch.indexing import pipeline
+from birdsearch.records import AddReport
+from tests.support import drawing, fake_backbone
+from tests.support.fake_backbone import FakeBackbone
+from tests.support.ray_hosts import Hosts, hosts
+
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # Ray leaves its logs to the garbage collector
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.timeout(900),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Hosts]:
+    with hosts(2) as made:
+        yield made
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    for number in range(40):
+        drawing.write(folder / f"{('Wren', 'Robin')[number % 2]}/{number}.png", drawing.bird(number, 72, 54))
+    return folder
+
+
+class Keyed(FakeBackbone):
+    """Holds what no process can hand to another one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+class Blind(FakeBackbone):
+    """Takes no photo that is all black."""
+
+    def embed(self, images: Any) -> Any:
+        """Zeros, of which no vector can be made, for those."""
+        return super().embed(images) * (images.max(axis=(1, 2, 3)) > 0)[:, None]
+
+
+def told(report: AddReport) -> AddReport:
+    """A report without its time."""
+    return replace(report, seconds=0.0)
+
+
+def assert_equal(one: Index, other: Index) -> None:
+    """Rows, vectors and answers."""
+    assert [asdict(photo) for photo in one.photos()] == [asdict(photo) for photo in other.photos()]
+    ids = one.photo_ids().tolist()
+    vectors = one.vectors(ids)
+    np.testing.assert_array_equal(vectors, other.vectors(ids))
+    assert one.search_vectors(vectors[:9], k=7) == other.search_vectors(vectors[:9], k=7)
+
+
+def test_a_cluster_makes_what_one_process_makes(
+    cluster: Hosts, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "COSTLY", 10**6)
+    drawing.write(photos / "Wren/large.png", drawing.bird(99, 1500, 1200))  # comes last, alone
+    drawing.write(photos / "Wren/black.png", Image.new("RGB", (72, 54)))
+    shutil.copy(photos / "Wren/0.png", photos / "Robin/copy of 0.png")
+    (photos / "Robin/cut off.png").write_bytes((photos / "Robin/1.png").read_bytes()[:300])
+    (photos / "notes.txt").write_text("no photo")
+    (photos / "Wren/0.xmp").write_text("no XMP")
+    (photos / os.fsdecode(b"caf\xe9.png")).write_bytes((photos / "Wren/2.png").read_bytes() + b"x")
+    with (
+        birdsearch.create(tmp_path / "one", backbone=Blind()) as one,
+        birdsearch.create(tmp_path / "many", backbone=Blind()) as many,
+    ):
+        ways: list[tuple[Index, str | None]] = [(one, None), (many, cluster.address)]
+        reports = [told(index.add(photos, labels="folder", cluster=at)) for index, at in ways]
+        assert reports[0] == reports[1]
+        assert {failure.stage for failure in reports[0].failed} == {"decode", "embed"}
+        assert_equal(one, many)
+
+        # What was done to the files since: moved, copied, changed, broken, mended, gone, touched.
+        (photos / "Wren/0.png").rename(photos / "Robin/moved.png")
+        shutil.copy(photos / "Wren/4.png", photos / "Wren/4 again.png")
+        drawing.write(photos / "Wren/6.png", drawing.bird(600, 72, 54))
+        (photos / "Wren/8.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(90))
+        drawing.write(photos / "Robin/cut off.png", drawing.bird(700, 72, 54))
+        (photos / "Wren/10.png").unlink()
+        os.utime(photos / "Wren/12.png", (1, 1))
+        reports = [told(index.add(photos, cluster=at)) for index, at in ways]
+        assert reports[0] == reports[1]
+        assert (reports[0].moved, reports[0].missing) == (1, 1)
+        assert_equal(one, many)
+        reports = [told(index.add(photos, reread=True, cluster=at)) for index, at in ways]
+        assert reports[0] == reports[1]
+        assert_equal(one, many)
+        assert many.verify().ok
+        assert told(many.add(photos, cluster="ray://127.0.0.1:1")).added == 0  # nothing is read: no cluster is needed
+    assert not list((tmp_path / "many").glob("embedding-*"))
+
+
+def test_another_network_on_the_hosts_is_refused(cluster: Hosts, photos: Path, tmp_path: Path) -> None:
+    # The name is that of the built-in network, which is what the hosts load.
+    with birdsearch.create(tmp_path / "index", backbone=fake_backbone.built_in()) as index:
+        with pytest.raises(BackboneMismatchError, match="install the same packages on all hosts"):
+            index.add(photos, cluster=cluster.address)
+        assert len(index) == 0
+        assert told(index.add(photos)).added == 40
+
+
+def test_photos_that_only_this_computer_sees_are_no_failures(cluster: Hosts, photos: Path, tmp_path: Path) -> None:
+    handle = os.open(photos, os.O_RDONLY)
+    os.dup2(handle, 250)
+    try:
+        with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+            with pytest.raises(ClusterError, match="where all hosts reach them under the same path"):
+                index.add("/proc/self/fd/250/Wren", cluster=cluster.address)
+            assert index.failures() == []
+    finally:
+        os.close(250)
+        os.close(handle)
+
+
+def test_a_backbone_that_cannot_be_carried_is_refused(photos: Path, tmp_path: Path) -> None:
+    with (
+        birdsearch.create(tmp_path / "index", backbone=Keyed()) as index,
+        pytest.raises(ClusterError, match="fake cannot be carried to other processes"),
+    ):
+        index.add(photos, cluster="local")
