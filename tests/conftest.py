@@ -44,6 +44,40 @@ _MARKED_PLACES = {
 }
 
 
+# Tests of what every catalog must do: they run on both databases, but for those of `on_sqlite`.
+_ON_BOTH_DATABASES = (
+    "tests/actions/test_undo.py",
+    "tests/crash/test_processes.py",
+    "tests/duplicates/test_finder.py",
+    "tests/duplicates/cleanup/test_apply.py",
+    "tests/export/test_importer.py",
+    "tests/indexing/test_companions.py",
+    "tests/indexing/test_committer.py",
+    "tests/indexing/test_corrections.py",
+    "tests/indexing/test_detector.py",
+    "tests/indexing/test_find_birds.py",
+    "tests/indexing/test_keywords.py",
+    "tests/indexing/test_labels.py",
+    "tests/indexing/test_pipeline.py",
+    "tests/indexing/test_reembed.py",
+    "tests/indexing/test_regions.py",
+    "tests/storage/test_catalog.py",
+    "tests/storage/test_maintenance.py",
+    "tests/storage/test_query.py",
+    "tests/test_index.py",
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Let the tests of every catalog run on both databases."""
+    on_both = any(metafunc.definition.path == ROOT / place for place in _ON_BOTH_DATABASES)
+    ready_made = {"garden", "network_garden"} & set(metafunc.fixturenames)
+    chosen = any(marker.args[0] == "database" for marker in metafunc.definition.iter_markers("parametrize"))
+    if on_both and not ready_made and not chosen:
+        slow = (pytest.mark.postgresql, pytest.mark.slow)
+        metafunc.parametrize("database", ["sqlite", pytest.param("postgresql", marks=slow)], indirect=True)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by what they use."""
     for item in items:
@@ -82,6 +116,16 @@ def postgresql() -> Iterator[Server]:
     server = Server.made()
     yield server
     server.stop()
+
+
+@pytest.fixture(autouse=True)
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """In which database the catalogs of this test lie; in PostgreSQL every path is the address of an index there."""
+    kind = getattr(request, "param", "sqlite")
+    if kind == "postgresql":
+        server: Server = request.getfixturevalue("postgresql")
+        server.takes_paths(monkeypatch)
+    return str(kind)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def import_photos(store: Store, path: Path, progress: Progress | None = None) ->
             f"{shown(str(path))} holds vectors of {origin.backbone}, this index is made with "
             f"{store.identity.backbone.told_from(origin.backbone)}: import it into an index of that backbone."
         )
-    with store.writing() as catalog:
+    with store.writing(shared=True) as catalog:
         for folder in origin.folders:
             catalog.ensure_root(os.fsencode(folder))
         _choose_labels(catalog, origin.labels)

@@ -40,7 +40,7 @@ def add_vectors(store: Store, photos: Iterable[Any], vectors: Any, metadata: Any
     named = _named(photos)
     given = _given(store, named, vectors, metadata)
     store.catalog.photos(one for one in named if isinstance(one, int))  # raises for an unknown id
-    with store.writing() as catalog:
+    with store.writing(shared=True) as catalog:
         targets = _Targets.of(catalog, named)
         report = AddReport()
         if targets.files:

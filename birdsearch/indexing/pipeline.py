@@ -94,7 +94,7 @@ def add(
         finders.check_finder(options.finder, caller.tell)
     box_file = None if options.regions in (None, BIRD, "none") else read_boxes(options.regions)  # or a line no box
     cluster = None if options.cluster is None else cluster_at(options.cluster, store)  # or here for one that is none
-    with store.writing() as catalog:
+    with store.writing(shared=True) as catalog:
         roots = catalog.roots_in_use()
         paths = listing.roots(catalog.roots().values()) if listing is not None else paths
         paths = list(dict.fromkeys(known_spelling(path, roots) for path in paths))
@@ -231,12 +231,14 @@ def _forget_listed(catalog: Catalog, folders: Sequence[bytes]) -> None:
 
 def _exclude(catalog: Catalog, folders: Sequence[bytes], patterns: Sequence[str] | None) -> dict[bytes, Sequence[str]]:
     """Folder -> patterns of what is left out there; given ones are remembered, in place of earlier ones."""
-    stored: dict[str, list[str]] = dict(catalog.get_state(EXCLUDE, {}))
     if patterns is not None:
-        given = [pattern for pattern in patterns if pattern.strip()]
-        stored |= dict.fromkeys(map(os.fsdecode, folders), given)
-        stored = {folder: kept for folder, kept in stored.items() if kept}
-        catalog.set_state(EXCLUDE, stored)
+        given = {os.fsdecode(folder): [pattern for pattern in patterns if pattern.strip()] for folder in folders}
+
+        def revised(stored: dict[str, list[str]] | None) -> dict[str, list[str]]:
+            return {folder: kept for folder, kept in {**(stored or {}), **given}.items() if kept}
+
+        catalog.revise_state(EXCLUDE, revised)
+    stored: dict[str, list[str]] = catalog.get_state(EXCLUDE, {})
     return {os.fsencode(folder): kept for folder, kept in stored.items()}
 
 

@@ -332,6 +332,7 @@ class ServedVectors(PartVectors):
             return False
 
     def _refreshed(self) -> bool:
+        generation = self._catalog.generation  # before the parts are listed: another host may commit meanwhile
         named = self.named()
         engine = self._opened(named)
         newer, noted = self._newer_than(named), changed(self._catalog.get_state(CHANGED))
@@ -339,7 +340,7 @@ class ServedVectors(PartVectors):
         is_exact = _is_exact(chosen, recall, regions)
         if named is not None and engine is not None and not _is_outgrown(named, is_exact, regions, newer):
             if newer or noted is None or noted:
-                self._bring(named, engine, newer, noted)
+                self._bring(named, generation, engine, newer, noted)
                 return True
             return False
         if not regions:
@@ -347,9 +348,11 @@ class ServedVectors(PartVectors):
         self.keep(self._filled(is_exact, self._all_rows()), regions)
         return True
 
-    def _bring(self, named: Served, engine: ServedEngine, newer: list[PartRow], noted: list[int] | None) -> None:
-        """Add later parts, and what changed; what a killed process left undone, the next one brings again."""
-        server, generation = self.server(), self._catalog.generation
+    def _bring(
+        self, named: Served, generation: int, engine: ServedEngine, newer: list[PartRow], noted: list[int] | None
+    ) -> None:
+        """Add later parts, up to a generation, and what changed; what a killed process left, the next one brings."""
+        server = self.server()
         marks, coming = self._marks_in_force(named), self._new_name()
         self._catalog.set_state(ON_SERVER, asdict(replace(named, mark=marks[-1], coming=coming)))
         server.point(coming, named.name)

@@ -386,6 +386,8 @@ class Store:
                 lock.share()
             yield self.catalog
             with lock.building():
+                if not alone:
+                    self.vectors.remove_leftovers()
                 self.vectors.refresh()
 
     @contextmanager

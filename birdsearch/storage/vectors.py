@@ -436,6 +436,7 @@ class PartVectors:
     def refresh(self) -> bool:
         """Bring the saved engine up to date. Returns whether anything was written."""
         listed = self._catalog.parts()
+        last_part = max((part.id for part in listed), default=0)
         regions = self._catalog.counts()["regions"]
         chosen, recall = self._choice()
         named, saved = self._saved()
@@ -458,7 +459,7 @@ class PartVectors:
             except RecallUnreachableError as error:
                 logger.warning("%s Every photo is compared meanwhile.", error)
                 built = tuning.build(rows, ids=ids, engine="flat")
-            self.keep(built, len(ids), self._linked(built, ids, rows) if optimized else None)
+            self._keep(built, len(ids), last_part, self._linked(built, ids, rows) if optimized else None)
         else:
             engine = load_engine(self._folder, named, mapped=False)
             for start in range(0, len(newer), _PARTS):
@@ -468,7 +469,7 @@ class PartVectors:
             if optimized:
                 known = load_graph(self._folder, str(named.graph)) if self._has_graph(named) else None
                 graph = self._linked(engine, *self._rows_of(listed if known is None else newer, whitening), known)
-            self.keep(engine, named.built_with, graph)
+            self._keep(engine, named.built_with, last_part, graph)
         return True
 
     def _has_graph(self, named: EngineFile) -> bool:
@@ -503,6 +504,12 @@ class PartVectors:
 
         Raises ValueError for an engine that cannot be kept in a file.
         """
+        self._keep(engine, built_with, max((part.id for part in self._catalog.parts()), default=0), graph)
+
+    def _keep(
+        self, engine: engine_module.Engine, built_with: int, last_part: int, graph: NeighbourGraph | None
+    ) -> None:
+        """The same, of an engine that holds the parts up to this one: others may have been committed meanwhile."""
         if not isinstance(engine, LocalEngine):
             raise ValueError(f"an engine of the kind {engine.kind} cannot be kept in a file")
         path, sha256 = named_by_content(self._folder.path, "engine", engine.suffix, engine.write)
@@ -512,7 +519,7 @@ class PartVectors:
             sha256=sha256,
             kind=engine.kind,
             settings=engine.settings.as_json(),
-            last_part=max((part.id for part in self._catalog.parts()), default=0),
+            last_part=last_part,
             whitening=whitening_sha256(self._catalog),
             built_with=built_with,
             rows=len(engine),

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,12 @@ import sqlalchemy as sa
 import birdsearch
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.support import ROOT, drawing
+from tests.support.catalogs import catalog_at
 from tests.support.disks import call_where_disks_mount
 from tests.support.index_worker import REFUSED, Line, Plan, backbone, open_or_create, work
+from tests.support.killing import until
+from tests.support.worker_process import Worker
 
 SPECIES = ("Wren", "Robin", "Dunnock", "Siskin")
 MOMENTS = 24  # random kills in all
@@ -60,6 +62,8 @@ WRITING = [
     "write_durably",
     "write",
     "transaction",
+    "change",
+    "changing",
 ]
 WRITING += ["upgrade", "keep", "named_by_content", "remove_leftovers", "refresh", "forget_engine"]
 WRITING += ["remove", "ensure_root", "set_label_choices", "commit", "drop_part"]
@@ -85,59 +89,6 @@ RUNNING += ["take_in", "embed_waiting"]
 def test_every_function_that_is_stopped_in_exists() -> None:
     source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "birdsearch").rglob("*.py"))
     assert [name for name in {*WRITING, *RUNNING} if not re.search(rf"def {name}\b", source)] == []
-
-
-class Worker:
-    """The process that forks a child for every plan."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "log"
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.index_worker"],
-            cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},  # threads of OpenMP do not survive a fork
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-
-    def start(self, plan: Plan) -> int:
-        """Begin a plan; returns the child's process id."""
-        self.log.unlink(missing_ok=True)
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"log": str(self.log), **plan}) + "\n")
-        self.process.stdin.flush()
-        self.pid = self._number("started")
-        return self.pid
-
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the child, which may have ended."""
-        os.kill(self.pid, number)
-
-    def wait(self) -> int:
-        """The exit status of the child."""
-        return self._number("ended")
-
-    def run(self, plan: Plan) -> int:
-        """Begin and wait."""
-        self.start(plan)
-        return self.wait()
-
-    def close(self) -> None:
-        """End it."""
-        with suppress(BrokenPipeError):
-            self.process.communicate()
-
-    def said(self) -> str:
-        """What the last child left in its log."""
-        return self.log.read_text() if self.log.exists() else ""
-
-    def _number(self, word: str) -> int:
-        assert self.process.stdout is not None
-        said, number = self.process.stdout.readline().split()
-        # A test that failed half-way must not make the next one take an exit status for a process to be killed.
-        assert said == word
-        return int(number)
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +122,7 @@ def held(path: Path) -> Held:
         assert sorted(m.photo.path for m in found) == sorted(p.path for p in photos)
         failures = tuple(index.failures())
         table = index.to_arrow().select(["path", "regions"]).to_pylist()
-    with closing(SQLiteCatalog(path / "catalog.sqlite")) as catalog:
+    with closing(catalog_at(path)) as catalog:
         listed = {f"{part.id:08d}.parquet" for part in catalog.parts()}
     assert {p.name for p in (path / "vectors").iterdir()} == listed
     left = {p.name for p in path.iterdir()} - {"index.json", "catalog.sqlite", "classifier.npz", "lock", "vectors"}
@@ -455,14 +406,6 @@ def test_sigint_commits_what_is_embedded(worker: Worker, short: dict[str, Scene]
     assert report.unchanged == kept
     assert report.added == 14 - kept
     assert_same(held(Path(plan["index"])), scene.wanted)
-
-
-def until(what: Callable[[], bool], seconds: float = 120) -> None:
-    """Wait for something to become true."""
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.01)
 
 
 def _tool(index: Path, photos: Path) -> subprocess.Popen[bytes]:

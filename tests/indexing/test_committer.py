@@ -1,6 +1,7 @@
 """One part and one transaction for what was collected; ids are never used twice."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,15 @@ from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Photo
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
+from tests.support.catalogs import new_catalog
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
-    made = SQLiteCatalog(tmp_path / "catalog.sqlite")
-    made.create({"id": "0"})
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    made = new_catalog(tmp_path)
     made.ensure_root(b"/photos")
-    return made
+    yield made
+    made.close()
 
 
 def embedded(name: str, direction: int, photo_id: int | None = None) -> EmbeddedPhoto:

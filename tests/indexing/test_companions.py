@@ -10,8 +10,8 @@ import pytest
 import birdsearch
 from birdsearch import AddReport, Filter, Index
 from birdsearch.records import Box, Photo
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.support.card import MOVIE, SOUND, front, pair, raw, raw_front, raw_header
+from tests.support.catalogs import catalog_at
 from tests.support.fake_backbone import FakeBackbone
 
 
@@ -253,7 +253,7 @@ def test_a_raw_whose_jpeg_comes_hands_it_what_was_said(tmp_path: Path, index: In
     assert [label.author for label in index.labels(Filter(ids=[photo.id]))] == ["Ana"]
     (region,) = index.regions(ids=[photo.id])
     assert (region.box, region.source, region.embedded) == (Box(0.1, 0.2, 0.3, 0.4), "correction", True)
-    with closing(SQLiteCatalog(tmp_path / "index/catalog.sqlite")) as catalog:
+    with closing(catalog_at(tmp_path / "index")) as catalog:
         assert catalog.not_duplicates() == {(2, photo.id)}
     assert counts(index.add(card)) == {"unchanged": 2, "paired": 1}
 

@@ -1,6 +1,7 @@
 """What a file is against the catalog: told by size and time, then by content."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,22 @@ from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
+from tests.support.catalogs import new_catalog
 
 SHA = "ab" * 32
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
     """A catalog of one photo, whose file is there, and of one failure."""
-    made = SQLiteCatalog(tmp_path / "catalog.sqlite")
-    made.create({"id": "0"})
+    made = new_catalog(tmp_path)
     made.ensure_root(os.fsencode(tmp_path))
     (tmp_path / "wren.jpg").write_bytes(b"wren")
     photo = Photo(1, str(tmp_path / "wren.jpg"), sha256=SHA, size=4, mtime_ns=7)
     failure = Failure(str(tmp_path / "broken.jpg"), "decode", "truncated")
     made.commit(Batch([Entry(photo, False, 1)], PartRow(1, 1, "", "test"), failed=[(FileState(9, 9), failure)]))
-    return made
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from alembic.migration import MigrationContext
 
 import birdsearch
 from birdsearch import Filter, Photo
-from birdsearch.errors import IndexDamagedError, IndexUnwritableError, PhotoUnknownError
+from birdsearch.errors import BirdsearchError, IndexDamagedError, IndexUnwritableError, PhotoUnknownError
 from birdsearch.files import FileState, PathSet
 from birdsearch.records import ORDERS, Failure, Label, Prediction
 from birdsearch.storage.catalog import migrations
@@ -27,21 +28,22 @@ from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, PhotoUpdat
 from birdsearch.storage.catalog.database import NEWEST
 from birdsearch.storage.catalog.filters import conditions
 from birdsearch.storage.catalog.orders import stretches
+from birdsearch.storage.catalog.sql import SQLCatalog
 from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.catalog.tables import metadata, photos
 from birdsearch.storage.folder import FORMAT
 from tests.support import DATA, frozen_index
+from tests.support.catalogs import catalog_at, new_catalog, on_sqlite
 from tests.support.drawing import bird, write
 
 FORMATS = sorted(DATA.glob("format-*.zip"))
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> SQLiteCatalog:
+def catalog(tmp_path: Path) -> Iterator[SQLCatalog]:
     """An empty catalog."""
-    made = SQLiteCatalog(tmp_path / "catalog.sqlite")
-    made.create({"id": "0"})
-    return made
+    with closing(new_catalog(tmp_path)) as made:
+        yield made
 
 
 def entry(photo_id: int, path: str, **values: object) -> Entry:
@@ -50,12 +52,12 @@ def entry(photo_id: int, path: str, **values: object) -> Entry:
     return Entry(photo, known=False, region_id=photo_id)
 
 
-def commit(catalog: SQLiteCatalog, *entries: Entry, part: int = 1) -> None:
+def commit(catalog: SQLCatalog, *entries: Entry, part: int = 1) -> None:
     """Commit photos whose roots are settled."""
     catalog.commit(Batch(entries=list(entries), part=PartRow(part, len(entries), "", "torch fp32 on cpu")))
 
 
-def paths(catalog: SQLiteCatalog) -> dict[int | None, str]:
+def paths(catalog: SQLCatalog) -> dict[int | None, str]:
     """Id -> path."""
     return {photo.id: photo.path for photo in catalog.photos(catalog.photo_ids())}
 
@@ -63,13 +65,14 @@ def paths(catalog: SQLiteCatalog) -> dict[int | None, str]:
 # Tables
 
 
-def test_the_migrations_make_exactly_the_tables_of_the_code(catalog: SQLiteCatalog) -> None:
+def test_the_migrations_make_exactly_the_tables_of_the_code(catalog: SQLCatalog) -> None:
     with catalog.transaction() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, metadata) == []
 
 
-def test_constraints_that_a_comparison_does_not_see_are_there_too(catalog: SQLiteCatalog) -> None:
+@on_sqlite
+def test_constraints_that_a_comparison_does_not_see_are_there_too(catalog: SQLCatalog) -> None:
     with catalog.transaction() as connection:
         made: dict[str, str] = dict(
             connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'table'").all()
@@ -95,6 +98,7 @@ def test_newest_is_the_last_migration_and_they_form_one_line() -> None:
     assert steps[-1][0] == NEWEST
 
 
+@on_sqlite
 def test_regions_of_before_become_frames_and_their_ids_are_never_used_again(tmp_path: Path) -> None:
     path = thawed(FORMATS[0], tmp_path) / "index"
     with closing(sqlite3.connect(path / "catalog.sqlite")) as connection, connection:
@@ -106,21 +110,22 @@ def test_regions_of_before_become_frames_and_their_ids_are_never_used_again(tmp_
         assert found.region is not None
         assert found.region.kind == "frame"
         assert index.verify().ok
-    catalog = SQLiteCatalog(path / "catalog.sqlite")
+    catalog = catalog_at(path)
     assert catalog.new_ids()[1] == 501
     second_frame = "INSERT INTO regions SELECT 600, photo_id, part_id, row, x, y, width, height, kind, category, "
     with pytest.raises(IndexDamagedError), catalog.transaction() as changing:
         changing.exec_driver_sql(f"{second_frame} confidence, source FROM regions LIMIT 1")
 
 
-def test_upgrade_twice_changes_nothing(catalog: SQLiteCatalog) -> None:
+def test_upgrade_twice_changes_nothing(catalog: SQLCatalog) -> None:
     assert catalog.version() == NEWEST
     catalog.upgrade()
     assert catalog.version() == NEWEST
     assert catalog.integrity_problems() == []
 
 
-def test_a_catalog_is_a_wal_database_that_syncs(catalog: SQLiteCatalog) -> None:
+@on_sqlite
+def test_a_catalog_is_a_wal_database_that_syncs(catalog: SQLCatalog) -> None:
     with catalog.transaction() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
@@ -130,7 +135,7 @@ def test_a_catalog_is_a_wal_database_that_syncs(catalog: SQLiteCatalog) -> None:
 # Folders
 
 
-def test_a_folder_above_takes_over_those_below(catalog: SQLiteCatalog) -> None:
+def test_a_folder_above_takes_over_those_below(catalog: SQLCatalog) -> None:
     for folder in (b"/photos/2024", b"/photos/2023/may", b"/photos2"):
         catalog.ensure_root(folder)
     commit(
@@ -154,14 +159,14 @@ def test_a_folder_above_takes_over_those_below(catalog: SQLiteCatalog) -> None:
     assert catalog.integrity_problems() == []
 
 
-def test_roots_in_use_are_those_with_photos(catalog: SQLiteCatalog) -> None:
+def test_roots_in_use_are_those_with_photos(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
     catalog.ensure_root(b"/empty")
     commit(catalog, entry(1, "/photos/a.jpg"))
     assert catalog.roots_in_use() == [b"/photos"]
 
 
-def test_files_are_known_by_their_paths_alone(catalog: SQLiteCatalog) -> None:
+def test_files_are_known_by_their_paths_alone(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
     catalog.ensure_root(b"/more")
     commit(catalog, entry(1, "/photos/a.jpg"), entry(2, "/more/b/a.jpg", damaged="cut off"), entry(3, "/photos/c.jpg"))
@@ -190,7 +195,7 @@ def test_under_knows_folders_files_and_the_root() -> None:
 
 
 @pytest.fixture
-def ordered(catalog: SQLiteCatalog) -> SQLiteCatalog:
+def ordered(catalog: SQLCatalog) -> SQLCatalog:
     """Photos whose orders differ, with values that several share and that some lack; 8 is missing."""
     for folder in (b"/a", b"/a b", b"/c"):
         catalog.ensure_root(folder)
@@ -212,7 +217,7 @@ IN_ORDER = {
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_photos_come_in_an_order_page_by_page(ordered: SQLiteCatalog, order: str) -> None:
+def test_photos_come_in_an_order_page_by_page(ordered: SQLCatalog, order: str) -> None:
     assert ordered.photo_ids(order=order) == IN_ORDER[order]
     wrens = Filter(label="Wren")
     for where, expected in ((None, IN_ORDER[order]), (wrens, [n for n in IN_ORDER[order] if n in (1, 4, 7)])):
@@ -227,7 +232,7 @@ def test_photos_come_in_an_order_page_by_page(ordered: SQLiteCatalog, order: str
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_page_goes_on_behind_a_photo_that_is_hidden_or_left_out_now(ordered: SQLiteCatalog, order: str) -> None:
+def test_a_page_goes_on_behind_a_photo_that_is_hidden_or_left_out_now(ordered: SQLCatalog, order: str) -> None:
     behind = {"id": [], "newest": [7, 4, 1, 3, 5, 2], "oldest": [6, 2, 5], "path": [2, 7, 1, 5], "species": [3, 5]}
     assert ordered.photo_ids(order=order, after=8) == behind[order]
     assert ordered.photo_ids(Filter(ids=[]), order=order, after=1) == []
@@ -236,8 +241,9 @@ def test_a_page_goes_on_behind_a_photo_that_is_hidden_or_left_out_now(ordered: S
             ordered.photo_ids(order=order, after=unknown)
 
 
+@on_sqlite
 @pytest.mark.parametrize("order", ORDERS)
-def test_no_order_sorts_all_photos_for_a_page(ordered: SQLiteCatalog, order: str) -> None:
+def test_no_order_sorts_all_photos_for_a_page(ordered: SQLCatalog, order: str) -> None:
     somewhere = {"id": 1, "relative": b"x", "taken_at": "2024", "species": "Wren"}
     with ordered.transaction() as connection:
         for stretch in stretches(connection, order):
@@ -252,13 +258,14 @@ def _steps(connection: sa.Connection, query: sa.Select[Any]) -> list[str]:
     return [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
 
 
-def test_a_question_about_all_photos_reads_them_as_they_lie(ordered: SQLiteCatalog) -> None:
+@on_sqlite
+def test_a_question_about_all_photos_reads_them_as_they_lie(ordered: SQLCatalog) -> None:
     with ordered.transaction() as connection:
         query = sa.select(sa.func.count(photos.c.label)).where(*conditions(None, connection))
         assert _steps(connection, query) == ["SCAN photos"]
 
 
-def test_a_photo_comes_back_as_it_was(catalog: SQLiteCatalog) -> None:
+def test_a_photo_comes_back_as_it_was(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
     guesses = (Prediction("Wren", 0.75, 1, "species", "01_wren"), Prediction(None, 0.25, 2, "ImageNet", "kite"))
     wanted = Photo(
@@ -292,23 +299,29 @@ def test_a_photo_comes_back_as_it_was(catalog: SQLiteCatalog) -> None:
 @pytest.mark.parametrize(
     "phash", ["0000000000000000", "7fffffffffffffff", "8000000000000000", "ffffffffffffffff", None]
 )
-def test_hashes_of_64_bits_fit(catalog: SQLiteCatalog, phash: str | None) -> None:
+def test_hashes_of_64_bits_fit(catalog: SQLCatalog, phash: str | None) -> None:
     catalog.ensure_root(b"/photos")
     commit(catalog, entry(1, "/photos/a.jpg", phash=phash))
     assert catalog.photos([1])[0].phash == phash
 
 
-def test_ids_are_never_used_twice(catalog: SQLiteCatalog) -> None:
+def test_ids_are_never_used_twice(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
-    commit(catalog, entry(1, "/photos/a.jpg"), entry(2, "/photos/b.jpg"))
-    catalog.remove([1, 2])
-    catalog.drop_part(1)
-    assert catalog.new_ids() == (3, 3)
+    first, frame = catalog.new_ids(2, 2)
+    photos = [Photo(first + n, f"/photos/{n}.jpg", sha256=f"{n:064x}") for n in range(2)]
+    batch = Batch([Entry(photo, known=False, region_id=frame + n) for n, photo in enumerate(photos)])
+    catalog.commit(batch, lambda part_id: PartRow(part_id, 2, "", "torch fp32 on cpu"))
+    (part,) = catalog.parts()
+    catalog.remove([first, first + 1])
+    catalog.drop_part(part.id)
+    again, frame_again = catalog.new_ids(1, 1)
+    assert again > first + 1
+    assert frame_again > frame + 1
     catalog.commit(Batch(), lambda part_id: PartRow(part_id, 0, "", "torch fp32 on cpu"))
-    assert [part.id for part in catalog.parts()] == [2]
+    assert [one.id for one in catalog.parts()] > [part.id]
 
 
-def test_removal_takes_everything_of_a_photo_along(catalog: SQLiteCatalog) -> None:
+def test_removal_takes_everything_of_a_photo_along(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
     guess = Prediction("Wren", 0.75, 1, "species", "01_wren")
     commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)), entry(2, "/photos/b.jpg"))
@@ -320,7 +333,7 @@ def test_removal_takes_everything_of_a_photo_along(catalog: SQLiteCatalog) -> No
             assert connection.exec_driver_sql(f"SELECT count(*) FROM {name} WHERE {key} = 1").scalar() == 0
 
 
-def test_labels_count_in_order_of_authority(catalog: SQLiteCatalog) -> None:
+def test_labels_count_in_order_of_authority(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
     guess = Prediction("Kite", 0.75, 1, "species", "kite")
     commit(catalog, entry(1, "/photos/a.jpg", predictions=(guess,)))
@@ -341,7 +354,7 @@ def test_labels_count_in_order_of_authority(catalog: SQLiteCatalog) -> None:
     assert catalog.stale_species() == []
 
 
-def test_many_ids_at_once(catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_ids_at_once(catalog: SQLCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("birdsearch.storage.catalog.database.MAX_IN", 7)
     catalog.ensure_root(b"/photos")
     commit(catalog, *(entry(n, f"/photos/{n}.jpg") for n in range(1, 31)))
@@ -352,12 +365,12 @@ def test_many_ids_at_once(catalog: SQLiteCatalog, monkeypatch: pytest.MonkeyPatc
     assert catalog.count() == 10
 
 
-def test_a_commit_is_all_or_nothing(catalog: SQLiteCatalog) -> None:
+def test_a_commit_is_all_or_nothing(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
     commit(catalog, entry(1, "/photos/a.jpg"))
     generation = catalog.get_state("generation")
-    with pytest.raises(Exception, match="UNIQUE"):
-        commit(catalog, entry(2, "/photos/b.jpg"), entry(3, "/photos/a.jpg"), part=2)
+    with pytest.raises(BirdsearchError, match=r"UNIQUE|at the same moment"):
+        commit(catalog, entry(2, "/photos/b.jpg"), entry(3, "/photos/b.jpg"), part=2)
     assert (catalog.photo_ids(), len(catalog.parts()), catalog.get_state("generation")) == ([1], 1, generation)
 
 
@@ -367,7 +380,8 @@ def test_the_making_of_a_catalog_is_nothing_to_log(tmp_path: Path, caplog: pytes
     assert not caplog.records
 
 
-def test_a_full_disk_is_told_as_such(catalog: SQLiteCatalog) -> None:
+@on_sqlite
+def test_a_full_disk_is_told_as_such(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
     with catalog.transaction() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
@@ -411,6 +425,7 @@ def without_later_fields(found: Any, expected: Any) -> Any:
     return found
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", FORMATS, ids=lambda path: path.stem)
 def test_an_index_of_an_old_format_answers_as_it_did(path: Path, tmp_path: Path) -> None:
     place = thawed(path, tmp_path)
@@ -427,6 +442,7 @@ def test_an_index_of_an_old_format_answers_as_it_did(path: Path, tmp_path: Path)
         assert not any(os.path.exists(photo.path) for photo in index.photos())
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", FORMATS, ids=lambda path: path.stem)
 def test_an_index_of_an_old_format_takes_new_photos(path: Path, tmp_path: Path) -> None:
     place = thawed(path, tmp_path)
@@ -439,6 +455,7 @@ def test_an_index_of_an_old_format_takes_new_photos(path: Path, tmp_path: Path) 
         assert index.verify().problems == ()
 
 
+@on_sqlite
 def test_a_whitened_index_of_before_tables_0003_answers_as_it_did(tmp_path: Path) -> None:
     """520 photos with a refined space (now: whitening), a correction and a pair that somebody said is different."""
     place = thawed(DATA / "whitened-1.zip", tmp_path)

@@ -12,8 +12,8 @@ from birdsearch import Box, Filter, Index, Match
 from birdsearch.errors import GraphMissingError, IndexDamagedError
 from birdsearch.records import Vectors
 from birdsearch.search.graph import NeighbourGraph
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.vectors import engine_file
+from tests.support.catalogs import catalog_at
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.index_worker import MIRRORED, backbone
@@ -60,7 +60,7 @@ def ask(index: Index, k: int = 16, where: Filter | None = None, min_score: float
 
 def graph_of(index: Path) -> Path:
     """The file of the graph in force."""
-    with closing(SQLiteCatalog(index / "catalog.sqlite")) as catalog:
+    with closing(catalog_at(index)) as catalog:
         named = engine_file(catalog)
     assert named is not None
     assert named.graph is not None

@@ -26,8 +26,8 @@ from birdsearch.photos import decode
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import Vectors
 from birdsearch.storage.catalog.filters import distance_km
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.conftest import Garden
+from tests.support.catalogs import catalog_at
 from tests.support.drawing import ORIENTATION, bird, exif, turned, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.named_photos import labelled, names_table
@@ -521,7 +521,7 @@ def test_photos_removed_by_a_killed_writer_never_shorten_an_answer(tmp_path: Pat
         index.add(tmp_path / "photos")
         ids = [photo.id for photo in index.photos() if photo.id is not None]
         vectors = index.vectors(ids)
-        with closing(SQLiteCatalog(index.path / "catalog.sqlite")) as catalog:
+        with closing(catalog_at(index.path)) as catalog:
             catalog.remove(ids[:4])  # it was killed before the engine followed
         for _ in range(20):
             assert len(index.search_vectors(vectors[4:5], k=1)[0]) == 1

@@ -19,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+import pytest
 
 import birdsearch
 from birdsearch import errors
@@ -32,6 +33,7 @@ from birdsearch.photos.decode import Upright
 from birdsearch.records import AS_BIRDER, BIRD, AddReport, Box, Filter, Pixels, Recipe, Region, Vectors
 from tests.support import drawing
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.postgresql import take_paths
 
 PACKAGE = str(Path(birdsearch.__file__).parent)
 MIRRORED = Recipe(views=2)  # what `reembed` changes to
@@ -112,6 +114,8 @@ def work(plan: Plan) -> AddReport | None:
         stack.enter_context(patch.object(caller, "LET_IN_SECONDS", 0.0))
         stack.enter_context(patch.object(finders, "finder", lambda _: FakeFinder()))
         stack.enter_context(patch.object(finders, "version_of", lambda _: FakeFinder.name))
+        if plan.get("postgresql"):  # of the test that wrote the plan; its own process has that in its environment
+            take_paths(stack.enter_context(pytest.MonkeyPatch.context()), plan["postgresql"])
         for module, name, size in sizes:
             stack.enter_context(patch.object(module, name, size))
         return _carry_out(plan)

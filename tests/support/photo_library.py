@@ -18,10 +18,11 @@ from birdsearch.duplicates.cleanup.apply import apply
 from birdsearch.duplicates.cleanup.plan import make_plan
 from birdsearch.duplicates.cleanup.steps import ApplyOptions
 from birdsearch.records import ActionReport, DuplicateGroup, DuplicateReport, Plan
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
+from birdsearch.storage.catalog.sql import SQLCatalog
 from birdsearch.storage.catalog.tables import metadata
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store
+from tests.support.catalogs import catalog_at
 from tests.support.drawing import bird, write
 from tests.support.index_worker import backbone
 
@@ -70,8 +71,8 @@ class Library:
         with self.open() as index:
             return index.write_tags(index.tags(into=into))
 
-    def _catalog(self) -> AbstractContextManager[SQLiteCatalog]:
-        return closing(SQLiteCatalog(self.index / "catalog.sqlite"))
+    def _catalog(self) -> AbstractContextManager[SQLCatalog]:
+        return closing(catalog_at(self.index))
 
     def plan(self, *groups: Sequence[str], relation: str = "identical") -> Plan:
         """A plan of groups of names, the first of each kept."""

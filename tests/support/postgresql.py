@@ -6,17 +6,20 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from tempfile import mkdtemp
 
+import pytest
 import sqlalchemy as sa
 
 from birdsearch.storage.address import Address
 
 _PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/bin")
 USER = "birds"
+HOST = "BIRDSEARCH_TEST_POSTGRESQL"  # environment variable: the folder of the socket of a server that takes paths
 _SAFE = ("fsync=on", "full_page_writes=on", "synchronous_commit=on")  # where servers are killed
 _FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_wal_size=1GB")
 
@@ -46,6 +49,20 @@ def why_not() -> str | None:
 def _as_user(command: Sequence[str]) -> list[str]:
     """PostgreSQL refuses to run as root: the user that its package makes runs it."""
     return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else list(command)
+
+
+def take_paths(patch: pytest.MonkeyPatch, host: str) -> None:
+    """From now on a path is the address of an index in the server with its socket in this folder."""
+    parse = Address.parse
+
+    def parsed(given: str | os.PathLike[str] | Address) -> Address:
+        address = parse(given)
+        if address.catalog:
+            return address
+        name = sha256(os.fsencode(address.parts)).hexdigest()[:16]
+        return replace(address, catalog=f"postgresql+psycopg://{USER}@/postgres?host={host}", name=name)
+
+    patch.setattr(Address, "parse", parsed)
 
 
 @dataclass
@@ -122,6 +139,11 @@ class Server:
         with self.engine("postgres").connect() as connection:
             connection.execute(sa.text(f"CREATE DATABASE {name}"))
         return name
+
+    def takes_paths(self, patch: pytest.MonkeyPatch) -> None:
+        """From now on a path is the address of an index in this server, also for the workers of the tests."""
+        patch.setenv(HOST, str(self.folder))
+        take_paths(patch, str(self.folder))
 
     def address(self, parts: Path, name: str = "garden", database: str = "postgres") -> str:
         """The address of an index in it."""

@@ -13,6 +13,7 @@ from birdsearch.records import FRAME, OF_NETWORK, Failure, Label, Photo, Predict
 from birdsearch.storage.catalog import changes, companion_rows, kept, region_rows
 from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.database import (
+    ids_at,
     insert_columns,
     insert_or_replace,
     present,
@@ -120,11 +121,18 @@ class Batch:
     new: NewPhotos | None = None  # of an import, in place of entries; what it says of them is all that is said
 
 
-def write(connection: sa.Connection, batch: Batch, generation: int) -> None:
-    """Everything that a batch brought, into the tables, inside the caller's transaction."""
+def write(connection: sa.Connection, batch: Batch, generation: int, *, beside_others: bool = False) -> None:
+    """Everything that a batch brought, into the tables, inside the caller's transaction.
+
+    `beside_others`: other writers may have committed meanwhile. A file that one of them has brought is not taken twice;
+    its vector lies in the part as that of a photo that is removed later.
+    """
     if batch.part is not None:
         connection.execute(sa.insert(parts).values({**asdict(batch.part), "generation": generation}))
     gone = _removed(connection, batch)
+    if beside_others:
+        new = {os.fsencode(entry.photo.path): entry.photo.id for entry in batch.entries if not entry.known}
+        gone |= {new[path] for path in ids_at(connection, list(new))}
     entries = {row: entry for row, entry in enumerate(batch.entries) if entry.photo.id not in gone}
     _write_entries(connection, entries, batch.part)
     if batch.new is not None:

@@ -19,7 +19,9 @@ from birdsearch.storage.catalog.tables import (
     MAX_INTEGER,
     DamagedValueError,
     Row,
+    is_visible,
     metadata,
+    photos,
     roots,
     state,
     state_value,
@@ -188,6 +190,12 @@ class Database:
             if bump:
                 self.bump(connection)
 
+    def revise_state(self, key: str, revise: Callable[[Any], Any]) -> None:
+        """Remember what a function makes of the value that is remembered, whoever else does so at the same time."""
+        with self.change() as connection:
+            value = state_value(key, connection.scalar(sa.select(state.c.value).where(state.c.key == key)))
+            put_state(connection, key, revise(value))
+
     @property
     def generation(self) -> int:
         """How many commits there were: a reader that keeps what it derived from the catalog compares this."""
@@ -318,3 +326,14 @@ def _split(path: bytes, roots: Sequence[tuple[bytes, int]]) -> tuple[int, bytes]
         if path.startswith(root):
             return root_id, path[len(root) :]
     raise ValueError(f"no root holds {os.fsdecode(path)}")
+
+
+def ids_at(connection: sa.Connection, paths: Sequence[bytes], *, visible: bool = False) -> dict[bytes, int]:
+    """Path -> id of those of these files that the catalog holds, or (`visible`) shows."""
+    ids: dict[bytes, int] = {}
+    for root_id, prefix, names in under_roots(paths, roots_of(connection)):
+        query = sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == root_id)
+        query = query.where(is_visible) if visible else query
+        for photo_id, relative in where_in(connection, query, photos.c.relative, names):
+            ids[prefix + relative] = photo_id
+    return ids

@@ -73,6 +73,14 @@ class PostgreSQL:
         self._database.dispose()
 
     def _enter_schema(self, connection: Any, _record: Any) -> None:
+        try:
+            self._schema = self._entered(connection)
+        except BaseException:
+            connection.close()
+            raise
+
+    def _entered(self, connection: Any) -> str:
+        """Let a new connection see the tables of the index; returns their schema."""
         with connection.cursor() as cursor:
             found = cursor.execute(f"SELECT to_regclass('{_REGISTRY}')").fetchone()
             if found[0] is not None:
@@ -81,9 +89,9 @@ class PostgreSQL:
                 raise self._missing(connection)
             if self._schema not in (None, found[0]):
                 raise self.replaced()
-            self._schema = found[0]
-            cursor.execute("SELECT set_config('search_path', quote_ident(%s), false)", [self._schema])
+            cursor.execute("SELECT set_config('search_path', quote_ident(%s), false)", [found[0]])
         connection.commit()
+        return str(found[0])
 
     def _missing(self, connection: Any) -> Exception:
         if self._schema is not None:
@@ -193,14 +201,14 @@ def in_words(error: sa.exc.DBAPIError, where: str) -> Exception | None:
     state, reason = _state(error), " ".join(str(error.orig).split())
     if state == "42501":
         return IndexUnwritableError(f"cannot use {where}: {reason}. Ask for the right, then do the same again.")
-    if state in ("23505", "40001", "40P01"):
+    if state[:2] == "23" or state in ("40001", "40P01"):
         return IndexLockedError(
             f"another process has changed the same photos of {where} at the same moment: nothing of this commit was "
             "written. Run the same command again."
         )
     if not state or state[:2] in ("08", "25", "28", "3D", "53", "55", "57", "58"):
         return IndexUnwritableError(f"cannot use {where}: {reason}. {_AGAIN}")
-    if state[:2] in ("22", "23", "54", "XX"):
+    if state[:2] in ("22", "54", "XX"):
         return IndexDamagedError(f"the catalog {where} is damaged ({reason}). {RESTORE}")
     return None
 

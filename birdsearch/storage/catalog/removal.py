@@ -11,11 +11,17 @@ from birdsearch.files import with_trailing_slash
 from birdsearch.records import BOX, BY_HAND, FRAME, missing_metadata, shown
 from birdsearch.storage.catalog import changes, kept
 from birdsearch.storage.catalog.commits import AUTHORITY, derive_species
-from birdsearch.storage.catalog.database import insert_or_ignore, present, roots_of, split_path, under_roots, where_in
+from birdsearch.storage.catalog.database import (
+    ids_at,
+    insert_or_ignore,
+    present,
+    roots_of,
+    split_path,
+    where_in,
+)
 from birdsearch.storage.catalog.tables import (
     Row,
     companions,
-    is_visible,
     labels,
     metadata,
     not_duplicates,
@@ -58,17 +64,6 @@ class Merge:
         return cls(**stored)
 
 
-def photo_ids(connection: sa.Connection, paths: Sequence[bytes], *, visible: bool = False) -> dict[bytes, int]:
-    """Path -> id of those of these files that the catalog holds, or (`visible`) shows."""
-    ids: dict[bytes, int] = {}
-    for root_id, prefix, names in under_roots(paths, roots_of(connection)):
-        query = sa.select(photos.c.id, photos.c.relative).where(photos.c.root_id == root_id)
-        query = query.where(is_visible) if visible else query
-        for photo_id, relative in where_in(connection, query, photos.c.relative, names):
-            ids[prefix + relative] = photo_id
-    return ids
-
-
 def snapshot_rows(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Rows]:
     """Photo id -> every row that says something of the photo, in any table."""
     kept: dict[int, Rows] = {photo_id: {} for photo_id in ids}
@@ -103,7 +98,7 @@ def delete_and_merge(connection: sa.Connection, deleted: Sequence[DeletedPhoto])
 
     Returns what was taken over, for `revert_merges`. A photo that the catalog lost is passed over.
     """
-    ids = photo_ids(connection, [one.path for one in deleted])
+    ids = ids_at(connection, [one.path for one in deleted])
     deleted = [one for one in deleted if ids.get(one.path) == one.photo_id]
     merges = _take_over(connection, [one for one in deleted if one.merge])
     delete_photos(connection, [one.photo_id for one in deleted])
@@ -242,7 +237,7 @@ def restore_rows(connection: sa.Connection, snapshots: Mapping[bytes, tuple[int,
     """Put the rows of photos back: path -> (id, rows). Returns what could not be, in words, by path."""
     notes: dict[bytes, str] = {}
     there = present(connection, photos, [photo_id for photo_id, _ in snapshots.values()])
-    taken = photo_ids(connection, list(snapshots))
+    taken = ids_at(connection, list(snapshots))
     for path, (photo_id, rows) in snapshots.items():
         if photo_id in there:
             if not rows["photos"][0]["missing"]:

@@ -37,7 +37,7 @@ from birdsearch.storage.catalog.commits import (
     update_each,
 )
 from birdsearch.storage.catalog.companion_rows import Companion
-from birdsearch.storage.catalog.database import Database, roots_of, split_path, under_roots, where_in
+from birdsearch.storage.catalog.database import Database, ids_at, roots_of, split_path, under_roots, where_in
 from birdsearch.storage.catalog.filters import conditions, in_stored_words, inside
 from birdsearch.storage.catalog.region_rows import StoredRegion
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
@@ -102,10 +102,10 @@ class SQLCatalog(Database):
 
     def ensure_root(self, folder: bytes) -> None:
         """Make sure that a root covers this folder: one above it, or a new one that takes over those below."""
-        have = self.roots()
-        if any(folder == path or folder.startswith(with_trailing_slash(path)) for path in have.values()):
-            return
         with self.change() as connection:
+            have = roots_of(connection)
+            if any(folder == path or folder.startswith(with_trailing_slash(path)) for path in have.values()):
+                return
             new = connection.scalar(sa.insert(roots).values(path=folder).returning(roots.c.id))
             for old, path in have.items():
                 if not path.startswith(with_trailing_slash(folder)):
@@ -202,7 +202,7 @@ class SQLCatalog(Database):
             generation = self.bump(connection)
             if lay_down is not None:
                 batch.part = lay_down(self._dialect.new_part(connection))
-            commits.write(connection, batch, generation)
+            commits.write(connection, batch, generation, beside_others=self._dialect.several_writers)
 
     def renew(self, renewal: Renewal) -> None:
         """Let the index stand on new vectors of its photos, in one transaction."""
@@ -358,7 +358,7 @@ class SQLCatalog(Database):
     def ids_at(self, paths: Sequence[bytes], *, visible: bool = False) -> dict[bytes, int]:
         """Path -> id of those of these files that the catalog holds, or (`visible`) shows."""
         with self.transaction() as connection:
-            return removal.photo_ids(connection, paths, visible=visible)
+            return ids_at(connection, paths, visible=visible)
 
     def inherit(self, heirs: Mapping[int, int], *, forget: bool) -> None:
         """Let photos take over what was said of others (id -> heir); then `forget` the others, or keep them."""
@@ -433,8 +433,8 @@ class SQLCatalog(Database):
     def photo_at(self, path: bytes) -> Photo:
         """The photo at a path, missing or not. Raises PhotoUnknownError where the catalog has none."""
         with self.transaction() as connection:
-            ids = removal.photo_ids(connection, [path])
-            ids = ids or removal.photo_ids(connection, [known_spelling(path, roots_of(connection).values())])
+            ids = ids_at(connection, [path])
+            ids = ids or ids_at(connection, [known_spelling(path, roots_of(connection).values())])
             if ids:
                 return self._records(connection, list(ids.values()))[0]
         name, index = shown(os.fsdecode(path)), self._dialect.index

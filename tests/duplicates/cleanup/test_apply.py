@@ -26,10 +26,10 @@ from birdsearch.duplicates.cleanup.plan import escaped, read_plan, unescaped, wr
 from birdsearch.errors import IndexDamagedError, IndexLockedError, InputFileError, PlanError
 from birdsearch.files import sha256_of
 from birdsearch.records import Plan, Step
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
 from birdsearch.storage.folder import Folder
 from tests.support import command_line
+from tests.support.catalogs import catalog_at
 from tests.support.disks import call_where_disks_mount, other_disk
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
@@ -568,7 +568,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
     library.execute(sa.insert(labels).values(said))
     pair = sorted((int(gone or 0), int(third or 0)))
     library.execute(sa.insert(not_duplicates).values(a=pair[0], b=pair[1], created_at="then"))
-    with closing(SQLiteCatalog(library.index / "catalog.sqlite")) as catalog:
+    with closing(catalog_at(library.index)) as catalog:
         catalog.derive_species()
     before = library.rows()
     assert library.apply(library.plan(*SMALL)).done == 3
@@ -595,7 +595,7 @@ def test_the_kept_photo_takes_over_what_it_lacks(library: Library) -> None:
 def test_a_label_of_a_folder_survives_the_next_run(library: Library) -> None:
     names = [(b, a) for a, b in SMALL]
     library.execute(sa.delete(labels).where(labels.c.species == "copies"))
-    with closing(SQLiteCatalog(library.index / "catalog.sqlite")) as catalog:
+    with closing(catalog_at(library.index)) as catalog:
         catalog.derive_species()
     before = library.rows()
     library.apply(library.plan(*names))

@@ -1,0 +1,126 @@
+"""Several writers, and kills, where the catalog lies in PostgreSQL: one moment of each; benchmarks.killing has five."""
+
+import random
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import birdsearch
+from birdsearch import Filter
+from birdsearch.errors import IndexLockedError, IndexUnwritableError
+from birdsearch.storage.store import Store
+from tests.support.drawing import bird, write
+from tests.support.fake_backbone import FakeBackbone
+from tests.support.index_worker import backbone, work
+from tests.support.killing import Campaign, Victim, until
+from tests.support.postgresql import Server, why_not
+from tests.support.worker_process import Worker
+
+WRITERS = 4
+
+
+@pytest.fixture(scope="module")
+def safe_server() -> Iterator[Server]:
+    """One that survives a kill."""
+    if (why := why_not()) is not None:
+        pytest.skip(why)
+    server = Server.made(safe=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def campaign(safe_server: Server, tmp_path: Path, request: pytest.FixtureRequest) -> Campaign:
+    """An empty index for this test, and 24 photos."""
+    made = Campaign(safe_server, tmp_path, 24)
+    made.begin(request.node.name)
+    return made
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Worker]]:
+    """Processes that write at the same time."""
+    made = [Worker(tmp_path_factory.mktemp(f"worker{number}")) for number in range(WRITERS)]
+    yield made
+    for worker in made:
+        worker.close()
+
+
+@pytest.mark.parametrize("victim", ["writer", "server"])
+def test_a_kill_costs_nothing_that_was_acknowledged(victim: Victim, campaign: Campaign, workers: list[Worker]) -> None:
+    campaign.check(campaign.kill(victim, workers[0], 0.4, random.Random(victim)))
+
+
+def test_four_writers_bring_nothing_twice_and_readers_see_whole_commits(
+    campaign: Campaign, workers: list[Worker], tmp_path: Path
+) -> None:
+    """Each writer has a folder of its own, and all have one in common."""
+    for number, worker in enumerate(workers):
+        for photo in range(8):
+            write(tmp_path / f"own{number}/Wren/{photo}.jpg", bird(100 + 8 * number + photo, 72, 54))
+        step = {"call": "add", "folders": [str(campaign.photos), str(tmp_path / f"own{number}")], "labels": "folder"}
+        worker.start({**campaign.plan(delay=0.02), "step": step})
+    done, seen = threading.Event(), list[int]()
+
+    def look() -> None:
+        with closing(Store.open(campaign.address, backbone())) as store:
+            while not done.is_set():
+                with store.catalog.snapshot():
+                    counts, parts = store.catalog.counts(), store.catalog.parts()
+                    regions = sum(len(store.catalog.regions_of_part(part.id)) for part in parts)
+                    labelled = len(store.catalog.labels())
+                assert counts["photos"] == counts["regions"] == counts["labelled"] == regions == labelled
+                assert counts["parts"] == len(parts)
+                assert counts["vectors"] == sum(part.rows for part in parts) >= counts["photos"]
+                seen.append(counts["photos"])
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    try:
+        for worker in workers:
+            assert worker.wait() == 0, worker.said()
+    finally:
+        done.set()
+        reader.join()
+    count = campaign.count + 8 * WRITERS
+    with birdsearch.open(campaign.address, backbone=backbone()) as index:
+        paths = [photo.path for photo in index.photos()]
+        assert len(paths) == len(set(paths)) == count == len(index.search_vectors(np.ones((1, 16)), k=999)[0])
+        assert index.verify().ok
+        assert index.info()["regions"] == count
+    assert seen == sorted(seen)
+    assert len(set(seen)) > 2
+
+
+def test_what_must_be_alone_waits_and_what_is_short_does_not(campaign: Campaign, workers: list[Worker]) -> None:
+    """While a process indexes, another one may label and remove, and not embed everything anew."""
+    pid = workers[0].start(campaign.plan(delay=0.3))
+    until(lambda: campaign.committed() > 0)
+    with birdsearch.open(campaign.address, backbone=backbone()) as index:
+        with pytest.raises(IndexLockedError, match=f"is being written by process {pid} on .*: wait until it is done"):
+            index.repair()
+        first = index.photos()[0]
+        index.label({first.id or 0: "Linnet"})
+        index.remove(Filter(ids=[index.photos()[1].id or 0]))
+    assert workers[0].wait() == 0, workers[0].said()
+    work(campaign.plan())
+    with birdsearch.open(campaign.address, backbone=backbone()) as index:
+        assert len(index) == campaign.count
+        assert index.photo(first.id or 0).label == "Linnet"
+        assert index.verify().ok
+
+
+def test_a_reader_outlives_a_restart_of_the_server(campaign: Campaign) -> None:
+    work(campaign.plan())
+    with birdsearch.open(campaign.address, backbone=backbone()) as index:
+        assert len(index) == campaign.count
+        campaign.server.kill()
+        with pytest.raises(IndexUnwritableError, match=r"cannot use birds\+postgresql://.*when the database answers"):
+            index.photos()
+        campaign.server.start()
+        assert len(index) == campaign.count
+        assert index.search_vectors(np.ones((1, FakeBackbone.dim), np.float32), k=5)[0]
