@@ -15,7 +15,15 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from birdsearch.export.claims import Claim
 from birdsearch.export.privacy import GENERALIZED
 from birdsearch.export.selection import Selection
-from birdsearch.export.sightings import DatasetOptions, Sighting, Sightings, has_claim, has_day
+from birdsearch.export.sightings import (
+    DatasetOptions,
+    Once,
+    Sighting,
+    Sightings,
+    has_claim,
+    has_day,
+    species_of_picture,
+)
 from birdsearch.export.target import new_file
 from birdsearch.export.texts import Table, one_line
 from birdsearch.photos.filetype import MEDIA_TYPES
@@ -36,7 +44,6 @@ _LICENSES = {
     "CC-BY-4.0": "http://creativecommons.org/licenses/by/4.0/legalcode",
     "CC-BY-NC-4.0": "http://creativecommons.org/licenses/by-nc/4.0/legalcode",
 }
-COPY = "a copy of a photo that is written"
 
 
 class DarwinCore:
@@ -55,7 +62,7 @@ class DarwinCore:
             media = Table(codecs.getwriter("utf-8")(pictures), _MEDIA)
             with TextIOWrapper(archive.open("occurrence.csv", "w"), "utf-8", newline="") as core:
                 occurrences = Table(core, _CORE)
-                for one in sightings.fit(has_claim, has_day, _Once()):
+                for one in sightings.fit(has_claim, has_day, Once(species_of_picture)):
                     occurrences.write(_occurrence(one, options))
                     media.write(_picture(one, options), as_they_are=("identifier",))
             pictures.seek(0)
@@ -70,23 +77,10 @@ class DarwinCore:
         return "Next: https://www.gbif.org/tools/data-validator shows what GBIF makes of it" if report.written else ""
 
 
-class _Once:
-    """The need that no two occurrences have one id."""
-
-    def __init__(self) -> None:
-        self._seen: set[int] = set()  # hashes: a million texts would fill 200 MB
-
-    def __call__(self, one: Sighting) -> str:
-        key = hash(_id(one))
-        if key in self._seen:
-            return COPY
-        self._seen.add(key)
-        return ""
-
-
 def _id(one: Sighting) -> str:
     """What stays the same in every export: the bytes of the photo, and the species."""
-    return f"birdsearch:{one.photo.sha256}:{_claim(one).scientific.replace(' ', '_')}"
+    sha256, species = species_of_picture(one)
+    return f"birdsearch:{sha256}:{species.replace(' ', '_')}"
 
 
 def _claim(one: Sighting) -> Claim:

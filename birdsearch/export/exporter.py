@@ -9,8 +9,10 @@ from birdsearch.errors import OutputFileError
 from birdsearch.export.camtrap_dp import CamtrapDp
 from birdsearch.export.coco_camera_traps import CocoCameraTraps
 from birdsearch.export.darwin_core import DarwinCore
+from birdsearch.export.ebird import EBird
 from birdsearch.export.embedding_atlas import EmbeddingAtlas
 from birdsearch.export.fiftyone import FiftyOne
+from birdsearch.export.inaturalist import INaturalist
 from birdsearch.export.parquet import Parquet
 from birdsearch.export.selection import Selection
 from birdsearch.export.tables import Csv
@@ -41,7 +43,17 @@ class Exporter(Protocol):
 
 EXPORTERS: dict[str, Exporter] = {
     exporter.name: exporter
-    for exporter in (Parquet(), Csv(), EmbeddingAtlas(), FiftyOne(), CamtrapDp(), DarwinCore(), CocoCameraTraps())
+    for exporter in (
+        Parquet(),
+        Csv(),
+        EmbeddingAtlas(),
+        FiftyOne(),
+        CamtrapDp(),
+        DarwinCore(),
+        CocoCameraTraps(),
+        INaturalist(),
+        EBird(),
+    )
 }
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 NO_LABEL = "no label"
 UNSURE = "a label that is not the sure name of an animal (birdsearch names says what it means)"
 NO_PLACE = "no position"
+COPY = "a copy of a photo that is written"
 TELLING = "the name of its file or folder tells the place that is rounded"
 
 
@@ -126,6 +127,26 @@ def has_moment(one: Sighting) -> str:
 def has_day(one: Sighting) -> str:
     """The need of formats whose rows have a date."""
     return "" if one.photo.taken_at else "no time"
+
+
+class Once:
+    """The need of formats of which no two rows may have one `key`."""
+
+    def __init__(self, key: Callable[[Sighting], object], why: str = COPY) -> None:
+        self._key, self._why = key, why
+        self._seen: set[int] = set()  # hashes: a million texts would fill 200 MB
+
+    def __call__(self, one: Sighting) -> str:
+        key = hash(self._key(one))
+        if key in self._seen:
+            return self._why
+        self._seen.add(key)
+        return ""
+
+
+def species_of_picture(one: Sighting) -> tuple[str | None, str]:
+    """What stays the same in every export, and in copies of a photo: its bytes and the species."""
+    return one.photo.sha256, one.claim.scientific if one.claim is not None else ""
 
 
 class Sightings:

@@ -1,6 +1,5 @@
 """Files of labels: a CSV, the JSON of COCO Camera Traps, a package of Camtrap DP, or the export of iNaturalist."""
 
-import logging
 import os
 import re
 from collections import Counter
@@ -20,8 +19,6 @@ from birdsearch.records import counted, shown
 from birdsearch.sheets import columns_of, read_csv
 from birdsearch.storage.catalog.commits import FILE, Said
 from birdsearch.taxonomy.resolve import recognised, same
-
-logger = logging.getLogger("birdsearch")
 
 _ADVICE = "Give a CSV (path,species), the JSON of COCO Camera Traps, or the datapackage.json of Camtrap DP."
 _NUMBER = re.compile(r"\d+")
@@ -50,6 +47,7 @@ class LabelTable:
     by_number: Mapping[str, Said] = field(default_factory=dict)  # that stands in the name of the photo's file
     moved: Mapping[bytes, bytes] = field(default_factory=dict)  # path of a photo -> what the table has for it
     entries: str = "lines of the CSV"  # what it consists of, for messages
+    note: str = ""  # what a user should know of it
 
     @property
     def names_several(self) -> bool:
@@ -192,9 +190,9 @@ def _of_observations(path: Path) -> LabelTable:
         lines.setdefault(number, line)
         named.setdefault((None, number), Named(f"line {line}", number))
         grades[row.get("quality_grade", "").strip() or "unknown"] += 1
-    if unsure := sum(grades.values()) - grades["research"]:
-        logger.warning("%s: %d of %d observations are not of research grade", file, unsure, sum(grades.values()))
-    return LabelTable({}, {}, named, by_number=by_number)
+    unsure, count = sum(grades.values()) - grades["research"], sum(grades.values())
+    note = f"{file}: {unsure:,} of {count:,} observations are not of research grade" if unsure else ""
+    return LabelTable({}, {}, named, by_number=by_number, note=note)
 
 
 def _numbers(path: bytes) -> list[str]:
@@ -227,8 +225,8 @@ class _Statements:
         else:
             self.several[at] = species
 
-    def table(self) -> LabelTable:
-        return LabelTable(self.by_path, {}, self.named, self.several, entries="images of the file")
+    def table(self, note: str = "") -> LabelTable:
+        return LabelTable(self.by_path, {}, self.named, self.several, entries="images of the file", note=note)
 
 
 def _different(names: Iterable[str]) -> tuple[str, ...]:
@@ -258,9 +256,5 @@ def _of_package(package: camtrap.Package, folder: Path) -> LabelTable:
         said = [Said(FILE, one.name, one.author, one.created_at) for one in medium.claims]
         named = Named(f"media line {medium.line}", medium.path, medium.name)
         statements.add(named, medium.at(os.fsencode(folder)), said)
-    if package.by_machine:
-        logger.warning(
-            "%s: %s not made by a person give no label",
-            package.observations_table, counted(package.by_machine, "observation"),
-        )  # fmt: skip
-    return statements.table()
+    machines = counted(package.by_machine, "observation") if package.by_machine else ""
+    return statements.table(machines and f"{package.observations_table}: {machines} not made by a person give no label")
