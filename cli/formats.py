@@ -65,7 +65,7 @@ def _options(exporters: Mapping[str, Exporter]) -> dict[str, Any]:
         for field in dataclasses.fields(exporter.options):
             takes.setdefault(field.name, []).append(exporter.name)
             usual = f"; default: {field.default}" if field.default or type(field.default) is int else ""
-            words = f"{field.metadata['help']} [{', '.join(takes[field.name])}{usual}]"
+            words = f"{field.metadata['help']} ({', '.join(takes[field.name])}{usual})"  # brackets would be markup
             kinds[field.name] = _option(field.name, hints[field.name], words)
     return kinds
 
@@ -73,7 +73,9 @@ def _options(exporters: Mapping[str, Exporter]) -> dict[str, Any]:
 def _option(name: str, kind: Any, words: str) -> Any:
     """What typer needs to know of one: a field that is off by default has no opposite, a path names a file."""
     how: dict[str, Any] = {"help": words, "show_default": False, "rich_help_panel": PANEL}
-    if kind == Path | None:
+    if kind is str:
+        how["metavar"] = "TEXT"
+    elif kind == Path | None:
         how |= {"metavar": "FILE", "exists": True, "dir_okay": False}
     flags = [f"--{name.replace('_', '-')}"] if kind is bool else []
     return Annotated[Optional[kind], typer.Option(*flags, **how)]  # noqa: UP045 -- a type made at run time

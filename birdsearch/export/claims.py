@@ -1,6 +1,7 @@
 """Claims: what a person says that a photo shows, or a network, if it is the sure name of an animal."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,6 +14,7 @@ from birdsearch.records import BackboneIdentity, Label, Photo, shown
 if TYPE_CHECKING:
     from birdsearch.taxonomy.meaning import Resolution
 
+_LETTERS = re.compile(r"[^\W\d_]+")
 Meaning = Callable[[str], "Resolution"]  # what a name means in this index
 
 
@@ -75,5 +77,5 @@ class Claims:
             return None
         scientific = taxon.scientific
         if rank == "species" and meaning.method == "exact" and avilist.is_subspecies(avilist.key(name)):
-            scientific, rank = f"{scientific} {avilist.words(name)[-1]}", "subspecies"
+            scientific, rank = f"{scientific} {_LETTERS.findall(name)[-1].lower()}", "subspecies"
         return Claim(scientific, rank, taxon.english, tuple(one or "" for one in ranks[: len(RANKS) - 1]), "")

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 from array import array
+from bisect import bisect_left
 from datetime import UTC, tzinfo
 
 from birdsearch.export.deployments import Gathered, Stations
@@ -27,6 +28,7 @@ class Survey:
         self._protected, self._stations, self._paths, self._zone = protected, stations, paths, zone
         self._salt = photos.provenance.index_id
         self._near: set[tuple[int, int]] = set()  # cells of places that must not be told
+        self._unplaced = array("d")  # when protected species were seen of which no place is known, ascending
         self._gathered: list[Gathered] = []
         self._rows: dict[str, int] = {}  # folder, or id of a line of the table -> its row among the gathered
         self.deployment_of, self.event_of = array("q"), array("q")  # of each photo: a row, or -1; a number, or 0
@@ -39,8 +41,8 @@ class Survey:
         if exact is None:
             return None, None
         here = row >= 0 and self._gathered[row].station is not None and self._gathered[row].sensitive
-        hidden = here or exact.cell in self._near or self._protected.shown_by(photo)
-        return exact, exact.coarse if hidden else exact
+        near = exact.cell in self._near or self._is_just_then(_seconds(photo))
+        return exact, exact.coarse if here or near or self._protected.shown_by(photo) else exact
 
     def _exact(self, photo: Photo, row: int) -> Place | None:
         station = self._gathered[row].station if row >= 0 else None
@@ -50,8 +52,7 @@ class Survey:
         clocks = array("d")
         for photo in photos.looked_through():
             row = self._row(photo)
-            clock = clock_of(photo.taken_at)
-            clocks.append(math.nan if clock is None else clock.replace(tzinfo=UTC).timestamp())
+            clocks.append(_seconds(photo))
             self.deployment_of.append(row)
             if row >= 0:
                 place, moment = self._exact(photo, row), moment_of(photo, self._zone)
@@ -59,6 +60,10 @@ class Survey:
             self._protect(photo, row)
         for photo in photos.left_out_by_filter(self._protected.among):
             self._protect(photo, self._row(photo))
+        self._unplaced = array("d", sorted(self._unplaced))
+        for row, time in zip(self.deployment_of, clocks, strict=True):
+            if row >= 0 and self._is_just_then(time):
+                self._gathered[row].sensitive = True
         for one in self._gathered:
             if one.sensitive and one.station is not None:
                 self._near |= one.station.place.cells_around
@@ -72,6 +77,13 @@ class Survey:
                 self._gathered[row].sensitive = True
             if (place := self._exact(photo, row)) is not None:
                 self._near |= place.cells_around
+            elif not math.isnan(time := _seconds(photo)):
+                self._unplaced.append(time)
+
+    def _is_just_then(self, time: float) -> bool:
+        """Whether a protected species without a place was seen at about a time: a photo of then would tell it."""
+        at = bisect_left(self._unplaced, time - EVENT)  # of no time, which is nan: none
+        return at < len(self._unplaced) and self._unplaced[at] <= time + EVENT
 
     def _row(self, photo: Photo) -> int:
         """Which of the deployments a photo is of; -1 for one of none."""
@@ -93,6 +105,12 @@ class Survey:
             rows[station.id] = len(self._gathered)
             self._gathered.append(Gathered(station.id, station.name, station, cells={station.place.cell}))
         return rows[station.id]
+
+
+def _seconds(photo: Photo) -> float:
+    """When a photo was taken by its camera's clock; nan where the time of the day is not known."""
+    clock = clock_of(photo.taken_at)
+    return math.nan if clock is None else clock.replace(tzinfo=UTC).timestamp()
 
 
 def _events(deployments: "array[int]", clocks: "array[float]") -> "array[int]":

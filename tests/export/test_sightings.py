@@ -101,6 +101,25 @@ def test_a_filter_does_not_tell_what_it_leaves_out(index: Index, tmp_path: Path,
     assert ("52.52" in contents(path)) == (to == "dwca")
 
 
+def test_a_photo_of_the_same_minute_does_not_tell_the_place_of_one_without(sightings: Made, tmp_path: Path) -> None:
+    photo(tmp_path / "photos/Kakapo/1.jpg", None)
+    photo(tmp_path / "photos/American Robin/1.jpg", taken="2024:05:17 06:08:30")
+    photo(tmp_path / "photos/American Robin/2.jpg", (50.0, 8.0), taken="2024:05:17 06:28:30")
+    photo(tmp_path / "photos/Mallard/1.jpg", (50.0, 8.0), taken=None)
+    found = sightings()
+    assert {path: one.place.rounded for path, one in found.items() if one.place} == {
+        "American Robin/1.jpg": True,
+        "American Robin/2.jpg": False,
+        "Mallard/1.jpg": False,
+    }
+    rounded = {one.deployment.name: one.deployment.place for one in found.values() if one.deployment}
+    assert {name: place and place.rounded for name, place in rounded.items()} == {
+        "Kakapo": None,
+        "American Robin": True,
+        "Mallard": False,
+    }
+
+
 def test_a_list_of_ones_own_protects_more(sightings: Made, tmp_path: Path) -> None:
     (tmp_path / "owls.txt").write_text("Snowy Owl\nTurdidae\n")
     photo(tmp_path / "photos/American Robin/1.jpg")
@@ -166,7 +185,7 @@ def test_a_burst_is_one_event(sightings: Made, tmp_path: Path) -> None:
 
 
 def test_what_names_no_animal_for_sure_is_no_claim(sightings: Made, tmp_path: Path) -> None:
-    for label in ("Blurry", "Mallrad", "Greater Scaup", "Parus major newtoni", "Laridae"):
+    for label in ("Blurry", "Mallrad", "Greater Scaup", "Parus major newtoni", "Laridae", "Crax_fasciolata_grayi"):
         photo(tmp_path / "photos" / label / "1.jpg")
     found = {path.partition("/")[0]: one.claim for path, one in sightings().items()}
     said = {label: claim and (claim.scientific, claim.rank) for label, claim in found.items()}
@@ -176,6 +195,7 @@ def test_what_names_no_animal_for_sure_is_no_claim(sightings: Made, tmp_path: Pa
         "Greater Scaup": ("Aythya marila", "species"),
         "Parus major newtoni": ("Parus major newtoni", "subspecies"),
         "Laridae": ("Laridae", "family"),
+        "Crax_fasciolata_grayi": ("Crax fasciolata grayi", "subspecies"),
     }
 
 
