@@ -19,6 +19,8 @@ from birdsearch.indexing import pipeline
 from birdsearch.records import AddReport
 from tests.support import drawing, fake_backbone
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.object_store import Bucket
+from tests.support.postgresql import Server
 from tests.support.ray_hosts import Hosts, hosts
 
 ray = pytest.importorskip("ray", reason="Ray is not installed")
@@ -112,6 +114,26 @@ def test_a_cluster_makes_what_one_process_makes(
         assert many.verify().ok
         assert told(many.add(photos, cluster="ray://127.0.0.1:1")).added == 0  # nothing is read: no cluster is needed
     assert not list((tmp_path / "many").glob("embedding-*"))
+
+
+def test_photos_in_a_store_and_a_catalog_in_postgresql(
+    photos: Path, tmp_path: Path, bucket: Bucket, postgresql: Server
+) -> None:
+    bucket.put_folder(photos, "raw")
+    bucket.put("raw/Wren/cut off.png", (photos / "Wren/0.png").read_bytes()[:300])
+    with (
+        birdsearch.create(tmp_path / "one", backbone=FakeBackbone()) as one,
+        birdsearch.create(postgresql.address(tmp_path / "many"), backbone=FakeBackbone()) as many,
+    ):
+        reports = [told(one.add(f"{bucket.url}/raw", labels="folder"))]
+        reports.append(told(many.add(f"{bucket.url}/raw", labels="folder", cluster="local")))
+        assert reports[0] == reports[1]
+        assert (reports[0].added, len(reports[0].failed)) == (40, 1)
+        rows = [[replace(photo, id=None) for photo in index.photos(order="path")] for index in (one, many)]
+        assert rows[0] == rows[1]
+        vectors = [index.vectors(index.photo_ids(order="path").tolist()) for index in (one, many)]
+        np.testing.assert_array_equal(vectors[0], vectors[1])
+        assert many.verify().ok
 
 
 def test_another_network_on_the_hosts_is_refused(cluster: Hosts, photos: Path, tmp_path: Path) -> None:
