@@ -4,10 +4,12 @@ import json
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from birdsearch.cluster.results import Result
 from birdsearch.files import FileState
 from birdsearch.storage.folder import RUN
 
+_BEGUN, _CARELESS = "begun", 2  # a mark, and how many attempts note no files: hosts come and go
 _OPEN = 8  # files of results that are kept in memory: those of neighbours in the list lie together
 _UNREADABLE = (OSError, ValueError, KeyError, pa.ArrowException)
 _opened = lru_cache(_OPEN)(results.read)
@@ -37,11 +40,17 @@ class Run:
     @classmethod
     def new(cls, folder: Path, facts: Mapping[str, Any]) -> "Run":
         """A new one in the folder of an index. Results are of use to another run as long as the facts are the same."""
+        run = cls._made(folder)
+        while not run.take():  # another process has found it before, and taken it for one that was left behind
+            run = cls._made(folder)
+        (run.path / "facts.json").write_text(json.dumps(facts))
+        return run
+
+    @classmethod
+    def _made(cls, folder: Path) -> "Run":
         run = cls(folder / f"{RUN}{secrets.token_hex(4)}")
         for each in (run.path, run.listings, run.results):
             each.mkdir()
-        run.take()
-        (run.path / "facts.json").write_text(json.dumps(facts))
         return run
 
     def take(self) -> bool:
@@ -72,6 +81,32 @@ class Run:
 def left_behind(folder: Path) -> list[Run]:
     """The runs that no process is at any more, taken."""
     return [run for path in sorted(folder.glob(f"{RUN}*")) if (run := Run(path)).take()]
+
+
+class Attempts:
+    """How often a process has begun with a listing, and with which file it died: Ray tries again without end.
+
+    What began twice and never came to its end is gone through file by file, each of them noted before. A file that is
+    noted last twice kills whoever decodes it.
+    """
+
+    def __init__(self, listing: Path) -> None:
+        self._path = listing.with_suffix(".tried")
+        with self._path.open("a+", encoding="ascii") as file:
+            file.seek(0)
+            noted = [*file.read().split(), _BEGUN]
+            file.write(f"{_BEGUN}\n")
+        self._last = Counter(one for one, then in pairwise(noted) if then == _BEGUN)
+        self.careful = noted.count(_BEGUN) > _CARELESS
+
+    def kills(self, place: int) -> bool:
+        """Whether the file at a place in the list is known to kill."""
+        return self._last[str(place)] > 1
+
+    def note(self, place: int) -> None:
+        """The file at this place is the next one."""
+        with self._path.open("a", encoding="ascii") as file:
+            file.write(f"{place}\n")
 
 
 @dataclass(frozen=True, slots=True)

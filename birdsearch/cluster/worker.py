@@ -19,6 +19,7 @@ from birdsearch.backbones import Backbone, load_backbone
 from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.weights import Brought
 from birdsearch.cluster import results
+from birdsearch.cluster.runs import Attempts
 from birdsearch.errors import BackboneMismatchError, BirdsearchError, ClusterError
 from birdsearch.files import FileState
 from birdsearch.indexing.clusters import Elsewhere, Way
@@ -124,11 +125,14 @@ def _decoded(batch: pa.Table, way: Way, size: tuple[int, int], done: Any) -> Ite
             yield _table([-1], [pickle.dumps((unlisted, FileState()))])
             return
         left = [one for one, out in zip(files, np.isin([place for place, _ in files], skipped), strict=True) if not out]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
+        attempts = Attempts(Path(path))
+
+        def prepared(file: tuple[int, FoundFile], attempts: Attempts = attempts) -> bytes:
+            return pickle.dumps(_prepared(*file, way, size, attempts), 5)
+
+        with ThreadPoolExecutor(1 if attempts.careful else _AT_ONCE) as pool:
             for block in blocks(len(left), _TOGETHER):
-                places, entries = zip(*left[block], strict=True)
-                outcomes = pool.map(lambda entry: pickle.dumps(_prepared(entry, way, size), 5), entries)
-                yield _table(places, outcomes)
+                yield _table([place for place, _ in left[block]], pool.map(prepared, left[block]))
 
 
 def _table(places: Sequence[int], outcomes: Iterable[bytes]) -> pa.Table:
@@ -136,10 +140,14 @@ def _table(places: Sequence[int], outcomes: Iterable[bytes]) -> pa.Table:
 
 
 def _prepared(
-    entry: FoundFile, way: Way, size: tuple[int, int]
+    place: int, entry: FoundFile, way: Way, size: tuple[int, int], attempts: Attempts
 ) -> tuple[decode.Decoded | Rejected | Costly, FileState]:
     """A file decoded, and its state when it was read."""
     state = entry.state
+    if attempts.kills(place):
+        return Rejected(entry, "decode", "processes died while they decoded this file; touch it to try it again"), state
+    if attempts.careful:
+        attempts.note(place)
 
     def take(file: FileBytes) -> decode.Decoded:
         nonlocal state

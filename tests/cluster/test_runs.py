@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from birdsearch.cluster import results
-from birdsearch.cluster.runs import Inbox, Run, left_behind, left_results
+from birdsearch.cluster.runs import Attempts, Inbox, Run, left_behind, left_results
 from birdsearch.files import FileState
 from birdsearch.indexing.clusters import Elsewhere
 from birdsearch.indexing.embedder import EmbeddedPhoto
@@ -94,3 +94,16 @@ os._exit(0)
     assert left.facts() == {"version": "1"}
     left.remove()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_kills_whoever_decodes_it_is_found(tmp_path: Path) -> None:
+    listing = tmp_path / "00000003.parquet"
+    for _ in range(2):  # hosts come and go
+        assert not Attempts(listing).careful
+    for _ in range(2):
+        attempts = Attempts(listing)
+        assert attempts.careful
+        for place in (4, 5, 7):
+            assert not attempts.kills(place)
+            attempts.note(place)
+    assert [Attempts(listing).kills(place) for place in (4, 5, 7, 8)] == [False, False, True, False]

@@ -9,7 +9,7 @@ import pytest
 
 from birdsearch.index import Index
 from tests.support import drawing
-from tests.support.ray_hosts import DECODES, EMBEDS, Hosts, hosts, open_or_create, results, started, wait_until
+from tests.support.ray_hosts import DECODES, EMBEDS, LEADS, Hosts, hosts, open_or_create, results, started, wait_until
 
 pytest.importorskip("ray", reason="Ray is not installed")
 pytestmark = [
@@ -55,12 +55,13 @@ def check(path: Path, photos: Path, alone: Index) -> None:
     assert not list(path.glob("embedding-*"))
 
 
-@pytest.mark.parametrize("victim", ["network", "decoder", "host"])
+@pytest.mark.parametrize("victim", ["network", "decoder", "leader", "host"])
 def test_a_run_outlives_its_parts(cluster: Hosts, photos: Path, alone: Index, tmp_path: Path, victim: str) -> None:
     run = started(tmp_path / "index", photos, cluster.address, DELAY)
     kills: dict[str, Callable[[], bool]] = {
         "network": lambda: cluster.kill_process(EMBEDS),
         "decoder": lambda: cluster.kill_process(DECODES),
+        "leader": lambda: cluster.kill_process(LEADS),
         "host": cluster.kill_host,
     }
     least = 0 if victim == "decoder" else 1  # what is decoded waits for the network: that is over soon

@@ -29,7 +29,7 @@ from tests.support.fake_backbone import FakeBackbone
 MEMORY = 100 << 20  # bytes that the processes of a host share
 PATIENCE = 300.0  # seconds, for a busy computer
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
-EMBEDS, DECODES = "ray::MapWorker", "ray::MapBatches"  # what Ray calls the processes of a run
+EMBEDS, DECODES, LEADS = "ray::MapWorker", "ray::MapBatches", "ray::embed_all"  # what Ray calls the processes of a run
 
 
 @dataclass(frozen=True)
