@@ -32,6 +32,7 @@ _LOOK_SECONDS = 0.5  # from one look for results to the next
 _ANSWER_SECONDS = 10.0  # that the head of a cluster may take to answer
 _PORT = 10001  # of Ray for clients, where an address names none
 _MEMORY = 512 << 20  # bytes that the processes of a cluster of this computer may share, taken as they are used
+_TRIES = 3  # to connect
 _ATTEMPTS = 5  # of the task that leads a run: its host may die
 # Nothing is told to anybody; and what Ray starts here has the priority that this process has.
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
@@ -205,12 +206,26 @@ def _connected(address: str) -> Iterator[None]:
                 else:
                     _check_answers(address)
                     stack.callback(ray.shutdown)
-                    ray.init(address, **quiet)
+                    _join(address, quiet)
         except ClusterError:
             raise
         except Exception as error:  # ConnectionError, RuntimeError for another version, ValueError, ...
             raise ClusterError(f"the cluster {address} cannot be used: {_words(error)}") from error
         yield
+
+
+def _join(address: str, options: Mapping[str, Any]) -> None:
+    """Connect to a cluster: its head starts a process for each client, and a busy one now and then gives that up."""
+    import ray
+
+    for left in reversed(range(_TRIES)):
+        try:
+            ray.init(address, **options)
+            return
+        except ConnectionAbortedError:
+            if not left:
+                raise
+            ray.shutdown()
 
 
 def _check_answers(address: str) -> None:

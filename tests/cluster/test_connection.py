@@ -67,3 +67,19 @@ def test_ray_is_not_installed(index: Index, photos: Path, monkeypatch: pytest.Mo
 def test_a_process_that_uses_ray_already(index: Index, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pytest.importorskip("ray"), "is_initialized", lambda: True)
     assert "call ray.shutdown() before" in refused(index, photos, "local")
+
+
+def test_a_head_that_is_busy_is_asked_again(index: Index, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray, asked = pytest.importorskip("ray"), []
+
+    def init(address: str, **_: object) -> None:
+        asked.append(address)
+        raise ConnectionAbortedError(
+            "Initialization failure from server:\nTraceback (most recent call last):\nTwice dead"
+        )
+
+    monkeypatch.setattr(ray, "init", init)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        said = refused(index, photos, f"ray://127.0.0.1:{server.getsockname()[1]}")
+    assert said.endswith("cannot be used: Twice dead")
+    assert len(asked) == 3
