@@ -88,6 +88,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.browsing
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.tags --keep
+	$(BIN)/python -m benchmarks.exchange
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo

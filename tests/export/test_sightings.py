@@ -14,13 +14,14 @@ from birdsearch.errors import InputFileError
 from birdsearch.export.exporter import EXPORTERS
 from birdsearch.export.privacy import Paths
 from birdsearch.export.selection import Selection
-from birdsearch.export.sightings import DatasetOptions, Sighting, SightingOptions, Sightings
+from birdsearch.export.sightings import TELLING, DatasetOptions, Sighting, SightingOptions, Sightings
 from birdsearch.records import ExportReport
 from tests.support import fake_backbone
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.placed_photos import GARDEN, KAKAPO, NOTES, OWNER, SERIAL, photo
 
 DATASETS = tuple(name for name, one in EXPORTERS.items() if one.options is DatasetOptions)
+FORMATS = tuple(name for name, one in EXPORTERS.items() if issubclass(one.options, SightingOptions))
 Made = Callable[..., dict[str, Sighting]]
 
 
@@ -286,7 +287,7 @@ def test_photos_of_two_roots_keep_paths_apart(index: Index, sightings: Made, tmp
     assert len({one.deployment.id for one in found.values() if one.deployment}) == 2
 
 
-@pytest.mark.parametrize("to", DATASETS)
+@pytest.mark.parametrize("to", FORMATS)
 def test_nothing_fits_strange_names_and_an_empty_index(index: Index, sightings: Made, tmp_path: Path, to: str) -> None:
     assert index.export(tmp_path / f"\udcffno\n{EXPORTERS[to].suffix}", format=to).written == 0
     photo(tmp_path / "photos/Mallard/un\udcff.jpg")
@@ -294,7 +295,35 @@ def test_nothing_fits_strange_names_and_an_empty_index(index: Index, sightings: 
     assert index.export(tmp_path / f"one{EXPORTERS[to].suffix}", format=to).written == 1
 
 
-@pytest.mark.parametrize("to", DATASETS)
+@pytest.mark.parametrize("to", FORMATS)
+def test_no_byte_of_any_format_tells_a_secret(index: Index, tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/Kakapo/1.jpg", KAKAPO)
+    photo(tmp_path / "photos/Kakapo/167.654.jpg", KAKAPO)
+    photo(tmp_path / "photos/American Robin/1.jpg", KAKAPO)
+    photo(tmp_path / "photos/American Robin/2.jpg", GARDEN)
+    index.add(tmp_path / "photos", labels="folder")
+    index.label({one.id or 0: one.label or "" for one in index.photos()}, author="Bo Secretname")
+    path = tmp_path / f"out{EXPORTERS[to].suffix}"
+    report = index.export(path, format=to)
+    assert report.left_out[TELLING] == 1
+    assert report.written
+    held = contents(path)
+    secrets = (
+        "46.12",
+        "167.65432",
+        "-46.1,",
+        SERIAL,
+        OWNER,
+        NOTES,
+        "Bo Secretname",
+        str(tmp_path),
+        tmp_path.name,
+        "/home",
+    )
+    assert [secret for secret in secrets if secret in held] == []
+
+
+@pytest.mark.parametrize("to", FORMATS)
 def test_an_export_that_is_stopped_leaves_nothing(index: Index, tmp_path: Path, to: str) -> None:
     photo(tmp_path / "photos/Mallard/1.jpg")
     index.add(tmp_path / "photos", labels="folder")
