@@ -81,8 +81,8 @@ class CamtrapDp:
         return replace(sightings.report, rounded=rounded)
 
     def next_step(self, path: Path, report: ExportReport) -> str:
-        """What has to be beside it where the photos are on no web site."""
-        return "The photos are not in the folder: their paths in media.csv are below the root folder of the index"
+        """What else is handed on."""
+        return "The photos are not in the folder: media.csv has their paths below the root folder of the index"
 
 
 # Needs ----------------------------------------------------------------------------------------------------------------

@@ -7,11 +7,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from birdsearch.errors import InputFileError
 from birdsearch.export.claims import Meaning
 from birdsearch.records import Photo, Region, counted, shown
 from birdsearch.regions.choice import ANIMAL, HUMAN, VEHICLE, kind_of
+
+if TYPE_CHECKING:
+    from birdsearch.taxonomy.meaning import Resolution
 
 UNCERTAINTY = 7900  # metres from the middle of a cell of 0.1 degree to its farthest corner, at the equator
 GENERALIZED = "coordinates rounded to the middle of a 0.1 degree cell, to protect a species"
@@ -103,8 +107,19 @@ class Protected:
         from birdsearch.taxonomy.resolve import is_one_bird
 
         meaning = self._meaning(name)
-        taxon = () if meaning.taxon is None else (meaning.taxon.scientific,)
-        return is_one_bird(meaning), not self._species.isdisjoint((*meaning.candidates, *taxon))
+        return is_one_bird(meaning), not self._species.isdisjoint(meaning.candidates or _members(meaning))
+
+
+def _members(meaning: "Resolution") -> Iterator[str]:
+    """All species of a family or order, and of other life the name itself."""
+    from birdsearch.taxonomy.avilist import world
+
+    taxon, rank = meaning.taxon, meaning.rank
+    if taxon is None:
+        return
+    yield taxon.scientific
+    if rank in ("family", "order"):
+        yield from (name for name, one in world().species.items() if getattr(one, rank) == getattr(taxon, rank))
 
 
 def _hints(photo: Photo) -> Iterator[str]:

@@ -124,10 +124,12 @@ def test_a_photo_of_the_same_minute_does_not_tell_the_place_of_one_without(sight
 def test_a_list_of_ones_own_protects_more(sightings: Made, tmp_path: Path) -> None:
     (tmp_path / "owls.txt").write_text("Snowy Owl\nTurdidae\n")
     photo(tmp_path / "photos/American Robin/1.jpg")
+    photo(tmp_path / "photos/Turdidae/1.jpg", (20.0, 20.0))
     photo(tmp_path / "photos/Mallard/1.jpg", (10.0, 10.0))
     found = sightings(SightingOptions(sensitive=tmp_path / "owls.txt"))
     assert {path: one.place is not None and one.place.rounded for path, one in found.items()} == {
         "American Robin/1.jpg": True,
+        "Turdidae/1.jpg": True,
         "Mallard/1.jpg": False,
     }
 
@@ -140,7 +142,7 @@ def test_a_list_with_a_name_that_is_no_bird_is_refused(sightings: Made, tmp_path
             sightings(SightingOptions(sensitive=tmp_path / "owls.txt"))
 
 
-@pytest.mark.parametrize("label", ["Kakapoo", "strigops_habroptilus", "Strigops", "Gyps", "parrot"])
+@pytest.mark.parametrize("label", ["Kakapoo", "strigops_habroptilus", "Strigops", "Gyps", "parrot", "Psittaciformes"])
 def test_a_name_that_may_mean_a_threatened_species_protects_its_place(
     sightings: Made, tmp_path: Path, label: str
 ) -> None:
