@@ -131,7 +131,11 @@ class PostgreSQL:
 
     def in_words(self, error: Exception) -> Exception | None:
         """What an error of PostgreSQL means for the user."""
-        if not isinstance(error, sa.exc.DBAPIError):
+        if isinstance(error, sa.exc.DBAPIError):
+            error = error.orig or error
+        dbapi = self._database.dialect.dbapi
+        assert dbapi is not None  # the engine was made
+        if not isinstance(error, dbapi.Error):  # of COPY it comes from the driver itself
             return None
         if _state(error) in ("3F000", "42P01") and self._schema is not None:
             return self.replaced()
@@ -182,7 +186,7 @@ class PostgreSQL:
                 with connection.begin_nested():
                     connection.execute(sa.text("SELECT public.bt_index_check(CAST(:name AS regclass))"), {"name": name})
             except sa.exc.DBAPIError as error:
-                if _state(error) == "42501":
+                if _state(error.orig) == "42501":
                     return []  # this user may not look
                 found.append(" ".join(str(error.orig).split()))
         return found
@@ -196,9 +200,9 @@ class PostgreSQL:
         return _block(connection, "parts", 1)
 
 
-def in_words(error: sa.exc.DBAPIError, where: str) -> Exception | None:
-    """What an error of PostgreSQL means for the user, by its class (SQLSTATE); None for a mistake of ours."""
-    state, reason = _state(error), " ".join(str(error.orig).split())
+def in_words(error: BaseException, where: str) -> Exception | None:
+    """What an error of the driver means for the user, by its class (SQLSTATE); None for a mistake of ours."""
+    state, reason = _state(error), " ".join(str(error).split())
     if state == "42501":
         return IndexUnwritableError(f"cannot use {where}: {reason}. Ask for the right, then do the same again.")
     if state[:2] == "23" or state in ("40001", "40P01"):
@@ -213,8 +217,8 @@ def in_words(error: sa.exc.DBAPIError, where: str) -> Exception | None:
     return None
 
 
-def _state(error: sa.exc.DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+def _state(error: BaseException | None) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
 
 
 class AdvisoryLock:
@@ -291,7 +295,7 @@ class AdvisoryLock:
         try:
             yield
         except sa.exc.DBAPIError as error:
-            raise in_words(error, self._where) or error from error
+            raise in_words(error.orig or error, self._where) or error from error
 
 
 def _block(connection: sa.Connection, table: str, count: int) -> int:
