@@ -89,6 +89,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.tags --keep
 	$(BIN)/python -m benchmarks.exchange
+	$(BIN)/python -m benchmarks.killing
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo

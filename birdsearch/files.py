@@ -139,7 +139,7 @@ def lies_in(path: str | bytes, folder: str | bytes) -> bool:
 
 def is_index(names: Collection[bytes]) -> bool:
     """Whether a folder that holds these names is an index of birdsearch, be it damaged."""
-    return b"catalog.sqlite" in names and (b"index.json" in names or b"vectors" in names)
+    return sum(name in names for name in INDEX_NAMES) > 1  # where the catalog is in a database it is not there
 
 
 def with_trailing_slash(folder: bytes) -> bytes:
@@ -334,7 +334,7 @@ def _check_target(path: Path, force: bool) -> None:
         why = "its folder does not exist"
     elif path.is_dir():
         why = "it is a folder"
-    elif index := next((above for above in (folder, *folder.parents) if _is_index_folder(above)), None):
+    elif index := next((above for above in (folder, *folder.parents) if is_index_folder(above)), None):
         why = f"it would lie in the index {shown(str(index))}"
         what = "Name a file elsewhere"
     elif os.path.lexists(path) and not path.is_file():
@@ -347,7 +347,8 @@ def _check_target(path: Path, force: bool) -> None:
     raise OutputFileError(f"cannot write {shown(str(path))}: {why}. {what}.")
 
 
-def _is_index_folder(folder: Path) -> bool:
+def is_index_folder(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder is an index, be it damaged."""
     return is_index([name for name in INDEX_NAMES if os.path.exists(os.path.join(os.fsencode(folder), name))])
 
 

@@ -1,13 +1,22 @@
 """An index whose catalog lies in PostgreSQL."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 import birdsearch
 from birdsearch import Filter
-from birdsearch.errors import IndexAddressError, IndexExistsError, IndexMissingError
+from birdsearch.errors import (
+    IndexAddressError,
+    IndexExistsError,
+    IndexMissingError,
+    IndexUnwritableError,
+    InstallationError,
+)
 from tests.conftest import write_garden_photos
+from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.postgresql import Server
 
@@ -56,3 +65,75 @@ def test_index_json_is_written_again_from_the_database(address: str, tmp_path: P
         birdsearch.open(address)
     assert birdsearch.restore(address) == ["wrote index.json again from the catalog"]
     birdsearch.open(address, backbone=fake).close()
+
+
+def test_verify_repair_and_the_list_of_indexes_know_such_an_index(
+    address: str, tmp_path: Path, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_garden_photos(tmp_path / "photos")
+    with birdsearch.create(address, backbone=fake) as index:
+        index.add(tmp_path / "photos", labels="folder")
+        (part,) = (tmp_path / "index" / "vectors").iterdir()
+        part.write_bytes(part.read_bytes()[:-20])
+        assert not index.verify().ok
+        assert any("embedded 6 photos again" in line for line in index.repair())
+        assert index.verify().ok
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path))
+    (tmp_path / "index").rename(tmp_path / "indexes")
+    (tmp_path / "indexes").rename(tmp_path / "moved")
+    (tmp_path / "indexes").mkdir()
+    (tmp_path / "moved").rename(tmp_path / "indexes" / "garden")
+    (listed,) = [one for one in birdsearch.list_indexes() if one.name == "garden" and str(tmp_path) in one.path]
+    assert listed.problem is not None
+    assert "name the index by its address" in listed.problem
+
+
+def test_a_folder_of_photos_that_holds_the_parts_of_an_index_is_indexed_without_them(
+    postgresql: Server, tmp_path: Path, fake: FakeBackbone
+) -> None:
+    write_garden_photos(tmp_path / "photos")
+    inside = postgresql.address(tmp_path / "photos" / "index", database=postgresql.new_database())
+    with birdsearch.create(inside, backbone=fake) as index:
+        report = index.add(tmp_path / "photos")
+        assert (report.added, report.failed) == (6, ())
+        assert index.add(tmp_path / "photos").unchanged == 6
+
+
+def test_texts_and_names_that_only_sqlite_takes(address: str, tmp_path: Path, fake: FakeBackbone) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/photos \xff %s"))
+    path = folder / "a\n' \" \\ \udcfe ü 🐦.png"
+    write(path, bird(1, 80, 60))
+    with birdsearch.create(address, backbone=fake) as index:
+        assert index.add(folder).added == 1
+        photo = index.photos()[0]
+        assert photo.path == str(path)
+        index.label({photo.id or 0: "Wren'; DROP TABLE photos; --%s :x"})
+        assert index.photos(Filter(under=folder))[0].label == "Wren'; DROP TABLE photos; --%s :x"
+        index.label({photo.id or 0: "Wr\0en"})
+        assert index.photo(photo.id or 0).label == "Wren"
+        names = sorted(["Zebra Finch", "alder flycatcher", "Älpler", "eider", "Eider"], key=str.encode)
+        for name in names:
+            index.label({photo.id or 0: name})
+        assert index.verify().ok
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("@/", "@127.0.0.1:1/"), "cannot use birds.*Connection refused.*run the same command again"),
+        (("birds@", "nobody_here@"), 'cannot use birds.*"nobody_here" does not exist'),
+        (("@/test", "@/no"), "cannot use birds.*does not exist"),
+    ],
+)
+def test_a_server_that_does_not_let_in_is_said(address: str, change: tuple[str, str], words: str) -> None:
+    wrong = address.replace(*change)
+    if "127" in wrong:  # no socket then
+        wrong = wrong.partition("&host=")[0]
+    with pytest.raises(IndexUnwritableError, match=words):
+        birdsearch.open(wrong)
+
+
+def test_the_driver_that_is_missing_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(InstallationError, match=r'pip install "birdsearch\[cluster\]"'):
+        birdsearch.open(address)

@@ -14,7 +14,7 @@ from birdsearch.actions.filesystem import TRASH, SkipFile
 from birdsearch.actions.journal import Intent
 from birdsearch.duplicates.members import FolderSet
 from birdsearch.errors import PhotoError, PlanError, os_error_text
-from birdsearch.files import is_url, sha256_of, with_trailing_slash
+from birdsearch.files import is_index_folder, is_url, sha256_of, with_trailing_slash
 from birdsearch.photos.filetype import has_raw_name
 from birdsearch.photos.pairs import pairs, stem, written
 from birdsearch.photos.sidecars import RAW, FolderListing, name_beside
@@ -376,7 +376,7 @@ def _missing(folder: str) -> tuple[tuple[str, ...], str]:
 
 def _is_index(folder: str) -> bool:
     """Whether a folder is that of an index, or lies in one."""
-    while not all(os.path.lexists(os.path.join(folder, name)) for name in ("index.json", "catalog.sqlite")):
+    while not is_index_folder(folder):
         if folder == (above := os.path.dirname(folder)):
             return False
         folder = above

@@ -29,6 +29,7 @@ _REGISTRY = "public.birdsearch_indexes"  # which indexes a database holds: name,
 _LOOK_UP = sa.text(f"SELECT schema_name FROM {_REGISTRY} WHERE name = :name")
 _AGAIN = "No finished work is lost: run the same command again when the database answers."
 _LOCK_POLL = 0.1  # seconds
+_TIDYING = 10.0  # seconds
 _CONNECT = 10  # seconds that the first answer of a server may take
 # A server notices within two minutes that the computer of a writer has gone, and gives its lock back.
 _KEEPALIVE = "-c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
@@ -244,7 +245,8 @@ class AdvisoryLock:
                 self._connection = None  # to close the connection gives the lock back
 
     def _take(self, connection: sa.Connection, shared: bool) -> bool:
-        end = time.monotonic() + self._timeout
+        # Who shares it is alone for a moment at first, to tidy up: that is worth waiting for.
+        end = time.monotonic() + max(self._timeout, _TIDYING if shared else 0)
         while True:
             if connection.scalar(sa.select(sa.func.pg_try_advisory_lock(self._key))):
                 return True

@@ -1,0 +1,121 @@
+"""What kills cost an index whose catalog lies in PostgreSQL, and how many commits a second it takes.
+
+    python -m benchmarks.killing            SIGKILL of a writer and of the server at five moments; two writers at once
+    python -m benchmarks.killing --commits  commits and photos a second on SQLite and on PostgreSQL, one writer and four
+
+The server is one that the tests start, with fsync on. A moment is a share of the photos that are committed.
+"""
+
+import argparse
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from birdsearch.records import Photo, Prediction
+from birdsearch.storage.address import Address
+from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, Said
+from birdsearch.storage.catalog.postgresql_database import PostgreSQLCatalog
+from birdsearch.storage.catalog.sql import SQLCatalog
+from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
+from tests.support.killing import Campaign, Victim
+from tests.support.postgresql import Server, why_not
+from tests.support.worker_process import Worker
+
+MOMENTS = (0.0, 0.2, 0.4, 0.6, 0.8)
+VICTIMS: tuple[Victim, ...] = ("writer", "server")
+SEED = 18
+BATCH = 1024  # photos in a commit
+COMMITS = 12  # of each writer
+
+
+def kills(server: Server, folder: Path) -> None:
+    """A table: what was killed when, what was acknowledged before, and that nothing is missing afterwards."""
+    places = [folder / f"worker{number}" for number in range(2)]
+    for place in places:
+        place.mkdir()
+    workers = [Worker(place) for place in places]
+    chance = random.Random(SEED)
+    campaign = Campaign(server, folder)
+    print("| killed | at | photos acknowledged | after the next run | verify |\n|---|---|---|---|---|")
+    for victim in VICTIMS:
+        for moment in MOMENTS:
+            campaign.begin(f"{victim} {moment}")
+            acknowledged = campaign.kill(victim, workers[0], moment, chance)
+            campaign.check(acknowledged)
+            print(f"| {victim} | {moment:.0%} | {acknowledged} | all {campaign.count}, once each | clean |")
+            sys.stdout.flush()
+    for number in range(len(MOMENTS)):
+        campaign.begin(f"two {number}")
+        for worker in workers:
+            worker.start(campaign.plan(delay=0.01 * number))
+        ended = [worker.wait() for worker in workers]
+        campaign.check(0)
+        print(f"| nothing: two writers, one folder | | exit codes {ended} | all {campaign.count}, once each | clean |")
+    for worker in workers:
+        worker.close()
+
+
+def commits(server: Server, folder: Path) -> None:
+    """A table: commits a second of photos with five predictions and a label each, without their vectors."""
+    print("| catalog | writers | commits/s | photos/s |\n|---|---|---|---|")
+    for name, writers in (("SQLite", 1), ("PostgreSQL", 1), ("PostgreSQL", 4)):
+        place = folder / f"{name}{writers}"
+        place.mkdir()
+        address = server.address(place, place.name) if name == "PostgreSQL" else str(place)
+        with closing(_catalog(address)) as catalog:
+            catalog.create({"id": f"{name.lower()}{writers}"})
+            catalog.ensure_root(b"/photos")
+        started = time.monotonic()
+        jobs = [multiprocessing.Process(target=_commit, args=(address, number)) for number in range(writers)]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join()
+        seconds = time.monotonic() - started
+        with closing(_catalog(address)) as catalog:
+            count = catalog.count()
+        assert count == writers * COMMITS * BATCH, f"{count} photos"
+        print(f"| {name} | {writers} | {writers * COMMITS / seconds:.1f} | {count / seconds:.0f} |")
+        sys.stdout.flush()
+
+
+def _catalog(address: str) -> SQLCatalog:
+    place = Address.parse(address)
+    return PostgreSQLCatalog(place) if place.catalog else SQLiteCatalog(Path(place.parts) / "catalog.sqlite")
+
+
+def _commit(address: str, writer: int) -> None:
+    guesses = tuple(Prediction(f"Species {n}", 0.2, n, "species", f"c{n}") for n in range(1, 6))
+    with closing(_catalog(address)) as catalog:
+        for number in range(COMMITS):
+            first, frame = catalog.new_ids(BATCH, BATCH)
+            batch = Batch()
+            for n in range(BATCH):
+                path = f"/photos/{writer}/{number}/{n}.jpg"
+                photo = Photo(first + n, path, sha256=f"{first + n:064x}", size=1, mtime_ns=1, predictions=guesses)
+                batch.entries.append(Entry(photo, False, frame + n, Said("folder", f"Species {n % 300}")))
+            catalog.commit(batch, lambda part_id: PartRow(part_id, BATCH, "0" * 64, "test"))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--commits", action="store_true")
+    wanted = parser.parse_args(arguments)
+    if (why := why_not()) is not None:
+        sys.exit(why)
+    server = Server.made(safe=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix="killing-") as folder:
+            (commits if wanted.commits else kills)(server, Path(folder))
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    main()
