@@ -1,5 +1,6 @@
 """Records and kinds that hold arrays; apart from the others, because numpy takes longer to load than all of them."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,37 @@ import numpy.typing as npt
 Vectors = npt.NDArray[np.float32]  # (n, dim), rows of length 1 unless said otherwise
 Ids = npt.NDArray[np.int64]
 Pixels = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
+
+
+class IdSet:
+    """A set of ids, none negative, that takes a bit for each where they lie close together."""
+
+    def __init__(self, ids: Iterable[int] = ()) -> None:
+        self._pages: dict[int, bytearray] = {}  # number -> the bits of 65,536 ids
+        for one in ids:
+            self.add(one)
+
+    def add(self, one: int) -> None:
+        """Take in an id."""
+        page = self._pages.get(one >> 16)
+        if page is None:
+            page = self._pages[one >> 16] = bytearray(8192)
+        page[(one >> 3) & 8191] |= 1 << (one & 7)
+
+    def __contains__(self, one: object) -> bool:
+        if not isinstance(one, int):
+            return False
+        page = self._pages.get(one >> 16)
+        return page is not None and bool(page[(one >> 3) & 8191] & (1 << (one & 7)))
+
+    def __len__(self) -> int:
+        return sum(int.from_bytes(page).bit_count() for page in self._pages.values())
+
+    def __iter__(self) -> Iterator[int]:
+        """Ascending."""
+        for number, page in sorted(self._pages.items()):
+            bits = np.unpackbits(np.frombuffer(bytes(page), np.uint8), bitorder="little")
+            yield from (np.flatnonzero(bits) + (number << 16)).tolist()
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from birdsearch.box import WHOLE as WHOLE
 from birdsearch.box import Box as Box
@@ -43,6 +44,7 @@ Progress = Callable[[str, int, int | None, str], None]
 SPECIESNET = "speciesnet"  # source of what that program says, whose predictions come with its boxes
 OF_NETWORK = 1000  # the last stored position of a prediction of the network: those that come with boxes follow it
 
+T = TypeVar("T")
 IF_KNOWN = "if it is one of your species"  # note of predictions beside one that abstains
 
 
@@ -905,6 +907,13 @@ def blocks(count: int, size: int) -> Iterator[slice]:
     """Slices of at most `size` that cover `count` things: `for block in blocks(len(ids), 512): ids[block]`."""
     for start in range(0, count, size):
         yield slice(start, min(start + size, count))
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of at most `size`, as itertools has it from Python 3.12 on."""
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch
 
 
 def as_json(record: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -93,8 +93,8 @@ class Companions:
 
     # When the photos are committed
 
-    def pair(self, read: Collection[bytes], left_out: PathSet) -> tuple[dict[int, int], list[FoundFile]]:
-        """Find the JPEG of each RAW, where the photos of all other files are committed; `read` are those read now.
+    def pair(self, left_out: PathSet) -> tuple[dict[int, int], list[FoundFile]]:
+        """Find the JPEG of each RAW, where the photos of all other files are committed.
 
         Returns the photos that are companions from now on (id -> photo that they go with), and the RAW files without.
         """
@@ -104,10 +104,10 @@ class Companions:
             seen = self._files.get(home, {}).values()
             judged = {file.path for file in seen if file.path not in self._waiting}
             if raws := [path for path in raws if path not in judged and path not in left_out]:
-                self._fronts |= self._pairs_in(home, names, raws, read)
+                self._fronts |= self._pairs_in(home, names, raws)
         known = self.catalog.ids_at(list(self._fronts))
-        for path in self._fronts:
-            self.detector.mark_found(path)
+        for photo_id in known.values():
+            self.detector.mark_photo_found(photo_id)
         fronts = self.catalog.ids_at(list(self._fronts.values()))
         known |= self._moved([path for path in self._fronts if path in self._waiting and path not in known])
         heirs = {photo_id: fronts[self._fronts[path]] for path, photo_id in known.items()}
@@ -117,24 +117,23 @@ class Companions:
     def _moved(self, raws: Sequence[bytes]) -> dict[bytes, int]:
         """Those of some RAW files that were photos, in another place where they are no more: path -> id."""
         new = [path for path in raws if path not in self._stored]
-        known = self.detector.known.items() if new else ()
-        sizes: dict[int | None, list[bytes]] = defaultdict(list)
-        for path, file in known:
-            if file.photo_id is not None and has_raw_name(path) and not os.path.lexists(path):
-                sizes[file.state.size].append(path)
+        photos = self.catalog.photos_under(self.folders) if new else ()
+        away = {
+            photo.path: photo.id for photo in photos if has_raw_name(photo.path) and not os.path.lexists(photo.path)
+        }
+        sizes: dict[int | None, list[int]] = defaultdict(list)
+        for path, file in self.catalog.files_at(list(away)).items():
+            sizes[file.state.size].append(away[path])
         moved = {}
         for path in new:
-            for old in sizes.get(self._waiting[path].state.size, ()):
+            for photo_id in sizes.get(self._waiting[path].state.size, ()):
                 with suppress(OSError):
-                    photo_id = self.detector.photo_id(old)
                     if photo_id in self.catalog.ids_with_bytes([sha := sha256_of(os.fsdecode(path))]).get(sha, ()):
-                        self.detector.mark_found(old)
-                        moved[path] = photo_id or 0
+                        self.detector.mark_photo_found(photo_id)
+                        moved[path] = photo_id
         return moved
 
-    def _pairs_in(
-        self, home: str, names: Sequence[str], raws: Sequence[bytes], read: Collection[bytes]
-    ) -> dict[bytes, bytes]:
+    def _pairs_in(self, home: str, names: Sequence[str], raws: Sequence[bytes]) -> dict[bytes, bytes]:
         """RAW -> the photo that it goes with, of the pictures of a folder."""
         by_stem: dict[str, list[bytes]] = defaultdict(list)
         for path in raws:
@@ -147,16 +146,20 @@ class Companions:
         found = {}
         for stem, beside in fronts.items():
             group = by_stem[stem]
-            if len(beside) == len(group) == 1 and self._is_still(group[0], beside[0], read):
+            if len(beside) == len(group) == 1 and self._is_still(group[0], beside[0]):
                 found[group[0]] = os.fsencode(beside[0].path)
             else:
                 made = pairs.pairs([*beside, *map(_written, group)])
                 found |= {os.fsencode(raw): os.fsencode(front) for raw, front in made.items()}
         return found
 
-    def _is_still(self, raw: bytes, front: Photo, read: Collection[bytes]) -> bool:
+    def _is_still(self, raw: bytes, front: Photo) -> bool:
         """Whether two files were a pair before and neither has changed."""
-        if os.fsencode(front.path) in read or all(one.photo_id != front.id for one in self._stored.get(raw, ())):
+        if (
+            front.id is None
+            or self.detector.was_read(front.id)
+            or all(one.photo_id != front.id for one in self._stored.get(raw, ()))
+        ):
             return False
         return self._is_known(
             self._waiting[raw] if raw in self._waiting else FoundFile(raw, FileState.of(os.stat(raw)))

@@ -1,6 +1,7 @@
 """Labels that a person gives by hand: above what folders and CSVs say, with author and time."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -162,15 +163,16 @@ class NamedPhotos:
     index_id: str
     by_path: Mapping[bytes, int]
     by_sha256: Mapping[str, Sequence[int]]
-    paths: Mapping[int, bytes]
+    paths: Mapping[int, bytes]  # of the photos that it names by their ids or their bytes
 
     @classmethod
     def of(cls, store: Store, rows: Sequence[LabelRow]) -> "NamedPhotos":
-        known = store.catalog.known_files([b"/"])  # with missing photos: their labels count when the file is back
-        own = {name: file.photo_id for name, file in known.items() if file.photo_id is not None}
-        by_path = photos_at({row.path: row.values["path"] for row in rows if row.path is not None}, own)
-        by_sha256 = store.catalog.ids_with_bytes(sorted({row.sha256 for row in rows if row.sha256}))
-        paths = {photo_id: name for name, photo_id in own.items()}
+        catalog = store.catalog  # with missing photos: their labels count when the file is back
+        by_path = photos_at({row.path: row.values["path"] for row in rows if row.path is not None}, catalog)
+        by_sha256 = catalog.ids_with_bytes(sorted({row.sha256 for row in rows if row.sha256}))
+        numbers = {row.number for row in rows if row.number is not None}
+        named = catalog.known_photos(numbers.union(*by_sha256.values()))
+        paths = {photo_id: os.fsencode(photo.path) for photo_id, photo in named.items()}
         return cls(store.identity.id, by_path, by_sha256, paths)
 
     def lacks(self, row: LabelRow) -> bool:

@@ -63,10 +63,11 @@ class _Targets:
     def of(cls, catalog: Catalog, named: Sequence[int | bytes]) -> "_Targets":
         """Raises ValueError for a photo that is named twice, by whichever words."""
         targets, first = cls(), dict[int | bytes, int]()
-        files = catalog.known_files([b"/"])
-        paths = {file.photo_id: path for path, file in files.items() if file.photo_id is not None}
-        targets.known = {photo_id: files[path] for photo_id, path in paths.items()}
+        photos = catalog.known_photos(one for one in named if isinstance(one, int))
+        paths = {photo_id: os.fsencode(photo.path) for photo_id, photo in photos.items()}
         spelled = _spelled(named, catalog.roots_in_use())
+        files = catalog.files_at([*paths.values(), *spelled.values()])
+        targets.known = {file.photo_id: file for file in files.values() if file.photo_id is not None}
         for row, one in enumerate(named):
             path = paths[one] if isinstance(one, int) else spelled[one]
             photo_id = files[path].photo_id if path in files else None
@@ -117,7 +118,7 @@ def _add_files(store: Store, given: Mapping[bytes, GivenVector], caller: Caller)
     run = AddRun(store, Labeller(catalog), detector, caller, reread=True, given=vectors)
     counts = run.run(paths, [FoundFile(path, _state(path)) for path in paths], AddOptions())
     # A file that was touched or moved is the photo that the index has: only its vector is another one.
-    left = catalog.known_files([path for path in paths if path not in vectors.taken])
+    left = catalog.files_at([path for path in paths if path not in vectors.taken])
     _replace(
         store,
         {

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from birdsearch.indexing.label_rows import LabelRow, contradiction, moment, read
 from birdsearch.indexing.moved_paths import moved_paths
 from birdsearch.records import counted, shown
 from birdsearch.sheets import columns_of, read_csv
+from birdsearch.storage.catalog.catalog import FolderLabel
 from birdsearch.storage.catalog.commits import FILE, Said
 from birdsearch.taxonomy.resolve import recognised, same
 
@@ -70,13 +71,16 @@ class LabelTable:
         observed = tuple(dict.fromkeys(one.species for one in self._observed(path)))
         return self.several.get(at) or (observed if len(observed) > 1 else ())
 
-    def found_among(self, photos: Collection[bytes]) -> "LabelTable":
+    def found_among(self, photos: Callable[[], Iterable[bytes]]) -> "LabelTable":
         """The same table where paths of another disk or system are those of these photos, as far as that is sure."""
-        left = [(at, one) for (at, _), one in self.named.items() if at is not None and at not in photos]
+        paths = {at for at, _ in self.named}
+        here = {photo for photo in photos() if photo in paths}
+        left = [(at, one) for (at, _), one in self.named.items() if at is not None and at not in here]
         moved: dict[bytes, bytes] = {}
         for texts in ({at: one.photo for at, one in left if one.photo}, {at: one.file for at, one in left if one.file}):
             rest = {at: text for at, text in texts.items() if at not in moved.values()}
-            others = (photo for photo in photos if photo not in self._paths and photo not in moved)
+            before = set(moved)
+            others = (photo for photo in photos() if photo not in self._paths and photo not in before) if rest else ()
             claimed: dict[bytes, list[bytes]] = {}
             for at, photo in moved_paths(rest, others).items():
                 claimed.setdefault(photo, []).append(at)
@@ -87,13 +91,15 @@ class LabelTable:
     def _paths(self) -> Collection[bytes]:
         return self.by_path.keys() | self.several.keys() if self.several else self.by_path.keys()
 
-    def unmatched(self, photos: Collection[bytes], contents: Collection[str]) -> list[Named]:
+    def unmatched(self, photos: Iterable[FolderLabel]) -> list[Named]:
         """The lines that name none of these photos."""
-        meant = {*photos, *self.moved.values()}
-        numbers = {number for path in photos for number in _numbers(path)} if self.by_number else set()
-        return [
-            one for (at, of), one in self.named.items() if at not in meant and of not in contents and of not in numbers
-        ]
+        paths, contents = {at for at, _ in self.named}, {of for _, of in self.named}
+        met_paths, met = set[bytes | None](self.moved.values()), set[str]()
+        for photo in photos:
+            if photo.path in paths:
+                met_paths.add(photo.path)
+            met |= contents.intersection((photo.sha256, *(_numbers(photo.path) if self.by_number else ())))
+        return [one for (at, of), one in self.named.items() if at not in met_paths and of not in met]
 
     def _observed(self, path: bytes) -> list[Said]:
         """What is said of the observations whose numbers stand in the name of a photo's file."""

@@ -4,9 +4,10 @@ import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from birdsearch.arrays import IdSet
 from birdsearch.errors import InputFileError
 from birdsearch.files import SHARD_SIGN, PathSet, above, with_trailing_slash
 from birdsearch.indexing.folder_labels import folder_label
@@ -124,35 +125,30 @@ class Labeller:
             self._catalog.set_label_choices({source[0]: None, moved: os.fsdecode(choice)})
             self._choices = self._catalog.label_choices()
 
-    def refresh(self, folders: list[bytes]) -> dict[int, Said | None]:
-        """Photo id -> new label for every photo under the folders whose label is not what the choice says now."""
-        changed: dict[int, Said | None] = {}
-        keywords = self._keywords(folders)
+    def refresh(self, folders: list[bytes]) -> Iterator[tuple[int, Said | None]]:
+        """Id and new label of every photo under the folders whose label is not what the choice says now."""
         for choice in self._tables_of(folders):
             self._find_moved(choice)
-        for photo_id, known in self._catalog.folder_labels(folders).items():
+        for known in self._known(folders):
             if known.path in self._listed:
-                new = self.of(known.path, known.sha256)
-                changed |= {photo_id: new} if new != known.label else {}
+                if (new := self.of(known.path, known.sha256)) != known.label:
+                    yield known.photo_id, new
                 continue
             source = self.source(known.path)
             if source is None or (os.path.isabs(source[1]) and self._table(source[1]) is None):
                 continue  # nothing was ever chosen, or the file is away: what is known stays
-            if _root_keyword(source[1]) is not None and keywords.get(photo_id) is None:
+            if _root_keyword(source[1]) is not None and known.keywords is None:
                 continue  # its file is away, and was never read for them
-            new = self.of(known.path, known.sha256, keywords.get(photo_id))
+            new = self.of(known.path, known.sha256, known.keywords)
             if new is None and os.path.isabs(source[1]) and not self._given:
                 continue  # a renamed photo keeps what the file said of it until a file is named again
             if new != known.label:
-                changed[photo_id] = new
-        return changed
+                yield known.photo_id, new
 
     def unmatched(self, folders: list[bytes]) -> list[Named]:
         """The lines of the files chosen for these folders that name a photo that the index does not hold."""
-        known = self._catalog.folder_labels(folders).values()
-        paths, contents = {photo.path for photo in known}, {photo.sha256 for photo in known}
         tables = [table for choice in self._tables_of(folders) if (table := self._table(choice)) is not None]
-        return [row for table in tables for row in table.unmatched(paths, contents)]
+        return [one for table in tables for one in table.unmatched(self._catalog.folder_labels(folders))]
 
     def entries(self, folders: list[bytes]) -> str:
         """What the files chosen for these folders consist of, for messages."""
@@ -171,8 +167,9 @@ class Labeller:
         if table is None:
             return
         folders = [folder for folder, chosen in self._choices.items() if chosen == choice]
-        known = self._catalog.folder_labels(folders).values()
-        self._tables[choice] = table = table.found_among({photo.path for photo in known})
+        self._tables[choice] = table = table.found_among(
+            lambda: (photo.path for photo in self._catalog.folder_labels(folders))
+        )
         if table.moved and self._given:
             photo, at = next(iter(table.moved.items()))
             logger.warning(
@@ -181,72 +178,75 @@ class Labeller:
                 shown(os.fsdecode(photo)),
             )  # fmt: skip
 
-    def refresh_keywords(self) -> dict[int, Said | None]:
-        """Photo id -> new label of photos that get it from keywords, which may mean something else now."""
-        return {
-            photo_id: new
-            for photo_id, (known, root, keywords) in self._with_keywords(list(self._choices)).items()
-            if (new := self._keyword_label(keywords, root)) != known.label
-        }
+    def refresh_keywords(self) -> Iterator[tuple[int, Said | None]]:
+        """Id and new label of photos that get it from keywords, which may mean something else now."""
+        for known, root, keywords in self._with_keywords(list(self._choices)):
+            if (new := self._keyword_label(keywords, root)) != known.label:
+                yield known.photo_id, new
 
     def several_species(self, folders: list[bytes]) -> dict[int, tuple[str, ...]]:
         """Photo id -> the species that its keywords or the file of labels name, where they are more than one."""
-        named = {
-            photo_id: species_named(keywords, root, self._meaning)
-            for photo_id, (_, root, keywords) in self._with_keywords(folders).items()
-        }
+        named: dict[int, tuple[str, ...]] = {}
+        for known, root, keywords in self._with_keywords(folders):
+            if len(species := species_named(keywords, root, self._meaning)) > 1:
+                named[known.photo_id] = species
         tables = {choice: table for choice in self._tables_of(folders) if (table := self._table(choice)) is not None}
         if any(table.names_several for table in tables.values()):
             for choice in tables:
                 self._find_moved(choice)
-            for photo_id, known in self._catalog.folder_labels(folders).items():
+            for known in self._catalog.folder_labels(folders):
                 source = self.source(known.path)
-                if source is not None and (table := self._tables.get(source[1])) is not None:
-                    named[photo_id] = table.several_species(known.path)
-        return {photo_id: species for photo_id, species in named.items() if len(species) > 1}
+                table = None if source is None else self._tables.get(source[1])
+                if table is not None and len(species := table.several_species(known.path)) > 1:
+                    named[known.photo_id] = species
+        return named
 
     def unsure_keywords(self, where: Filter | None) -> Counter[str]:
         """The names in keywords that give photos of a filter no label, or are corrected -> how many have each."""
         found: Counter[str] = Counter()
-        known = self._with_keywords(list(self._choices))
-        for photo_id in known.keys() & set(self._catalog.photo_ids(where)) if known else ():
-            _, root, keywords = known[photo_id]
-            is_named = bool(species_named(keywords, root, self._meaning))
-            names = set(last_words(keywords, root))
-            found.update(name for name in names if not is_named or resolve.same(name) in self._meant)
+        seen: IdSet | None = None
+        for known, root, keywords in self._with_keywords(list(self._choices)):
+            seen = IdSet(self._catalog.photo_ids(where)) if seen is None else seen
+            if known.photo_id in seen:
+                is_named = bool(species_named(keywords, root, self._meaning))
+                names = set(last_words(keywords, root))
+                found.update(name for name in names if not is_named or resolve.same(name) in self._meant)
         return found
 
     def without_keywords(self, folders: Sequence[bytes]) -> set[int]:
         """The photos whose labels come from keywords, and whose files were not read for them yet."""
-        unread = {photo_id for photo_id, keywords in self._keywords(folders).items() if keywords is None}
-        known = self._catalog.folder_labels(folders) if unread else {}
-        choices = {photo_id: self.source(known[photo_id].path) for photo_id in unread}
-        return {photo_id for photo_id, choice in choices.items() if choice and _root_keyword(choice[1]) is not None}
+        unread = (known for known in self._known(folders) if known.keywords is None) if self._from_keywords else ()
+        return {known.photo_id for known in unread if self._keyword_above(known.path) is not None}
 
     def _keyword_label(self, keywords: Sequence[str], root: str) -> Said | None:
         named = species_named(keywords, root, self._meaning)
         return Said(KEYWORDS, named[0]) if len(named) == 1 else None
 
-    def _with_keywords(self, folders: list[bytes]) -> dict[int, tuple[FolderLabel, str, tuple[str, ...]]]:
-        """The photos whose labels come from keywords: id -> what is known, the keyword above those that count, all."""
-        keywords, found = self._keywords(folders), {}
-        for photo_id, known in self._catalog.folder_labels(folders).items() if keywords else ():
-            source = self.source(known.path)
-            root = None if source is None else _root_keyword(source[1])
-            if root is not None and (own := keywords.get(photo_id)) is not None:
-                found[photo_id] = (known, root, own)
-        return found
+    def _with_keywords(self, folders: list[bytes]) -> Iterator[tuple[FolderLabel, str, tuple[str, ...]]]:
+        """The photos whose labels come from keywords: what is known, the keyword above those that count, all."""
+        for known in self._known(folders) if self._from_keywords else ():
+            if known.keywords is not None and (root := self._keyword_above(known.path)) is not None:
+                yield known, root, known.keywords
 
-    def _keywords(self, folders: Sequence[bytes]) -> dict[int, tuple[str, ...] | None]:
-        """Photo id -> keywords of the photos under these folders; nothing where no label comes from keywords."""
-        chosen = any(_root_keyword(choice) is not None for choice in self._choices.values())
-        return self._catalog.keywords(folders) if chosen else {}
+    def _keyword_above(self, path: bytes) -> str | None:
+        """The keyword below which those count that give a photo its label; None where it has it from elsewhere."""
+        source = self.source(path)
+        return None if source is None else _root_keyword(source[1])
+
+    @property
+    def _from_keywords(self) -> bool:
+        """Whether any label comes from keywords."""
+        return any(_root_keyword(choice) is not None for choice in self._choices.values())
+
+    def _known(self, folders: Sequence[bytes]) -> Iterator[FolderLabel]:
+        """What is known of the photos under these folders; their keywords where a label may come from them."""
+        return self._catalog.folder_labels(folders, keywords=self._from_keywords)
 
     def nameless(self, folders: list[bytes]) -> list[str]:
         """The folders of the photos for which no folder names a species, those of most first."""
-        known = [photo for photo in self._catalog.folder_labels(folders).values() if photo.label is None]
-        without = [above(photo.path) for photo in known if (self.source(photo.path) or ("", ""))[1] == "folder"]
-        names = Counter(shown(os.fsdecode(os.path.basename(parent))) for parent in without)
+        without = (photo.path for photo in self._catalog.folder_labels(folders) if photo.label is None)
+        parents = (above(path) for path in without if (self.source(path) or ("", ""))[1] == "folder")
+        names = Counter(shown(os.fsdecode(os.path.basename(parent))) for parent in parents)
         return [name for name, _ in names.most_common()]
 
     def _table(self, choice: str) -> LabelTable | None:

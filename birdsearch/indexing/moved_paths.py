@@ -4,15 +4,24 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+
+from birdsearch.storage.catalog.catalog import Catalog
 
 _DRIVE = re.compile("[A-Za-z]:")
 
 
-def photos_at(written: Mapping[bytes, str], photos: Mapping[bytes, int]) -> dict[bytes, int]:
-    """Path -> id of the photos of an index, with those paths of a table that lay elsewhere when it was written."""
-    elsewhere = {path: text for path, text in written.items() if path not in photos}
-    return {**photos, **{path: photos[photo] for path, photo in moved_paths(elsewhere, photos).items()}}
+def photos_at(written: Mapping[bytes, str], catalog: Catalog, but: Container[int] = ()) -> dict[bytes, int]:
+    """Path of a table -> id of the photo of an index that it means, missing ones included; `but` are not meant.
+
+    Also where it lay elsewhere when the table was written: see `moved_paths`.
+    """
+    own = {path: photo_id for path, photo_id in catalog.ids_at(list(written)).items() if photo_id not in but}
+    elsewhere = {path: text for path, text in written.items() if path not in own}
+    photos = catalog.photos_under(catalog.roots_in_use()) if elsewhere else ()
+    moved = moved_paths(elsewhere, (photo.path for photo in photos if photo.id not in but))
+    ids = catalog.ids_at(list(moved.values()))
+    return own | {path: ids[photo] for path, photo in moved.items()}
 
 
 def moved_paths(written: Mapping[bytes, str], photos: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -24,11 +33,13 @@ def moved_paths(written: Mapping[bytes, str], photos: Iterable[bytes]) -> dict[b
     """
     if not written:
         return {}
+    # Of a million photos only those are kept that a path may mean.
+    wanted = {tuple(_parts(text)[-length:]) for text in written.values() for length in (1, 2)}
     by_end: dict[tuple[str, ...], list[tuple[list[str], bytes]]] = defaultdict(list)
     for photo in photos:
         parts = _parts(_text(photo))
-        for length in (1, 2):
-            by_end[tuple(parts[-length:])].append((parts, photo))
+        for end in {tuple(parts[-1:]), tuple(parts[-2:])} & wanted:
+            by_end[end].append((parts, photo))
     claims: dict[bytes, list[tuple[int, bytes]]] = defaultdict(list)  # photo -> how much agrees, and the path
     for path, text in written.items():
         parts = _parts(text)

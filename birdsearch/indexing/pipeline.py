@@ -4,10 +4,11 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 
+from birdsearch.arrays import IdSet
 from birdsearch.backbones import finders
 from birdsearch.errors import STOPS, BackboneUnavailableError, PhotoMissingError, PruneRefusedError
 from birdsearch.files import FileState, PathSet, above, absolute, is_url, known_spelling, with_trailing_slash
@@ -17,15 +18,17 @@ from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.clusters import Cluster, Elsewhere, Way, cluster_at
 from birdsearch.indexing.committer import Committer
 from birdsearch.indexing.companions import Companions
-from birdsearch.indexing.detector import ChangeDetector, Moved, Unchanged
+from birdsearch.indexing.detector import TOGETHER, ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller, several_species
+from birdsearch.indexing.listing import Listing
 from birdsearch.indexing.outcomes import Costly, KnownContent, Outcome, Rejected, outcome_of, unless_costly
 from birdsearch.indexing.photo_lists import read_list
 from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, scan
 from birdsearch.photos.filetype import has_photo_name, has_raw_name
 from birdsearch.photos.overlap import overlapped
+from birdsearch.photos.sidecars import companion_kind
 from birdsearch.records import (
     BIRD,
     IGNORE,
@@ -36,12 +39,13 @@ from birdsearch.records import (
     Filter,
     Photo,
     RegionReport,
+    batched,
     counted,
     missing_metadata,
     shown,
 )
 from birdsearch.storage.catalog.catalog import Catalog
-from birdsearch.storage.catalog.commits import PhotoUpdate, facts
+from birdsearch.storage.catalog.commits import COMMIT_CHANGES, PhotoUpdate, facts
 from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.tables import EXCLUDE, FINDER, LISTED, RAW
 from birdsearch.storage.store import Store
@@ -136,7 +140,7 @@ def add(
             labeller.entries(paths), len(unmatched), lines + (", …" if len(unmatched) > EXAMPLES else ""),
         )  # fmt: skip
     below = Filter(any_of=tuple(Filter(under=os.fsdecode(path)) for path in paths))
-    without = _unlabelled(catalog, below) if options.labels != "none" else 0
+    without = catalog.count_unlabelled(below) if options.labels != "none" else 0
     if doubtful := several_species(catalog, below, labeller):
         examples = "; ".join(f"{shown(one.path)}: {', '.join(one.species)}" for one in doubtful[:EXAMPLES])
         logger.warning(
@@ -166,11 +170,6 @@ def _with_more(
     if isinstance(outcome, Elsewhere):
         return replace(outcome, embedded=replace(outcome.embedded, photo=photo))
     return replace(outcome, photo=photo)
-
-
-def _unlabelled(catalog: Catalog, below: Filter) -> int:
-    """How many photos of these folders have no label."""
-    return catalog.count(below) - sum(catalog.label_counts(below).values())
 
 
 def _regions(
@@ -315,7 +314,6 @@ class AddRun:
         try:
             to_read, unreachable = self._compare(files)
             if to_read:
-                self._detector.read_contents()
                 self._read_all(to_read)
             self._flush()
             if options.listing is not None:
@@ -323,12 +321,14 @@ class AddRun:
             elif not (options.prune and options.force):
                 unreachable += self._empty(folders)
             if self._companions is not None:
-                self._join_companions(self._companions, {file.path for file in to_read}, unreachable)
+                self._join_companions(self._companions, unreachable)
             self._hide_missing(folders, unreachable, options)
             self._flush()
             self._committer.wait()
             self._forget_failures()
-            self._committer.batch.labels = self._labels.refresh(list(folders))
+            for labels in batched(self._labels.refresh(list(folders)), COMMIT_CHANGES):
+                self._committer.batch.labels = dict(labels)
+                self._flush()
             self._flush()
             self._committer.wait()
             self._caller.let_in()
@@ -348,29 +348,47 @@ class AddRun:
 
     # Scan
 
-    def _compare(self, files: Iterable[ScanResult]) -> tuple[list[scan.FoundFile], list[bytes]]:
+    def _compare(self, files: Iterable[ScanResult]) -> tuple[Listing, list[bytes]]:
         """Judge without a look into the files; returns the files to be read and the folders that could not be."""
-        to_read: list[scan.FoundFile] = []
+        to_read = Listing()
         unreachable: list[bytes] = []
+        for block in batched(self._told(files), TOGETHER):
+            self._detector.look_up([os.fsencode(file.path) for file in block])
+            for file in block:
+                if isinstance(file, Failure):
+                    self._fail(file, FileState())
+                    unreachable.append(os.fsencode(file.path))
+                elif isinstance(file, scan.Ignored):
+                    self._leave_out(file)
+                elif self._companions is None or not self._companions.waits(file):
+                    to_read.add(self._detector.listed(self._not_unchanged([file])))
+            if len(self._committer.batch.updates) > COMMIT_CHANGES:
+                self._flush()
+            self._let_in()
+        if self._companions is not None:
+            to_read.add(self._detector.listed(self._not_unchanged(self._companions.alone())))
+        return to_read, unreachable
+
+    def _leave_out(self, file: scan.Ignored) -> None:
+        """Count what is not to be in the index, and remember where that may matter to photos."""
+        path = os.fsencode(file.path)
+        if file.is_folder or self._detector.photo_id(path) is not None or companion_kind(os.path.basename(file.path)):
+            self._left_out.append(path)
+        self._ignore(path, file.reason, file.files)
+
+    def _told(self, files: Iterable[ScanResult]) -> Iterator[ScanResult]:
+        """The same, while the caller hears how many they are."""
         for number, file in enumerate(files):
             if number % 1000 == 0:
                 self._caller.tell("scan", number, None)
-            self._let_in()
-            if isinstance(file, Failure):
-                self._fail(file, FileState())
-                unreachable.append(os.fsencode(file.path))
-            elif isinstance(file, scan.Ignored):
-                self._left_out.append(os.fsencode(file.path))
-                self._ignore(self._left_out[-1], file.reason, file.files)
-            elif self._companions is None or not self._companions.waits(file):
-                to_read += self._not_unchanged([file])
-        if self._companions is not None:
-            to_read += self._not_unchanged(self._companions.alone())
-        return to_read, unreachable
+            yield file
 
     def _not_unchanged(self, files: Iterable[scan.FoundFile]) -> list[scan.FoundFile]:
         """Those of the files that have to be read; the others are counted."""
-        return [file for file in files if self._reread or self._may_be_left_out(file) or not self._is_unchanged(file)]
+        changed = [f for f in files if self._reread or self._may_be_left_out(f) or not self._is_unchanged(f)]
+        for file in changed:
+            self._detector.mark_read(file.path)
+        return changed
 
     def _may_be_left_out(self, file: scan.FoundFile) -> bool:
         """Whether a file is called as a camera RAW, and the user wants none in the index."""
@@ -393,11 +411,11 @@ class AddRun:
         else:
             self._counts.failed.append(Failure.damaged(path, known.damaged))
 
-    def _join_companions(self, companions: Companions, read: set[bytes], unreachable: Sequence[bytes]) -> None:
+    def _join_companions(self, companions: Companions, unreachable: Sequence[bytes]) -> None:
         """The files that go with photos, which are committed by now; a RAW that goes with none is a photo."""
         catalog, left_out = self._store.catalog, PathSet(self._left_out)
         self._committer.wait()
-        heirs, alone = companions.pair(read, left_out)
+        heirs, alone = companions.pair(left_out)
         if heirs:
             catalog.inherit(heirs, forget=True)
         self._read_more(self._not_unchanged(alone))
@@ -426,17 +444,16 @@ class AddRun:
 
     def _read_more(self, files: Sequence[scan.FoundFile]) -> None:
         if files:
-            self._detector.read_contents()
-            self._read_all(files)
+            self._read_all(Listing(self._detector.listed(files)))
             self._flush()
             self._committer.wait()
 
     # Read, decode, embed
 
-    def _read_all(self, to_read: Sequence[scan.FoundFile]) -> None:
+    def _read_all(self, to_read: Listing) -> None:
         done = 0
         self._costly.clear()
-        self._said |= {os.fsdecode(file.path): file.said for file in to_read if file.said is not None}
+        self._said |= {os.fsdecode(one.file.path): one.file.said for one in to_read if one.file.said is not None}
         self._caller.tell("index", 0, len(to_read))
         with closing(self._outcomes(to_read)) as outcomes:
             for outcome in outcomes:
@@ -469,25 +486,28 @@ class AddRun:
             self._caller.let_in()
             self._labels.renew()
 
-    def _outcomes(self, to_read: Sequence[scan.FoundFile]) -> Generator[Outcome | Elsewhere | Costly]:
+    def _outcomes(self, to_read: Listing) -> Generator[Outcome | Elsewhere | Costly]:
         """What each file holds, in their order; small birds are searched for while a photo is decoded here."""
         # Of what is not called as a photo the first bytes tell: it starts no cluster.
-        if self._cluster is not None and any(has_photo_name(file.path) for file in to_read):
+        if self._cluster is not None and any(has_photo_name(one.file.path) for one in to_read):
             way = Way(not self._ignores_raw, COSTLY, not self._committer.first_part)
-            with closing(self._cluster.outcomes(lambda: to_read, len(to_read), way, self._idle)) as embedded:
-                yield from embedded
+            listed = (lambda: (one.file for one in to_read)), len(to_read)
+            with closing(self._cluster.outcomes(*listed, way, self._idle)) as embedded:
+                yield from (outcome for _, outcome in zip(self._detector.recalled(to_read), embedded, strict=True))
             return
         self._finder = self._loaded_finder(to_read)
         ahead = AHEAD if self._finder is None else regions.TOGETHER
-        with closing(overlapped(to_read, self._prepare_cheap, ahead=ahead, idle=self._idle)) as outcomes:
+        files = self._detector.recalled(to_read)
+        with closing(overlapped(files, self._prepare_cheap, ahead=ahead, idle=self._idle)) as outcomes:
             if self._finder is None:
                 yield from outcomes
             else:
                 yield from regions.with_birds(outcomes, self._finder, self._store.backbone.input_size, self._idle)
 
-    def _loaded_finder(self, to_read: Sequence[scan.FoundFile]) -> finders.Finder | None:
+    def _loaded_finder(self, to_read: Listing) -> finders.Finder | None:
         """The finder, where it is needed now: photos that the catalog has are searched later, if their boxes allow."""
-        if self._finder_name is None or all(self._detector.photo_id(file.path) is not None for file in to_read):
+        files = () if self._finder_name is None else self._detector.recalled(to_read)
+        if self._finder_name is None or all(self._detector.photo_id(file.path) is not None for file in files):
             return None
         try:
             return finders.finder(self._finder_name)
@@ -546,7 +566,10 @@ class AddRun:
         assert outcome.photo.sha256 is not None  # read and decode fill it
         if isinstance(outcome, Elsewhere):
             self._committer.states[outcome.photo.path] = outcome.state
-        if isinstance(outcome, KnownContent) or self._detector.is_known(outcome.photo.sha256):
+        # What is read anew is decoded whatever is known; of what else was decoded here nothing was known just before.
+        afresh = not self._reread and not isinstance(outcome, Elsewhere)
+        known = self._detector.has_come if afresh else self._detector.is_known
+        if isinstance(outcome, KnownContent) or known(outcome.photo.sha256):
             self._take_known(outcome.photo)
             return
         self._detector.add_content(outcome.photo.sha256)
@@ -623,8 +646,9 @@ class AddRun:
 
     def _empty(self, folders: Sequence[bytes]) -> list[bytes]:
         """Named folders that are empty though they had photos: a disk that is away leaves one, so none is missing."""
-        known = self._detector.photos_under(folders)
-        empty = [folder for folder in folders if known[folder] and not scan.has_entries(folder)]
+        bare = [folder for folder in folders if not scan.has_entries(folder)]
+        known = self._detector.photos_under(bare) if bare else Counter[bytes]()
+        empty = [folder for folder in bare if known[folder]]
         for folder in empty:
             name, photos = shown(os.fsdecode(folder)), counted(known[folder], "photo")
             logger.warning(
@@ -638,17 +662,20 @@ class AddRun:
     def _hide_missing(self, folders: Sequence[bytes], unreachable: list[bytes], options: AddOptions) -> None:
         """Photos and failures under the named folders whose file is not there any more, or is left out."""
         self._committer.batch.recovered += self._detector.resolved_failures(unreachable)
-        missing = self._detector.missing(unreachable)
-        self._counts.missing = len(missing)
-        if hidden := self._detector.newly_left_out(self._left_out):
+        missing = self._detector.missing(unreachable, self._left_out)
+        self._counts.missing = len(missing.ids)
+        if hidden := missing.left_out:
             logger.warning("photos that are left out now: %d. They stay in the index with their labels, hidden", hidden)
         if options.prune and not options.force:
-            self._counts.not_pruned = self._why_not_pruned(folders, unreachable, missing)
-        if options.prune and not self._counts.not_pruned:
-            self._committer.wait()
-            self._store.catalog.remove(missing)
-        else:
-            self._committer.batch.updates += [PhotoUpdate(photo_id, {"missing": True}) for photo_id in missing]
+            self._counts.not_pruned = self._why_not_pruned(folders, unreachable, missing.ids)
+        pruned = options.prune and not self._counts.not_pruned
+        self._committer.wait()
+        for ids in batched(missing.ids, COMMIT_CHANGES):
+            if pruned:
+                self._store.catalog.remove(ids)
+            else:
+                self._committer.batch.updates += [PhotoUpdate(photo_id, {"missing": True}) for photo_id in ids]
+                self._flush()
 
     def _forget_failures(self) -> None:
         """Failures whose folder has gone; a root that is away or empty, as that of a disk, tells nothing."""
@@ -661,9 +688,9 @@ class AddRun:
             if not away and not is_url(path) and not os.path.lexists(os.path.dirname(path)):
                 self._committer.batch.recovered.append(failure.path)
 
-    def _why_not_pruned(self, folders: Sequence[bytes], unreachable: Sequence[bytes], missing: Sequence[int]) -> str:
+    def _why_not_pruned(self, folders: Sequence[bytes], unreachable: Sequence[bytes], missing: IdSet) -> str:
         """What speaks for a disk that is away, not for photos that somebody took away; empty where nothing does."""
-        known, gone = self._detector.photos_under(folders), self._detector.photos_under(folders, set(missing))
+        known, gone = self._detector.photos_under(folders), self._detector.photos_under(folders, missing)
         for folder in folders:
             name = shown(os.fsdecode(folder))
             if folder in unreachable and known[folder]:

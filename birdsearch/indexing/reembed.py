@@ -76,7 +76,7 @@ def _check_places(catalog: Catalog) -> None:
     for root in catalog.roots_in_use():
         if scan.is_folder(root) and scan.has_entries(root):
             continue
-        if visible := sum(not known.missing for known in catalog.known_files([root]).values()):
+        if visible := sum(not photo.missing for photo in catalog.photos_under([root])):
             raise PhotoMissingError(
                 f"{shown(os.fsdecode(root))} is away or empty: nothing was embedded anew, because its "
                 f"{counted(visible, 'photo')} would have no vector any more. Bring it back, or add --force "
@@ -146,8 +146,7 @@ class ReembedRun:
     def __post_init__(self) -> None:
         catalog = self.store.catalog
         self.pending = Pending.of(catalog, self.backbone)
-        known = catalog.known_files([b"/"]).values()
-        states = {file.photo_id: file.state for file in known if file.photo_id is not None}
+        states = catalog.file_states(photo.id for photo in catalog.photos_under(catalog.roots_in_use()))
         region_of = {photo_id: place.region_id for photo_id, place in catalog.locations(states).items()}
         self._photos = {region_of[photo.id]: photo for photo in catalog.photos(region_of) if photo.id is not None}
         self._states = {region_id: states[photo_id] for photo_id, region_id in region_of.items()}

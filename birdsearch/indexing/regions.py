@@ -40,6 +40,7 @@ from birdsearch.records import (
 )
 from birdsearch.regions.choice import chosen, is_animal
 from birdsearch.storage import parts
+from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import Batch
 from birdsearch.storage.catalog.region_rows import RegionEntry, StoredRegion
 from birdsearch.storage.store import Store
@@ -85,9 +86,7 @@ def take_in(store: Store, file: BoxFile, options: BoxOptions) -> RegionReport:
     Boxes that a person has given of a photo stay. Raises InputFileError, and changes nothing, for what cannot be used.
     """
     catalog = store.catalog
-    known = catalog.known_files([b"/"])
-    own = {path: one.photo_id for path, one in known.items() if one.photo_id is not None}
-    by_path = _photos_of(file, own)
+    by_path = _photos_of(file, catalog)
     rows: dict[int, list[GivenBox]] = {}
     unknown = [row for row in file.rows if row.path not in by_path]
     for row in file.rows:
@@ -134,13 +133,11 @@ def correct(store: Store, path: Path, progress: Progress | None = None) -> Regio
     return replace(taken, embedded=embedded.embedded, failed=embedded.failed)
 
 
-def _photos_of(file: BoxFile, own: Mapping[bytes, int]) -> dict[bytes, int]:
+def _photos_of(file: BoxFile, catalog: Catalog) -> dict[bytes, int]:
     """Path of a file -> the photo that it means, by its path or by the name of its file alone."""
-    by_path = photos_at({row.path: row.photo for row in file.rows}, own)
+    by_path = photos_at({row.path: row.photo for row in file.rows}, catalog)
     left = {row.path: row.file for row in file.rows if row.file and row.path not in by_path}
-    meant = {by_path[row.path] for row in file.rows if row.path in by_path} if left else set()
-    others = {path: photo_id for path, photo_id in own.items() if photo_id not in meant}
-    return {**photos_at(left, others), **by_path} if left else by_path
+    return {**photos_at(left, catalog, but=set(by_path.values())), **by_path} if left else by_path
 
 
 def _warn_of_unknown(file: BoxFile, unknown: Sequence[GivenBox]) -> None:

@@ -70,6 +70,7 @@ class Ignored:
     path: str
     reason: str
     files: int = 1  # of a folder: how many lie in it
+    is_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +292,7 @@ class _Scan:
     def _left_out(self, folder: bytes, reason: str) -> Ignored:
         """A folder that is not read, with the number of its files."""
         files = sum(1 for _ in itertools.islice(self._listed(folder), MOST_COUNTED))
-        return Ignored(os.fsdecode(folder), reason, files)
+        return Ignored(os.fsdecode(folder), reason, files, is_folder=True)
 
     def _listed(self, folder: bytes) -> Iterator[bytes]:
         """The files under a folder that are neither hidden nor named, by listings alone."""

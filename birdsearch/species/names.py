@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from birdsearch.indexing.labels import Labeller
-from birdsearch.records import Filter, KnownName, Photo, TaxonMatch, shown
+from birdsearch.records import Filter, KnownName, Photo, TaxonMatch, batched, shown
 from birdsearch.storage.catalog.catalog import Catalog, PhotoSummary
-from birdsearch.storage.catalog.commits import Batch
+from birdsearch.storage.catalog.commits import COMMIT_CHANGES, Batch
 from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import avilist, resolve
@@ -129,8 +129,8 @@ def correct(store: Store, corrections: Mapping[str, str | None]) -> None:
 def _set(catalog: Catalog, corrections: Mapping[str, str]) -> None:
     """Set all corrections, and the labels of those photos that get them from keywords."""
     catalog.set_state(NAMES, corrections, bump=True)
-    if changed := Labeller(catalog).refresh_keywords():
-        catalog.commit(Batch(labels=changed))
+    for changed in batched(Labeller(catalog).refresh_keywords(), COMMIT_CHANGES):
+        catalog.commit(Batch(labels=dict(changed)))
 
 
 def like(catalog: Catalog, text: str, limit: int) -> list[KnownName]:

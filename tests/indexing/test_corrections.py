@@ -332,8 +332,8 @@ def test_index_takes_labels_by_bytes(index: Index, tmp_path: Path, photos: Path)
 def all_labels(index: Index) -> list[Label]:
     """Every label, and what lies beneath corrections."""
     with closing(Store.open(index.path)) as store:
-        known = store.catalog.folder_labels([b"/"]).items()
-    beneath = (Label(n, one.label.species, one.label.source) for n, one in known if one.label is not None)
+        known = list(store.catalog.folder_labels([b"/"]))
+    beneath = (Label(one.photo_id, one.label.species, one.label.source) for one in known if one.label is not None)
     return [*index.labels(), *beneath]
 
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import birdsearch
+from benchmarks import listing
 from birdsearch import AddReport, Cancelled, Filter, Index
 from birdsearch.errors import (
     BackboneError,
@@ -713,6 +714,32 @@ def test_missing_photo_is_hidden_and_comes_back(photos: Path, index: Index, fake
     (photos.parent / "unmounted").rename(photos / "Wren")
     assert counts(index.add(photos)) == {"unchanged": 6}
     assert (len(index), fake.embedded) == (6, 6)
+
+
+def test_many_changes_come_in_several_commits(
+    photos: Path, index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of photos that come back, go, are left out or get another label, and files that are asked for two at a time."""
+    monkeypatch.setattr(pipeline, "COMMIT_CHANGES", 2)
+    monkeypatch.setattr(pipeline, "TOGETHER", 2)
+    index.add(photos, labels="folder")
+    assert {photo.label for photo in index.photos()} == {"Wren", "Robin"}
+    (photos / "Wren").rename(tmp_path / "Wren")
+    assert counts(index.add(photos)) == {"unchanged": 3, "missing": 3}
+    (tmp_path / "Wren").rename(photos / "Wren")
+    assert counts(index.add(photos, labels="none")) == {"unchanged": 6}
+    assert (index.info()["missing"], {photo.label for photo in index.photos()}) == (0, {None})
+    report = index.add(photos, exclude=["[0-4].jpg"])
+    assert counts(report) == {"unchanged": 1, "ignored": 5, "missing": 5}
+    assert counts(index.add(photos, prune=True, force=True)) == {"unchanged": 1, "ignored": 5, "missing": 5}
+    assert (len(index), index.info()["missing"]) == (1, 0)
+    assert counts(index.add(photos, exclude=[])) == {"unchanged": 1, "added": 5}
+
+
+@pytest.mark.slow
+def test_the_memory_of_a_run_does_not_grow_with_the_photos_that_it_finds_again(tmp_path: Path) -> None:
+    few, many = (listing.again(tmp_path / str(count), count)["peak_mb"] for count in (40_000, 160_000))
+    assert many < few + 8
 
 
 def test_missing_is_judged_only_under_the_named_folders(photos: Path, index: Index) -> None:

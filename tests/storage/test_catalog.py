@@ -166,6 +166,51 @@ def test_roots_in_use_are_those_with_photos(catalog: SQLCatalog) -> None:
     assert catalog.roots_in_use() == [b"/photos"]
 
 
+@pytest.mark.parametrize("block", [1, 2, 100])
+def test_photos_are_walked_through_by_path_in_the_folders_alone(
+    catalog: SQLCatalog, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr("birdsearch.storage.catalog.sql.BLOCK", block)
+    names = ["/p/a/1.jpg", "/p/a/b/2.jpg", "/p/a-old/3.jpg", "/p/a.jpg", "/p/b/4.jpg", "/q/5.jpg", "/p/\udcff.jpg"]
+    for folder in (b"/p", b"/q"):
+        catalog.ensure_root(folder)
+    commit(catalog, *(entry(number, name) for number, name in enumerate(names, start=1)))
+    catalog.commit(Batch(updates=[PhotoUpdate(2, {"missing": True})], labels={1: Said("folder", "Wren")}))
+
+    def under(*folders: bytes) -> list[str]:
+        return [os.fsdecode(photo.path) for photo in catalog.photos_under(folders)]
+
+    assert under(b"/p/a") == ["/p/a/1.jpg", "/p/a/b/2.jpg"]
+    assert under(b"/p/a", b"/p/a/b", b"/p/a") == ["/p/a/1.jpg", "/p/a/b/2.jpg"]
+    assert under(b"/p/a.jpg", b"/q") == ["/p/a.jpg", "/q/5.jpg"]
+    assert under(b"/p/a/b", b"/p/b") == ["/p/a/b/2.jpg", "/p/b/4.jpg"]
+    assert under(b"/") == under(b"/q", b"/p") == sorted(names, key=os.fsencode)
+    assert under(*(os.fsencode(name) for name in names), *(b"/p/%d.jpg" % n for n in range(50))) == under(b"/")
+    assert under(b"/nothing", b"/p/a/1") == []
+    assert [photo.id for photo in catalog.photos_under([b"/p"]) if photo.missing] == [2]
+    labelled = [(one.photo_id, one.label) for one in catalog.folder_labels([b"/p/a"])]
+    assert labelled == [(1, Said("folder", "Wren")), (2, None)]
+
+
+def test_bytes_are_known_where_they_have_a_vector(catalog: SQLCatalog) -> None:
+    catalog.ensure_root(b"/photos")
+    commit(catalog, entry(1, "/photos/a.jpg"), entry(2, "/photos/b.jpg"))
+    assert catalog.has_bytes(f"{1:064x}")
+    assert not catalog.has_bytes(f"{3:064x}")
+    catalog.drop_part(1)
+    assert not catalog.has_bytes(f"{1:064x}")
+    assert catalog.newest_photo() == 2
+
+
+def test_photos_without_a_label_are_counted(catalog: SQLCatalog) -> None:
+    catalog.ensure_root(b"/photos")
+    assert (catalog.newest_photo(), catalog.count_unlabelled()) == (0, 0)
+    commit(catalog, *(entry(number, f"/photos/{number}.jpg") for number in (1, 2, 3)))
+    catalog.commit(Batch(labels={1: Said("folder", "Wren")}, updates=[PhotoUpdate(2, {"missing": True})]))
+    assert catalog.count_unlabelled() == 1
+    assert catalog.count_unlabelled(Filter(under="/photos/2.jpg")) == 0
+
+
 def test_files_are_known_by_their_paths_alone(catalog: SQLCatalog) -> None:
     catalog.ensure_root(b"/photos")
     catalog.ensure_root(b"/more")

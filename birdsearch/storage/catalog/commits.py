@@ -25,6 +25,7 @@ from birdsearch.storage.catalog.database import (
 from birdsearch.storage.catalog.region_rows import RegionEntry
 from birdsearch.storage.catalog.tables import failures, labels, parts, photos, predictions, regions
 
+COMMIT_CHANGES = 16_384  # of photos that need no vector: a commit of more would be a good part of the memory
 FILE = "csv"  # source of the labels of a file, be it a CSV or not
 AUTHORITY = ("correction", FILE, "keywords", "folder")  # whose label counts, first one first
 of_network = predictions.c.position <= OF_NETWORK

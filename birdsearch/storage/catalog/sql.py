@@ -11,7 +11,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
-from birdsearch.files import FileState, PathSet, known_spelling, with_trailing_slash
+from birdsearch.files import SHARD_SIGN, FileState, PathSet, above, known_spelling, with_trailing_slash
 from birdsearch.records import BY_HAND, FRAME, Failure, Filter, Ids, Label, Photo, Prediction, Region, shown
 from birdsearch.storage.catalog import changes, commits, companion_rows, kept, orders, region_rows, removal
 from birdsearch.storage.catalog import renewal as renewing
@@ -19,10 +19,10 @@ from birdsearch.storage.catalog.catalog import (
     EmbeddedCopy,
     FolderLabel,
     KnownFile,
+    KnownPhoto,
     Location,
     PairOfBytes,
     PhotoSummary,
-    sha256_prefix,
 )
 from birdsearch.storage.catalog.commits import (
     AUTHORITY,
@@ -62,6 +62,10 @@ from birdsearch.storage.catalog.tables import (
 
 _COMPANION_FILES = sa.select(companions.c.root_id, companions.c.relative).distinct().subquery()
 _ITS_FRAME = frames.c.photo_id == photos.c.id
+_WITH_BYTES = sa.select(photos.c.id).join(frames, _ITS_FRAME).where(photos.c.sha256 == sa.bindparam("sha256")).limit(1)
+
+BLOCK = 8192  # rows of a walk that are in memory
+FEW = 16  # folders within a root, beyond which all of it is walked through
 
 
 class SQLCatalog(Database):
@@ -123,25 +127,36 @@ class SQLCatalog(Database):
         """A path as (root id, path under it); its root must be settled."""
         return split_path(path, self.roots())
 
-    def known_files(self, folders: Sequence[bytes]) -> dict[bytes, KnownFile]:
-        """Every file under the folders that the catalog knows: path -> what it was."""
-        named = PathSet(folders)
-        known: dict[bytes, KnownFile] = {}
+    def newest_photo(self) -> int:
+        """The highest id of a photo; 0 where there is none."""
         with self.transaction() as connection:
-            for row in connection.execute(sa.select(failures)).mappings():
-                if row["path"] in named:
-                    failure = Failure(os.fsdecode(row["path"]), row["stage"], row["reason"])
-                    known[row["path"]] = KnownFile(None, FileState(*(row[name] for name in STATE)), failure=failure)
-            state = (photos.c[name] for name in STATE)
-            query = sa.select(photos.c.id, roots.c.path, photos.c.relative, photos.c.missing, photos.c.damaged, *state)
-            for photo_id, root, relative, missing, damaged, *values in connection.execute(query.join(roots)):
-                path = with_trailing_slash(root) + relative
-                if path in known:
-                    # A photo whose file is broken now is hidden, and the file is judged by its failure.
-                    known[path] = replace(known[path], photo_id=photo_id, missing=True)
-                elif path in named:
-                    known[path] = KnownFile(photo_id, FileState(*values), missing, damaged=damaged)
-        return known
+            return connection.scalar(sa.select(photos.c.id).order_by(photos.c.id.desc()).limit(1)) or 0
+
+    def photos_under(self, folders: Sequence[bytes]) -> Iterator[KnownPhoto]:
+        """Every photo under the folders, missing ones included, by path within each root; a folder may be a photo."""
+        for prefix, row in self._walk(sa.select(photos.c.relative, photos.c.id, photos.c.missing), folders):
+            yield KnownPhoto(row.id, prefix + row.relative, row.missing)
+
+    def _walk(self, query: sa.Select[Any], folders: Sequence[bytes]) -> Iterator[tuple[bytes, Any]]:
+        """Folder of the root and row of every photo under some folders, by path; the query begins with the path.
+
+        Each block is a question of its own, which walks along the index of paths: memory holds no more than one, and
+        the index may be changed meanwhile.
+        """
+        named = PathSet(folders)
+        for root_id, root in sorted(self.roots().items(), key=lambda each: with_trailing_slash(each[1])):
+            prefix = with_trailing_slash(root)
+            for low, high in [(b"", None)] if root in named else _spans(prefix, folders):
+                inside = [photos.c.root_id == root_id, *([] if high is None else [photos.c.relative < high])]
+                last = photos.c.relative >= low
+                while True:
+                    with self.transaction() as connection:
+                        paged = query.where(*inside, last).order_by(photos.c.relative).limit(BLOCK)
+                        rows = connection.execute(paged).all()
+                    yield from ((prefix, row) for row in rows if root in named or prefix + row.relative in named)
+                    if len(rows) < BLOCK:
+                        break
+                    last = photos.c.relative > rows[-1].relative
 
     def files_at(self, paths: Sequence[bytes]) -> dict[bytes, KnownFile]:
         """What the catalog knows of those of these files that it knows: path -> what each was."""
@@ -187,9 +202,10 @@ class SQLCatalog(Database):
                 return EmbeddedCopy(self._records(connection, [photo_id])[0], Location(*location))
         return None
 
-    def sha256_prefixes(self) -> set[int]:
-        """The first 60 bits of every photo's sha256: enough to know that most new files are new."""
-        return {sha256_prefix(sha) for (sha,) in self._rows(sa.select(photos.c.sha256).where(photos.c.sha256 != ""))}
+    def has_bytes(self, sha256: str) -> bool:
+        """Whether a photo of exactly these bytes has a vector."""
+        with self.transaction() as connection:
+            return connection.execute(_WITH_BYTES, {"sha256": sha256}).first() is not None
 
     # Writing
 
@@ -293,28 +309,19 @@ class SQLCatalog(Database):
                 if choice is not None:
                     connection.execute(sa.insert(label_sources).values(folder=folder, choice=os.fsencode(choice)))
 
-    def folder_labels(self, folders: Sequence[bytes]) -> "dict[int, FolderLabel]":
-        """Photo id -> what a folder, a CSV or its keywords say of it, for every photo under the folders."""
-        where = photos.c.id, roots.c.path, photos.c.relative, photos.c.sha256
-        query = (
-            sa.select(*where, *(optional(labels.c[name]) for name in ("source", "species", "author", "created_at")))
-            .join(roots)
-            .outerjoin(labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(AUTHORITY[1:])))
-        )
-        named = PathSet(folders)
-        known: dict[int, FolderLabel] = {}
-        for photo_id, root, relative, sha256, *said in self._rows(query):
-            path = with_trailing_slash(root) + relative
-            if path in named:
-                known[photo_id] = FolderLabel(path, sha256, Said(*said) if said[0] else None)
-        return known
+    def folder_labels(self, folders: Sequence[bytes], *, keywords: bool = False) -> Iterator[FolderLabel]:
+        """What a folder, a CSV or its keywords say of every photo under the folders, by path within each root.
 
-    def keywords(self, folders: Sequence[bytes]) -> dict[int, tuple[str, ...] | None]:
-        """Photo id -> its keywords, None where they were not read yet, for every photo under the folders."""
-        named = PathSet(folders)
-        query = sa.select(photos.c.id, roots.c.path, photos.c.relative, photos.c.keywords).join(roots)
-        under = (row for row in self._rows(query) if with_trailing_slash(row.path) + row.relative in named)
-        return {row.id: keywords_value(row.keywords) for row in under}
+        The `keywords` themselves are read where they are asked for.
+        """
+        said = [optional(labels.c[name]).label(name) for name in ("source", "species", "author", "created_at")]
+        words = photos.c.keywords if keywords else sa.null().label("keywords")
+        query = sa.select(photos.c.relative, photos.c.id, photos.c.sha256, words, *said).outerjoin(
+            labels, sa.and_(labels.c.photo_id == photos.c.id, labels.c.source.in_(AUTHORITY[1:]))
+        )
+        for prefix, row in self._walk(query, folders):
+            label = Said(row.source, row.species, row.author, row.created_at) if row.source else None
+            yield FolderLabel(row.id, prefix + row.relative, row.sha256, label, keywords_value(row.keywords))
 
     def labels(self, where: Filter | None = None) -> dict[int, Label]:
         """Photo id -> its label, of the visible photos that satisfy the filter; without one of missing photos too."""
@@ -333,6 +340,11 @@ class SQLCatalog(Database):
         """Label -> how many visible photos bear it, of those that satisfy the filter."""
         query = sa.select(photos.c.label, sa.func.count()).where(photos.c.label.is_not(None)).group_by(photos.c.label)
         return dict(self._visible_rows(query, where))
+
+    def count_unlabelled(self, where: Filter | None = None) -> int:
+        """How many visible photos that satisfy the filter have no label."""
+        query = sa.select(sa.func.count(photos.c.id)).where(photos.c.label.is_(None))
+        return sum(number for (number,) in self._visible_rows(query, where))
 
     def species_names(self) -> list[str]:
         """The different names that visible photos have for their species; several may mean one taxon."""
@@ -675,6 +687,18 @@ class SQLCatalog(Database):
             )
             for row in rows
         ]
+
+
+def _spans(prefix: bytes, folders: Sequence[bytes]) -> list[tuple[bytes, bytes | None]]:
+    """Between which paths under a root the photos lie that lie in some folders, or are named by themselves."""
+    named = PathSet(folders)
+    tops = {folder for folder in folders if folder.startswith(prefix) and above(folder) not in named}
+    if len(tops) > FEW:
+        return [(b"", None)]  # of many files that were named one by one each would be a question
+    below = sorted(folder[len(prefix) :] for folder in tops)
+    # A file, what lies in a tar file, and what lies in a folder: up to the next byte.
+    within = [(sign, bytes([sign[0] + 1])) for sign in (SHARD_SIGN, b"/")]
+    return [(path + low, path + high) for path in below for low, high in ((b"", b"\0"), *within)]
 
 
 def _labels_in_force(rows: Iterable[Any]) -> dict[int, Label]:

@@ -1,0 +1,257 @@
+"""What a large collection costs: `python -m benchmarks.listing` (`--counts 100000 500000` for fewer).
+
+`index` again of photos that the catalog knows, none of which exists: names and states alone, through the real run. The
+memory is the most that the process holds (VmHWM), less what it held before the run, and its PSS at the end. Then an
+import of a generated export, five predictions to a photo and labels for three of five, with the engine left out, which
+takes most of the time and has not changed, and `index` again and a query of a small index. `--before` is a checkout of
+another commit, measured side by side: `git worktree add --detach /tmp/before 34deb55`. Seconds are those of the
+processor.
+"""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+from unittest import mock
+
+import numpy as np
+
+import birdsearch
+from benchmarks.common import HERE, Figures, command_line, note, publish, table, versions
+from benchmarks.workers.cold_index import Given
+from birdsearch import Label, Photo
+from birdsearch.export.parquet import Parquet
+from birdsearch.export.selection import Batch, NoOptions, Selection
+from birdsearch.files import FileState
+from birdsearch.photos import scan
+from birdsearch.records import Prediction, Provenance
+
+COUNTS = (100_000, 500_000, 2_000_000)
+IMPORTED = 1_000_000
+SMALL = 1_500
+DIM = 64
+FOLDER = b"/photos"
+BLOCK = 10_000  # rows of the export that are made at once
+SIZE, MOMENT = 3_000_000, 1_700_000_000_000_000_000  # of the first file
+
+
+def name(number: int) -> bytes:
+    """A photo of 1,000 in its folder."""
+    return b"%05d/IMG_%08d.jpg" % (number // 1000, number)
+
+
+def sha256(number: int) -> str:
+    """Of bytes that nobody has."""
+    return f"{number * 2_654_435_761 % 2**60:060x}{number % 65_536:04x}"
+
+
+# Again ----------------------------------------------------------------------------------------------------------------
+
+
+def fill(path: Path, count: int) -> None:
+    """An index that knows so many photos, without vectors."""
+    birdsearch.create(path, backbone=Given(DIM)).close()
+    columns = "id, root_id, relative, missing, sha256, size, mtime_ns, rendered"
+    rows = ((n + 1, name(n), sha256(n), SIZE + n, MOMENT + n) for n in range(count))
+    with sqlite3.connect(path / "catalog.sqlite") as catalog:
+        catalog.execute("INSERT INTO roots (id, path) VALUES (1, ?)", (FOLDER,))
+        catalog.execute("INSERT INTO label_sources VALUES (?, ?)", (FOLDER, b"folder"))
+        catalog.executemany(f"INSERT INTO photos ({columns}) VALUES (?, 1, ?, 0, ?, ?, ?, 'file')", rows)
+    catalog.close()
+
+
+def found(count: int) -> Iterator[scan.FoundFile]:
+    """The same photos as a scan finds them."""
+    for number in range(count):
+        yield scan.FoundFile(FOLDER + b"/" + name(number), FileState(SIZE + number, MOMENT + number))
+
+
+def again(path: Path, count: int) -> Figures:
+    """`index` again of an index of so many photos, which is made where it is not there."""
+    if not path.exists():
+        fill(path, count)
+    is_folder = os.path.isdir
+    with (
+        birdsearch.open(path, backbone=Given(DIM)) as index,
+        mock.patch("birdsearch.photos.scan.scan", side_effect=lambda *_: found(count)),
+        mock.patch("birdsearch.indexing.pipeline.has_entries", return_value=True),
+        mock.patch("os.path.isdir", lambda folder: os.fsencode(folder) == FOLDER or is_folder(folder)),
+    ):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the most memory is that from here on
+        before, began = memory("status", "VmRSS"), time.process_time()
+        report = index.add(os.fsdecode(FOLDER))
+    if (report.unchanged, report.missing) != (count, 0):
+        raise AssertionError(f"another count than {count}: {report}")
+    took = time.process_time() - began
+    return {"cpu": took, "peak_mb": memory("status", "VmHWM") - before, "pss_mb": memory("smaps_rollup", "Pss")}
+
+
+def memory(file: str, field: str) -> float:
+    """A figure of this process in MB."""
+    lines = Path(f"/proc/self/{file}").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+
+
+# Import ---------------------------------------------------------------------------------------------------------------
+
+
+def export(path: Path, count: int) -> None:
+    """An export of so many photos: a block that was written as any export is, again and again under other names."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with tempfile.TemporaryDirectory() as folder:
+        with birdsearch.create(Path(folder) / "index", backbone=Given(DIM)) as index:
+            about = SimpleNamespace(
+                backbone=index.backbone.identity,
+                provenance=Provenance("", (os.fsdecode(FOLDER),)),
+                said={},
+                batches=lambda: iter([_block()]),
+            )
+            Parquet().write(cast(Selection, about), Path(folder) / "block", NoOptions())
+        block = pq.read_table(Path(folder) / "block")
+    with pq.ParquetWriter(path, block.schema) as writer:
+        for start in range(0, count, BLOCK):
+            rows = block.slice(0, min(BLOCK, count - start))
+            numbers = range(start, start + len(rows))
+            paths = [FOLDER + b"/" + name(number) for number in numbers]
+            new = {"path_bytes": paths, "path": list(map(os.fsdecode, paths)), "sha256": list(map(sha256, numbers))}
+            for column, values in new.items():
+                field = rows.schema.field(column)
+                rows = rows.set_column(rows.schema.get_field_index(column), field, pa.array(values, field.type))
+            writer.write_table(rows)
+
+
+def _block() -> Batch:
+    from birdsearch.taxonomy import avilist
+
+    species = list(avilist.world().species)[:500]
+    photos: list[Photo] = []
+    labels: list[Label | None] = []
+    for number in range(BLOCK):
+        likely = [species[(number + rank) % len(species)] for rank in range(5)]
+        guesses = [Prediction(one, 0.5 / (n + 1), n + 1, "species", one) for n, one in enumerate(likely)]
+        labels.append(Label(number, likely[0], "folder") if number % 5 < 3 else None)
+        told = {"camera": f"Canon {number % 9}", "lens": "RF100-500", "format": "JPEG", "width": 4000, "height": 3000}
+        where = {"latitude": 52 + number / BLOCK, "longitude": 13.0, "taken_at": f"2020-05-{1 + number % 28:02d}"}
+        rest: dict[str, Any] = {**told, **where, "phash": f"{number * 7919:016x}", "predictions": tuple(guesses)}
+        photos.append(Photo(number, f"/{number}", sha256(number), size=SIZE, mtime_ns=MOMENT, label=likely[0], **rest))
+    vectors = np.random.default_rng(1).standard_normal((BLOCK, DIM), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Batch(photos, labels, vectors, np.full(BLOCK, 10, np.float32), [[] for _ in photos], [None] * BLOCK)
+
+
+def take_in(path: Path, source: Path) -> Figures:
+    """Import an export into a new index, without the engine."""
+    with (
+        birdsearch.create(path, backbone=Given(DIM)) as index,
+        mock.patch("birdsearch.storage.vectors.PartVectors.refresh", return_value=False),
+    ):
+        began, started = time.process_time(), time.perf_counter()
+        report = index.import_photos(source)
+        return {
+            "cpu": time.process_time() - began,
+            "commits_per_s": -(-report.added // 4096) / (time.perf_counter() - started),
+            "peak_mb": memory("status", "VmHWM"),
+        }
+
+
+# Small ----------------------------------------------------------------------------------------------------------------
+
+
+def small(folder: Path) -> Figures:
+    """`index` again of some photos that exist, and the first query: the least of nine."""
+    from PIL import Image
+
+    photos, path = folder / "photos", folder / "index"
+    if not photos.exists():
+        for number in range(SMALL):
+            file = photos / f"{number // 100}" / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (number % 256, number // 256, 7)).save(file)
+    index = birdsearch.open(path) if path.exists() else birdsearch.create(path)
+    with index:
+        index.add(photos)
+    took: dict[str, list[float]] = {"again": [], "query": []}
+    for _ in range(9):
+        with birdsearch.open(path) as opened:
+            began = time.process_time()
+            opened.add(photos)
+            took["again"].append(time.process_time() - began)
+        with birdsearch.open(path) as opened:
+            began = time.process_time()
+            opened.search(opened.photo(1), k=10)
+            took["query"].append(time.process_time() - began)
+    return {f"{what}_ms": 1000 * min(each) for what, each in took.items()}
+
+
+# All ------------------------------------------------------------------------------------------------------------------
+
+
+PARTS: dict[str, Callable[..., Figures]] = {"again": again, "take_in": take_in, "small": small}
+
+
+def alone(checkout: Path, part: str, *where: str | int | Path) -> Figures:
+    """One of these measured in a process of its own, by the birdsearch of a checkout."""
+    # -P: the folder of this file holds modules that are called as those of other packages.
+    command = [sys.executable, "-P", __file__, "--alone", part, *map(str, where)]
+    variables = {**os.environ, "PYTHONPATH": str(checkout)}
+    run = subprocess.run(command, env=variables, stdout=subprocess.PIPE, check=True, text=True)
+    figures: Figures = json.loads(run.stdout.splitlines()[-1])
+    note(f"{checkout.name} {part} {[str(one) for one in where]}: {figures}")
+    return figures
+
+
+def main() -> None:
+    """Parse the command line, measure, publish."""
+    parser = command_line("listing", __doc__)
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--imported", type=int, default=IMPORTED)
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of another commit to compare with")
+    parser.add_argument("--alone", nargs="+", help="measure one part in this process, and print JSON")
+    options = parser.parse_args()
+    if options.alone:
+        part, *where = options.alone
+        print(json.dumps(PARTS[part](*(int(one) if one.isdecimal() else Path(one) for one in where))))
+        return
+    checkouts = {"now": HERE.parent} | ({"before": options.before} if options.before else {})
+    with tempfile.TemporaryDirectory() as place:
+        rows = [row for count in options.counts for row in _again(Path(place), checkouts, count)]
+        head = ["`index` again", "", "CPU s", "memory that the run adds, MB", "PSS at its end, MB"]
+        body = table(head, rows) + "\n\n"
+        source = Path(place) / "all.parquet"
+        export(source, options.imported)
+        rows = []
+        for when, checkout in checkouts.items():
+            one = alone(checkout, "take_in", Path(place) / f"into {when}", source)
+            rows.append([f"{options.imported:,}", when, one["cpu"], one["commits_per_s"], one["peak_mb"]])
+        body += table(["import", "", "CPU s", "commits of 4,096 a second", "most memory, MB"], rows) + "\n\n"
+        rows = []
+        for when, checkout in checkouts.items():
+            one = alone(checkout, "small", Path(place) / when)
+            rows.append([f"{SMALL:,}", when, one["again_ms"], one["query_ms"]])
+        body += table(["photos that exist", "", "`index` again, CPU ms", "first query, CPU ms"], rows)
+    publish(
+        "Collections that grow",
+        f"{versions('sqlalchemy', 'pyarrow')}.\n\n{body}",
+        command="python -m benchmarks.listing" + (" --before /tmp/before" if options.before else ""),
+        keep=tuple(options.counts) == COUNTS,
+    )
+
+
+def _again(place: Path, checkouts: dict[str, Path], count: int) -> Sequence[Sequence[object]]:
+    path = place / f"index of {count}"
+    fill(path, count)
+    found = {when: alone(checkout, "again", path, count) for when, checkout in checkouts.items()}
+    return [[f"{count:,}", when, one["cpu"], one["peak_mb"], one["pss_mb"]] for when, one in found.items()]
+
+
+if __name__ == "__main__":
+    main()
