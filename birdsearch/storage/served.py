@@ -227,8 +227,9 @@ class ServedVectors(PartVectors):
         best = exact.no_neighbours(len(queries), 0)
         for found in asked:
             best = best if found is None else exact.merge_top_k(best, found, k)
-        # An engine whose copies of facts are far behind knows too few rows.
-        if None in asked or int((best.ids >= 0).sum(axis=1).min(initial=k)) < min(k, count):
+        # An engine whose copies of facts are far behind knows too few rows; to read very many would take too long.
+        short = int((best.ids >= 0).sum(axis=1).min(initial=k)) < min(k, count)
+        if None in asked or (short and count <= SCANNED):
             return self._among(self._catalog.region_ids(where or Filter()), queries, k)
         return _trimmed(best)
 
@@ -589,8 +590,9 @@ def _valid(ask: Callable[[int], Neighbours], k: int, are_valid: Callable[[Ids], 
     while k <= DEEPEST:
         found = ask(width)
         valid = are_valid(found.ids)
-        least = int(valid.sum(axis=1).min(initial=width))
-        if least >= k or bool((found.ids[:, -1] < 0).all()):
+        ended = found.ids[:, -1] < 0
+        least = int(valid.sum(axis=1)[~ended].min(initial=width))
+        if least >= k:
             return exact.top_k(np.where(valid, found.ids, -1), np.where(valid, found.scores, -np.inf), k)
         if width >= DEEPEST:
             break
