@@ -32,6 +32,7 @@ CONNECTING, ASKING, WRITING, BUILDING = 10, 60, 120, 3600  # seconds after which
 GRAPH = {"M": 32, "efConstruction": 128}  # of HNSW
 EFFORT = 64  # candidates that HNSW keeps at least
 HARDEST = 16  # times more, where a filter leaves little
+SLICES = 64  # of the rows, by their ids
 COMPARED = 0.05  # share of the rows below which Milvus compares them all (7 % in 2.3)
 STRONG = "Strong"  # with any other consistency rows that were removed a moment ago are still found
 # Milvus 2.3 has no NULL: what a photo does not know is a value that no photo has.
@@ -49,6 +50,8 @@ class Milvus:
     def __init__(self, address: str) -> None:
         self.address = address
         uri, database = _place(address)
+        # gRPC's own lines, such as of pings that Milvus Lite finds too many, are nothing for a terminal.
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         with self.answering():
             from pymilvus import MilvusClient
 
@@ -106,6 +109,7 @@ class Milvus:
 
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
         schema.add_field("id", DataType.INT64, is_primary=True)
+        schema.add_field("slice", DataType.INT64)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dim)
         for facet, kind in FACETS.items():
             if kind is str:
@@ -205,7 +209,12 @@ class MilvusEngine:
         for start in range(0, len(rows), step):
             here = range(start, min(start + step, len(rows)))
             entries = [
-                {"id": names[n], "vector": rows[n], **{facet: values[n] for facet, values in columns.items()}}
+                {
+                    "id": names[n],
+                    "slice": names[n] % SLICES,
+                    "vector": rows[n],
+                    **{facet: values[n] for facet, values in columns.items()},
+                }
                 for n in here
             ]
             with self._at.answering():
@@ -238,11 +247,18 @@ class MilvusEngine:
 
     def ids_of_photos(self, photo_ids: Sequence[int]) -> Ids:
         """The rows that are of these photos, ascending."""
+        return self._ids_where("photo", photo_ids)
+
+    def present(self, ids: Ids) -> Ids:
+        """Those of the ids that are there, ascending."""
+        return self._ids_where("id", np.asarray(ids).tolist())
+
+    def _ids_where(self, field: str, values: Sequence[int]) -> Ids:
         found: list[int] = []
-        for block in blocks(len(photo_ids), 1000):  # of which each has a few regions
+        for block in blocks(len(values), 1000):  # a photo has a few regions
             with self._at.answering():
                 rows = self._at.client.query(
-                    self.name, filter=f"photo in {_list(photo_ids[block])}", output_fields=["id"],
+                    self.name, filter=f"{field} in {_list(values[block])}", output_fields=["id"],
                     consistency_level=STRONG, timeout=ASKING,
                 )  # fmt: skip
             found += [row["id"] for row in rows]
@@ -305,9 +321,9 @@ class MilvusEngine:
         Milvus compares rows one by one where a filter leaves few enough, so it is asked for a slice after another.
         """
         best = no_neighbours(len(queries), k)
-        slices = max(1, math.ceil(share / COMPARED))
-        for number in range(slices if len(queries) else 0):
-            expression = _all([told, f"id % {slices} == {number}"])
+        width = max(1, int(SLICES * COMPARED / share))
+        for start in range(0, SLICES if len(queries) else 0, width):
+            expression = _all([told, f"slice >= {start} and slice < {start + width}"])
             best = merge_top_k(best, self._asked(queries, min(k + OVERFETCH, MOST), expression, 1), k)
         return best
 

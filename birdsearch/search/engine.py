@@ -97,6 +97,10 @@ class ServedEngine(Engine, Protocol):
         """The rows that are there under these ids."""
         ...
 
+    def present(self, ids: Ids) -> Ids:
+        """Those of the ids that are there, ascending."""
+        ...
+
     def ids_of_photos(self, photo_ids: Sequence[int]) -> Ids:
         """The rows of these photos, ascending."""
         ...

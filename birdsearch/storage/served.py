@@ -42,6 +42,7 @@ SCANNED = 500_000  # rows that are read from the parts and compared where the en
 AGAIN = 30  # seconds after which a server that did not answer is asked again
 EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # that are tried, up to the recall asked for
 TRIED_ON = 200  # queries
+PATIENCE = 20  # seconds that a server is given to have what it took
 SPARE = 8  # answers more than asked for: some may not be valid
 Mask = npt.NDArray[np.bool_]
 
@@ -401,6 +402,18 @@ class ServedVectors(PartVectors):
         """Put rows there with the facets of their photos."""
         for block in blocks(len(ids), BLOCK):
             engine.add(rows[block], ids[block], self._facets(ids[block]))
+            # A server that was killed a moment ago has acknowledged rows that it did not have.
+            for _ in range(PATIENCE):
+                lost = np.flatnonzero(~np.isin(ids[block], engine.present(ids[block]))) + block.start
+                if not len(lost):
+                    break
+                time.sleep(1)
+                engine.add(rows[lost], ids[lost], self._facets(ids[lost]))
+            else:
+                raise EngineUnreachableError(
+                    f"{self._folder.address.vectors} does not have {counted(len(lost), 'row')} that it took: look into "
+                    "its log, or start it again."
+                )
 
     def _facets(self, ids: Ids) -> Mapping[str, Sequence[Any]]:
         """The facets of these regions."""
@@ -547,7 +560,8 @@ class ServedVectors(PartVectors):
             # Of a part whitened in other blocks the last digits differ.
             same &= (np.abs(stored.vectors - rows[there]) < 1e-5).all(axis=1)
             for name, values in facets.items():
-                same &= [_as_kept(a) == b for a, b in zip(values, stored.facets[name], strict=True)]
+                pairs = zip(values, stored.facets[name], strict=True)
+                same &= np.array([_as_kept(one) == there_is for one, there_is in pairs], dtype=bool)
             yield ids, np.setdiff1d(ids[~there], known), np.setdiff1d(stored.ids[~same], known)
 
     def _mend(self, engine: ServedEngine) -> None:

@@ -1,5 +1,7 @@
 """An index whose engine lies in Milvus (Lite): its answers are those of the engine in a folder."""
 
+import contextlib
+import itertools
 import logging
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,13 +16,14 @@ from PIL import Image
 
 import birdsearch
 from birdsearch import Filter, Index
-from birdsearch.cluster.milvus import Milvus
+from birdsearch.cluster.milvus import Milvus, MilvusEngine
 from birdsearch.errors import EngineUnreachableError
 from birdsearch.search.engine import ServedEngine
 from birdsearch.storage import served
 from birdsearch.storage.address import Address
 from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.postgresql import Server
 
 ROWS = np.random.default_rng(5).standard_normal((200, 16)).astype(np.float32)
 ASKED = np.random.default_rng(6).standard_normal((7, 16)).astype(np.float32)
@@ -271,6 +274,62 @@ def test_optimize_swaps_a_new_collection_in(index: Index, tmp_path: Path, lite: 
         index.optimize(engine="ivf")
 
 
+@pytest.mark.parametrize("value", [5, [], {"name": "users"}, {"photos": ["x"]}])
+@pytest.mark.parametrize("key", ["engine_on_server", "changed_photos"])
+def test_a_state_that_cannot_be_is_made_anew(index: Index, tmp_path: Path, lite: str, key: str, value: Any) -> None:
+    expected = answers(index, 40)
+    with closing(SQLiteCatalog(tmp_path / "index" / "catalog.sqlite")) as catalog:
+        catalog.set_state(key, value, bump=True)
+    with birdsearch.open(at(tmp_path / "index", lite), backbone=FakeBackbone()) as again:
+        assert answers(again, 40) == expected
+        again.label({1: "Great Tit"})
+        assert again.verify().ok
+        assert again.info()["engine_state"]["behind"] == 0
+        assert len(engine_of(again, lite)) == 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("error", [EngineUnreachableError("it went away"), KeyboardInterrupt()])
+@pytest.mark.parametrize("optimizes", [False, True])
+def test_a_write_that_ends_at_any_call_of_the_server_is_brought_by_the_next(
+    index: Index, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, optimizes: bool
+) -> None:
+    calls = ("create", "point", "unpoint", "names", "name_of", "open", "drop")
+    methods = [(Milvus, name) for name in calls] + [(MilvusEngine, n) for n in ("add", "remove", "settle", "__len__")]
+    left = [10_000]  # calls until one fails
+
+    def failing(method: Any) -> Any:
+        def call(*args: Any, **options: Any) -> Any:
+            left[0] -= 1
+            if not left[0]:
+                raise error
+            return method(*args, **options)
+
+        return call
+
+    for owner, name in methods:
+        monkeypatch.setattr(owner, name, failing(getattr(owner, name)))
+    for nth in itertools.count(1):
+        left[0] = nth
+        with contextlib.suppress(KeyboardInterrupt, EngineUnreachableError):
+            if optimizes:
+                index.optimize(recall=1.0)
+            else:
+                give(index, photos, [39 + nth, 7])
+                index.label({nth: f"Great {nth}"})
+                index.remove(Filter(ids=[nth + 20]))
+        ended, left[0] = left[0] <= 0, 10_000
+        with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as own:
+            assert answers(index, 80) == answers(own, 80), nth
+        index.label({1: f"Coal Tit {nth}"})  # the next writer
+        report = index.verify()
+        assert report.ok, (nth, report.problems)
+        assert index.info()["engine_state"]["behind"] == 0
+        if not ended:
+            break
+    assert nth > 5
+
+
 # A server that is not there
 
 
@@ -310,3 +369,34 @@ def test_an_address_of_a_folder_is_read_and_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match="names no index"):
             Address.parse(wrong)
+
+
+# A catalog in PostgreSQL
+
+
+def test_an_index_in_postgresql_with_its_engine_in_milvus_is_the_index_of_a_folder(
+    pair: tuple[Index, Index],
+    tmp_path: Path,
+    photos: Path,
+    lite: str,
+    postgresql: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own, _ = pair
+    (tmp_path / "parts").mkdir()
+    address = str(replace(Address.parse(postgresql.address(tmp_path / "parts", "served")), vectors=lite))
+    with birdsearch.create(address, backbone=FakeBackbone()) as index:
+        give(index, photos, range(60))
+        give(index, photos, range(60, 100))
+        monkeypatch.setattr(served, "EXACT", 0)
+        for where in (None, *FILTERS[:5]):
+            assert answers(index, 20, where) == answers(own, 20, where)
+        assert index.info()["engine"] == "milvus"
+        with birdsearch.open(address, backbone=FakeBackbone()) as reader:
+            before = answers(reader, 100)
+            index.label({1: "Great Tit"})
+            index.remove(Filter(ids=[5, 6]))
+            assert len(answers(reader, 100)[0]) == len(before[0]) - 2
+            assert {photo for photo, _ in answers(reader, 9, Filter(species="Great Tit"))[0]} == {1}
+        assert index.info()["engine_state"]["behind"] == 0
+        assert index.verify().ok

@@ -47,6 +47,7 @@ def recall(engine: MilvusEngine, rows: Vectors, asked: Vectors, below: int) -> f
 
 
 def facets(ids: Ids) -> dict[str, Any]:
+    """A photo for each row, whose width says how many per cent keep it."""
     return {"photo": ids.tolist(), "width": [1 + n * 7919 % 100 for n in ids.tolist()]}
 
 
@@ -143,6 +144,7 @@ def indexes(server: Server, folder: Path) -> None:
 
 
 def give(index: Index, folder: Path, rows: Vectors, numbers: range) -> None:
+    """Add photos, with vectors and facts that are made up."""
     paths = [folder / "photos" / f"{n:03}.png" for n in numbers]
     facts = {"label": [SPECIES[n % 3] for n in numbers], "taken_at": [f"202{n % 5}-05-17" for n in numbers]}
     index.add_vectors(paths, rows[numbers.start : numbers.stop], facts)
@@ -151,7 +153,7 @@ def give(index: Index, folder: Path, rows: Vectors, numbers: range) -> None:
 def same(index: Index, folder: Path, rows: Vectors) -> None:
     """Answers are those of the same index without a server."""
     with birdsearch.open(folder / "index", backbone=FakeBackbone()) as own:
-        for where in (None, Filter(species="wren"), Filter(taken_after="2022") & ~Filter(label="Dunnock")):
+        for where in (None, Filter(species="Eurasian Wren"), Filter(taken_after="2022") & ~Filter(label="Dunnock")):
             for k in (5, 200):
                 asked = [one.search_vectors(rows[:20] + 0.1, k, where=where) for one in (index, own)]
                 found, expected = (

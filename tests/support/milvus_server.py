@@ -19,7 +19,6 @@ from tests.support import ROOT
 VERSION = "2.3.5"  # the last one that PyPI has with a server inside
 PORT = 19530
 WHEEL = ROOT / "build" / f"milvus-{VERSION}"  # git ignores it
-STARTING = 240  # seconds: a server that was killed looks through what it has first
 _START = """
 import sys, time
 from milvus import MilvusServer
