@@ -97,7 +97,7 @@ def export(
         check_target(path, force=force)
     exporter = exporter_of(path, format)
     chosen = exporter.options() if options is None else options
-    if not isinstance(chosen, exporter.options):
+    if type(chosen) is not exporter.options:  # not even one with more, which might tell what this format must not
         raise TypeError(f"options of {exporter.name} must be {exporter.options.__name__}, got {type(chosen).__name__}")
     with store.catalog.snapshot():
         return exporter.write(Selection(store, where, progress), path, chosen)

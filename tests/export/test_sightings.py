@@ -57,7 +57,7 @@ def sightings(index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         index.add(tmp_path / "photos", labels="folder")
         kept = _Kept()
         monkeypatch.setitem(EXPORTERS, "kept", kept)
-        index.export(tmp_path / "kept", format="kept", options=options or DatasetOptions())
+        index.export(tmp_path / "kept", format="kept", options=options or SightingOptions())
         return {one.photo.path: one for one in kept.found}
 
     return made
@@ -237,6 +237,18 @@ def test_a_guess_leaves_only_where_asked_for_and_is_marked(tmp_path: Path, to: s
     assert "fake classes" in told
     assert "0.99" in told
     assert {"dwca": "unverified", "camtrap-dp": ",machine,", "coco-ct": '"verified": false'}[to] in told
+
+
+@pytest.mark.parametrize("to", sorted({*FORMATS} - {*DATASETS}))
+def test_no_guess_leaves_for_people_who_count_observations(tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/pictures/1.jpg")
+    path = tmp_path / f"out{EXPORTERS[to].suffix}"
+    with birdsearch.create(tmp_path / "index", backbone=classes("Parus major", "Pica pica")) as index:
+        index.add(tmp_path / "photos", labels="folder")
+        with pytest.raises(TypeError, match="must be SightingOptions, got DatasetOptions"):
+            index.export(path, format=to, options=DatasetOptions(predictions=True))
+        assert index.export(path, format=to).left_out == {"no label": 1}
+    assert "Parus" not in contents(path)
 
 
 @pytest.mark.parametrize("to", DATASETS)
