@@ -244,13 +244,13 @@ def _camtrap_rows(package: camtrap.Package, folder: bytes) -> Iterator[GivenBox]
     for medium in package.media:
         place, path = f"{package.media_table}, line {medium.line}", medium.at(folder)
         photo = medium.path or medium.name or medium.id
-        drawn = [one for one in medium.observed if one.bbox is not None]
+        drawn = [one for one in medium.observed if one.bbox]
         by_hand = [one for one in drawn if one.method == "human"]
         if not drawn and medium.is_blank:
             yield GivenBox(place, photo, path, None, file=medium.name)
         for one in by_hand or drawn:
             where = f"{package.observations_table}, line {one.line}"
-            corners = _corners(one.bbox or (), where)
+            corners = _corners(one.bbox.split(","), where)
             category = one.name if one.kind == "animal" and one.name else one.kind
             stated = one.probability if one.method == "machine" else ""
             confidence = _confidence(_number(stated, where, "classificationProbability"), where) if stated else None

@@ -1,12 +1,13 @@
 """Camtrap DP, the package in which camera trap projects exchange their data: media, and what was observed in them."""
 
+import heapq
 import os
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from sys import intern
 from typing import Any
 
 from birdsearch.errors import InputFileError
@@ -31,6 +32,7 @@ _OPTIONAL = (
 )
 # What a person may have seen besides an animal, which says that the photo shows no species.
 _NO_SPECIES = ("blank", "human", "vehicle", "unknown")
+_MOST = 10  # species of an event that are told apart
 _ON_THE_WEB = "which lies on the web"
 _TYPES = ("animal", "unclassified", *_NO_SPECIES)
 
@@ -45,8 +47,13 @@ class Observation:
     name: str  # scientific; empty where it is none
     author: str | None = None
     created_at: str | None = None
-    bbox: tuple[str, ...] | None = None  # x, y, width, height in shares of the picture, as they stand in the table
+    bbox: str = ""  # x, y, width, height in shares of the picture, as they stand in the table: "0.1,0.2,0.3,0.4"
     probability: str = ""  # as it stands in the table
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether a person has said which animal it is."""
+        return self.method == "human" and self.kind == "animal" and bool(self.name)
 
 
 @dataclass(slots=True)
@@ -59,7 +66,7 @@ class Medium:
     url: str  # empty where it does not
     name: str  # of the file; empty where another one of the package has it too, as cards of two cameras do
     observed: list[Observation] = field(default_factory=list)
-    in_event: list[Observation] = field(default_factory=list)  # of an event that it is a part of
+    in_event: tuple[Observation, ...] = ()  # what people said of an event that it is a part of
 
     def at(self, folder: bytes) -> bytes:
         """A path of its own: the absolute one of its file, where the package lies in this folder."""
@@ -74,8 +81,12 @@ class Medium:
     def claims(self) -> list[Observation]:
         """What people said that it shows: of it alone, or else of its event. Nothing where that is no species."""
         own = [one for one in self.observed if one.method == "human" and one.kind != "unclassified"]
-        said = own or [one for one in self.in_event if one.method == "human"]
-        return [one for one in said if one.kind == "animal" and one.name]
+        return [one for one in own or self.in_event if one.is_claim]
+
+    def join(self, said: Observation) -> None:
+        """Note what was said of an event that it is a part of; two species are as good as a thousand."""
+        if len(self.in_event) < _MOST and all(one.name != said.name for one in self.in_event):
+            self.in_event += (said,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +107,35 @@ def read_package(file: JsonLists, folder: Path) -> Package:
     tables = _tables(file, folder)
     by_id, deployments = _media(tables["media"])
     events: dict[tuple[str, str], list[Medium]] = {}  # deployment and event -> media with observations of that event
-    waiting: list[tuple[str, str, _Span, Observation]] = []
+    said: dict[tuple[str, str], list[Observation]] = {}  # the same -> what people said of the whole event
     methods: Counter[str] = Counter()
     table = shown(str(tables["observations"]))
     for line, row in read_csv(tables["observations"], _OBSERVED, optional=_OPTIONAL):
-        observation = _observation(row, f"{table}, line {line}", line)
+        place = f"{table}, line {line}"
+        observation = _observation(row, place, line)
         methods[observation.method] += observation.kind != "unclassified"
         deployment, event = row["deploymentid"], row.get("eventid", "")
         if row["mediaid"]:
             medium = by_id.get(row["mediaid"])
             if medium is None:
-                raise InputFileError(f"{table}, line {line}: there is no media {shown(row['mediaid'])!r:.80}.")
+                raise InputFileError(f"{place}: there is no media {shown(row['mediaid'])!r:.80}.")
             medium.observed.append(observation)
             if event:
                 events.setdefault((deployment, event), []).append(medium)
         elif row["observationlevel"] == "event":
-            waiting.append((deployment, event, _Span.of(row, f"{table}, line {line}"), observation))
+            span = _seconds(row["eventstart"], place, "eventStart"), _seconds(row["eventend"], place, "eventEnd")
+            if observation.is_claim:
+                deployments.setdefault(deployment, _Deployment()).events.append((*span, line, observation))
+                of_event = said.setdefault((deployment, event), [])
+                of_event += [observation] if event and len(of_event) < _MOST else []
         else:
-            raise InputFileError(f"{table}, line {line}: an observation of media has no mediaID.")
-    for deployment, event, span, observation in waiting:
-        found = {id(one): one for one in events.get((deployment, event), ())} if event else {}
-        found |= {id(one): one for one in deployments.get(deployment, _NONE).within(span)}
-        for medium in found.values():
-            medium.in_event.append(observation)
+            raise InputFileError(f"{place}: an observation of media has no mediaID.")
+    for key, of_event in said.items():
+        for medium in events.get(key, ()):
+            for observation in of_event:
+                medium.join(observation)
+    for one in deployments.values():
+        one.join_events()
     names = Counter(medium.name for medium in by_id.values())
     for medium in by_id.values():
         medium.name = medium.name if names[medium.name] == 1 else ""
@@ -131,13 +148,13 @@ def read_package(file: JsonLists, folder: Path) -> Package:
 
 def _tables(file: JsonLists, folder: Path) -> dict[str, Path]:
     """The files of the tables media and observations."""
-    stated: dict[Any, Any] = {one.get("name"): one.get("path") for _, one in file.objects("resources")}
+    stated: dict[str, Any] = {str(one.get("name")): one.get("path") for _, one in file.objects("resources")}
     found: dict[str, Path] = {}
     for table in ("media", "observations"):
         path = stated.get(table)
         if isinstance(path, list) and len(path) == 1:
             path = path[0]
-        if not isinstance(path, str) or not path:
+        if not isinstance(path, str) or not path or shown(path) != path:
             raise InputFileError(f"{file.name}: it names no file of the table {table}. {_ADVICE}")
         if (why := _leaves(path)) is not None:
             raise InputFileError(f"{file.name}: the table {table} is {shown(path)!r:.200}, {why}. {_ADVICE}")
@@ -174,8 +191,8 @@ def _media(path: Path) -> tuple[dict[str, Medium], "dict[str, _Deployment]"]:
         by_id[number] = medium = Medium(
             number, line, *(("", stated) if why_not else (stated, "")), name or stated.rsplit("/", 1)[-1]
         )
-        taken = _moment(row["timestamp"], place, "timestamp")
-        deployments.setdefault(row["deploymentid"], _Deployment()).add(taken, medium)
+        taken = _seconds(row["timestamp"], place, "timestamp")
+        deployments.setdefault(row["deploymentid"], _Deployment()).media.append((taken, line, medium))
     return by_id, deployments
 
 
@@ -185,57 +202,48 @@ def _observation(row: Mapping[str, str], place: str, line: int) -> Observation:
         raise InputFileError(f"{place}: observationType is {shown(kind)!r:.80}. It is one of {', '.join(_TYPES)}.")
     if method not in ("human", "machine", ""):
         raise InputFileError(f"{place}: classificationMethod is {shown(method)!r:.80}. It is human or machine.")
-    bbox = tuple(row.get(name, "").strip() for name in _BBOX)
-    author, when = (row.get(name, "").strip() or None for name in ("classifiedby", "classificationtimestamp"))
+    bbox = ",".join(row.get(name, "").strip() for name in _BBOX)
+    author, when = (row.get(name, "").strip() for name in ("classifiedby", "classificationtimestamp"))
     if when:
-        _moment(when, place, "classificationTimestamp")
-    name = shown(row.get("scientificname", "").strip())
+        _seconds(when, place, "classificationTimestamp")
+    # Names are the same in thousands of lines: one text serves all.
+    name, author = intern(shown(row.get("scientificname", "").strip())), intern(shown(author))
     probability = row.get("classificationprobability", "").strip()
-    known = (name, author and shown(author), when, bbox if any(bbox) else None, probability)
-    return Observation(line, kind, method, *known)
+    known = name, author or None, when or None, bbox.strip(",") and bbox, probability
+    return Observation(line, intern(kind), intern(method), *known)
 
 
 # Events --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """From when to when an event lasted."""
-
-    start: datetime
-    end: datetime
-
-    @classmethod
-    def of(cls, row: Mapping[str, str], place: str) -> "_Span":
-        return cls(_moment(row["eventstart"], place, "eventStart"), _moment(row["eventend"], place, "eventEnd"))
-
-
 @dataclass(slots=True)
 class _Deployment:
-    """The media of one camera at one place."""
+    """The media of one camera at one place, and what people said of events there."""
 
-    times: list[datetime] = field(default_factory=list)
-    media: list[Medium] = field(default_factory=list)
-    sorted: bool = True
+    media: list[tuple[float, int, Medium]] = field(default_factory=list)  # time, line
+    events: list[tuple[float, float, int, Observation]] = field(default_factory=list)  # from, to, line
 
-    def add(self, time: datetime, medium: Medium) -> None:
-        self.sorted = self.sorted and (not self.times or self.times[-1] <= time)
-        self.times.append(time)
-        self.media.append(medium)
+    def join_events(self) -> None:
+        """Let each medium know of the events in whose time it was taken: one walk through the time of all."""
+        coming = deque(sorted(self.events, key=lambda event: event[:3]))
+        current: list[tuple[float, int, Observation]] = []  # until when, line
+        lasting: dict[str, dict[int, Observation]] = {}  # name -> line -> what was said of an event that goes on
+        for taken, _, medium in sorted(self.media, key=lambda one: one[:2]) if self.events else ():
+            while coming and coming[0][0] <= taken:
+                _, end, line, said = coming.popleft()
+                heapq.heappush(current, (end, line, said))
+                lasting.setdefault(said.name, {})[line] = said
+            while current and current[0][0] < taken:
+                _, line, said = heapq.heappop(current)
+                del lasting[said.name][line]
+                if not lasting[said.name]:
+                    del lasting[said.name]
+            for of_name in islice(lasting.values(), _MOST):
+                medium.join(next(iter(of_name.values())))
 
-    def within(self, span: _Span) -> Iterator[Medium]:
-        """The media of an event."""
-        if not self.sorted:
-            order = sorted(range(len(self.times)), key=self.times.__getitem__)
-            self.times, self.media = [self.times[at] for at in order], [self.media[at] for at in order]
-            self.sorted = True
-        return iter(self.media[bisect_left(self.times, span.start) : bisect_right(self.times, span.end)])
 
-
-_NONE = _Deployment()
-
-
-def _moment(text: str, place: str, column: str) -> datetime:
+def _seconds(text: str, place: str, column: str) -> float:
+    """A time as a number."""
     if (found := moment(text)) is None:
         raise InputFileError(f"{place}: {column} is {shown(text)!r:.80}. Write a time as 2026-05-01T07:30:00+02:00.")
-    return found
+    return found.timestamp()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from birdsearch.errors import InputFileError
-from birdsearch.indexing.json_lists import JsonLists
+from birdsearch.indexing.json_lists import JsonLists, path_in
 from birdsearch.regions.choice import is_animal
 
 _GENERIC = frozenset(("animal", "bird", "unknown", "unidentified", "unclassified", "misfire", "setup", "problem"))
@@ -44,12 +44,10 @@ def images(file: JsonLists) -> Iterator[Image]:
     seen: set[Any] = set()
     for number, one in file.objects("images"):
         place = f"{file.name}, image {number}"
-        key, name = _key(one.get("id")), one.get("file_name")
+        key, name = _key(one.get("id")), path_in(one.get("file_name"), place, "file_name")
         if key is None or key in seen:
             why = "has no id" if key is None else f"has the id {key!r:.80}, as another image has"
             raise InputFileError(f"{place} {why}. Give each image an id of its own.")
-        if not isinstance(name, str) or not name:
-            raise InputFileError(f"{place}: file_name is {name!r:.80}. Write the path of a photo.")
         seen.add(key)
         yield Image(number, name, _size(one, place), tuple(by_image.pop(key, ())))
     for key, (first, *_) in by_image.items():

@@ -113,3 +113,13 @@ class JsonLists:
     def _broken(self, why: str, place: int) -> InputFileError:
         line = self._text.count("\n", 0, place) + 1
         return InputFileError(f"{self.name}, line {line}: this is not JSON ({why}). {self._advice}")
+
+
+def path_in(value: Any, place: str, of: str) -> str:
+    """A text that may be the path of a photo. Raises InputFileError, which names the place, for anything else."""
+    try:
+        if isinstance(value, str) and value and os.fsencode(value):
+            return value
+    except UnicodeEncodeError:  # half a character
+        pass
+    raise InputFileError(f"{place}: {of} is {value!r:.80}. Write the path of a photo.")

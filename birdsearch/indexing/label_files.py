@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -242,9 +243,15 @@ def _different(names: Iterable[str]) -> tuple[str, ...]:
         return different
     found: dict[object, str] = {}
     for name in different:
-        meaning = recognised(name)
-        found.setdefault(meaning.candidates if meaning and meaning.candidates else same(name), name)
+        found.setdefault(_meant(name), name)
     return tuple(found.values())
+
+
+@lru_cache(maxsize=65_536)
+def _meant(name: str) -> object:
+    """What names of one species have in common."""
+    meaning = recognised(name)
+    return meaning.candidates if meaning and meaning.candidates else same(name)
 
 
 def _of_coco(file: JsonLists, folder: Path) -> LabelTable:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from birdsearch.errors import InputFileError
-from birdsearch.indexing.json_lists import JsonLists
+from birdsearch.indexing.json_lists import JsonLists, path_in
 from birdsearch.records import SPECIESNET, Prediction, shown
 
 _RANKS = ("class", "order", "family", "genus", "species")  # behind an id, before the English name
@@ -52,7 +52,7 @@ def images(file: JsonLists) -> Iterator[DetectedImage]:
     """The images of SpeciesNet's file, of any of its versions. Raises InputFileError for what cannot be used."""
     for number, one in file.objects("predictions"):
         place = f"image {number}"
-        photo = _photo(one.get("filepath"), f"{file.name}, {place}", "filepath")
+        photo = path_in(one.get("filepath"), f"{file.name}, {place}", "filepath")
         failed = one.get("failures") or ()
         if not isinstance(failed, list | tuple) or not all(isinstance(part, str) for part in failed):
             raise InputFileError(f"{file.name}, {place}: failures is {failed!r:.80}. Write a list of texts.")
@@ -75,7 +75,7 @@ def of_megadetector(file: JsonLists) -> Iterator[DetectedImage]:
     taxa = {key: text for key, text in known if text.count(";") == len(_RANKS) + 1}
     for number, one in file.objects("images"):
         place = f"image {number}"
-        photo = _photo(one.get("file"), f"{file.name}, {place}", "file")
+        photo = path_in(one.get("file"), f"{file.name}, {place}", "file")
         if one.get("detections") is None:
             yield DetectedImage(number, place, photo, (), shown(str(one.get("failure") or "no detections")))
             continue
@@ -128,12 +128,6 @@ def _is_share(value: Any) -> bool:
 def _texts(value: Any) -> list[tuple[str, str]]:
     pairs = value.items() if isinstance(value, dict) else ()
     return [(str(key), text) for key, text in pairs if isinstance(text, str)]
-
-
-def _photo(value: Any, place: str, of: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise InputFileError(f"{place}: {of} is {value!r:.80}. Write the path of a photo.")
-    return value
 
 
 def _objects(value: Any, place: str) -> tuple[dict[str, Any], ...]:

@@ -255,3 +255,22 @@ def test_what_is_not_json_says_where(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("path,x,y,height\na.jpg,0,0,1\n")
     with pytest.raises(InputFileError, match="no column width"):
         read_boxes(tmp_path / "a.csv")
+
+
+def test_what_is_read_is_what_megadetector_takes_for_its_own(tmp_path: Path) -> None:
+    validator = pytest.importorskip(
+        "megadetector.postprocessing.validate_batch_results",
+        reason="megadetector-utils is not installed: pip install --no-deps megadetector-utils",
+    )
+    content = megadetector({**FOUND, "classifications": [["0", 0.7]]})
+    content["info"]["format_version"] = "1.5"
+    content["images"].append({"file": "b.jpg", "detections": None, "failure": "image access"})
+    content |= {
+        "classification_categories": {"0": "great tit"}, "classification_category_descriptions": {"0": TIT}
+    }  # fmt: skip
+    path = written(tmp_path / "md.json", content)
+    judged = validator.validate_batch_results(str(path))["validation_results"]
+    assert (judged["errors"], judged["warnings"]) == ([], [])
+    file = read_boxes(path)
+    assert predicted(file) == {"a.jpg": [("Parus major", "species", "Parus major", 0.7)]}
+    assert file.unread == {"image access": 1}

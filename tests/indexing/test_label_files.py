@@ -76,6 +76,16 @@ def test_what_was_said_of_an_event_holds_for_its_photos_but_not_against_their_ow
     }
 
 
+def test_many_events_at_once_are_read_in_time(tmp_path: Path) -> None:
+    media = [{"mediaID": f"m{n}", "filePath": f"{n}.jpg"} for n in range(1000)]
+    event = {"observationLevel": "event", "eventID": "e"}
+    events = [{**event, "scientificName": f"Genus{n % 50} species"} for n in range(2000)]
+    frames = [{"mediaID": f"m{n}", "eventID": "e", "observationType": "unclassified"} for n in range(1000)]
+    told = read_labels(package(tmp_path, media, [*frames, *events]))
+    assert len(told.several) == 1000
+    assert {len(species) for species in told.several.values()} == {10}
+
+
 def test_a_photo_of_two_species_has_no_label_and_both_are_told(
     photos: Path, index: Index, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -265,6 +275,8 @@ def test_media_named_twice_are_refused(tmp_path: Path) -> None:
         ('{"images": [], "annotations": [{"image_id": 4}]}', "annotation 1: the file has no image 4"),
         ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": 5}]}', "category 1: its name is 5"),
         ('{"images": [], "annotations": [], "categories": 7}', "categories is not a list of objects"),
+        ('{"images": [{"id": 1, "file_name": "\\ud800"}], "annotations": []}', "image 1: file_name is"),
+        ('{"resources": [{"name": ["media"], "path": "x"}]}', "it names no file of the table media"),
         ('{"resources": []}', "it names no file of the table media"),
         ("{" + '"a":' * 3 + "1}", "line 1: this is not JSON"),
         ('{"a": ' + "[" * 100_000, "line 1: this is not JSON"),
