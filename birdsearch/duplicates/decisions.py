@@ -31,12 +31,14 @@ def decide(store: Store, photos: Iterable[int], keep: Iterable[int], remove: Ite
     if len(group) < 2:
         raise ValueError("a group of duplicates has two photos or more")
     store.catalog.photos(sorted(group))  # raises for an unknown id
-    _append(store.folder.path / DECISIONS, Decision(*(tuple(sorted(ids)) for ids in (group, kept, removed))))
+    place = store.folder.place
+    _append(place.here(DECISIONS), Decision(*(tuple(sorted(ids)) for ids in (group, kept, removed))))
+    place.publish(DECISIONS)
 
 
 def decisions(store: Store) -> tuple[Decision, ...]:
     """The decisions that hold."""
-    path = store.folder.path / DECISIONS
+    path = store.folder.place.here(DECISIONS)
     try:
         info = path.stat()
     except FileNotFoundError:

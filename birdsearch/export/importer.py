@@ -26,6 +26,7 @@ from birdsearch.storage.catalog import commits
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import SETTLED, STORED, NewPhotos, signed
 from birdsearch.storage.catalog.region_rows import RegionEntry
+from birdsearch.storage.place import Place
 from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
@@ -69,7 +70,7 @@ def _choose_labels(catalog: Catalog, choices: Mapping[str, str]) -> None:
     catalog.set_label_choices({folder: theirs[folder] for folder in new})
 
 
-def _import(catalog: Catalog, vectors_folder: Path, path: Path, progress: Progress | None) -> tuple[int, int, int]:
+def _import(catalog: Catalog, place: Place, path: Path, progress: Progress | None) -> tuple[int, int, int]:
     """Commit the photos of an export; returns how many were new, had known paths, and are new without a file here."""
     added = unchanged = away = 0
     for rows in parquet.read_export(path, BATCH):
@@ -82,7 +83,7 @@ def _import(catalog: Catalog, vectors_folder: Path, path: Path, progress: Progre
             _take_corrections(catalog, rows, {row: held[name] for row, name in enumerate(rows.paths) if name in held})
         if new:
             taken = rows.only(new)
-            _commit(catalog, vectors_folder, taken, [os.fsdecode(name) for name in taken.paths if name in known])
+            _commit(catalog, place, taken, [os.fsdecode(name) for name in taken.paths if name in known])
             added += len(new)
             away += sum(not is_there(name) for name in taken.paths)
         if progress is not None:
@@ -109,7 +110,7 @@ def _take_corrections(catalog: Catalog, rows: Rows, held: Mapping[int, int]) -> 
         )
 
 
-def _commit(catalog: Catalog, vectors_folder: Path, rows: Rows, failed: list[str]) -> None:
+def _commit(catalog: Catalog, place: Place, rows: Rows, failed: list[str]) -> None:
     """Commit new photos; `failed` are the paths of those that count as failures so far."""
     photo_id, region_id = catalog.new_ids(len(rows.paths), len(rows.paths) + sum(map(len, rows.regions.values())))
     covered = PathSet(catalog.roots().values())
@@ -126,7 +127,7 @@ def _commit(catalog: Catalog, vectors_folder: Path, rows: Rows, failed: list[str
     vectors = np.concatenate([rows.vectors, *(one.vector[None] for one in embedded if one.vector is not None)])
     norms = np.concatenate([rows.norms, np.array([one.norm for one in embedded], dtype=np.float32)])
     part = parts.Part(np.arange(region_id, region_id + len(norms)), vectors, norms)
-    catalog.commit(commit, partial(parts.listed, vectors_folder, part=part, runtime="import"))
+    catalog.commit(commit, partial(parts.listed, place, part=part, runtime="import"))
 
 
 def _new_photos(rows: Rows, first_id: int, first_region: int) -> NewPhotos:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import Batch, Entry
 from birdsearch.storage.catalog.region_rows import RegionEntry
+from birdsearch.storage.place import Place
 
 COMMIT_PHOTOS = 1024  # a commit holds at most so many photos...
 COMMIT_SECONDS = 20.0  # ...and is made at least so often: what a kill can cost
@@ -52,13 +52,13 @@ class Committed:
 class Committer:
     """Collects what one commit brings and writes it; at most one commit is under way. The caller holds the lock."""
 
-    def __init__(self, catalog: Catalog, vectors_folder: Path, labeller: Labeller) -> None:
+    def __init__(self, catalog: Catalog, vectors: Place, labeller: Labeller) -> None:
         self.batch = Batch()  # what needs no vector
         self.photos: list[EmbeddedPhoto] = []
         self.states: dict[str, FileState] = {}  # path -> state of its file when it was read
         self.provenance = "copy"  # what made the vectors of this run
         self._catalog = catalog
-        self._folder = vectors_folder
+        self._vectors = vectors
         self._labels = labeller
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="birdsearch-write")
         self._commit: Future[None] | None = None
@@ -109,7 +109,7 @@ class Committer:
         """Content -> a committed photo that has it, with its vector; contents without one are left out."""
         copies = [copy for sha256 in sha256s if (copy := self._catalog.embedded_copy(sha256)) is not None]
         copies.sort(key=lambda copy: copy.location)  # so that each part is read once
-        row = parts.PartReader(self._folder, self._catalog.parts()).row
+        row = parts.PartReader(self._vectors, self._catalog.parts()).row
         return {copy.photo.sha256 or "": EmbeddedPhoto(copy.photo, *row(copy.location)) for copy in copies}
 
     def _part(self, batch: Batch, photos: Sequence[EmbeddedPhoto]) -> parts.Part:
@@ -138,5 +138,5 @@ class Committer:
 
     def _write(self, batch: Batch, part: parts.Part | None) -> None:
         """Runs in the writing thread: first the part, then the commit that makes it count."""
-        lay_down = None if part is None else partial(parts.listed, self._folder, part=part, runtime=self.provenance)
+        lay_down = None if part is None else partial(parts.listed, self._vectors, part=part, runtime=self.provenance)
         self._catalog.commit(batch, lay_down)

@@ -6,19 +6,18 @@ import os
 import re
 import shlex
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
 from birdsearch.errors import (
     MAKE_ROOM,
     BirdsearchError,
-    IndexAddressError,
     IndexDamagedError,
     IndexExistsError,
     IndexMissingError,
@@ -26,12 +25,13 @@ from birdsearch.errors import (
     IndexVersionError,
     refusal,
 )
-from birdsearch.files import UNFINISHED, is_sha256
+from birdsearch.files import UNFINISHED, is_sha256, named_by_content
 from birdsearch.homes import missing_words
 from birdsearch.records import BackboneIdentity, Identity, Recipe, as_json, shown
 from birdsearch.storage import parts
 from birdsearch.storage.address import Address
 from birdsearch.storage.locks import FolderLock, WriterLock
+from birdsearch.storage.place import LocalPlace, own_folder, place_of
 
 FORMAT = 1
 _NO_ROOM = {
@@ -48,6 +48,7 @@ DECISIONS = "decisions.jsonl"  # of a person about groups of duplicates
 _OURS = {"lock", "writer.json", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite-journal"}
 _OURS |= {DECISIONS, "classifier.npz", "vectors", "vectors.faiss", "index.json", "actions"}
 RUN = "embedding-"  # what the folder of a run on a cluster is called, until all of it is committed
+_CLASSIFIER = "classifier.npz"
 _FOLDERS = ("vectors", "actions")  # of an index
 _WRITTEN_IN_PLACE = ("lock", "catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm")
 # What `files` had not yet put in place when it was killed.
@@ -60,15 +61,6 @@ if hasattr(os, "register_at_fork"):  # the thread that writes is not in a child
 
 def _is_ours(name: str) -> bool:
     return name in _OURS or name.startswith(("engine-", RUN)) or re.fullmatch(_HALF_DONE, name) is not None
-
-
-def remove_ours(folder: Path, pattern: str, keep: Collection[str] = ()) -> None:
-    """Remove the files of a folder whose whole name is as birdsearch writes it; links and folders are not ours."""
-    with suppress(FileNotFoundError), os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
-        for name in names:
-            if name not in keep and re.fullmatch(pattern, name):
-                (folder / name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -122,51 +114,62 @@ def _entry(stored: Any, name: str, kind: type, otherwise: Any = _REQUIRED) -> An
     return value
 
 
+def _whitening(sha256: str) -> str:
+    return f"whitening-{sha256[:16]}.npz"
+
+
+def _graph(sha256: str) -> str:
+    return f"graph-{sha256[:16]}.npz"
+
+
 class Folder:
     """The files of one index."""
 
     def __init__(self, address: str | os.PathLike[str] | Address, lock_timeout: float = 0) -> None:
         self.address = Address.parse(address)
-        if "://" in self.address.parts:
-            raise IndexAddressError(f"parts in an object store cannot be used yet: {shown(self.address.parts)}")
-        self.path = Path(self.address.parts)
+        self.place = place_of(self.address.parts)
+        self.path = own_folder(self.address.parts)  # of what is locked, or written in place
         self.where = shown(str(self.address))  # the index, as messages name it and as it is typed
         self._lock_timeout = lock_timeout  # seconds that a writer waits for another process; for a thread without end
-        self.identity = self.path / "index.json"
+        self.identity = self.place.path / "index.json"
         self.catalog = self.path / "catalog.sqlite"
-        self.classifier = self.path / "classifier.npz"
-        self.vectors = self.path / "vectors"
+        self.classifier = self.place.path / _CLASSIFIER
+        self.vectors = self.place.below("vectors")
 
-    def whitening(self, sha256: str) -> Path:
-        """The file of the whitening transform; a new one never overwrites one that readers may use."""
-        return self.path / f"whitening-{sha256[:16]}.npz"
+    def keep(self, stem: str, suffix: str, write: Callable[[BinaryIO], None]) -> tuple[str, str]:
+        """Put a file in place that is named by its content; its name and sha256. See `named_by_content`."""
+        path, sha256 = named_by_content(self.place.path, stem, suffix, write)
+        self.place.publish(path.name)
+        return path.name, sha256
+
+    def whitening(self, sha256: str, *, anew: bool = False) -> Path:
+        """The file of the whitening transform, looked at `anew`; one never overwrites another that readers may use."""
+        return self.place.here(_whitening(sha256), None if anew else sha256)
 
     def drop_whitenings(self, keep: str | None) -> None:
         """Remove the transforms but the one in use, of this sha256."""
-        used = () if keep is None else (self.whitening(keep).name,)
-        remove_ours(self.path, r"whitening-[0-9a-f]{16}\.npz", used)
+        self.place.drop(r"whitening-[0-9a-f]{16}\.npz", () if keep is None else (_whitening(keep),))
 
     def drop_engines(self, keep: str | None) -> None:
         """Remove the engines but the one of this name; a reader that has one open keeps it."""
-        remove_ours(self.path, r"engine-[0-9a-f]{16}\.(npy|faiss)|vectors\.faiss", () if keep is None else (keep,))
+        self.place.drop(r"engine-[0-9a-f]{16}\.(npy|faiss)|vectors\.faiss", () if keep is None else (keep,))
 
-    def graph(self, sha256: str) -> Path:
-        """The file of the neighbour graph."""
-        return self.path / f"graph-{sha256[:16]}.npz"
+    def graph(self, sha256: str, *, anew: bool = False) -> Path:
+        """The file of the neighbour graph, looked at `anew`."""
+        return self.place.here(_graph(sha256), None if anew else sha256)
 
     def drop_graphs(self, *keep: str | None) -> None:
         """Remove the neighbour graphs but those in use, of these sha256."""
-        names = [self.graph(sha256).name for sha256 in keep if sha256 is not None]
-        remove_ours(self.path, r"graph-[0-9a-f]{16}\.npz", names)
+        self.place.drop(r"graph-[0-9a-f]{16}\.npz", [_graph(sha256) for sha256 in keep if sha256 is not None])
 
     def drop_parts(self, keep: Iterable[int]) -> None:
         """Remove the parts but those with these ids."""
-        names = {parts.file_of(self.vectors, part_id).name for part_id in keep}
-        remove_ours(self.vectors, r"\d{8,19}" + re.escape(parts.SUFFIX), names)
+        self.vectors.drop(r"\d{8,19}" + re.escape(parts.SUFFIX), set(map(parts.name_of, keep)))
 
     def drop_unfinished_index(self) -> None:
         """Remove what a killed `create` may have left; without index.json and parts it is no index."""
-        remove_ours(self.path, r"classifier\.npz|catalog\.sqlite(-wal|-shm|-journal)?")
+        self.place.drop(re.escape(_CLASSIFIER))
+        LocalPlace(self.path).drop(r"catalog\.sqlite(-wal|-shm|-journal)?")
 
     def rename_refinement(self) -> None:
         """Give the whitening the name that it has since tables 0003."""
@@ -190,6 +193,7 @@ class Folder:
 
     def read_identity(self) -> Identity:
         """What index.json says. Raises the error that tells why this is not an index that can be opened."""
+        self.place.here(self.identity.name)
         try:
             if self.identity.is_symlink() or self.identity.stat().st_size > _LARGEST_IDENTITY:
                 raise self._damaged("is not what birdsearch wrote")
@@ -221,6 +225,7 @@ class Folder:
         """Replace index.json atomically."""
         text = json.dumps(as_json(identity), indent=2, ensure_ascii=False)
         parts.write_durably(self.identity, text.encode() + b"\n")
+        self.place.publish(self.identity.name)
 
     def _damaged(self, why: str) -> IndexDamagedError:
         return IndexDamagedError(
@@ -228,15 +233,11 @@ class Folder:
         )
 
     def _holds_parts(self) -> bool:
-        return self.catalog.exists() and self.vectors.is_dir() and any(self.vectors.glob(f"*{parts.SUFFIX}"))
+        return self.catalog.exists() and any(name.endswith(parts.SUFFIX) for name in self.vectors.names())
 
     def bytes(self) -> int:
         """How much disk the index takes."""
-        total = 0
-        for path in self.path.rglob("*"):
-            with suppress(OSError):  # a writer at work renames and removes
-                total += path.stat().st_size if path.is_file() else 0
-        return total
+        return self.place.bytes()
 
     def changed(self) -> str | None:
         """When the catalog was last written, in local time; None where it is not there."""
@@ -246,7 +247,7 @@ class Folder:
 
     def check_free(self) -> None:
         """Raises IndexExistsError unless a new index may be made here."""
-        if self.identity.exists():
+        if self.place.here(self.identity.name).exists():
             raise IndexExistsError(f"there is an index at {self.where} already: open it, or choose another name.")
         deepest = next(p for p in (self.path, *self.path.parents) if p.exists())
         if not deepest.is_dir():
@@ -256,9 +257,10 @@ class Folder:
         if self._holds_parts():
             raise self._damaged("is missing")  # a new index would mix its vectors with what lies here
         foreign = sorted(p.name for p in self.path.iterdir() if not _is_ours(p.name))
+        foreign += sorted(name for name in self.place.names() if not _is_ours(name))
         if foreign:
             raise IndexExistsError(
-                f"{shown(str(self.path))} holds other files ({shown(foreign[0])}): "
+                f"{shown(self.address.parts)} holds other files ({shown(foreign[0])}): "
                 "choose a new or empty folder for the index."
             )
 
@@ -267,11 +269,13 @@ class Folder:
     def write_classes(self, classes: Classes) -> None:
         """Keep the class names and, where there is one, the linear classifier; or the projection."""
         parts.write_durably(self.classifier, classes.as_npz())
+        self.place.publish(_CLASSIFIER)
 
     def read_classes(self, identity: Identity) -> Classes | None:
         """The last layer that the index was made with; None where its backbone has neither classes nor a projection."""
         if identity.classifier_sha256 is None:
             return None
+        self.place.here(_CLASSIFIER, identity.classifier_sha256)
         if (problem := file_problem(self.classifier, identity.classifier_sha256)) is not None:
             raise IndexDamagedError(f"{problem}: run `birdsearch repair`.")
         try:
@@ -304,7 +308,9 @@ class Folder:
         """
         with _turn_of_thread(self.path), writable(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            self.place.make()
             self.check_plain()
+            self.vectors.make()
             with self.lock.held(shared=shared) as alone:
                 if alone:
                     self._tidy()
@@ -312,8 +318,8 @@ class Folder:
 
     def _tidy(self) -> None:
         """Remove what a killed writer left half done."""
-        for folder in (self.path, self.vectors):
-            remove_ours(folder, _HALF_DONE)
+        for folder in (self.place.path, self.vectors.path):
+            LocalPlace(folder).drop(_HALF_DONE)
 
 
 def _turn_of_thread(folder: Path) -> threading.RLock:

@@ -1,6 +1,7 @@
 """Verify and repair: every promise of the on-disk format, checked and, where possible, made good."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -193,7 +194,7 @@ def drop_damaged_parts(
             held = catalog.regions_by_id(region_id for region_id, _ in catalog.regions_of_part(part.id))
             hurt |= {region.photo_id for region in held.values() if region.photo_id is not None}
             catalog.drop_part(part.id)
-            parts.file_of(folder.vectors, part.id).unlink(missing_ok=True)
+            folder.vectors.drop(re.escape(parts.name_of(part.id)))
             own = " Its vectors were given by Index.add_vectors: give them again." if part.runtime == GIVEN else ""
             done.append(f"dropped a part: {problem}{own}")
     return done, hurt
@@ -212,12 +213,12 @@ def write_classes_again(store: Store, layer: Classes) -> None:
 def whitening_problem(folder: Folder, catalog: Catalog) -> str | None:
     """What is wrong with the whitening transform, where the index has one."""
     sha256 = vectors.whitening_sha256(catalog)
-    return None if sha256 is None else file_problem(folder.whitening(sha256), sha256, anew=True)
+    return None if sha256 is None else file_problem(folder.whitening(sha256, anew=True), sha256, anew=True)
 
 
 def _classes_problem(folder: Folder, identity: Identity) -> str | None:
     sha256 = identity.classifier_sha256
-    return None if sha256 is None else file_problem(folder.classifier, sha256, anew=True)
+    return None if sha256 is None else file_problem(folder.place.here(folder.classifier.name), sha256, anew=True)
 
 
 def _mistaken(store: Store) -> str | None:

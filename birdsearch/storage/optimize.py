@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdsearch.attended import attended
-from birdsearch.files import named_by_content
 from birdsearch.records import Ids, OptimizeReport, Progress, Vectors
 from birdsearch.search import graph, whitening
 from birdsearch.search.whitening import LabelCodes, Whitening
@@ -124,4 +123,4 @@ def _commit_space(folder: Folder, catalog: Catalog, space: Whitening | None) -> 
 
 def write_space(folder: Folder, space: Whitening | None) -> dict[str, str] | None:
     """Write a whitening; returns what makes it count under "whitening" in the state."""
-    return None if space is None else {"sha256": named_by_content(folder.path, "whitening", ".npz", space.write)[1]}
+    return None if space is None else {"sha256": folder.keep("whitening", ".npz", space.write)[1]}

@@ -18,6 +18,7 @@ from birdsearch.files import atomic_write
 from birdsearch.records import Ids, Vectors, shown
 from birdsearch.storage.catalog.catalog import Location
 from birdsearch.storage.catalog.commits import PartRow
+from birdsearch.storage.place import Place
 
 SUFFIX = ".parquet"
 ROWS = 256  # of a part that are laid together, and read together where one of them is wanted: 1.4 ms at 1,280 numbers
@@ -38,9 +39,14 @@ class Part:
         return self.region_ids.nbytes + self.vectors.nbytes + self.norms.nbytes
 
 
-def file_of(folder: Path, part_id: int) -> Path:
-    """Where a part lies: vectors/00000001.parquet."""
-    return folder / f"{part_id:08d}{SUFFIX}"
+def name_of(part_id: int) -> str:
+    """What the file of a part is called: 00000001.parquet."""
+    return f"{part_id:08d}{SUFFIX}"
+
+
+def file_of(place: Place, part_id: int, sha256: str | None = None) -> Path:
+    """Where a part can be read, which should have this sha256; see `Place.here`."""
+    return place.here(name_of(part_id), sha256)
 
 
 def write_durably(path: Path, data: bytes | memoryview) -> None:
@@ -73,9 +79,15 @@ def write(path: Path, part: Part) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def listed(folder: Path, part_id: int, part: Part, runtime: str) -> PartRow:
-    """Write a part into the folder of vectors as `write` does; returns what makes it count in a commit."""
-    return PartRow(part_id, len(part.norms), write(file_of(folder, part_id), part), runtime)
+def listed(place: Place, part_id: int, part: Part, runtime: str) -> PartRow:
+    """Write a part into the place of vectors as `write` does; returns what makes it count in a commit."""
+    name = name_of(part_id)
+    sha256 = write(place.path / name, part)
+    try:
+        place.publish(name, new=True)
+    except FileExistsError as error:
+        raise _taken(place.where(name)) from error
+    return PartRow(part_id, len(part.norms), sha256, runtime)
 
 
 @contextmanager
@@ -84,15 +96,19 @@ def _reserved(path: Path) -> Iterator[None]:
     try:
         path.open("xb").close()
     except FileExistsError as error:
-        raise IndexLockedError(
-            f"{shown(str(path))} is there already: another process writes to this index. What was committed is safe; "
-            "run the same command again when the other is done."
-        ) from error
+        raise _taken(shown(str(path))) from error
     try:
         yield
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+def _taken(name: str) -> IndexLockedError:
+    return IndexLockedError(
+        f"{name} is there already: another process writes to this index. What was committed is safe; run the same "
+        "command again when the other is done."
+    )
 
 
 def read(path: Path, sha256: str) -> Part:
@@ -230,27 +246,27 @@ class _File:
 class PartReader:
     """Single rows out of many parts, of one state of the catalog."""
 
-    def __init__(self, folder: Path, listed: Iterable[PartRow], kept: KeptRows | None = None) -> None:
-        self._folder = folder
+    def __init__(self, place: Place, listed: Iterable[PartRow], kept: KeptRows | None = None) -> None:
+        self._place = place
         self._sha256 = {part.id: part.sha256 for part in listed}
         self._kept = KeptRows() if kept is None else kept
         self._at: tuple[int, int, Part] | None = None  # part, first row: rows asked for together mostly lie together
 
     def row(self, location: Location) -> tuple[Vectors, float]:
         """The vector (dim,) and the norm that lie there. Raises IndexDamagedError where they are another region's."""
-        path = file_of(self._folder, location.part_id)
-        if location.part_id not in self._sha256:
-            raise IndexDamagedError(f"the catalog lists no {shown(str(path))}: run `birdsearch repair`.")
+        name = self._place.where(name_of(location.part_id))
+        if (sha256 := self._sha256.get(location.part_id)) is None:
+            raise IndexDamagedError(f"the catalog lists no {name}: run `birdsearch repair`.")
         at = self._at
         if at is None or at[0] != location.part_id or not 0 <= location.row - at[1] < len(at[2].norms):
-            at = (location.part_id, *self._kept.around(path, self._sha256[location.part_id], location.row))
+            path = file_of(self._place, location.part_id, sha256)
+            at = (location.part_id, *self._kept.around(path, sha256, location.row))
             self._at = at
         _, start, part = at
         row = location.row - start
         if not 0 <= row < len(part.norms) or part.region_ids[row] != location.region_id:
             raise IndexDamagedError(
-                f"{shown(str(path))} does not hold region {location.region_id} in row {location.row}: "
-                "run `birdsearch repair`."
+                f"{name} does not hold region {location.region_id} in row {location.row}: run `birdsearch repair`."
             )
         return part.vectors[row], float(part.norms[row])
 

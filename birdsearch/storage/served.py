@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.errors import EngineUnreachableError, IndexDamagedError, RecallUnreachableError
-from birdsearch.files import is_sha256, named_by_content
+from birdsearch.files import is_sha256
 from birdsearch.records import EngineState, Filter, Identity, Ids, Progress, Trial, Vectors, blocks, counted
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
@@ -383,7 +383,7 @@ class ServedVectors(PartVectors):
         except IndexDamagedError:
             return None
         linked = self._linked(engine, *self._rows_of(newer, self.whitening()), known)
-        return named_by_content(self._folder.path, "graph", ".npz", linked.write)[1]
+        return self._folder.keep("graph", ".npz", linked.write)[1]
 
     def _tell(self, engine: ServedEngine, photo_ids: Sequence[int]) -> None:
         """Bring the rows of these photos as they are now, and take away those that are no more."""
@@ -482,7 +482,7 @@ class ServedVectors(PartVectors):
         name, stands = getattr(engine, "name", ""), self._stands
         if stands is None or not str(name).startswith(self._prefix):
             raise ValueError(f"an engine of the kind {engine.kind} is not on {self._folder.address.vectors}")
-        graph_sha256 = None if graph is None else named_by_content(self._folder.path, "graph", ".npz", graph.write)[1]
+        graph_sha256 = None if graph is None else self._folder.keep("graph", ".npz", graph.write)[1]
         mark = self._new_name()
         named = Served(
             kind=engine.kind, name=str(name), mark=mark, coming=None, dim=engine.dim,

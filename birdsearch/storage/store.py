@@ -26,7 +26,7 @@ from birdsearch.errors import (
 from birdsearch.files import sha256_of
 from birdsearch.records import BackboneIdentity, Identity, Progress, Provenance, Recipe, as_json, shown
 from birdsearch.search.local import FLAT_UP_TO
-from birdsearch.storage.address import SCHEME
+from birdsearch.storage.address import SCHEME, Address
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.database import replaced_error
 from birdsearch.storage.catalog.renewal import Renewal
@@ -141,7 +141,9 @@ class Store:
         self._let_in: int | None = None  # the thread whose run lets short changes in between its commits
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], backbone: Any = None, execution: Execution = AUTOMATIC) -> Self:
+    def create(
+        cls, path: str | os.PathLike[str] | Address, backbone: Any = None, execution: Execution = AUTOMATIC
+    ) -> Self:
         """A new, empty index in a folder that does not exist or is empty; see `birdsearch.create`."""
         from birdsearch.backbones import DEFAULT, load_backbone
 
@@ -158,7 +160,6 @@ class Store:
         )
         with folder.writing():
             folder.check_free()  # another process may have been faster
-            folder.vectors.mkdir(exist_ok=True)
             folder.drop_unfinished_index()
             if loaded.class_names or loaded.projection is not None:
                 folder.write_classes(loaded.classes)
@@ -172,7 +173,7 @@ class Store:
     @classmethod
     def open(
         cls,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | Address,
         backbone: Any = None,
         execution: Execution = AUTOMATIC,
         lock_timeout: float = 0,

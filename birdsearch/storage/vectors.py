@@ -12,7 +12,7 @@ import numpy as np
 
 from birdsearch.cache import file_problem
 from birdsearch.errors import BackboneMismatchError, GraphMissingError, IndexDamagedError, RecallUnreachableError
-from birdsearch.files import is_sha256, named_by_content
+from birdsearch.files import is_sha256
 from birdsearch.records import EngineState, Filter, Identity, Ids, Progress, Trial, Vectors, shown
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
@@ -99,7 +99,7 @@ def whitening_sha256(catalog: Catalog) -> str | None:
 
 def load_engine(folder: Folder, named: EngineFile, *, mapped: bool = True) -> LocalEngine:
     """The engine that the catalog names. Raises IndexDamagedError where it is missing or damaged."""
-    path = folder.path / named.file
+    path = folder.place.here(named.file, named.sha256)
     # First: FAISS may take the process down over a damaged file.
     problem = file_problem(path, named.sha256)
     if problem is None:
@@ -354,12 +354,12 @@ class PartVectors:
         named = engine_file(self._catalog)
         if named is None:
             return  # searches read the parts until the next writer builds one
-        path = self._folder.path / named.file
+        path = self._folder.place.here(named.file)
         if (problem := file_problem(path, named.sha256, anew=True)) is not None:
             yield problem
             return
         if named.graph is not None:
-            problem = file_problem(self._folder.graph(named.graph), named.graph, anew=True)
+            problem = file_problem(self._folder.graph(named.graph, anew=True), named.graph, anew=True)
             if problem is not None:
                 yield problem
         part_of = {
@@ -414,7 +414,7 @@ class PartVectors:
 
     def _read_part(self, part: PartRow, ids: Ids, rows: Ids) -> parts.Part:
         """A part. Raises IndexDamagedError where these rows are not those of these regions."""
-        path = parts.file_of(self._folder.vectors, part.id)
+        path = parts.file_of(self._folder.vectors, part.id, part.sha256)
         stored = parts.read(path, part.sha256)
         inside = (rows >= 0) & (rows < len(stored.norms))
         if not inside.all() or not np.array_equal(stored.region_ids[rows], ids):
@@ -512,10 +512,10 @@ class PartVectors:
         """The same, of an engine that holds the parts up to this one: others may have been committed meanwhile."""
         if not isinstance(engine, LocalEngine):
             raise ValueError(f"an engine of the kind {engine.kind} cannot be kept in a file")
-        path, sha256 = named_by_content(self._folder.path, "engine", engine.suffix, engine.write)
-        graph_sha256 = None if graph is None else named_by_content(self._folder.path, "graph", ".npz", graph.write)[1]
+        name, sha256 = self._folder.keep("engine", engine.suffix, engine.write)
+        graph_sha256 = None if graph is None else self._folder.keep("graph", ".npz", graph.write)[1]
         named = EngineFile(
-            file=path.name,
+            file=name,
             sha256=sha256,
             kind=engine.kind,
             settings=engine.settings.as_json(),

@@ -13,6 +13,7 @@ from birdsearch.indexing.labels import Labeller
 from birdsearch.records import Photo
 from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Catalog
+from birdsearch.storage.place import LocalPlace
 from tests.support.catalogs import new_catalog
 
 
@@ -30,7 +31,7 @@ def embedded(name: str, direction: int, photo_id: int | None = None) -> Embedded
 
 
 def committer(catalog: Catalog, folder: Path) -> Committer:
-    return Committer(catalog, folder, Labeller(catalog))
+    return Committer(catalog, LocalPlace(folder), Labeller(catalog))
 
 
 def test_a_commit_is_one_part_and_its_photos(catalog: Catalog, tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_a_commit_is_one_part_and_its_photos(catalog: Catalog, tmp_path: Path) -
     assert [photo.path for photo in catalog.photos([1, 2])] == ["/photos/a.jpg", "/photos/b.jpg"]
     (part,) = catalog.parts()
     assert (part.id, part.rows, part.runtime) == (1, 2, "test")
-    stored = parts.read(parts.file_of(tmp_path, 1), catalog.parts()[0].sha256)
+    stored = parts.read(parts.file_of(LocalPlace(tmp_path), 1), catalog.parts()[0].sha256)
     np.testing.assert_array_equal(stored.vectors, np.eye(4, dtype=np.float32)[:2])
     assert stored.norms.tolist() == [2.0, 3.0]
 

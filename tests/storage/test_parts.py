@@ -16,6 +16,7 @@ from birdsearch.storage import parts
 from birdsearch.storage.catalog.catalog import Location
 from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.parts import KeptRows, Part, PartReader, file_of
+from birdsearch.storage.place import LocalPlace
 
 
 def part(rows: int = 5, dim: int = 4, seed: int = 0) -> Part:
@@ -28,7 +29,7 @@ def part(rows: int = 5, dim: int = 4, seed: int = 0) -> Part:
 
 def test_a_part_comes_back_exactly_with_its_checksum(tmp_path: Path) -> None:
     wanted = part()
-    path = file_of(tmp_path, 7)
+    path = file_of(LocalPlace(tmp_path), 7)
     assert path.name == "00000007.parquet"
     sha256 = parts.write(path, wanted)
     assert sha256 == sha256_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -42,8 +43,8 @@ def test_a_part_comes_back_exactly_with_its_checksum(tmp_path: Path) -> None:
 
 
 def test_a_part_is_plain_parquet_with_the_three_columns_of_the_format(tmp_path: Path) -> None:
-    parts.write(file_of(tmp_path, 1), part(rows=3, dim=4))
-    table = pq.read_table(file_of(tmp_path, 1))
+    parts.write(file_of(LocalPlace(tmp_path), 1), part(rows=3, dim=4))
+    table = pq.read_table(file_of(LocalPlace(tmp_path), 1))
     assert table.schema.names == ["region_id", "vector", "norm"]
     assert (table["vector"].type.list_size, table.num_rows) == (4, 3)
     assert table.schema.metadata[b"dim"] == b"4"
@@ -51,7 +52,10 @@ def test_a_part_is_plain_parquet_with_the_three_columns_of_the_format(tmp_path: 
 
 def test_rows_come_one_by_one_out_of_many_parts(tmp_path: Path) -> None:
     stored = {number: part(seed=number) for number in (1, 2, 3)}
-    reader = PartReader(tmp_path, [parts.listed(tmp_path, number, some, "test") for number, some in stored.items()])
+    reader = PartReader(
+        LocalPlace(tmp_path),
+        [parts.listed(LocalPlace(tmp_path), number, some, "test") for number, some in stored.items()],
+    )
     for number, row in ((1, 0), (1, 4), (3, 2), (2, 1), (1, 3)):
         vector, norm = reader.row(Location(number, row, 100 + row))
         assert np.array_equal(vector, stored[number].vectors[row])
@@ -60,7 +64,7 @@ def test_rows_come_one_by_one_out_of_many_parts(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", [(1, 5, 105), (1, -1, 104), (1, 2, 103), (2, 0, 100)])
 def test_a_row_that_is_not_there_or_another_regions_is_refused(tmp_path: Path, where: tuple[int, int, int]) -> None:
-    reader = PartReader(tmp_path, [parts.listed(tmp_path, 1, part(), "test")])
+    reader = PartReader(LocalPlace(tmp_path), [parts.listed(LocalPlace(tmp_path), 1, part(), "test")])
     with pytest.raises(IndexDamagedError, match="birdsearch repair"):
         reader.row(Location(*where))
 
@@ -84,13 +88,13 @@ def test_rows_that_were_read_are_kept_within_a_bound(
 ) -> None:
     monkeypatch.setattr(parts, "ROWS", 10)
     wanted = part(rows=35)
-    listed = [parts.listed(tmp_path, 1, wanted, "test")]
+    listed = [parts.listed(LocalPlace(tmp_path), 1, wanted, "test")]
     kept = KeptRows(most=3 * 10 * (8 + 4 * 4 + 4))
 
     def read(*rows: int) -> int:
         before = len(opened)
         for row in rows:
-            vector, norm = PartReader(tmp_path, listed, kept).row(Location(1, row, 100 + row))
+            vector, norm = PartReader(LocalPlace(tmp_path), listed, kept).row(Location(1, row, 100 + row))
             assert np.array_equal(vector, wanted.vectors[row])
             assert norm == pytest.approx(float(wanted.norms[row]))
         return len(opened) - before
@@ -105,8 +109,8 @@ def test_rows_that_were_read_are_kept_within_a_bound(
     kept.forget()
     assert read(15) == 1
     with pytest.raises(IndexDamagedError, match="does not hold region"):
-        PartReader(tmp_path, listed, kept).row(Location(1, 35, 135))
-    file = file_of(tmp_path, 1)
+        PartReader(LocalPlace(tmp_path), listed, kept).row(Location(1, 35, 135))
+    file = file_of(LocalPlace(tmp_path), 1)
     file.write_bytes(file.read_bytes()[:-9] + b"tampered.")
     with pytest.raises(IndexDamagedError, match="checksum"):
         read(15)
@@ -117,12 +121,12 @@ def test_rows_that_were_read_are_kept_within_a_bound(
 
 def test_many_threads_read_rows_of_many_parts(tmp_path: Path) -> None:
     stored = {number: part(rows=50, seed=number) for number in range(1, 9)}
-    listed = [parts.listed(tmp_path, number, some, "test") for number, some in stored.items()]
+    listed = [parts.listed(LocalPlace(tmp_path), number, some, "test") for number, some in stored.items()]
     kept = KeptRows(most=2000)
 
     def right(number: int) -> bool:
         part_id, row = 1 + number % 8, number * 7 % 50
-        vector, _ = PartReader(tmp_path, listed, kept).row(Location(part_id, row, 100 + row))
+        vector, _ = PartReader(LocalPlace(tmp_path), listed, kept).row(Location(part_id, row, 100 + row))
         return np.array_equal(vector, stored[part_id].vectors[row])
 
     with ThreadPoolExecutor(8) as pool:
@@ -132,20 +136,20 @@ def test_many_threads_read_rows_of_many_parts(tmp_path: Path) -> None:
 def test_a_part_that_was_written_in_one_piece_is_read(tmp_path: Path) -> None:
     """As birdsearch did before, whatever its length."""
     wanted = part(rows=parts.ROWS + 500)
-    path = file_of(tmp_path, 1)
+    path = file_of(LocalPlace(tmp_path), 1)
     parts.write(path, wanted)
     assert pq.ParquetFile(path).num_row_groups > 1
     pq.write_table(pq.read_table(path), path)
     listed = [PartRow(1, len(wanted.norms), sha256_of(path), "test")]
     for row in (0, parts.ROWS, parts.ROWS + 499):
-        vector, _ = PartReader(tmp_path, listed).row(Location(1, row, 100 + row))
+        vector, _ = PartReader(LocalPlace(tmp_path), listed).row(Location(1, row, 100 + row))
         assert np.array_equal(vector, wanted.vectors[row])
     assert np.array_equal(parts.read(path, listed[0].sha256).vectors, wanted.vectors)
 
 
 @pytest.mark.parametrize("damage", ["missing", "empty", "half", "text", "one bit", "folder", "pipe"])
 def test_a_damaged_part_says_what_to_do(tmp_path: Path, damage: str) -> None:
-    path = file_of(tmp_path, 1)
+    path = file_of(LocalPlace(tmp_path), 1)
     sha256 = parts.write(path, part())
     data = path.read_bytes()
     path.unlink()
@@ -166,7 +170,7 @@ def test_what_a_stranger_wrote_with_its_checksum_is_looked_at(tmp_path: Path, da
     if damage == "foreign":
         path = _foreign(tmp_path)
     else:
-        path, some = file_of(tmp_path, 1), part()
+        path, some = file_of(LocalPlace(tmp_path), 1), part()
         some.vectors[2, 1] = np.nan
         parts.write(path, some)
     with pytest.raises(IndexDamagedError, match=r"cannot be read.*birdsearch repair"):
