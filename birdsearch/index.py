@@ -159,6 +159,7 @@ class Index:
     def __init__(self, store: Store) -> None:
         self._opened: Store | None = store
         self._path = store.folder.path
+        self._where = store.folder.where
 
     @property
     def _store(self) -> Store:
@@ -177,8 +178,8 @@ class Index:
 
     def __repr__(self) -> str:
         if self._opened is None:
-            return f"<Index {shown(str(self.path))}: closed>"
-        return f"<Index {shown(str(self.path))}: {len(self)} photos, {self._store.identity.backbone.name}>"
+            return f"<Index {self._where}: closed>"
+        return f"<Index {self._where}: {len(self)} photos, {self._store.identity.backbone.name}>"
 
     def __len__(self) -> int:
         return self._store.catalog.count()

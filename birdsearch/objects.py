@@ -22,7 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 from birdsearch.cache import KeptTable, kept_file
 from birdsearch.errors import InstallationError, RemoteError
 from birdsearch.files import FileState, shard_of
-from birdsearch.records import shown
+from birdsearch.words import shown, without_secrets
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -32,6 +32,11 @@ _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 _CONNECT = timedelta(seconds=10)
 _SAME = {"s3a": "s3", "gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 NOTHING = FileState()
+# A user with a password, or a signature that opens an address to whoever has it.
+_HOLDS_SECRET = re.compile(
+    r"^\w+://[^/?#@]*:[^/?#@]*@|[?&](?:X-Amz-|X-Goog-|sig=|[^=&]*(?:token|secret|password))", re.IGNORECASE
+)
+_SECRET = "the address holds a password or a signature, which would be kept with the photo: leave it out"
 _ANONYMOUS = "BIRDSEARCH_ANONYMOUS"  # environment: "1" reads public buckets without credentials
 
 
@@ -41,6 +46,11 @@ class StoredObject:
 
     url: str
     state: FileState
+
+
+def holds_secret(url: str) -> bool:
+    """Whether an address holds what opens it to whoever has it: a password or a signature."""
+    return _HOLDS_SECRET.search(url) is not None
 
 
 # Reading ------------------------------------------------------------------------------------------------------------
@@ -244,6 +254,8 @@ class _Place:
             raise RemoteError(errno.ENOTSUP, f"addresses that are read begin with {known}", url)
         if not rest.strip("/"):
             raise RemoteError(errno.EINVAL, "a bucket is missing: write scheme://bucket/prefix", url)
+        if holds_secret(url):
+            raise RemoteError(errno.EINVAL, _SECRET, without_secrets(url))
         if scheme in ("http", "https"):
             parts = urlsplit(url)
             base, key = f"{scheme}://{parts.netloc}", unquote(parts.path).strip("/")
@@ -347,6 +359,8 @@ def _translated(url: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
+        if "NoSuchBucket" in str(error):  # of a whole bucket nothing is told by what is not in it
+            raise RemoteError(errno.ENOENT, "there is no such bucket", url) from error
         raise FileNotFoundError(errno.ENOENT, "no longer there", url) from error
     except FileExistsError:
         raise

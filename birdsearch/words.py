@@ -15,7 +15,7 @@ def shown(text: str) -> str:
 def without_secrets(text: str) -> str:
     """A text in which what may be a password of an address is left out, so that it can be shown and logged."""
     text = re.sub(r"(:/{1,2})[^?#\s]*@", r"\1…@", text)
-    return re.sub(r"(?i)([^?&\s]*(?:pass|secret|token|key|credential)[^=&\s]*=)[^&\s]*", r"\1…", text)
+    return re.sub(r"(?i)([^?&\s]*(?:pass|secret|token|key|credential|signature|sig)[^=&\s]*=)[^&\s]*", r"\1…", text)
 
 
 def counted(count: int, thing: str) -> str:

@@ -7,8 +7,9 @@ from threading import Thread
 
 import pytest
 
+import birdsearch
 from birdsearch import objects
-from birdsearch.errors import InstallationError, RemoteError
+from birdsearch.errors import InstallationError, PhotoMissingError, RemoteError
 from tests.support.object_store import Bucket
 
 
@@ -80,3 +81,17 @@ def test_every_key_is_read_as_it_is_listed(bucket: Bucket, key: str) -> None:
     assert listed.url == f"{bucket.url}/{key}"
     assert objects.read(listed.url) == key.encode()
     assert objects.state_of(listed.url) == listed.state
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://ana:robin@example.org/wren.jpg",
+        "https://example.org/wren.jpg?X-Amz-Signature=robin",
+        "https://example.org/wren.jpg?size=2&access_token=robin",
+    ],
+)
+def test_an_address_that_opens_itself_is_not_kept(url: str) -> None:
+    with pytest.raises(PhotoMissingError, match="leave it out") as caught:
+        birdsearch.check_folders([url])
+    assert "robin" not in str(caught.value)

@@ -11,7 +11,7 @@ from birdsearch.errors import InputFileError, os_error_text
 from birdsearch.files import FileState, PathSet, above, absolute, is_url, with_trailing_slash
 from birdsearch.indexing.tables import table_rows
 from birdsearch.photos import exif
-from birdsearch.photos.overlap import overlapped
+from birdsearch.photos.overlap import REMOTE_WORKERS, overlapped
 from birdsearch.photos.scan import FoundFile
 from birdsearch.records import Failure, Photo, shown
 
@@ -70,7 +70,7 @@ class PhotoList:
         def one(listed: ListedPhoto) -> FoundFile | Failure:
             return _found(listed, is_known(listed.path))
 
-        yield from overlapped(_distinct(self.file), one, ahead=_AHEAD)
+        yield from overlapped(_distinct(self.file), one, ahead=_AHEAD, workers=REMOTE_WORKERS)
 
 
 def read_list(path: str | os.PathLike[str]) -> PhotoList:
@@ -90,6 +90,10 @@ def _rows(file: Path) -> Iterator[ListedPhoto]:
         path = next(values[name] for name in reversed(_NAMED_BY) if name in values)
         if not path.strip() or "\0" in path:
             raise InputFileError(f"{place}: no path. {_ADVICE}.")
+        if objects.holds_secret(path):
+            raise InputFileError(
+                f"{place}: the address holds a password or a signature, which would be kept: leave it out."
+            )
         yield ListedPhoto(absolute(path, folder), shown(values.get("label", "").strip()), _said(values, place))
 
 

@@ -27,7 +27,7 @@ from birdsearch.indexing.photo_lists import read_list
 from birdsearch.indexing.regions import BoxOptions
 from birdsearch.photos import decode, exclusions, scan
 from birdsearch.photos.filetype import has_photo_name, has_raw_name
-from birdsearch.photos.overlap import overlapped
+from birdsearch.photos.overlap import REMOTE_WORKERS, overlapped
 from birdsearch.photos.sidecars import companion_kind
 from birdsearch.records import (
     BIRD,
@@ -498,7 +498,8 @@ class AddRun:
         self._finder = self._loaded_finder(to_read)
         ahead = AHEAD if self._finder is None else regions.TOGETHER
         files = self._detector.recalled(to_read)
-        with closing(overlapped(files, self._prepare_cheap, ahead=ahead, idle=self._idle)) as outcomes:
+        workers = REMOTE_WORKERS if any(is_url(one.file.path) for one in to_read) else None
+        with closing(overlapped(files, self._prepare_cheap, ahead=ahead, idle=self._idle, workers=workers)) as outcomes:
             if self._finder is None:
                 yield from outcomes
             else:

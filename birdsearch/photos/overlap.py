@@ -9,6 +9,7 @@ from threading import Thread
 from typing import TypeVar
 
 WORKERS = max(2, os.cpu_count() or 2)  # threads: Pillow lets others run while it decodes, and reading waits
+REMOTE_WORKERS = max(16, WORKERS)  # the same for what comes from a store of objects, which takes its time to answer
 LEAVE_SECONDS = 1.0  # that a thread may take to end
 IDLE_SECONDS = 1.0  # without a result, from one call of `idle` to the next
 
@@ -17,15 +18,25 @@ R = TypeVar("R")
 
 
 def overlapped(
-    items: Iterable[T], work: Callable[[T], R], *, ahead: int, idle: Callable[[], None] | None = None
+    items: Iterable[T],
+    work: Callable[[T], R],
+    *,
+    ahead: int,
+    idle: Callable[[], None] | None = None,
+    workers: int | None = None,
 ) -> Generator[R, None, None]:
     """Do the work in threads, at most `ahead` results in advance, and give the results in the order of the items.
+
+    There are WORKERS threads unless another number is given.
 
     While no result comes `idle` is called each second: what it raises ends the work. Where it ends early it does not
     wait for what is under way: one file that never answers would hold up Ctrl-C.
     """
     tasks: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
-    threads = [Thread(target=_serve, args=(tasks, work), name="birdsearch-decode", daemon=True) for _ in range(WORKERS)]
+    threads = [
+        Thread(target=_serve, args=(tasks, work), name="birdsearch-decode", daemon=True)
+        for _ in range(workers or WORKERS)
+    ]
     for thread in threads:
         thread.start()
     waiting: deque[Future[R]] = deque()

@@ -35,6 +35,7 @@ from birdsearch.photos import places
 from birdsearch.photos.exclusions import IGNORE_FILE, Exclusions
 from birdsearch.photos.filetype import HEAD, RAW_FORMATS, Kind, identify
 from birdsearch.records import Failure, Photo, bytes_text, shown
+from birdsearch.words import without_secrets
 
 MAX_BYTES = 8 * 10**8  # of one file, a guess: larger ones are refused, as they are read whole
 _TAR = re.compile(rb"\.tar$", re.IGNORECASE)
@@ -131,7 +132,7 @@ def _check_answers(url: str) -> None:
     except OSError as error:
         if isinstance(error, PhotoMissingError):
             raise
-        raise PhotoMissingError(f"{shown(url)} cannot be read: {os_error_text(error)}.") from error
+        raise PhotoMissingError(f"{shown(without_secrets(url))} cannot be read: {os_error_text(error)}.") from error
 
 
 @checked

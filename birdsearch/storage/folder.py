@@ -229,7 +229,7 @@ class Folder:
 
     def _damaged(self, why: str) -> IndexDamagedError:
         return IndexDamagedError(
-            f"{shown(str(self.identity))} {why}: run `birdsearch repair --index {shlex.quote(self.where)}`."
+            f"{self.place.where(self.identity.name)} {why}: run `birdsearch repair --index {shlex.quote(self.where)}`."
         )
 
     def _holds_parts(self) -> bool:

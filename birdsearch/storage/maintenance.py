@@ -83,6 +83,10 @@ def _summary(folder: Folder) -> IndexSummary:
 
 def problems(store: Store, progress: Progress | None = None) -> Iterator[str]:
     """Each breach of the format in words; nothing where all is well. A part the catalog does not list is no breach."""
+    yield from map(store.folder.place.told, _problems(store, progress))
+
+
+def _problems(store: Store, progress: Progress | None) -> Iterator[str]:
     folder, catalog = store.folder, store.catalog
     broken = catalog.integrity_problems()
     yield from (f"{shown(str(folder.catalog))}: {line}" for line in broken)
@@ -196,7 +200,7 @@ def drop_damaged_parts(
             catalog.drop_part(part.id)
             folder.vectors.drop(re.escape(parts.name_of(part.id)))
             own = " Its vectors were given by Index.add_vectors: give them again." if part.runtime == GIVEN else ""
-            done.append(f"dropped a part: {problem}{own}")
+            done.append(f"dropped a part: {folder.place.told(problem)}{own}")
     return done, hurt
 
 

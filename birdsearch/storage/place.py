@@ -29,6 +29,9 @@ class Place(Protocol):
     def where(self, name: str) -> str:
         """What messages call a file."""
 
+    def told(self, message: str) -> str:
+        """A message that names files of `path`, as it is told."""
+
     def below(self, folder: str) -> "Place":
         """The place of a folder in this one."""
 
@@ -77,6 +80,9 @@ class LocalPlace:
     def where(self, name: str) -> str:
         return shown(str(self.path / name))
 
+    def told(self, message: str) -> str:
+        return message
+
     def below(self, folder: str) -> Place:
         return LocalPlace(self.path / folder)
 
@@ -115,6 +121,9 @@ class StorePlace:
 
     def where(self, name: str) -> str:
         return shown(f"{self.url}/{name}")
+
+    def told(self, message: str) -> str:
+        return message.replace(shown(str(self.path)), shown(self.url))
 
     def below(self, folder: str) -> Place:
         return StorePlace(f"{self.url}/{folder}", self.path / folder)

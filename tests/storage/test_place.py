@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from birdsearch import objects
+import birdsearch
+from birdsearch import Filter, objects
 from birdsearch.backbones import Backbone
 from birdsearch.cache import cache_folder
-from birdsearch.errors import IndexExistsError, IndexFolderError, RemoteError
+from birdsearch.errors import IndexDamagedError, IndexExistsError, IndexFolderError, RemoteError
 from birdsearch.index import Index
 from birdsearch.storage.address import Address
 from birdsearch.storage.place import LocalPlace, StorePlace, place_of
 from birdsearch.storage.store import Store
+from tests.conftest import write_garden_photos
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import classifying
 from tests.support.object_store import Bucket
+from tests.support.postgresql import Server
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +107,7 @@ def test_verify_looks_into_the_store_and_repair_puts_it_right(
     assert index.repair()
     assert index.verify().ok
     bucket.delete(*[name for name in bucket.keys("index/") if name.endswith(".parquet")])
-    assert any("is missing" in problem for problem in index.verify().problems)
+    assert any(f"{bucket.url}/index/vectors/" in one and "is missing" in one for one in index.verify().problems)
     index.repair()
     assert index.verify().ok
     assert index.search(photos / "1.jpg", k=2)
@@ -159,3 +162,41 @@ def test_a_path_is_a_place_of_its_own(tmp_path: Path) -> None:
     assert list(place.names()) == ["a.txt"]
     place.drop(r".*\.txt", keep=("b.txt",))
     assert list(place.names()) == []
+
+
+def test_a_whole_index_beyond_one_machine(
+    postgresql: Server, bucket: Bucket, tmp_path: Path, network: Backbone
+) -> None:
+    database = postgresql.new_database()
+    address = postgresql.address(tmp_path / "parts", database=database).replace(
+        str(tmp_path / "parts"), f"{bucket.url}/index"
+    )
+    write_garden_photos(tmp_path / "photos")
+    bucket.put_folder(tmp_path / "photos", "raw")
+    with birdsearch.create(address, backbone=network) as index:
+        assert index.add(f"{bucket.url}/raw", labels="folder").added == 6
+        wanted = [(match.photo.path, match.score) for match in index.search(index.photo(1), 5)]
+    shutil.rmtree(cache_folder() / "places")
+    with birdsearch.open(address, backbone=network) as index:
+        assert index.add().unchanged == 6
+        assert [(match.photo.path, match.score) for match in index.search(index.photo(1), 5)] == wanted
+        assert [photo.label for photo in index.photos(Filter(near=(52.5, 13.4, 10)))] == ["Wren"] * 3
+        assert index.verify().ok
+        assert str(tmp_path) not in repr(index)
+    bucket.delete("index/index.json")
+    with pytest.raises(IndexDamagedError, match=r"s3://.*/index/index\.json is missing: run `birdsearch repair"):
+        birdsearch.open(address)
+    assert birdsearch.restore(address) == ["wrote index.json again from the catalog"]
+
+
+def test_a_bucket_that_is_away_costs_no_part(index: Index, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.add(photos)
+
+    def refuse(url: str, *_: object) -> None:
+        raise RemoteError(2, "there is no such bucket", url)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "opened", refuse)
+        with pytest.raises(IndexFolderError, match="there is no such bucket"):
+            index.repair()
+    assert (index.verify().ok, len(index)) == (True, 5)
