@@ -137,6 +137,8 @@ class Labeller:
             source = self.source(known.path)
             if source is None or (os.path.isabs(source[1]) and self._table(source[1]) is None):
                 continue  # nothing was ever chosen, or the file is away: what is known stays
+            if known.label is not None and known.label.source == FILE and not (os.path.isabs(source[1]) or self._given):
+                continue  # a list said so, which counts more than folders and keywords until these are chosen anew
             if _root_keyword(source[1]) is not None and known.keywords is None:
                 continue  # its file is away, and was never read for them
             new = self.of(known.path, known.sha256, known.keywords)

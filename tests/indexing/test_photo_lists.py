@@ -118,3 +118,14 @@ def test_a_list_that_cannot_be_used_is_refused_with_its_line(
     with pytest.raises(InputFileError, match=words):
         index.add(listing=tmp_path / "list.csv")
     assert not os.path.exists(index.path / "writer.json")
+
+
+def test_the_label_of_a_list_stays_where_folders_give_labels(index: Index, photos: Path) -> None:
+    index.add(photos, labels="folder")
+    listing = photos.parent / "list.csv"
+    listing.write_text("path,label\nphotos/1.jpg,Dunnock\n")
+    index.add(listing=listing)
+    index.add(photos)
+    assert index.find(photos / "1.jpg").label == "Dunnock"
+    index.add(photos, labels="folder")
+    assert index.find(photos / "1.jpg").label != "Dunnock"
