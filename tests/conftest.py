@@ -47,24 +47,14 @@ _MARKED_PLACES = {
 # Tests of what every catalog must do: they run on both databases, but for those of `on_sqlite`.
 _ON_BOTH_DATABASES = (
     "tests/actions/test_undo.py",
-    "tests/crash/test_processes.py",
-    "tests/duplicates/test_finder.py",
-    "tests/duplicates/cleanup/test_apply.py",
-    "tests/export/test_importer.py",
-    "tests/indexing/test_companions.py",
     "tests/indexing/test_committer.py",
     "tests/indexing/test_corrections.py",
     "tests/indexing/test_detector.py",
-    "tests/indexing/test_find_birds.py",
     "tests/indexing/test_keywords.py",
     "tests/indexing/test_labels.py",
     "tests/indexing/test_pipeline.py",
-    "tests/indexing/test_reembed.py",
-    "tests/indexing/test_regions.py",
     "tests/storage/test_catalog.py",
-    "tests/storage/test_maintenance.py",
     "tests/storage/test_query.py",
-    "tests/test_index.py",
 )
 
 

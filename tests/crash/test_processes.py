@@ -21,7 +21,6 @@ from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store
 from tests.crash.test_index import draw
 from tests.support import drawing
-from tests.support.catalogs import on_sqlite
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.index_worker import Plan, backbone, work
 from tests.support.killing import until
@@ -58,7 +57,6 @@ def opened(tmp_path: Path) -> Index:
     return birdsearch.open(tmp_path / "index", backbone=backbone())
 
 
-@on_sqlite
 def test_second_writer_is_told_who_holds_the_lock(workers: list[Worker], photos: Path, tmp_path: Path) -> None:
     """Adding, removing, importing and repairing all wait for nobody; reading goes on."""
     work(plan_of(tmp_path, photos))
@@ -92,7 +90,6 @@ def test_two_creators_make_one_index(workers: list[Worker], photos: Path, tmp_pa
             assert index.verify().ok
 
 
-@on_sqlite
 def test_lock_dies_with_its_process(workers: list[Worker], photos: Path, tmp_path: Path) -> None:
     """After a SIGKILL the next writer starts at once."""
     workers[0].start(plan_of(tmp_path, photos, delay=5))
@@ -105,7 +102,6 @@ def test_lock_dies_with_its_process(workers: list[Worker], photos: Path, tmp_pat
     assert report.added == PHOTOS
 
 
-@on_sqlite
 def test_lock_dies_though_a_child_of_the_writer_lives(photos: Path, tmp_path: Path) -> None:
     """What the writer starts does not hold its lock."""
     with birdsearch.create(tmp_path / "index", backbone=backbone()) as index, Folder(index.path).writing():
@@ -218,7 +214,6 @@ def test_threads_share_one_index(photos: Path, tmp_path: Path) -> None:
     assert not wrong, wrong[0]
 
 
-@on_sqlite
 def test_a_catalog_that_was_put_back_is_not_asked_through_a_later_engine(photos: Path, tmp_path: Path) -> None:
     """Ids of the later state may stand for other photos now: the engine must not answer for them."""
     work(plan_of(tmp_path, photos))

@@ -31,6 +31,7 @@ from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store
 from tests.support.alone import alone
+from tests.support.catalogs import on_sqlite
 from tests.support.drawing import STORED, bird, exif, turned, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.strange_files import write_strange_files
@@ -510,6 +511,7 @@ def test_a_damaged_photo_is_in_the_index_and_told_in_every_run(photos: Path, ind
     assert index.failures() == []
 
 
+@on_sqlite
 def test_a_costly_photo_comes_last_and_is_noted_before(
     photos: Path, index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -909,6 +911,7 @@ def test_progress_names_stage_and_counts(photos: Path, index: Index) -> None:
 # Places
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", ["plain", "with space", "per%cent?#&;'", "Vögel", "undecodable \udcff", "new\nline"])
 def test_an_index_may_lie_anywhere_and_be_moved(photos: Path, tmp_path: Path, fake: FakeBackbone, name: str) -> None:
     with birdsearch.create(tmp_path / name / "index", backbone=fake) as index:
