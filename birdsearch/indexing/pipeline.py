@@ -488,8 +488,8 @@ class AddRun:
 
     def _outcomes(self, to_read: Listing) -> Generator[Outcome | Elsewhere | Costly]:
         """What each file holds, in their order; small birds are searched for while a photo is decoded here."""
-        # Of what is not called as a photo the first bytes tell: it starts no cluster.
-        if self._cluster is not None and any(has_photo_name(one.file.path) for one in to_read):
+        # Of what lies in a folder and is not called as a photo the first bytes tell: it starts no cluster.
+        if self._cluster is not None and (self._is_listed or any(has_photo_name(one.file.path) for one in to_read)):
             way = Way(not self._ignores_raw, COSTLY, not self._committer.first_part)
             listed = (lambda: (one.file for one in to_read)), len(to_read)
             with closing(self._cluster.outcomes(*listed, way, self._idle)) as embedded:

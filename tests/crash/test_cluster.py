@@ -9,6 +9,7 @@ import pytest
 
 from birdsearch.index import Index
 from tests.support import drawing
+from tests.support.postgresql import Server
 from tests.support.ray_hosts import DECODES, EMBEDS, LEADS, Hosts, hosts, open_or_create, results, started, wait_until
 
 pytest.importorskip("ray", reason="Ray is not installed")
@@ -105,3 +106,21 @@ def test_two_runs_on_one_index_do_not_mix(cluster: Hosts, photos: Path, alone: I
     assert "IndexLockedError" in second.communicate()[0]
     assert first.communicate()[0] == f"{PHOTOS} added, 0 unchanged, 0 failed\n"
     check(tmp_path / "index", photos, alone)
+
+
+def test_two_runs_on_one_index_in_postgresql_bring_each_photo_once(
+    cluster: Hosts, photos: Path, alone: Index, tmp_path: Path, postgresql: Server
+) -> None:
+    index = postgresql.address(tmp_path / "parts", "two")
+    open_or_create(index).close()
+    runs = [started(index, photos, cluster.address) for _ in range(2)]
+    for run in runs:
+        said = run.communicate()[0]
+        assert run.returncode == 0, said
+        assert said.endswith(" 0 failed\n")
+    with open_or_create(index) as opened:
+        assert [photo.path for photo in opened.photos(order="path")] == [p.path for p in alone.photos(order="path")]
+        ids, others = opened.photo_ids(order="path").tolist(), alone.photo_ids(order="path").tolist()
+        np.testing.assert_array_equal(opened.vectors(ids), alone.vectors(others))
+        assert opened.verify().ok
+    assert not list((tmp_path / "parts").glob("embedding-*"))

@@ -78,7 +78,7 @@ def hosts(count: int) -> Iterator[Hosts]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def started(index: Path, photos: Path, address: str, delay: float = 0.0) -> "subprocess.Popen[str]":
+def started(index: Path | str, photos: Path, address: str, delay: float = 0.0) -> "subprocess.Popen[str]":
     """A process that does one run."""
     command = [sys.executable, "-m", "tests.support.ray_hosts", str(index), str(photos), address, str(delay)]
     return subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -99,7 +99,7 @@ def wait_until(there: Callable[[], bool], run: "subprocess.Popen[str]") -> bool:
     return False
 
 
-def open_or_create(path: Path, delay: float = 0.0) -> Index:
+def open_or_create(path: Path | str, delay: float = 0.0) -> Index:
     """The index, with a backbone of the user's own."""
     try:
         return birdsearch.open(path, backbone=FakeBackbone(delay))
@@ -132,7 +132,7 @@ def _below(parents: set[int]) -> list[int]:
 def main() -> None:
     """One run."""
     index, photos, address, delay = sys.argv[1:]
-    with open_or_create(Path(index), float(delay)) as opened:
+    with open_or_create(index, float(delay)) as opened:
         report = opened.add(photos, cluster=address)
         print(f"{report.added} added, {report.unchanged} unchanged, {len(report.failed)} failed", flush=True)
 
