@@ -88,6 +88,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.browsing
 	$(BIN)/python -m benchmarks.serving
 	$(BIN)/python -m benchmarks.tags --keep
+	$(BIN)/python -m benchmarks.hosts
 	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python -m benchmarks.killing
 
