@@ -107,18 +107,21 @@ class Protected:
         from birdsearch.taxonomy.resolve import is_one_bird
 
         meaning = self._meaning(name)
-        return is_one_bird(meaning), not self._species.isdisjoint(meaning.candidates or _members(meaning))
+        # Most families have a threatened species: their own name protects a place only if all of them are protected.
+        protected = not self._species.isdisjoint(meaning.candidates) or self._species.issuperset(_members(meaning))
+        return is_one_bird(meaning), meaning.taxon is not None and protected
 
 
 def _members(meaning: "Resolution") -> Iterator[str]:
-    """All species of a family or order, and of other life the name itself."""
+    """All species of a family or order; of anything else the name itself."""
     from birdsearch.taxonomy.avilist import world
 
     taxon, rank = meaning.taxon, meaning.rank
     if taxon is None:
         return
-    yield taxon.scientific
-    if rank in ("family", "order"):
+    if rank not in ("family", "order"):
+        yield taxon.scientific
+    else:
         yield from (name for name, one in world().species.items() if getattr(one, rank) == getattr(taxon, rank))
 
 

@@ -142,7 +142,7 @@ def test_a_list_with_a_name_that_is_no_bird_is_refused(sightings: Made, tmp_path
             sightings(SightingOptions(sensitive=tmp_path / "owls.txt"))
 
 
-@pytest.mark.parametrize("label", ["Kakapoo", "strigops_habroptilus", "Strigops", "Gyps", "parrot", "Psittaciformes"])
+@pytest.mark.parametrize("label", ["Kakapoo", "strigops_habroptilus", "Strigops", "Gyps", "parrot"])
 def test_a_name_that_may_mean_a_threatened_species_protects_its_place(
     sightings: Made, tmp_path: Path, label: str
 ) -> None:
