@@ -30,6 +30,7 @@ from birdsearch import Label, Photo
 from birdsearch.export.parquet import Parquet
 from birdsearch.export.selection import Batch, NoOptions, Selection
 from birdsearch.files import FileState
+from birdsearch.indexing import pipeline
 from birdsearch.photos import scan
 from birdsearch.records import Prediction, Provenance
 
@@ -81,7 +82,7 @@ def again(path: Path, count: int) -> Figures:
     with (
         birdsearch.open(path, backbone=Given(DIM)) as index,
         mock.patch("birdsearch.photos.scan.scan", side_effect=lambda *_: found(count)),
-        mock.patch("birdsearch.indexing.pipeline.has_entries", return_value=True),
+        mock.patch.object(pipeline if hasattr(pipeline, "has_entries") else scan, "has_entries", return_value=True),
         mock.patch("os.path.isdir", lambda folder: os.fsencode(folder) == FOLDER or is_folder(folder)),
     ):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the most memory is that from here on
