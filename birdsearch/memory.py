@@ -21,16 +21,22 @@ def available() -> int | None:
         return None
 
 
-def check_room(photos: int, bytes_each: int) -> None:
-    """Raise MemoryNeededError where so many photos at once cannot fit, whatever else is done with them."""
+def check_room(photos: int, bytes_each: int, instead: str | None = None) -> None:
+    """Raise MemoryNeededError where so many photos at once cannot fit, whatever else is done with them.
+
+    `instead` says what to do where no filter narrows them.
+    """
     needed, free = photos * bytes_each, available()
     if free is None or needed <= free:
         return
     fitting = 10 ** (len(str(max(1, free // (2 * bytes_each)))) - 1)
+    narrow = (
+        f"Narrow with --species, --under or --after, or take some of each species with --sample {fitting} (in Python: "
+        "the fields of a Filter)."
+    )
     raise MemoryNeededError(
         f"{photos:,} photos at once need more than {needed / 1e9:,.1f} GB of memory, and {free / 1e9:,.1f} GB are "
-        f"free. Narrow with --species, --under or --after, or take some of each species with --sample {fitting} (in "
-        "Python: the fields of a Filter)."
+        f"free. {instead or narrow}"
     )
 
 

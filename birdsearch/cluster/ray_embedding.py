@@ -25,6 +25,7 @@ from birdsearch.indexing.clusters import LOCAL, Way
 from birdsearch.indexing.outcomes import Rejected
 from birdsearch.photos.scan import GONE, FoundFile
 from birdsearch.records import as_json, shown
+from birdsearch.storage.place import LocalPlace
 from birdsearch.storage.store import Store
 
 _MOST, _LEAST, _TASKS = 256, 16, 64  # files of one task, and tasks of a small run: each host gets some of it
@@ -44,6 +45,11 @@ class RayCluster:
     def __init__(self, address: str, store: Store) -> None:
         if importlib.util.find_spec("ray") is None:
             raise ClusterError(f'the cluster {address} needs Ray: pip install "birdsearch[cluster]"')
+        if address != LOCAL and not isinstance(store.folder.place, LocalPlace):
+            raise ClusterError(
+                f"the hosts of {address} hand over what they make in a folder, and the parts of this index lie in an "
+                "object store: make the index with parts=FOLDER, which all hosts reach, or use --cluster local."
+            )
         self._address = address
         self._store = store
         self._connection = ExitStack()

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from birdsearch.attended import attended
+from birdsearch.memory import check_room
 from birdsearch.records import Ids, OptimizeReport, Progress, Vectors
 from birdsearch.search import graph, whitening
 from birdsearch.search.whitening import LabelCodes, Whitening
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.folder import Folder
 from birdsearch.storage.vectors import VectorStore
+
+_ELSEWHERE = "Without it searches go on as they are: optimize on a computer with more memory."
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ def run(
 ) -> OptimizeReport:
     """Measure, choose, commit, and save the engine. Needs the lock."""
     started = time.monotonic()
+    dim = folder.read_identity().backbone.dim
+    check_room(len(vectors), 4 * (dim + min(dim, whitening.DIMS)), _ELSEWHERE)
     ids, raw = vectors.gathered()
     is_frame = np.isin(ids, catalog.frame_ids())  # the engine holds all regions; all else is about photos
     frames = raw if is_frame.all() else raw[is_frame]

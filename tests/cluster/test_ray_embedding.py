@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 from PIL import Image
 
 import birdsearch
-from birdsearch import Index
+from birdsearch import Filter, Index
 from birdsearch.errors import BackboneMismatchError, ClusterError
 from birdsearch.indexing import pipeline
 from birdsearch.records import AddReport
+from birdsearch.storage.address import Address
+from birdsearch.storage.store import Store
 from tests.support import drawing, fake_backbone
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.object_store import Bucket
@@ -164,3 +167,47 @@ def test_a_backbone_that_cannot_be_carried_is_refused(photos: Path, tmp_path: Pa
         pytest.raises(ClusterError, match="fake cannot be carried to other processes"),
     ):
         index.add(photos, cluster="local")
+
+
+def test_the_hosts_of_a_cluster_are_not_asked_for_parts_in_a_store(photos: Path, bucket: Bucket) -> None:
+    address = Address("", "", f"{bucket.url}/index", "")
+    with (
+        closing(Index(Store.create(address, FakeBackbone()))) as index,
+        pytest.raises(ClusterError, match=r"object store: make the index with parts=FOLDER, which all hosts reach"),
+    ):
+        index.add(photos, cluster="ray://127.0.0.1:1")
+
+
+def test_ray_postgresql_s3_and_milvus_together(
+    photos: Path, tmp_path: Path, bucket: Bucket, postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("milvus_lite", reason="Milvus Lite is not installed")
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache"))
+    bucket.put_folder(photos, "raw")
+    catalog = Address.parse(postgresql.address(tmp_path, "together"))
+    address = replace(catalog, parts=f"{bucket.url}/index", vectors=f"milvus://{tmp_path}/birds.db")
+    with (
+        birdsearch.create(tmp_path / "one", backbone=FakeBackbone()) as one,
+        birdsearch.create(str(address), backbone=FakeBackbone()) as many,
+    ):
+        reports = [told(one.add(f"{bucket.url}/raw", labels="folder"))]
+        reports.append(told(many.add(f"{bucket.url}/raw", labels="folder", cluster="local")))
+        assert reports[0] == reports[1]
+        ids = [index.photo_ids(order="path").tolist() for index in (one, many)]
+        vectors = [index.vectors(own) for index, own in zip((one, many), ids, strict=True)]
+        np.testing.assert_array_equal(vectors[0], vectors[1])
+        for where in (None, Filter(species="Wren"), Filter(species="Wren", sample=3)):
+            answers = [
+                [
+                    [(match.photo.path, match.score) for match in found]
+                    for found in index.search_vectors(rows, k=5, where=where)
+                ]
+                for index, rows in zip((one, many), vectors, strict=True)
+            ]
+            for expected, found in zip(*answers, strict=True):
+                assert [path for path, _ in found] == [path for path, _ in expected]
+                np.testing.assert_allclose([s for _, s in found], [s for _, s in expected], atol=1e-6)
+        assert many.remove(Filter(species="Robin")) == 20
+        assert all(match.photo.species == "Wren" for match in many.search_vectors(vectors[1][:1], k=20)[0])
+        assert many.verify().ok
