@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import csv
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFile
 
 import birdsearch
 from birdsearch import Index
@@ -77,6 +78,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for place, marker in _MARKED_PLACES.items():
             if item.path.is_relative_to(ROOT / place):
                 item.add_marker(marker)
+
+
+@pytest.fixture(autouse=True)
+def _own_settings() -> None:
+    """What packages of other tests set for the whole process: how Pillow reads broken files, how long a cell may be."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    csv.field_size_limit(131_072)
 
 
 @pytest.fixture(autouse=True)

@@ -739,6 +739,7 @@ def test_many_changes_come_in_several_commits(
 
 
 @pytest.mark.slow
+@on_sqlite
 def test_the_memory_of_a_run_does_not_grow_with_the_photos_that_it_finds_again(tmp_path: Path) -> None:
     few, many = (listing.again(tmp_path / str(count), count)["peak_mb"] for count in (40_000, 160_000))
     assert many < few + 8

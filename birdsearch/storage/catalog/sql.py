@@ -37,7 +37,15 @@ from birdsearch.storage.catalog.commits import (
     update_each,
 )
 from birdsearch.storage.catalog.companion_rows import Companion
-from birdsearch.storage.catalog.database import Database, ids_at, roots_of, split_path, under_roots, where_in
+from birdsearch.storage.catalog.database import (
+    Database,
+    ids_at,
+    insert_or_replace,
+    roots_of,
+    split_path,
+    under_roots,
+    where_in,
+)
 from birdsearch.storage.catalog.filters import conditions, in_stored_words, inside
 from birdsearch.storage.catalog.region_rows import StoredRegion
 from birdsearch.storage.catalog.removal import DeletedPhoto, Merge, Rows
@@ -624,7 +632,7 @@ class SQLCatalog(Database):
         """Remember that two photos are not the same picture."""
         row = {"a": min(a, b), "b": max(a, b), "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
         with self.change() as connection:
-            connection.execute(sa.insert(not_duplicates).prefix_with("OR REPLACE").values(**row))
+            insert_or_replace(connection, not_duplicates, [row])
 
     def remove_not_duplicates(self, a: int, b: int) -> None:
         """Forget that two photos are not the same picture."""
