@@ -316,7 +316,7 @@ def test_a_write_that_ends_at_any_call_of_the_server_is_brought_by_the_next(
                 index.optimize(recall=1.0)
             else:
                 give(index, photos, [39 + nth, 7])
-                index.label({nth: f"Great {nth}"})
+                index.label({1 + nth % 20: f"Great {nth}"})
                 index.remove(Filter(ids=[nth + 20]))
         ended, left[0] = left[0] <= 0, 10_000
         with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as own:
