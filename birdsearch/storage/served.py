@@ -363,7 +363,7 @@ class ServedVectors(PartVectors):
         for part in newer:
             self._add(engine, *self._rows_of([part], self.whitening()))
         if noted is None:
-            self._mend(engine)
+            self._mend(engine, generation)
         elif noted:
             self._tell(engine, sorted(set(noted)))
         now = replace(
@@ -531,7 +531,7 @@ class ServedVectors(PartVectors):
                 yield f"{where} does not hold {named.name} as it was left"
                 return
             lacking = other = live = 0
-            for ids, missing, differing in self._compared(engine):
+            for ids, missing, differing in self._compared(engine, named.generation):
                 lacking, other, live = lacking + len(missing), other + len(differing), live + len(ids)
             if lacking:
                 yield f"{where} lacks {counted(lacking, 'row')} that it should hold"
@@ -543,13 +543,13 @@ class ServedVectors(PartVectors):
         except EngineUnreachableError as error:
             yield str(error)
 
-    def _compared(self, engine: ServedEngine) -> Iterator[tuple[Ids, Ids, Ids]]:
-        """Of each part that the engine should hold: the live rows, those that it lacks, and those it has otherwise."""
-        named, whitening = self.named(), self.whitening()
+    def _compared(self, engine: ServedEngine, generation: int) -> Iterator[tuple[Ids, Ids, Ids]]:
+        """Of each part up to a generation: the live rows, those that the engine lacks, and those it has otherwise."""
+        whitening = self.whitening()
         noted = changed(self._catalog.get_state(CHANGED))
         known = self._live_regions(sorted(set(noted or ())))
         for part in self._catalog.parts():
-            if named is None or part.generation > named.generation:
+            if part.generation > generation:
                 continue
             ids, rows = self._rows_of([part], whitening)
             order = np.argsort(ids)
@@ -564,10 +564,10 @@ class ServedVectors(PartVectors):
                 same &= np.array([_as_kept(one) == there_is for one, there_is in pairs], dtype=bool)
             yield ids, np.setdiff1d(ids[~there], known), np.setdiff1d(stored.ids[~same], known)
 
-    def _mend(self, engine: ServedEngine) -> None:
-        """Compare all rows with the parts and the catalog, and make good what differs."""
+    def _mend(self, engine: ServedEngine, generation: int) -> None:
+        """Compare all rows with the parts up to a generation and the catalog, and make good what differs."""
         live = []
-        for ids, missing, differing in self._compared(engine):
+        for ids, missing, differing in self._compared(engine, generation):
             again = np.union1d(missing, differing)
             self._add(engine, again, self._rows_of_regions(again, self.whitening()))
             live.append(ids)

@@ -230,6 +230,18 @@ def test_repair_makes_good_what_verify_finds(index: Index, lite: str) -> None:
     assert answers(index, 40) == expected
 
 
+def test_repair_makes_good_what_verify_finds_in_an_engine_that_is_behind(
+    index: Index, photos: Path, tmp_path: Path, lite: str
+) -> None:
+    with birdsearch.open(tmp_path / "index", backbone=FakeBackbone()) as beside:  # knows nothing of Milvus
+        give(beside, photos, range(40, 60))
+    engine = engine_of(index, lite)
+    engine.remove(engine.ids[:3])
+    assert "built the engine anew" in index.repair()
+    assert index.verify().problems == ()
+    assert len(engine_of(index, lite)) == 60
+
+
 def test_a_collection_that_is_lost_is_filled_again(index: Index, lite: str) -> None:
     expected = answers(index, 40)
     name = engine_of(index, lite).name
