@@ -100,7 +100,7 @@ def _occurrence(one: Sighting, options: DatasetOptions) -> dict[str, Any]:
         "taxonRank": claim.rank,
         "vernacularName": claim.english,
         "occurrenceStatus": "present",
-        "locality": one.deployment.name if options.deployments is not None and one.deployment else "",
+        "locality": one.locality,
         "recordedBy": one.photo.photographer or "",
         "identifiedBy": claim.by,
         "dateIdentified": claim.at.isoformat() if claim.at else "",

@@ -25,7 +25,7 @@ class Deployment:
     """A camera at a place for a time."""
 
     id: str
-    name: str  # of the place; "" where it has none
+    name: str  # of the place; "" where it has none, or what a table calls it could tell where it is rounded
     place: Place | None  # where it is not one place, with that uncertainty
     start: datetime | None
     end: datetime | None
@@ -181,7 +181,7 @@ class Gathered:
             cameras = [station.camera] if station.camera else cameras
         key, name = self.key, self.name
         if place is not None and place.rounded:
-            name = "" if self._is_told_by(name) else name
+            name = "" if station is not None or self._is_told_by(name) else name  # "Miller's pond" is a place too
             key = hashlib.sha256(key.encode()).hexdigest()[:12] if self._is_told_by(key) else key
         return Deployment(key, name, place, start, end, cameras[0] if len(cameras) == 1 else None)
 

@@ -43,7 +43,7 @@ class EBird:
         """Write a line for each species, place and day."""
         sightings = Sightings(photos, options)
         needs = has_claim, _is_species_of_bird, has_day, has_place, Once(species_of_picture)
-        photographed = Counter(_record(one, options) for one in sightings.fit(*needs))
+        photographed = Counter(_record(one) for one in sightings.fit(*needs))
         with new_file(path) as file:
             rows = csv.writer(codecs.getwriter("utf-8")(file))
             rows.writerows(_row(record, photographed[record]) for record in sorted(photographed))
@@ -65,14 +65,11 @@ def _is_species_of_bird(one: Sighting) -> str:
     return "" if one.claim.rank in ("species", "subspecies") else NO_SPECIES
 
 
-def _record(one: Sighting, options: SightingOptions) -> Record:
+def _record(one: Sighting) -> Record:
     assert one.claim is not None
     assert one.place is not None
     latitude, longitude = (f"{degrees:.{DECIMALS}f}" for degrees in (one.place.latitude, one.place.longitude))
-    # What a rounded place is called could tell where it is.
-    is_named = options.deployments is not None and one.deployment is not None and not one.place.rounded
-    named = one.deployment.name if is_named and one.deployment is not None else ""
-    location = named or f"at {latitude}, {longitude}{' (rounded)' if one.place.rounded else ''}"
+    location = one.locality or f"at {latitude}, {longitude}{' (rounded)' if one.place.rounded else ''}"
     genus, species, *_ = one.claim.scientific.split()
     return (
         (one.photo.taken_at or "")[:10],

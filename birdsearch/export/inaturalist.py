@@ -48,7 +48,7 @@ class INaturalist:
         with new_file(path) as file:
             table = Table(codecs.getwriter(ENCODING)(file), COLUMNS)
             for one in sightings.fit(*needs):
-                table.write(_row(one, _place_name(one, options, lost)))
+                table.write(_row(one, _place_name(one, lost)))
         if lost:
             logger.warning(
                 "%s: iNaturalist reads ISO-8859-1, so %s written without some letters (%s)",
@@ -86,13 +86,11 @@ def _readable(text: str) -> str:
     return plain.encode(ENCODING, "ignore").decode(ENCODING)
 
 
-def _place_name(one: Sighting, options: SightingOptions, lost: set[str]) -> str:
-    """The name of the place in the table of deployments, unless it is rounded; folders are not told."""
-    if options.deployments is None or one.deployment is None or one.place is None or one.place.rounded:
-        return ""
-    readable = _readable(one.deployment.name)
-    if readable != unicodedata.normalize("NFC", one.deployment.name):
-        lost.add(one.deployment.name)
+def _place_name(one: Sighting, lost: set[str]) -> str:
+    """The name of the place, in letters that iNaturalist reads."""
+    readable = _readable(one.locality)
+    if readable != unicodedata.normalize("NFC", one.locality):
+        lost.add(one.locality)
     return readable
 
 

@@ -87,6 +87,7 @@ class Sighting:
     place: Place | None  # rounded where it must be
     moment: datetime | None  # with its offset from UTC; None where that is not known
     deployment: Deployment | None  # None: a table of deployments has none for it
+    locality: str  # what a table of deployments calls its place; "" where it does not, or that is not told
     event: str  # the same for photos that follow each other in a deployment; "" without a time
     claim: Claim | None
     unnamed: str = ""  # why there is no claim
@@ -169,6 +170,7 @@ class Sightings:
         stations = None if options.deployments is None else Stations.read(options.deployments, zone)
         protected = Protected.of(options.sensitive, meaning, exact=options.exact_positions)
         self._photos, self._zone, self._people = photos, zone, options.people
+        self._tabled = stations is not None
         self._claims = Claims(meaning, photos.backbone, people=options.people, predictions=predictions)
         self._paths = Paths(provenance.folders)
         self._survey = Survey(photos, protected, stations, self._paths, zone)
@@ -210,6 +212,7 @@ class Sightings:
             place,
             moment_of(photo, self._zone),
             deployment,
+            deployment.name if deployment is not None and self._tabled else "",
             f"{deployment.id}-{event}" if deployment is not None and event else "",
             claim,
             "" if claim is not None else NO_LABEL if label is None else UNSURE,

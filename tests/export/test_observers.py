@@ -139,15 +139,3 @@ def test_the_command_tells_what_was_done_and_what_is_next(photos: Path) -> None:
         assert "photos written to" in told.out
         assert "coordinates of 1 photo rounded" in told.err
         assert address in told.err
-
-
-@pytest.mark.parametrize(("format", "column"), [("inaturalist", 3), ("ebird", 5)])
-def test_what_a_rounded_place_is_called_is_not_told(photos: Path, format: str, column: int) -> None:
-    table = photos.parent / "cameras.csv"
-    table.write_text(
-        "deployment,latitude,longitude,folder,place\na,-46.12,167.65,Kakapo,Old hut\nb,52.5,13.4,Laridae,Bay\n"
-    )
-    _, content = exported(photos, format, SightingOptions(deployments=table))
-    assert b"Old hut" not in content
-    _, content = exported(photos, format, SightingOptions(deployments=table, exact_positions=True))
-    assert "Old hut" in {row[column] for row in rows(content)}

@@ -338,6 +338,23 @@ def test_no_byte_of_any_format_tells_a_secret(index: Index, tmp_path: Path, to: 
 
 
 @pytest.mark.parametrize("to", FORMATS)
+def test_what_a_rounded_place_is_called_in_a_table_is_not_told(index: Index, tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/Kakapo/1.jpg", KAKAPO)
+    photo(tmp_path / "photos/American Robin/1.jpg")
+    index.add(tmp_path / "photos", labels="folder")
+    table = tmp_path / "cameras.csv"
+    table.write_text(
+        "deployment,latitude,longitude,folder,place\na,-46.12,167.65,Kakapo,Old hut\nb,52.5,13.4,American Robin,Bay\n"
+    )
+    suffix, options = EXPORTERS[to].suffix, EXPORTERS[to].options
+    index.export(tmp_path / f"out{suffix}", format=to, options=options(deployments=table))
+    assert "Old hut" not in contents(tmp_path / f"out{suffix}")
+    assert ("Bay" in contents(tmp_path / f"out{suffix}")) == (to != "coco-ct")  # which has no places
+    index.export(tmp_path / f"exact{suffix}", format=to, options=options(deployments=table, exact_positions=True))
+    assert ("Old hut" in contents(tmp_path / f"exact{suffix}")) == (to != "coco-ct")
+
+
+@pytest.mark.parametrize("to", FORMATS)
 def test_an_export_that_is_stopped_leaves_nothing(index: Index, tmp_path: Path, to: str) -> None:
     photo(tmp_path / "photos/Mallard/1.jpg")
     index.add(tmp_path / "photos", labels="folder")
