@@ -284,7 +284,7 @@ class ReembedRun:
         """Of each part its id, the rows (n,) whose region is still wanted, and what it holds."""
         sha256s = {part.id: part.sha256 for part in self.store.catalog.parts()}
         for part_id in self.pending.parts:
-            part = parts.read(parts.file_of(self.store.folder.vectors, part_id, sha256s[part_id]), sha256s[part_id])
+            part = parts.read_at(self.store.folder.vectors, part_id, sha256s[part_id])
             rows = [row for row, region_id in enumerate(part.region_ids.tolist()) if region_id in self._photos]
             yield part_id, np.array(rows, dtype=np.int64), part
 

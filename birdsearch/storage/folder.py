@@ -277,7 +277,7 @@ class Folder:
             return None
         self.place.here(_CLASSIFIER, identity.classifier_sha256)
         if (problem := file_problem(self.classifier, identity.classifier_sha256)) is not None:
-            raise IndexDamagedError(f"{problem}: run `birdsearch repair`.")
+            raise IndexDamagedError(f"{self.place.told(problem)}: run `birdsearch repair`.")
         try:
             classes = Classes.read(self.classifier)
             layer = classes.classifier or classes.projection
@@ -286,7 +286,7 @@ class Folder:
             return classes
         except ValueError as error:
             raise IndexDamagedError(
-                f"{shown(str(self.classifier))} cannot be read ({error}): run `birdsearch repair`."
+                f"{self.place.where(_CLASSIFIER)} cannot be read ({error}): run `birdsearch repair`."
             ) from error
 
     # Writing

@@ -18,7 +18,7 @@ from birdsearch.files import atomic_write
 from birdsearch.records import Ids, Vectors, shown
 from birdsearch.storage.catalog.catalog import Location
 from birdsearch.storage.catalog.commits import PartRow
-from birdsearch.storage.place import Place
+from birdsearch.storage.place import Place, as_told
 
 SUFFIX = ".parquet"
 ROWS = 256  # of a part that are laid together, and read together where one of them is wanted: 1.4 ms at 1,280 numbers
@@ -118,6 +118,12 @@ def read(path: Path, sha256: str) -> Part:
 
         # The bytes, not the name: pyarrow takes no name that is not UTF-8.
         return _part(_parquet(pa.BufferReader(path.read_bytes())).read(use_threads=False))
+
+
+def read_at(place: Place, part_id: int, sha256: str) -> Part:
+    """Read a part out of its place; see `read`."""
+    with as_told(place):
+        return read(file_of(place, part_id, sha256), sha256)
 
 
 def _read_around(path: Path, sha256: str, row: int) -> tuple[int, Part]:
@@ -260,7 +266,8 @@ class PartReader:
         at = self._at
         if at is None or at[0] != location.part_id or not 0 <= location.row - at[1] < len(at[2].norms):
             path = file_of(self._place, location.part_id, sha256)
-            at = (location.part_id, *self._kept.around(path, sha256, location.row))
+            with as_told(self._place):
+                at = (location.part_id, *self._kept.around(path, sha256, location.row))
             self._at = at
         _, start, part = at
         row = location.row - start

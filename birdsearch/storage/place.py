@@ -4,14 +4,14 @@ import hashlib
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from birdsearch import objects
 from birdsearch.cache import cache_folder, file_problem, make_private
-from birdsearch.errors import IndexFolderError, os_error_text
+from birdsearch.errors import IndexDamagedError, IndexFolderError, os_error_text
 from birdsearch.files import atomic_write, is_url
 from birdsearch.homes import data_folder
 from birdsearch.records import shown
@@ -55,6 +55,15 @@ class Place(Protocol):
 
     def bytes(self) -> int:
         """How much room the files take."""
+
+
+@contextmanager
+def as_told(place: Place) -> Iterator[None]:
+    """Let what is said of damaged files name those of the place, and not the copies that are read."""
+    try:
+        yield
+    except IndexDamagedError as error:
+        raise IndexDamagedError(place.told(str(error))) from error
 
 
 def place_of(parts: str) -> Place:

@@ -27,6 +27,7 @@ from birdsearch.storage.catalog.commits import PartRow
 from birdsearch.storage.catalog.database import RESTORE
 from birdsearch.storage.catalog.tables import IDENTITY
 from birdsearch.storage.folder import Folder, identity_of
+from birdsearch.storage.place import as_told
 
 logger = logging.getLogger("birdsearch")
 
@@ -100,14 +101,15 @@ def whitening_sha256(catalog: Catalog) -> str | None:
 def load_engine(folder: Folder, named: EngineFile, *, mapped: bool = True) -> LocalEngine:
     """The engine that the catalog names. Raises IndexDamagedError where it is missing or damaged."""
     path = folder.place.here(named.file, named.sha256)
-    # First: FAISS may take the process down over a damaged file.
-    problem = file_problem(path, named.sha256)
-    if problem is None:
-        engine = engine_module.load(path, named.kind, named.settings, mapped=mapped)
-        if len(engine) == named.rows:
-            return engine
-        problem = f"{shown(str(path))} holds {len(engine)} rows, not {named.rows}"
-    raise IndexDamagedError(f"the engine cannot be read ({problem}). {engine_module.REBUILD}")
+    with as_told(folder.place):
+        # First: FAISS may take the process down over a damaged file.
+        problem = file_problem(path, named.sha256)
+        if problem is None:
+            engine = engine_module.load(path, named.kind, named.settings, mapped=mapped)
+            if len(engine) == named.rows:
+                return engine
+            problem = f"{shown(str(path))} holds {len(engine)} rows, not {named.rows}"
+        raise IndexDamagedError(f"the engine cannot be read ({problem}). {engine_module.REBUILD}")
 
 
 def load_graph(folder: Folder, sha256: str) -> NeighbourGraph:
@@ -119,7 +121,8 @@ def load_graph(folder: Folder, sha256: str) -> NeighbourGraph:
             return NeighbourGraph.read(path)
         except ValueError as error:
             problem = f"{shown(str(path))}: {error}"
-    raise IndexDamagedError(f"the neighbour graph cannot be read ({problem}). {engine_module.REBUILD}")
+    told = folder.place.told(problem)
+    raise IndexDamagedError(f"the neighbour graph cannot be read ({told}). {engine_module.REBUILD}")
 
 
 def engine_lacks(folder: Folder, catalog: Catalog, part_of: Mapping[int, int]) -> bool:
@@ -300,12 +303,13 @@ class PartVectors:
         if sha256 is None:
             return None
         path = self._folder.whitening(sha256)
+        place = self._folder.place
         if (problem := file_problem(path, sha256)) is not None:
-            raise IndexDamagedError(f"{problem}: run `birdsearch repair`.")
+            raise IndexDamagedError(f"{place.told(problem)}: run `birdsearch repair`.")
         try:
             return Whitening.read(path, self._identity.backbone.dim)
         except ValueError as error:
-            raise IndexDamagedError(f"{shown(str(path))} cannot be used ({error}): index again.") from error
+            raise IndexDamagedError(f"{place.where(path.name)} cannot be used ({error}): index again.") from error
 
     def _saved(self) -> tuple[EngineFile | None, LocalEngine | None]:
         """The engine that the catalog names, and what could be read of it."""
@@ -414,13 +418,11 @@ class PartVectors:
 
     def _read_part(self, part: PartRow, ids: Ids, rows: Ids) -> parts.Part:
         """A part. Raises IndexDamagedError where these rows are not those of these regions."""
-        path = parts.file_of(self._folder.vectors, part.id, part.sha256)
-        stored = parts.read(path, part.sha256)
+        stored = parts.read_at(self._folder.vectors, part.id, part.sha256)
         inside = (rows >= 0) & (rows < len(stored.norms))
         if not inside.all() or not np.array_equal(stored.region_ids[rows], ids):
-            raise IndexDamagedError(
-                f"{shown(str(path))} does not hold what the catalog says it does: run `birdsearch repair`."
-            )
+            name = self._folder.vectors.where(parts.name_of(part.id))
+            raise IndexDamagedError(f"{name} does not hold what the catalog says it does: run `birdsearch repair`.")
         self._of_my_dim(stored.vectors)
         return stored
 

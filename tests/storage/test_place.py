@@ -1,9 +1,10 @@
 """Parts, engine, index.json and classifier of an index in an object store; copies of them are read."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from birdsearch.index import Index
 from birdsearch.storage.address import Address
 from birdsearch.storage.place import LocalPlace, StorePlace, place_of
 from birdsearch.storage.store import Store
+from birdsearch.storage.vectors import EngineFile, engine_file, load_engine
 from tests.conftest import write_garden_photos
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import classifying
@@ -111,6 +113,36 @@ def test_verify_looks_into_the_store_and_repair_puts_it_right(
     index.repair()
     assert index.verify().ok
     assert index.search(photos / "1.jpg", k=2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ask"),
+    [
+        (".parquet", lambda store: store.vectors.fetch([1])),
+        (".parquet", lambda store: list(store.vectors.blocks())),
+        ("classifier", lambda store: store.last_layer),
+        ("engine-", lambda store: load_engine(store.folder, cast(EngineFile, engine_file(store.catalog)))),
+    ],
+)
+def test_what_is_damaged_is_named_as_it_lies_in_the_store(
+    index: Index,
+    address: Address,
+    bucket: Bucket,
+    photos: Path,
+    network: Backbone,
+    kind: str,
+    ask: Callable[[Store], Any],
+) -> None:
+    index.add(photos)
+    (name,) = [name for name in bucket.keys("index/") if kind in name]
+    bucket.put(name, bucket.get(name)[:-1] + b"x")
+    shutil.rmtree(cache_folder() / "places")
+    with (
+        closing(Store.open(address, network)) as other,
+        pytest.raises(IndexDamagedError, match=f"{bucket.url}/{name} does not have the checksum") as raised,
+    ):
+        ask(other)
+    assert str(cache_folder()) not in str(raised.value)
 
 
 def test_what_the_store_does_not_take_is_not_committed(
