@@ -68,7 +68,7 @@ class PhotoList:
         """Each photo once, as a scan would find it; of an object that is not known its store is not asked before."""
 
         def one(listed: ListedPhoto) -> FoundFile | Failure:
-            return _found(listed, is_known(listed.path))
+            return _found(listed, is_known)
 
         yield from overlapped(_distinct(self.file), one, ahead=_AHEAD, workers=REMOTE_WORKERS)
 
@@ -76,10 +76,9 @@ class PhotoList:
 def read_list(path: str | os.PathLike[str]) -> PhotoList:
     """Look through a list. Raises InputFileError, with the line, for what cannot be used."""
     file = Path(os.path.abspath(path))
-    if next(_rows(file), None) is None:
+    photos = sum(1 for _ in _rows(file))  # what is wrong in a later line is told before anything is done
+    if not photos:
         raise InputFileError(f"{shown(str(file))} names no photo. {_ADVICE}.")
-    for _ in _rows(file):  # what is wrong in a later line is told before anything is done
-        pass
     return PhotoList(file)
 
 
@@ -151,13 +150,13 @@ def _distinct(file: Path) -> Iterator[ListedPhoto]:
             yield listed
 
 
-def _found(listed: ListedPhoto, is_known: bool) -> FoundFile | Failure:
+def _found(listed: ListedPhoto, is_known: Callable[[bytes], bool]) -> FoundFile | Failure:
     path = os.fsdecode(listed.path)
     try:
         if not is_url(listed.path):
             state: FileState | None = FileState.of(os.stat(listed.path))
         else:
-            state = objects.state_of(path) if is_known else FileState()
+            state = objects.state_of(path) if is_known(listed.path) else FileState()
     except OSError as error:
         return Failure(path, "read", os_error_text(error))
     return FoundFile(listed.path, state, listed.said) if state is not None else Failure(path, "read", "no longer there")

@@ -122,7 +122,7 @@ def add(
             _forget_listed(catalog, paths)
             companions = Companions(catalog, detector, catalog.get_state(RAW, PAIR), paths)
         else:  # of whose folders nothing else is looked at
-            files = listing.found(lambda path: detector.photo_id(path) is not None or detector.had_failed(path))
+            files = listing.found(lambda path: detector.known(path) is not None)
         with nullcontext() if cluster is None else closing(cluster):
             run = AddRun(
                 store, labeller, detector, caller, reread=options.reread, finder=finder, companions=companions,
