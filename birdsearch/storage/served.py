@@ -201,7 +201,7 @@ class ServedVectors(PartVectors):
         """
         if only is not None:
             whitening = self.whitening()
-            return self._among(only, queries if whitening is None else whitening.apply(queries), k)
+            return self._among(only, queries if whitening is None else whitening.apply(queries), k, whitening)
         try:
             return self._search(queries, k, where)
         except EngineUnreachableError:  # it may have been started anew meanwhile
@@ -231,7 +231,7 @@ class ServedVectors(PartVectors):
         # An engine whose copies of facts are far behind knows too few rows; to read very many would take too long.
         short = int((best.ids >= 0).sum(axis=1).min(initial=k)) < min(k, count)
         if None in asked or (short and count <= SCANNED):
-            return self._among(self._catalog.region_ids(where or Filter()), queries, k)
+            return self._among(self._catalog.region_ids(where or Filter()), queries, k, now.whitening)
         return _trimmed(best)
 
     def _count(self, now: _Now, where: Filter | None) -> int:
@@ -261,9 +261,9 @@ class ServedVectors(PartVectors):
             self._few = key, self._read_rows(ids, now.whitening)
         return _trimmed(self._few[1].search(queries, k))
 
-    def _among(self, ids: Ids, queries: Vectors, k: int) -> Neighbours:
+    def _among(self, ids: Ids, queries: Vectors, k: int, whitening: Whitening | None) -> Neighbours:
         """The best of these rows, which are read from the parts and compared."""
-        whitening, best = self.whitening(), exact.no_neighbours(len(queries), 0)
+        best = exact.no_neighbours(len(queries), 0)
         for block in blocks(len(ids), BLOCK):
             rows = self._read_rows(ids[block], whitening)
             best = exact.merge_top_k(best, rows.search(queries, k), k)
@@ -360,8 +360,9 @@ class ServedVectors(PartVectors):
         server.point(coming, named.name)
         for mark in marks:
             server.unpoint(mark)
+        whitening = self.whitening()
         for part in newer:
-            self._add(engine, *self._rows_of([part], self.whitening()))
+            self._add(engine, *self._rows_of([part], whitening))
         if noted is None:
             self._mend(engine, generation)
         elif noted:
@@ -387,9 +388,10 @@ class ServedVectors(PartVectors):
 
     def _tell(self, engine: ServedEngine, photo_ids: Sequence[int]) -> None:
         """Bring the rows of these photos as they are now, and take away those that are no more."""
+        whitening = self.whitening()
         for block in blocks(len(photo_ids), BLOCK):
             live = self._live_regions(photo_ids[block])
-            self._add(engine, live, self._rows_of_regions(live, self.whitening()))
+            self._add(engine, live, self._rows_of_regions(live, whitening))
             engine.remove(np.setdiff1d(engine.ids_of_photos(photo_ids[block]), live))
 
     def _live_regions(self, photo_ids: Sequence[int]) -> Ids:
@@ -566,10 +568,10 @@ class ServedVectors(PartVectors):
 
     def _mend(self, engine: ServedEngine, generation: int) -> None:
         """Compare all rows with the parts up to a generation and the catalog, and make good what differs."""
-        live = []
+        live, whitening = [], self.whitening()
         for ids, missing, differing in self._compared(engine, generation):
             again = np.union1d(missing, differing)
-            self._add(engine, again, self._rows_of_regions(again, self.whitening()))
+            self._add(engine, again, self._rows_of_regions(again, whitening))
             live.append(ids)
         kept = np.concatenate([np.empty(0, np.int64), *live])
         if len(engine) > len(kept):
