@@ -243,43 +243,33 @@ class MilvusEngine:
 
     def stored(self, ids: Ids) -> StoredRows:
         """What the collection holds under these ids, in ascending order of id; ids that are not there are left out."""
-        return self._fetched([f"id in {_list(np.asarray(ids)[block].tolist())}" for block in blocks(len(ids), 1000)])
+        found = {row["id"]: row for row in self._rows_where("id", np.asarray(ids).tolist(), "vector", *FACETS)}
+        there = sorted(found)
+        vectors = np.array([found[one]["vector"] for one in there], dtype=np.float32).reshape(-1, self.dim)
+        facets = {
+            facet: [None if found[one][facet] == _UNKNOWN[kind] else found[one][facet] for one in there]
+            for facet, kind in FACETS.items()
+        }
+        return StoredRows(np.array(there, dtype=np.int64), vectors, facets)
 
     def ids_of_photos(self, photo_ids: Sequence[int]) -> Ids:
         """The rows that are of these photos, ascending."""
-        return self._ids_where("photo", photo_ids)
+        return np.unique(np.array([row["id"] for row in self._rows_where("photo", photo_ids)], dtype=np.int64))
 
     def present(self, ids: Ids) -> Ids:
         """Those of the ids that are there, ascending."""
-        return self._ids_where("id", np.asarray(ids).tolist())
+        found = self._rows_where("id", np.asarray(ids).tolist())
+        return np.unique(np.array([row["id"] for row in found], dtype=np.int64))
 
-    def _ids_where(self, field: str, values: Sequence[int]) -> Ids:
-        found: list[int] = []
+    def _rows_where(self, field: str, values: Sequence[int], *wanted: str) -> Iterator[dict[str, Any]]:
+        """The rows in which a field has one of these values, as dicts of the id and of what is wanted beside it."""
         for block in blocks(len(values), 1000):  # a photo has a few regions
             with self._at.answering():
                 rows = self._at.client.query(
-                    self.name, filter=f"{field} in {_list(values[block])}", output_fields=["id"],
+                    self.name, filter=f"{field} in {_list(values[block])}", output_fields=["id", *wanted],
                     consistency_level=STRONG, timeout=ASKING,
                 )  # fmt: skip
-            found += [row["id"] for row in rows]
-        return np.unique(np.array(found, dtype=np.int64))
-
-    def _fetched(self, expressions: list[str]) -> StoredRows:
-        found: dict[int, Any] = {}
-        for expression in expressions:
-            with self._at.answering():
-                rows = self._at.client.query(
-                    self.name, filter=expression, output_fields=["id", "vector", *FACETS], consistency_level=STRONG,
-                    timeout=ASKING,
-                )  # fmt: skip
-            found |= {row["id"]: row for row in rows}
-        ids = sorted(found)
-        vectors = np.array([found[one]["vector"] for one in ids], dtype=np.float32).reshape(-1, self.dim)
-        facets = {
-            facet: [None if found[one][facet] == _UNKNOWN[kind] else found[one][facet] for one in ids]
-            for facet, kind in FACETS.items()
-        }
-        return StoredRows(np.array(ids, dtype=np.int64), vectors, facets)
+            yield from rows
 
     # Search
 
@@ -296,7 +286,8 @@ class MilvusEngine:
             raise ValueError(f"k must be at least 1, got {k}")
         told = "" if where is None else implied(where)
         if only is not None:
-            lists = [_list(np.unique(only)[block].tolist()) for block in blocks(len(np.unique(only)), SOME)]
+            among = np.unique(only)
+            lists = [_list(among[block].tolist()) for block in blocks(len(among), SOME)]
             expressions = [_all([told, f"id in {those}"]) for those in lists]
         elif k + OVERFETCH > MOST:  # each of these holds no more rows than may be asked for
             most = int(self.ids.max(initial=-1)) + 1
