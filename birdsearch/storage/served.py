@@ -424,13 +424,15 @@ class ServedVectors(PartVectors):
         return dict(zip(("photo", *COPIED), columns, strict=True))
 
     def _all_rows(self) -> Iterator[tuple[Ids, Vectors]]:
-        """Every live row, in the space that is searched."""
+        """Every live row, in the space that is searched; the parts are listed when the first one is asked for."""
         whitening = self.whitening()
-        return (self._rows_of([part], whitening) for part in self._catalog.parts())
+        for part in self._catalog.parts():
+            yield self._rows_of([part], whitening)
 
     def _filled(self, is_exact: bool, rows: Iterator[tuple[Ids, Vectors]]) -> ServedEngine:
         """A new engine on the server that holds these rows."""
         noted = changed(self._catalog.get_state(CHANGED, {"photos": []}))
+        # Before `rows` lists the parts: another host may commit meanwhile.
         self._stands = _Stand(self._catalog.generation, None if noted is None else len(noted))
         if self._catalog.get_state(CHANGED) is None:
             self._catalog.set_state(CHANGED, {"photos": []})  # what changes from now on is to be told
