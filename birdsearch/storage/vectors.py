@@ -344,7 +344,8 @@ class PartVectors:
         """How far the saved engine has come."""
         named, saved = self._saved()
         newer = self._newer(named, saved)
-        here = [part.generation for part in self._catalog.parts() if part not in newer]
+        later = {part.id for part in newer}
+        here = [part.generation for part in self._catalog.parts() if part.id not in later]
         rows = named.rows if named is not None and saved is not None else 0
         return EngineState(
             rows=rows,
