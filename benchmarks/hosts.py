@@ -30,11 +30,8 @@ COPIES = 2  # of each photo, each with other bytes behind its end
 ROUNDING = 1e-6  # of a probability, which depends on the photos that the network sees together
 FEW = 16  # photos that tell what the start takes
 QUESTIONS = 200
-DRAWN, SIZE, DELAY = (
-    300,
-    (1000, 750),
-    0.04,
-)  # photos of a run that is killed, their pixels, and seconds that the backbone takes for one
+DRAWN, SIZE = 300, (1000, 750)  # photos of a run that is killed, and their pixels
+DELAY = 0.04  # seconds that the backbone takes for one
 MOMENTS = 5
 _TICK = os.sysconf("SC_CLK_TCK")
 
@@ -163,15 +160,7 @@ def kills(place: Path) -> str:
             for moment in range(MOMENTS):
                 rows.append(_killed(place / f"{victim}-{moment}", photos, alone, cluster, victim, moment))
                 note(str(rows[-1]))
-    head = [
-        "killed",
-        "results then",
-        "that run",
-        "the next one",
-        "listed, rows, distinct",
-        "vectors",
-        "`verify`",
-    ]
+    head = ["killed", "results then", "that run", "the next one", "listed, rows, distinct", "vectors", "`verify`"]
     return table(head, rows)
 
 
