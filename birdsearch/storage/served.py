@@ -295,6 +295,9 @@ class ServedVectors(PartVectors):
                 raise
             logger.warning("%s The stored vectors are compared meanwhile.", error)
             since = time.monotonic()
+            if now.since and now.generation == generation:  # what is compared meanwhile is in memory already
+                self._now = now = replace(now, since=since)
+                return now
         whitening = self.whitening()
         beside = self._lacking(named if engine is not None else None, whitening)
         self._forget()
