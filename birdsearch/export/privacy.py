@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 UNCERTAINTY = 7900  # metres from the middle of a cell of 0.1 degree to its farthest corner, at the equator
 GENERALIZED = "coordinates rounded to the middle of a 0.1 degree cell, to protect a species"
 _HOME = re.compile(r"/(?:home|Users|media|run/media)/[^/]+(?=/)|/root(?=/)|[A-Za-z]:[/\\]Users[/\\][^/\\]+(?=[/\\])")
-_NEAR = 0.01  # degrees: a kilometre
+_NEAR = 0.01  # degrees of latitude: a kilometre
+_AROUND = 36_000  # cells of that width around the earth
 _DECIMALS = re.compile(r"(?<!\d)\d{1,3}[.,_]\d{2,}")
 
 
@@ -41,14 +42,16 @@ class Place:
 
     @property
     def cell(self) -> tuple[int, int]:
-        """Its cell of about a kilometre."""
-        return math.floor(self.latitude / _NEAR), math.floor(self.longitude / _NEAR)
+        """Its cell of a kilometre from south to north, and up to that from west to east."""
+        return math.floor(self.latitude / _NEAR), math.floor(self.longitude / _NEAR) % _AROUND
 
     @property
     def cells_around(self) -> set[tuple[int, int]]:
-        """Its cell and the eight beside that."""
+        """Its cell and those within a kilometre, which are narrower towards the poles."""
         north, east = self.cell
-        return {(north + n, east + e) for n in (-1, 0, 1) for e in (-1, 0, 1)}
+        width = math.cos(math.radians(self.latitude))  # of a cell, against one of the equator
+        reach = _AROUND // 2 if width * _AROUND < 2 else math.ceil(1 / width)
+        return {(north + n, (east + e) % _AROUND) for n in (-1, 0, 1) for e in range(-reach, reach + 1)}
 
     def is_told_by(self, text: str) -> bool:
         """Whether a text, such as the name of a file, has one of its coordinates to a kilometre."""

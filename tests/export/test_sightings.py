@@ -89,6 +89,28 @@ def test_another_bird_at_the_same_spot_does_not_tell_it(sightings: Made, tmp_pat
     assert [one.place is not None and one.place.rounded for one in found.values()] == [True, False, True]
 
 
+@pytest.mark.parametrize(
+    ("rare", "beside", "farther"),
+    [
+        ((65.0, 20.0), (65.0, 20.021), (65.0, 20.1)),  # a kilometre to the east: 0.021 degrees
+        ((-16.8, 179.999), (-16.8, -179.999), (-16.8, -179.9)),
+        ((90.0, 0.0), (89.995, 180.0), (89.9, 180.0)),
+    ],
+)
+def test_a_kilometre_is_as_long_in_all_places(
+    sightings: Made,
+    tmp_path: Path,
+    rare: tuple[float, float],
+    beside: tuple[float, float],
+    farther: tuple[float, float],
+) -> None:
+    photo(tmp_path / "photos/Kakapo/1.jpg", rare)
+    photo(tmp_path / "photos/American Robin/1.jpg", beside)
+    photo(tmp_path / "photos/American Robin/2.jpg", farther)
+    found = sightings()
+    assert [one.place is not None and one.place.rounded for one in found.values()] == [True, False, True]
+
+
 @pytest.mark.parametrize("to", ["dwca", "camtrap-dp"])
 def test_a_filter_does_not_tell_what_it_leaves_out(index: Index, tmp_path: Path, to: str) -> None:
     photo(tmp_path / "photos/Kakapo/1.jpg", KAKAPO)
