@@ -40,9 +40,7 @@ class Filter:
     camera: str | None = None  # part of the camera's name
     min_width: int | None = None  # pixels
     ids: Sequence[int] | None = None  # of photos; an empty list is no photo
-    sample: int | None = (
-        None  # at most so many of those that satisfy the rest, evenly over the species; always the same
-    )
+    sample: int | None = None  # at most so many of those that fit the rest, evenly over the species; always the same
     any_of: "Sequence[Filter]" = ()  # at least one of these must hold, if there are any
     none_of: "Sequence[Filter]" = ()  # none of these may hold
 
