@@ -17,7 +17,6 @@ from birdsearch.sheets import read_csv
 
 _OPTIONAL = ("folder", "place", "start", "end", "camera", "uncertainty")
 _NO_VALUES = ("NA", "NaN", "nan")
-_DEGREE = 111_320  # metres of latitude
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +213,7 @@ def _aware(time: datetime | None) -> datetime | None:
 
 
 def _metres(a: Place, b: Place) -> float:
-    """How far two places are apart, on a sphere."""
-    north, east = math.radians(b.latitude - a.latitude), math.radians(b.longitude - a.longitude)
-    across = math.cos(math.radians(a.latitude)) * math.cos(math.radians(b.latitude))
-    half = math.sin(north / 2) ** 2 + across * math.sin(east / 2) ** 2
-    return math.degrees(2 * math.asin(min(1.0, math.sqrt(half)))) * _DEGREE
+    """How far two places are apart."""
+    from birdsearch.storage.catalog.filters import distance_km  # SQLAlchemy, which --help does not need
+
+    return 1000 * (distance_km(a.latitude, a.longitude, b.latitude, b.longitude) or 0)
