@@ -7,7 +7,7 @@ import typer
 
 from birdsearch.errors import IndexMissingError
 from birdsearch.export.exporter import EXPORTERS
-from birdsearch.records import counted
+from birdsearch.records import ExportReport, counted
 
 from . import formats, options, output
 from .index import create
@@ -28,7 +28,7 @@ def export(
     with shared.open() as index, progress() as callback:
         how = {"format": chosen.exporter.name, "options": chosen.options, "force": shared.force}
         report = index.export(file, shared.where, **how, progress=callback)
-    if not report.written and shared.where is not None:
+    if report == ExportReport() and shared.where is not None:
         output.note("No photo fits the filter.")
     if shared.json:
         output.print_json(report)

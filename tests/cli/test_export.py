@@ -52,6 +52,10 @@ def test_a_format_of_sightings_says_what_is_left_out_and_rounded(tmp_path: Path)
         "export", "a.zip", "--index", "rare", "--format", "dwca", "--exact-positions", "--timezone", "+02:00", "--json"
     ).json
     assert (report["written"], report["rounded"], report["left_out"]) == (2, 0, {"no label": 1})
+    others = ("--not-under", "rare/Kakapo", "--not-under", "rare/Mallard")
+    unlabelled = run("export", "c.zip", "--index", "rare", "--format", "dwca", *others)
+    assert "1 photo left out: no label" in unlabelled.err
+    assert "No photo fits the filter." not in unlabelled.err
     wrong = run("export", "b.zip", "--index", "rare", "--format", "dwca", "--timezone", "Mars/Olympus", code=2).err
     assert "'Mars/Olympus'" in wrong
     assert not (tmp_path / "b.zip").exists()
