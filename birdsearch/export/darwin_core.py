@@ -5,11 +5,11 @@ import shutil
 import tempfile
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from html import escape
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from xml.sax.saxutils import escape
 from zipfile import ZIP_DEFLATED, ZipFile
 
 from birdsearch.export.claims import Claim
@@ -95,7 +95,7 @@ def _occurrence(one: Sighting, options: DatasetOptions) -> dict[str, Any]:
         "occurrenceID": _id(one),
         "basisOfRecord": "HumanObservation" if options.deployments is None else "MachineObservation",
         "eventID": one.event,
-        "eventDate": one.moment.isoformat() if one.moment else (one.photo.taken_at or "").partition(".")[0],
+        "eventDate": one.time,
         "scientificName": claim.scientific,
         "taxonRank": claim.rank,
         "vernacularName": claim.english,
@@ -148,7 +148,9 @@ def _meta() -> str:
 
 def _eml(options: DatasetOptions) -> str:
     """What the data set is: title, who it is by, licence."""
-    title, name, license = (escape(one_line(text)) for text in (options.title, options.contributor, options.license))
+    title, name, license = (
+        escape(one_line(text), quote=False) for text in (options.title, options.contributor, options.license)
+    )
     person = f"<individualName><surName>{name}</surName></individualName>"
     rights = f"<intellectualRights><para>{license}</para></intellectualRights>" if license else ""
     return (

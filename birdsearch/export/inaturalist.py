@@ -97,9 +97,9 @@ def _place_name(one: Sighting, lost: set[str]) -> str:
 def _row(one: Sighting, place_name: str) -> dict[str, Any]:
     assert one.claim is not None
     assert one.place is not None
-    moment = one.moment.isoformat(" ") if one.moment else (one.photo.taken_at or "").partition(".")[0].replace("T", " ")
     values = (
-        one.claim.scientific, moment, "", place_name, f"{one.place.latitude:.6f}", f"{one.place.longitude:.6f}",
+        one.claim.scientific, one.time.replace("T", " "), "", place_name,
+        f"{one.place.latitude:.6f}", f"{one.place.longitude:.6f}",
         f"birdsearch-{one.photo.id}", "obscured" if one.place.rounded else "open",
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))

@@ -95,6 +95,11 @@ class Sighting:
     barred: str = ""  # why it must not leave at all
 
     @property
+    def time(self) -> str:
+        """When, as far as it is known: with its offset from UTC, as the clock showed it, or the day."""
+        return self.moment.isoformat() if self.moment else (self.photo.taken_at or "").partition(".")[0]
+
+    @property
     def parts(self) -> list[tuple[Region | None, Claim | None]]:
         """What is said of the photo, and of each box: of several animals nobody said which one the label means."""
         animals = [one for one in self.boxes if is_animal(one.category)]
