@@ -88,18 +88,19 @@ def read_csv(
     *,
     optional: Sequence[str] = (),
     may_be_empty: bool = False,
+    text: str | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of a CSV that people edit: line number, and values by column name in small letters; blank rows left out.
 
     Commas, semicolons, tabs or bars separate, as the first line has it; of the encodings see `read_text`. All columns
     of `required` must be there, and one of `any_of`, under these names or one of their `ALIASES`; those of `optional`
-    may be. Raises InputFileError, with the line, for what cannot be used, such as a file without a line, unless it
-    `may_be_empty`.
+    may be. `text` is that of the file where it was read already. Raises InputFileError, with the line, for what cannot
+    be used, such as a file without a line, unless it `may_be_empty`.
 
     >>> for line, values in read_csv("labels.csv", ["species"], any_of=["id", "path"]): ...
     """
     name, header = shown(os.fspath(path)), ",".join(_CALLED.get(one, one) for one in [*any_of[-1:], *required])
-    text = read_text(path, f"Give a CSV: {header}")
+    text = read_text(path, f"Give a CSV: {header}") if text is None else text
     lines = _lines(text)
     first, separator, skipped = _heading(lines)
     if may_be_empty and not first.strip():
@@ -123,9 +124,9 @@ def read_csv(
         raise InputFileError(f"{name}, line {line}: {error}.") from error
 
 
-def columns_of(path: str | os.PathLike[str], wanted: Sequence[str], advice: str) -> set[str]:
-    """The columns of a CSV as `read_csv` names them; those of `wanted` may go by one of their `ALIASES`."""
-    first, separator, _ = _heading(_lines(read_text(path, advice)))
+def columns_of(text: str, wanted: Sequence[str]) -> set[str]:
+    """The columns of the text of a CSV as `read_csv` names them; those of `wanted` may go by one of their `ALIASES`."""
+    first, separator, _ = _heading(_lines(text))
     try:
         return set(columns_named(next(csv.reader([first], delimiter=separator), ()), wanted))
     except csv.Error:  # `read_csv` says what is wrong

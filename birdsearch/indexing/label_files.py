@@ -17,7 +17,7 @@ from birdsearch.indexing.json_lists import JsonLists
 from birdsearch.indexing.label_rows import LabelRow, contradiction, moment, read_rows
 from birdsearch.indexing.moved_paths import moved_paths
 from birdsearch.records import counted, shown
-from birdsearch.sheets import columns_of, read_csv
+from birdsearch.sheets import columns_of, read_csv, read_text
 from birdsearch.storage.catalog.catalog import FolderLabel
 from birdsearch.storage.catalog.commits import FILE, Said
 from birdsearch.taxonomy.resolve import recognised, same
@@ -120,10 +120,11 @@ def read_labels(path: Path, index_id: str = "") -> LabelTable:
         if "annotations" in file and "images" in file:
             return _of_coco(file, path.parent)
         raise InputFileError(f"{file.name} is no file of labels: it lists neither annotations nor resources. {_ADVICE}")
-    columns = columns_of(path, ("path", "sha256"), "Give a CSV: path,species")
+    text = read_text(path, "Give a CSV: path,species")
+    columns = columns_of(text, ("path", "sha256"))
     if {"id", "scientific_name"} <= columns and columns & {*_OBSERVED} and not columns & {"path", "sha256"}:
-        return _of_observations(path)
-    return _of_csv(path, index_id)
+        return _of_observations(path, text)
+    return _of_csv(path, text, index_id)
 
 
 @checked
@@ -138,7 +139,7 @@ def check_labels(path: str | os.PathLike[str]) -> None:
 # CSV ------------------------------------------------------------------------------------------------------------------
 
 
-def _of_csv(path: Path, index_id: str) -> LabelTable:
+def _of_csv(path: Path, text: str, index_id: str) -> LabelTable:
     """In a line with the sha256 of a photo the path counts only where the column index_id names this index.
 
     Elsewhere another picture may lie there.
@@ -147,7 +148,7 @@ def _of_csv(path: Path, index_id: str) -> LabelTable:
     alone: dict[str, tuple[int, str]] = {}  # of lines with no path
     by_sha256: dict[str, set[str]] = {}
     named: dict[tuple[bytes | None, str], Named] = {}
-    for row in read_rows(path, ["sha256", "path"]):
+    for row in read_rows(path, ["sha256", "path"], text=text):
         if row.path is None and not row.sha256:
             raise InputFileError(f"{row.place}: no path. Write path,species in every line.")
         if not row.species or row.is_guess:
@@ -171,14 +172,14 @@ def _unique(known: dict[Key, tuple[int, str]], key: Key, row: LabelRow) -> None:
         raise contradiction(row, line, species)
 
 
-def _of_observations(path: Path) -> LabelTable:
+def _of_observations(path: Path, text: str) -> LabelTable:
     """iNaturalist's export: the photos are those with the number of an observation in the names of their files."""
     file = shown(str(path))
     by_number: dict[str, Said] = {}
     lines: dict[str, int] = {}
     named: dict[tuple[bytes | None, str], Named] = {}
     grades: Counter[str] = Counter()
-    for line, row in read_csv(path, ["id", "scientific_name"], optional=_OBSERVED):
+    for line, row in read_csv(path, ["id", "scientific_name"], optional=_OBSERVED, text=text):
         number, species = row["id"].strip(), shown(row["scientific_name"].strip())
         if not (number.isascii() and number.isdigit()):
             place = f"{file}, line {line}"

@@ -124,13 +124,16 @@ class LabelRow:
         return self.values.get(column, "").strip()
 
 
-def read_rows(path: Path, named_by: Sequence[str], says: str = "species") -> Iterator[LabelRow]:
+def read_rows(
+    path: Path, named_by: Sequence[str], says: str = "species", *, text: str | None = None
+) -> Iterator[LabelRow]:
     """The lines of a CSV with a column of species and one of those that name a photo. Raises InputFileError.
 
     `says` "prediction" takes the species that a program predicted before those that a photo is said to show.
+    `text` is that of the file where it was read already.
     """
     file, folder = shown(str(path)), os.fsencode(path.parent)
-    for line, values in read_csv(path, [says], any_of=named_by):
+    for line, values in read_csv(path, [says], any_of=named_by, text=text):
         photo = values.get("path", "")
         at = absolute(photo, folder) if photo else None
         yield LabelRow(file, line, values | {"species": values[says]}, at)

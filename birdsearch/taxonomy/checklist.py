@@ -20,7 +20,6 @@ from birdsearch.taxonomy.resolve import Resolution, is_bird, recognised, resolve
 LONGEST = 10_000  # characters of a line with all its columns
 MOST_LINES = 100_000  # a line that names no bird takes 0.2 ms
 Probabilities = npt.NDArray[np.floating]
-_ADVICE = "Give a list of species, one a line."
 _OWN_EBIRD = ("submission id", "common name", "scientific name")
 _COMMENT = re.compile(r"(?:^|\s)#(?![,;\t]).*")  # but not the heading "Row #"
 # Headings, as keys, of columns that name a species: those of eBird, Darwin Core and people.
@@ -60,7 +59,8 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     guesses: list[Resolution] = []
     names: set[str] = set()
     for path in [paths] if isinstance(paths, str | Path) else paths:
-        for number, cells in _own_ebird(path) or _rows(_lines(path), str(path)):
+        text = read_text(path, "Give a list of species, one a line.")
+        for number, cells in _own_ebird(path, text) or _rows(_lines(path, text), str(path)):
             names.update(same(cell) for cell in (",".join(cells), *cells) if cell)
             meaning = _of_cells(cells)
             if meaning is None:
@@ -72,22 +72,22 @@ def read_checklist(paths: str | Path | Iterable[str | Path]) -> Checklist:
     return Checklist(frozenset(species), tuple(unresolved), tuple(guesses), frozenset(names))
 
 
-def _own_ebird(path: str | Path) -> list[tuple[int, list[str]]]:
+def _own_ebird(path: str | Path, text: str) -> list[tuple[int, list[str]]]:
     """The first line of each name in what eBird calls My eBird Data, with its names; nothing in any other file.
 
     It has a line for each sighting, with comments on several lines, and may have a hundred times those of a checklist.
     """
-    if not columns_of(path, (), _ADVICE) >= set(_OWN_EBIRD):
+    if not columns_of(text, ()) >= set(_OWN_EBIRD):
         return []
     found: dict[tuple[str, ...], int] = {}
-    for line, row in read_csv(path, _OWN_EBIRD):
+    for line, row in read_csv(path, _OWN_EBIRD, text=text):
         found.setdefault(tuple(name for column in _OWN_EBIRD[1:] if (name := row[column].strip())), line)
     return [(line, list(names)) for names, line in found.items() if names]
 
 
-def _lines(path: str | Path) -> list[str]:
+def _lines(path: str | Path, text: str) -> list[str]:
     """The lines of a checklist. Raises InputFileError for what is not a list of species."""
-    lines = read_text(path, _ADVICE).splitlines()
+    lines = text.splitlines()
     if len(lines) > MOST_LINES:
         raise InputFileError(
             f"{path} has {len(lines):,} lines, but the world has {len(world().species):,} species: is it a checklist? "

@@ -123,6 +123,12 @@ def test_csv_of_a_spreadsheet(photos: Path) -> None:
     assert species == {folder + b"/Wren/0.jpg": "Zaunkönig", folder + b"/Robin/2.jpg": "Rot;kehl"}
 
 
+def test_a_csv_of_windows_is_read_and_noted_once(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    said = read_labels(Path(csv(photos / "a.csv", "path,species\nWren/0.jpg,Zaunkönig\n".encode("cp1252"))))
+    assert [one.species for one in said.by_path.values()] == ["Zaunkönig"]
+    assert caplog.text.count("read as text of Windows") == 1
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -191,6 +191,12 @@ def test_names_of_a_line_that_contradict_each_other_are_told(tmp_path: Path) -> 
     assert species_of(tmp_path, "Mallard,Anas crecca\nBarn Owl,Tyto alba\n") == ({"Tyto alba"}, 1)
 
 
+def test_a_checklist_of_windows_is_read_and_noted_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "list.txt").write_bytes("Mönchsgrasmücke\n".encode("cp1252"))
+    assert read_checklist(tmp_path / "list.txt").species == {"Sylvia atricapilla"}
+    assert caplog.text.count("read as text of Windows") == 1
+
+
 def test_tables_of_ebird_are_read_by_their_headings(tmp_path: Path) -> None:
     text = (
         "Row #,Taxon Order,Category,Common Name,Scientific Name,Count,Location,Date\n"
