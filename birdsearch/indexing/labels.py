@@ -32,6 +32,7 @@ class Labeller:
         self._choices = catalog.label_choices()
         self._index_id = str((catalog.get_state("identity") or {}).get("id", ""))
         self._tables: dict[str, LabelTable | None] = {}
+        self._sought: set[str] = set()  # files whose photos were looked for where they lie now
         self._listed: Mapping[bytes, str] = {}  # path -> label of a list, which counts before what folders have chosen
         self._given = False  # whether this run names where labels come from
         self._overrides: dict[str, str] = {}
@@ -164,10 +165,11 @@ class Labeller:
         return {choice for choice in chosen if os.path.isabs(choice)}
 
     def _find_moved(self, choice: str) -> None:
-        """Find the photos that a file names by where they lay elsewhere, and tell about them when it is new."""
+        """Find, once, the photos that a file names by where they lay elsewhere, and tell about them when it is new."""
         table = self._table(choice)
-        if table is None:
+        if table is None or choice in self._sought:
             return
+        self._sought.add(choice)
         folders = [folder for folder, chosen in self._choices.items() if chosen == choice]
         self._tables[choice] = table = table.found_among(
             lambda: (photo.path for photo in self._catalog.folder_labels(folders))

@@ -164,11 +164,14 @@ def test_coco_labels_by_what_people_annotated(photos: Path, index: Index, tmp_pa
     assert labels(index, photos) == {"a/1.jpg": "Parus major", "a/2.jpg": None, "a/3.jpg": None, "b/1.jpg": None}
 
 
-def test_coco_of_two_species_in_a_photo(photos: Path, index: Index, tmp_path: Path) -> None:
+def test_coco_of_two_species_in_a_photo(
+    photos: Path, index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     said = coco(tmp_path, *({"image_id": "i1", "category_id": number} for number in (1, 4, 0)))
     report = index.add(photos, labels=said)
     assert [one.species for one in report.several_species] == [("Parus major", "Corvus corax")]
     assert labels(index, photos)["a/1.jpg"] is None
+    assert caplog.text.count("1 photo found by the end of the path") == 1
 
 
 EXPORT = ["id", "observed_on", "user_login", "quality_grade", "image_url", "scientific_name", "common_name"]
