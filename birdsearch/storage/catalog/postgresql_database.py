@@ -22,6 +22,7 @@ from birdsearch.errors import (
 from birdsearch.records import shown
 from birdsearch.storage.address import Address
 from birdsearch.storage.catalog.database import NEWEST, RESTORE, Columns, Indexes, put_state
+from birdsearch.storage.catalog.filters import EARTH_KM
 from birdsearch.storage.catalog.sql import SQLCatalog
 from birdsearch.storage.catalog.tables import IDENTITY, metadata
 
@@ -34,11 +35,11 @@ _CONNECT = 10  # seconds that the first answer of a server may take
 # A server notices within two minutes that the computer of a writer has gone, and gives its lock back.
 _KEEPALIVE = "-c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
 
-# As filters.distance_km: great-circle distance in km (haversine formula; mean radius, IUGG 1980).
-_DISTANCE_KM = """
+# As filters.distance_km: great-circle distance in km (haversine formula).
+_DISTANCE_KM = f"""
 CREATE FUNCTION distance_km(a float8, b float8, c float8, d float8) RETURNS float8
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
-  SELECT 2 * 6371.0088 * asin(least(1.0, sqrt(
+  SELECT 2 * {EARTH_KM} * asin(least(1.0, sqrt(
     sin((radians(a) - radians(c)) / 2) ^ 2 + cos(radians(a)) * cos(radians(c)) * sin(radians(b - d) / 2) ^ 2)))
 $$
 """
