@@ -89,7 +89,7 @@ def problems(store: Store, progress: Progress | None = None) -> Iterator[str]:
 def _problems(store: Store, progress: Progress | None) -> Iterator[str]:
     folder, catalog = store.folder, store.catalog
     broken = catalog.integrity_problems()
-    yield from (f"{shown(str(folder.catalog))}: {line}" for line in broken)
+    yield from broken
     if broken:
         return  # what a broken catalog says of the rest is worth nothing
     if stored_identity(catalog) != store.identity:

@@ -15,6 +15,7 @@ from birdsearch.errors import (
     IndexUnwritableError,
     InstallationError,
 )
+from birdsearch.storage.catalog.postgresql_database import PostgreSQL
 from tests.conftest import write_garden_photos
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -86,6 +87,14 @@ def test_verify_repair_and_the_list_of_indexes_know_such_an_index(
     (listed,) = [one for one in birdsearch.list_indexes() if one.name == "garden" and str(tmp_path) in one.path]
     assert listed.problem is not None
     assert "name the index by its address" in listed.problem
+
+
+def test_what_the_server_finds_wrong_is_said_of_the_address(
+    address: str, fake: FakeBackbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PostgreSQL, "problems", lambda self, connection: ["item order invariant violated"])
+    with birdsearch.create(address, backbone=fake) as index:
+        assert index.verify().problems == (f"{address}: item order invariant violated",)
 
 
 def test_a_folder_of_photos_that_holds_the_parts_of_an_index_is_indexed_without_them(

@@ -173,7 +173,7 @@ class Database:
     def integrity_problems(self) -> list[str]:
         """What the database itself finds wrong with the catalog."""
         with self.transaction() as connection:
-            return self._dialect.problems(connection)
+            return [f"{self._dialect.where}: {line}" for line in self._dialect.problems(connection)]
 
     # State
 
