@@ -200,9 +200,7 @@ def test_a_whole_index_beyond_one_machine(
     postgresql: Server, bucket: Bucket, tmp_path: Path, network: Backbone
 ) -> None:
     database = postgresql.new_database()
-    address = postgresql.address(tmp_path / "parts", database=database).replace(
-        str(tmp_path / "parts"), f"{bucket.url}/index"
-    )
+    address = postgresql.address(f"{bucket.url}/index", database=database)
     write_garden_photos(tmp_path / "photos")
     bucket.put_folder(tmp_path / "photos", "raw")
     with birdsearch.create(address, backbone=network) as index:

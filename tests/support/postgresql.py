@@ -145,7 +145,7 @@ class Server:
         patch.setenv(HOST, str(self.folder))
         take_paths(patch, str(self.folder))
 
-    def address(self, parts: Path, name: str = "garden", database: str = "postgres") -> str:
+    def address(self, parts: Path | str, name: str = "garden", database: str = "postgres") -> str:
         """The address of an index in it."""
         catalog = f"postgresql+psycopg://{USER}@/{database}?host={self.folder}"
         return str(Address(catalog, name, str(parts), ""))
