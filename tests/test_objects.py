@@ -2,15 +2,14 @@
 
 import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 import birdsearch
 from birdsearch import objects
 from birdsearch.errors import InstallationError, PhotoMissingError, RemoteError
-from tests.support.object_store import Bucket
+from tests.support.object_store import Bucket, answering
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -28,12 +27,8 @@ class _Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def site() -> Iterator[str]:
     """A web server that answers /CODE with this code."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with answering(_Answers) as address:
+        yield address
 
 
 @pytest.mark.parametrize(("code", "words"), [(403, "no permission"), (401, "refuses these credentials")])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from birdsearch.backbones import weights as module
 from birdsearch.backbones.weights import Weights, fetch
 from birdsearch.cache import cache_folder
 from birdsearch.errors import BackboneUnavailableError
+from tests.support.object_store import answering
 
 DATA = bytes(range(256)) * 20_000  # 5 MB: several chunks
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -145,16 +146,11 @@ def serving(send: int, *, stall: bool = False) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/net.pt"
-    finally:
-        release.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with answering(Handler) as address:
+        try:
+            yield f"{address}/net.pt"
+        finally:
+            release.set()
 
 
 def test_fetch_over_http(published: Weights) -> None:

@@ -5,8 +5,8 @@ import http.server
 import logging
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +92,14 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@contextmanager
-def web_server(folder: Path) -> Iterator[str]:
+def web_server(folder: Path) -> AbstractContextManager[str]:
     """The address of a web server that gives the files of a folder."""
-    handler = functools.partial(_Quiet, directory=str(folder))
+    return answering(functools.partial(_Quiet, directory=str(folder)))
+
+
+@contextmanager
+def answering(handler: Callable[..., http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a web server whose requests are handled so."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
