@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.storage.catalog.database import present, roots_of, split_path, where_in
-from birdsearch.storage.catalog.tables import Row, companions, photos, roots
+from birdsearch.storage.catalog.database import insert_columns, present, roots_of, split_paths, where_in
+from birdsearch.storage.catalog.tables import companions, photos, roots
 
 _PATH = sa.select(companions, roots.c.path).join(roots)
 
@@ -41,10 +41,12 @@ def write(connection: sa.Connection, new: Mapping[int, Iterable[Companion]]) -> 
     if not new:
         return
     where_in(connection, sa.delete(companions), companions.c.photo_id, list(new))
-    there, folders = present(connection, photos, list(new)), roots_of(connection)
-    rows = [_row(one, folders) for photo_id, ones in new.items() if photo_id in there for one in ones]
-    if rows:
-        connection.execute(sa.insert(companions), rows)
+    there = present(connection, photos, list(new))
+    ones = [one for photo_id, its in new.items() if photo_id in there for one in its]
+    places = split_paths([one.path for one in ones], roots_of(connection))
+    columns = {name: [getattr(one, name) for one in ones] for name in ("photo_id", "kind", "size", "mtime_ns")}
+    columns |= {"root_id": [root_id for root_id, _ in places], "relative": [relative for _, relative in places]}
+    insert_columns(connection, companions, columns)
 
 
 def move_root(connection: sa.Connection, old: int, new: int, prefix: bytes) -> None:
@@ -58,9 +60,3 @@ def move_root(connection: sa.Connection, old: int, new: int, prefix: bytes) -> N
 def _companion(row: sa.Row[tuple[object, ...]]) -> Companion:
     path = with_trailing_slash(row.path) + row.relative
     return Companion(path, row.photo_id, row.kind, row.size, row.mtime_ns)
-
-
-def _row(one: Companion, folders: dict[int, bytes]) -> Row:
-    root_id, relative = split_path(one.path, folders)
-    known = {"photo_id": one.photo_id, "kind": one.kind, "size": one.size, "mtime_ns": one.mtime_ns}
-    return {**known, "root_id": root_id, "relative": relative}
