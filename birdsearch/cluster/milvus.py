@@ -49,6 +49,7 @@ class Milvus:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.is_file = address.startswith("milvus:///")  # of Milvus Lite, which is no server
         uri, database = _place(address)
         # gRPC's own lines, such as of pings that Milvus Lite finds too many, are nothing for a terminal.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -77,7 +78,7 @@ class Milvus:
             said = error.message if isinstance(error, MilvusException) else str(error)
             reason = " ".join(said.split())
             hint = "start it, or check the address and MILVUS_TOKEN"
-            if self.address.startswith("milvus:///"):
+            if self.is_file:
                 hint = "a file of Milvus Lite ends with .db, lies in a folder that exists, and serves one process"
             raise EngineUnreachableError(f"{self} does not answer ({reason:.200}): {hint}.") from error
 
@@ -237,9 +238,10 @@ class MilvusEngine:
                 if time.monotonic() > until:
                     raise EngineUnreachableError(f"{self._at} has not built the graph of {self.name} in an hour.")
                 time.sleep(0.2)
-            # What is loaded would be searched by a makeshift index until the server gets round to the graph.
-            client.release_collection(self.name, timeout=WRITING)
-            client.load_collection(self.name, timeout=BUILDING)
+            if not self._at.is_file:  # Milvus Lite would read a graph that it is just writing
+                # What is loaded would be searched by a makeshift index until the server gets round to the graph.
+                client.release_collection(self.name, timeout=WRITING)
+                client.load_collection(self.name, timeout=BUILDING)
 
     def stored(self, ids: Ids) -> StoredRows:
         """What the collection holds under these ids, in ascending order of id; ids that are not there are left out."""
