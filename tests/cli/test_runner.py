@@ -164,6 +164,15 @@ def test_import_of_the_command_line_needs_no_network_library() -> None:
     assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "", "")
 
 
+def test_a_catalog_in_sqlite_needs_nothing_of_other_databases() -> None:
+    code = (
+        "import sys, birdsearch.storage.store\n"
+        "print(*{'psycopg', 'obstore', 'pyarrow', 'sqlalchemy.dialects.postgresql'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout.strip(), result.stderr) == (0, "", "")
+
+
 def test_the_shell_completes_commands() -> None:
     words = {"_BIRDSEARCH_COMPLETE": "complete_bash", "COMP_WORDS": "birdsearch cl", "COMP_CWORD": "1"}
     command = [sys.executable, "-c", "from birdsearch.cli import main; main()"]

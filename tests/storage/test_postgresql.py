@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 import birdsearch
 from birdsearch import Filter
@@ -85,6 +86,15 @@ def test_verify_repair_and_the_list_of_indexes_know_such_an_index(
     (listed,) = [one for one in birdsearch.list_indexes() if one.name == "garden" and str(tmp_path) in one.path]
     assert listed.problem is not None
     assert "name the index by its address" in listed.problem
+
+
+def test_an_index_of_some_rows_holds_no_others(postgresql: Server, tmp_path: Path, fake: FakeBackbone) -> None:
+    database = postgresql.new_database()
+    birdsearch.create(postgresql.address(tmp_path / "index", database=database), backbone=fake).close()
+    asked = sa.text("SELECT indexdef FROM pg_indexes WHERE indexname IN ('photos_taken_at', 'regions_frame')")
+    with postgresql.engine(database).connect() as connection:
+        found = [definition.partition(" WHERE ")[2] for definition in connection.scalars(asked)]
+    assert sorted(found) == ["((kind)::text = 'frame'::text)", "(NOT missing)"]
 
 
 def test_what_the_server_finds_wrong_is_said_of_the_address(

@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from birdsearch.errors import IndexDamagedError, IndexReplacedError, IndexVersionError
 from birdsearch.files import with_trailing_slash
@@ -26,6 +26,9 @@ from birdsearch.storage.catalog.tables import (
     state,
     state_value,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 NEWEST = "0015"  # the last file in migrations/versions; a test compares
 
@@ -282,9 +285,11 @@ def insert_or_ignore(connection: sa.Connection, table: sa.Table, rows: Sequence[
         connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+def _insert(connection: sa.Connection, table: sa.Table) -> "sqlite.Insert | postgresql.Insert":
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # slow to load, and most catalogs lie in SQLite
+
     return postgresql.insert(table)
 
 

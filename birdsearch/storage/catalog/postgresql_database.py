@@ -165,7 +165,7 @@ class PostgreSQL:
             connection.execute(sa.schema.CreateSchema(schema))
             connection.execute(sa.text("SELECT set_config('search_path', :schema, true)"), {"schema": schema})
             connection.execute(sa.text(_DISTANCE_KM))
-            metadata.create_all(connection, checkfirst=False)
+            _make_tables(connection)
             connection.execute(sa.text("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"))
             connection.execute(sa.text("INSERT INTO alembic_version VALUES (:newest)"), {"newest": NEWEST})
             put_state(connection, IDENTITY, identity)
@@ -325,6 +325,13 @@ def _engine(address: Address, **options: Any) -> sa.Engine:
         raise InstallationError(
             'a catalog in PostgreSQL needs psycopg, which is not installed: pip install "birdsearch[cluster]"'
         ) from error
+
+
+def _make_tables(connection: sa.Connection) -> None:
+    """Make the tables in the first schema of the search path; an index of some rows in SQLite is one here."""
+    for index in (index for table in metadata.sorted_tables for index in table.indexes):
+        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
+    metadata.create_all(connection, checkfirst=False)
 
 
 def _key(purpose: str, name: str) -> int:

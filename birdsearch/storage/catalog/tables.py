@@ -84,9 +84,7 @@ photos = sa.Table(
     sa.UniqueConstraint("root_id", "relative", name="photos_path"),
     sa.Index("photos_sha256", "sha256"),
     sa.Index("photos_species", "species"),
-    sa.Index(
-        "photos_taken_at", "taken_at", sqlite_where=sa.text("missing = 0"), postgresql_where=sa.text("NOT missing")
-    ),
+    sa.Index("photos_taken_at", "taken_at", sqlite_where=~sa.column("missing", sa.Boolean)),
     sqlite_autoincrement=True,
 )
 
@@ -133,7 +131,7 @@ regions = sa.Table(
     sa.CheckConstraint("(part_id IS NULL) = (row IS NULL)", name="regions_vector"),
     sa.Index("regions_photo", "photo_id"),
     sa.Index("regions_part", "part_id"),
-    sa.Index("regions_frame", "photo_id", unique=True, sqlite_where=_IS_FRAME, postgresql_where=_IS_FRAME),
+    sa.Index("regions_frame", "photo_id", unique=True, sqlite_where=_IS_FRAME),
     sqlite_autoincrement=True,  # ids are never used twice: an engine may still know a removed one
 )
 
