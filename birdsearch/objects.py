@@ -11,7 +11,7 @@ import re
 import threading
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -22,6 +22,7 @@ from urllib.parse import quote, unquote, urlsplit
 from birdsearch.cache import KeptTable, kept_file
 from birdsearch.errors import InstallationError, RemoteError
 from birdsearch.files import FileState, shard_of
+from birdsearch.records import batched
 from birdsearch.words import shown, without_secrets
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 SCHEMES = ("s3", "gs", "az", "http", "https")
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
 _CONNECT = timedelta(seconds=10)
+_DELETED_TOGETHER = 1000  # objects
 _SAME = {"s3a": "s3", "gcs": "gs", "azure": "az", "abfs": "az", "abfss": "az", "adl": "az"}
 NOTHING = FileState()
 # A user with a password, or a signature that opens an address to whoever has it.
@@ -56,10 +58,11 @@ def holds_secret(url: str) -> bool:
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
-def listed(url: str) -> Iterator[StoredObject]:
+def listed(url: str, after: str = "") -> Iterator[StoredObject]:
     """Every object below an URL, in the order in which the store lists them; a page of them is held at a time.
 
-    Raises RemoteError, also in the middle. A web server lists nothing.
+    `after` leaves out those whose names below the URL come before it. Raises RemoteError, also in the middle. A web
+    server lists nothing.
     """
     place = _Place.of(url)
     if place.is_web:
@@ -67,10 +70,19 @@ def listed(url: str) -> Iterator[StoredObject]:
             errno.ENOTSUP, "a web server has no listing: give the addresses of its photos in a --list", url
         )
     obstore, store = _obstore(), _store(place.base)
+    offset = f"{place.key}/{after}".lstrip("/") if after else None
     with _translated(url):
-        for page in obstore.list(store, prefix=place.key or None):
+        for page in obstore.list(store, prefix=place.key or None, offset=offset):
             for meta in page:
                 yield StoredObject(f"{place.base}/{meta['path']}", _state(meta))
+
+
+def folders(url: str) -> list[str]:
+    """The names between an URL and the next slash of what lies below it. Raises RemoteError."""
+    place = _Place.of(url)
+    with _translated(url):
+        listing = _obstore().list_with_delimiter(_store(place.base), prefix=place.key or None)
+        return [prefix.strip("/").rpartition("/")[2] for prefix in listing["common_prefixes"]]
 
 
 def found(url: str) -> Iterator[StoredObject]:
@@ -224,14 +236,18 @@ def write(url: str, data: bytes | Path, *, new: bool = False) -> None:
 
 
 def delete(urls: Iterable[str]) -> None:
-    """Remove objects; one that is not there is no error. Raises RemoteError."""
-    for url in urls:
-        place = _Place.of(url)
-        try:
-            with _translated(url):
-                _obstore().delete(_store(place.base), place.key)
-        except FileNotFoundError:
-            continue
+    """Remove objects, many with one request; one that is not there is no error. Raises RemoteError."""
+    for together in batched(urls, _DELETED_TOGETHER):
+        places = [_Place.of(url) for url in together]
+        for base in dict.fromkeys(place.base for place in places):
+            keys = [place.key for place in places if place.base == base]
+            try:
+                with _translated(base):
+                    _obstore().delete(_store(base), keys)
+            except FileNotFoundError:  # some stores say so, and then leave the rest
+                for key in keys:
+                    with suppress(FileNotFoundError), _translated(f"{base}/{key}"):
+                        _obstore().delete(_store(base), key)
 
 
 # Stores -------------------------------------------------------------------------------------------------------------

@@ -974,10 +974,10 @@ class IndexSummary:
     """One index that has a name, as `birdsearch indexes` shows it."""
 
     name: str
-    path: str  # its folder
+    path: str  # its folder; in a database its address, to which parts= is to be added
     photos: int | None = None  # None, as the next, where `problem` says why
     backbone: str | None = None
-    bytes: int = 0
+    bytes: int = 0  # in a database those of its catalog alone
     changed: str | None = None  # local time of the last change, ISO 8601
     problem: str | None = None  # why it cannot be opened
 

@@ -219,7 +219,8 @@ COMMANDS = (
         "indexes",
         "maintenance.indexes",
         "Maintenance",
-        "List your indexes: those in the nearest folder named indexes, then those in your data folder.",
+        "List your indexes: those in the nearest folder named indexes, then those in your data folder; or those in a "
+        "database.",
         "birdsearch indexes --json",
     ),
     Listed(

@@ -29,11 +29,20 @@ def info(*, shared: Shared) -> None:
 
 
 def indexes(
+    database: Annotated[
+        str | None,
+        typer.Option(
+            "--index",
+            metavar="URL",
+            show_default=False,
+            help="List those that have their catalogs in this database: birds+postgresql://HOST/DATABASE.",
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     import birdsearch
 
-    listed = birdsearch.list_indexes()
+    listed = birdsearch.list_indexes(database)
     if json:
         output.print_json(listed)
         return
@@ -48,13 +57,15 @@ def indexes(
     ]  # fmt: skip
     columns = ("name", "photos", "backbone", "size", "changed", "path")
     output.print_table(columns, rows, numbers=("photos", "size"))
-    names = [one.name for one in listed]
+    names = [one.name for one in listed]  # in a database each is there once
     for name in sorted({name for name in names if names.count(name) > 1}):
         first = next(one.path for one in listed if one.name == name)
         output.note(f"The name {name} opens {first}; the other one needs its path.")
     for one in listed:
         if one.problem:
             output.note(f"{one.name}: {one.problem}")
+    if database is not None:
+        output.note("Sizes are those of the catalogs. To open one add &parts=, the place of its vectors, to its path.")
 
 
 def _flat(facts: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -11,8 +11,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import birdsearch
@@ -23,8 +21,9 @@ from birdsearch.cluster.runs import Inbox, Left, Run, left_behind, left_results
 from birdsearch.errors import ClusterError
 from birdsearch.indexing.clusters import LOCAL, Way
 from birdsearch.indexing.outcomes import Rejected
+from birdsearch.photos.overlap import REMOTE_WORKERS, overlapped
 from birdsearch.photos.scan import GONE, FoundFile
-from birdsearch.records import as_json, shown
+from birdsearch.records import as_json, batched, shown
 from birdsearch.storage.place import LocalPlace
 from birdsearch.storage.store import Store
 
@@ -45,11 +44,6 @@ class RayCluster:
     def __init__(self, address: str, store: Store) -> None:
         if importlib.util.find_spec("ray") is None:
             raise ClusterError(f'the cluster {address} needs Ray: pip install "birdsearch[cluster]"')
-        if address != LOCAL and not isinstance(store.folder.place, LocalPlace):
-            raise ClusterError(
-                f"the hosts of {address} hand over what they make in a folder, and the parts of this index lie in an "
-                "object store: make the index with parts=FOLDER, which all hosts reach, or use --cluster local."
-            )
         self._address = address
         self._store = store
         self._connection = ExitStack()
@@ -66,7 +60,7 @@ class RayCluster:
         for place, file in enumerate(files()):
             while (result := inbox.result(place)) is None:
                 ended = self._has_ended(work)
-                if not inbox.look(run):
+                if not inbox.look(run, again=ended):
                     if ended:
                         raise ClusterError(f"the cluster has left no result of {shown(file.photo.path)}: run it again")
                     idle()
@@ -79,19 +73,23 @@ class RayCluster:
 
     def _listed(self, files: Iterable[FoundFile], count: int, way: Way, inbox: Inbox) -> tuple[Run, list[str]]:
         """A new run, and the listings of the files of which no earlier one has left a result."""
-        folder = self._store.folder.path
+        folder = self._store.folder
         facts = {"backbone": as_json(self._store.identity.backbone), "raw": way.raw, "version": birdsearch.__version__}
         left = left_behind(folder)
         self._runs += left
         there = left_results(run for run in left if run.facts() == facts)
-        run = Run.new(folder, facts)
+        # The processes of this computer need nothing carried to a store.
+        run = Run.new(folder, LocalPlace(folder.path) if self._address == LOCAL else folder.place, facts)
         self._runs.append(run)
-        listings: list[str] = []
-        waiting = self._without_result(files, there, inbox)
-        while block := list(islice(waiting, _together(count))):
-            listings.append(str(run.listings / f"{len(listings):08d}{results.SUFFIX}"))
-            results.write_listing(Path(listings[-1]), block)
-        return run, listings
+
+        def listed(numbered: tuple[int, list[tuple[int, FoundFile]]]) -> str:
+            name = f"{numbered[0]:08d}{results.SUFFIX}"
+            results.write_listing(run.listings.path / name, numbered[1])
+            run.listings.publish(name)
+            return name
+
+        blocks = enumerate(batched(self._without_result(files, there, inbox), _together(count)))
+        return run, list(overlapped(blocks, listed, ahead=2 * REMOTE_WORKERS, workers=REMOTE_WORKERS))
 
     @staticmethod
     def _without_result(
@@ -107,6 +105,7 @@ class RayCluster:
 
     def forget(self) -> None:
         """Remove what was kept for a next run."""
+        self._runs += left_behind(self._store.folder)  # of one that was killed at its end, where nothing was to be read
         for run in self._runs:
             run.remove()
 
@@ -125,8 +124,8 @@ class RayCluster:
         if self._network is None:
             self._network = self._handed_over()
         job = worker.Job(
-            run.results, way, self._size, self._store.identity, self._store.execution, self._network, _together(count),
-            birdsearch.__version__,
+            run.place.address, way, self._size, self._store.identity, self._store.execution, self._network,
+            _together(count), birdsearch.__version__,
         )  # fmt: skip
         task = ray.remote(worker.embed_all).options(num_cpus=0, max_retries=_ATTEMPTS)
         return task.remote(job, listings)

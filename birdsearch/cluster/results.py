@@ -4,6 +4,8 @@ A file of results is there whole or not at all, and says itself of which files i
 a run goes on from that was stopped: a list of what is done beside them could promise what is not there.
 """
 
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,6 +27,8 @@ from birdsearch.records import Provenance
 
 Result = Elsewhere | Rejected | Costly
 
+_LATE = 600 * 10**9  # nanoseconds that clocks may differ, and a file may be on its way
+_DIGITS = 20
 SUFFIX = ".parquet"
 _COSTLY = "costly"  # a stage beside those of Rejected
 _AGAIN = (_COSTLY, "read")  # what a later run has to find out anew
@@ -57,6 +61,16 @@ def _file(row: dict[str, Any]) -> FoundFile:
 
 
 # What became of them
+
+
+def new_name() -> str:
+    """The name of a new file of results: later ones sort behind it, as far as the clocks of hosts agree."""
+    return f"{time.time_ns():0{_DIGITS}d}-{secrets.token_hex(4)}{SUFFIX}"
+
+
+def before_all_to_come(name: str) -> str:
+    """A name that sorts before all files of results that may still come once this one is there."""
+    return f"{max(0, int(name[:_DIGITS]) - _LATE):0{_DIGITS}d}"
 
 
 def write(path: Path, results: Sequence[tuple[int, Result]], dim: int) -> None:

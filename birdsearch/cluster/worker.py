@@ -2,12 +2,10 @@
 
 import os
 import pickle
-import secrets
 import socket
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,15 +17,16 @@ from birdsearch.backbones import Backbone, load_backbone
 from birdsearch.backbones.classes import Classes
 from birdsearch.backbones.weights import Brought
 from birdsearch.cluster import results
-from birdsearch.cluster.runs import Attempts
-from birdsearch.errors import BackboneMismatchError, BirdsearchError, ClusterError
-from birdsearch.files import FileState
+from birdsearch.cluster.runs import Attempts, Begun
+from birdsearch.errors import BackboneMismatchError, BirdsearchError, ClusterError, IndexFolderError, os_error_text
+from birdsearch.files import FileState, is_url
 from birdsearch.indexing.clusters import Elsewhere, Way
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.outcomes import Costly, Rejected, outcome_of, unless_costly
 from birdsearch.photos import decode
 from birdsearch.photos.scan import FileBytes, FoundFile
 from birdsearch.records import Identity, Recipe, blocks, shown
+from birdsearch.storage.place import visited
 from birdsearch.storage.store import Execution
 
 _AT_ONCE = 2  # files in the hands of one task: one is read while another is decoded
@@ -36,6 +35,8 @@ _IN_MEMORY = 16 << 20  # bytes of them that Ray lets lie in one piece
 
 Failure = tuple[str, str]  # the name of an error of birdsearch, and its words
 _FAILURE = pa.struct([("error", pa.string()), ("words", pa.string())])
+_KILLS = "processes died while they {} this file (it may take too much memory); touch it to try it again"
+_STARTS = 3  # attempts to load a network
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Network:
 class Job:
     """What every host is told of a run."""
 
-    results: Path  # a folder that all hosts reach
+    run: str  # the address of the place of `listings` and `results`, which all hosts reach
     way: Way
     size: tuple[int, int]  # (height, width) of the pixels that the network sees
     identity: Identity  # of the index
@@ -72,19 +73,24 @@ def embed_all(job: Job, listings: Sequence[str]) -> Failure | None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     context.target_max_block_size = _IN_MEMORY
-    done = [place for path in job.results.glob(f"*{results.SUFFIX}") for place, _, _ in results.read_files(path)]
-    files = ray.data.from_items([{"listing": path} for path in listings], override_num_blocks=len(listings))
+    try:
+        done = ray.put(np.array(_done(job), np.int64))
+    except BirdsearchError as error:
+        return _failure(error)
+    attempts: Any = ray.remote(Attempts)
+    attempts = attempts.options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    files = ray.data.from_items([{"listing": name} for name in listings], override_num_blocks=len(listings))
     decoded: Any = _decoded  # Ray's types know no further arguments
     pixels = files.map_batches(
         decoded,
-        fn_args=(job.way, job.size, ray.put(np.array(done, np.int64))),
+        fn_args=(job, done, attempts),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=1,
     )
     embedded = pixels.map_batches(
         _Embedding,
-        fn_constructor_args=(job,),
+        fn_constructor_args=(job, attempts),
         batch_size=min(NETWORK_BATCH, job.together),
         batch_format="pyarrow",
         **_placement(job),
@@ -110,29 +116,63 @@ def _placement(job: Job) -> dict[str, Any]:
     return {"num_cpus": 0, "compute": ray.data.ActorPoolStrategy(size=max(1, hosts))}
 
 
+def _done(job: Job) -> list[int]:
+    """The places of the files that have a result: some have where Ray starts the task that leads again."""
+    with visited(f"{job.run}/results") as place:
+        names = [name for name in place.names() if name.endswith(results.SUFFIX)]
+        return [at for name in names for at, _, _ in results.read_files(place.here(name))]
+
+
+def _failure(error: BirdsearchError) -> Failure:
+    """An error as it travels; of a store that a host cannot use it says which host."""
+    if isinstance(error, OSError | IndexFolderError):
+        error = ClusterError(
+            f"{socket.gethostname()}, a host of the cluster: {error} All hosts have to reach the place of the parts, "
+            "with the same variables and credentials as this computer"
+        )
+    return type(error).__name__, str(error)
+
+
 # Files become pixels
 
 
-def _decoded(batch: pa.Table, way: Way, size: tuple[int, int], done: Any) -> Iterator[pa.Table]:
+def _decoded(batch: pa.Table, job: Job, done: Any, attempts: Any) -> Iterator[pa.Table]:
     """A task: the files of a listing as pickles of `_prepared`; a pickle is only ever in Ray's memory."""
     skipped = ray.get(done)
-    for path in batch["listing"].to_pylist():
+    for name in batch["listing"].to_pylist():
         try:
-            files = results.read_listing(Path(path))
-        except FileNotFoundError:
-            why = f"{socket.gethostname()}, a host of the cluster, does not find {shown(path)}"
-            unlisted = ClusterError(f"{why}: the index must lie where all hosts reach it under the same path")
-            yield _table([-1], [pickle.dumps((unlisted, FileState()))])
+            with visited(f"{job.run}/listings") as place:
+                files = results.read_listing(place.here(name))
+        except (BirdsearchError, FileNotFoundError) as error:
+            yield _table([-1], [pickle.dumps((_not_listed(error, f"{job.run}/listings/{name}"), FileState()))])
             return
         left = [one for one, out in zip(files, np.isin([place for place, _ in files], skipped), strict=True) if not out]
-        attempts = Attempts(Path(path))
+        work = f"decode {name}"
+        begun: Begun = ray.get(attempts.begin.remote(work))
 
-        def prepared(file: tuple[int, FoundFile], attempts: Attempts = attempts) -> bytes:
-            return pickle.dumps(_prepared(*file, way, size, attempts), 5)
+        def prepared(file: tuple[int, FoundFile], begun: Begun = begun, work: str = work) -> bytes:
+            if file[0] in begun.kills:
+                return pickle.dumps((Rejected(file[1], "decode", _KILLS.format("decoded")), file[1].state), 5)
+            if begun.careful:
+                ray.get(attempts.note.remote(work, file[0]))
+            return pickle.dumps(_prepared(file[1], job.way, job.size), 5)
 
-        with ThreadPoolExecutor(1 if attempts.careful else _AT_ONCE) as pool:
+        with ThreadPoolExecutor(1 if begun.careful else _AT_ONCE) as pool:
             for block in blocks(len(left), _TOGETHER):
                 yield _table([place for place, _ in left[block]], pool.map(prepared, left[block]))
+        ray.get(attempts.end.remote(work))
+
+
+def _not_listed(error: BirdsearchError | FileNotFoundError, listing: str) -> BirdsearchError:
+    """Why a host cannot read what it is to do."""
+    if isinstance(error, BirdsearchError):
+        return error
+    what = (
+        "lie in a store that all hosts reach" if is_url(listing) else "lie where all hosts reach it under the same path"
+    )
+    return ClusterError(
+        f"{socket.gethostname()}, a host of the cluster, does not find {shown(listing)}: the index must {what}"
+    )
 
 
 def _table(places: Sequence[int], outcomes: Iterable[bytes]) -> pa.Table:
@@ -140,14 +180,10 @@ def _table(places: Sequence[int], outcomes: Iterable[bytes]) -> pa.Table:
 
 
 def _prepared(
-    place: int, entry: FoundFile, way: Way, size: tuple[int, int], attempts: Attempts
+    entry: FoundFile, way: Way, size: tuple[int, int]
 ) -> tuple[decode.Decoded | Rejected | Costly, FileState]:
     """A file decoded, and its state when it was read."""
     state = entry.state
-    if attempts.kills(place):
-        return Rejected(entry, "decode", "processes died while they decoded this file; touch it to try it again"), state
-    if attempts.careful:
-        attempts.note(place)
 
     def take(file: FileBytes) -> decode.Decoded:
         nonlocal state
@@ -165,16 +201,22 @@ def _prepared(
 
 
 class _Embedding:
-    """An actor: the network, loaded once, which leaves its results in the folder of the run."""
+    """An actor: the network, loaded once, which leaves its results in the place of the run."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, attempts: Any) -> None:
         self._job = job
+        self._attempts = attempts
         self._refused: BirdsearchError | None = None
-        network: Network = ray.get(job.network)
+        start = f"start {ray.get_runtime_context().get_actor_id()}"
+        begun: Begun = ray.get(attempts.begin.remote(start))
         try:
+            if begun.before >= _STARTS:
+                raise _not_started(job, begun.before)
+            network: Network = ray.get(job.network)
             self._embedder = Embedder(_loaded(job, network), network.classes, job.way.proven)
         except BirdsearchError as error:  # raised here it would be the death of an actor, whom Ray starts again
             self._refused = error
+        ray.get(attempts.end.remote(start))
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Embed decoded files; returns how many, or the error that ends the run: what is raised Ray would wrap."""
@@ -182,34 +224,68 @@ class _Embedding:
         try:
             files = self._embedded(batch)
         except BirdsearchError as error:
-            failure = {"error": type(error).__name__, "words": str(error)}
+            failure = dict(zip(_FAILURE.names, _failure(error), strict=True))
         return pa.table({"files": [files], "failure": pa.array([failure], _FAILURE)})
 
     def _embedded(self, batch: pa.Table) -> int:
         if self._refused is not None:
             raise self._refused
+        places: list[int] = batch["place"].to_pylist()
+        work = f"embed {places[0]}"
+        begun: Begun = ray.get(self._attempts.begin.remote(work))
         states: dict[int, FileState] = {}
         ended: list[tuple[int, results.Result]] = []
         embedded: list[EmbeddedPhoto | NotEmbedded] = []
-        for place, pickled in zip(batch["place"].to_pylist(), batch["outcome"].to_pylist(), strict=True):
+        for place, pickled in zip(places, batch["outcome"].to_pylist(), strict=True):
             outcome, states[place] = pickle.loads(pickled)
             if isinstance(outcome, BirdsearchError):
                 raise outcome
-            if isinstance(outcome, decode.Decoded):
-                embedded += self._embedder.add(replace(outcome, photo=replace(outcome.photo, id=place)))
-            else:
+            if not isinstance(outcome, decode.Decoded):
                 ended.append((place, outcome))
+            elif place in begun.kills:
+                embedded.append(NotEmbedded(replace(outcome.photo, id=place), _KILLS.format("embedded")))
+            else:
+                embedded += self._made(replace(outcome, photo=replace(outcome.photo, id=place)), begun, work)
         embedded += self._embedder.flush()
         ended += [(one.photo.id or 0, self._result(one, states[one.photo.id or 0])) for one in embedded]
         ended.sort(key=lambda one: one[0])
-        path = self._job.results / f"{secrets.token_hex(8)}{results.SUFFIX}"
-        results.write(path, ended, self._job.identity.backbone.dim)
+        self._leave(ended)
+        ray.get(self._attempts.end.remote(work))
         return len(ended)
+
+    def _made(self, decoded: decode.Decoded, begun: Begun, work: str) -> list[EmbeddedPhoto | NotEmbedded]:
+        """What has become ready with one more photo; this one where processes have died of one of the batch."""
+        if begun.careful:
+            ray.get(self._attempts.note.remote(work, decoded.photo.id))
+            return self._embedder.add(decoded) + self._embedder.flush()
+        return self._embedder.add(decoded)
+
+    def _leave(self, ended: list[tuple[int, results.Result]]) -> None:
+        """Lay down a file of results."""
+        name = results.new_name()
+        with visited(f"{self._job.run}/results") as place:
+            try:
+                results.write(place.path / name, ended, self._job.identity.backbone.dim)
+                place.publish(name)
+            except OSError as error:
+                raise ClusterError(
+                    f"{socket.gethostname()}, a host of the cluster, cannot write {place.where(name)}: "
+                    f"{os_error_text(error)}. Nothing that was made is lost: run the same command again"
+                ) from error
 
     def _result(self, made: EmbeddedPhoto | NotEmbedded, state: FileState) -> results.Result:
         if isinstance(made, NotEmbedded):
             return Rejected(FoundFile(os.fsencode(made.photo.path), state), "embed", made.reason)
         return Elsewhere(made, state, self._embedder.provenance)
+
+
+def _not_started(job: Job, times: int) -> ClusterError:
+    return ClusterError(
+        f"on {socket.gethostname()}, a host of the cluster, the process that loads {job.identity.backbone.name} has "
+        f"died {times} times before it was ready: it may lack memory, or its packages may be broken. Its own words are "
+        "in the logs of Ray there (/tmp/ray/session_latest/logs). Mend that, or leave this host out of the cluster, "
+        "and run the same command again"
+    )
 
 
 def _loaded(job: Job, network: Network) -> Backbone:

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
 
@@ -53,7 +53,22 @@ class Address:
             return cls._of_folder(typed)
         if url[1].lower() != SCHEME:
             raise IndexAddressError(_other_scheme(url[1].lower(), typed))
-        return cls._of_url(typed)
+        address = cls._of_url(typed)
+        for option in _OWN[:2]:
+            if not getattr(address, "name" if option == "index" else option):
+                raise _wrong(f"it lacks {_LACKING[option]}")
+        return address
+
+    @classmethod
+    def of_database(cls, text: str) -> "Address":
+        """The address of a database, of which it does not matter which index is named, nor where its parts lie.
+
+        Raises IndexAddressError.
+        """
+        url = _URL.match(text)
+        if url is None or not url[2] or url[1].lower() != SCHEME:
+            raise IndexAddressError(f"{shown(without_secrets(text))} names no database: write {SCHEME}://HOST/DATABASE")
+        return replace(cls._of_url(text), name="", parts="", vectors="")
 
     @classmethod
     def _of_folder(cls, typed: str) -> Self:
@@ -76,12 +91,10 @@ class Address:
                 close = difflib.get_close_matches(option, known, n=1)
                 meant = f"Did you mean {close[0]}=?" if close else f"There are {', '.join(f'{one}=' for one in known)}."
                 raise _wrong(f"{shown(option)}= is no option of an address. {meant}")
-        for option in _OWN[:2]:
-            if not options.get(option):
-                raise _wrong(f"it lacks {_LACKING[option]}")
         libpq = "&".join(f"{name}={quote(options[name], safe='/')}" for name in _OF_LIBPQ if name in options)
         catalog = f"{_DRIVER}://{_server(place, options)}" + (f"?{libpq}" if libpq else "")
-        return cls(catalog, _name(options["index"]), _parts(options["parts"]), _vectors(options.get("vectors", "")))
+        name, parts, vectors = (options.get(option, "") for option in _OWN)
+        return cls(catalog, name and _name(name), parts and _parts(parts), _vectors(vectors))
 
     def __str__(self) -> str:
         if not self.catalog:

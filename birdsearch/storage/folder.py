@@ -300,6 +300,14 @@ class Folder:
             return AdvisoryLock(self.address, self._lock_timeout)
         return FolderLock(self.path, self._lock_timeout)
 
+    def lock_of(self, run: str) -> WriterLock:
+        """What keeps other processes from a run on a cluster, by its name; kept where `lock` is."""
+        if self.address.catalog:
+            from birdsearch.storage.catalog.postgresql_database import AdvisoryLock
+
+            return AdvisoryLock(self.address, 0, run)
+        return FolderLock(self.path / run, 0)
+
     @contextmanager
     def writing(self, *, shared: bool = False) -> Iterator[bool]:
         """Be a writer of this index while the block lasts: the only one, unless `shared` and its lock allow others.

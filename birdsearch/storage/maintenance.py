@@ -16,6 +16,7 @@ from birdsearch.files import is_there, is_url, sha256_of
 from birdsearch.homes import homes, indexes_in
 from birdsearch.records import PAIR, AddReport, Filter, Identity, IndexInfo, IndexSummary, Progress, as_json, shown
 from birdsearch.storage import optimize, parts, vectors
+from birdsearch.storage.address import Address
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, PartRow
 from birdsearch.storage.catalog.tables import IDENTITY, NAMES, RAW
@@ -62,13 +63,35 @@ def _species(catalog: Catalog) -> dict[str, int]:
     return count
 
 
-def list_indexes() -> list[IndexSummary]:
+def list_indexes(database: str | None = None) -> list[IndexSummary]:
     """The indexes that a name opens from the current folder; of two with one name the first is the one it opens.
+
+    With a `database`, birds+postgresql://HOST/DATABASE, those that have their catalogs in it. Raises IndexAddressError,
+    and IndexUnwritableError where it cannot be asked.
 
     >>> "garden" in [summary.name for summary in birdsearch.list_indexes()]
     True
     """
+    if database is not None:
+        return _in_database(Address.of_database(database))
     return [_summary(Folder(place)) for home in homes() for place in indexes_in(home)]
+
+
+def _in_database(database: Address) -> list[IndexSummary]:
+    from birdsearch.storage.catalog.postgresql_database import PostgreSQLCatalog, indexes_of  # of few indexes
+
+    found = []
+    for name, size in indexes_of(database).items():
+        address = replace(database, name=name)
+        known = IndexSummary(name, str(address), bytes=size)
+        try:
+            with closing(PostgreSQLCatalog(address)) as catalog:
+                identity = stored_identity(catalog)
+                backbone = None if identity is None else identity.backbone.name
+                found.append(replace(known, photos=catalog.count(), backbone=backbone))
+        except BirdsearchError as error:
+            found.append(replace(known, problem=str(error)))
+    return found
 
 
 def _summary(folder: Folder) -> IndexSummary:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from birdsearch import objects
@@ -25,6 +26,10 @@ class Place(Protocol):
     @property
     def path(self) -> Path:
         """The folder in which the files lie, or copies of them."""
+
+    @property
+    def address(self) -> str:
+        """What `place_of` takes, on any host."""
 
     def where(self, name: str) -> str:
         """What messages call a file."""
@@ -47,8 +52,11 @@ class Place(Protocol):
     def publish(self, name: str, *, new: bool = False) -> None:
         """Let a file that was written in `path` count for others; FileExistsError with `new` where there is one."""
 
-    def names(self) -> Iterator[str]:
-        """The files there, without those of folders below."""
+    def names(self, after: str = "") -> Iterator[str]:
+        """The files there, without those of folders below, and those whose names come before `after`."""
+
+    def folders(self) -> list[str]:
+        """The folders there."""
 
     def drop(self, pattern: str, keep: Collection[str] = ()) -> None:
         """Remove the files whose whole name fits a pattern, but those to keep."""
@@ -71,6 +79,16 @@ def place_of(parts: str) -> Place:
     return StorePlace(parts, cache_folder() / _key(parts)) if is_url(parts) else LocalPlace(Path(parts))
 
 
+@contextmanager
+def visited(address: str) -> Iterator[Place]:
+    """The place of an address, of which no copies stay behind."""
+    if not is_url(address):
+        yield LocalPlace(Path(address))
+        return
+    with TemporaryDirectory(prefix="birds-") as copies:
+        yield StorePlace(address, Path(copies))
+
+
 def own_folder(parts: str) -> Path:
     """The folder of this computer for what cannot lie in a store: the place itself, or one among the user's data."""
     return data_folder() / _key(parts) if is_url(parts) else Path(parts)
@@ -85,6 +103,10 @@ class LocalPlace:
     """A folder of this computer, or one that several reach by the same path."""
 
     path: Path
+
+    @property
+    def address(self) -> str:
+        return str(self.path)
 
     def where(self, name: str) -> str:
         return shown(str(self.path / name))
@@ -104,9 +126,18 @@ class LocalPlace:
     def publish(self, name: str, *, new: bool = False) -> None:
         pass  # it is in its place
 
-    def names(self) -> Iterator[str]:
+    def names(self, after: str = "") -> Iterator[str]:
+        for entry in self._entries():
+            if entry.name >= after and entry.is_file(follow_symlinks=False):
+                yield entry.name
+
+    def folders(self) -> list[str]:
+        return [entry.name for entry in self._entries() if entry.is_dir(follow_symlinks=False)]
+
+    def _entries(self) -> list[os.DirEntry[str]]:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self.path) as entries:
-            yield from [entry.name for entry in entries if entry.is_file(follow_symlinks=False)]
+            return list(entries)
+        return []
 
     def drop(self, pattern: str, keep: Collection[str] = ()) -> None:
         """Links and folders are not ours."""
@@ -127,6 +158,10 @@ class StorePlace:
 
     url: str
     path: Path
+
+    @property
+    def address(self) -> str:
+        return self.url
 
     def where(self, name: str) -> str:
         return shown(f"{self.url}/{name}")
@@ -168,11 +203,14 @@ class StorePlace:
             (self.path / name).unlink(missing_ok=True)
             raise
 
-    def names(self) -> Iterator[str]:
+    def names(self, after: str = "") -> Iterator[str]:
         prefix = len(self.url) + 1
-        for one in objects.listed(self.url):
+        for one in objects.listed(self.url, after):
             if "/" not in (name := one.url[prefix:]):
                 yield name
+
+    def folders(self) -> list[str]:
+        return objects.folders(self.url)
 
     def drop(self, pattern: str, keep: Collection[str] = ()) -> None:
         LocalPlace(self.path).drop(pattern, keep)

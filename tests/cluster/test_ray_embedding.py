@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,7 +21,7 @@ from birdsearch.indexing import pipeline
 from birdsearch.records import AddReport
 from birdsearch.storage.address import Address
 from birdsearch.storage.store import Store
-from tests.support import drawing, fake_backbone
+from tests.support import drawing, fake_backbone, object_store
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.object_store import Bucket
 from tests.support.postgresql import Server
@@ -35,9 +36,11 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Hosts]:
-    with hosts(2) as made:
-        yield made
+def cluster(_s3: str) -> Iterator[Hosts]:
+    with pytest.MonkeyPatch.context() as patch:
+        object_store.name_store(patch, _s3)  # as the hosts of a museum know it
+        with hosts(2) as made:
+            yield made
 
 
 @pytest.fixture
@@ -62,6 +65,28 @@ class Blind(FakeBackbone):
     def embed(self, images: Any) -> Any:
         """Zeros, of which no vector can be made, for those."""
         return super().embed(images) * (images.max(axis=(1, 2, 3)) > 0)[:, None]
+
+
+class Fatal(FakeBackbone):
+    """Ends the process at the first photo that is all black, as one that runs out of memory does."""
+
+    def embed(self, images: Any) -> Any:
+        """The vectors, unless there is such a photo."""
+        if not images.max(axis=(1, 2, 3)).all():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().embed(images)
+
+
+class Stillborn(FakeBackbone):
+    """Ends every other process that loads it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = os.getpid()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """It is loaded."""
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def told(report: AddReport) -> AddReport:
@@ -169,13 +194,44 @@ def test_a_backbone_that_cannot_be_carried_is_refused(photos: Path, tmp_path: Pa
         index.add(photos, cluster="local")
 
 
-def test_the_hosts_of_a_cluster_are_not_asked_for_parts_in_a_store(photos: Path, bucket: Bucket) -> None:
+def test_hosts_hand_over_what_they_make_in_the_store_of_the_parts(
+    cluster: Hosts, photos: Path, tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache"))
+    (photos / "Wren/cut off.png").write_bytes((photos / "Wren/0.png").read_bytes()[:300])
     address = Address("", "", f"{bucket.url}/index", "")
     with (
-        closing(Index(Store.create(address, FakeBackbone()))) as index,
-        pytest.raises(ClusterError, match=r"object store: make the index with parts=FOLDER, which all hosts reach"),
+        birdsearch.create(tmp_path / "one", backbone=FakeBackbone()) as one,
+        closing(Index(Store.create(address, FakeBackbone()))) as many,
     ):
-        index.add(photos, cluster="ray://127.0.0.1:1")
+        reports = [told(index.add(photos, cluster=at)) for index, at in ((one, None), (many, cluster.address))]
+        assert reports[0] == reports[1]
+        assert_equal(one, many)
+        assert many.verify().ok
+        assert bucket.keys("index/embedding-") == []
+        assert not list(tmp_path.rglob("embedding-*"))
+
+
+def test_a_photo_that_kills_the_network_is_one_failure(cluster: Hosts, photos: Path, tmp_path: Path) -> None:
+    for name in ("Wren/black.png", "Robin/black.png"):
+        drawing.write(photos / name, Image.new("RGB", (72 + len(name), 54)))
+    with birdsearch.create(tmp_path / "index", backbone=Fatal()) as index:
+        report = index.add(photos, cluster=cluster.address)
+        assert report.added == 40
+        assert [(one.path.removeprefix(f"{photos}/"), one.stage) for one in report.failed] == [
+            ("Robin/black.png", "embed"), ("Wren/black.png", "embed")
+        ]  # fmt: skip
+        assert "processes died while they embedded this file" in report.failed[0].reason
+        assert told(index.add(photos, cluster=cluster.address)).unchanged == 40  # and nothing is tried again
+
+
+def test_a_network_that_ends_every_process_is_told_in_words(cluster: Hosts, photos: Path, tmp_path: Path) -> None:
+    with (
+        birdsearch.create(tmp_path / "index", backbone=Stillborn()) as index,
+        pytest.raises(ClusterError, match=r"the process that loads fake has died 3 times before it was ready"),
+    ):
+        index.add(photos, cluster=cluster.address)
 
 
 def test_ray_postgresql_s3_and_milvus_together(

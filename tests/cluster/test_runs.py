@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from birdsearch.cluster import results
 from birdsearch.cluster.runs import Attempts, Inbox, Run, left_behind, left_results
@@ -13,7 +14,10 @@ from birdsearch.indexing.clusters import Elsewhere
 from birdsearch.indexing.embedder import EmbeddedPhoto
 from birdsearch.indexing.outcomes import Costly, Rejected
 from birdsearch.photos.scan import FoundFile
+from birdsearch.storage.address import Address
+from birdsearch.storage.folder import Folder
 from tests.support.interpreter import python
+from tests.support.object_store import Bucket
 
 FILES = [FoundFile(f"/photos/{name}.jpg".encode(), FileState(9, 8, 7, 6)) for name in "abcde"]
 
@@ -23,9 +27,20 @@ def result(file: FoundFile) -> Elsewhere:
     return Elsewhere(EmbeddedPhoto(photo, np.eye(4, dtype=np.float32)[1], 1.0), file.state, "fake")
 
 
-def made(folder: Path, *given: tuple[int, results.Result], number: int = 1) -> Run:
-    run = Run.new(folder, {"version": "1"})
-    results.write(run.results / f"{number}.parquet", given, 4)
+def new(folder: Path) -> Run:
+    of = Folder(folder)
+    return Run.new(of, of.place, {"version": "1"})
+
+
+def add(run: Run, *given: tuple[int, results.Result]) -> Path:
+    path = run.results.path / results.new_name()
+    results.write(path, given, 4)
+    return path
+
+
+def made(folder: Path, *given: tuple[int, results.Result]) -> Run:
+    run = new(folder)
+    add(run, *given)
     return run
 
 
@@ -42,7 +57,7 @@ def test_results_have_the_places_of_their_files(tmp_path: Path) -> None:
 
 def test_the_same_result_twice_counts_once(tmp_path: Path) -> None:
     run = made(tmp_path, (0, result(FILES[0])))
-    results.write(run.results / "2.parquet", [(0, result(FILES[0])), (1, result(FILES[1]))], 4)
+    add(run, (0, result(FILES[0])), (1, result(FILES[1])))
     inbox = Inbox(2)
     inbox.look(run)
     for place in (0, 1):
@@ -65,45 +80,77 @@ def test_what_is_left_holds_but_for_what_could_not_be_read(tmp_path: Path) -> No
 
 
 def test_half_a_file_of_results_is_none(tmp_path: Path) -> None:
-    run = made(tmp_path, (0, result(FILES[0])))
-    whole = (run.results / "1.parquet").read_bytes()
-    (run.results / "2.parquet").write_bytes(whole[: len(whole) // 2])
+    run = new(tmp_path)
+    whole = add(run, (0, result(FILES[0]))).read_bytes()
+    (run.results.path / results.new_name()).write_bytes(whole[: len(whole) // 2])
     assert left_results([run]).keys() == {FILES[0].path}
 
 
 def test_a_run_without_results_leaves_nothing(tmp_path: Path) -> None:
-    Run.new(tmp_path, {}).release()
+    new(tmp_path).release()
     assert list(tmp_path.iterdir()) == []
     made(tmp_path, (0, result(FILES[0]))).release()
-    (left,) = left_behind(tmp_path)
+    (left,) = left_behind(Folder(tmp_path))
     assert left_results([left]).keys() == {FILES[0].path}
 
 
 def test_a_run_belongs_to_one_process_and_is_left_by_a_dead_one(tmp_path: Path) -> None:
     code = f"""
 import os
-from pathlib import Path
 from birdsearch.cluster.runs import Run, left_behind
-folder = Path({str(tmp_path)!r})
-mine = Run.new(folder, {{"version": "1"}})
+from birdsearch.storage.folder import Folder
+folder = Folder({str(tmp_path)!r})
+mine = Run.new(folder, folder.place, {{"version": "1"}})
 print(len(left_behind(folder)), flush=True)
 os._exit(0)
 """
     assert python(code).strip() == "0"  # its own is not left behind
-    (left,) = left_behind(tmp_path)
+    (left,) = left_behind(Folder(tmp_path))
     assert left.facts() == {"version": "1"}
     left.remove()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_kills_whoever_decodes_it_is_found(tmp_path: Path) -> None:
-    listing = tmp_path / "00000003.parquet"
+def test_a_result_that_comes_late_is_found_at_the_end(tmp_path: Path) -> None:
+    run = made(tmp_path, (0, result(FILES[0])))
+    inbox = Inbox(3)
+    inbox.look(run)
+    results.write(run.results.path / f"{'1'.zfill(20)}-late.parquet", [(1, result(FILES[1]))], 4)  # of a wrong clock
+    assert not inbox.look(run)
+    add(run, (2, result(FILES[2])))
+    assert inbox.look(run)
+    assert inbox.result(1) is None
+    assert inbox.look(run, again=True)
+    assert inbox.result(1) is not None
+
+
+def test_a_file_that_kills_whoever_takes_it_is_found() -> None:
+    attempts = Attempts()
     for _ in range(2):  # hosts come and go
-        assert not Attempts(listing).careful
+        assert not attempts.begin("3").careful
     for _ in range(2):
-        attempts = Attempts(listing)
-        assert attempts.careful
+        begun = attempts.begin("3")
+        assert (begun.careful, begun.kills) == (True, frozenset())
         for place in (4, 5, 7):
-            assert not attempts.kills(place)
-            attempts.note(place)
-    assert [Attempts(listing).kills(place) for place in (4, 5, 7, 8)] == [False, False, True, False]
+            attempts.note("3", place)
+    assert attempts.begin("3").kills == {7}
+    assert not attempts.begin("4").careful  # which is other work
+    attempts.end("3")
+    assert attempts.begin("3").before == 0
+
+
+def test_a_run_lies_in_the_store_of_its_index(tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "data"))
+    folder = Folder(Address("", "", f"{bucket.url}/index", ""))
+    run = Run.new(folder, folder.place, {"version": "1"})
+    assert left_behind(folder) == []  # this one is under way
+    run.results.publish(add(run, (0, result(FILES[0]))).name)
+    run.release()
+    (left,) = left_behind(folder)
+    assert left.facts() == {"version": "1"}
+    assert left_results([left]).keys() == {FILES[0].path}
+    left.remove()
+    left.release()
+    assert bucket.keys() == []
+    assert not list(tmp_path.rglob("embedding-*"))

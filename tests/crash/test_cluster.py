@@ -2,13 +2,16 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from birdsearch.index import Index
-from tests.support import drawing
+from birdsearch.storage.address import Address
+from tests.support import drawing, object_store
+from tests.support.object_store import Bucket
 from tests.support.postgresql import Server
 from tests.support.ray_hosts import DECODES, EMBEDS, LEADS, Hosts, hosts, open_or_create, results, started, wait_until
 
@@ -39,12 +42,14 @@ def alone(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[In
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Hosts]:
-    with hosts(2) as made:
-        yield made
+def cluster(_s3: str) -> Iterator[Hosts]:
+    with pytest.MonkeyPatch.context() as patch:
+        object_store.name_store(patch, _s3)  # as the hosts of a museum know it
+        with hosts(2) as made:
+            yield made
 
 
-def check(path: Path, photos: Path, alone: Index) -> None:
+def check(path: Path | str, photos: Path, alone: Index) -> None:
     """Nothing is missing, nothing twice, nothing left over, and all as one process makes it."""
     with open_or_create(path) as index:
         report = index.add(photos)
@@ -53,7 +58,7 @@ def check(path: Path, photos: Path, alone: Index) -> None:
         ids, others = index.photo_ids(order="path").tolist(), alone.photo_ids(order="path").tolist()
         np.testing.assert_array_equal(index.vectors(ids), alone.vectors(others))
         assert index.verify().ok
-    assert not list(path.glob("embedding-*"))
+    assert isinstance(path, str) or not list(path.glob("embedding-*"))
 
 
 @pytest.mark.parametrize("victim", ["network", "decoder", "leader", "host"])
@@ -124,3 +129,44 @@ def test_two_runs_on_one_index_in_postgresql_bring_each_photo_once(
         np.testing.assert_array_equal(opened.vectors(ids), alone.vectors(others))
         assert opened.verify().ok
     assert not list((tmp_path / "parts").glob("embedding-*"))
+
+
+@pytest.mark.parametrize("victim", ["network", "host", "run", "run on another computer"])
+def test_a_run_with_parts_in_a_store_outlives_its_parts(
+    cluster: Hosts,
+    photos: Path,
+    alone: Index,
+    tmp_path: Path,
+    victim: str,
+    bucket: Bucket,
+    postgresql: Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache"))
+    catalog = Address.parse(postgresql.address(tmp_path, f"in a store, {victim} dies"))
+    index = str(replace(catalog, parts=f"{bucket.url}/index"))
+    run = started(index, photos, cluster.address, DELAY)
+
+    def killed() -> bool:
+        if victim == "network":
+            return cluster.kill_process(EMBEDS)
+        if victim == "host":
+            return cluster.kill_host()
+        run.kill()
+        return True
+
+    assert wait_until(lambda: bucket.holds("/results/") and killed(), run), run.communicate()[0]
+    if victim == "host":
+        cluster.add()
+    said = run.communicate()[0]
+    if victim.startswith("run"):
+        if victim != "run":
+            monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "data of another"))
+            monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache of another"))
+        again = started(index, photos, cluster.address)
+        said = again.communicate()[0]
+        assert again.returncode == 0, said
+    assert said.endswith(" 0 failed\n"), said
+    check(index, photos, alone)
+    assert not bucket.holds("/embedding-")

@@ -64,6 +64,7 @@ def test_a_new_index_and_its_parts_lie_in_the_store(index: Index, bucket: Bucket
     names = bucket.keys("index/")
     assert {"index/index.json", "index/classifier.npz", "index/vectors/00000001.parquet"} <= set(names)
     assert [name.partition("-")[0] for name in names if "engine" in name] == ["index/engine"]
+    assert index.info()["bytes"] == sum(len(bucket.get(name)) for name in names)
     assert index.verify().ok
     assert index.search(photos / "1.jpg", k=2)
 

@@ -16,6 +16,7 @@ from birdsearch.errors import (
     IndexUnwritableError,
     InstallationError,
 )
+from birdsearch.storage.address import Address
 from birdsearch.storage.catalog.postgresql_database import PostgreSQL
 from tests.conftest import write_garden_photos
 from tests.support.drawing import bird, write
@@ -41,6 +42,34 @@ def test_an_index_is_made_filled_asked_and_opened_again(address: str, tmp_path: 
         assert index.photos(Filter(ids=(2, 3, 2**70))) == index.photos(ids=[2, 3])
         assert index.info()["path"] == address
         assert [match.photo.species for match in index.search(index.photo(1), 2)] == ["Robin", "Robin"]
+
+
+def test_the_indexes_of_a_database_are_listed(
+    address: str, tmp_path: Path, fake: FakeBackbone, postgresql: Server
+) -> None:
+    database = address.partition("?")[0] + "?" + address.partition("&host=")[2].join(("host=", ""))
+    assert birdsearch.list_indexes(database) == []
+    write(tmp_path / "photos/1.jpg", bird(1, 80, 60))
+    with birdsearch.create(address, backbone=fake) as index:
+        index.add(tmp_path / "photos")
+    other = address.replace("index=garden", "index=lake").replace("/index&", "/other&")
+    birdsearch.create(other, backbone=fake).close()
+    name = sa.make_url(Address.parse(address).catalog).database or ""
+    with postgresql.engine(name).connect() as connection:
+        connection.execute(sa.text("INSERT INTO birdsearch_indexes VALUES ('marsh', 'birds_that_are_gone')"))
+    for asked in (database, address):
+        found = birdsearch.list_indexes(asked)
+        assert [(one.name, one.photos, one.backbone) for one in found] == [
+            ("garden", 1, "fake"), ("lake", 0, "fake"), ("marsh", None, None)
+        ]  # fmt: skip
+        assert found[0].bytes > 1000
+        assert found[0].path.endswith(f"?index=garden&{database.partition('?')[2]}")
+        assert "removed or replaced" in (found[2].problem or "")
+    with pytest.raises(IndexUnwritableError, match="cannot use"):
+        birdsearch.list_indexes("birds+postgresql://localhost:1/birds")
+    for none in ("garden", str(tmp_path), "birds+sqlite:///photos"):
+        with pytest.raises(IndexAddressError, match="names no database"):
+            birdsearch.list_indexes(none)
 
 
 def test_what_is_not_there_or_there_already_is_said(

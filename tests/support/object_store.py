@@ -43,6 +43,10 @@ class Bucket:
         listed = self._client.list_objects_v2(Bucket=self.name, Prefix=prefix)
         return [one["Key"] for one in listed.get("Contents", ())]
 
+    def holds(self, text: str) -> bool:
+        """Whether a key has this text in it."""
+        return any(text in key for key in self.keys())
+
     def put_folder(self, folder: Path, prefix: str) -> None:
         """The files of a folder, by their names from there."""
         for path in sorted(folder.rglob("*")):

@@ -202,6 +202,18 @@ class PostgreSQL:
         return _block(connection, "parts", 1)
 
 
+def indexes_of(database: Address) -> dict[str, int]:
+    """The names of the indexes of a database, and how many bytes the catalog of each takes."""
+    where = shown(str(database))
+    try:
+        with _engine(database, poolclass=sa.NullPool).connect() as connection:
+            if connection.scalar(sa.text(f"SELECT to_regclass('{_REGISTRY}')")) is None:
+                return {}
+            return {str(name): int(size) for name, size in connection.exec_driver_sql(_SIZES)}
+    except sa.exc.DBAPIError as error:
+        raise in_words(error.orig or error, where) or error from error
+
+
 def in_words(error: BaseException, where: str) -> Exception | None:
     """What an error of the driver means for the user, by its class (SQLSTATE); None for a mistake of ours."""
     state, reason = _state(error), " ".join(str(error).split())
@@ -226,10 +238,10 @@ def _state(error: BaseException | None) -> str:
 class AdvisoryLock:
     """The lock of an index that the server of its catalog keeps, on a connection that dies with its process."""
 
-    def __init__(self, address: Address, timeout: float) -> None:
+    def __init__(self, address: Address, timeout: float, purpose: str = "write") -> None:
         self._where = shown(str(address))
         self._timeout = timeout  # seconds that a writer waits for others
-        self._key = _key("write", address.name)
+        self._key = _key(purpose, address.name)
         self._building_key = _key("build", address.name)
         self._engine = _engine(address, poolclass=sa.NullPool, isolation_level="AUTOCOMMIT")
         self._connection: sa.Connection | None = None
@@ -351,6 +363,12 @@ _INDEXES = """
     JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = ANY(i.indkey)
     WHERE t.relnamespace = current_schema()::regnamespace
     AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
+"""
+_SIZES = f"""
+    SELECT i.name, coalesce(sum(pg_total_relation_size(c.oid)), 0) FROM {_REGISTRY} i
+    LEFT JOIN pg_namespace n ON n.nspname = i.schema_name
+    LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r'
+    GROUP BY i.name ORDER BY i.name
 """
 _BTREES = """
     SELECT c.oid::regclass::text FROM pg_class c JOIN pg_am m ON m.oid = c.relam
