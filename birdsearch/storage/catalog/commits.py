@@ -175,9 +175,11 @@ def _removed(connection: sa.Connection, batch: Batch) -> set[int | None]:
 
 def write_failures(connection: sa.Connection, failed: Iterable[tuple[FileState, Failure]]) -> None:
     """Files that could not be indexed, each with the state it was in."""
-    for state, failure in failed:
-        values = {"path": os.fsencode(failure.path), "stage": failure.stage, "reason": failure.reason}
-        insert_or_replace(connection, failures, [{**values, **asdict(state)}])
+    rows = [
+        {"path": os.fsencode(failure.path), "stage": failure.stage, "reason": failure.reason, **asdict(state)}
+        for state, failure in failed
+    ]
+    insert_or_replace(connection, failures, rows)
 
 
 def facts(photo: Photo) -> dict[str, object]:
