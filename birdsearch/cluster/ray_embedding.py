@@ -15,7 +15,7 @@ from typing import Any
 
 import birdsearch
 from birdsearch import errors
-from birdsearch.backbones import Backbone, brought
+from birdsearch.backbones import Backbone
 from birdsearch.cluster import results
 from birdsearch.cluster.runs import Inbox, Left, Run, left_behind, left_results
 from birdsearch.errors import ClusterError
@@ -143,9 +143,8 @@ class RayCluster:
 
         from birdsearch.cluster import worker
 
-        store, source = self._store, self._store.identity.source
-        own = _pickled(store.backbone) if source is None else None
-        weights = None if source is None else brought(source)
+        store = self._store
+        own, weights = _pickled(store.backbone) if store.identity.source is None else None, store.brought_weights()
         self._connection.enter_context(_connected(self._address))
         return ray.put(worker.Network(own, weights, store.stored_classes))
 

@@ -41,6 +41,7 @@ from birdsearch.storage.vectors import PartVectors, VectorStore, stored_identity
 if TYPE_CHECKING:
     from birdsearch.backbones import Backbone
     from birdsearch.backbones.text import Texts
+    from birdsearch.backbones.weights import Brought
 
 
 logger = logging.getLogger("birdsearch")
@@ -291,19 +292,31 @@ class Store:
                 f"the index {where} was made with your own backbone {self.identity.backbone.name}: "
                 "open it with birdsearch.open(path, backbone=that_object), or ask by vectors (Index.search_vectors)."
             )
-        changed = BackboneMismatchError(
-            f"{shown(source)} is not what the index {where} was made with "
-            "(other weights or other preprocessing): bring the old file back, or make another index."
-        )
-        # Who wrote index.json may have named any file: it is opened only if it is the one that the vectors are of.
         if is_path(source) and os.path.exists(source):
+            # Who wrote index.json may have named any file: it is opened only if it is the one that the vectors are of.
             sha256 = self.identity.backbone.weights_sha256 or ""
             if not os.path.isabs(source) or file_problem(Path(source), sha256) is not None:
-                raise changed
+                raise self._changed(source)
         loaded = load_backbone(source, recipe=Recipe.of(self.identity.backbone.recipe), **asdict(self._execution))
         if loaded.identity != self.identity.backbone:
-            raise changed
+            raise self._changed(source)
         return loaded
+
+    def _changed(self, source: str) -> BackboneMismatchError:
+        return BackboneMismatchError(
+            f"{shown(source)} is not what the index {self.folder.where} was made with "
+            "(other weights or other preprocessing): bring the old file back, or make another index."
+        )
+
+    def brought_weights(self) -> "Brought | None":
+        """The weights of the backbone, for other computers; see `backbones.brought`. Raises BackboneMismatchError."""
+        from birdsearch.backbones import brought
+
+        source = self.identity.source
+        weights = None if source is None else brought(source)
+        if weights is not None and weights.sha256 != self.identity.backbone.weights_sha256:
+            raise self._changed(source or "")
+        return weights
 
     def backbone_of_today(self, other: Any = None, progress: Progress | None = None) -> "Backbone":
         """Another backbone, or that of the index as a new index of today would run it."""

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from birdsearch.backbones import DEFAULT, brought
 from birdsearch.backbones import weights as module
-from birdsearch.backbones.weights import Weights, fetch
+from birdsearch.backbones.weights import Brought, Weights, fetch
 from birdsearch.cache import cache_folder
 from birdsearch.errors import BackboneUnavailableError
 from tests.support.object_store import answering
@@ -168,6 +169,29 @@ def test_fetch_gives_up_on_a_server_that_stalls(published: Weights, monkeypatch:
     monkeypatch.setattr(module, "TIMEOUT", 0.2)
     with serving(100, stall=True) as url, pytest.raises(BackboneUnavailableError, match="timed out"):
         fetch(replace(published, url=url), ADVICE)
+
+
+def test_weights_are_brought_to_a_computer_that_has_none_and_no_network(published: Weights) -> None:
+    given = Brought("net", "net.pt", SHA256, DATA)
+    (cache_folder() / "weights").mkdir(parents=True)
+    (cache_folder() / "weights/net.pt").write_bytes(DATA[:-1] + b"x")  # damaged: they are put in its place
+    for _ in range(2):
+        assert given.unpacked() == "net"
+        assert (cache_folder() / "weights/net.pt").read_bytes() == DATA
+    own = replace(given, source=None, file="0123/net.pt").unpacked()
+    assert Path(own).read_bytes() == DATA
+
+
+def test_other_bytes_than_those_that_were_promised_are_not_taken(published: Weights) -> None:
+    with pytest.raises(BackboneUnavailableError, match="what came has sha256"):
+        Brought("net", "net.pt", SHA256, DATA[:-1] + b"x").unpacked()
+    assert leftovers() == set()
+
+
+def test_a_checkpoint_is_brought_as_it_lies_there(published: Weights, tmp_path: Path) -> None:
+    found = brought(str(tmp_path / "served/net.pt"))
+    assert found == Brought(None, f"{SHA256[:16]}/net.pt", SHA256, DATA)
+    assert brought(DEFAULT) is None  # a package of all hosts has them
 
 
 def test_cache_folder_is_the_platforms_unless_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from birdsearch.indexing import pipeline
 from birdsearch.records import AddReport
 from birdsearch.storage.address import Address
 from birdsearch.storage.store import Store
-from tests.support import drawing, fake_backbone, object_store
+from tests.support import checkpoints, drawing, fake_backbone, object_store
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.object_store import Bucket
 from tests.support.postgresql import Server
@@ -171,6 +171,32 @@ def test_another_network_on_the_hosts_is_refused(cluster: Hosts, photos: Path, t
             index.add(photos, cluster=cluster.address)
         assert len(index) == 0
         assert told(index.add(photos)).added == 40
+
+
+@pytest.mark.network
+def test_hosts_without_weights_and_internet_are_given_them(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").mkdir()
+    file = checkpoints.write(tmp_path / "own", "mobilenet_v1_0_25", "tiny", class_names=("Wren", "Robin"), size=64)
+    with ExitStack() as stack:
+        with monkeypatch.context() as of_hosts:
+            of_hosts.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache of the hosts"))
+            for name in ("http_proxy", "https_proxy"):
+                of_hosts.setenv(name, "http://127.0.0.1:9")
+            cluster = stack.enter_context(hosts(1))
+        handle = os.open(file.parent, os.O_RDONLY)
+        stack.callback(os.close, handle)
+        source = f"/proc/self/fd/{handle}/{file.name}"  # a path that leads nowhere in another process
+        index = stack.enter_context(birdsearch.create(tmp_path / "index", backbone=source))
+        assert told(index.add(photos, cluster=cluster.address)).added == 40
+        kept = list((tmp_path / "cache of the hosts/weights").rglob("*.pt"))
+        assert [path.read_bytes() for path in kept] == [file.read_bytes()]
+        drawing.write(photos / "Wren/new.png", drawing.bird(1000, 72, 54))
+        file.write_bytes(file.read_bytes() + b"x")
+        with pytest.raises(BackboneMismatchError, match="bring the old file back"):
+            index.add(photos, cluster=cluster.address)
+        assert len(index) == 40
 
 
 def test_photos_that_only_this_computer_sees_are_no_failures(cluster: Hosts, photos: Path, tmp_path: Path) -> None:
