@@ -146,31 +146,43 @@ def read(url: str) -> bytes:
 def members(url: str, shard: FileState) -> Iterator[StoredObject]:
     """The files in a tar file, as FILE.tar#NAME, with the place of each; its headers are read once for each content.
 
-    Raises FileNotFoundError or RemoteError.
+    Of several of one name the last counts, as where it is unpacked. Raises FileNotFoundError or RemoteError.
     """
-    kept = _kept_members(url, shard) if shard.etag else None
-    if kept is None:
-        kept = list(_members(url))
-        if shard.etag:
-            _keep_members(url, shard, kept)
-    for name, offset, size in kept:
+    for name, (offset, size) in (_places_in(url, shard) if shard.etag else _places(url)).items():
         yield StoredObject(f"{url}#{name}", FileState(size, 0, etag=shard.etag, offset=offset))
 
 
-def _members(url: str) -> Iterator[tuple[str, int, int]]:
-    """Name, offset and size of each file in a tar file."""
+_Places = dict[str, tuple[int, int]]  # name -> offset and size
+
+
+@lru_cache(maxsize=16)
+def _places_in(url: str, shard: FileState) -> _Places:
+    """The files in a tar file, as the user's cache knows them of its content."""
+    places = _kept_places(url, shard)
+    if places is None:
+        places = _places(url)
+        _keep_places(url, shard, places)
+    return places
+
+
+def _places(url: str) -> _Places:
+    """The files in a tar file."""
     import tarfile
 
-    place = _Place.of(url)
+    place, found = _Place.of(url), {}
     with _translated(url):
-        reader = _obstore().open_reader(_store(place.base), place.key)
+        reader = _Seekable(_obstore().open_reader(_store(place.base), place.key))
         try:
-            with tarfile.open(fileobj=_Seekable(reader), mode="r:") as archive:  # type: ignore[call-overload]
+            with tarfile.open(fileobj=reader, mode="r:") as archive:  # type: ignore[call-overload]
                 for member in archive:
                     if member.isfile() and not member.issparse():
-                        yield member.name, member.offset_data, member.size
+                        found[member.name] = member.offset_data, member.size
+                reader.seek(archive.offset)
+                if not reader.read(tarfile.BLOCKSIZE):  # the mark of its end is missing: it was cut off between files
+                    raise tarfile.ReadError
         except (tarfile.TarError, EOFError, ValueError, UnicodeError) as error:
             raise RemoteError(errno.EINVAL, "not a whole tar file", url) from error
+    return found
 
 
 class _Seekable:
@@ -195,24 +207,25 @@ _SHARDS = KeptTable(
 )
 
 
-def _kept_members(url: str, shard: FileState) -> list[tuple[str, int, int]] | None:
+def _kept_places(url: str, shard: FileState) -> _Places | None:
     """What the user's cache knows of a tar file; None where that is nothing, or of another content."""
     with _SHARDS.trying() as table:
         if table is not None:
             found = table.execute("SELECT etag, size, members FROM shards WHERE url = ?", (url,)).fetchone()
             if found is not None and found[:2] == (shard.etag, shard.size):
                 try:
-                    return [(str(n), int(o), int(s)) for n, o, s in json.loads(zlib.decompress(found[2]))]
+                    return {str(n): (int(o), int(s)) for n, o, s in json.loads(zlib.decompress(found[2]))}
                 except (ValueError, TypeError, zlib.error):
                     return None
     return None
 
 
-def _keep_members(url: str, shard: FileState, found: list[tuple[str, int, int]]) -> None:
+def _keep_places(url: str, shard: FileState, places: _Places) -> None:
     with _SHARDS.trying() as table:
         if table is not None:
             with table:
-                packed = zlib.compress(json.dumps(found).encode())
+                rows = [(name, offset, size) for name, (offset, size) in places.items()]
+                packed = zlib.compress(json.dumps(rows).encode())
                 table.execute(
                     "INSERT OR REPLACE INTO shards VALUES (?, ?, ?, ?)", (url, shard.etag, shard.size, packed)
                 )
@@ -220,9 +233,12 @@ def _keep_members(url: str, shard: FileState, found: list[tuple[str, int, int]])
 
 def member_state(url: str) -> FileState | None:
     """The place of a file in a tar file; None where the tar file, or the file in it, is not there."""
-    shard, _, _ = url.partition("#")
-    known = state_of(shard)
-    return None if known is None else next((one.state for one in members(shard, known) if one.url == url), None)
+    named = shard_of(os.fsencode(url))
+    if named is None or (known := state_of(shard := os.fsdecode(named[0]))) is None:
+        return None
+    places = _places_in(shard, known) if known.etag else _places(shard)
+    offset, size = places.get(os.fsdecode(named[1]), (None, None))
+    return None if offset is None else FileState(size, 0, etag=known.etag, offset=offset)
 
 
 # Writing ------------------------------------------------------------------------------------------------------------

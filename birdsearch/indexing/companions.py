@@ -1,5 +1,6 @@
 """Which files of a run go with which photos: a RAW with its JPEG, sidecars, movies and sounds."""
 
+import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -8,8 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain
 
+from birdsearch import objects
 from birdsearch.errors import PhotoError
-from birdsearch.files import FileState, PathSet, is_url, sha256_of
+from birdsearch.files import FileState, PathSet, is_url, sha256_of, shard_of
 from birdsearch.indexing.detector import ChangeDetector
 from birdsearch.photos import pairs
 from birdsearch.photos.filetype import IMAGE_SUFFIXES, has_raw_name
@@ -39,7 +41,7 @@ class Companions:
     """Collects the files of a run that may go with photos, and finds theirs when those are committed.
 
     Names say what may belong together, and for a RAW also the camera and the time. What a file is its content decides:
-    a photo is nobody's sidecar, whatever its name.
+    a photo is nobody's sidecar, whatever its name. What lies in a store is known by the listing of the run alone.
     """
 
     catalog: Catalog
@@ -49,9 +51,11 @@ class Companions:
     _named: set[str] = field(default_factory=set)  # folders of files named by themselves: others lie there too
     _stored: dict[bytes, list[Companion]] = field(default_factory=lambda: defaultdict(list))  # by path
     _files: dict[str, dict[str, FoundFile]] = field(default_factory=lambda: defaultdict(dict))  # home -> name -> file
+    _beside: dict[str, dict[str, FileState]] = field(default_factory=lambda: defaultdict(dict))  # named objects
     _waiting: dict[bytes, FoundFile] = field(default_factory=dict)  # RAW files that may have a JPEG, known sidecars
     _no_photos: dict[bytes, str] = field(default_factory=dict)  # path -> why
     _fronts: dict[bytes, bytes] = field(default_factory=dict)  # RAW -> its JPEG or HEIC
+    _away: PathSet = field(default_factory=lambda: PathSet(()))  # of which nobody knows what is there
 
     def __post_init__(self) -> None:
         self._named = {_place(path)[0] for path in self.folders if not (os.path.isdir(path) or is_url(path))}
@@ -62,7 +66,9 @@ class Companions:
 
     def waits(self, file: FoundFile) -> bool:
         """Whether it is seen later what a file is; all files of a scan have to be shown here."""
-        if os.path.splitext(file.path)[1].lower() in _PLAIN or is_url(file.path):  # nothing is looked for beside those
+        if is_url(file.path) and file.path in self.folders:
+            self._look_beside(file.path)
+        if os.path.splitext(file.path)[1].lower() in _PLAIN:
             return False
         home, name = _place(file.path)
         kind = companion_kind(name)
@@ -74,12 +80,28 @@ class Companions:
             return True
         return False
 
+    def _look_beside(self, path: bytes) -> None:
+        """Note what a store lists that begins with the stem of an object which was named by itself."""
+        home, name = _place(path)
+        stem = os.path.splitext(name)[0]
+        self._named.add(home)
+        with suppress(OSError):  # who may read an object may not list its folder
+            for one in () if shard_of(path) else objects.listed(home, stem):
+                other = one.url[len(home) + 1 :]
+                if not other.startswith(stem):
+                    break
+                if "/" not in other:
+                    self._beside[home][other] = one.state
+
     def alone(self) -> list[FoundFile]:
-        """When all files were seen: those RAW files that have no picture of their name beside them."""
+        """When all files were seen: those RAW files that have no picture of their name beside them.
+
+        Of a store that is told when its photos are committed: names of pictures are not kept.
+        """
         without: list[FoundFile] = []
         for home, files in self._files.items():
-            raws = [file for name, file in files.items() if has_raw_name(name)]
-            stems = pairs.front_stems(_names(home)) if raws else set()
+            raws = [file for name, file in files.items() if has_raw_name(name) and not is_url(home)]
+            stems = pairs.front_stems(self._names(home)) if raws else set()
             without += [file for file in raws if pairs.stem(file.path) not in stems]
         return self._no_longer_waiting(without)
 
@@ -93,13 +115,14 @@ class Companions:
 
     # When the photos are committed
 
-    def pair(self, left_out: PathSet) -> tuple[dict[int, int], list[FoundFile]]:
+    def pair(self, left_out: PathSet, unreachable: Sequence[bytes]) -> tuple[dict[int, int], list[FoundFile]]:
         """Find the JPEG of each RAW, where the photos of all other files are committed.
 
         Returns the photos that are companions from now on (id -> photo that they go with), and the RAW files without.
         """
+        self._away = PathSet(unreachable)
         for home in self._homes_of_raws() if self.raw == PAIR else ():
-            names = list(_names(home))
+            names = self._names(home)
             raws = [os.fsencode(os.path.join(home, name)) for name in names if has_raw_name(name)]
             seen = self._files.get(home, {}).values()
             judged = {file.path for file in seen if file.path not in self._waiting}
@@ -116,10 +139,12 @@ class Companions:
 
     def _moved(self, raws: Sequence[bytes]) -> dict[bytes, int]:
         """Those of some RAW files that were photos, in another place where they are no more: path -> id."""
-        new = [path for path in raws if path not in self._stored]
+        new = [path for path in raws if path not in self._stored and not is_url(path)]  # objects are not followed
         photos = self.catalog.photos_under(self.folders) if new else ()
         away = {
-            photo.path: photo.id for photo in photos if has_raw_name(photo.path) and not os.path.lexists(photo.path)
+            photo.path: photo.id
+            for photo in photos
+            if has_raw_name(photo.path) and not is_url(photo.path) and not os.path.lexists(photo.path)
         }
         sizes: dict[int | None, list[int]] = defaultdict(list)
         for path, file in self.catalog.files_at(list(away)).items():
@@ -161,9 +186,10 @@ class Companions:
             or all(one.photo_id != front.id for one in self._stored.get(raw, ()))
         ):
             return False
-        return self._is_known(
-            self._waiting[raw] if raw in self._waiting else FoundFile(raw, FileState.of(os.stat(raw)))
-        )
+        if raw in self._waiting:
+            return self._is_known(self._waiting[raw])
+        state = self._seen(*_place(raw), raw)
+        return state is not None and self._is_known(FoundFile(raw, state))
 
     def _no_longer_waiting(self, files: list[FoundFile]) -> list[FoundFile]:
         for file in files:
@@ -172,8 +198,7 @@ class Companions:
 
     def _is_known(self, file: FoundFile) -> bool:
         """Whether a file was a companion in this state."""
-        state = file.state.size, file.state.mtime_ns
-        return any((one.size, one.mtime_ns) == state for one in self._stored.get(file.path, ()))
+        return any((one.size, one.mtime_ns) == _stamp(file.state) for one in self._stored.get(file.path, ()))
 
     def settle(self, left_out: PathSet, unreachable: Sequence[bytes]) -> Settled:
         """What goes with which photo, where all photos of the run are committed."""
@@ -218,7 +243,7 @@ class Companions:
 
     def _in_folder(self, home: str, left_out: PathSet) -> tuple[dict[bytes, int], list[Companion]]:
         """The photos of a folder, and what goes with them."""
-        paths = {name: os.fsencode(os.path.join(home, name)) for name in _names(home)}
+        paths = {name: os.fsencode(os.path.join(home, name)) for name in self._names(home)}
         ids = self.catalog.ids_at(list(paths.values()), visible=True)
         listing = FolderListing(paths, {name for name, path in paths.items() if path in ids})
         owners = {name: [paths[owner] for owner in belongs] for name, belongs in listing.owners.items()}
@@ -229,8 +254,7 @@ class Companions:
             if path in ids or path in left_out or (state := self._state(home, name, path)) is None:
                 continue
             its = {ids[front] for owner in belongs if (front := self._fronts.get(owner, owner)) in ids}
-            known = companion_kind(name) or "", state.size or 0, state.mtime_ns or 0
-            found += [Companion(path, photo_id, *known) for photo_id in its]
+            found += [Companion(path, photo_id, companion_kind(name) or "", *_stamp(state)) for photo_id in its]
         return ids, found
 
     def _state(self, home: str, name: str, path: bytes) -> FileState | None:
@@ -238,9 +262,29 @@ class Companions:
         file = self._files[home].get(name) if home in self._files else None
         if file is not None:
             return file.state if path in self._no_photos or path in self._waiting else None
-        with suppress(OSError):  # it lies beside a photo that was named by itself
+        return self._seen(home, name, path)
+
+    def _seen(self, home: str, name: str, path: bytes) -> FileState | None:
+        """The state of a file beside a photo that was named by itself; None where it is gone."""
+        if is_url(path):
+            return self._beside[home].get(name) if home in self._beside else None
+        with suppress(OSError):
             return FileState.of(os.stat(path))
         return None
+
+    def _names(self, home: str) -> list[str]:
+        """The files that may go with photos of a folder, and these; none is hidden."""
+        if not is_url(home):
+            return [name for name in names_in(home) if not name.startswith(".")]
+        named = [*self._files.get(home, ()), *self._beside.get(home, ()), *self._photos_in(home)]
+        return list(dict.fromkeys(named))
+
+    def _photos_in(self, home: str) -> Iterator[str]:
+        """The photos right below a prefix of a store that this run has found, or has not looked for to the end."""
+        for photo in self.catalog.photos_under([os.fsencode(home)]):
+            folder, name = os.path.split(os.fsdecode(photo.path))
+            if folder == home and (self.detector.is_there(photo.id) or photo.path in self._away):
+                yield name
 
 
 def _place(path: bytes) -> tuple[str, str]:
@@ -250,9 +294,11 @@ def _place(path: bytes) -> tuple[str, str]:
     return home, os.path.join(within, name)
 
 
-def _names(home: str) -> Iterator[str]:
-    """The files that may go with photos of a folder, and these; none is hidden."""
-    return (name for name in names_in(home) if not name.startswith("."))
+def _stamp(state: FileState) -> tuple[int, int]:
+    """Size and time stamp as they are kept of a companion; of an object a number made from its ETag."""
+    if not state.etag:
+        return state.size or 0, state.mtime_ns or 0
+    return state.size or 0, int.from_bytes(hashlib.sha256(state.etag.encode()).digest()[:7], "big")
 
 
 def _is_picture(name: str) -> bool:

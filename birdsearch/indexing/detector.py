@@ -141,6 +141,10 @@ class ChangeDetector:
         """The same of a photo."""
         self._found.add(photo_id)
 
+    def is_there(self, photo_id: int) -> bool:
+        """Whether the file of a photo was found in this run, or the photo came with it."""
+        return photo_id in self._found or photo_id > self._newest
+
     def mark_read(self, path: bytes) -> None:
         """Remember that the file of a path is read in this run."""
         if (photo_id := self.photo_id(path)) is not None:

@@ -415,7 +415,7 @@ class AddRun:
         """The files that go with photos, which are committed by now; a RAW that goes with none is a photo."""
         catalog, left_out = self._store.catalog, PathSet(self._left_out)
         self._committer.wait()
-        heirs, alone = companions.pair(left_out)
+        heirs, alone = companions.pair(left_out, unreachable)
         if heirs:
             catalog.inherit(heirs, forget=True)
         self._read_more(self._not_unchanged(alone))

@@ -7,10 +7,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from birdsearch.errors import PhotoError
-from birdsearch.files import FileState
+from birdsearch.files import FileState, is_url
 from birdsearch.photos import decode, scan
 from birdsearch.photos.memory import CostlyError
-from birdsearch.photos.overlap import overlapped
+from birdsearch.photos.overlap import REMOTE_WORKERS, overlapped
 from birdsearch.photos.sidecar_facts import filled
 from birdsearch.photos.sidecars import RAW
 from birdsearch.records import METADATA, Photo, lacking_metadata
@@ -38,17 +38,24 @@ def renewed(
     told = {photo_id: _state(before.get(photo_id, ())) for photo_id in now}  # the catalog has what these say, too
     changed = [one for one, beside in now.items() if one in unread or _state(beside) != told[one]]
     photos = catalog.known_photos(changed)
-    needed = [photo for photo_id, photo in photos.items() if told[photo_id] or photo.keywords is None]
+
+    def anew(photo: Photo) -> Photo | None:
+        """Runs in a thread: the photo with what its files say; None where its own cannot be read."""
+        known = told[photo.id or 0]
+        base = photo
+        if known or photo.keywords is None:
+            if (file := _written(photo)) is None:
+                return None
+            base = _without(photo, file) if known else replace(photo, keywords=file.keywords)
+        return filled(base, [os.fsdecode(one.path) for one in now[photo.id or 0]])
+
     updates, failed = [], set[int]()
-    with closing(overlapped(needed, _written, ahead=_AHEAD, idle=idle)) as files:
-        for photo_id, photo in photos.items():
-            file = next(files) if told[photo_id] or photo.keywords is None else photo
-            if file is None:
+    workers = REMOTE_WORKERS if any(is_url(photo.path) for photo in photos.values()) else None
+    with closing(overlapped(photos.values(), anew, ahead=_AHEAD, idle=idle, workers=workers)) as renewed_photos:
+        for (photo_id, photo), found in zip(photos.items(), renewed_photos, strict=True):
+            if found is None:
                 failed.add(photo_id)
-                continue
-            base = _without(photo, file) if told[photo_id] else replace(photo, keywords=file.keywords)
-            found = filled(base, [os.fsdecode(one.path) for one in now[photo_id]])
-            if found != photo:
+            elif found != photo:
                 updates.append(PhotoUpdate(photo_id, {name: getattr(found, name) for name in METADATA}))
     return updates, failed
 
@@ -63,7 +70,7 @@ def _state(companions: Iterable[Companion]) -> set[tuple[bytes, int, int]]:
 
 
 def _written(photo: Photo) -> Photo | None:
-    """Runs in a thread: what the file of a photo says; None where it cannot be read, or is another one by now."""
+    """What the file of a photo says; None where it cannot be read, or is another one by now."""
     try:
         file = scan.read(scan.FoundFile(os.fsencode(photo.path), FileState()))
         return decode.written(file) if file.photo.sha256 == photo.sha256 else None

@@ -1,5 +1,6 @@
 """What a photo's sidecars and Google's JSON say of it beyond what its own file does."""
 
+import io
 import json
 import logging
 import os
@@ -8,8 +9,9 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from birdsearch import objects
 from birdsearch.errors import os_error_text
-from birdsearch.files import open_regular
+from birdsearch.files import is_url, open_regular
 from birdsearch.photos import exif, sidecars, xmp
 from birdsearch.photos.filetype import has_raw_name
 from birdsearch.photos.metadata import Metadata, number
@@ -44,8 +46,7 @@ def filled(photo: Photo, companions: Iterable[str]) -> Photo:
 
 def _read(path: str, suffixes: Collection[str]) -> Photo:
     """What a sidecar says of the files with these suffixes. Raises OSError or ValueError."""
-    with open_regular(path) as file:
-        data = file.read(xmp.LARGEST + 1)
+    data = _beginning(path)
     if path.casefold().endswith(".json"):
         return _takeout(data)
     properties = xmp.read(data)
@@ -53,6 +54,20 @@ def _read(path: str, suffixes: Collection[str]) -> Photo:
     if extension and extension.casefold() not in (suffix[1:].casefold() for suffix in suffixes):
         return _NOTHING  # it is that of the RAW beside the photo
     return exif.describe(_NOTHING, Metadata(xmp=properties))
+
+
+def _beginning(path: str) -> bytes:
+    """So much of a file, or an object, that it tells whether it is too long."""
+    if not is_url(path):
+        with open_regular(path) as file:
+            return file.read(xmp.LARGEST + 1)
+    data = io.BytesIO()
+    with objects.opened(path) as (_, blocks):
+        for block in blocks:
+            data.write(block)
+            if data.tell() > xmp.LARGEST:
+                break
+    return data.getvalue()
 
 
 def _takeout(data: bytes) -> Photo:

@@ -34,7 +34,7 @@ def put(bucket: Bucket, files: Mapping[str, bytes], prefix: str = "raw") -> str:
 
 def counts(report: AddReport) -> dict[str, int]:
     """The counts that are not zero."""
-    every = {name: getattr(report, name) for name in ("added", "changed", "unchanged", "moved", "missing")}
+    every = {name: getattr(report, name) for name in ("added", "changed", "unchanged", "moved", "paired", "missing")}
     every |= {"ignored": sum(report.ignored.values()), "failed": len(report.failed)}
     return {name: count for name, count in every.items() if count}
 
@@ -165,26 +165,41 @@ def test_the_photos_of_a_tar_file_are_read_at_their_place(
     index: Index, bucket: Bucket, photos: dict[str, bytes], fake: FakeBackbone
 ) -> None:
     shard = bucket.put("shards/000.tar", tar(photos | {"Wren/0.json": b'{"a": 1}'}))
-    assert counts(index.add(f"{bucket.url}/shards", labels="folder")) == {"added": 6, "ignored": 1}
+    assert counts(index.add(f"{bucket.url}/shards", labels="folder")) == {"added": 6, "paired": 1}
     photo = index.find(f"{shard}#Robin/4.jpg")
     assert (photo.label, photo.size) == ("Robin", len(photos["Robin/4.jpg"]))
     assert index.open_original(photo.id or 0).read() == photos["Robin/4.jpg"]
     assert index.thumbnail(photo.id or 0, 64).bytes
     seen = fake.embedded
-    assert counts(index.add(f"{bucket.url}/shards")) == {"unchanged": 6, "ignored": 1}
+    assert counts(index.add(f"{bucket.url}/shards")) == {"unchanged": 6, "paired": 1}
     assert fake.embedded == seen
     assert index.count(Filter(under=shard)) == 6
     bucket.put("shards/000.tar", tar({name: data for name, data in photos.items() if name != "Wren/0.jpg"}))
     assert counts(index.add(shard)) == {"unchanged": 5, "missing": 1}
 
 
-def test_a_broken_tar_file_is_one_failure_and_hides_nothing(
+def test_of_files_of_one_name_in_a_tar_file_the_last_counts(
     index: Index, bucket: Bucket, photos: dict[str, bytes]
 ) -> None:
-    shard = bucket.put("shards/000.tar", tar(photos))
+    first, last = tar({"1.jpg": photos["Wren/0.jpg"]}), tar({"1.jpg": photos["Wren/1.jpg"]})
+    end = len(photos["Wren/0.jpg"]) // 512 * 512 + 1024
+    shard = bucket.put("shards/000.tar", first[:end] + last)
+    assert counts(index.add(f"{bucket.url}/shards")) == {"added": 1}
+    assert index.open_original(1).read() == photos["Wren/1.jpg"]
+    assert index.find(f"{shard}#1.jpg").id == 1
+
+
+@pytest.mark.parametrize("cut", ["no tar file", "in a photo", "between photos"])
+def test_a_broken_tar_file_is_one_failure_and_hides_nothing(
+    index: Index, bucket: Bucket, photos: dict[str, bytes], cut: str
+) -> None:
+    whole = tar(photos)
+    shard = bucket.put("shards/000.tar", whole)
     bucket.put("shards/001.jpg", photos["Wren/0.jpg"])
     index.add(f"{bucket.url}/shards")
-    bucket.put("shards/000.tar", b"no tar file" * 100)
+    used = len(whole.rstrip(b"\0"))  # what follows marks the end
+    left = {"no tar file": b"no tar file" * 100, "in a photo": whole[: used - 900]}
+    bucket.put("shards/000.tar", left.get(cut, whole[: used + -used % 512]))
     report = index.add(f"{bucket.url}/shards")
     assert [(one.path, one.reason) for one in report.failed] == [(shard, "not a whole tar file")]
     assert (report.unchanged, report.missing) == (1, 0)
