@@ -91,6 +91,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.hosts
 	$(BIN)/python -m benchmarks.exchange
 	$(BIN)/python -m benchmarks.killing
+	$(BIN)/python -m benchmarks.killing --milvus
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache demo

@@ -1,14 +1,16 @@
-"""What kills cost an index whose catalog lies in PostgreSQL, and how many commits a second it takes.
+"""What kills cost an index whose catalog lies in PostgreSQL, or its engine in Milvus; commits a second.
 
     python -m benchmarks.killing            SIGKILL of a writer and of the server at five moments; two writers at once
     python -m benchmarks.killing --commits  commits and photos a second on SQLite and on PostgreSQL, one writer and four
+    python -m benchmarks.killing --milvus   SIGKILL of a real Milvus server at five calls (about eight minutes)
 
-The server is one that the tests start, with fsync on. A moment is a share of the photos that are committed.
+The servers are those that the tests start, PostgreSQL with fsync on. There a moment is a share of the photos committed.
 """
 
 import argparse
 import multiprocessing
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +24,7 @@ from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, Said
 from birdsearch.storage.catalog.postgresql_database import PostgreSQLCatalog
 from birdsearch.storage.catalog.sql import SQLCatalog
 from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
+from tests.support import ROOT, milvus_scenario, milvus_server
 from tests.support.killing import Campaign, Victim
 from tests.support.postgresql import Server, why_not
 from tests.support.worker_process import Worker
@@ -84,6 +87,17 @@ def commits(server: Server, folder: Path) -> None:
         sys.stdout.flush()
 
 
+def of_milvus() -> None:
+    """A table: at which call Milvus was killed, and that nothing is missing afterwards."""
+    if reason := milvus_server.why_not():
+        sys.exit(reason)
+    with tempfile.TemporaryDirectory(prefix="killing-") as folder:
+        moments = map(str, range(len(milvus_scenario.MOMENTS)))
+        words = milvus_server.command("tests.support.milvus_scenario", folder, *moments)
+        if failed := subprocess.run(words, cwd=ROOT, check=False).returncode:
+            sys.exit(failed)
+
+
 def _catalog(address: str) -> SQLCatalog:
     place = Address.parse(address)
     return PostgreSQLCatalog(place) if place.catalog else SQLiteCatalog(Path(place.parts) / "catalog.sqlite")
@@ -106,7 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """See above."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--commits", action="store_true")
+    parser.add_argument("--milvus", action="store_true")
     wanted = parser.parse_args(arguments)
+    if wanted.milvus:
+        return of_milvus()
     if (why := why_not()) is not None:
         sys.exit(why)
     server = Server.made(safe=True)

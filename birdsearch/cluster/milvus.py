@@ -28,6 +28,7 @@ QUERIES = 1_000  # of a request: Milvus takes 16,384, but an answer has to come 
 REQUEST = 32 << 20  # bytes of a request, of which Milvus takes 64 MB; and of an answer
 ROWS = 2_000  # that are written at a time
 SOME = 10_000  # ids in one expression
+NOT_CONNECTED = 2  # pymilvus's code where no connection came about
 CONNECTING, ASKING, WRITING, BUILDING = 10, 60, 120, 3600  # seconds after which Milvus counts as not there
 GRAPH = {"M": 32, "efConstruction": 128}  # of HNSW
 EFFORT = 64  # candidates that HNSW keeps at least
@@ -58,9 +59,12 @@ class Milvus:
 
             for name in ("pymilvus", "milvus_lite"):  # they print each error with a traceback; ours say what to do
                 logging.getLogger(name).setLevel(logging.CRITICAL)
+            # A connection that is shared, with others or with earlier ones, misses a server that is back for minutes.
+            own: dict[str, Any] = {"dedicated": True, "grpc_options": {"grpc.use_local_subchannel_pool": 1}}
             self.client = MilvusClient(
-                uri, token=os.environ.get("MILVUS_TOKEN", ""), db_name=database, timeout=CONNECTING
-            )
+                uri, token=os.environ.get("MILVUS_TOKEN", ""), db_name=database, timeout=CONNECTING,
+                **({} if self.is_file else own),
+            )  # fmt: skip
 
     @contextmanager
     def answering(self) -> Iterator[None]:
@@ -75,12 +79,22 @@ class Milvus:
         try:
             yield
         except (MilvusException, RpcError) as error:
-            said = error.message if isinstance(error, MilvusException) else str(error)
-            reason = " ".join(said.split())
-            hint = "start it, or check the address and MILVUS_TOKEN"
-            if self.is_file:
-                hint = "a file of Milvus Lite ends with .db, lies in a folder that exists, and serves one process"
-            raise EngineUnreachableError(f"{self} does not answer ({reason:.200}): {hint}.") from error
+            raise EngineUnreachableError(f"{self} {self._told(error)}.") from error
+
+    def _told(self, error: Exception) -> str:
+        """What an error of pymilvus or gRPC says of the server, and what can be done."""
+        code = getattr(error, "code", None)
+        origin: Any = error.__cause__ if code == NOT_CONNECTED else error
+        said = origin.details() if hasattr(origin, "details") else getattr(error, "message", error)
+        reason = " ".join(str(said).split())[:200]
+        if self.is_file:
+            return (
+                f"cannot be used ({reason}): a file of Milvus Lite ends with .db, lies in a folder that exists, and "
+                "serves one process"
+            )
+        if isinstance(code, int) and code != NOT_CONNECTED:
+            return f"refuses ({reason}): check the address, and look into its log"
+        return f"does not answer ({reason}): start it, or check the address and MILVUS_TOKEN"
 
     def __str__(self) -> str:
         return f"Milvus at {shown(self.address)}"
@@ -92,16 +106,22 @@ class Milvus:
     def names(self, prefix: str) -> list[str]:
         """The engines that are there under names that begin so."""
         with self.answering():
-            return [name for name in self.client.list_collections() if name.startswith(prefix)]
+            return [name for name in self.client.list_collections(timeout=CONNECTING) if name.startswith(prefix)]
 
     def open(self, name: str) -> "MilvusEngine | None":
-        """The engine of a name or of an alias; None where there is none."""
+        """The engine of a name or of an alias; None where there is none, and where a file of one is damaged."""
         with self.answering():
-            if not self.client.has_collection(name, timeout=ASKING):
+            if not self.client.has_collection(name, timeout=CONNECTING):
                 return None
             about = self.client.describe_collection(name, timeout=ASKING)
             dims = [field["params"]["dim"] for field in about["fields"] if "dim" in field.get("params", {})]
-            self.client.load_collection(about["collection_name"], timeout=WRITING)
+        try:
+            with self.answering():
+                self.client.load_collection(about["collection_name"], timeout=WRITING)
+        except EngineUnreachableError:
+            if not self.is_file:
+                raise
+            return None  # Milvus Lite was killed while it wrote the graph, and will not do better
         return MilvusEngine(int(dims[0]), self, about["collection_name"])
 
     def create(self, name: str, dim: int, exact: bool) -> "MilvusEngine":
@@ -139,7 +159,7 @@ class Milvus:
     def name_of(self, alias: str) -> str | None:
         """The engine that an alias stands for; None where there is no such alias."""
         with self.answering():
-            if not self.client.has_collection(alias, timeout=ASKING):
+            if not self.client.has_collection(alias, timeout=CONNECTING):
                 return None
             return str(self.client.describe_collection(alias, timeout=ASKING)["collection_name"])
 
@@ -151,7 +171,7 @@ class Milvus:
     def unpoint(self, alias: str) -> None:
         """Forget an alias."""
         with self.answering():
-            if self.client.has_collection(alias, timeout=ASKING):
+            if self.client.has_collection(alias, timeout=CONNECTING):
                 self.client.drop_alias(alias, timeout=WRITING)
 
 
@@ -192,8 +212,9 @@ class MilvusEngine:
         found: list[int] = []
         with self._at.answering():
             pages = self._at.client.query_iterator(
-                self.name, batch_size=SOME, filter="id >= 0", output_fields=["id"], consistency_level=STRONG
-            )
+                self.name, batch_size=SOME, filter="id >= 0", output_fields=["id"], consistency_level=STRONG,
+                timeout=ASKING,
+            )  # fmt: skip
             while page := pages.next():
                 found += [row["id"] for row in page]
             pages.close()
@@ -233,7 +254,7 @@ class MilvusEngine:
         client, until = self._at.client, time.monotonic() + BUILDING
         with self._at.answering():
             client.flush(self.name, timeout=BUILDING)
-            (index,) = client.list_indexes(self.name)
+            (index,) = client.list_indexes(self.name, timeout=ASKING)
             while client.describe_index(self.name, index, timeout=ASKING).get("pending_index_rows", 0):
                 if time.monotonic() > until:
                     raise EngineUnreachableError(f"{self._at} has not built the graph of {self.name} in an hour.")
@@ -345,7 +366,7 @@ def _place(address: str) -> tuple[str, str]:
             raise ValueError("it begins with milvus:// or milvus+https://")
         if split.username is not None or split.password is not None or split.query:
             raise ValueError("secrets do not belong there: put the token into MILVUS_TOKEN")
-        if split.scheme == "milvus" and not split.netloc:
+        if split.scheme == "milvus" and not split.netloc and split.path.strip("/"):
             return split.path, ""
         if not split.hostname:
             raise ValueError("it lacks the host")

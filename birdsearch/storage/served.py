@@ -74,7 +74,7 @@ class _Now:
     named: Served | None = None
     engine: ServedEngine | None = None
     beside: LocalEngine | None = None  # rows that the engine lacks, or has otherwise
-    since: float = 0.0  # when the server did not answer; 0 where it did
+    is_away: bool = False  # the server did not answer
     counted: dict[Filter, int] = field(default_factory=dict)  # photos that filters leave
 
 
@@ -93,6 +93,7 @@ class ServedVectors(PartVectors):
         super().__init__(folder, catalog, identity)
         self._now = _Now(-1)
         self._server: EngineServer | None = None
+        self._away: tuple[float, EngineUnreachableError] | None = None  # when it did not answer, and what was said
         self._few: tuple[object, LocalEngine] | None = None  # the last filter that left few rows, and those
         self._stands: _Stand | None = None  # of the engine that is being filled
 
@@ -100,15 +101,31 @@ class ServedVectors(PartVectors):
         """Give back files, memory and the connection."""
         super().close()
         self._forget()
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        self._disconnect()
 
     def _forget(self) -> None:
         self._now, self._few = _Now(-1), None
 
+    def _disconnect(self) -> None:
+        """Give the connection back: over a new one a server that has gone is missed in no time."""
+        if self._server is not None:
+            self._server.close()
+        self._server = self._away = None
+
+    def _miss(self, error: EngineUnreachableError) -> None:
+        """Ask no more for half a minute: the server did not answer."""
+        if self._away is None or self._away[1] is not error:
+            self._forget()
+            self._disconnect()
+            self._away = time.monotonic(), error
+
+    def _is_away(self) -> bool:
+        return self._away is not None and time.monotonic() < self._away[0] + AGAIN
+
     def server(self) -> EngineServer:
         """The server of the address that the index was opened with. Raises EngineUnreachableError."""
+        if self._away is not None and self._is_away():
+            raise self._away[1]
         if self._server is None:
             self._server = engine_module.engine_server(self._folder.address.vectors)
         return self._server
@@ -206,6 +223,13 @@ class ServedVectors(PartVectors):
             return self._search(queries, k, where)
         except EngineUnreachableError:  # it may have been started anew meanwhile
             self._forget()
+            self._disconnect()
+        try:
+            return self._search(queries, k, where)
+        except EngineUnreachableError as error:
+            if self._now.engine is None:
+                raise
+            self._miss(error)  # a server that has just been started knows its engines before it can search them
             return self._search(queries, k, where)
 
     def _search(self, queries: Vectors, k: int, where: Filter | None) -> Neighbours:
@@ -284,24 +308,25 @@ class ServedVectors(PartVectors):
     def _searched(self) -> _Now:
         """What answers now; it follows when a writer commits, and when a server is back."""
         generation, now = self._catalog.generation, self._now
-        if generation == now.generation and not (now.since and time.monotonic() > now.since + AGAIN):
+        if generation == now.generation and (self._is_away() or not now.is_away):
             return now
         self._check_backbone()
-        named, engine, since = self.named(), None, 0.0
+        named, engine, is_away = self.named(), None, False
         try:
             engine = self._opened(named)
         except EngineUnreachableError as error:
             if sum(part.rows for part in self._catalog.parts()) > SCANNED:
                 raise
             logger.warning("%s The stored vectors are compared meanwhile.", error)
-            since = time.monotonic()
-            if now.since and now.generation == generation:  # what is compared meanwhile is in memory already
-                self._now = now = replace(now, since=since)
+            self._miss(error)
+            if now.is_away and now.generation == generation:  # what is compared meanwhile is in memory already
+                self._now = now
                 return now
+            is_away = True
         whitening = self.whitening()
         beside = self._lacking(named if engine is not None else None, whitening)
         self._forget()
-        self._now = now = _Now(generation, whitening, named, engine, beside, since)
+        self._now = now = _Now(generation, whitening, named, engine, beside, is_away)
         return now
 
     def _lacking(self, named: Served | None, whitening: Whitening | None) -> LocalEngine:
@@ -333,7 +358,7 @@ class ServedVectors(PartVectors):
                 "repair`, brings it there.",
                 error,
             )
-            self._forget()
+            self._miss(error)
             return False
 
     def _refreshed(self) -> bool:
@@ -505,7 +530,12 @@ class ServedVectors(PartVectors):
 
     def forget_engine(self) -> None:
         """Let the next `refresh` compare the engine with the parts row by row, or fill a new one."""
-        if self._opened(self.named()) is None:
+        try:
+            is_lost = self._opened(self.named()) is None
+        except EngineUnreachableError as error:
+            self._miss(error)  # `refresh` tells of it; what the engine holds is not known to be wrong
+            return
+        if is_lost:
             self._catalog.set_state(ON_SERVER, None)
         else:
             self._catalog.set_state(CHANGED, {"photos": None})
@@ -513,16 +543,14 @@ class ServedVectors(PartVectors):
     def remove_leftovers(self) -> None:
         """Remove what the catalog does not name, here and on the server: a writer was killed, or made a new engine."""
         super().remove_leftovers()
-        named = self.named()
+        named, self._away = self.named(), None
         try:
-            if self._catalog.get_state(ON_SERVER) is None:
-                return
             server = self.server()
             for name in server.names(self._prefix):
                 if named is None or name != named.name:
                     server.drop(name)
-        except EngineUnreachableError:
-            self._server = None  # `refresh` tells of it
+        except EngineUnreachableError as error:
+            self._miss(error)  # `refresh` tells of it
 
     # Checking
 

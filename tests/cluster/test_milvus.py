@@ -1,10 +1,13 @@
 """Milvus answers as brute force does, in Milvus Lite; tests/cluster/test_milvus_server.py asks a real server."""
 
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -16,6 +19,7 @@ from birdsearch.records import Ids, Vectors
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
 from tests.search.test_engine import assert_same, brute_force, unit_rows
+from tests.support.milvus_server import LiteServer
 
 SPECIES = ("Wren", 'The "Great" Auk', "O'Neil's\\bird\n", "Ørnæ", None)
 
@@ -195,6 +199,8 @@ def test_the_entry_point_makes_an_engine(tmp_path: Path, monkeypatch: pytest.Mon
         ("milvus://root:secret@127.0.0.1:9", "secrets do not belong there: put the token into MILVUS_TOKEN"),
         ("milvus://host?token=secret", "secrets do not belong there"),
         ("milvus://host:port", "no address of Milvus"),
+        ("milvus://", "it lacks the host"),
+        ("milvus://127.0.0.1:9", "Connection refused"),
         ("weaviate://host", "no installed package keeps engines at weaviate://host"),
     ],
 )
@@ -206,11 +212,55 @@ def test_what_cannot_be_reached_says_so_in_a_line(address: str, words: str, capf
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("UNAUTHENTICATED", r"does not answer \(said by UNAUTHENTICATED\): start it, or check .* MILVUS_TOKEN"),
+        ("UNIMPLEMENTED", r"refuses \(.*your uri points to a Milvus gRPC port.*\): check the address"),
+        ("UNAVAILABLE", r"does not answer \(said by UNAVAILABLE\)"),
+    ],
+)
+def test_what_a_server_says_is_told(status: str, words: str) -> None:
+    server = grpc.server(ThreadPoolExecutor(1), handlers=[Refusing(status)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    with pytest.raises(EngineUnreachableError, match=words):
+        Milvus(f"milvus://127.0.0.1:{port}")
+    server.stop(None)
+
+
+class Refusing(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """Every question is refused, with the same status."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    def service(self, details: Any) -> Any:
+        def refuse(request: bytes, context: Any) -> None:
+            context.abort(grpc.StatusCode[self.status], f"said by {self.status}")
+
+        return grpc.unary_unary_rpc_method_handler(refuse)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_back_is_reached_at_once(tmp_path: Path) -> None:
+    server = LiteServer(tmp_path / "lite.db")
+    at = Milvus(server.address)
+    server.kill()
+    for _ in range(90):  # over a shared connection each would wait longer than the one before
+        time.sleep(0.5)
+        with pytest.raises(EngineUnreachableError, match="connect"):
+            Milvus(server.address).names("")
+    server.start()
+    assert Milvus(server.address).names("") == at.names("") == []
+    server.kill()
+
+
 def test_an_engine_that_has_gone_says_so(server: Milvus) -> None:
     rows = unit_rows(10)
     engine = filled(server, rows, np.arange(10))
     server.drop(engine.name)
-    with pytest.raises(EngineUnreachableError, match="does not answer"):
+    with pytest.raises(EngineUnreachableError, match="does not exist"):
         engine.search(rows, 3)
 
 

@@ -12,17 +12,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from milvus_lite.server_manager import server_manager_instance
 from PIL import Image
 
 import birdsearch
 from birdsearch import Filter, Index
+from birdsearch.cluster import milvus
 from birdsearch.cluster.milvus import Milvus, MilvusEngine
 from birdsearch.errors import EngineUnreachableError
-from birdsearch.search.engine import ServedEngine
+from birdsearch.search import engine as engine_module
+from birdsearch.search.engine import EngineServer, ServedEngine
 from birdsearch.storage import served
 from birdsearch.storage.address import Address
 from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
 from tests.support.fake_backbone import FakeBackbone
+from tests.support.milvus_server import LiteServer
 from tests.support.postgresql import Server
 
 ROWS = np.random.default_rng(5).standard_normal((200, 16)).astype(np.float32)
@@ -393,6 +397,116 @@ def test_without_its_server_an_index_compares_what_is_stored(
     ):
         answers(away)
     assert len(answers(index, 50)[0]) == 44  # the index that has its server goes on
+
+
+@pytest.mark.slow
+def test_a_server_that_goes_is_done_without_and_is_filled_when_it_is_back(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = LiteServer(tmp_path / "lite.db")
+    with birdsearch.create(at(tmp_path / "index", server.address), backbone=FakeBackbone()) as index:
+        give(index, photos, range(30))
+        expected = answers(index)
+        assert index.info()["engine"] == "milvus"
+        server.kill()
+        assert answers(index) == expected
+        with caplog.at_level(logging.WARNING, "birdsearch"):
+            give(index, photos, range(30, 50))
+        assert "What was committed is safe" in caplog.text
+        assert index.info()["engine"] == "none"
+        assert "does not answer" in " ".join(index.verify().problems)
+        assert "anew" not in " ".join(index.repair())
+        with pytest.raises(EngineUnreachableError, match="start it, or check the address"):
+            index.optimize(recall=1.0)
+        server.start()
+        assert "built the engine anew" in index.repair()
+        assert index.info()["engine"] == "milvus"
+        assert index.verify().ok
+        assert len(answers(index, 60)[0]) == 50
+    server.kill()
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_is_waited_for_once(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(milvus, "ASKING", 3)
+    monkeypatch.setattr(milvus, "CONNECTING", 3)
+    server = LiteServer(tmp_path / "lite.db")
+    connect, asked = engine_module.engine_server, []
+
+    def counted(address: str) -> EngineServer:
+        asked.append(address)
+        return connect(address)
+
+    monkeypatch.setattr(engine_module, "engine_server", counted)
+    with birdsearch.create(at(tmp_path / "index", server.address), backbone=FakeBackbone()) as index:
+        give(index, photos, range(30))
+        expected = answers(index)
+        server.pause()
+        for _ in range(3):
+            assert answers(index) == expected
+        assert index.info()["engine"] == "none"
+        index.label({1: "Great Tit"})
+        assert not index.verify().ok
+        assert len(asked) <= 3  # at first, by the search that found it away, and by the write
+        server.go_on()
+        index.label({2: "Great Tit"})  # a write asks anew
+        assert index.info()["engine"] == "milvus"
+        assert index.verify().ok
+    server.kill()
+
+
+def test_a_server_that_opens_an_engine_and_cannot_search_it_is_done_without(
+    index: Index, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = answers(index)
+    monkeypatch.setattr(MilvusEngine, "search", raising(EngineUnreachableError("channel not available.")))
+    with monkeypatch.context() as large:
+        large.setattr(served, "SCANNED", 30)
+        with pytest.raises(EngineUnreachableError, match="channel not available"):
+            answers(index)
+    with caplog.at_level(logging.WARNING, "birdsearch"):
+        assert answers(index) == expected
+    assert "channel not available. The stored vectors are compared meanwhile" in caplog.text
+
+
+def raising(error: Exception) -> Any:
+    """A function that raises an error."""
+
+    def fail(*args: Any, **options: Any) -> None:
+        raise error
+
+    return fail
+
+
+def test_a_file_of_milvus_lite_that_is_damaged_is_filled_again(photos: Path, tmp_path: Path) -> None:
+    address = at(tmp_path / "index", f"milvus://{tmp_path}/lite.db")
+    with birdsearch.create(address, backbone=FakeBackbone()) as index:
+        give(index, photos, range(30))
+        expected = answers(index)
+    server_manager_instance.release_server(f"{tmp_path}/lite.db")  # as where the process ends
+    (graph,) = (tmp_path / "lite.db").rglob("*.idx")
+    graph.write_bytes(b"")  # a process was killed while it wrote it
+    with birdsearch.open(address, backbone=FakeBackbone()) as index:
+        assert answers(index) == expected
+        assert "does not hold" in " ".join(index.verify().problems)
+        assert "built the engine anew" in index.repair()
+        assert index.verify().ok
+        assert index.info()["engine"] == "milvus"
+        assert answers(index) == expected
+
+
+def test_what_a_run_that_was_cut_off_left_on_the_server_goes_with_the_next(
+    photos: Path, tmp_path: Path, lite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with birdsearch.create(at(tmp_path / "index", lite), backbone=FakeBackbone()) as index:
+        with monkeypatch.context() as patched:
+            patched.setattr(MilvusEngine, "settle", raising(EngineUnreachableError("it went away.")))
+            give(index, photos, range(20))
+        give(index, photos, range(20, 40))
+        assert len(Milvus(lite).names(f"birds_{index.provenance.index_id}")) == 1
+        assert index.verify().ok
 
 
 def test_an_address_of_a_folder_is_read_and_written(tmp_path: Path) -> None:

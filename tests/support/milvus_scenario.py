@@ -1,12 +1,19 @@
 """What a real Milvus server is put through, in the namespace of `milvus_server.command`; says each step that holds.
 
-python -m tests.support.milvus_scenario FOLDER
+python -m tests.support.milvus_scenario FOLDER [MOMENT …]
+
+Without moments (numbers of MOMENTS) an index goes through one kill, and an engine through all that it must do; with
+some, an index goes through each of them.
 """
 
+import itertools
+import random
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -108,44 +115,113 @@ def patiently(ask: Callable[[], Any]) -> Any:
     return ask()
 
 
-def indexes(server: Server, folder: Path) -> None:
-    """An index through a kill of its server while it is written to."""
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A call at which a server is killed, in the course of an index."""
+
+    name: str
+    owner: type
+    call: str
+    nth: int = 1
+
+
+MOMENTS = (
+    Moment("the first rows are written", MilvusEngine, "add"),
+    Moment("later rows are written", MilvusEngine, "add", 4),
+    Moment("rows settle", MilvusEngine, "settle"),
+    Moment("another engine takes its place", Milvus, "point", 7),
+    Moment("a filtered search runs", MilvusEngine, "search"),
+)
+
+
+HEAD = (
+    "| killed while | photos committed | of them to be brought | after the next run, here and there | verify | "
+    "answers before and after it |\n|---|---|---|---|---|---|"
+)
+
+
+def course(index: Index, folder: Path, rows: Vectors) -> None:
+    """What a server is there for: a first engine, five writes to it, a search with a filter, another engine."""
+    give(index, folder, rows, range(100))
+    for start in range(100, 200, 20):
+        give(index, folder, rows, range(start, start + 20))
+    index.search_vectors(rows[:20], 5, where=Filter(species=SPECIES[0]))
+    with suppress(EngineUnreachableError):
+        index.optimize(recall=1.0)
+
+
+def killed(server: Server, folder: Path, moment: Moment) -> str:
+    """Kill the server at a moment of the course, and check what is left; a row of a table.
+
+    Answers are right while it is away and when it is back; one run later it holds each row once.
+    """
     rows = np.random.default_rng(3).standard_normal((PHOTOS, 16)).astype(np.float32)
+    place = folder / f"{moment.call}{moment.nth}"
+    address = f"birds+sqlite://{place}?vectors={server.address}"
+    with birdsearch.create(address, backbone=FakeBackbone()) as index, killing(server, moment):
+        course(index, folder, rows)
+        same(index, place, rows)
+        acknowledged = len(index.photos())
+    server.start()
+    patiently(lambda: Milvus(server.address).names(""))
+    with birdsearch.open(address, backbone=FakeBackbone()) as index:
+        same(index, place, rows)
+        behind = index.info()["engine_state"]["behind"]
+        give(index, folder, rows, range(200, PHOTOS))
+        whole(index, server, place, rows)
+        assert index.optimize(recall=1.0).engine == "milvus"
+        index.label({1: "Great Tit", 2: "Great Tit"})
+        assert index.remove(Filter(ids=[3, 4, 5])) == 3
+        whole(index, server, place, rows)
+    return f"| {moment.name} | {acknowledged} | {behind} | {PHOTOS}, once each | clean | those of the parts |"
+
+
+def whole(index: Index, server: Server, place: Path, rows: Vectors) -> None:
+    """The catalog, the parts and the server hold the same photos, each once, and answer alike."""
+    paths = [photo.path for photo in index.photos()]
+    state = index.info()
+    assert (state["engine"], state["engine_state"]["behind"]) == ("milvus", 0), state
+    at = Milvus(server.address)
+    (name,) = at.names(f"birds_{index.provenance.index_id}_")
+    engine = at.open(name)
+    assert engine is not None
+    assert len(paths) == len(set(paths)) == state["photos"] == len(engine) == len(engine.ids)
+    assert index.verify().ok, index.verify().problems
+    same(index, place, rows)
+
+
+@contextmanager
+def killing(server: Server, moment: Moment) -> Iterator[None]:
+    """Kill the server a few milliseconds after a call of it has begun."""
+    method, calls = getattr(moment.owner, moment.call), itertools.count(1)
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == moment.nth:
+            threading.Timer(0.01 * random.random(), server.kill).start()
+        return method(*arguments, **options)
+
+    setattr(moment.owner, moment.call, call)
+    try:
+        yield
+        assert next(calls) > moment.nth, "the server has not been killed"
+    finally:
+        setattr(moment.owner, moment.call, method)
+
+
+def draw(folder: Path) -> None:
+    """Photos for the indexes."""
     (folder / "photos").mkdir()
     for number in range(PHOTOS):
         Image.new("RGB", (8, 8), (number, 90, 255 - number)).save(folder / "photos" / f"{number:03}.png")
+
+
+def indexes(server: Server, folder: Path, moments: Sequence[Moment]) -> None:
+    """Indexes through kills of their server; a table."""
+    draw(folder)
     served.EXACT = 20  # so that filters are answered by the server
-    with birdsearch.create(f"birds+sqlite://{folder}/index?vectors={server.address}", backbone=FakeBackbone()) as index:
-        give(index, folder, rows, range(100))
-        assert index.info()["engine"] == "milvus"
-        threading.Timer(0.3, server.kill).start()
-        for start in range(100, PHOTOS, 20):
-            give(index, folder, rows, range(start, start + 20))
-        same(index, folder, rows)  # from the parts
-        say("an index whose server was killed is written to and answers")
-        server.start()
-        patiently(lambda: Milvus(server.address).names(""))
-        index.close()
-    with birdsearch.open(f"birds+sqlite://{folder}/index?vectors={server.address}", backbone=FakeBackbone()) as index:
-        for _ in range(10):
-            index.repair()
-            if index.verify().ok:
-                break
-            time.sleep(5)
-        assert index.info()["engine"] == "milvus", index.info()
-        assert index.info()["engine_state"]["behind"] == 0
-        assert index.verify().ok, index.verify().problems
-        same(index, folder, rows)
-        index.label({1: "Great Tit", 2: "Great Tit"})
-        index.remove(Filter(ids=[3, 4, 5]))
-        same(index, folder, rows)
-        assert index.verify().ok, index.verify().problems
-        say("after its server is back it is repaired, whole, and answers as before")
-        assert index.optimize(recall=1.0).engine == "milvus"
-        index.label({6: "Great Tit"})
-        assert len(Milvus(server.address).names(f"birds_{index.provenance.index_id}")) == 1
-        same(index, folder, rows)
-        say("a new collection was swapped in")
+    say(HEAD)
+    for moment in moments:
+        say(killed(server, folder, moment))
 
 
 def give(index: Index, folder: Path, rows: Vectors, numbers: range) -> None:
@@ -155,11 +231,11 @@ def give(index: Index, folder: Path, rows: Vectors, numbers: range) -> None:
     index.add_vectors(paths, rows[numbers.start : numbers.stop], facts)
 
 
-def same(index: Index, folder: Path, rows: Vectors) -> None:
+def same(index: Index, place: Path, rows: Vectors) -> None:
     """Answers are those of the same index without a server."""
-    with birdsearch.open(folder / "index", backbone=FakeBackbone()) as own:
+    with birdsearch.open(place, backbone=FakeBackbone()) as own:
         for where in (None, Filter(species="Eurasian Wren"), Filter(taken_after="2022") & ~Filter(label="Dunnock")):
-            for k in (5, 200):
+            for k in (5, 300):
                 asked = [one.search_vectors(rows[:20] + 0.1, k, where=where) for one in (index, own)]
                 found, expected = (
                     [[(match.photo.id, round(match.score, 4)) for match in row] for row in answer] for answer in asked
@@ -171,12 +247,18 @@ def say(words: str) -> None:
     print(words, flush=True)
 
 
-if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    one = Server(place / "milvus")
-    one.start()
+def main(arguments: Sequence[str]) -> None:
+    """See above."""
+    folder, asked = Path(arguments[0]), [MOMENTS[int(number)] for number in arguments[1:]]
+    server = Server(folder / "milvus")
+    server.start()
     try:
-        indexes(one, place)
-        engines(one)
+        indexes(server, folder, asked or MOMENTS[1:2])
+        if not asked:
+            engines(server)
     finally:
-        one.kill()
+        server.kill()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

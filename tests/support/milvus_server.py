@@ -1,6 +1,6 @@
-"""A real Milvus server for tests and benchmarks: that of the wheel `milvus`, in a network of its own.
+"""Servers of Milvus for tests and benchmarks: a real one, that of the wheel `milvus`, and Milvus Lite on the loopback.
 
-The server listens on all interfaces, so it is started in a network namespace that has nothing but a loopback:
+The real one listens on all interfaces, so it is started in a network namespace that has nothing but a loopback:
 `command()` gives the command line that runs a module there.
 """
 
@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,14 @@ VERSION = "2.3.5"  # the last one that PyPI has with a server inside
 PORT = 19530
 WHEEL = ROOT / "build" / f"milvus-{VERSION}"  # git ignores it
 _START = """
-import sys, time
+import socket, sys, time
+
+class Socket(socket.socket):
+    def bind(self, address):  # else the server listens elsewhere for a minute after it was killed
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        super().bind(address)
+
+socket.socket = Socket
 from milvus import MilvusServer
 server = MilvusServer(None, debug=False)
 server.set_base_dir(sys.argv[1])
@@ -97,3 +105,39 @@ class Server:
         """End it at once."""
         os.kill(self._pid, how)
         self._starter.wait(60)
+
+
+class LiteServer:
+    """Milvus Lite as a server of the loopback: up at once, and as dead or as slow as one may be."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as place:
+            place.bind(("127.0.0.1", 0))
+            self._port = place.getsockname()[1]
+        self.address = f"milvus://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        """Start it, or start it again, and wait until it answers."""
+        where = ["--host", "127.0.0.1", "--port", str(self._port), "--data-dir", str(self.folder)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "milvus_lite", "server", *where],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        assert self._process.stdout is not None
+        assert b"listening" in self._process.stdout.readline()
+
+    def pause(self) -> None:
+        """Let it answer no more, and refuse nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it answer again."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.communicate()
