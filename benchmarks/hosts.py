@@ -1,7 +1,7 @@
 """What a cluster costs, and what it outlives: `python -m benchmarks.hosts [PART ...]`.
 
-same   3,000 photos (birds300, each twice with other bytes) by one process, and by three hosts of Ray on this
-       computer: the rows, the vectors to the bit, and the answers to 200 questions, with a filter too
+same   3,000 photos by one process with SQLite and FAISS, and by three hosts of Ray on this computer with PostgreSQL, S3
+       and Milvus: all that `benchmarks.same` compares; with a real Milvus too, where one can be had
 cost   processor seconds of all processes for 16 and for 3,000 of them, by one process and by `--cluster local`
 kills  SIGKILL of a process that embeds, of one that decodes, of a host and of the run itself, each at five moments of a
        run over 300 drawn photos; what the index holds after the next run
@@ -10,26 +10,23 @@ kills  SIGKILL of a process that embeds, of one that decodes, of a host and of t
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import birdsearch
 from benchmarks.common import SHARED_PHOTOS, birdsearch_command, command_line, note, publish, table, versions
-from birdsearch import Filter, Index, Photo
-from tests.support import drawing
+from birdsearch import Index
+from tests.support import ROOT, drawing, milvus_server
 from tests.support.ray_hosts import DECODES, EMBEDS, Hosts, hosts, open_or_create, results, started, wait_until
 
 COPIES = 2  # of each photo, each with other bytes behind its end
-ROUNDING = 1e-6  # of a probability, which depends on the photos that the network sees together
 FEW = 16  # photos that tell what the start takes
-QUESTIONS = 200
 DRAWN, SIZE = 300, (1000, 750)  # photos of a run that is killed, and their pixels
 DELAY = 0.04  # seconds that the backbone takes for one
 MOMENTS = 5
@@ -50,51 +47,12 @@ def copies(folder: Path) -> Path:
 
 
 def same(place: Path) -> str:
-    """One process beside three hosts."""
-    photos = copies(place / "photos")
-    with birdsearch.create(place / "alone") as alone, birdsearch.create(place / "hosts") as many:
-        one = alone.add(photos, labels="folder")
-        with hosts(3) as cluster:
-            other = many.add(photos, labels="folder", cluster=cluster.address)
-        ids = alone.photo_ids().tolist()
-        given, made = alone.vectors(ids), many.vectors(many.photo_ids().tolist())
-        pairs = list(zip(alone.photos(), many.photos(), strict=True))
-        rows = sum(replace(a, predictions=()) == replace(b, predictions=()) for a, b in pairs)
-        guesses = sum(_alike(a, b) for a, b in pairs)
-        counts = [(report.added, len(report.failed), report.unlabelled) for report in (one, other)]
-        chosen = np.random.default_rng(1).choice(len(given), QUESTIONS, replace=False)
-        species = sorted({photo.species for photo in alone.photos() if photo.species})[0]
-        told = [
-            [_answers(index, given[chosen], where) for index in (alone, many)]
-            for where in (None, Filter(species=species))
-        ]
-        lines: list[Sequence[object]] = [
-            ["photos added, failed, without label", *counts],
-            ["rows of photos that are equal", "", f"{rows:,} of {len(pairs):,}"],
-            [f"predictions that are, within {ROUNDING:g}", "", f"{guesses:,} of {len(pairs):,}"],
-            ["vectors that are equal to the bit", "", f"{int((given == made).all(axis=1).sum()):,} of {len(given):,}"],
-            ["questions with the same answers and scores", "", _equal(told[0])],
-            [f"the same among {species}", "", _equal(told[1])],
-            ["`verify`", *("clean" if index.verify().ok else "PROBLEMS" for index in (alone, many))],
-        ]
-    return table(["", "one process, SQLite and FAISS", "Ray, three hosts"], lines)
-
-
-def _alike(one: Photo, other: Photo) -> bool:
-    """Whether the network says the same of two photos, but for the rounding of probabilities."""
-    return len(one.predictions) == len(other.predictions) and all(
-        replace(a, probability=b.probability) == b and abs(a.probability - b.probability) <= ROUNDING
-        for a, b in zip(one.predictions, other.predictions, strict=True)
-    )
-
-
-def _answers(index: Index, vectors: Any, where: Filter | None) -> list[list[tuple[str, float]]]:
-    matches = index.search_vectors(vectors, k=10, where=where)
-    return [[(match.photo.path, match.score) for match in found] for found in matches]
-
-
-def _equal(told: list[list[list[tuple[str, float]]]]) -> str:
-    return f"{sum(a == b for a, b in zip(*told, strict=True))} of {len(told[0])}"
+    """One process beside all that a cluster has, in a namespace where a Milvus may listen."""
+    reason = milvus_server.why_not()
+    words = ["benchmarks.same", str(place)]
+    command = [sys.executable, "-m", *words] if reason else milvus_server.command(*words, "--server")
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return f"{done.stdout}\nA real Milvus was not asked: {reason}." if reason else done.stdout
 
 
 # cost
@@ -215,7 +173,7 @@ def main() -> None:
             body = part(Path(place))
         publish(
             title,
-            f"{versions('ray', 'pyarrow')}.\n\n{body}",
+            f"{versions('ray', 'pyarrow', 'faiss-cpu', 'pymilvus', 'milvus-lite', 'psycopg', 'moto')}.\n\n{body}",
             command=f"python -m benchmarks.hosts {name}",
             keep=not options.dry,
         )

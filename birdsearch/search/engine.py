@@ -155,6 +155,13 @@ def engine_class(kind: str) -> Callable[[int], Engine]:
     raise ValueError(f"engine must be 'auto' or one of {', '.join([*ENGINES, *others])}, got {kind!r}")
 
 
+def is_offered(kind: str) -> bool:
+    """Whether an installed package offers engines of this kind."""
+    from importlib import metadata  # slow to load, for few
+
+    return bool(metadata.entry_points(group=ENTRY_POINTS, name=kind))
+
+
 def engine_server(address: str) -> EngineServer:
     """The server of engines at an address such as milvus://host:19530. Raises EngineUnreachableError."""
     from importlib import metadata

@@ -189,6 +189,10 @@ def _vectors(place: str) -> str:
     url = _URL.match(place)
     if place and (url is None or not url[2]):
         raise _wrong("vectors= takes the URL of a vector database, such as milvus://HOST:19530.")
+    from birdsearch.search import engine  # of few addresses
+
+    if url is not None and not engine.is_offered(kind := url[1].partition("+")[0]):
+        raise _wrong(f"no installed package searches at {shown(kind)}://. Milvus is vectors=milvus://HOST:19530.")
     return _without_secret(place, "vectors")
 
 

@@ -248,7 +248,10 @@ class Folder:
     def check_free(self) -> None:
         """Raises IndexExistsError unless a new index may be made here."""
         if self.place.here(self.identity.name).exists():
-            raise IndexExistsError(f"there is an index at {self.where} already: open it, or choose another name.")
+            other = "parts=" if self.address.catalog else "name"
+            raise IndexExistsError(
+                f"there is an index at {shown(self.address.parts)} already: open it, or choose another {other}."
+            )
         deepest = next(p for p in (self.path, *self.path.parents) if p.exists())
         if not deepest.is_dir():
             raise IndexExistsError(f"{shown(str(deepest))} is a file: choose another place for the index.")

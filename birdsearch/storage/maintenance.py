@@ -11,7 +11,7 @@ import numpy as np
 
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
-from birdsearch.errors import BackboneError, BirdsearchError, IndexAddressError, IndexDamagedError
+from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
 from birdsearch.files import is_there, is_url, sha256_of
 from birdsearch.homes import homes, indexes_in
 from birdsearch.records import PAIR, AddReport, Filter, Identity, IndexInfo, IndexSummary, Progress, as_json, shown
@@ -159,8 +159,6 @@ def restore_identity(folder: Folder) -> list[str]:
         identity = stored_identity(catalog)
         if identity == current:
             return []
-        if folder.address.catalog and current and identity and current.id != identity.id:
-            raise IndexAddressError(f"{shown(str(folder.path))}, which parts= names, holds another index.")
         with folder.writing():
             if identity is not None:
                 folder.write_identity(identity)

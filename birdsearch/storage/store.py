@@ -31,7 +31,7 @@ from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.database import replaced_error
 from birdsearch.storage.catalog.renewal import Renewal
 from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
-from birdsearch.storage.catalog.tables import IDENTITY_BEFORE, NAMES
+from birdsearch.storage.catalog.tables import IDENTITY_BEFORE, NAMES, PLACE
 from birdsearch.storage.folder import FORMAT, Folder
 from birdsearch.storage.pictures import Pictures
 from birdsearch.storage.served import ServedVectors
@@ -78,17 +78,41 @@ CATALOGS: dict[str, Callable[[Folder], Catalog]] = {
 def catalog_there(folder: Folder) -> Catalog | None:
     """The catalog that lies where an address says, whatever index.json says; None where the folder has none.
 
-    Raises IndexMissingError where a database holds no such index.
+    Raises IndexMissingError where a database holds no such index, IndexAddressError where its parts lie elsewhere.
     """
     if not folder.address.catalog:
         return SQLiteCatalog(folder.catalog) if folder.catalog.exists() else None
     catalog = _in_postgresql(folder)
     try:
         catalog.version()
+        _check_parts(folder, catalog)
     except BaseException:
         catalog.close()
         raise
     return catalog
+
+
+def _check_parts(folder: Folder, catalog: Catalog) -> None:
+    """Raises IndexAddressError where the parts of an index in a database lie elsewhere than its address says.
+
+    A repair there would forget every part.
+    """
+    stored, known = stored_identity(catalog), catalog.get_state(PLACE)
+    there, here = shown(str(known)), shown(folder.address.parts)
+    try:
+        identity = folder.read_identity()
+    except IndexDamagedError:
+        if known is None or known == folder.address.parts:
+            return
+        raise IndexAddressError(
+            f"{here} holds no index: the parts of {shown(folder.address.name)} lie in {there}, as its catalog knows. "
+            f"Write parts={there}; where they were moved, index.json goes with them."
+        ) from None
+    if stored is not None and stored.id != identity.id:
+        hint = "" if known in (None, folder.address.parts) else f", which lie in {there}"
+        raise IndexAddressError(
+            f"{here} holds the parts of another index than {shown(folder.address.name)}{hint}: correct parts= or index=."
+        )
 
 
 def open_catalog(folder: Folder, identity: Identity) -> Catalog:
@@ -167,6 +191,7 @@ class Store:
                 identity = replace(identity, classifier_sha256=sha256_of(folder.classifier))
             with closing(open_catalog(folder, identity)) as catalog:
                 catalog.create(as_json(identity))
+                _remember_place(folder, catalog)
             # Last, because its presence is what makes the folder an index.
             folder.write_identity(identity)
         return cls(folder, identity, loaded, execution)
@@ -425,6 +450,7 @@ class Store:
         """Raises IndexReplacedError where another index, or a copy, lies now where this one was when it was opened."""
         if self.folder.read_identity().id != self.identity.id or not self.catalog.is_in_place():
             raise replaced_error(self.folder.path)
+        _remember_place(self.folder, self.catalog)
 
     def renew(self, renewal: Renewal, backbone: "Backbone") -> None:
         """Stand on new vectors of another network from now on. The caller holds the lock."""
@@ -462,6 +488,16 @@ class Store:
         self.vectors = self._vectors(identity)
         self.text.close()
         self.text = TextSearch(self.catalog, self.vectors)
+
+
+def _remember_place(folder: Folder, catalog: Catalog) -> None:
+    """Let the catalog know where the parts lie, for `_check_parts`; that of a folder lies among them."""
+    here = folder.address.parts
+    if not folder.address.catalog or (known := catalog.get_state(PLACE)) == here:
+        return
+    if known is not None:
+        logger.warning("%s is written in %s, where it was in %s before.", shown(folder.address.name), here, known)
+    catalog.set_state(PLACE, here)
 
 
 def _mismatch(folder: Folder, identity: Identity, other: object) -> BackboneMismatchError:

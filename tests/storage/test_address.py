@@ -74,6 +74,11 @@ def test_a_folder_of_parts_may_have_any_name() -> None:
         ("birds+postgresql://db/a/b?index=a&parts=/x", "the name of one database"),
         ("birds+postgresql://db:port/a?index=a&parts=/x", "host or port cannot be read"),
         ("birds+postgresql://db/birds?index=a&parts=/x&vectors=m:19530", "takes the URL of a vector database"),
+        (
+            "birds+postgresql://db/birds?index=a&parts=/x&vectors=qdrant://m",
+            "no installed package searches at qdrant://",
+        ),
+        ("birds+sqlite:///a?vectors=Milvus-lite://m", "Milvus is vectors=milvus://HOST:19530"),
     ],
 )
 def test_a_wrong_address_says_what_to_write(text: str, words: str) -> None:

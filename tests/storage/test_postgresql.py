@@ -81,8 +81,10 @@ def test_what_is_not_there_or_there_already_is_said(
     with pytest.raises(IndexExistsError, match="there is an index at"):
         birdsearch.create(address, backbone=fake)
     elsewhere = address.replace("/index&", "/elsewhere&")
-    with pytest.raises(IndexExistsError, match="there is an index at"):
+    with pytest.raises(IndexExistsError, match=r"there is an index at birds\+"):
         birdsearch.create(elsewhere, backbone=fake)
+    with pytest.raises(IndexExistsError, match=r"there is an index at /.*/index already: .* choose another parts="):
+        birdsearch.create(address.replace("index=garden", "index=museum"), backbone=fake)
     with pytest.raises(IndexMissingError, match="The database holds garden"):
         birdsearch.open(address.replace("index=garden", "index=museum"))
     with pytest.raises(IndexAddressError, match="name the index by its address"):
@@ -96,6 +98,35 @@ def test_index_json_is_written_again_from_the_database(address: str, tmp_path: P
         birdsearch.open(address)
     assert birdsearch.restore(address) == ["wrote index.json again from the catalog"]
     birdsearch.open(address, backbone=fake).close()
+
+
+def test_where_parts_names_another_place_nothing_is_repaired_there(
+    address: str, tmp_path: Path, fake: FakeBackbone, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_garden_photos(tmp_path / "photos")
+    with birdsearch.create(address, backbone=fake) as index:
+        index.add(tmp_path / "photos")
+    birdsearch.create(address.replace("garden", "museum").replace("/index&", "/museum&"), backbone=fake).close()
+    for place, words in (
+        (
+            "indx",
+            r"indx holds no index: the parts of garden lie in .*/index, as its catalog knows. Write parts=/.*/index",
+        ),
+        ("museum", r"museum holds the parts of another index than garden, which lie in .*/index: correct"),
+    ):
+        for use in (birdsearch.open, birdsearch.restore):
+            with pytest.raises(IndexAddressError, match=words):
+                use(address.replace("/index&", f"/{place}&"))
+    assert not (tmp_path / "indx").exists()
+
+    (tmp_path / "index").rename(tmp_path / "moved")
+    moved = address.replace("/index&", "/moved&")
+    with birdsearch.open(moved, backbone=fake) as index:
+        assert index.verify().ok
+        index.label({1: "Wren"})
+    assert f"garden is written in {tmp_path}/moved, where it was in {tmp_path}/index before" in caplog.text
+    with pytest.raises(IndexAddressError, match=r"lie in .*/moved"):
+        birdsearch.open(address)
 
 
 def test_verify_repair_and_the_list_of_indexes_know_such_an_index(
@@ -165,9 +196,12 @@ def test_texts_and_names_that_only_sqlite_takes(address: str, tmp_path: Path, fa
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("@/", "@127.0.0.1:1/"), "cannot use birds.*Connection refused.*run the same command again"),
-        (("birds@", "nobody_here@"), 'cannot use birds.*"nobody_here" does not exist'),
-        (("@/test", "@/no"), "cannot use birds.*does not exist"),
+        (
+            ("@/", "@127.0.0.1:1/"),
+            "cannot use birds.*Connection refused.*Check host, port, .*run the same command again",
+        ),
+        (("birds@", "nobody_here@"), 'cannot use birds.*"nobody_here" does not exist. Check .* user of the address'),
+        (("@/test", "@/no"), "cannot use birds.*does not exist. Check .* database"),
     ],
 )
 def test_a_server_that_does_not_let_in_is_said(address: str, change: tuple[str, str], words: str) -> None:
@@ -176,6 +210,48 @@ def test_a_server_that_does_not_let_in_is_said(address: str, change: tuple[str, 
         wrong = wrong.partition("&host=")[0]
     with pytest.raises(IndexUnwritableError, match=words):
         birdsearch.open(wrong)
+
+
+def test_rights_that_a_role_lacks_and_those_that_it_is_granted(
+    address: str, tmp_path: Path, fake: FakeBackbone, postgresql: Server
+) -> None:
+    reader = f"reader_{os.getpid()}"
+    database = address.partition("@/")[2].partition("?")[0]
+    with postgresql.engine(database).connect() as connection, birdsearch.create(address, backbone=fake) as index:
+        index.add(bird_at(tmp_path / "photos"))
+
+        def grant(*rights: str) -> None:
+            for right in rights:
+                connection.execute(sa.text(right))
+
+        grant(f"CREATE ROLE {reader} LOGIN")
+        theirs = address.replace("birds@", f"{reader}@")
+        with pytest.raises(IndexUnwritableError, match=r"permission denied for table birdsearch_indexes. Let the role"):
+            birdsearch.open(theirs)
+        schema = f"birds_{index.provenance.index_id}"
+        grant(
+            f"GRANT SELECT ON birdsearch_indexes TO {reader}",
+            f"GRANT USAGE ON SCHEMA {schema} TO {reader}",
+            f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}",
+        )
+        with birdsearch.open(theirs, backbone=fake) as read:
+            assert len(read.search(read.photo(1), 1)) == 0
+            assert read.photos(Filter(near=(0, 0, 10))) == []
+            with pytest.raises(IndexUnwritableError, match="permission denied for table"):
+                read.label({1: "Wren"})
+        with pytest.raises(IndexUnwritableError, match=r"permission denied for [a-z_ ]*\. Let the role"):
+            birdsearch.create(theirs.replace("index=garden", "index=mine").replace("/index&", "/mine&"), backbone=fake)
+        grant(f"GRANT birds TO {reader}")
+        with birdsearch.open(theirs, backbone=fake) as written:
+            written.label({1: "Wren"})
+        assert index.photo(1).label == "Wren"
+        grant(f"REVOKE birds FROM {reader}", f"DROP OWNED BY {reader}", f"DROP ROLE {reader}")
+
+
+def bird_at(folder: Path) -> Path:
+    """A folder with one photo."""
+    write(folder / "1.png", bird(1, 80, 60))
+    return folder
 
 
 def test_the_driver_that_is_missing_is_named(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

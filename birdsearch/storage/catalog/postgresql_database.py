@@ -29,6 +29,12 @@ from birdsearch.storage.catalog.tables import IDENTITY, metadata
 _REGISTRY = "public.birdsearch_indexes"  # which indexes a database holds: name, schema, time
 _LOOK_UP = sa.text(f"SELECT schema_name FROM {_REGISTRY} WHERE name = :name")
 _AGAIN = "No finished work is lost: run the same command again when the database answers."
+_NOT_IN = (
+    "Check host, port, database and user of the address, and the password (PGPASSWORD, ~/.pgpass). If the server was "
+)
+_NOT_IN += "stopped, no finished work is lost: run the same command again when it is back."
+_RIGHTS = "Let the role that owns the database, or the table, grant the right, as docs/scale.md says under Setting up "
+_RIGHTS += "PostgreSQL; then do the same again."
 _LOCK_POLL = 0.1  # seconds
 _TIDYING = 10.0  # seconds
 _CONNECT = 10  # seconds that the first answer of a server may take
@@ -216,16 +222,17 @@ def indexes_of(database: Address) -> dict[str, int]:
 
 def in_words(error: BaseException, where: str) -> Exception | None:
     """What an error of the driver means for the user, by its class (SQLSTATE); None for a mistake of ours."""
-    state, reason = _state(error), " ".join(str(error).split())
+    state, reason = _state(error), _said(error)
     if state == "42501":
-        return IndexUnwritableError(f"cannot use {where}: {reason}. Ask for the right, then do the same again.")
+        return IndexUnwritableError(f"cannot use {where}: {reason}. {_RIGHTS}")
     if state[:2] == "23" or state in ("40001", "40P01"):
         return IndexLockedError(
             f"another process has changed the same photos of {where} at the same moment: nothing of this commit was "
             "written. Run the same command again."
         )
     if not state or state[:2] in ("08", "25", "28", "3D", "53", "55", "57", "58"):
-        return IndexUnwritableError(f"cannot use {where}: {reason}. {_AGAIN}")
+        hint = _NOT_IN if not state or state[:2] in ("28", "3D") else _AGAIN
+        return IndexUnwritableError(f"cannot use {where}: {reason}. {hint}")
     if state[:2] in ("22", "54", "XX"):
         return IndexDamagedError(f"the catalog {where} is damaged ({reason}). {RESTORE}")
     return None
@@ -233,6 +240,12 @@ def in_words(error: BaseException, where: str) -> Exception | None:
 
 def _state(error: BaseException | None) -> str:
     return str(getattr(error, "sqlstate", None) or "")
+
+
+def _said(error: BaseException) -> str:
+    """What the server says, without the place in the SQL that it adds; else all that the driver says."""
+    words = getattr(getattr(error, "diag", None), "message_primary", None) or str(error)
+    return ". ".join(" ".join(line.split()).rstrip(".?") for line in words.splitlines() if line.strip())
 
 
 class AdvisoryLock:
