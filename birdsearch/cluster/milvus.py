@@ -38,7 +38,7 @@ COMPARED = 0.05  # share of the rows below which Milvus compares them all (7 % i
 STRONG = "Strong"  # with any other consistency rows that were removed a moment ago are still found
 # Milvus 2.3 has no NULL: what a photo does not know is a value that no photo has.
 _UNKNOWN: dict[type, Any] = {str: "", int: -1, float: 1000.0}
-_BYTES_PER_HIT = 16
+_BYTES_PER_HIT = 24  # an id twice, and a score
 _LENGTH = 1024  # bytes of a text, which Milvus wants to know; a little more than any has
 
 
@@ -349,8 +349,9 @@ class MilvusEngine:
         for start in range(0, len(queries), step):
             asked = list(queries[start : start + step])
             with self._at.answering():
+                # Where no field is named Milvus Lite gives all of them, the vectors too.
                 answers = self._at.client.search(
-                    self.name, asked, limit=k, filter=expression, output_fields=[], consistency_level=STRONG,
+                    self.name, asked, limit=k, filter=expression, output_fields=["id"], consistency_level=STRONG,
                     search_params={"metric_type": "IP", "params": {"ef": effort}}, timeout=ASKING,
                 )  # fmt: skip
             for row, hits in enumerate(answers, start):
@@ -429,9 +430,21 @@ def _told(where: Filter) -> list[str]:
     if where.min_width is not None:
         terms.append(f"width >= {min(where.min_width, 2**63 - 1)}")
     if where.near is not None:
-        latitude, _, radius = where.near
-        band = math.degrees(radius / EARTH_KM) + 1e-6
-        terms.append(f"latitude >= {latitude - band!r} and latitude <= {min(latitude + band, 90.0)!r}")
+        terms += _around(*where.near)
+    return terms
+
+
+def _around(latitude: float, longitude: float, radius: float) -> list[str]:
+    """What the latitude and the longitude satisfy of each place within so many kilometres of one."""
+    band = math.degrees(radius / EARTH_KM) + 1e-6
+    terms = [f"latitude >= {latitude - band!r} and latitude <= {min(latitude + band, 90.0)!r}"]
+    if abs(latitude) + band < 90:  # no pole is among them
+        share = math.sin(math.radians(band)) / math.cos(math.radians(latitude))
+        spread = math.degrees(math.asin(min(1.0, share))) + 1e-6
+        west, east = longitude - spread, longitude + spread
+        joined = "and" if west >= -180 and east <= 180 else "or"  # across the date line
+        west, east = west + 360 * (west < -180), east - 360 * (east > 180)
+        terms.append(f"longitude >= {west!r} {joined} longitude <= {east!r}")
     return terms
 
 

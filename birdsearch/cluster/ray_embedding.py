@@ -34,8 +34,9 @@ _PORT = 10001  # of Ray for clients, where an address names none
 _MEMORY = 512 << 20  # bytes that the processes of a cluster of this computer may share, taken as they are used
 _TRIES = 3  # to connect
 _ATTEMPTS = 5  # of the task that leads a run: its host may die
-# Nothing is told to anybody; and what Ray starts here has the priority that this process has.
+# Nothing is told to anybody; what Ray starts has the priority of this process; gRPC, which Milvus needs too, is silent.
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0", "RAY_worker_niceness": "0"}
+_SETTINGS["GRPC_VERBOSITY"] = "NONE"
 
 
 class RayCluster:

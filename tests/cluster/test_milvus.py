@@ -18,6 +18,7 @@ from birdsearch.errors import EngineUnreachableError
 from birdsearch.records import Ids, Vectors
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
+from birdsearch.storage.catalog.filters import distance_km
 from tests.search.test_engine import assert_same, brute_force, unit_rows
 from tests.support.milvus_server import LiteServer
 
@@ -124,7 +125,9 @@ def test_rows_come_back_as_they_were_written(server: Milvus) -> None:
         (Filter(label="Wren") & ~Filter(taken_before="2010"), lambda n: n % 2 == 0 and not (n % 7 and n % 30 < 10)),
         (~(Filter(species="Wren") & ~Filter(label="Wren")), lambda n: not (n % 5 == 0 and n % 2)),
         (~(Filter(species="Wren") | Filter(camera="Canon 2")), lambda n: not (n % 5 == 0 or (n % 4 and n % 3 == 2))),
-        (Filter(near=(-25, 0, 50)), lambda n: n % 3 and abs(n / 10 - 5) <= 50 / 111.19),  # by latitude alone
+        (Filter(near=(-28, -150, 300)), lambda n: n % 3 and 17 <= n <= 23),
+        (Filter(near=(-28, 178, 1500)), lambda n: n % 3 and n <= 3),  # across the date line
+        (Filter(near=(-89, 0, 7000)), lambda n: n % 3 and n < 40),  # around a pole: by latitude alone
         # What no facet tells is not asked, however it stands in the filter.
         (Filter(predicted="Wren", under="/nowhere", ids=[1]), lambda n: True),
         (~Filter(species="Wren", predicted="Wren"), lambda n: True),
@@ -139,6 +142,37 @@ def test_filters_are_those_of_the_facets(server: Milvus, where: Filter, holds: A
     assert_same(engine.search(rows[:3], 160, where=where), brute_force(rows, ids, rows[:3], 160, allowed))
     some = allowed[::2]
     assert_same(engine.search(rows[:3], 9, only=some, where=where), brute_force(rows, ids, rows[:3], 9, some))
+
+
+def test_no_place_within_the_radius_is_denied() -> None:
+    random = np.random.default_rng(4)
+    denied = 0
+    for _ in range(300):
+        latitude, longitude = random.uniform(-90, 90), random.choice([random.uniform(-180, 180), 180, -180, 179.9])
+        radius = float(10 ** random.uniform(-1, 4.2))
+        expression = compile(milvus.implied(Filter(near=(latitude, longitude, radius))), "filter", "eval")
+        for _ in range(60):
+            spread = 1.5 * radius / 111
+            place = np.clip(latitude + random.uniform(-spread, spread), -90, 90), random.uniform(-180, 180)
+            told = eval(expression, {"latitude": place[0], "longitude": place[1]})
+            assert told or distance_km(*place, latitude, longitude) > radius
+            denied += not told
+    assert denied > 9000
+
+
+def test_an_answer_holds_no_vectors(server: Milvus, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = []
+    search = server.client.search
+
+    def heard(*words: Any, **more: Any) -> Any:
+        answers.append(search(*words, **more))
+        return answers[-1]
+
+    monkeypatch.setattr(server.client, "search", heard)
+    shared(server, unit_rows(160), np.arange(160)).search(unit_rows(2), 9)
+    told = [set(hit["entity"]) for hits in answers[0] for hit in hits]
+    assert len(told) >= 18
+    assert set.union(*told) <= {"id"}
 
 
 def shared(server: Milvus, rows: Vectors, ids: Ids) -> MilvusEngine:
