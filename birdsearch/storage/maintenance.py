@@ -11,7 +11,7 @@ import numpy as np
 
 from birdsearch.backbones.classes import Classes
 from birdsearch.cache import file_problem
-from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError
+from birdsearch.errors import BackboneError, BirdsearchError, IndexDamagedError, IndexMissingError
 from birdsearch.files import is_there, is_url, sha256_of
 from birdsearch.homes import homes, indexes_in
 from birdsearch.records import PAIR, AddReport, Filter, Identity, IndexInfo, IndexSummary, Progress, as_json, shown
@@ -21,7 +21,7 @@ from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, PartRow
 from birdsearch.storage.catalog.tables import IDENTITY, NAMES, RAW
 from birdsearch.storage.folder import Folder
-from birdsearch.storage.store import Store, catalog_there, open_catalog
+from birdsearch.storage.store import Store, catalog_there, list_again, open_catalog
 from birdsearch.storage.vectors import stored_identity
 
 _UNIT = 1e-3  # how far the length of a stored vector may be from 1
@@ -146,7 +146,12 @@ def restore_identity(folder: Folder) -> list[str]:
 
     Where both are there and differ, the catalog's is right.
     """
-    catalog = catalog_there(folder)
+    try:
+        catalog = catalog_there(folder)
+    except IndexMissingError:
+        if not list_again(folder):
+            raise
+        return ["listed the index in its database again", *restore_identity(folder)]
     try:
         current = folder.read_identity()
     except IndexDamagedError:

@@ -6,7 +6,7 @@ import shlex
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,6 +21,7 @@ from birdsearch.errors import (
     BackboneUnavailableError,
     IndexAddressError,
     IndexDamagedError,
+    IndexMissingError,
     IndexVersionError,
 )
 from birdsearch.files import sha256_of
@@ -86,10 +87,41 @@ def catalog_there(folder: Folder) -> Catalog | None:
     try:
         catalog.version()
         _check_parts(folder, catalog)
+    except IndexMissingError as error:
+        catalog.close()
+        if not _came_back(folder):
+            raise
+        raise IndexMissingError(
+            f"the database holds the catalog of {shown(folder.address.name)}, as a dump brings it back, and does not "
+            f"list it: run `birdsearch repair --index {shlex.quote(folder.where)}`."
+        ) from error
     except BaseException:
         catalog.close()
         raise
     return catalog
+
+
+def list_again(folder: Folder) -> bool:
+    """List an index in its database whose catalog came back by a dump; False where the parts name none."""
+    from birdsearch.storage.catalog import postgresql_database as database
+
+    index_id = _id_at(folder)
+    return index_id is not None and database.list_again(folder.address, index_id)
+
+
+def _came_back(folder: Folder) -> bool:
+    from birdsearch.storage.catalog import postgresql_database as database
+
+    index_id = _id_at(folder)
+    return index_id is not None and database.is_unlisted(folder.address, index_id)
+
+
+def _id_at(folder: Folder) -> str | None:
+    """The id of the index whose parts lie where an address in a database says; None where there is none."""
+    with suppress(IndexDamagedError, IndexMissingError):
+        identity = folder.read_identity()
+        return identity.id if folder.address.catalog and identity.catalog == POSTGRESQL else None
+    return None
 
 
 def _check_parts(folder: Folder, catalog: Catalog) -> None:
@@ -111,7 +143,8 @@ def _check_parts(folder: Folder, catalog: Catalog) -> None:
     if stored is not None and stored.id != identity.id:
         hint = "" if known in (None, folder.address.parts) else f", which lie in {there}"
         raise IndexAddressError(
-            f"{here} holds the parts of another index than {shown(folder.address.name)}{hint}: correct parts= or index=."
+            f"{here} holds the parts of another index than {shown(folder.address.name)}{hint}: "
+            "correct parts= or index=."
         )
 
 
@@ -496,7 +529,12 @@ def _remember_place(folder: Folder, catalog: Catalog) -> None:
     if not folder.address.catalog or (known := catalog.get_state(PLACE)) == here:
         return
     if known is not None:
-        logger.warning("%s is written in %s, where it was in %s before.", shown(folder.address.name), here, known)
+        logger.warning(
+            "the parts of %s are written in %s from now on; they lay in %s before.",
+            shown(folder.address.name),
+            here,
+            known,
+        )
     catalog.set_state(PLACE, here)
 
 

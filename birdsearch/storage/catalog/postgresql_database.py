@@ -28,6 +28,7 @@ from birdsearch.storage.catalog.tables import IDENTITY, metadata
 
 _REGISTRY = "public.birdsearch_indexes"  # which indexes a database holds: name, schema, time
 _LOOK_UP = sa.text(f"SELECT schema_name FROM {_REGISTRY} WHERE name = :name")
+_ENTER = sa.text(f"INSERT INTO {_REGISTRY} VALUES (:name, :schema)")
 _AGAIN = "No finished work is lost: run the same command again when the database answers."
 _NOT_IN = (
     "Check host, port, database and user of the address, and the password (PGPASSWORD, ~/.pgpass). If the server was "
@@ -156,16 +157,14 @@ class PostgreSQL:
 
         They are made from the code, not by the migrations before: those are SQLite's, of indexes that never lay here.
         """
-        schema = f"birds_{identity['id']}"
+        schema = schema_of(identity["id"])
         with self._plain.begin() as connection:
             if (encoding := connection.scalar(sa.text("SHOW server_encoding"))) != "UTF8":
                 raise IndexUnwritableError(
                     f"the database of {self.where} holds texts in {encoding}, which lacks letters: make one with "
                     "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0."
                 )
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key("create", ""))))
-            columns = 'name text COLLATE "C" PRIMARY KEY, schema_name text NOT NULL, created timestamptz DEFAULT now()'
-            connection.execute(sa.text(f"CREATE TABLE IF NOT EXISTS {_REGISTRY} ({columns})"))
+            _lock_list(connection)
             if connection.scalar(_LOOK_UP, {"name": self._name}) is not None:
                 raise IndexExistsError(f"there is an index at {self.index} already: open it, or choose another name.")
             connection.execute(sa.schema.CreateSchema(schema))
@@ -175,8 +174,7 @@ class PostgreSQL:
             connection.execute(sa.text("CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)"))
             connection.execute(sa.text("INSERT INTO alembic_version VALUES (:newest)"), {"newest": NEWEST})
             put_state(connection, IDENTITY, identity)
-            row = {"name": self._name, "schema": schema}
-            connection.execute(sa.text(f"INSERT INTO {_REGISTRY} VALUES (:name, :schema)"), row)
+            connection.execute(_ENTER, {"name": self._name, "schema": schema})
 
     def described(self, connection: sa.Connection) -> tuple[Columns, Indexes]:
         """The columns and indexes that there are."""
@@ -210,14 +208,61 @@ class PostgreSQL:
 
 def indexes_of(database: Address) -> dict[str, int]:
     """The names of the indexes of a database, and how many bytes the catalog of each takes."""
-    where = shown(str(database))
+    with _plainly(database) as connection:
+        if not _has_list(connection):
+            return {}
+        return {str(name): int(size) for name, size in connection.exec_driver_sql(_SIZES)}
+
+
+def schema_of(index_id: str) -> str:
+    """The schema that holds the catalog of an index."""
+    return f"birds_{index_id}"
+
+
+def is_unlisted(address: Address, index_id: str) -> bool:
+    """Whether the database holds the schema of an index, as a dump brings it back, and lists it under no name."""
+    with _plainly(address) as connection:
+        return _is_unlisted(connection, index_id)
+
+
+def list_again(address: Address, index_id: str) -> bool:
+    """List such an index under the name of the address; False where it is none."""
+    with _plainly(address) as connection:
+        _lock_list(connection)
+        unlisted = _is_unlisted(connection, index_id)
+        if unlisted:
+            connection.execute(_ENTER, {"name": address.name, "schema": schema_of(index_id)})
+        return unlisted
+
+
+@contextmanager
+def _plainly(database: Address) -> Iterator[sa.Connection]:
+    """A transaction outside of the schema of an index. What goes wrong is said in words."""
     try:
-        with _engine(database, poolclass=sa.NullPool).connect() as connection:
-            if connection.scalar(sa.text(f"SELECT to_regclass('{_REGISTRY}')")) is None:
-                return {}
-            return {str(name): int(size) for name, size in connection.exec_driver_sql(_SIZES)}
+        with _engine(database, poolclass=sa.NullPool).begin() as connection:
+            yield connection
     except sa.exc.DBAPIError as error:
-        raise in_words(error.orig or error, where) or error from error
+        raise in_words(error.orig or error, shown(str(database))) or error from error
+
+
+def _lock_list(connection: sa.Connection) -> None:
+    """Keep others from changing the list of indexes until the end of the transaction; make it where it is missing."""
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key("create", ""))))
+    if not _has_list(connection):
+        columns = 'name text COLLATE "C" PRIMARY KEY, schema_name text NOT NULL, created timestamptz DEFAULT now()'
+        connection.execute(sa.text(f"CREATE TABLE {_REGISTRY} ({columns})"))
+
+
+def _has_list(connection: sa.Connection) -> bool:
+    return connection.scalar(sa.text(f"SELECT to_regclass('{_REGISTRY}')")) is not None
+
+
+def _is_unlisted(connection: sa.Connection, index_id: str) -> bool:
+    schema = {"schema": schema_of(index_id)}
+    if connection.scalar(sa.text("SELECT to_regclass(quote_ident(:schema) || '.state')"), schema) is None:
+        return False
+    listed = sa.text(f"SELECT count(*) FROM {_REGISTRY} WHERE schema_name = :schema")
+    return not (_has_list(connection) and connection.scalar(listed, schema))
 
 
 def in_words(error: BaseException, where: str) -> Exception | None:

@@ -23,8 +23,8 @@ _IS_FRAME = sa.text(f"kind = '{FRAME}'")
 # "engine_on_server" (served.Served), CHANGED ({"photos": [id], or null for all}: of what that engine has yet to hear),
 # NAMES ({label: species}: what a user says that names mean), EXCLUDE ({folder: [pattern]}: what is left out there),
 # FINDER (the name of the finder that searches new photos for small birds, or null), RAW (of RAW_CHOICES),
-# LISTED ([folder]: the roots that are there for photos of lists alone), PLACE (where the parts lie, as the address of an
-# index in a database said last)
+# LISTED ([folder]: the roots that are there for photos of lists alone), PLACE (where the parts lie, as the
+# address of an index in a database said last)
 state = sa.Table(
     "state", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.JSON, nullable=False)
 )
