@@ -57,7 +57,7 @@ class Labeller:
         choice = labels
         if labels not in ("none", "folder") and _root_keyword(labels) is None:
             choice = os.path.abspath(labels)
-            self._tables[choice] = table = read_labels(Path(choice), self._index_id)
+            self._tables[choice] = table = read_labels(Path(labels), self._index_id)
             if table.note:
                 logger.warning("%s", table.note)
         self._given = True

@@ -45,6 +45,13 @@ def summary_of(answer: Answer) -> dict[str, int]:
     return {words[0]: int(words[1].replace(",", "")) for words in lines}
 
 
+def test_what_is_odd_about_a_file_of_labels_is_said_once(tmp_path: Path) -> None:
+    drawing.write(tmp_path / "pics/1.jpg", drawing.bird(1, 80, 60))
+    (tmp_path / "labels.csv").write_bytes("path,species\npics/1.jpg,Grünspecht\n".encode("cp1252"))
+    told = run("index", "pics", "--labels", "labels.csv", "--index", "garden")
+    assert told.err.count("labels.csv is not UTF-8") == 1
+
+
 def test_how_many_photos_got_no_label_is_said_once(tmp_path: Path) -> None:
     drawing.write(tmp_path / "pics" / "2024" / "1.jpg", drawing.bird(1, 80, 60))
     for labels in (["--labels", "folder"], []):
