@@ -66,6 +66,21 @@ def test_an_occurrence_for_each_photo_of_a_sure_label(folder: Path) -> None:
     assert "%0A" in addresses[1]
 
 
+def test_an_occurrence_says_by_what_and_by_whom_it_is(folder: Path, tmp_path: Path) -> None:
+    table = "deployment,latitude,longitude,folder,place\na,52.5,13.4,American Robin,Bay\n"
+    (tmp_path / "cameras.csv").write_text(table)
+    options = DatasetOptions(deployments=tmp_path / "cameras.csv", license="CC-BY-4.0")
+    _, rows, media = written(folder, options)
+    legal = "http://creativecommons.org/licenses/by/4.0/legalcode"
+    assert {row[qualname("basisOfRecord")] for row in rows} == {"MachineObservation"}
+    assert {one["http://purl.org/dc/terms/license"] for one in (*rows, *media)} == {legal}
+    robins = [row for row in rows if row[qualname("scientificName")] == "Turdus migratorius"]
+    assert {row[qualname("locality")] for row in robins} == {"Bay"}
+    assert {row[qualname("eventID")] for row in robins} == {"a-1"}
+    assert {row[qualname("eventDate")] for row in rows} == {"2024-05-17T06:07:08+02:00"}
+    assert {row[qualname("identificationRemarks")] for row in rows} == {"label: folder"}
+
+
 @pytest.mark.parametrize("people", [False, True])
 def test_no_byte_of_an_archive_tells_a_secret(folder: Path, people: bool) -> None:
     written(folder, DatasetOptions(people=people))
