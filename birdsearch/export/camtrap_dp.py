@@ -17,7 +17,7 @@ from birdsearch.export.privacy import GENERALIZED
 from birdsearch.export.selection import Selection
 from birdsearch.export.sightings import DatasetOptions, Sighting, Sightings, has_moment, has_place
 from birdsearch.export.target import new_folder
-from birdsearch.export.texts import Table
+from birdsearch.export.texts import Table, is_address
 from birdsearch.files import atomic_write
 from birdsearch.photos.filetype import MEDIA_TYPES
 from birdsearch.records import BY_HAND, ExportReport, Region
@@ -246,7 +246,7 @@ class _Package:
 
 def _licenses(license: str) -> list[dict[str, str]]:
     """One licence, of the data and of the photos."""
-    name = "path" if license.startswith(("http://", "https://")) else "name"
+    name = "path" if is_address(license) else "name"
     return [{name: license, "scope": scope} for scope in ("data", "media")]
 
 

@@ -15,6 +15,7 @@ from birdsearch.export.moments import clock_of
 from birdsearch.export.selection import Selection
 from birdsearch.export.sightings import DatasetOptions, Sighting, Sightings
 from birdsearch.export.target import new_file
+from birdsearch.export.texts import is_address
 from birdsearch.records import BY_HAND, ExportReport, Region
 from birdsearch.regions.choice import HUMAN, kind_of
 
@@ -87,8 +88,7 @@ def _licenses(license: str) -> bytes:
     """The licence of all images, as COCO has it."""
     if not license:
         return b""
-    is_address = license.startswith(("http://", "https://"))
-    return b',\n"licenses": ' + _json([{"id": 1, "name": license, "url": license if is_address else ""}])
+    return b',\n"licenses": ' + _json([{"id": 1, "name": license, "url": license if is_address(license) else ""}])
 
 
 def _image(one: Sighting, options: DatasetOptions) -> dict[str, Any]:

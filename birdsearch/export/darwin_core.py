@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import quote
 from zipfile import ZIP_DEFLATED, ZipFile
 
-from birdsearch.export.claims import Claim
 from birdsearch.export.privacy import GENERALIZED
 from birdsearch.export.selection import Selection
 from birdsearch.export.sightings import (
@@ -20,6 +19,7 @@ from birdsearch.export.sightings import (
     Once,
     Sighting,
     Sightings,
+    claim_of,
     has_claim,
     has_day,
     species_of_picture,
@@ -83,13 +83,8 @@ def _id(one: Sighting) -> str:
     return f"birdsearch:{sha256}:{species.replace(' ', '_')}"
 
 
-def _claim(one: Sighting) -> Claim:
-    assert one.claim is not None
-    return one.claim
-
-
 def _occurrence(one: Sighting, options: DatasetOptions) -> dict[str, Any]:
-    claim, place = _claim(one), one.place
+    claim, place = claim_of(one), one.place
     row = dict(zip(("kingdom", "phylum", "class", "order", "family", "genus"), claim.ranks, strict=False))
     row |= {
         "occurrenceID": _id(one),

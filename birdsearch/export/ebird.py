@@ -12,6 +12,7 @@ from birdsearch.export.sightings import (
     Sighting,
     SightingOptions,
     Sightings,
+    claim_of,
     has_claim,
     has_day,
     has_place,
@@ -59,25 +60,25 @@ class EBird:
 
 
 def _is_species_of_bird(one: Sighting) -> str:
-    assert one.claim is not None
-    if "Aves" not in one.claim.ranks:
+    claim = claim_of(one)
+    if "Aves" not in claim.ranks:
         return NO_BIRD
-    return "" if one.claim.rank in ("species", "subspecies") else NO_SPECIES
+    return "" if claim.rank in ("species", "subspecies") else NO_SPECIES
 
 
 def _record(one: Sighting) -> Record:
-    assert one.claim is not None
     assert one.place is not None
     latitude, longitude = (f"{degrees:.{DECIMALS}f}" for degrees in (one.place.latitude, one.place.longitude))
     location = one.locality or f"at {latitude}, {longitude}{' (rounded)' if one.place.rounded else ''}"
-    genus, species, *_ = one.claim.scientific.split()
+    claim = claim_of(one)
+    genus, species, *_ = claim.scientific.split()
     return (
         (one.photo.taken_at or "")[:10],
         one_line(location),
         latitude,
         longitude,
         f"{genus} {species}",
-        one.claim.english,
+        claim.english,
     )
 
 

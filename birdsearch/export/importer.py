@@ -15,7 +15,7 @@ import numpy as np
 from birdsearch.backbones.classes import are_numbers
 from birdsearch.errors import BackboneMismatchError
 from birdsearch.export import parquet
-from birdsearch.export.parquet import Rows
+from birdsearch.export.parquet import LABEL, Rows
 from birdsearch.export.selection import BATCH
 from birdsearch.files import PathSet, above, is_there
 from birdsearch.indexing import corrections
@@ -30,8 +30,6 @@ from birdsearch.storage.place import Place
 from birdsearch.storage.store import Store
 
 logger = logging.getLogger("birdsearch")
-
-_LABEL = ("source", "author", "created_at")  # of a Label, behind its species
 
 
 def import_photos(store: Store, path: Path, progress: Progress | None = None) -> AddReport:
@@ -93,7 +91,7 @@ def _import(catalog: Catalog, place: Place, path: Path, progress: Progress | Non
 
 def _take_corrections(catalog: Catalog, rows: Rows, held: Mapping[int, int]) -> None:
     """The corrections of photos that the index holds: row -> id; the newer one of two counts."""
-    columns = (rows.column(name) for name in ("sha256", "label", *(f"label_{each}" for each in _LABEL)))
+    columns = (rows.column(name) for name in ("sha256", "label", *(f"label_{each}" for each in LABEL)))
     by_hand = {row: said for row, said in enumerate(zip(*columns, strict=True)) if said[2] == "correction"}
     here = catalog.known_photos(held[row] for row in by_hand if row in held)
     given = {
@@ -138,7 +136,7 @@ def _new_photos(rows: Rows, first_id: int, first_region: int) -> NewPhotos:
     photos["rendered"] = [value or "file" for value in photos["rendered"]]
     photos["found_by"] = rows.column("found_by")
     labels: dict[str, list[Any]] = {"species": rows.column("label")}
-    labels |= {name: rows.column(f"label_{name}") for name in _LABEL}
+    labels |= {name: rows.column(f"label_{name}") for name in LABEL}
     labels["photo_id"] = list(range(first_id, first_id + len(rows.paths)))
     labelled = [source is not None for source in labels["source"]]
     guessed, predictions = rows.predictions()

@@ -12,6 +12,7 @@ from birdsearch.export.sightings import (
     Sighting,
     SightingOptions,
     Sightings,
+    claim_of,
     has_claim,
     has_day,
     has_place,
@@ -68,13 +69,12 @@ class INaturalist:
 
 def _observation(one: Sighting) -> object:
     """What photos of one observation have in common."""
-    assert one.claim is not None
-    return one.claim.scientific, one.event or one.photo.sha256
+    return claim_of(one).scientific, one.event or one.photo.sha256
 
 
 def _is_readable(one: Sighting) -> str:
-    assert one.claim is not None
-    return "" if _readable(one.claim.scientific) == one.claim.scientific else FOREIGN
+    scientific = claim_of(one).scientific
+    return "" if _readable(scientific) == scientific else FOREIGN
 
 
 def _readable(text: str) -> str:
@@ -95,10 +95,9 @@ def _place_name(one: Sighting, lost: set[str]) -> str:
 
 
 def _row(one: Sighting, place_name: str) -> dict[str, Any]:
-    assert one.claim is not None
     assert one.place is not None
     values = (
-        one.claim.scientific, one.time.replace("T", " "), "", place_name,
+        claim_of(one).scientific, one.time.replace("T", " "), "", place_name,
         f"{one.place.latitude:.6f}", f"{one.place.longitude:.6f}",
         f"birdsearch-{one.photo.id}", "obscured" if one.place.rounded else "open",
     )  # fmt: skip

@@ -46,7 +46,7 @@ _PLAIN = (
     "id", *_TEXTS, "size", "mtime_ns", "width", "height", "latitude", "longitude", "rating", "label", "species",
     "species_source",
 )  # fmt: skip
-_LABEL = ("source", "author", "created_at")  # columns label_source...
+LABEL = ("source", "author", "created_at")  # of a label, beside its species: columns label_source...
 _TAXON = ("taxon", "english")  # for readers of the table: an import works them out from the species
 _LATER = frozenset(  # older exports lack them
     (
@@ -134,7 +134,7 @@ def schema_of(dim: int) -> "pa.Schema":
         **dict.fromkeys(("width", "height"), "int32"),
         **dict.fromkeys(("latitude", "longitude"), "float64"),
         "rating": "int32",
-        **dict.fromkeys(("label", *(f"label_{name}" for name in _LABEL), "species"), "string"),
+        **dict.fromkeys(("label", *(f"label_{name}" for name in LABEL), "species"), "string"),
         **dict.fromkeys(("species_source", *_TAXON), "string"),
         "predictions": pa.list_(pa.struct(guess)),
         "found_by": "string",
@@ -161,7 +161,7 @@ def table_of(batch: Batch, schema: "pa.Schema", provenance: Provenance) -> "pa.T
         "path_bytes": [os.fsencode(photo.path) for photo in batch.photos],
         "keywords": [photo.keywords for photo in batch.photos],
         "companions": [[shown(path) for path in photo.companions] for photo in batch.photos],
-        **{f"label_{name}": [_text(getattr(label, name, None)) for label in batch.labels] for name in _LABEL},
+        **{f"label_{name}": [_text(getattr(label, name, None)) for label in batch.labels] for name in LABEL},
         "predictions": [[_guess_row(guess) for guess in photo.predictions] for photo in batch.photos],
         "found_by": [_text(finder) for finder in batch.found_by],
         "regions": [[_region_row(one) for one in have] for have in batch.regions],

@@ -14,7 +14,7 @@ from birdsearch.export.moments import clock_of, moment_of, zone_of
 from birdsearch.export.privacy import Paths, Place, Protected, may_leave, scrubbed
 from birdsearch.export.selection import Selection
 from birdsearch.export.survey import Survey
-from birdsearch.export.texts import one_line
+from birdsearch.export.texts import is_address, one_line
 from birdsearch.records import ExportReport, Label, Photo, Region
 from birdsearch.regions.choice import is_animal
 
@@ -73,7 +73,7 @@ class DatasetOptions(SightingOptions):
         SightingOptions.__post_init__(self)
         for name in ("title", "contributor", "license", "url"):
             object.__setattr__(self, name, " ".join(one_line(getattr(self, name)).split()))
-        if self.url and not self.url.startswith(("https://", "http://")):
+        if self.url and not is_address(self.url):
             raise ValueError(f"url must begin with https://, got {self.url!r}")
         if self.url and self.url[-1] not in "/=":
             object.__setattr__(self, "url", f"{self.url}/")
@@ -115,6 +115,12 @@ Need = Callable[[Sighting], str]  # why a sighting does not fulfil it, in words;
 def has_claim(one: Sighting) -> str:
     """The need of formats whose rows are species."""
     return one.unnamed
+
+
+def claim_of(one: Sighting) -> Claim:
+    """The claim of a sighting that fulfils `has_claim`."""
+    assert one.claim is not None
+    return one.claim
 
 
 def has_place(one: Sighting) -> str:

@@ -19,6 +19,11 @@ def one_line(text: str) -> str:
     return _UNPRINTABLE.sub(" ", shown(text))
 
 
+def is_address(text: str) -> bool:
+    """Whether a text is the address of something on the web."""
+    return text.startswith(("https://", "http://"))
+
+
 class Table:
     """A CSV with these columns, written row by row; what a row does not have stays empty."""
 
