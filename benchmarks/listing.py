@@ -32,7 +32,7 @@ from birdsearch.export.selection import Batch, NoOptions, Selection
 from birdsearch.files import FileState
 from birdsearch.indexing import pipeline
 from birdsearch.photos import scan
-from birdsearch.records import Prediction, Provenance
+from birdsearch.records import Prediction, Provenance, Vectors
 
 COUNTS = (100_000, 500_000, 2_000_000)
 IMPORTED = 1_000_000
@@ -123,11 +123,28 @@ def export(path: Path, count: int) -> None:
             rows = block.slice(0, min(BLOCK, count - start))
             numbers = range(start, start + len(rows))
             paths = [FOLDER + b"/" + name(number) for number in numbers]
-            new = {"path_bytes": paths, "path": list(map(os.fsdecode, paths)), "sha256": list(map(sha256, numbers))}
+            new: dict[str, Sequence[Any]] = {
+                "path_bytes": paths, "path": list(map(os.fsdecode, paths)), "sha256": list(map(sha256, numbers)),
+            }  # fmt: skip
+            # Else each photo would have copies in every block.
+            new |= {"phash": _hashes(start, len(rows)), "vector": list(_near(rows["vector"], start))}
             for column, values in new.items():
                 field = rows.schema.field(column)
                 rows = rows.set_column(rows.schema.get_field_index(column), field, pa.array(values, field.type))
             writer.write_table(rows)
+
+
+def _hashes(start: int, count: int) -> list[str]:
+    """Perceptual hashes of which hardly two are near."""
+    drawn = np.random.default_rng([2, start]).integers(0, 2**63, count)
+    return [f"{one:016x}" for one in drawn.tolist()]
+
+
+def _near(vectors: Any, start: int) -> Vectors:
+    """Other vectors near these of an Arrow column."""
+    rows = np.stack(vectors.to_numpy())
+    moved = rows + np.random.default_rng([3, start]).normal(0, 0.06, rows.shape).astype(np.float32)
+    return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), np.float32)
 
 
 def _block() -> Batch:

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from birdsearch.records import ORDERS, Failure, Label, Prediction
 from birdsearch.storage.catalog import migrations
 from birdsearch.storage.catalog.catalog import KnownFile
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, PhotoUpdate, Said
-from birdsearch.storage.catalog.database import NEWEST
+from birdsearch.storage.catalog.database import BLOCK, NEWEST
 from birdsearch.storage.catalog.filters import conditions
 from birdsearch.storage.catalog.orders import stretches
 from birdsearch.storage.catalog.sql import SQLCatalog
@@ -515,3 +515,34 @@ def test_a_whitened_index_of_before_tables_0003_answers_as_it_did(tmp_path: Path
         assert without_later_fields(found, expected) == expected
         assert index.info()["whitened"] is True
         assert index.verify().problems == ()
+
+
+# Large answers
+
+
+def test_answers_as_long_as_the_collection_are_fetched_in_blocks(catalog: SQLCatalog, tmp_path: Path) -> None:
+    catalog.ensure_root(os.fsencode(tmp_path))
+    fetched: dict[str, int | None] = {}
+
+    @sa.event.listens_for(sa.Engine, "before_cursor_execute")
+    def note(_c: Any, _r: Any, statement: str, _p: Any, context: Any, _m: bool) -> None:
+        fetched[statement] = context.execution_options.get("yield_per")
+
+    long: dict[str, Callable[[], Any]] = {
+        "frames": lambda: catalog.frames(None),
+        "region ids": lambda: catalog.region_ids(Filter(taken_after="2020")),
+        "labels and classes": lambda: list(catalog.labels_and_classes()),
+        "summaries": lambda: catalog.summaries(),
+        "labels": lambda: catalog.labels(),
+        "ids": lambda: catalog.photo_ids(order="newest"),
+        "companions": lambda: catalog.companions_under([b"/"]),
+        "hashes": lambda: catalog.hashes(),
+        "copies": lambda: catalog.copies(),
+    }
+    try:
+        for what, ask in long.items():
+            fetched.clear()
+            ask()
+            assert BLOCK in fetched.values(), what
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)

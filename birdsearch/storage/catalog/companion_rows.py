@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.storage.catalog.database import insert_columns, present, roots_of, split_paths, where_in
+from birdsearch.storage.catalog.database import insert_columns, present, roots_of, split_paths, streamed, where_in
 from birdsearch.storage.catalog.tables import companions, photos, roots
 
 _PATH = sa.select(companions, roots.c.path).join(roots)
@@ -33,7 +33,7 @@ def of_photos(connection: sa.Connection, photo_ids: Sequence[int]) -> dict[int, 
 
 def every(connection: sa.Connection) -> Iterable[Companion]:
     """All companions of all photos."""
-    return map(_companion, connection.execute(_PATH))
+    return map(_companion, streamed(connection, _PATH))
 
 
 def write(connection: sa.Connection, new: Mapping[int, Iterable[Companion]]) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 NEWEST = "0015"  # the last file in migrations/versions; a test compares
 
 MAX_IN = 10_000  # values in one IN (...): SQLite takes at most 32,766
+BLOCK = 8192  # rows of a long answer that are in memory
 RESTORE = "Restore it from a backup, or move the index away and index again."
 Columns = set[tuple[str, str, int]]  # table, column, and more than 0 where it is computed
 Indexes = set[tuple[str, str, str]]  # index, table, column
@@ -230,6 +231,15 @@ def put_state(connection: sa.Connection, key: str, value: Any) -> None:
     """Remember one value under a key, inside the caller's transaction."""
     connection.execute(sa.delete(state).where(state.c.key == key))
     connection.execute(sa.insert(state).values(key=key, value=value))
+
+
+def streamed(connection: sa.Connection, query: sa.Executable) -> Iterator[Any]:
+    """The rows of a query that may be as many as the photos: memory holds a block of them.
+
+    The driver of PostgreSQL would otherwise fetch all of them before it gives the first.
+    """
+    with connection.execute(query, execution_options={"yield_per": BLOCK}) as rows:
+        yield from rows
 
 
 def where_in(

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from birdsearch.files import with_trailing_slash
-from birdsearch.storage.catalog.database import roots_of
+from birdsearch.storage.catalog.database import roots_of, streamed
 from birdsearch.storage.catalog.filters import Condition
 from birdsearch.storage.catalog.tables import MAX_INTEGER, photos
 
@@ -64,7 +64,7 @@ def listed(
     ids = (
         photo_id
         for number, part in enumerate(parts)
-        for photo_id in connection.scalars(part.query(which, last if number == 0 else None, limit))
+        for (photo_id,) in streamed(connection, part.query(which, last if number == 0 else None, limit))
     )
     return islice(ids, limit)
 

@@ -39,8 +39,11 @@ _RIGHTS += "PostgreSQL; then do the same again."
 _LOCK_POLL = 0.1  # seconds
 _TIDYING = 10.0  # seconds
 _CONNECT = 10  # seconds that the first answer of a server may take
-# A server notices within two minutes that the computer of a writer has gone, and gives its lock back.
-_KEEPALIVE = "-c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6"
+# A server notices within two minutes that the computer of a writer has gone, and gives its lock back. What is streamed
+# is read to its end, for which it is to plan.
+_SETTINGS = (
+    "-c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6 -c cursor_tuple_fraction=1"
+)
 
 # As filters.distance_km: great-circle distance in km (haversine formula).
 _DISTANCE_KM = f"""
@@ -386,7 +389,7 @@ def _engine(address: Address, **options: Any) -> sa.Engine:
     arguments = {
         "connect_timeout": _CONNECT,
         "application_name": name,
-        "options": _KEEPALIVE,
+        "options": _SETTINGS,
         "client_encoding": "utf8",
     }
     try:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from birdsearch.records import BIRD, BOX, BY_HAND, FRAME, KINDS, MOST_REGIONS, Box, Region
 from birdsearch.storage.catalog import changes
-from birdsearch.storage.catalog.database import where_in
+from birdsearch.storage.catalog.database import streamed, where_in
 from birdsearch.storage.catalog.tables import DamagedValueError, Row, photos, regions
 
 
@@ -100,7 +100,7 @@ def problems(connection: sa.Connection) -> list[str]:
     is_whole = sa.and_(regions.c.x == 0, regions.c.y == 0, regions.c.width == 1, regions.c.height == 1)
     usual = sa.and_(regions.c.kind == FRAME, is_whole, regions.c.part_id.is_not(None))
     found = []
-    for row in connection.execute(sa.select(regions).where(sa.not_(usual)).order_by(regions.c.id)):
+    for row in streamed(connection, sa.select(regions).where(sa.not_(usual)).order_by(regions.c.id)):
         try:
             if stored([row])[0].region.kind == FRAME:
                 found.append(f"region {row.id} is the frame of photo {row.photo_id}, and not all of it with a vector")

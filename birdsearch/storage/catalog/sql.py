@@ -38,11 +38,13 @@ from birdsearch.storage.catalog.commits import (
 )
 from birdsearch.storage.catalog.companion_rows import Companion
 from birdsearch.storage.catalog.database import (
+    BLOCK,
     Database,
     ids_at,
     insert_or_replace,
     roots_of,
     split_path,
+    streamed,
     under_roots,
     where_in,
 )
@@ -72,22 +74,26 @@ _COMPANION_FILES = sa.select(companions.c.root_id, companions.c.relative).distin
 _ITS_FRAME = frames.c.photo_id == photos.c.id
 _WITH_BYTES = sa.select(photos.c.id).join(frames, _ITS_FRAME).where(photos.c.sha256 == sa.bindparam("sha256")).limit(1)
 
-BLOCK = 8192  # rows of a walk that are in memory
 FEW = 16  # folders within a root, beyond which all of it is walked through
 
 
 class SQLCatalog(Database):
     """A catalog in SQL. Any number of readers in any process; the caller holds the index's lock while writing."""
 
-    def _rows(self, query: sa.Select[Any] | sa.TextClause) -> Iterator[Any]:
+    def _rows(self, query: sa.Select[Any]) -> Iterator[Any]:
         """The rows that a query gives, in a transaction of its own."""
         with self.transaction() as connection:
-            yield from connection.execute(query)
+            yield from streamed(connection, query)
 
     def _visible_rows(self, query: sa.Select[Any], where: Filter | None) -> Iterator[Any]:
         """The rows of visible photos that satisfy the filter."""
         with self.transaction() as connection:
-            yield from connection.execute(query.where(*conditions(where, connection)))
+            yield from streamed(connection, query.where(*conditions(where, connection)))
+
+    def _visible_count(self, query: sa.Select[Any], where: Filter | None) -> int:
+        """How many of the visible photos that satisfy the filter a query counts."""
+        with self.transaction() as connection:
+            return int(connection.scalar(query.where(*conditions(where, connection))) or 0)
 
     def _rows_in(self, query: sa.Select[Any], column: sa.ColumnElement[Any], values: Iterable[int]) -> list[Any]:
         """The rows whose column has one of the values."""
@@ -258,7 +264,7 @@ class SQLCatalog(Database):
         with self.change() as connection:
             self.bump(connection)
             named = sa.select(predictions.c.photo_id).where(of_network).distinct()
-            ids = [photo_id for (photo_id,) in connection.execute(named)]
+            ids = [photo_id for (photo_id,) in streamed(connection, named)]
             forgotten = connection.execute(sa.delete(predictions).where(of_network)).rowcount
             commits.derive_species(connection, ids)
             changes.note(connection, ids)
@@ -337,7 +343,7 @@ class SQLCatalog(Database):
             query = sa.select(labels).order_by(labels.c.photo_id)
             if where is not None:
                 query = query.join(photos).where(*conditions(where, connection))
-            return _labels_in_force(connection.execute(query))
+            return _labels_in_force(streamed(connection, query))
 
     def labels_of(self, photo_ids: Iterable[int]) -> dict[int, Label]:
         """Photo id -> its label, for those of these photos that have one."""
@@ -352,7 +358,7 @@ class SQLCatalog(Database):
     def count_unlabelled(self, where: Filter | None = None) -> int:
         """How many visible photos that satisfy the filter have no label."""
         query = sa.select(sa.func.count(photos.c.id)).where(photos.c.label.is_(None))
-        return sum(number for (number,) in self._visible_rows(query, where))
+        return self._visible_count(query, where)
 
     def species_names(self) -> list[str]:
         """The different names that visible photos have for their species; several may mean one taxon."""
@@ -409,7 +415,7 @@ class SQLCatalog(Database):
 
     def count(self, where: Filter | None = None) -> int:
         """How many visible photos satisfy the filter."""
-        return sum(number for (number,) in self._visible_rows(sa.select(sa.func.count(photos.c.id)), where))
+        return self._visible_count(sa.select(sa.func.count(photos.c.id)), where)
 
     def counts(self) -> dict[str, int]:
         """How many photos, missing ones, labelled ones, failures, parts and stored vectors there are.
@@ -597,7 +603,7 @@ class SQLCatalog(Database):
             more = more.having(sa.func.count() > 1)
             query = sa.select(photos.c.sha256, photos.c.id).where(photos.c.sha256.in_(more), *visible)
             sets: dict[str, list[int]] = {}
-            for sha256, photo_id in connection.execute(query.order_by(photos.c.id)):
+            for sha256, photo_id in streamed(connection, query.order_by(photos.c.id)):
                 sets.setdefault(sha256, []).append(photo_id)
         return list(sets.values())
 
