@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -162,24 +162,27 @@ def _counts(report: "LabelReport") -> str:
 
 
 def _print_labels(index: "Index", shared: Shared) -> None:
-    labels, provenance = index.labels(), index.provenance
-    photos = index.photos(ids=[label.photo_id for label in labels])
-    about = [photo_row(photo, (*ORIGIN, "path"), provenance) for photo in photos]
+    labels, provenance = {label.photo_id: label for label in index.labels()}, index.provenance
+    about = (
+        (labels[photo.id or 0], photo_row(photo, (*ORIGIN, "path"), provenance))
+        for photo in index.each_photo(ids=labels)
+    )
     if shared.json:
-        named = (dict(zip((*ORIGIN, "path"), row, strict=True)) for row in about)
-        output.print_json([as_json(label) | more for label, more in zip(labels, named, strict=True)])
+        output.print_json(as_json(label) | dict(zip((*ORIGIN, "path"), row, strict=True)) for label, row in about)
     elif shared.csv:
         # The column label tells an edited species from one that is as it was.
         columns = ("id", "label", "species", "source", "author", "created_at", *ORIGIN, "path")
         output.print_csv(columns, (
             (one.photo_id, one.species, one.species, one.source, one.author, one.created_at, *row)
-            for one, row in zip(labels, about, strict=True)
+            for one, row in about
         ))  # fmt: skip
     elif labels:
-        given = sorted(zip(labels, photos, strict=True), key=lambda pair: pair[0].source != "correction")
+        given = sorted(labels.values(), key=lambda label: label.source != "correction")[:LISTED]
+        photos = {photo.id: photo for photo in index.each_photo(ids=[label.photo_id for label in given])}
         rows = [
             (str(one.photo_id), one.species, one.source, one.author or "", _minute(one.created_at), photo.path)
-            for one, photo in given[:LISTED]
+            for one in given
+            if (photo := photos.get(one.photo_id)) is not None
         ]
         output.print_table(("id", "species", "source", "author", "time", "path"), rows, numbers=("id",))
         if len(labels) > LISTED:
@@ -219,29 +222,31 @@ def split(
         check_target(out / name, force=shared.force)
     with shared.open() as index, progress() as callback:
         report = index.split(shared.where, fractions=shares, seed=seed, progress=callback)
-        photos = {photo.id: photo for photo in index.photos(ids=list(report.splits))}
-        provenance = index.provenance
-    if not photos:
-        output.fail("no photo to split: nothing was written")
-    earlier = _earlier_lists(out, report.counts)
-    tables = {}
-    for name in report.counts:
-        chosen = [photos[number] for number, part in report.splits.items() if part == name]
-        rows = [
-            (photo.path, photo.label, *taxon_of(photo.label, provenance.names), report.group_of.get(photo.id or 0),
-             *photo_row(photo, ORIGIN, provenance))
-            for photo in chosen
-        ]  # fmt: skip
-        tables[out / f"{name}.csv"] = ("path", "species", "taxon", "english", "group", *ORIGIN), rows
-    checks = ([getattr(check, column) for column in LEAKAGE_COLUMNS] for check in report.leakage)
-    output.write_csvs({**tables, out / "proof.csv": (LEAKAGE_COLUMNS, list(checks))}, shared.force)
+        if not report.splits:
+            output.fail("no photo to split: nothing was written")
+        earlier = _earlier_lists(out, report.counts)
+        now: dict[str, str] = {}
+        columns = ("path", "species", "taxon", "english", "group", *ORIGIN)
+        tables: dict[Path, Any] = {
+            out / f"{name}.csv": (columns, _split_rows(index, report, name, now)) for name in report.counts
+        }
+        checks = ([getattr(check, column) for column in LEAKAGE_COLUMNS] for check in report.leakage)
+        output.write_csvs({**tables, out / "proof.csv": (LEAKAGE_COLUMNS, list(checks))}, shared.force)
     if shared.json:
         output.print_json(report)
     else:
         _print_split(report, out, shares)
     _note_not_compared(report)
-    now = {photos[number].sha256 or "": part for number, part in report.splits.items()}
     _note_changes(earlier, now)
+
+
+def _split_rows(index: "Index", report: "SplitReport", name: str, now: dict[str, str]) -> Iterator[Sequence[Any]]:
+    """The lines of one list; notes in `now` that the photos of these bytes are in it."""
+    provenance = index.provenance
+    for photo in index.each_photo(ids=(number for number, part in report.splits.items() if part == name)):
+        now[photo.sha256 or ""] = name
+        taxon, group = taxon_of(photo.label, provenance.names), report.group_of.get(photo.id or 0)
+        yield photo.path, photo.label, *taxon, group, *photo_row(photo, ORIGIN, provenance)
 
 
 def _note_not_compared(report: "SplitReport") -> None:

@@ -4,6 +4,7 @@ import io
 import os
 import re
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
@@ -127,7 +128,18 @@ def say(text: str) -> None:
 
 
 def print_json(record: Any) -> None:
-    """Print a record, or a list of them, as JSON."""
+    """Print a record, or a list of them, as JSON; the records of an iterator one after the other, as they come."""
+    if not isinstance(record, Iterator):
+        typer.echo(_json(record))
+        return
+    before = "["
+    for one in record:
+        typer.echo(before + textwrap.indent(f"\n{_json(one)}", "  "), nl=False)
+        before = ","
+    typer.echo("[]" if before == "[" else "\n]")
+
+
+def _json(record: Any) -> str:
     import json
 
     from birdsearch.records import as_json
@@ -135,7 +147,7 @@ def print_json(record: Any) -> None:
     def sign(found: re.Match[str]) -> str:
         return found[0] if _is_plain(found[0]) else json.dumps(found[0])[1:-1]  # the same to a program
 
-    typer.echo(re.sub(r"[^\n -~]", sign, json.dumps(as_json(record), indent=2, ensure_ascii=False)))
+    return re.sub(r"[^\n -~]", sign, json.dumps(as_json(record), indent=2, ensure_ascii=False))
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -5,6 +5,7 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -276,32 +277,32 @@ def photos(limit: Limit = None, order: Order = "id", *, shared: Shared) -> None:
     if limit is None and not (shared.json or shared.csv):
         limit = LISTED
     with shared.open() as index:
-        empty = len(index) == 0
-        listed = index.photos(shared.where, limit=limit, order=order)
-        total = index.count(shared.where)
-        provenance = index.provenance
-    if shared.html is not None:
-        from birdsearch.export.html import pages
+        total, provenance = index.count(shared.where), index.provenance
+        shown = total if limit is None else min(limit, total)
+        listed = partial(index.each_photo, shared.where, limit=limit, order=order)
+        if shared.html is not None:
+            from birdsearch.export.html import pages
 
-        with working(MAKING_PAGE):
-            page = pages.photos_page(listed, total=total, origin=shared.origin)
-        output.write_page(shared.html, page, shared.force)
-    if shared.json:
-        output.print_json(listed)
-    elif shared.csv:
-        from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
+            with working(MAKING_PAGE):
+                page = pages.photos_page(list(listed()), total=total, origin=shared.origin)
+            output.write_page(shared.html, page, shared.force)
+        if shared.json:
+            output.print_json(listed())
+        elif shared.csv:
+            from birdsearch.export.tables import PHOTO_COLUMNS, photo_row
 
-        output.print_csv(PHOTO_COLUMNS, (photo_row(photo, PHOTO_COLUMNS, provenance) for photo in listed))
-    elif listed:
-        output.print_photos(listed)
-    else:
+            output.print_csv(PHOTO_COLUMNS, (photo_row(photo, PHOTO_COLUMNS, provenance) for photo in listed()))
+        elif shown:
+            output.print_photos(list(listed()))
+        empty = not shown and len(index) == 0
+    if not shown and not (shared.json or shared.csv):
         output.say("no photos" if empty else "no photo fits the filter")
     if empty:
         _note_few(0, 1, shared)
-    elif not listed and (shared.json or shared.csv):
+    elif not shown and (shared.json or shared.csv):
         output.note("No photo fits the filter.")
-    elif len(listed) < total:
-        output.note(f"Only the first {len(listed):,} of {total:,} are shown: --limit N shows more.")
+    elif shown < total:
+        output.note(f"Only the first {shown:,} of {total:,} are shown: --limit N shows more.")
 
 
 @options.command(formats=("json", "html"))

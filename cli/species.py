@@ -1,6 +1,6 @@
 """The commands clusters and species: which photos and which species look alike."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -14,7 +14,8 @@ from .output import LISTED
 from .progress import progress
 
 if TYPE_CHECKING:
-    from birdsearch.records import ClusterReport, Photo, Provenance, SpeciesReport
+    from birdsearch import Index
+    from birdsearch.records import ClusterReport, SpeciesReport
 
 METRICS = {"ami": "AMI", "ari": "ARI"}
 PHOTO = ("id", "path", "label", "sha256", "index_id", "relative_path")  # columns
@@ -61,26 +62,20 @@ def clusters(
             title = f"Clusters of {only_species}" if only_species else "Clusters"
             page = clusters_page(report, album.of_clusters(index, report, shared.where), title, origin=shared.origin)
             output.write_page(shared.html, page, shared.force)
-        ids = [number for cluster in report.clusters for number in cluster.photos]
-        photos = {photo.id or 0: photo for photo in index.photos(ids=ids)} if shared.csv else {}
-        provenance = index.provenance
+        if shared.csv:
+            output.print_csv(("cluster", "medoid", "outlier", *PHOTO), _cluster_rows(report, index))
     if shared.json:
         output.print_json(report)
-    elif shared.csv:
-        columns = ("cluster", "medoid", "outlier", *PHOTO)
-        output.print_csv(columns, _cluster_rows(report, photos, provenance))
-    else:
+    elif not shared.csv:
         _print_clusters(report)
 
 
-def _cluster_rows(
-    report: "ClusterReport", photos: "Mapping[int, Photo]", provenance: "Provenance"
-) -> Iterable[Sequence[Any]]:
-    outliers = set(report.outliers)
+def _cluster_rows(report: "ClusterReport", index: "Index") -> Iterable[Sequence[Any]]:
+    outliers, provenance = set(report.outliers), index.provenance
     for cluster in report.clusters:
-        for number in cluster.photos:
-            row = photo_row(photos[number], PHOTO, provenance)
-            yield cluster.id, int(number in cluster.medoids), int(number in outliers), *row
+        for photo in index.each_photo(ids=cluster.photos):
+            row = photo_row(photo, PHOTO, provenance)
+            yield cluster.id, int(photo.id in cluster.medoids), int(photo.id in outliers), *row
 
 
 def _print_clusters(report: "ClusterReport") -> None:

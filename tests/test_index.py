@@ -63,6 +63,18 @@ def test_photos_in_an_order_page_by_page(garden: Index) -> None:
         garden.photos(after=99)
 
 
+def test_photos_one_after_the_other_are_read_as_they_come(garden: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(garden.each_photo()) == garden.photos()
+    newest = garden.photos(Filter(species="Wren"), order="newest", limit=2)
+    assert list(garden.each_photo(Filter(species="Wren"), order="newest", limit=2)) == newest
+    assert [photo.id for photo in garden.each_photo(ids=[5, 2**70, 3])] == [5, 3]
+    monkeypatch.setattr("birdsearch.index.PHOTOS_AT_ONCE", 2)
+    photos = garden.each_photo()
+    first = next(photos).id
+    garden.remove(Filter(ids=[2, 3]))
+    assert [first, *(photo.id for photo in photos)] == [1, 2, 4, 5, 6]  # of the block that was read nothing is missing
+
+
 def test_photos_by_id_include_missing_ones(garden: Index) -> None:
     photo = garden.photo(1)
     os.unlink(photo.path)

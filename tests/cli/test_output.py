@@ -204,3 +204,13 @@ def test_of_several_files_all_have_the_mark_of_utf8_or_none(tmp_path: Path) -> N
         output.write_csvs({tmp_path / n: (("species",), [[w]]) for n, w in (("a", "Wren"), ("b", words))}, True)
         marks = {(tmp_path / name).read_bytes().startswith(b"\xef\xbb\xbf") for name in "ab"}
         assert marks == {words != "Wren"}
+
+
+@pytest.mark.parametrize("records", [[], [{"name": "a\nb", "of": []}], [1, "x", {"y": {"z": [1, 2]}}, None]])
+def test_records_that_come_one_by_one_are_printed_as_a_list_of_them(
+    records: list[object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    output.print_json(records)
+    whole = capsys.readouterr().out
+    output.print_json(iter(records))
+    assert capsys.readouterr().out == whole

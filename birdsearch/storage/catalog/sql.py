@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import SHARD_SIGN, FileState, PathSet, above, known_spelling, with_trailing_slash
-from birdsearch.records import BY_HAND, FRAME, Failure, Filter, Ids, Label, Photo, Prediction, Region, shown
+from birdsearch.records import BY_HAND, FRAME, Failure, Filter, Ids, Label, Photo, Prediction, Region, batched, shown
 from birdsearch.storage.catalog import changes, commits, companion_rows, kept, orders, region_rows, removal
 from birdsearch.storage.catalog import renewal as renewing
 from birdsearch.storage.catalog.catalog import (
@@ -74,6 +74,7 @@ _COMPANION_FILES = sa.select(companions.c.root_id, companions.c.relative).distin
 _ITS_FRAME = frames.c.photo_id == photos.c.id
 _WITH_BYTES = sa.select(photos.c.id).join(frames, _ITS_FRAME).where(photos.c.sha256 == sa.bindparam("sha256")).limit(1)
 
+PHOTOS_AT_ONCE = 1024  # records that are made of rows at a time
 FEW = 16  # folders within a root, beyond which all of it is walked through
 
 
@@ -302,11 +303,11 @@ class SQLCatalog(Database):
         with self.transaction() as connection:
             return [one for one in companion_rows.every(connection) if one.path in named]
 
-    def photos_with_companions(self) -> list[Photo]:
+    def photos_with_companions(self) -> Iterator[Photo]:
         """Visible photos with which files go, in order of id."""
         with self.transaction() as connection:
             query = sa.select(photos.c.id).where(is_visible, photos.c.id.in_(sa.select(companions.c.photo_id)))
-            return self._records(connection, list(connection.scalars(query.order_by(photos.c.id))))
+            yield from self._each(connection, connection.scalars(query.order_by(photos.c.id)).all())
 
     # Labels
 
@@ -454,7 +455,7 @@ class SQLCatalog(Database):
         """Id -> photo for those ids that the catalog knows."""
         photo_ids = sorted({int(photo_id) for photo_id in ids})
         with self.transaction() as connection:
-            return {photo.id: photo for photo in self._records(connection, photo_ids) if photo.id is not None}
+            return {photo.id: photo for photo in self._each(connection, photo_ids) if photo.id is not None}
 
     def photo_at(self, path: bytes) -> Photo:
         """The photo at a path, missing or not. Raises PhotoUnknownError where the catalog has none."""
@@ -660,7 +661,7 @@ class SQLCatalog(Database):
         with self.transaction() as connection:
             without = photos.c.id.not_in(sa.select(frames.c.photo_id))
             query = sa.select(photos.c.id).where(without, is_visible)
-            return self._records(connection, list(connection.scalars(query)))
+            return list(self._each(connection, connection.scalars(query).all()))
 
     def parts(self) -> list[PartRow]:
         """Every listed part, oldest first."""
@@ -678,6 +679,11 @@ class SQLCatalog(Database):
         for root, relative, damage in self._rows(damaged.where(photos.c.damaged.is_not(None), is_visible)):
             failed.append(Failure.damaged(os.fsdecode(with_trailing_slash(root) + relative), damage))
         return sorted(failed, key=lambda failure: os.fsencode(failure.path))
+
+    def _each(self, connection: sa.Connection, ids: Iterable[int]) -> Iterator[Photo]:
+        """These photos, a block at a time: the rows that tell of a photo take more memory than it does."""
+        for block in batched(ids, PHOTOS_AT_ONCE):
+            yield from self._records(connection, block)
 
     def _records(self, connection: sa.Connection, ids: Sequence[int]) -> list[Photo]:
         folders = roots_of(connection)
