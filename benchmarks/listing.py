@@ -56,7 +56,7 @@ def sha256(number: int) -> str:
 # Again ----------------------------------------------------------------------------------------------------------------
 
 
-def fill(path: Path, count: int) -> None:
+def fill(path: Path, count: int) -> Figures:
     """An index that knows so many photos, without vectors."""
     birdsearch.create(path, backbone=Given(DIM)).close()
     columns = "id, root_id, relative, missing, sha256, size, mtime_ns, rendered"
@@ -66,6 +66,7 @@ def fill(path: Path, count: int) -> None:
         catalog.execute("INSERT INTO label_sources VALUES (?, ?)", (FOLDER, b"folder"))
         catalog.executemany(f"INSERT INTO photos ({columns}) VALUES (?, 1, ?, 0, ?, ?, ?, 'file')", rows)
     catalog.close()
+    return {}
 
 
 def found(count: int) -> Iterator[scan.FoundFile]:
@@ -75,9 +76,7 @@ def found(count: int) -> Iterator[scan.FoundFile]:
 
 
 def again(path: Path, count: int) -> Figures:
-    """`index` again of an index of so many photos, which is made where it is not there."""
-    if not path.exists():
-        fill(path, count)
+    """`index` again of an index of so many photos."""
     is_folder = os.path.isdir
     with (
         birdsearch.open(path, backbone=Given(DIM)) as index,
@@ -213,7 +212,7 @@ def small(folder: Path) -> Figures:
 # All ------------------------------------------------------------------------------------------------------------------
 
 
-PARTS: dict[str, Callable[..., Figures]] = {"again": again, "take_in": take_in, "small": small}
+PARTS: dict[str, Callable[..., Figures]] = {"fill": fill, "again": again, "take_in": take_in, "small": small}
 
 
 def alone(checkout: Path, part: str, *where: str | int | Path) -> Figures:
@@ -265,10 +264,13 @@ def main() -> None:
 
 
 def _again(place: Path, checkouts: dict[str, Path], count: int) -> Sequence[Sequence[object]]:
-    path = place / f"index of {count}"
-    fill(path, count)
-    found = {when: alone(checkout, "again", path, count) for when, checkout in checkouts.items()}
-    return [[f"{count:,}", when, one["cpu"], one["peak_mb"], one["pss_mb"]] for when, one in found.items()]
+    rows = []
+    for when, checkout in checkouts.items():
+        path = place / f"index of {count} {when}"  # each makes its own: an older one does not open that of a newer one
+        alone(checkout, "fill", path, count)
+        one = alone(checkout, "again", path, count)
+        rows.append([f"{count:,}", when, one["cpu"], one["peak_mb"], one["pss_mb"]])
+    return rows
 
 
 if __name__ == "__main__":
