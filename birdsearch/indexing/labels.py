@@ -29,7 +29,7 @@ class Labeller:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._choices = catalog.label_choices()
+        self._know_choices()
         self._index_id = str((catalog.get_state("identity") or {}).get("id", ""))
         self._tables: dict[str, LabelTable | None] = {}
         self._sought: set[str] = set()  # files whose photos were looked for where they lie now
@@ -40,6 +40,11 @@ class Labeller:
         self._folder_labels: dict[tuple[bytes, bytes], str | None] = {}  # folder and the chosen one above it
         self._meanings: dict[str, str | None] = {}  # name in a keyword -> the species that it means for certain
         self.renew()
+
+    def _know_choices(self) -> None:
+        """Read what was chosen for folders."""
+        self._choices = self._catalog.label_choices()
+        self._sources: dict[bytes, tuple[bytes, str] | None] = {}  # of what lies directly in a folder or a tar file
 
     def renew(self) -> None:
         """Read anew what names mean, which a user may have changed since."""
@@ -66,7 +71,7 @@ class Labeller:
             # Below a folder of the same choice nothing new is said, and its name stays that of a species.
             again = over is not None and over[1] == choice and over[0] != folder
             self._catalog.set_label_choices({folder: None if again else choice})
-            self._choices = self._catalog.label_choices()
+            self._know_choices()
 
     def take_list(self, labels: Mapping[bytes, str]) -> None:
         """Let a list of photos say what they are: path -> label. For other photos nothing is remembered of it."""
@@ -74,8 +79,14 @@ class Labeller:
 
     def source(self, path: bytes) -> tuple[bytes, str] | None:
         """The deepest folder above the path for which something was chosen, and what; None where nothing was."""
-        over = [f for f in self._choices if path == f or path.startswith((with_trailing_slash(f), f + SHARD_SIGN))]
-        return max(((folder, self._choices[folder]) for folder in over), key=lambda c: len(c[0]), default=None)
+        if (own := self._choices.get(path)) is not None:
+            return path, own
+        within = path[: 1 + max(path.rfind(b"/"), path.rfind(SHARD_SIGN))]
+        if within not in self._sources:
+            over = [f for f in self._choices if within.startswith((with_trailing_slash(f), f + SHARD_SIGN))]
+            deepest = max(over, key=len, default=None)
+            self._sources[within] = None if deepest is None else (deepest, self._choices[deepest])
+        return self._sources[within]
 
     def of(self, path: bytes, sha256: str | None, keywords: Sequence[str] | None = None) -> Said | None:
         """The label of the photo at a path, of these bytes and with these keywords."""
@@ -124,7 +135,7 @@ class Labeller:
             if choice.startswith(with_trailing_slash(source[0])):  # a file of labels that lay in the folder
                 choice = moved + choice[len(source[0]) :]
             self._catalog.set_label_choices({source[0]: None, moved: os.fsdecode(choice)})
-            self._choices = self._catalog.label_choices()
+            self._know_choices()
 
     def refresh(self, folders: list[bytes]) -> Iterator[tuple[int, Said | None]]:
         """Id and new label of every photo under the folders whose label is not what the choice says now."""
