@@ -162,6 +162,7 @@ class Index:
     def __init__(self, store: Store) -> None:
         self._opened: Store | None = store
         self._path = store.folder.path
+        self._name = store.folder.address.name or self._path.name
         self._where = store.folder.where
 
     @property
@@ -214,8 +215,17 @@ class Index:
         return GalleryCache(self._store)
 
     @property
+    def name(self) -> str:
+        """What the index is called: the name of its folder, or in a database its own.
+
+        >>> index.name
+        'garden'
+        """
+        return self._name
+
+    @property
     def path(self) -> Path:
-        """The folder of the index.
+        """The folder of the index; of one in an object store that of its copies and locks on this computer.
 
         >>> index.path.name
         'garden'

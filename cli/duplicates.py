@@ -243,8 +243,12 @@ def _report(context: typer.Context, question: Question, plan: Path | None, share
 
 def _note_next(context: typer.Context, findings: Findings, plan: Path | None) -> None:
     """The command to type next."""
-    removable = {member.relation for group in findings.groups for member in group if member.do == "remove"}
-    if not removable:
+    going = [member for group in findings.groups for member in group if member.do == "remove"]
+    if not going:
+        return
+    removable = {member.relation for member in going}
+    if plan is not None and all("://" in member.photo.path for member in going):
+        output.note(f"Next: read {plan}, and remove in their store what it names: birdsearch changes nothing there.")
         return
     if plan is None:
         output.note(f"Next: {_command_without(context, ('plan', 'html'))} --plan plan.csv")

@@ -134,9 +134,12 @@ def given(images: Sequence[str]) -> list[str | bytes]:
     return [sys.stdin.buffer.read() if image == "-" else image for image in images]
 
 
+_SUFFIX = re.compile(r"\.[A-Za-z]\w{0,4}$")
+
+
 def are_words(value: str) -> bool:
     """Whether an argument is words: it is no file and does not look like one, without separator and suffix."""
-    named = value == "-" or "/" in value or "\\" in value or re.search(r"\.[A-Za-z]\w{0,4}$", value) is not None
+    named = value == "-" or "/" in value or "\\" in value or _SUFFIX.search(value) is not None
     return bool(value.strip()) and not named and not os.path.lexists(value)
 
 
@@ -145,10 +148,15 @@ def in_folders(images: Sequence[str]) -> "tuple[list[str], list[Failure]]":
     from birdsearch import find_photos
 
     unreadable: list[Failure] = []
-    found = [path for one in images for path in (find_photos(one, unreadable.append) if os.path.isdir(one) else [one])]
+    found = [path for one in images for path in (find_photos(one, unreadable.append) if _is_folder(one) else [one])]
     if not found and not unreadable:
         raise typer.BadParameter(f"there are no photos below {', '.join(images)}", param_hint="'IMAGE'")
     return found, unreadable
+
+
+def _is_folder(image: str) -> bool:
+    """Whether photos are looked for below it: a folder, or the address of one in a store, which has no suffix."""
+    return os.path.isdir(image) or ("://" in image and _SUFFIX.search(image) is None)
 
 
 def index_path(name: str | None) -> Path | str:

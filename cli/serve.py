@@ -59,7 +59,7 @@ def serve(
         index = _index(shared)
         address = f"http://{_in_address(host)}:{bound}"
         link = address + settings.links.make(EDIT)
-        output.say(f"birdsearch serves {index.path.name if index is not None else 'no index yet'} at {address}")
+        output.say(f"birdsearch serves {index.name if index is not None else 'no index yet'} at {address}")
         output.say(f"Open it once with {link}")
         if not settings.is_local:
             output.say(f"To look only: {address}{settings.links.make(VIEW)}")

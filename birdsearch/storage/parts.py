@@ -82,6 +82,7 @@ def write(path: Path, part: Part) -> str:
 def listed(place: Place, part_id: int, part: Part, runtime: str) -> PartRow:
     """Write a part into the place of vectors as `write` does; returns what makes it count in a commit."""
     name = name_of(part_id)
+    place.free(name)
     sha256 = write(place.path / name, part)
     try:
         place.publish(name, new=True)

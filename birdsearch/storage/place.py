@@ -49,6 +49,9 @@ class Place(Protocol):
     def make(self) -> None:
         """Make the folder `path` where it is missing."""
 
+    def free(self, name: str) -> None:
+        """Take from `path` a copy of a file that was in a store under this name: it keeps no new one from it."""
+
     def publish(self, name: str, *, new: bool = False) -> None:
         """Let a file that was written in `path` count for others; FileExistsError with `new` where there is one."""
 
@@ -123,6 +126,9 @@ class LocalPlace:
     def make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
 
+    def free(self, name: str) -> None:
+        pass  # no file is a copy
+
     def publish(self, name: str, *, new: bool = False) -> None:
         pass  # it is in its place
 
@@ -193,6 +199,10 @@ class StorePlace:
 
     def make(self) -> None:
         make_private(self.path)
+
+    def free(self, name: str) -> None:
+        """It may be of an index that lay in the store before, or of another host's part that was given up."""
+        (self.path / name).unlink(missing_ok=True)
 
     def publish(self, name: str, *, new: bool = False) -> None:
         """A file that could not be published is not here either."""

@@ -11,6 +11,7 @@ from tests.conftest import Garden
 from tests.support import drawing
 from tests.support.command_line import Answer, run
 from tests.support.index_stub import IndexStub
+from tests.support.object_store import Bucket
 
 
 @pytest.fixture
@@ -53,6 +54,16 @@ def test_classify_by_the_labelled_photos(garden: Garden, stub: IndexStub) -> Non
         assert f"like {index.photo(1).path}" in answer.err
     rows = command(garden, "classify", "a.jpg", "--source", "neighbours", "--csv").rows
     assert (rows[2]["source"], rows[2]["note"]) == ("neighbours", "possible vagrant")
+
+
+def test_the_photos_below_an_address_are_classified(own: Path, bucket: Bucket, tmp_path: Path) -> None:
+    for number in (1, 2):
+        drawing.write(tmp_path / "card" / f"{number}.jpg", drawing.bird(number, 90, 60))
+    bucket.put_folder(tmp_path / "card", "card")
+    for given, names in (("card", {"1.jpg", "2.jpg"}), ("card/2.jpg", {"2.jpg"})):
+        answer = run("classify", f"{bucket.url}/{given}", "--csv", "-k", 1, "--index", own)
+        assert {row["path"] for row in answer.rows} == {f"{bucket.url}/card/{name}" for name in names}
+    assert "nothing lies at" in run("classify", f"{bucket.url}/crd", "--csv", "--index", own, code=1).err
 
 
 @pytest.fixture

@@ -23,9 +23,11 @@ from birdsearch.records import (
     as_json,
 )
 from tests.conftest import Garden
+from tests.support import drawing
 from tests.support.command_line import Answer, run
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.index_stub import IndexStub, garden
+from tests.support.object_store import Bucket
 
 __all__ = ["garden"]  # a fixture
 
@@ -220,6 +222,17 @@ def test_wrong_usage_ends_with_2_and_calls_nothing(
 
 
 # Doing it
+
+
+def test_what_lies_in_a_store_is_removed_there_by_the_user(bucket: Bucket, tmp_path: Path) -> None:
+    drawing.write(tmp_path / "photos" / "1.png", drawing.bird(1, 90, 60))
+    for prefix in ("raw", "again"):
+        bucket.put_folder(tmp_path / "photos", prefix)
+    run("index", f"{bucket.url}/raw", f"{bucket.url}/again", "--index", "own")
+    answer = run("dedupe", "--plan", "plan.csv", "--index", "own")
+    assert "Next: read plan.csv, and remove in their store what it names" in answer.err
+    assert "--apply" not in answer.err
+    assert "lie in a store of objects" in run("dedupe", "--apply", "plan.csv", "--index", "own", code=1).err
 
 
 def test_plan_is_written_and_the_command_that_applies_it_is_named(

@@ -214,10 +214,23 @@ def test_a_whole_index_beyond_one_machine(
         assert [photo.label for photo in index.photos(Filter(near=(52.5, 13.4, 10)))] == ["Wren"] * 3
         assert index.verify().ok
         assert str(tmp_path) not in repr(index)
+        assert index.name == "garden"
     bucket.delete("index/index.json")
     with pytest.raises(IndexDamagedError, match=r"s3://.*/index/index\.json is missing: run `birdsearch repair"):
         birdsearch.open(address)
     assert birdsearch.restore(address) == ["wrote index.json again from the catalog"]
+
+
+def test_an_index_that_is_made_anew_in_the_store_meets_copies_of_the_one_before(
+    index: Index, address: Address, bucket: Bucket, photos: Path, network: Backbone, tmp_path: Path
+) -> None:
+    index.add(photos)
+    bucket.delete(*bucket.keys("index/"))
+    shutil.rmtree(tmp_path / "data")  # its catalog
+    (photos / "3.jpg").unlink()
+    with closing(Index(Store.create(address, network))) as anew:
+        assert anew.add(photos).added == 4
+        assert anew.verify().ok
 
 
 def test_a_bucket_that_is_away_costs_no_part(index: Index, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,8 @@ import birdsearch
 from birdsearch import Index
 from birdsearch.web.serving import Settings
 from tests.conftest import write_garden_photos
+from tests.support.object_store import Bucket
+from tests.support.postgresql import Server
 from tests.web.conftest import client_of
 
 PHOTOS = "/api/v1/photos"
@@ -51,6 +53,28 @@ def changing(tmp_path: Path, fake_built_in: None) -> Index:
     index = birdsearch.create(tmp_path / "index")
     index.add(tmp_path / "photos")
     return index
+
+
+def test_an_index_in_a_database_is_shown_by_its_name_and_photos_in_a_store_as_others(
+    postgresql: Server, bucket: Bucket, tmp_path: Path, fake_built_in: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BIRDSEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BIRDSEARCH_DATA", str(tmp_path / "data"))
+    write_garden_photos(tmp_path / "photos")
+    bucket.put_folder(tmp_path / "photos", "raw")
+    address = postgresql.address(f"{bucket.url}/index", "The Museum", postgresql.new_database())
+    with birdsearch.create(address) as index, client_of(index, Settings()) as client:
+        index.add(f"{bucket.url}/raw", labels="folder")
+        assert "The Museum" in client.get("/photos").text
+        for form in ("thumbnail", "preview"):
+            with Image.open(io.BytesIO(client.get(f"{PHOTOS}/1/{form}").content)) as picture:
+                assert picture.width > 100
+        path = Path(index.photo(1).path.removeprefix(f"{bucket.url}/raw/"))
+        assert client.get(f"{PHOTOS}/1/file").content == (tmp_path / "photos" / path).read_bytes()
+        exported = client.post("/api/v1/jobs", json={"do": "export", "format": "csv"})
+        assert exported.status_code in (200, 202)
+        bucket.delete(f"raw/{path}")
+        assert client.get(f"{PHOTOS}/1/file").status_code == 404
 
 
 def test_another_file_in_the_place_of_a_photo_is_not_shown(changing: Index, tmp_path: Path) -> None:

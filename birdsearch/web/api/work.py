@@ -249,9 +249,9 @@ class Export(Work):
 
     def work(self, held: Serving, progress: Progress) -> Any:
         """Write them to a file of the server, which the result is."""
-        path = held.state.scratch / f"{held.index.path.name}-{os.urandom(4).hex()}.{self.format}"
+        path = held.state.scratch / f"export-{os.urandom(4).hex()}.{self.format}"
         held.index.export(path, self.filter(held), format=self.format, progress=progress)
-        return FileResponse(path, filename=f"{held.index.path.name}.{self.format}")
+        return FileResponse(path, filename=f"{held.index.name}.{self.format}")
 
 
 AnyWork = (
