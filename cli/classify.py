@@ -195,7 +195,7 @@ def _answer(
 
 
 def _rows(image: str, predictions: "Sequence[Prediction]") -> Iterator[list[Any]]:
-    path = "" if image == "-" else os.path.abspath(image)  # by which `label --from` knows the photo
+    path = "" if image == "-" else options.full_path(image)  # by which `label --from` knows the photo
     for p in predictions:
         yield [image, *(getattr(p, column) for column in COLUMNS[1:-1]), path]
 

@@ -25,9 +25,13 @@ CHANGING = "Apply"
 
 
 def _folders(option: str, help: str) -> Any:
-    return typer.Option(
-        option, metavar="DIR", help=help, exists=True, file_okay=False, resolve_path=False, rich_help_panel=KEEPING
-    )
+    def check(folders: list[str] | None) -> list[str] | None:
+        for folder in folders or ():
+            if not (options.is_url(folder) or os.path.isdir(folder)):
+                raise typer.BadParameter(f"the folder {folder} does not exist", param_hint=f"'{option}'")
+        return folders
+
+    return typer.Option(option, metavar="DIR", help=help, callback=check, rich_help_panel=KEEPING)
 
 
 Relation = Annotated[
@@ -49,10 +53,10 @@ Gap = Annotated[
 ]
 Against = Annotated[Path | None, typer.Option(hidden=True, help="Now the command new.")]
 Prefer = Annotated[
-    list[Path] | None,
+    list[str] | None,
     _folders("--prefer", "Prefer keeping files in this folder (repeatable; the first one counts most)."),
 ]
-Protect = Annotated[list[Path] | None, _folders("--protect", "Never touch files in this folder (repeatable).")]
+Protect = Annotated[list[str] | None, _folders("--protect", "Never touch files in this folder (repeatable).")]
 Policy = Annotated[
     str | None,
     typer.Option(
@@ -122,7 +126,7 @@ def dedupe(
         why = f"is a command of its own now: birdsearch new {shlex.quote(str(against))}{shared.index_option}"
         raise typer.BadParameter(why, param_hint="'--against'")
     _check_usage(context, {"--apply": apply, "--not": not_, "--again": again}, action)
-    protected = _absolute(protect)
+    protected = tuple(map(options.full_path, protect or ()))
     relations = _relations(relation)
     if apply is not None:
         _apply(apply, _action(action), _applied(relations), protected, shared)
@@ -132,7 +136,7 @@ def dedupe(
         _duplicates_again(again, shared)
     else:
         kinds = relations or tuple(RELATIONS)
-        question = Question(kinds, burst_gap, _absolute(prefer), protected, _policy(policy))
+        question = Question(kinds, burst_gap, tuple(map(options.full_path, prefer or ())), protected, _policy(policy))
         _report(context, question, plan, shared)
 
 
@@ -199,10 +203,6 @@ def _action(value: str | None) -> str:
     raise typer.BadParameter(f"{value!r} is none of trash, hardlink, move:DIR", param_hint="'--action'")
 
 
-def _absolute(folders: Sequence[Path] | None) -> tuple[str, ...]:
-    return tuple(os.path.abspath(folder) for folder in folders or ())
-
-
 # Report
 
 
@@ -247,7 +247,7 @@ def _note_next(context: typer.Context, findings: Findings, plan: Path | None) ->
     if not going:
         return
     removable = {member.relation for member in going}
-    if plan is not None and all("://" in member.photo.path for member in going):
+    if plan is not None and all(options.is_url(member.photo.path) for member in going):
         output.note(f"Next: read {plan}, and remove in their store what it names: birdsearch changes nothing there.")
         return
     if plan is None:

@@ -44,7 +44,7 @@ CopyTo = Annotated[
 def new(folder: Folder, copy_to: CopyTo = None, *, shared: Shared) -> None:
     import birdsearch
 
-    if "://" not in folder and not os.path.lexists(folder):
+    if not options.is_url(folder) and not os.path.lexists(folder):
         raise PhotoMissingError(f"{missing_file_error(os.path.abspath(folder), 'file or folder')} Is the card in?")
     if copy_to is not None and copy_to.resolve().is_relative_to(Path(folder).resolve()):
         raise typer.BadParameter(f"lies in {folder}: name a folder outside it", param_hint="'--copy-to'")

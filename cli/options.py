@@ -154,9 +154,19 @@ def in_folders(images: Sequence[str]) -> "tuple[list[str], list[Failure]]":
     return found, unreadable
 
 
+def is_url(path: str) -> bool:
+    """Whether it is an address in a store or on the web, and no path."""
+    return "://" in path
+
+
+def full_path(path: str) -> str:
+    """A path from here, as an index keeps it; an address as it is."""
+    return path if is_url(path) else os.path.abspath(path)
+
+
 def _is_folder(image: str) -> bool:
     """Whether photos are looked for below it: a folder, or the address of one in a store, which has no suffix."""
-    return os.path.isdir(image) or ("://" in image and _SUFFIX.search(image) is None)
+    return os.path.isdir(image) or (is_url(image) and _SUFFIX.search(image) is None)
 
 
 def index_path(name: str | None) -> Path | str:
@@ -166,7 +176,7 @@ def index_path(name: str | None) -> Path | str:
     value = name if name is not None else os.environ.get("BIRDSEARCH_INDEX") or "default"
     if not value.strip():
         raise typer.BadParameter("is empty: give a name or a path", param_hint="'--index'")
-    if "://" in value:
+    if is_url(value):
         return value
     separators = (os.sep, os.altsep) if os.altsep else (os.sep,)
     if any(separator in value for separator in separators) or value in (".", ".."):

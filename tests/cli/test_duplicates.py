@@ -229,7 +229,10 @@ def test_what_lies_in_a_store_is_removed_there_by_the_user(bucket: Bucket, tmp_p
     for prefix in ("raw", "again"):
         bucket.put_folder(tmp_path / "photos", prefix)
     run("index", f"{bucket.url}/raw", f"{bucket.url}/again", "--index", "own")
-    answer = run("dedupe", "--plan", "plan.csv", "--index", "own")
+    prefer = ("--prefer", f"{bucket.url}/again")
+    answer = run("dedupe", *prefer, "--plan", "plan.csv", "--index", "own")
+    (kept,) = [line for line in answer.out.splitlines() if "  keep  " in line]
+    assert f"preferred: it lies in {bucket.url}/again" in kept
     assert "Next: read plan.csv, and remove in their store what it names" in answer.err
     assert "--apply" not in answer.err
     assert "lie in a store of objects" in run("dedupe", "--apply", "plan.csv", "--index", "own", code=1).err

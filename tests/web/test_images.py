@@ -74,7 +74,7 @@ def test_an_index_in_a_database_is_shown_by_its_name_and_photos_in_a_store_as_ot
         exported = client.post("/api/v1/jobs", json={"do": "export", "format": "csv"})
         assert exported.status_code in (200, 202)
         bucket.delete(f"raw/{path}")
-        assert client.get(f"{PHOTOS}/1/file").status_code == 404
+        assert client.get(f"{PHOTOS}/1/file").status_code == 410
 
 
 def test_another_file_in_the_place_of_a_photo_is_not_shown(changing: Index, tmp_path: Path) -> None:
