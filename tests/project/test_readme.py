@@ -104,7 +104,7 @@ def test_one_table_has_every_command_and_every_method_of_an_index() -> None:
     ]
     assert wrong == []
     public = {name for name in dir(birdsearch.Index) if not name.startswith("_")}
-    assert public - {*methods} == {"backbone", "close", "path"}
+    assert public - {*methods} == {"backbone", "close", "name", "path"}
 
 
 def test_the_links_of_the_papers_lead_somewhere() -> None:
