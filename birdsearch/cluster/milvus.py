@@ -9,7 +9,7 @@ import math
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -84,7 +84,7 @@ class Milvus:
     def _told(self, error: Exception) -> str:
         """What an error of pymilvus or gRPC says of the server, and what can be done."""
         code = getattr(error, "code", None)
-        origin: Any = error.__cause__ if code == NOT_CONNECTED else error
+        origin: Any = error.__context__ if code == NOT_CONNECTED else error
         said = origin.details() if hasattr(origin, "details") else getattr(error, "message", error)
         reason = " ".join(str(said).split())[:200]
         if self.is_file:
@@ -109,12 +109,14 @@ class Milvus:
             return [name for name in self.client.list_collections(timeout=CONNECTING) if name.startswith(prefix)]
 
     def open(self, name: str) -> "MilvusEngine | None":
-        """The engine of a name or of an alias; None where there is none, and where a file of one is damaged."""
+        """The engine of a name or of an alias; None where there is none that `create` could have made."""
         with self.answering():
             if not self.client.has_collection(name, timeout=CONNECTING):
                 return None
             about = self.client.describe_collection(name, timeout=ASKING)
-            dims = [field["params"]["dim"] for field in about["fields"] if "dim" in field.get("params", {})]
+        fields = {field["name"]: field for field in about["fields"]}
+        if not fields.keys() >= {"id", "slice", "vector", *FACETS}:
+            return None
         try:
             with self.answering():
                 self.client.load_collection(about["collection_name"], timeout=WRITING)
@@ -122,7 +124,7 @@ class Milvus:
             if not self.is_file:
                 raise
             return None  # Milvus Lite was killed while it wrote the graph, and will not do better
-        return MilvusEngine(int(dims[0]), self, about["collection_name"])
+        return MilvusEngine(int(fields["vector"]["params"]["dim"]), self, about["collection_name"])
 
     def create(self, name: str, dim: int, exact: bool) -> "MilvusEngine":
         """An empty engine for rows (n, dim), which compares every row, or finds its way by a graph (HNSW)."""
@@ -252,17 +254,31 @@ class MilvusEngine:
     def settle(self) -> None:
         """Wait until the rows are on the server's disk, and their graph is built."""
         client, until = self._at.client, time.monotonic() + BUILDING
+        self._awaited(client.flush)
         with self._at.answering():
-            client.flush(self.name, timeout=BUILDING)
             (index,) = client.list_indexes(self.name, timeout=ASKING)
             while client.describe_index(self.name, index, timeout=ASKING).get("pending_index_rows", 0):
                 if time.monotonic() > until:
                     raise EngineUnreachableError(f"{self._at} has not built the graph of {self.name} in an hour.")
                 time.sleep(0.2)
-            if not self._at.is_file:  # Milvus Lite would read a graph that it is just writing
-                # What is loaded would be searched by a makeshift index until the server gets round to the graph.
+        if not self._at.is_file:  # Milvus Lite would read a graph that it is just writing
+            # What is loaded would be searched by a makeshift index until the server gets round to the graph.
+            with self._at.answering():
                 client.release_collection(self.name, timeout=WRITING)
-                client.load_collection(self.name, timeout=BUILDING)
+            self._awaited(client.load_collection)
+
+    def _awaited(self, work: Callable[..., None]) -> None:
+        """Let the server work on the collection for up to an hour, if it answers other questions meanwhile."""
+        began = time.monotonic()
+        while True:
+            asked = time.monotonic()
+            try:
+                with self._at.answering():
+                    return work(self.name, timeout=ASKING)
+            except EngineUnreachableError:
+                now = time.monotonic()
+                if now < asked + ASKING or now > began + BUILDING or self._at.name_of(self.name) is None:
+                    raise
 
     def stored(self, ids: Ids) -> StoredRows:
         """What the collection holds under these ids, in ascending order of id; ids that are not there are left out."""

@@ -576,7 +576,7 @@ class ServedVectors(PartVectors):
             if not noted and noted is not None and (extra := len(engine) - live + lacking) > 0:
                 yield f"{where} holds {counted(extra, 'row')} of regions that the index does not have"
         except EngineUnreachableError as error:
-            yield str(error)
+            yield f"{error} What it holds was not compared."
 
     def _compared(self, engine: ServedEngine, generation: int) -> Iterator[tuple[Ids, Ids, Ids]]:
         """Of each part up to a generation: the live rows, those that the engine lacks, and those it has otherwise."""

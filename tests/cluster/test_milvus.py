@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from pymilvus import DataType, MilvusClient, MilvusException
 
 from birdsearch import Filter
 from birdsearch.cluster import milvus
@@ -288,6 +289,50 @@ def test_a_server_that_is_back_is_reached_at_once(tmp_path: Path) -> None:
     server.start()
     assert Milvus(server.address).names("") == at.names("") == []
     server.kill()
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_is_not_waited_for_an_hour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = LiteServer(tmp_path / "lite.db")
+    engine = filled(Milvus(server.address), unit_rows(10), np.arange(10))
+    server.pause()
+    for name in ("CONNECTING", "ASKING", "WRITING"):
+        monkeypatch.setattr(milvus, name, 2)
+    with pytest.raises(EngineUnreachableError, match="does not answer"):
+        engine.settle()
+    server.go_on()
+    engine.settle()
+    server.kill()
+
+
+def test_a_server_that_works_for_long_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    at = Milvus(f"milvus://{tmp_path}/a.db")
+    engine, times = filled(at, unit_rows(10), np.arange(10)), []
+
+    def flush(name: str, timeout: float) -> None:
+        times.append(timeout)
+        if len(times) < 3:
+            raise MilvusException(message="wait for flush timeout")
+
+    monkeypatch.setattr(at.client, "flush", flush)
+    with pytest.raises(EngineUnreachableError, match="wait for flush timeout"):  # too early to be one
+        engine.settle()
+    monkeypatch.setattr(milvus, "ASKING", 0)
+    engine.settle()
+    assert len(times) == 3
+    monkeypatch.setattr(milvus, "BUILDING", 0)
+    times.clear()
+    with pytest.raises(EngineUnreachableError, match="wait for flush timeout"):
+        engine.settle()
+
+
+def test_an_engine_of_other_fields_is_none(server: Milvus) -> None:
+    schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("id", DataType.INT64, is_primary=True)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=24)
+    server.client.create_collection("birds_of_another_version", schema=schema)
+    assert server.open("birds_of_another_version") is None
+    server.drop("birds_of_another_version")
 
 
 def test_an_engine_that_has_gone_says_so(server: Milvus) -> None:
