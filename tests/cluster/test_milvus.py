@@ -305,25 +305,24 @@ def test_a_server_that_hangs_is_not_waited_for_an_hour(tmp_path: Path, monkeypat
     server.kill()
 
 
-def test_a_server_that_works_for_long_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    at = Milvus(f"milvus://{tmp_path}/a.db")
-    engine, times = filled(at, unit_rows(10), np.arange(10)), []
+def test_a_server_that_works_for_long_is_waited_for(monkeypatch: pytest.MonkeyPatch, server: Milvus) -> None:
+    engine, times = filled(server, unit_rows(10), np.arange(10)), []
 
     def flush(name: str, timeout: float) -> None:
         times.append(timeout)
-        if len(times) < 3:
+        if len(times) == 1:
+            time.sleep(timeout)
             raise MilvusException(message="wait for flush timeout")
+        if len(times) == 3:
+            raise MilvusException(message="no space is left")
 
-    monkeypatch.setattr(at.client, "flush", flush)
-    with pytest.raises(EngineUnreachableError, match="wait for flush timeout"):  # too early to be one
-        engine.settle()
-    monkeypatch.setattr(milvus, "ASKING", 0)
+    monkeypatch.setattr(server.client, "flush", flush)
+    monkeypatch.setattr(milvus, "ASKING", 2)
     engine.settle()
-    assert len(times) == 3
-    monkeypatch.setattr(milvus, "BUILDING", 0)
-    times.clear()
-    with pytest.raises(EngineUnreachableError, match="wait for flush timeout"):
+    assert times == [2, 2]
+    with pytest.raises(EngineUnreachableError, match="no space is left"):
         engine.settle()
+    assert times == [2, 2, 2]
 
 
 def test_an_engine_of_other_fields_is_none(server: Milvus) -> None:
