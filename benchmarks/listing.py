@@ -5,17 +5,22 @@ the first time it gives each the label of its folder. The memory is the most tha
 it held before the run, and its PSS at the end. Then an import of a generated export, five predictions to a photo and
 labels for three of five, with the engine left out, which takes most of the time and has not changed, and `index`
 again and a query of a small index. `--before` is a checkout of another commit, measured side by side: `git worktree
-add --detach /tmp/before 34deb55`. Seconds are those of the processor.
+add --detach /tmp/before 34deb55`. Seconds are those of the processor. `--stored 100000` measures nothing but `index`
+again of so many objects of a store, which moto plays in another process, with a sidecar to every hundredth of them.
 """
 
+import hashlib
 import json
+import logging
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -33,12 +38,14 @@ from birdsearch.files import FileState
 from birdsearch.indexing import pipeline
 from birdsearch.photos import scan
 from birdsearch.records import Prediction, Provenance, Vectors
+from tests.support.sidecar_shapes import SHAPES
 
 COUNTS = (100_000, 500_000, 2_000_000)
 IMPORTED = 1_000_000
 SMALL = 1_500
+SIDECARS = 100  # one to so many objects
 DIM = 64
-FOLDER = b"/photos"
+FOLDER, PREFIX = b"/photos", b"s3://museum/raw"
 BLOCK = 10_000  # rows of the export that are made at once
 SIZE, MOMENT = 3_000_000, 1_700_000_000_000_000_000  # of the first file
 
@@ -56,15 +63,19 @@ def sha256(number: int) -> str:
 # Again ----------------------------------------------------------------------------------------------------------------
 
 
-def fill(path: Path, count: int) -> Figures:
-    """An index that knows so many photos, without vectors."""
+def fill(path: Path, count: int, folder: bytes = FOLDER) -> Figures:
+    """An index that knows so many photos, without vectors; those of a prefix have one byte."""
     birdsearch.create(path, backbone=Given(DIM)).close()
-    columns = "id, root_id, relative, missing, sha256, size, mtime_ns, rendered"
-    rows = ((n + 1, name(n), sha256(n), SIZE + n, MOMENT + n) for n in range(count))
+    columns = "id, root_id, relative, missing, sha256, rendered, size, mtime_ns"
+    of_store = {"etag": f'"{hashlib.md5(b"x").hexdigest()}"', "keywords": "[]"} if folder == PREFIX else {}
+    columns = ", ".join((columns, *of_store))
+    states = ((1, 0) if of_store else (SIZE + number, MOMENT + number) for number in range(count))
+    rows = ((n + 1, name(n), sha256(n), *state, *of_store.values()) for n, state in enumerate(states))
+    values = f"?, 1, ?, 0, ?, 'file', ?, ?{', ?' * len(of_store)}"
     with sqlite3.connect(path / "catalog.sqlite") as catalog:
-        catalog.execute("INSERT INTO roots (id, path) VALUES (1, ?)", (FOLDER,))
-        catalog.execute("INSERT INTO label_sources VALUES (?, ?)", (FOLDER, b"folder"))
-        catalog.executemany(f"INSERT INTO photos ({columns}) VALUES (?, 1, ?, 0, ?, ?, ?, 'file')", rows)
+        catalog.execute("INSERT INTO roots (id, path) VALUES (1, ?)", (folder,))
+        catalog.execute("INSERT INTO label_sources VALUES (?, ?)", (folder, b"folder"))
+        catalog.executemany(f"INSERT INTO photos ({columns}) VALUES ({values})", rows)
     catalog.close()
     return {}
 
@@ -180,6 +191,78 @@ def take_in(path: Path, source: Path) -> Figures:
         }
 
 
+# Stored ---------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def store(count: int) -> Iterator[None]:
+    """A store with so many objects, in a process of its own; the environment names it meanwhile."""
+    given = [sys.executable, "-P", __file__, "--alone", "serve", str(count)]
+    with subprocess.Popen(given, env={**os.environ, "PYTHONPATH": str(HERE.parent)}, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        endpoint = server.stdout.readline().decode().strip()
+        names = {"AWS_ENDPOINT_URL": endpoint, "AWS_REGION": "us-east-1"}
+        names |= dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
+        try:
+            with mock.patch.dict(os.environ, names):
+                yield
+        finally:
+            server.terminate()
+
+
+def serve(count: int) -> Figures:
+    """Play the store until this process is ended."""
+    from moto.core.models import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    backend.create_bucket("museum", "us-east-1")
+    for number in range(count):
+        backend.put_object("museum", f"raw/{os.fsdecode(name(number))}", b"x")
+        if number % SIDECARS == 0:
+            backend.put_object("museum", f"raw/{os.fsdecode(name(number))}.xmp", SHAPES["f-stop"].encode())
+    print("http://{}:{}".format(*server.get_host_and_port()), flush=True)
+    signal.pause()
+    return {}
+
+
+def stored(path: Path, count: int) -> Figures:
+    """`index` again of so many objects, the listing alone before."""
+    from birdsearch import objects
+
+    fill(path, count, PREFIX)
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before, began, started = memory("status", "VmRSS"), time.process_time(), time.perf_counter()
+    listed = sum(1 for _ in objects.listed(os.fsdecode(PREFIX)))
+    figures = {"objects": listed, "list_cpu": time.process_time() - began, "list_s": time.perf_counter() - started}
+    figures["list_mb"] = memory("status", "VmHWM") - before
+    with birdsearch.open(path, backbone=Given(DIM)) as index:
+        index.add(os.fsdecode(PREFIX))  # reads the sidecars
+        with mock.patch.object(objects, "opened", wraps=objects.opened) as opened:
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            before, began, started = memory("status", "VmRSS"), time.process_time(), time.perf_counter()
+            report = index.add(os.fsdecode(PREFIX))
+        if (report.unchanged, report.missing, report.paired) != (count, 0, -(-count // SIDECARS)):
+            raise AssertionError(f"another count than {count}: {report}")
+    figures |= {"cpu": time.process_time() - began, "s": time.perf_counter() - started, "read": opened.call_count}
+    return {**figures, "peak_mb": memory("status", "VmHWM") - before}
+
+
+def stored_table(place: Path, count: int) -> str:
+    """The figures of a store."""
+    with store(count):
+        one = alone(HERE.parent, "stored", place / "index", count)
+    rows = [
+        ["listing", one["objects"], one["list_cpu"], one["list_s"], one["list_mb"], ""],
+        ["`index` again", one["objects"], one["cpu"], one["s"], one["peak_mb"], one["read"]],
+    ]
+    return table(["", "objects", "CPU s", "s, most of them moto's", "memory that it adds, MB", "objects read"], rows)
+
+
 # Small ----------------------------------------------------------------------------------------------------------------
 
 
@@ -212,7 +295,14 @@ def small(folder: Path) -> Figures:
 # All ------------------------------------------------------------------------------------------------------------------
 
 
-PARTS: dict[str, Callable[..., Figures]] = {"fill": fill, "again": again, "take_in": take_in, "small": small}
+PARTS: dict[str, Callable[..., Figures]] = {
+    "fill": fill,
+    "again": again,
+    "take_in": take_in,
+    "small": small,
+    "stored": stored,
+    "serve": serve,
+}
 
 
 def alone(checkout: Path, part: str, *where: str | int | Path) -> Figures:
@@ -232,11 +322,22 @@ def main() -> None:
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
     parser.add_argument("--imported", type=int, default=IMPORTED)
     parser.add_argument("--before", type=Path, metavar="FOLDER", help="a checkout of another commit to compare with")
+    parser.add_argument("--stored", type=int, metavar="COUNT", help="measure a store of so many objects alone")
     parser.add_argument("--alone", nargs="+", help="measure one part in this process, and print JSON")
     options = parser.parse_args()
     if options.alone:
         part, *where = options.alone
         print(json.dumps(PARTS[part](*(int(one) if one.isdecimal() else Path(one) for one in where))))
+        return
+    if options.stored:
+        with tempfile.TemporaryDirectory() as place:
+            body = stored_table(Path(place), options.stored)
+        publish(
+            "A store of many objects",
+            f"{versions('obstore', 'moto')}.\n\n{body}",
+            command=f"python -m benchmarks.listing --stored {options.stored}",
+            keep=options.stored == COUNTS[0],
+        )
         return
     checkouts = {"now": HERE.parent} | ({"before": options.before} if options.before else {})
     with tempfile.TemporaryDirectory() as place:

@@ -69,12 +69,47 @@ def listed(url: str, after: str = "") -> Iterator[StoredObject]:
         raise RemoteError(
             errno.ENOTSUP, "a web server has no listing: give the addresses of its photos in a --list", url
         )
-    obstore, store = _obstore(), _store(place.base)
-    offset = f"{place.key}/{after}".lstrip("/") if after else None
+    found = _keys(place, place.key, f"{place.key}/{after}".lstrip("/") if after else "")
     with _translated(url):
-        for page in obstore.list(store, prefix=place.key or None, offset=offset):
+        for meta in found:
+            yield StoredObject(f"{place.base}/{meta['path']}", _state(meta))
+
+
+def _keys(place: "_Place", prefix: str, offset: str) -> Iterator[Any]:
+    """What obstore tells of the objects below a prefix that come behind another key.
+
+    It refuses whole pages of a listing for one key that its own paths cannot be, such as a//b: then each folder is
+    listed by itself, and what lies beside such a key behind it. The first error is raised when all others were listed.
+    """
+    obstore, store = _obstore(), _store(place.base)
+    try:
+        for page in obstore.list(store, prefix=prefix or None, offset=offset or None):
             for meta in page:
-                yield StoredObject(f"{place.base}/{meta['path']}", _state(meta))
+                yield meta
+                offset = meta["path"]
+        return
+    except obstore.exceptions.InvalidPathError as error:
+        odd = error
+    try:
+        listing = obstore.list_with_delimiter(store, prefix=prefix or None)
+    except obstore.exceptions.InvalidPathError as error:
+        yield from _keys(place, prefix, _behind(_odd_key(odd)))
+        raise odd from error
+    yield from (meta for meta in listing["objects"] if meta["path"] > offset)
+    for folder in listing["common_prefixes"]:
+        with suppress(obstore.exceptions.InvalidPathError):
+            yield from _keys(place, folder, offset)
+    raise odd
+
+
+def _behind(key: str) -> str:
+    """What sorts right behind a key that cannot be listed, and what is like it."""
+    odd = _ODD.search(key)
+    if odd is None:
+        return key
+    if odd[0] == "//":
+        return key[: odd.start()] + "/0"  # the digit follows the slash
+    return key[: odd.end()] + "0" if odd[0].startswith("/") else key[: odd.start()] + max(" ", chr(ord(odd[0]) + 1))
 
 
 def folders(url: str) -> list[str]:
@@ -90,7 +125,8 @@ def found(url: str) -> Iterator[StoredObject]:
     if (state := state_of(url)) is not None:
         yield StoredObject(url, state)
     elif not _Place.of(url).is_web and shard_of(os.fsencode(url)) is None:
-        yield from listed(url)
+        # An object that is called as the folder and ends with a slash is the mark of that folder.
+        yield from (one for one in listed(url) if one.url != url)
 
 
 def state_of(url: str) -> FileState | None:
@@ -351,6 +387,8 @@ def _state(meta: Any) -> FileState:
 
 # Errors -------------------------------------------------------------------------------------------------------------
 
+_ODD = re.compile(r"//|/\.\.?(?=/|$)|[\x00-\x1f\x7f]")  # in a key: what paths of obstore cannot have
+_NAMED = re.compile(r'Path "(.*?)"(?: contained|: Enc)', re.DOTALL)
 _CODE = re.compile(r"status code: (\d{3})")
 _REASONS = (  # what the text of an error holds -> number, and what it means
     ("NoSuchBucket", errno.ENOENT, "there is no such bucket"),
@@ -363,8 +401,6 @@ _REASONS = (  # what the text of an error holds -> number, and what it means
     ("MissingAccount", errno.EACCES, "no credentials were found"),
     ("MissingKey", errno.EACCES, "no credentials were found"),
     ("token request", errno.EACCES, "no credentials were found"),
-    ("Empty", errno.EINVAL, "the store has a key with an empty folder name (a//b), which cannot be listed"),
-    ("BadSegment", errno.EINVAL, "the store has a key with a folder . or .., which cannot be listed"),
     ("Content-Length", errno.EIO, "the server does not say how long it is"),
     ("timed out", errno.ETIMEDOUT, "it does not answer in time"),
     ("dns error", errno.EHOSTUNREACH, "there is no such host, or no network"),
@@ -398,9 +434,22 @@ def _translated(url: str) -> Iterator[None]:
         raise
     except refused.AlreadyExistsError as error:
         raise FileExistsError(errno.EEXIST, "it is there already", url) from error
+    except refused.InvalidPathError as error:
+        raise RemoteError(
+            errno.EINVAL,
+            f"the key {shown(_odd_key(error))} has an empty folder name, a folder . or .. or a control character: "
+            "neither this nor what lies beside it is certain to be found. Give it another name",
+            url,
+        ) from error
     except refused.BaseError as error:
         number, why = _reason(str(error))
         raise RemoteError(number, why, url) from error
+
+
+def _odd_key(error: BaseException) -> str:
+    """The key that obstore cannot list."""
+    named = _NAMED.search(str(error))
+    return named[1] if named else ""
 
 
 def _reason(text: str) -> tuple[int, str]:

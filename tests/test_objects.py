@@ -1,6 +1,7 @@
 """Objects in stores: what goes wrong is told in words, without what a server or an address may give away."""
 
 import sys
+import unicodedata
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 
@@ -9,6 +10,7 @@ import pytest
 import birdsearch
 from birdsearch import objects
 from birdsearch.errors import InstallationError, PhotoMissingError, RemoteError
+from birdsearch.words import shown
 from tests.support.object_store import Bucket, answering
 
 
@@ -76,6 +78,33 @@ def test_every_key_is_read_as_it_is_listed(bucket: Bucket, key: str) -> None:
     assert listed.url == f"{bucket.url}/{key}"
     assert objects.read(listed.url) == key.encode()
     assert objects.state_of(listed.url) == listed.state
+
+
+def test_names_that_look_alike_are_two_objects(bucket: Bucket) -> None:
+    for form in ("NFC", "NFD"):
+        bucket.put(unicodedata.normalize(form, "Tüpfelsumpfhuhn.jpg"), form.encode())
+    assert [objects.read(one.url) for one in objects.listed(bucket.url)] == [b"NFD", b"NFC"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "others"),
+    [
+        ("raw/b//2.jpg", ["raw/a/1.jpg", "raw/b/3.jpg", "raw/c.jpg", "raw/c/3.jpg"]),
+        ("raw//2.jpg", ["raw/a/1.jpg", "raw/c.jpg"]),
+        ("raw/../2.jpg", ["raw/a/1.jpg", "raw/c.jpg"]),
+        ("raw/a/./2.jpg", ["raw/a/1.jpg", "raw/b/1.jpg"]),
+        ("raw/a/\t2.jpg", ["raw/a/1.jpg", "raw/b/1.jpg"]),
+    ],
+)
+def test_a_key_that_cannot_be_listed_spoils_no_other_folder(bucket: Bucket, odd: str, others: list[str]) -> None:
+    for key in (odd, *others):
+        bucket.put(key, b"x")
+    found = set[str]()
+    listing = (one.url.removeprefix(f"{bucket.url}/") for one in objects.listed(f"{bucket.url}/raw"))
+    with pytest.raises(RemoteError, match="Give it another name") as caught:
+        found.update(listing)
+    assert found == set(others)
+    assert shown(odd) in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -482,6 +482,8 @@ def _read_once(path: str, alive: Callable[[], None], raw: bool) -> FileBytes | N
 def _read_object(file: FoundFile, raw: bool) -> FileBytes:
     """An object with one request, which ends early where its first bytes show that it is no photo."""
     path, data, seen = os.fsdecode(file.path), io.BytesIO(), False
+    if file.state.size == 0:  # it may be the mark of a folder, and have a slash at its end that no listing shows
+        _require(b"", path, raw)
     with objects.opened(path, file.state) as (state, blocks):
         _check_size(state.size or 0)
         for block in blocks:

@@ -66,6 +66,14 @@ def test_a_prefix_is_indexed_as_a_folder_is(
     assert fake.embedded == seen
 
 
+def test_marks_of_folders_are_no_photos(index: Index, bucket: Bucket, photos: dict[str, bytes]) -> None:
+    marks = dict.fromkeys(("", "Wren/", "2024.05.17/", "2024.05.18/"), b"")  # as consoles of clouds make them
+    prefix = put(bucket, photos | marks | {"2024.05.17/9.jpg": b""})
+    report = index.add(prefix)
+    assert (report.added, report.ignored) == (6, {"empty file": 2, "the mark of a folder": 1})
+    assert [(one.path, one.reason) for one in report.failed] == [(f"{prefix}/2024.05.17/9.jpg", "empty file")]
+
+
 def test_an_object_of_the_same_length_has_changed_by_its_etag(
     index: Index, bucket: Bucket, photos: dict[str, bytes]
 ) -> None:
