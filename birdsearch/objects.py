@@ -39,6 +39,10 @@ _HOLDS_SECRET = re.compile(
     r"^\w+://[^/?#@]*:[^/?#@]*@|[?&](?:X-Amz-|X-Goog-|sig=|[^=&]*(?:token|secret|password))", re.IGNORECASE
 )
 _SECRET = "the address holds a password or a signature, which would be kept with the photo: leave it out"
+# Environment: where a store is; the last one is JSON, which may say so.
+_ENDPOINTS = (
+    "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "GOOGLE_SERVICE_ACCOUNT_KEY",
+)  # fmt: skip
 _ANONYMOUS = "BIRDSEARCH_ANONYMOUS"  # environment: "1" reads public buckets without credentials
 
 
@@ -332,9 +336,6 @@ class _Place:
                 return cls(url, "", True)
             return cls(base, key, True)
         bucket, _, key = rest.partition("/")
-        if scheme == "az":  # az://account/container/key
-            container, _, key = key.partition("/")
-            bucket = f"{bucket}/{container}"
         return cls(f"{url.partition('://')[0]}://{bucket}", key.strip("/"), False)
 
 
@@ -351,18 +352,18 @@ def _obstore() -> Any:
 def _store_of_process(base: str, environment: tuple[tuple[str, str], ...], _process: int) -> "ObjectStore":
     from obstore.store import from_url
 
-    scheme = base.partition("://")[0]
+    scheme, _, bucket = base.partition("://")
     given = dict(environment)
     config: dict[str, Any] = {}
     if scheme not in ("http", "https") and given.get(_ANONYMOUS) == "1":
         config["skip_signature"] = True
-    endpoint = given.get("AWS_ENDPOINT_URL_S3") or given.get("AWS_ENDPOINT_URL") or given.get("AWS_ENDPOINT", "")
-    plain = scheme == "http" or endpoint.startswith("http://")
+    plain = scheme == "http" or any("http://" in given.get(name, "") for name in _ENDPOINTS)
     options: Any = {"connect_timeout": _CONNECT, "allow_http": plain}
-    if scheme in ("s3", "s3a") and endpoint:
+    if scheme in ("s3", "s3a") and (endpoint := next((given[name] for name in _ENDPOINTS[:3] if given.get(name)), "")):
         config["endpoint"] = endpoint
     with _translated(base):
-        return from_url(base, client_options=options, retry_config=_RETRIES, **config)  # type: ignore[call-overload,no-any-return]
+        known = f"{_SAME[scheme]}://{bucket}" if scheme == "gcs" else base
+        return from_url(known, client_options=options, retry_config=_RETRIES, **config)  # type: ignore[call-overload,no-any-return]
 
 
 _lock = threading.Lock()
@@ -390,6 +391,7 @@ def _state(meta: Any) -> FileState:
 _ODD = re.compile(r"//|/\.\.?(?=/|$)|[\x00-\x1f\x7f]")  # in a key: what paths of obstore cannot have
 _NAMED = re.compile(r'Path "(.*?)"(?: contained|: Enc)', re.DOTALL)
 _CODE = re.compile(r"status code: (\d{3})")
+_NO_STORE = "this names no store: write s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
 _REASONS = (  # what the text of an error holds -> number, and what it means
     ("NoSuchBucket", errno.ENOENT, "there is no such bucket"),
     ("ContainerNotFound", errno.ENOENT, "there is no such container"),
@@ -401,6 +403,8 @@ _REASONS = (  # what the text of an error holds -> number, and what it means
     ("MissingAccount", errno.EACCES, "no credentials were found"),
     ("MissingKey", errno.EACCES, "no credentials were found"),
     ("token request", errno.EACCES, "no credentials were found"),
+    ("recognise URL", errno.EINVAL, _NO_STORE),
+    ("known pattern", errno.EINVAL, _NO_STORE),
     ("Content-Length", errno.EIO, "the server does not say how long it is"),
     ("timed out", errno.ETIMEDOUT, "it does not answer in time"),
     ("dns error", errno.EHOSTUNREACH, "there is no such host, or no network"),
@@ -414,10 +418,11 @@ _CODES = {
     "429": "it has too many requests (429)",
     "503": "it has too many requests (503)",
 }
-_CREDENTIALS = (
-    "give the credentials in the environment as the tools of that cloud read them, such as AWS_ACCESS_KEY_ID and "
-    f"AWS_SECRET_ACCESS_KEY, or {_ANONYMOUS}=1 for a public bucket"
-)
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS, the path of a key file",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 
 
 @contextmanager
@@ -442,7 +447,7 @@ def _translated(url: str) -> Iterator[None]:
             url,
         ) from error
     except refused.BaseError as error:
-        number, why = _reason(str(error))
+        number, why = _reason(str(error), url)
         raise RemoteError(number, why, url) from error
 
 
@@ -452,12 +457,22 @@ def _odd_key(error: BaseException) -> str:
     return named[1] if named else ""
 
 
-def _reason(text: str) -> tuple[int, str]:
+def _reason(text: str, url: str) -> tuple[int, str]:
     """The number and the words for what obstore says."""
     for words, number, why in _REASONS:
         if words in text:
-            return number, f"{why}: {_CREDENTIALS}" if why.startswith("no credentials") else why
+            return number, f"{why}: {_how_to_give(url)}" if why.startswith("no credentials") else why
     if (code := _CODE.search(text)) is not None:
         return errno.EACCES if code[1] in ("401", "403") else errno.EIO, _CODES.get(code[1], f"it answers {code[1]}")
     first = re.sub(r"\S+://\S+", "", text.split("\n")[0])
     return errno.EIO, shown(first[:200]).lower()
+
+
+def _how_to_give(url: str) -> str:
+    """How the credentials of a cloud are given."""
+    scheme = url.partition("://")[0].lower()
+    names = _CREDENTIALS.get(_SAME.get(scheme, scheme), _CREDENTIALS["s3"])
+    return (
+        f"give them in the environment as the tools of that cloud read them, such as {names}, or {_ANONYMOUS}=1 for a "
+        "public bucket"
+    )

@@ -1,9 +1,11 @@
 """Objects in stores: what goes wrong is told in words, without what a server or an address may give away."""
 
+import json
 import sys
 import unicodedata
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from urllib.parse import unquote
 
 import pytest
 
@@ -16,9 +18,11 @@ from tests.support.object_store import Bucket, answering
 
 class _Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        code = int(self.path.strip("/").split("/")[0])
-        self.send_response(code)
+        first = self.path.strip("/").split("/")[0]
+        self.send_response(int(first) if first.isdecimal() else 200)
         self.send_header("Content-Length", "6")
+        self.send_header("ETag", self.path)
+        self.send_header("Last-Modified", "Fri, 27 Nov 2026 10:00:00 GMT")
         self.end_headers()
         self.wfile.write(b"secret")
 
@@ -28,7 +32,7 @@ class _Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[str]:
-    """A web server that answers /CODE with this code."""
+    """A web server that answers /CODE with this code, and all else with an object whose ETag is the path asked for."""
     with answering(_Answers) as address:
         yield address
 
@@ -57,10 +61,44 @@ def test_without_credentials_the_error_says_how_to_give_them(bucket: Bucket, mon
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9")
-    with pytest.raises(RemoteError, match="no credentials were found: give the credentials in the environment"):
+    with pytest.raises(RemoteError, match="no credentials were found: give them in the environment"):
         list(objects.listed(bucket.url))
     monkeypatch.setenv("BIRDSEARCH_ANONYMOUS", "1")
     assert list(objects.listed(bucket.url)) == []
+
+
+@pytest.mark.parametrize("scheme", ["az", "azure", "abfs", "abfss", "adl"])
+def test_an_object_of_azure_lies_in_a_container_of_the_account_of_the_environment(
+    site: str, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", site)
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "museum")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "a2V5")
+    with objects.opened(f"{scheme}://photos/raw/Wren 1.jpg") as (state, _):
+        assert state.etag == "/photos/raw/Wren%201.jpg"
+
+
+@pytest.mark.parametrize("scheme", ["gs", "gcs"])
+def test_an_object_of_google_is_read_as_its_key_file_says(
+    site: str, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    key = {"gcs_base_url": site, "disable_oauth": True, "client_email": "", "private_key": "", "private_key_id": ""}
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT_KEY", json.dumps(key))
+    with objects.opened(f"{scheme}://photos/raw/Wren 1.jpg") as (state, _):
+        assert unquote(state.etag or "") == "/photos/raw/Wren 1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("gs://photos/raw", "GOOGLE_APPLICATION_CREDENTIALS"),
+        ("az://photos/raw", "AZURE_STORAGE_ACCOUNT_NAME"),
+        ("az://pho.tos/raw", "write s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"),
+    ],
+)
+def test_what_a_cloud_needs_is_told_in_its_own_names(url: str, words: str) -> None:
+    with pytest.raises(PhotoMissingError, match=words):
+        birdsearch.check_folders([url])
 
 
 def test_without_obstore_the_error_says_what_to_install(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

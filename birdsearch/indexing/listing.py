@@ -1,4 +1,4 @@
-"""Listing: the files that a run is to read, on disk where they are many."""
+"""Listing: what is gone through again and again, as the files that a run is to read; on disk where it is much."""
 
 import pickle
 import threading
@@ -6,12 +6,15 @@ import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
+from typing import Generic, TypeVar
 
 from birdsearch.photos.scan import FoundFile
 from birdsearch.storage.catalog.catalog import KnownFile
 
 _IN_MEMORY = 4 << 20  # bytes, of some ten thousand files
-_TOGETHER = 1000  # files
+_TOGETHER = 1000  # things
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,20 +25,20 @@ class Listed:
     known: KnownFile | None
 
 
-class Listing:
-    """Files in the order in which they were added; may be gone through again and again."""
+class Listing(Generic[T]):
+    """Things in the order in which they were added; may be gone through again and again."""
 
-    def __init__(self, files: Iterable[Listed] = ()) -> None:
-        self._new: list[Listed] = []  # that are not in the file yet
+    def __init__(self, things: Iterable[T] = ()) -> None:
+        self._new: list[T] = []  # that are not in the file yet
         self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (it lives as long as the listing)
         weakref.finalize(self, self._file.close)
         self._lock = threading.Lock()  # the hosts of a cluster are handed files while their outcomes are taken
         self._stored = 0
-        self.add(files)
+        self.add(things)
 
-    def add(self, files: Iterable[Listed]) -> None:
+    def add(self, things: Iterable[T]) -> None:
         """Take in more of them; not while it is gone through."""
-        for one in files:
+        for one in things:
             self._new.append(one)
             if len(self._new) == _TOGETHER:
                 self._file.seek(0, 2)
@@ -46,7 +49,7 @@ class Listing:
     def __len__(self) -> int:
         return self._stored + len(self._new)
 
-    def __iter__(self) -> Iterator[Listed]:
+    def __iter__(self) -> Iterator[T]:
         at = 0
         for _ in range(0, self._stored, _TOGETHER):
             with self._lock:

@@ -9,6 +9,7 @@ from pathlib import Path
 from birdsearch import objects
 from birdsearch.errors import InputFileError, os_error_text
 from birdsearch.files import FileState, PathSet, above, absolute, is_url, with_trailing_slash
+from birdsearch.indexing.listing import Listing
 from birdsearch.indexing.tables import table_rows
 from birdsearch.photos import exif
 from birdsearch.photos.overlap import REMOTE_WORKERS, overlapped
@@ -32,14 +33,15 @@ class ListedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class PhotoList:
-    """A list that was read once: nothing in it is wrong."""
+    """A list that was read: nothing in it is wrong."""
 
     file: Path
+    rows: Listing[ListedPhoto]
 
     def labels(self) -> dict[bytes, str]:
         """Path -> label of the photos that it names. Raises InputFileError where it gives one photo several."""
         found: dict[bytes, str] = {}
-        for listed in _rows(self.file):
+        for listed in self.rows:
             if listed.label and found.setdefault(listed.path, listed.label) != listed.label:
                 raise InputFileError(
                     f"{shown(str(self.file))}: {shown(os.fsdecode(listed.path))} is {shown(found[listed.path])} and "
@@ -51,7 +53,7 @@ class PhotoList:
         """Folders and prefixes below which all of its photos lie: of those that are known, and others above none."""
         have, used = set(known), dict[bytes, None]()
         common: dict[bytes, bytes] = {}  # bucket, host or nothing -> the deepest folder above its other photos
-        for listed in _rows(self.file):
+        for listed in self.rows:
             if (root := _root_of(listed.path, have)) is not None:
                 used[root] = None
             else:
@@ -59,7 +61,7 @@ class PhotoList:
                 common[place] = _common(common.get(place, above(listed.path)), above(listed.path))
         cut = {root for root in common.values() if any(one in PathSet([root]) for one in have)}
         used |= dict.fromkeys(root for root in common.values() if root not in cut)
-        for listed in _rows(self.file) if cut else ():  # each in its own folder
+        for listed in self.rows if cut else ():  # each in its own folder
             if _root_of(listed.path, used) is None:
                 used[above(listed.path)] = None
         return list(used)
@@ -70,16 +72,16 @@ class PhotoList:
         def one(listed: ListedPhoto) -> FoundFile | Failure:
             return _found(listed, is_known)
 
-        yield from overlapped(_distinct(self.file), one, ahead=_AHEAD, workers=REMOTE_WORKERS)
+        yield from overlapped(_distinct(self.rows), one, ahead=_AHEAD, workers=REMOTE_WORKERS)
 
 
 def read_list(path: str | os.PathLike[str]) -> PhotoList:
     """Look through a list. Raises InputFileError, with the line, for what cannot be used."""
     file = Path(os.path.abspath(path))
-    photos = sum(1 for _ in _rows(file))  # what is wrong in a later line is told before anything is done
-    if not photos:
+    rows = Listing(_rows(file))  # what is wrong in a later line is told before anything is done
+    if not len(rows):
         raise InputFileError(f"{shown(str(file))} names no photo. {_ADVICE}.")
-    return PhotoList(file)
+    return PhotoList(file, rows)
 
 
 def _rows(file: Path) -> Iterator[ListedPhoto]:
@@ -140,10 +142,10 @@ def _common(one: bytes, other: bytes) -> bytes:
     return one
 
 
-def _distinct(file: Path) -> Iterator[ListedPhoto]:
+def _distinct(rows: Iterable[ListedPhoto]) -> Iterator[ListedPhoto]:
     """The photos of a list, each once; 8 bytes of each are kept in memory."""
     seen: set[bytes] = set()
-    for listed in _rows(file):
+    for listed in rows:
         mark = hashlib.blake2b(listed.path, digest_size=8).digest()
         if mark not in seen:
             seen.add(mark)

@@ -21,7 +21,7 @@ from birdsearch.indexing.companions import Companions
 from birdsearch.indexing.detector import TOGETHER, ChangeDetector, Moved, Unchanged
 from birdsearch.indexing.embedder import NETWORK_BATCH, EmbeddedPhoto, Embedder, GivenVectors, NotEmbedded
 from birdsearch.indexing.labels import Labeller, several_species
-from birdsearch.indexing.listing import Listing
+from birdsearch.indexing.listing import Listed, Listing
 from birdsearch.indexing.outcomes import Costly, KnownContent, Outcome, Rejected, outcome_of, unless_costly
 from birdsearch.indexing.photo_lists import read_list
 from birdsearch.indexing.regions import BoxOptions
@@ -102,7 +102,8 @@ def add(
         roots = catalog.roots_in_use()
         paths = listing.roots(catalog.roots().values()) if listing is not None else paths
         paths = list(dict.fromkeys(known_spelling(path, roots) for path in paths))
-        files: Iterable[ScanResult] = scan.scan(paths, _exclude(catalog, paths, options.exclude), roots)
+        excluded = _exclude(catalog, paths, options.exclude)
+        files: Iterable[ScanResult] = scan.scan(paths, excluded, roots) if listing is None else ()
         labeller = Labeller(catalog)
         labeller.choose(paths, options.labels)
         if listing is not None:
@@ -348,9 +349,9 @@ class AddRun:
 
     # Scan
 
-    def _compare(self, files: Iterable[ScanResult]) -> tuple[Listing, list[bytes]]:
+    def _compare(self, files: Iterable[ScanResult]) -> tuple[Listing[Listed], list[bytes]]:
         """Judge without a look into the files; returns the files to be read and the folders that could not be."""
-        to_read = Listing()
+        to_read = Listing[Listed]()
         unreachable: list[bytes] = []
         for block in batched(self._told(files), TOGETHER):
             self._detector.look_up([os.fsencode(file.path) for file in block])
@@ -450,7 +451,7 @@ class AddRun:
 
     # Read, decode, embed
 
-    def _read_all(self, to_read: Listing) -> None:
+    def _read_all(self, to_read: Listing[Listed]) -> None:
         done = 0
         self._costly.clear()
         self._said |= {os.fsdecode(one.file.path): one.file.said for one in to_read if one.file.said is not None}
@@ -486,7 +487,7 @@ class AddRun:
             self._caller.let_in()
             self._labels.renew()
 
-    def _outcomes(self, to_read: Listing) -> Generator[Outcome | Elsewhere | Costly]:
+    def _outcomes(self, to_read: Listing[Listed]) -> Generator[Outcome | Elsewhere | Costly]:
         """What each file holds, in their order; small birds are searched for while a photo is decoded here."""
         # Of what lies in a folder and is not called as a photo the first bytes tell: it starts no cluster.
         if self._cluster is not None and (self._is_listed or any(has_photo_name(one.file.path) for one in to_read)):
@@ -505,7 +506,7 @@ class AddRun:
             else:
                 yield from regions.with_birds(outcomes, self._finder, self._store.backbone.input_size, self._idle)
 
-    def _loaded_finder(self, to_read: Listing) -> finders.Finder | None:
+    def _loaded_finder(self, to_read: Listing[Listed]) -> finders.Finder | None:
         """The finder, where it is needed now: photos that the catalog has are searched later, if their boxes allow."""
         files = () if self._finder_name is None else self._detector.recalled(to_read)
         if self._finder_name is None or all(self._detector.photo_id(file.path) is not None for file in files):

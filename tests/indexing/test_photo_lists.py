@@ -129,3 +129,16 @@ def test_the_label_of_a_list_stays_where_folders_give_labels(index: Index, photo
     assert index.find(photos / "1.jpg").label == "Dunnock"
     index.add(photos, labels="folder")
     assert index.find(photos / "1.jpg").label != "Dunnock"
+
+
+def test_a_photo_whose_folder_is_not_there_is_one_failure(
+    index: Index, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path / "photos/1.jpg", bird(1, 80, 60))
+    lines = f"path,label\n{tmp_path}/photos/1.jpg,Gr\xfcnfink\n/nowhere/2.jpg,Wren\n/nowhere/2.jpg,Wren\n"
+    (tmp_path / "list.csv").write_bytes(lines.encode("latin-1"))
+    report = index.add(listing=tmp_path / "list.csv")
+    assert report.added == 1
+    assert [(one.path, one.reason) for one in report.failed] == [("/nowhere/2.jpg", "no longer there")]
+    assert [photo.label for photo in index.photos()] == ["Grünfink"]
+    assert sum("is not UTF-8" in record.message for record in caplog.records) == 1
