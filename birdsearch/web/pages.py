@@ -57,7 +57,7 @@ def photo(request: Request, held: Held, photo_id: PhotoId, asked: Annotated[Phot
 @router.get("/ask")
 def ask(request: Request, held: Held) -> Response:
     """Ask about a picture; all of it needs JavaScript."""
-    folders = [shown(folder) for folder in held.index.provenance.folders] if held.may_edit else []
+    folders = [shown(folder) for folder in held.folders] if held.may_edit else []
     return page(request, "ask.html", data={"edits": held.may_edit, "folders": folders})
 
 

@@ -15,6 +15,7 @@ from fastapi import Depends, Request
 
 import birdsearch
 from birdsearch.errors import BirdsearchError, IndexMissingError
+from birdsearch.files import is_url
 from birdsearch.index import Index
 from birdsearch.records import Filter, as_json, shown
 from birdsearch.web.jobs import Job, Jobs
@@ -28,6 +29,7 @@ _SECRET = ("latitude", "longitude", "camera_serial")  # fields of records that a
 _ABSOLUTE = re.compile(
     r"(?<![\w./~])(?:[A-Za-z]:)?[/\\](?:[^\s/\\'\"][^/\\'\"\n]*[/\\])+([^\s/\\'\"]*)"
 )  # a path, whose folders may have spaces in their names, and its last name
+_ADDRESS = re.compile(r"\b(?!https?:)([A-Za-z][\w+.-]*://)[^\s'\"]*[^\s'\".:,;)]")  # of a database or a store
 
 
 class NoIndexError(BirdsearchError):
@@ -112,7 +114,7 @@ class State:
         def hide(text: str) -> str:
             for root in below:
                 text = text.replace(root, "")
-            return _ABSOLUTE.sub(r"\1", text)
+            return _ABSOLUTE.sub(r"\1", _ADDRESS.sub(r"\1…", text))
 
         return hide
 
@@ -139,6 +141,11 @@ class Serving:
         if self.state.index is None:
             raise NoIndexError("there is no index yet: add a folder of photos first, on the page of photos.")
         return self.state.index
+
+    @property
+    def folders(self) -> list[str]:
+        """The folders of the index into which a file can be written: those that are none of a store."""
+        return [folder for folder in self.index.provenance.folders if not is_url(folder)]
 
     @property
     def jobs(self) -> Jobs:

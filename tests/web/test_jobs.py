@@ -20,6 +20,7 @@ from birdsearch.web.jobs import Jobs
 from birdsearch.web.serving import Settings
 from tests.conftest import write_garden_photos
 from tests.support.drawing import bird, write
+from tests.support.object_store import Bucket
 from tests.web.conftest import Served, client_of
 
 JOBS = "/api/v1/jobs"
@@ -51,6 +52,26 @@ def test_a_folder_is_added(client: TestClient, own: Index, tmp_path: Path) -> No
     assert len(own) == 7
 
 
+def test_photos_in_a_store_are_added_and_none_is_written_there(
+    client: TestClient, own: Index, bucket: Bucket, tmp_path: Path
+) -> None:
+    write(tmp_path / "more/new.jpg", bird(7))
+    bucket.put_folder(tmp_path / "more", "more")
+    place = f"{bucket.url}/more"
+    job = finished(client, client.post(JOBS, json={"do": "add", "folders": [place]}).json())
+    assert (job["state"], job["error"]) == ("done", None)
+    assert own.find(f"{place}/new.jpg").width
+    asked = client.get("/ask").text
+    assert own.provenance.folders[0] in asked
+    assert place not in asked
+    with (tmp_path / "more/new.jpg").open("rb") as picture:
+        sent = client.post("/api/v1/photos", files={"image": picture}, data={"folder": place})
+    assert sent.status_code == 422
+    with client_of(own, Settings(host="192.168.7.7")) as elsewhere:
+        for folder, status in ((place, 202), (f"{place}s", 403), (bucket.url, 403)):
+            assert elsewhere.post(JOBS, json={"do": "add", "folders": [folder]}).status_code == status
+
+
 def test_the_first_folder_makes_the_index(tmp_path: Path, fake_built_in: None) -> None:
     write_garden_photos(tmp_path / "photos")
     with client_of(None, Settings(place=tmp_path / "index")) as client:
@@ -72,11 +93,13 @@ def test_a_job_that_fails_says_why(client: TestClient, tmp_path: Path) -> None:
     "asked",
     [
         {"do": "add", "folders": ["relative"]},
+        {"do": "add", "folders": ["http://127.0.0.1/private.jpg"]},
         {"do": "add", "folder": "/"},
         {"do": "nothing"},
         {"do": "duplicates", "relations": ["alike"]},
         {"do": "duplicates", "where": {"nothing": 1}},
         {"do": "apply", "report": "x", "action": "delete"},
+        {"do": "apply", "report": "x", "action": "move:s3://bucket/away"},
         {},
     ],
 )

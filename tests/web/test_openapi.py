@@ -77,6 +77,7 @@ PYTHON_ALONE = {
     "find": "paths are not asked for over HTTP",
     "import_photos": "reads a file of the computer",
     "label_from": "reads a file of the computer: POST /labels",
+    "name": "info says it with the path, and every page",
     "path": "info says it, to the role edit",
     "probabilities": "of all classes, for programs that calibrate",
     "provenance": "for tables of labels that go to other computers",

@@ -97,6 +97,8 @@ def test_no_text_tells_a_viewer_where_files_lie(viewer: TestClient, own: Index) 
     assert hide(said) == "no such file: Wren/1.jpg. Look in 2024."
     assert hide("move:/media/Ana Smith/My birds/away") == "move:away"
     assert hide(r"C:\Users\Ana Smith\birds\1.jpg is gone") == "1.jpg is gone"
+    said = "cannot use birds+postgresql://ana@db/b?index=a&parts=s3://raw/x: no. Milvus at milvus://m:19530 is away."
+    assert hide(said) == "cannot use birds+postgresql://…: no. Milvus at milvus://… is away."
     names = "Larus fuscus/argentatus, 1/2, Gull / Tern / Skua, http://a.example/b/c"
     assert hide(names) == names
     serving = Serving(viewer.app.state.serving, "view")  # type: ignore[attr-defined]

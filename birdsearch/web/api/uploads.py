@@ -52,13 +52,16 @@ class TakeIn(Work):
 def take_in(
     held: Held,
     image: Annotated[UploadFile, File()],
-    folder: Annotated[str, Form(description="One of the folders of the index, as `info` names them.")],
+    folder: Annotated[
+        str, Form(description="One of the folders of the index, as `info` names them, that lies in no store.")
+    ],
     species: Annotated[str, Form(max_length=500, description="Its label; empty for none.")] = "",
 ) -> Response:
     """Write a picture into a folder of the index, add it and label it: a job, whose result is the photo."""
-    folders = {shown(root): root for root in held.index.provenance.folders}
+    folders = {shown(root): root for root in held.folders}
     if folder not in folders:
-        raise ValueError(f"{folder!r} is not one of the folders of the index: {', '.join(map(repr, folders))}.")
+        there = f": {', '.join(map(repr, folders))}" if folders else ", none of which lies on this computer"
+        raise ValueError(f"{folder!r} is not one of the folders of the index{there}.")
     data = image.file.read()
     decode.check_pixels(data, MOST_PIXELS)
     with held.state.turns:

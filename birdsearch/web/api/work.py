@@ -7,8 +7,10 @@ from fastapi import Body
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, ConfigDict, Field
 
+from birdsearch.files import is_url
 from birdsearch.index import Index
 from birdsearch.records import APPLIED_BY_DEFAULT, POLICY, RELATIONS, AuditReport, Filter, Progress, shown
+from birdsearch.storage.address import STORES
 from birdsearch.web.api.asked import MOST_SPECIES, checklist_file, filter_of
 from birdsearch.web.made import Question
 from birdsearch.web.serving import ForbiddenError, Serving
@@ -48,7 +50,10 @@ class Add(Work):
 
     writes = True
     do: Literal["add"]
-    folders: list[str] | None = Field(None, description="Absolute; those of the index where they are left out.")
+    folders: list[str] | None = Field(
+        None,
+        description="Absolute paths, or addresses such as s3://bucket/prefix; left out, those of the index.",
+    )
     labels: Literal["none", "folder", "keywords"] | None = None
     keyword_root: str | None = Field(None, description="Only keywords below this one; with labels: keywords.")
     exclude: list[str] | None = None
@@ -71,7 +76,10 @@ class Add(Work):
         if not self.folders and held.state.index is None:
             raise ValueError("there is no index yet: name a folder of photos in `folders`.")
         for folder in self.folders or ():
-            check_folder(folder, held)
+            if is_url(folder):
+                check_address(folder, held)
+            else:
+                check_folder(folder, held)
 
     def work(self, held: Serving, progress: Progress) -> Any:
         """Add them, to a new index where there is none."""
@@ -286,6 +294,15 @@ def check_relations(names: list[str]) -> None:
     """Raises ValueError for a relation that there is none of."""
     if unknown := [name for name in names if name not in RELATIONS]:
         raise ValueError(f"{unknown[0]!r} is no relation: give some of {', '.join(RELATIONS)}.")
+
+
+def check_address(address: str, held: Serving) -> None:
+    """The same as `check_folder` for photos in an object store; the web is not read for others."""
+    if address.partition("://")[0] not in STORES:
+        raise ValueError(f"{shown(address)!r} is no folder: name one, or an address that begins with s3://.")
+    known = held.index.provenance.folders if held.state.index else ()
+    if not held.settings.is_local and not any(f"{address}/".startswith(f"{root}/") for root in known):
+        raise ForbiddenError(f"{shown(address)} is not in the index: add it on the computer that runs the server.")
 
 
 def check_folder(folder: str, held: Serving) -> None:
