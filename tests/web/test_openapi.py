@@ -72,6 +72,7 @@ PYTHON_ALONE = {
     "backbone": "a network is no value",
     "close": "the server closes it",
     "compare_folder": "a card is in the computer where it is compared: birdsearch new",
+    "each_photo": "GET /photos has them page by page",
     "evaluate_predictions": "reads a file of the computer",
     "evaluate_split": "reads files of the computer",
     "find": "paths are not asked for over HTTP",
