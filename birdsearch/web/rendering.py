@@ -30,7 +30,7 @@ def page(request: Request, name: str, *, status: int = 200, **values: Any) -> Re
     context = {
         "nav": NAV if serving.role else {}, "here": request.scope["path"], "serving": serving,
         "index_name": text(index.name) if index is not None else None,
-        "index_id": index.provenance.index_id if index is not None else None, **values,
+        "index_id": state.index_id if index is not None else None, **values,
     }  # fmt: skip
     return _templates().TemplateResponse(request, name, context, status_code=status)
 

@@ -6,6 +6,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +74,8 @@ class State:
 
     def __init__(self, index: Index | None, settings: Settings) -> None:
         self.index = index
+        # Kept, as a page says what goes wrong where the catalog does not answer.
+        self.index_id = None if index is None else index.provenance.index_id
         self.settings = settings
         self.jobs = Jobs()
         self.turns = Turns(waiting=2)  # of questions: each takes a core
@@ -101,6 +104,7 @@ class State:
             except IndexMissingError:
                 self.index = birdsearch.create(self.settings.place)
             self._made_here = True
+            self.index_id = self.index.provenance.index_id
         return self.index
 
     def hiding_paths(self) -> Callable[[str], str]:
@@ -108,7 +112,9 @@ class State:
 
         Paths become those below the folders of the index, and elsewhere names alone.
         """
-        roots = self.index.provenance.folders if self.index is not None else ()
+        roots: tuple[str, ...] = ()
+        with suppress(BirdsearchError):  # of a catalog that does not answer; last names are all that is told then
+            roots = self.index.provenance.folders if self.index is not None else ()
         below = [root.rstrip(os.sep) + os.sep for root in sorted(map(shown, roots), key=len, reverse=True)]
 
         def hide(text: str) -> str:

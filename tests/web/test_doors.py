@@ -1,11 +1,16 @@
 """Who may come in, and what every answer carries."""
 
+from pathlib import Path
+
 import pytest
+import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+import birdsearch
 from birdsearch import Index
 from birdsearch.web.keys import Keys
 from birdsearch.web.serving import Settings
+from tests.support.postgresql import Server
 from tests.web.conftest import client_of
 
 PHOTOS = "/api/v1/photos"
@@ -196,6 +201,31 @@ def test_a_mistake_of_ours_is_a_problem_without_its_text(own: Index, monkeypatch
     assert answer.status_code == 500
     assert "secret" not in answer.text
     check_headers(answer.headers)
+
+
+@pytest.mark.parametrize("role", ["edit", "view"])
+def test_a_database_that_is_away_is_said_on_pages_and_to_programs(
+    role: str, postgresql: Server, tmp_path: Path, fake_built_in: None, settings: Settings
+) -> None:
+    database = postgresql.new_database()
+    key = getattr(settings.keys, role)
+    with (
+        birdsearch.create(postgresql.address(tmp_path / "index", database=database)) as index,
+        client_of(index, settings, key) as client,
+        postgresql.engine("postgres").connect() as connection,
+    ):
+        assert client.get("/photos").status_code == 200
+        connection.execute(sa.text(f"ALTER DATABASE {database} ALLOW_CONNECTIONS false"))
+        connection.execute(
+            sa.text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'")
+        )
+        for path in ("/photos", "/api/v1/photos"):
+            answer = client.get(path)
+            assert answer.status_code == 507
+            assert "not currently accepting connections" in answer.text
+            assert (str(tmp_path) in answer.text) == (role == "edit")
+        connection.execute(sa.text(f"ALTER DATABASE {database} ALLOW_CONNECTIONS true"))
+        assert client.get("/photos").status_code == 200
 
 
 def test_a_viewer_changes_nothing(viewer: TestClient) -> None:
