@@ -5,8 +5,11 @@ same   3,000 photos by one process with SQLite and FAISS, and by three hosts of 
 cost   processor seconds of all processes for 16 and for 3,000 of them, by one process and by `--cluster local`
 kills  SIGKILL of a process that embeds, of one that decodes, of a host and of the run itself, each at five moments of a
        run over 300 drawn photos; what the index holds after the next run
+stores the same with the catalog in PostgreSQL and the parts in a store that moto plays, each at two moments; the next
+       run is one of another computer, which has no copies
 """
 
+import io
 import os
 import shutil
 import subprocess
@@ -14,15 +17,23 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import pyarrow.parquet as pq
+import pytest
 
 from benchmarks.common import SHARED_PHOTOS, birdsearch_command, command_line, note, publish, table, versions
 from birdsearch import Index
-from tests.support import ROOT, drawing, milvus_server
+from birdsearch.storage.address import Address
+from tests.support import ROOT, drawing, milvus_server, object_store
+from tests.support.object_store import Bucket
+from tests.support.postgresql import Server
 from tests.support.ray_hosts import DECODES, EMBEDS, Hosts, hosts, open_or_create, results, started, wait_until
 
 COPIES = 2  # of each photo, each with other bytes behind its end
@@ -118,12 +129,54 @@ def kills(place: Path) -> str:
             for moment in range(MOMENTS):
                 rows.append(_killed(place / f"{victim}-{moment}", photos, alone, cluster, victim, moment))
                 note(str(rows[-1]))
-    head = ["killed", "results then", "that run", "the next one", "listed, rows, distinct", "vectors", "`verify`"]
-    return table(head, rows)
+    return table(_KILLED, rows)
 
 
-def _killed(path: Path, photos: Path, alone: Index, cluster: Hosts, victim: str, moment: int) -> list[object]:
+_KILLED = ("killed", "results then", "that run", "the next one", "listed, rows, distinct", "vectors", "`verify`")
+
+
+def stores(place: Path) -> str:
+    """Victims of a run whose parts lie in a store, and what is left there."""
+    photos = place / "drawn"
+    for number in range(DRAWN):
+        drawing.write(photos / f"{number % 7}/{number}.png", drawing.bird(number, *SIZE))
+    rows: list[Sequence[object]] = []
+    with ExitStack() as stack:
+        endpoint = stack.enter_context(object_store.s3_server())
+        object_store.name_store(stack.enter_context(pytest.MonkeyPatch.context()), endpoint)
+        server = Server.made()
+        stack.callback(server.stop)
+        alone = stack.enter_context(open_or_create(place / "alone"))
+        alone.add(photos)
+        cluster = stack.enter_context(hosts(2))
+        for victim in ("embeds", "host", "run"):
+            for moment in (1, 3):
+                bucket = object_store.new_bucket(endpoint, f"{victim}-{moment}")
+                catalog = Address.parse(server.address(place, bucket.name))
+                at = str(replace(catalog, parts=f"{bucket.url}/index"))
+                row = _killed(at, photos, alone, cluster, victim, moment, partial(_in_store, bucket))
+                rows.append([*row, str(bucket.holds("/embedding-"))])
+                note(str(rows[-1]))
+    return table([*_KILLED, "results left in the store"], rows)
+
+
+def _in_store(bucket: Bucket) -> int:
+    """For how many files the runs have left a result in a store so far."""
+    keys = [key for key in bucket.keys("index/") if "/results/" in key]
+    return sum(pq.read_metadata(io.BytesIO(bucket.get(key))).num_rows for key in keys)
+
+
+def _killed(
+    path: Path | str,
+    photos: Path,
+    alone: Index,
+    cluster: Hosts,
+    victim: str,
+    moment: int,
+    count: Callable[[], int] | None = None,
+) -> list[object]:
     address = "local" if victim.endswith("local") else cluster.address
+    there_now = count or partial(results, Path(path))
     run = started(path, photos, address, DELAY)
 
     def kill() -> bool:
@@ -136,13 +189,13 @@ def _killed(path: Path, photos: Path, alone: Index, cluster: Hosts, victim: str,
         return True
 
     least = DRAWN * moment // MOMENTS
-    killed = wait_until(lambda: results(path) >= least and kill(), run)
-    there = str(results(path)) if killed else "none was left to kill"
+    killed = wait_until(lambda: there_now() >= least and kill(), run)
+    there = str(there_now()) if killed else "none was left to kill"
     if victim == "host":
         cluster.add()
     said = run.communicate()[0].strip() or "killed"
-    again = started(path, photos, address)
-    then = again.communicate()[0].strip()
+    with tempfile.TemporaryDirectory() as other, patch.dict(os.environ, {"BIRDSEARCH_CACHE": other} if count else {}):
+        then = started(path, photos, address).communicate()[0].strip()
     with open_or_create(path) as index:
         paths = [photo.path for photo in index.photos(order="path")]
         ids = index.photo_ids(order="path").tolist(), alone.photo_ids(order="path").tolist()
@@ -156,6 +209,7 @@ PARTS: dict[str, tuple[str, Callable[[Path], str]]] = {
     "same": ("A cluster makes what one process makes", same),
     "cost": ("What a cluster costs", cost),
     "kills": ("What a run on a cluster outlives", kills),
+    "stores": ("What a run on a cluster outlives whose parts lie in a store", stores),
 }
 
 

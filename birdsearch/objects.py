@@ -59,6 +59,11 @@ def holds_secret(url: str) -> bool:
     return _HOLDS_SECRET.search(url) is not None
 
 
+def is_of_computer(reason: str) -> bool:
+    """Whether the reason why an object could not be read lies with the computer that asked for it."""
+    return reason.startswith(_OF_COMPUTER)
+
+
 # Reading ------------------------------------------------------------------------------------------------------------
 
 
@@ -411,6 +416,8 @@ _REASONS = (  # what the text of an error holds -> number, and what it means
     ("Connection refused", errno.ECONNREFUSED, "nothing answers there"),
     ("error sending request", errno.EHOSTUNREACH, "it cannot be reached"),
 )
+# Why an object could not be read that lies with the computer which asked: its credentials, or where it looks.
+_OF_COMPUTER = tuple(why for _, number, why in _REASONS if number in (errno.EACCES, errno.ENOENT, errno.EHOSTUNREACH))
 _CODES = {
     "401": "the store refuses these credentials (401)",
     "403": "no permission (403)",

@@ -10,15 +10,16 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import birdsearch
-from birdsearch import errors
+from birdsearch import errors, objects
 from birdsearch.backbones import Backbone
 from birdsearch.cluster import results
 from birdsearch.cluster.runs import Inbox, Left, Run, left_behind, left_results
 from birdsearch.errors import ClusterError
+from birdsearch.files import is_url
 from birdsearch.indexing.clusters import LOCAL, Way
 from birdsearch.indexing.outcomes import Rejected
 from birdsearch.photos.overlap import REMOTE_WORKERS, overlapped
@@ -65,10 +66,9 @@ class RayCluster:
                     if ended:
                         raise ClusterError(f"the cluster has left no result of {shown(file.photo.path)}: run it again")
                     idle()
-            if isinstance(result, Rejected) and result.reason == GONE and os.path.lexists(file.path):
+            if isinstance(result, Rejected) and (why := _not_reached(result)):
                 raise ClusterError(
-                    f"a host of the cluster does not find {shown(file.photo.path)}, which is here: photos must lie "
-                    "where all hosts reach them under the same path"
+                    f"a host of the cluster does not find {shown(file.photo.path)}, which is here: {why}"
                 )
             yield result
 
@@ -163,6 +163,18 @@ class RayCluster:
             name, text = failure
             raise getattr(errors, name)(text)
         return True
+
+
+def _not_reached(result: Rejected) -> str:
+    """What a host lacks that cannot read a file which this computer can; nothing where the file is to blame."""
+    path = result.file.path
+    if not is_url(path):
+        there = result.reason == GONE and os.path.lexists(path)
+        return "photos must lie where all hosts reach them under the same path" if there else ""
+    with suppress(OSError):
+        if objects.is_of_computer(result.reason) and objects.state_of(os.fsdecode(path)) is not None:
+            return f"{result.reason}. All hosts need the variables and credentials of its store that this computer has"
+    return ""
 
 
 def _together(count: int) -> int:

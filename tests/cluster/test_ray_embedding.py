@@ -212,6 +212,31 @@ def test_photos_that_only_this_computer_sees_are_no_failures(cluster: Hosts, pho
         os.close(handle)
 
 
+def test_hosts_without_credentials_are_told_of_and_no_photo_fails(
+    photos: Path, tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put_folder(photos, "raw")
+    with ExitStack() as stack:
+        with monkeypatch.context() as of_hosts:
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+                of_hosts.delenv(name)
+            cluster = stack.enter_context(hosts(1))
+        with (
+            birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index,
+            pytest.raises(ClusterError, match=r"no credentials were found: .* All hosts need the variables"),
+        ):
+            index.add(f"{bucket.url}/raw", cluster=cluster.address)
+        address = Address("", "", f"{bucket.url}/index", "")
+        with (
+            closing(Index(Store.create(address, FakeBackbone()))) as index,
+            pytest.raises(
+                ClusterError, match=r"a host of the cluster: .* no credentials were found: .* All hosts have"
+            ),
+        ):
+            index.add(photos, cluster=cluster.address)
+        assert bucket.keys("index/embedding-") == []
+
+
 def test_a_backbone_that_cannot_be_carried_is_refused(photos: Path, tmp_path: Path) -> None:
     with (
         birdsearch.create(tmp_path / "index", backbone=Keyed()) as index,
