@@ -1,5 +1,6 @@
 """Engines: what finds the nearest of many vectors. A new one is a class like `Engine`, named in ENGINES."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,7 @@ ENGINES: dict[str, type[LocalEngine]] = {engine.kind: engine for engine in (Flat
 # The group under which other packages offer theirs: a callable dim -> Engine. If it lives on servers, its attribute
 # `server` is a callable address -> EngineServer; its name is the scheme of such an address.
 ENTRY_POINTS = "birdsearch.engines"
+AGAIN = 30  # seconds after which a server that did not answer is asked again
 
 
 def engine_class(kind: str) -> Callable[[int], Engine]:
@@ -176,6 +178,46 @@ def engine_server(address: str) -> EngineServer:
         f"no installed package keeps engines at {shown(address)}: Milvus is reached by milvus://host:19530 with "
         'pip install "birdsearch[cluster]"'
     )
+
+
+class Connection:
+    """The way to the server at an address. Where it did not answer, it is not asked again for half a minute."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._server: EngineServer | None = None
+        self._missed: tuple[float, EngineUnreachableError] | None = None  # when it did not answer, and what was said
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it did not answer a moment ago."""
+        return self._missed is not None and time.monotonic() < self._missed[0] + AGAIN
+
+    def server(self) -> EngineServer:
+        """The server. Raises EngineUnreachableError; while it is away, the one that was raised then."""
+        if self._missed is not None and self.is_away:
+            raise self._missed[1]
+        if self._server is None:
+            self._server = engine_server(self._address)
+        return self._server
+
+    def miss(self, error: EngineUnreachableError) -> bool:
+        """Note that it did not answer; False where that is known."""
+        if self._missed is not None and self._missed[1] is error:
+            return False
+        self.close()
+        self._missed = time.monotonic(), error
+        return True
+
+    def ask_again(self) -> None:
+        """Let the next question go there, however short ago it did not answer."""
+        self._missed = None
+
+    def close(self) -> None:
+        """Give the connection back: over a new one a server that has gone is missed in no time."""
+        if self._server is not None:
+            self._server.close()
+        self._server = self._missed = None
 
 
 def load(path: Path, kind: str, settings: StoredSettings | None = None, *, mapped: bool = True) -> LocalEngine:

@@ -39,7 +39,6 @@ EXACT = 10_000  # photos that a filter leaves, up to which their vectors are com
 BLOCK = 10_000  # rows that are read, or written, at a time
 DEEPEST = 16_000  # answers that the engine is asked for at most: those that do not count are left out of them
 SCANNED = 500_000  # rows that are read from the parts and compared where the engine is not there
-AGAIN = 30  # seconds after which a server that did not answer is asked again
 EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # that are tried, up to the recall asked for
 TRIED_ON = 200  # queries
 PATIENCE = 20  # seconds that a server is given to have what it took
@@ -92,8 +91,7 @@ class ServedVectors(PartVectors):
     def __init__(self, folder: Folder, catalog: Catalog, identity: Identity) -> None:
         super().__init__(folder, catalog, identity)
         self._now = _Now(-1)
-        self._server: EngineServer | None = None
-        self._away: tuple[float, EngineUnreachableError] | None = None  # when it did not answer, and what was said
+        self._connection = engine_module.Connection(folder.address.vectors)
         self._few: tuple[object, LocalEngine] | None = None  # the last filter that left few rows, and those
         self._stands: _Stand | None = None  # of the engine that is being filled
 
@@ -101,34 +99,19 @@ class ServedVectors(PartVectors):
         """Give back files, memory and the connection."""
         super().close()
         self._forget()
-        self._disconnect()
+        self._connection.close()
 
     def _forget(self) -> None:
         self._now, self._few = _Now(-1), None
 
-    def _disconnect(self) -> None:
-        """Give the connection back: over a new one a server that has gone is missed in no time."""
-        if self._server is not None:
-            self._server.close()
-        self._server = self._away = None
-
     def _miss(self, error: EngineUnreachableError) -> None:
-        """Ask no more for half a minute: the server did not answer."""
-        if self._away is None or self._away[1] is not error:
+        """Do without the server for half a minute: it did not answer."""
+        if self._connection.miss(error):
             self._forget()
-            self._disconnect()
-            self._away = time.monotonic(), error
-
-    def _is_away(self) -> bool:
-        return self._away is not None and time.monotonic() < self._away[0] + AGAIN
 
     def server(self) -> EngineServer:
         """The server of the address that the index was opened with. Raises EngineUnreachableError."""
-        if self._away is not None and self._is_away():
-            raise self._away[1]
-        if self._server is None:
-            self._server = engine_module.engine_server(self._folder.address.vectors)
-        return self._server
+        return self._connection.server()
 
     # What there is
 
@@ -223,7 +206,7 @@ class ServedVectors(PartVectors):
             return self._search(queries, k, where)
         except EngineUnreachableError:  # it may have been started anew meanwhile
             self._forget()
-            self._disconnect()
+            self._connection.close()
         try:
             return self._search(queries, k, where)
         except EngineUnreachableError as error:
@@ -308,7 +291,7 @@ class ServedVectors(PartVectors):
     def _searched(self) -> _Now:
         """What answers now; it follows when a writer commits, and when a server is back."""
         generation, now = self._catalog.generation, self._now
-        if generation == now.generation and (self._is_away() or not now.is_away):
+        if generation == now.generation and (self._connection.is_away or not now.is_away):
             return now
         self._check_backbone()
         named, engine, is_away = self.named(), None, False
@@ -543,7 +526,8 @@ class ServedVectors(PartVectors):
     def remove_leftovers(self) -> None:
         """Remove what the catalog does not name, here and on the server: a writer was killed, or made a new engine."""
         super().remove_leftovers()
-        named, self._away = self.named(), None
+        named = self.named()
+        self._connection.ask_again()
         try:
             server = self.server()
             for name in server.names(self._prefix):

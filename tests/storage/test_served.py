@@ -381,7 +381,7 @@ def test_without_its_server_an_index_compares_what_is_stored(
         assert answers(away, 40) == expected
         assert "milvus://127.0.0.1:9 does not answer" in caplog.text
         assert "The stored vectors are compared meanwhile" in caplog.text
-        monkeypatch.setattr(served, "AGAIN", -1)  # the server is asked again each time
+        monkeypatch.setattr(engine_module, "AGAIN", -1)  # the server is asked again each time
         assert answers(away, 40) == expected
         caplog.clear()
         give(away, photos, range(40, 44))
