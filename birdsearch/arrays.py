@@ -16,8 +16,7 @@ class IdSet:
 
     def __init__(self, ids: Iterable[int] = ()) -> None:
         self._pages: dict[int, bytearray] = {}  # number -> the bits of 65,536 ids
-        for one in ids:
-            self.add(one)
+        self.update(ids)
 
     def add(self, one: int) -> None:
         """Take in an id."""
@@ -25,6 +24,11 @@ class IdSet:
         if page is None:
             page = self._pages[one >> 16] = bytearray(8192)
         page[(one >> 3) & 8191] |= 1 << (one & 7)
+
+    def update(self, ids: Iterable[int]) -> None:
+        """Take in several."""
+        for one in ids:
+            self.add(one)
 
     def __contains__(self, one: object) -> bool:
         if not isinstance(one, int):

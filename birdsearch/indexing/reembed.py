@@ -7,13 +7,14 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 
+from birdsearch.arrays import IdSet
 from birdsearch.attended import attended
 from birdsearch.backbones import Backbone
 from birdsearch.errors import BackboneError, BackboneMismatchError, PhotoError, PhotoMissingError
@@ -24,7 +25,7 @@ from birdsearch.indexing.embedder import PREDICTIONS, EmbeddedPhoto, Embedder, N
 from birdsearch.indexing.pipeline import AHEAD, COSTLY
 from birdsearch.photos import decode, memory, scan
 from birdsearch.photos.overlap import overlapped
-from birdsearch.records import Failure, Ids, Photo, Prediction, ReembedReport, as_json, counted, shown
+from birdsearch.records import Failure, Ids, Photo, Prediction, ReembedReport, as_json, blocks, counted, shown
 from birdsearch.storage import optimize, parts
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.commits import GIVEN, Batch, PartRow
@@ -35,6 +36,7 @@ from birdsearch.storage.vectors import ON_SERVER, STATE, whitening_sha256
 
 logger = logging.getLogger("birdsearch")
 _GONE = "no longer there"
+BLOCK = 1024  # photos that are looked up at a time
 
 
 def reembed(store: Store, backbone: Any, caller: Caller, *, force: bool) -> ReembedReport:
@@ -54,9 +56,10 @@ def reembed(store: Store, backbone: Any, caller: Caller, *, force: bool) -> Reem
             _check_given(catalog)
         run = ReembedRun(store, target, caller)
         run.run()
-        store.renew(run.renewal(), target)
+        failed = run.failed()
+        store.renew(run.renewal(failed), target)
         regions.embed_waiting(store, [b"/"], caller)
-    return run.report(time.monotonic() - started)
+    return run.report(failed, time.monotonic() - started)
 
 
 def _check_network(store: Store, target: Backbone) -> None:
@@ -135,59 +138,75 @@ class ReembedRun:
     backbone: Backbone
     caller: Caller
     pending: Pending = field(init=False)
-    _photos: dict[int, Photo] = field(init=False)  # region id -> its photo
-    _states: dict[int, FileState] = field(init=False)  # region id -> the file as the catalog knows it
-    _done: set[int] = field(default_factory=set)  # regions that have a new vector, committed or not
+    _frames: Ids = field(init=False)  # (n,) of the photos there were at the start, ascending
+    _done: IdSet = field(default_factory=IdSet)  # regions that have a new vector, committed or not
+    _met: int = 0  # regions of which this run knows what becomes of them...
+    _total: int = 0  # ...of so many
     _vectors: list[tuple[int, EmbeddedPhoto]] = field(default_factory=list)  # not committed yet
     _contents: dict[str, _Content] = field(default_factory=dict)  # sha256 -> what is under way
     _reasons: dict[str, str] = field(default_factory=dict)  # sha256 -> why it cannot be embedded
     _last_commit: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        catalog = self.store.catalog
-        self.pending = Pending.of(catalog, self.backbone)
-        states = catalog.file_states(photo.id for photo in catalog.photos_under(catalog.roots_in_use()))
-        region_of = {photo_id: place.region_id for photo_id, place in catalog.locations(states).items()}
-        self._photos = {region_of[photo.id]: photo for photo in catalog.photos(region_of) if photo.id is not None}
-        self._states = {region_id: states[photo_id] for photo_id, region_id in region_of.items()}
+        self.pending = Pending.of(self.store.catalog, self.backbone)
+        self._frames = self.store.catalog.frame_ids()
         for _, rows, part in self._live():
             self._done.update(part.region_ids[rows].tolist())
 
     def run(self) -> None:
         """Embed whatever has no new vector yet."""
-        todo = self._todo()
         embedder = Embedder(self.backbone, None, proven=False, idle=self.caller.attends)
+        self._total = len(self._frames) - len(self._done)
         costly: list[_Content] = []
         try:
-            with closing(overlapped(todo, self._decoded, ahead=AHEAD, idle=self.caller.idle)) as outcomes:
-                for number, outcome in enumerate(outcomes, start=1):
+            with closing(overlapped(self._todo(), self._decoded, ahead=AHEAD, idle=self.caller.idle)) as outcomes:
+                for outcome in outcomes:
                     if isinstance(outcome, _Content):
                         costly.append(outcome)
-                        continue
-                    self._take(outcome, embedder)
-                    self._tell(number - len(costly), len(todo), outcome)
-            for number, content in enumerate(costly, start=len(todo) - len(costly) + 1):
+                    else:
+                        self._take(outcome, embedder)
+            for content in costly:
                 outcome = self._decoded(content, most=None)
                 assert not isinstance(outcome, _Content)  # without a limit nothing is costly
                 self._take(outcome, embedder)
-                self._tell(number, len(todo), outcome)
             self._keep(embedder.flush())
         finally:
             self._commit()  # an orderly stop keeps what the network has seen
 
-    def _todo(self) -> list[_Content]:
+    def _todo(self) -> Iterator[_Content]:
         """The contents of which a region has no new vector, in the order of the photos."""
-        same: dict[str, list[int]] = defaultdict(list)
-        for region_id, photo in self._photos.items():
-            if region_id not in self._done:
-                same[photo.sha256 or ""].append(region_id)
-        for sha256, region_ids in same.items():
-            files = [self._file(region_id) for region_id in region_ids]
-            self._contents[sha256] = _Content(sha256, files, region_ids)
-        return list(self._contents.values())
+        given = IdSet()  # regions: a content is met at the first of its photos
+        for left in self._left():
+            same = self._same_bytes({region_id: one for region_id, one in left.items() if region_id not in given})
+            states = self.store.catalog.file_states(one.id or 0 for photos in same.values() for one in photos.values())
+            for sha256, photos in same.items():
+                files = [scan.FoundFile(os.fsencode(one.path), states[one.id or 0]) for one in photos.values()]
+                self._contents[sha256] = content = _Content(sha256, files, list(photos))
+                given.update(photos)
+                yield content
 
-    def _file(self, region_id: int) -> scan.FoundFile:
-        return scan.FoundFile(os.fsencode(self._photos[region_id].path), self._states[region_id])
+    def _same_bytes(self, photos: Mapping[int, Photo]) -> dict[str, dict[int, Photo]]:
+        """Sha256 -> region id -> photo, of these photos and of all others of the same bytes without a new vector."""
+        catalog = self.store.catalog
+        same: dict[str, dict[int, Photo]] = defaultdict(dict)
+        for region_id, photo in photos.items():
+            same[photo.sha256 or ""][region_id] = photo
+        found = catalog.ids_with_bytes(list(same))
+        others = {i for ids in found.values() for i in ids} - {photo.id for photo in photos.values()}
+        known = catalog.known_photos(others)
+        for photo_id, place in catalog.locations(known).items():
+            if place.region_id not in self._done:
+                same[known[photo_id].sha256 or ""][place.region_id] = known[photo_id]
+        return same
+
+    def _left(self) -> Iterator[dict[int, Photo]]:
+        """Region id -> its photo, of those without a new vector, a block at a time."""
+        catalog = self.store.catalog
+        for block in blocks(len(self._frames), BLOCK):
+            left = [region_id for region_id in self._frames[block].tolist() if region_id not in self._done]
+            photo_of = {region_id: one.photo_id or 0 for region_id, one in catalog.regions_by_id(left).items()}
+            known = catalog.known_photos(photo_of.values())
+            yield {region_id: known[photo_id] for region_id, photo_id in photo_of.items()}
 
     def _decoded(self, content: _Content, most: int | None = COSTLY) -> "decode.Decoded | NotEmbedded | _Content":
         """Runs in a thread: the pixels of the first of the files that still holds this content; costly ones wait."""
@@ -208,24 +227,25 @@ class ReembedRun:
         return NotEmbedded(replace(content.files[0].photo, sha256=content.sha256), reason)
 
     def _take(self, outcome: "decode.Decoded | NotEmbedded", embedder: Embedder) -> None:
+        same = self._contents[outcome.photo.sha256 or ""].files
         self._keep([outcome] if isinstance(outcome, NotEmbedded) else embedder.add(outcome))
         if committer.is_due(len(self._vectors), self._last_commit):
             self._commit()
             self.caller.let_in()
+        for file in same:
+            self._met += 1
+            self.caller.tell("reembed", self._met, self._total, os.fsdecode(file.path))
+        if self.caller.is_due():
+            self.caller.let_in()
 
     def _keep(self, results: Sequence[EmbeddedPhoto | NotEmbedded]) -> None:
         for result in results:
-            content = self._contents[result.photo.sha256 or ""]
+            content = self._contents.pop(result.photo.sha256 or "")
             if isinstance(result, NotEmbedded):
                 self._reasons[content.sha256] = result.reason
                 continue
             self._vectors += [(region_id, result) for region_id in content.region_ids]
             self._done.update(content.region_ids)
-
-    def _tell(self, number: int, total: int, outcome: "decode.Decoded | NotEmbedded") -> None:
-        self.caller.tell("reembed", number, total, outcome.photo.path)
-        if self.caller.is_due():
-            self.caller.let_in()
 
     def _commit(self) -> None:
         """First the part, then the commit that lists it, which no region points to yet."""
@@ -245,14 +265,20 @@ class ReembedRun:
 
     # The end
 
-    def renewal(self) -> Renewal:
+    def failed(self) -> tuple[Failure, ...]:
+        """The photos that could not be embedded though there is a file."""
+        without = (photo for left in self._left() for photo in left.values() if is_there(photo.path))
+        failed = (Failure(photo.path, "reembed", self._reasons[photo.sha256 or ""]) for photo in without)
+        return tuple(sorted(failed, key=lambda failure: failure.path))
+
+    def renewal(self, failed: Sequence[Failure]) -> Renewal:
         """What the index becomes."""
         store, catalog = self.store, self.store.catalog
         identity = replace(store.identity, backbone=self.backbone.identity, source=self.backbone.source)
         whitened = whitening_sha256(catalog) is not None
         space = None
         if whitened:
-            space = optimize.fitted(np.concatenate([part.vectors[rows] for _, rows, part in self._live()]))
+            space = optimize.fitted((part.vectors[rows] for _, rows, part in self._live()), len(self._done))
         state = {
             IDENTITY: as_json(identity),
             IDENTITY_BEFORE: as_json(store.identity),
@@ -261,32 +287,20 @@ class ReembedRun:
             ON_SERVER: None,
             REEMBED: None,
         }
-        ids = [photo.id or 0 for region_id, photo in self._photos.items() if region_id not in self._done]
-        failed = [(FileState(), failure) for failure in self._failed()]
-        return Renewal(self.pending.parts, self._new_vectors(), ids, failed, state)
+        ids = [photo.id or 0 for left in self._left() for photo in left.values()]
+        return Renewal(self.pending.parts, self._new_vectors(), ids, [(FileState(), one) for one in failed], state)
 
-    def report(self, seconds: float) -> ReembedReport:
+    def report(self, failed: tuple[Failure, ...], seconds: float) -> ReembedReport:
         """What became of the photos."""
-        failed = tuple(self._failed())
-        without = len(self._photos) - len(self._done)
+        without = len(self._frames) - len(self._done)
         return ReembedReport(len(self._done), without - len(failed), failed, seconds)
-
-    def _failed(self) -> list[Failure]:
-        """The photos that could not be embedded though there is a file."""
-        without = (photo for region_id, photo in self._photos.items() if region_id not in self._done)
-        present = sorted(
-            (photo for photo in without if is_there(photo.path)),
-            key=lambda photo: photo.path,
-        )
-        return [Failure(photo.path, "reembed", self._reasons[photo.sha256 or ""]) for photo in present]
 
     def _live(self) -> Iterator[tuple[int, Ids, parts.Part]]:
         """Of each part its id, the rows (n,) whose region is still wanted, and what it holds."""
         sha256s = {part.id: part.sha256 for part in self.store.catalog.parts()}
         for part_id in self.pending.parts:
             part = parts.read_at(self.store.folder.vectors, part_id, sha256s[part_id])
-            rows = [row for row, region_id in enumerate(part.region_ids.tolist()) if region_id in self._photos]
-            yield part_id, np.array(rows, dtype=np.int64), part
+            yield part_id, np.flatnonzero(np.isin(part.region_ids, self._frames)), part
 
     def _new_vectors(self) -> Iterator[list[NewVector]]:
         classes = self.backbone.classes
@@ -295,7 +309,9 @@ class ReembedRun:
             if classes.classifier is not None and len(rows):
                 guesses = classes.top(classes.probabilities(part.vectors[rows], part.norms[rows]), PREDICTIONS)
             ids = part.region_ids[rows].tolist()
+            here = self.store.catalog.regions_by_id(ids)  # others were removed meanwhile
             yield [
-                NewVector(region_id, self._photos[region_id].id or 0, part_id, row, guess)
+                NewVector(region_id, here[region_id].photo_id or 0, part_id, row, guess)
                 for region_id, row, guess in zip(ids, rows.tolist(), guesses, strict=True)
+                if region_id in here
             ]

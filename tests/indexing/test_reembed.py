@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from PIL import Image
 import birdsearch
 from birdsearch import Cancelled, Filter, Index
 from birdsearch.errors import BackboneMismatchError, PhotoMissingError
-from birdsearch.indexing import committer
+from birdsearch.indexing import committer, reembed
 from birdsearch.records import Photo, RegionReport
+from birdsearch.storage.catalog.sql import SQLCatalog
 from tests.support import drawing, fake_finder
 from tests.support.index_worker import MIRRORED, backbone
 
@@ -235,3 +237,26 @@ def test_birds_that_were_found_are_embedded_anew_and_not_searched_again(
         best = index.search(part, 1)[0]
         assert best.score > 0.999
         assert best.region in before
+
+
+def test_photos_are_looked_up_in_blocks_and_copies_are_embedded_once(
+    photos: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reembed, "BLOCK", 2)
+    asked: list[int] = []
+    known_photos = SQLCatalog.known_photos
+
+    def spy(catalog: SQLCatalog, ids: Iterable[int]) -> dict[int, Photo]:
+        found = known_photos(catalog, ids)
+        asked.append(len(found))
+        return found
+
+    told: list[tuple[int, int | None]] = []
+    mirrored = backbone(recipe=MIRRORED)
+    with birdsearch.open(path, backbone=backbone()) as index:
+        monkeypatch.setattr(SQLCatalog, "known_photos", spy)
+        report = index.reembed(mirrored, progress=lambda stage, done, total, _: told.append((done, total)))
+        assert (report.embedded, report.missing, report.failed) == (6, 0, ())
+        assert max(asked) <= 2
+        assert mirrored.network.fake.embedded == 2 * 5  # type: ignore[attr-defined]  # two views of each content
+        assert [(done, 6) for done in range(1, 7)] == [one for one in told if one[1] == 6]
