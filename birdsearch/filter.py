@@ -75,6 +75,11 @@ class Filter:
         return Filter(none_of=(self,))
 
     @property
+    def draws(self) -> bool:
+        """Whether photos are drawn: whether one of them satisfies it depends on all others."""
+        return self.sample is not None or any(one.draws for one in (*self.any_of, *self.none_of))
+
+    @property
     def takes_all(self) -> bool:
         """Whether every photo satisfies it, whatever an index holds: nothing is asked, or what is asked always holds.
 

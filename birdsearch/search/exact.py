@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,8 @@ _BUILDS = ("faiss-cpu", "faiss-gpu")
 GPU_MAX_K = 2_048  # neighbours that faiss finds on a GPU at most
 GPU_MEMORY = 256 << 20  # bytes there for what it works with; by itself it takes a sixth of the GPU
 DECIMALS = 6  # scores that agree to so many are a tie: more is rounding of float32
+
+Mask = npt.NDArray[np.bool_]
 
 logger = logging.getLogger("birdsearch")
 _one_at_a_time = threading.Lock()  # a GPU's resources serve one thread
@@ -59,6 +62,33 @@ def merge_top_k(first: Neighbours, second: Neighbours, k: int) -> Neighbours:
     ids = np.concatenate([first.ids, second.ids], axis=1)
     scores = np.concatenate([first.scores, second.scores], axis=1)
     return top_k(ids, scores, k)
+
+
+def valid_answers(
+    ask: Callable[[int], Neighbours], k: int, are_valid: Callable[[Ids], Mask], first: int, deepest: int
+) -> Neighbours | None:
+    """The k best answers that are valid; `first` so many are asked for, then ever more until k are, or no more come.
+
+    None where the deepest question had too few.
+    """
+    width = min(first, deepest)
+    while k <= deepest:
+        found = ask(width)
+        valid = are_valid(found.ids)
+        ended = found.ids[:, -1] < 0
+        least = int(valid.sum(axis=1)[~ended].min(initial=width))
+        if least >= k:
+            return top_k(np.where(valid, found.ids, -1), np.where(valid, found.scores, -np.inf), k)
+        if width >= deepest:
+            break
+        width = min(deepest, max(2 * width, int(1.5 * k * width / max(1, least))))
+    return None
+
+
+def trimmed(found: Neighbours) -> Neighbours:
+    """The answer without columns in which no query has anything."""
+    width = int((found.ids >= 0).sum(axis=1).max(initial=0))
+    return Neighbours(found.ids[:, :width], found.scores[:, :width])
 
 
 def no_neighbours(queries: int, k: int) -> Neighbours:

@@ -16,14 +16,13 @@ def search(store: Store, queries: Vectors, k: int, where: Filter | None = None) 
     """
     graph = store.vectors.graph()
     entering = store.vectors.search(queries, SOURCES)
-    only = None if where is None else store.catalog.region_ids(where)
     nearest = store.vectors.search(queries, k, where=where)
     answers = []
     for row, query in enumerate(queries):
         held = entering.ids[row] >= 0
         reached, arrived = graph.spread(entering.ids[row][held], entering.scores[row][held])
-        if only is not None:
-            answering = np.isin(reached, only)
+        if where is not None:
+            answering = np.isin(reached, store.catalog.region_ids(where, among=reached.tolist()))
             reached, arrived = reached[answering], arrived[answering]
         flow = _first_photos(store, reached, arrived, k)
         answers.append(_ordered(store, query, flow, nearest.ids[row]))

@@ -8,13 +8,12 @@ none that it should not.
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from birdsearch.errors import EngineUnreachableError, IndexDamagedError, RecallUnreachableError
 from birdsearch.files import is_sha256
@@ -22,7 +21,7 @@ from birdsearch.records import EngineState, Filter, Identity, Ids, Progress, Tri
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
 from birdsearch.search.engine import FACETS, EngineServer, ServedEngine, kept_text
-from birdsearch.search.exact import Neighbours
+from birdsearch.search.exact import Mask, Neighbours
 from birdsearch.search.graph import NeighbourGraph
 from birdsearch.search.local import FLAT_UP_TO, LocalEngine
 from birdsearch.search.whitening import Whitening
@@ -38,12 +37,11 @@ logger = logging.getLogger("birdsearch")
 EXACT = 10_000  # photos that a filter leaves, up to which their vectors are compared one by one
 BLOCK = 10_000  # rows that are read, or written, at a time
 DEEPEST = 16_000  # answers that the engine is asked for at most: those that do not count are left out of them
+SPARE = 8  # answers more than asked for: some may not be valid
 SCANNED = 500_000  # rows that are read from the parts and compared where the engine is not there
 EFFORTS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # that are tried, up to the recall asked for
 TRIED_ON = 200  # queries
 PATIENCE = 20  # seconds that a server is given to have what it took
-SPARE = 8  # answers more than asked for: some may not be valid
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +227,10 @@ class ServedVectors(PartVectors):
             share = min(1.0, count / max(1, self._count(now, None)))
             told = None if where is None else self._catalog.in_stored_words(where)
             ask = partial(now.engine.search, queries, where=told, share=share)
-            asked.append(_valid(ask, k, partial(self._are_valid, where, now.beside)))
+            asked.append(exact.valid_answers(ask, k, partial(self._are_valid, where, now.beside), k + SPARE, DEEPEST))
         if now.beside is not None and len(now.beside):
-            asked.append(_valid(partial(now.beside.search, queries), k, partial(self._are_valid, where, None)))
+            ask = partial(now.beside.search, queries)
+            asked.append(exact.valid_answers(ask, k, partial(self._are_valid, where, None), k + SPARE, DEEPEST))
         best = exact.no_neighbours(len(queries), 0)
         for found in asked:
             best = best if found is None else exact.merge_top_k(best, found, k)
@@ -239,7 +238,7 @@ class ServedVectors(PartVectors):
         short = int((best.ids >= 0).sum(axis=1).min(initial=k)) < min(k, count)
         if None in asked or (short and count <= SCANNED):
             return self._among(self._catalog.region_ids(where or Filter()), queries, k, now.whitening)
-        return _trimmed(best)
+        return exact.trimmed(best)
 
     def _count(self, now: _Now, where: Filter | None) -> int:
         """How many photos satisfy a filter."""
@@ -250,15 +249,8 @@ class ServedVectors(PartVectors):
 
     def _are_valid(self, where: Filter | None, but: LocalEngine | None, ids: Ids) -> Mask:
         """Which answers (q, k) are regions of visible photos that satisfy the filter, and are in no other engine."""
-        photo_of = self._catalog.visible(set(ids[ids >= 0].tolist()))
-        good = np.fromiter(photo_of, dtype=np.int64, count=len(photo_of))
-        if where is not None and photo_of:
-            those = set(photo_of.values())
-            within = those if where.ids is None else those & set(where.ids)
-            good = np.intersect1d(good, self._catalog.region_ids(replace(where, ids=tuple(within))))
-        if but is not None:
-            good = np.setdiff1d(good, but.ids)
-        return np.isin(ids, good)
+        valid = self._satisfy(where or Filter(), ids)
+        return valid if but is None else valid & np.isin(ids, but.ids, invert=True)
 
     def _among_few(self, now: _Now, where: Filter, queries: Vectors, k: int) -> Neighbours:
         """The best of the few rows that a filter leaves; they are kept for the next question."""
@@ -266,7 +258,7 @@ class ServedVectors(PartVectors):
         if self._few is None or self._few[0] != key:
             ids = self._catalog.region_ids(where)
             self._few = key, self._read_rows(ids, now.whitening)
-        return _trimmed(self._few[1].search(queries, k))
+        return exact.trimmed(self._few[1].search(queries, k))
 
     def _among(self, ids: Ids, queries: Vectors, k: int, whitening: Whitening | None) -> Neighbours:
         """The best of these rows, which are read from the parts and compared."""
@@ -274,7 +266,7 @@ class ServedVectors(PartVectors):
         for block in blocks(len(ids), BLOCK):
             rows = self._read_rows(ids[block], whitening)
             best = exact.merge_top_k(best, rows.search(queries, k), k)
-        return _trimmed(best)
+        return exact.trimmed(best)
 
     def _read_rows(self, ids: Ids, whitening: Whitening | None) -> LocalEngine:
         """An engine of these regions alone."""
@@ -612,28 +604,3 @@ def _is_outgrown(named: Served, is_exact: bool, regions: int, newer: list[PartRo
 def _as_kept(facet: Any) -> Any:
     """A facet as a server gives it back."""
     return (kept_text(facet) or None) if isinstance(facet, str) else facet
-
-
-def _valid(ask: Callable[[int], Neighbours], k: int, are_valid: Callable[[Ids], Mask]) -> Neighbours | None:
-    """The k best answers that are valid; ever more are asked for until there are so many, or no more come.
-
-    None where the deepest question had too few.
-    """
-    width = min(k + SPARE, DEEPEST)
-    while k <= DEEPEST:
-        found = ask(width)
-        valid = are_valid(found.ids)
-        ended = found.ids[:, -1] < 0
-        least = int(valid.sum(axis=1)[~ended].min(initial=width))
-        if least >= k:
-            return exact.top_k(np.where(valid, found.ids, -1), np.where(valid, found.scores, -np.inf), k)
-        if width >= DEEPEST:
-            break
-        width = min(DEEPEST, max(2 * width, int(1.5 * k * width / max(1, least))))
-    return None
-
-
-def _trimmed(found: Neighbours) -> Neighbours:
-    """The answer without columns in which no query has anything."""
-    width = int((found.ids >= 0).sum(axis=1).max(initial=0))
-    return Neighbours(found.ids[:, :width], found.scores[:, :width])

@@ -11,13 +11,21 @@ from typing import Protocol
 import numpy as np
 
 from birdsearch.cache import file_problem
-from birdsearch.errors import BackboneMismatchError, GraphMissingError, IndexDamagedError, RecallUnreachableError
+from birdsearch.errors import (
+    BackboneMismatchError,
+    GraphMissingError,
+    IndexDamagedError,
+    MemoryNeededError,
+    RecallUnreachableError,
+)
 from birdsearch.files import is_sha256
+from birdsearch.memory import check_room
 from birdsearch.records import EngineState, Filter, Identity, Ids, Progress, Trial, Vectors, shown
 from birdsearch.search import engine as engine_module
 from birdsearch.search import exact, tuning
+from birdsearch.search.coded import MAX_DEPTH
 from birdsearch.search.engine import ENGINES
-from birdsearch.search.exact import Neighbours
+from birdsearch.search.exact import Mask, Neighbours
 from birdsearch.search.graph import NeighbourGraph, linked
 from birdsearch.search.local import FLAT_UP_TO, LocalEngine, StoredSettings
 from birdsearch.search.whitening import Whitening
@@ -36,7 +44,9 @@ STATE = "engine_file"  # key of the catalog's state under which the engine in fo
 ON_SERVER = "engine_on_server"  # and the one of those that open the index with a server of vectors (served.py)
 MAX_GROWTH = 4  # times as many rows as an engine was chosen for, and it is chosen again (a guess)
 MAX_DELETED_FRACTION = 0.25  # of the rows of an engine; beyond it is built anew (a guess)
+FEW = 10_000  # rows that a filter leaves, up to which all of them are looked up (a guess)
 _PARTS = 32  # that enter an engine at a time: it sorts all its ids anew each time
+_ELSEWHERE = "A computer with more memory is needed, or a server of vectors (vectors=milvus://HOST:19530)."
 _ROUNDS = 3  # searches in which removed rows are taken out of the engine as they are found; then all of them are
 
 
@@ -105,6 +115,8 @@ def load_engine(folder: Folder, named: EngineFile, *, mapped: bool = True) -> Lo
         # First: FAISS may take the process down over a damaged file.
         problem = file_problem(path, named.sha256)
         if problem is None:
+            if not mapped:
+                check_room(1, path.stat().st_size, _ELSEWHERE)
             engine = engine_module.load(path, named.kind, named.settings, mapped=mapped)
             if len(engine) == named.rows:
                 return engine
@@ -248,11 +260,15 @@ class PartVectors:
 
         With `where` those of photos that satisfy it. Fewer than k columns where there are fewer rows.
         """
-        if where is not None:
-            only = self._catalog.region_ids(where)
         state = self._current()
         if state.whitening is not None:
             queries = state.whitening.apply(queries)
+        if where is not None:
+            only = self._catalog.region_ids(where, limit=FEW + 1)
+            if len(only) > FEW:
+                if (found := self._of_filter(state, queries, k, where)) is not None:
+                    return found
+                only = self._catalog.region_ids(where)
         for _ in range(_ROUNDS):
             nearest = state.search(queries, k, only)
             if only is not None or state.removed_are_out:
@@ -268,6 +284,22 @@ class PartVectors:
         everything = np.unique(np.concatenate([engine.ids for engine in state.engines]))
         gone = np.setdiff1d(everything, self._catalog.region_ids(Filter()), assume_unique=True)
         return self._without(state, gone, removed_are_out=True).search(queries, k, only)
+
+    def _of_filter(self, state: "_State", queries: Vectors, k: int, where: Filter) -> Neighbours | None:
+        """The best of the many rows that satisfy a filter, where so many of the nearest of all rows do.
+
+        Only these are looked up then, not every row of the filter. None where it leaves too few of the nearest.
+        """
+        if where.draws:
+            return None  # a sample is drawn anew for each look
+        deepest = min(MAX_DEPTH, len(state) // max(1, 4 * len(queries)))  # deeper, to look up every row costs no more
+        ask = partial(state.search, queries, only=None)
+        found = exact.valid_answers(ask, k, partial(self._satisfy, where), 2 * k, deepest)
+        return None if found is None else exact.trimmed(found)
+
+    def _satisfy(self, where: Filter, region_ids: Ids) -> Mask:
+        """Which answers (q, k) are regions of photos that satisfy a filter."""
+        return np.isin(region_ids, self._catalog.region_ids(where, among=set(region_ids[region_ids >= 0].tolist())))
 
     def _without(self, state: "_State", gone: Ids, checked: int = 0, removed_are_out: bool = False) -> "_State":
         """The state whose engines answer no more with these rows, for this search and later ones."""
@@ -392,6 +424,7 @@ class PartVectors:
         """Region ids (n,) and vectors (n, dim or whitened) of the live rows of these parts."""
         dim = self._identity.backbone.dim if whitening is None else whitening.dim
         ids = np.empty(sum(part.rows for part in listed), dtype=np.int64)
+        check_room(len(ids), 4 * dim, _ELSEWHERE)
         rows = np.empty((len(ids), dim), dtype=np.float32)
         count = 0
         for part in listed:
@@ -437,7 +470,14 @@ class PartVectors:
     # Writing, by the one that holds the lock
 
     def refresh(self) -> bool:
-        """Bring the saved engine up to date. Returns whether anything was written."""
+        """Bring the saved engine up to date. Returns whether anything was written; what cannot fit is told of."""
+        try:
+            return self._refreshed()
+        except MemoryNeededError as error:  # the photos are committed, whatever becomes of a cache
+            logger.warning("the engine is not brought up to date: %s", error)
+            return False
+
+    def _refreshed(self) -> bool:
         listed = self._catalog.parts()
         last_part = max((part.id for part in listed), default=0)
         regions = self._catalog.counts()["regions"]

@@ -485,10 +485,17 @@ class SQLCatalog(Database):
             except LookupError:
                 raise self._unknown(after) from None
 
-    def region_ids(self, where: Filter) -> Ids:
-        """Ids (n,) of the regions with a vector whose photos satisfy the filter, ascending."""
+    def region_ids(self, where: Filter, *, among: Iterable[int] | None = None, limit: int | None = None) -> Ids:
+        """Ids (n,) of the regions with a vector whose photos satisfy the filter, ascending: of all, or `among` some."""
         query = sa.select(regions.c.id).join(photos).where(regions.c.part_id.is_not(None)).order_by(regions.c.id)
-        return np.fromiter((region_id for (region_id,) in self._visible_rows(query, where)), dtype=np.int64)
+        rows: Iterable[Any]
+        if among is None:
+            rows = self._visible_rows(query.limit(limit), where)
+        else:
+            with self.transaction() as connection:
+                satisfying = query.where(*conditions(where, connection))
+                rows = where_in(connection, satisfying, regions.c.id, sorted(among))
+        return np.fromiter((region_id for (region_id,) in rows), dtype=np.int64)
 
     def visible(self, region_ids: Iterable[int]) -> dict[int, int]:
         """Region id -> photo id, for those regions with a vector whose photo exists and is not missing."""
