@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self, SupportsIndex
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch import memory
 from birdsearch.arguments import checked, checked_methods
 from birdsearch.attended import attended
 from birdsearch.files import absolute
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("birdsearch")
 
 PHOTOS_AT_ONCE = 1024  # records in memory while all photos are gone through
+_ONE_BY_ONE = "Read them one after the other (Index.each_photo), or page by page (limit, after)."
 
 
 def _checked_order(order: str) -> str:
@@ -433,6 +435,7 @@ class Index:
             raise ValueError(f"limit must be 0 or more, got {limit}")
         with self._store.catalog.snapshot():
             listed = self._store.catalog.photo_ids(where, limit, order=_checked_order(order), after=after)
+            memory.check_room(len(listed), memory.RECORD, _ONE_BY_ONE)
             return self._store.catalog.photos(listed)
 
     def each_photo(

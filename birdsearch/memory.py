@@ -6,6 +6,7 @@ from pathlib import Path
 
 from birdsearch.errors import MemoryNeededError
 
+RECORD = 1500  # bytes of all that is known of a photo, as a Photo, at least
 _MEMINFO = Path("/proc/meminfo")
 _LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")  # of a container
 

@@ -10,7 +10,7 @@ from itertools import combinations, product
 import numpy as np
 import numpy.typing as npt
 
-from birdsearch import records
+from birdsearch import memory, records
 from birdsearch.duplicates import bursts as bursts_module
 from birdsearch.duplicates import grouping, hashes, implied, keeper
 from birdsearch.duplicates.candidates import LiveVectors, Proposals
@@ -29,6 +29,7 @@ MIN_SCORE = 0.3  # below it neighbours are not proposed
 DEEPEN_SCORE = 0.95  # a photo whose 20 neighbours all reach it is searched for more of them
 WHITENED_DEEPEN_SCORE = 0.8  # the same in a whitened space
 VERIFIED_AT_ONCE = 2048  # pairs, before those that follow from them are left out
+RECORD, BURST_RECORD = 300, 700  # bytes of what is known of a photo; and where bursts are looked for
 ALL_WITH_ALL = 30  # photos of one group whose pairs are all compared, or reported
 
 
@@ -106,6 +107,8 @@ class DuplicateFinder:
         """All pairs and groups of the relations in question."""
         started = time.monotonic()
         relations = self._options.relations
+        each = RECORD + BURST_RECORD * (records.BURST.name in relations)
+        memory.check_room(self._catalog.count(self._options.where), each)
         copies = self._same_bytes()
         related = [Pair(a, b, records.IDENTICAL.name, 1.0) for ids in copies for a, b in _pairs_of(ids)]
         if self._options.compares_pixels:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from birdsearch import memory
 from birdsearch.errors import InputFileError
 from birdsearch.export.selection import Batch, EmbeddedRegion, NoOptions, Selection
 from birdsearch.export.tables import photo_row
@@ -105,6 +106,8 @@ def to_arrow(photos: Selection) -> "pa.Table":
     """The photos as the table that the file would hold."""
     import pyarrow as pa
 
+    each = 4 * photos.backbone.dim + memory.RECORD
+    memory.check_room(len(photos), each, "Export them to a file (.parquet), which is written as they are read.")
     schema = _schema_with_origin(photos)
     tables = (table_of(batch, schema, photos.provenance) for batch in photos.batches())
     return pa.concat_tables([schema.empty_table(), *tables])

@@ -10,13 +10,15 @@ from pathlib import Path
 from birdsearch.errors import InputFileError
 from birdsearch.indexing.label_rows import LabelRow, contradiction, moment, read_rows
 from birdsearch.indexing.moved_paths import photos_at
-from birdsearch.records import Label, LabelReport, counted, shown
+from birdsearch.records import Label, LabelReport, batched, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.tables import NAMES
 from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
 logger = logging.getLogger("birdsearch")
+
+BLOCK = 1024  # photos that are looked up at a time
 
 
 def correct(store: Store, labels: Mapping[int, str | None], author: str | None) -> LabelReport:
@@ -171,8 +173,11 @@ class NamedPhotos:
         by_path = photos_at({row.path: row.values["path"] for row in rows if row.path is not None}, catalog)
         by_sha256 = catalog.ids_with_bytes(sorted({row.sha256 for row in rows if row.sha256}))
         numbers = {row.number for row in rows if row.number is not None}
-        named = catalog.known_photos(numbers.union(*by_sha256.values()))
-        paths = {photo_id: os.fsencode(photo.path) for photo_id, photo in named.items()}
+        paths = {
+            photo_id: os.fsencode(photo.path)
+            for block in batched(numbers.union(*by_sha256.values()), BLOCK)
+            for photo_id, photo in catalog.known_photos(block).items()
+        }
         return cls(store.identity.id, by_path, by_sha256, paths)
 
     def lacks(self, row: LabelRow) -> bool:

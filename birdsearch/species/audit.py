@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from birdsearch.duplicates import grouping
+from birdsearch.memory import check_room
 from birdsearch.records import AuditReport, Filter, Ids, Photo, Progress, Suspect, Vectors, blocks
 from birdsearch.species import classifier
 from birdsearch.species import names as names_module
@@ -29,6 +30,7 @@ from birdsearch.taxonomy import resolve
 from birdsearch.taxonomy.checklist import Checklist
 
 NEAREST = 5  # photos of other groups that a suspect is compared with
+WEIGHED = 8_000  # bytes of what is weighed of a photo, at least (benchmarks.growth)
 EVIDENCE = 6  # photos shown for a suspect, at most
 # Guesses; benchmarks.audit measures what they are worth together.
 _USUAL = 0.02  # share of wrong labels that is expected before any photo is compared...
@@ -374,6 +376,7 @@ def of(
 def _of(gallery: Gallery, store: Store, checklist: Checklist | None, progress: Progress | None) -> AuditReport:
     """The same, by the other photos, the backbone, the checklist, bursts and copies."""
     started = time.monotonic()
+    check_room(len(gallery.photos), WEIGHED)
     overrides = names_module.overrides(store.catalog)
     evidence = Evidence(
         gallery.bursts,

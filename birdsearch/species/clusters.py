@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.memory import check_room
 from birdsearch.records import Cluster, ClusterReport, Ids, Progress, Vectors, blocks
 from birdsearch.search import graph as graphs
 from birdsearch.search.exact import Neighbours
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 NEIGHBOURS = 12  # of each photo that make the graph; longer lists are cut
+NODE = 3_000  # bytes of a photo in the graph, and of what finds its communities, at least (benchmarks.growth)
 MEDOIDS = 3  # photos that stand for a cluster
 _STEEP = 3.0  # how fast a link fades beyond that scale
 _SMALLEST = 3.0  # the finest ceiling that is tried, in photos of a community
@@ -74,6 +76,7 @@ def communities(
         raise ValueError(f"there are {len(vectors)} vectors and neighbours of {len(neighbours.ids)}")
     if resolution is not None and not resolution > 0:
         raise ValueError(f"resolution must be above 0, got {resolution}")
+    check_room(len(vectors), NODE)
     rows, scores = _without_self(neighbours)
     graph = _graph(rows, scores)
     chosen = "given"

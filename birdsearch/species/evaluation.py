@@ -13,6 +13,7 @@ import numpy.typing as npt
 from birdsearch.errors import InputFileError
 from birdsearch.indexing.corrections import NamedPhotos
 from birdsearch.indexing.label_rows import LabelRow, contradiction, read_rows
+from birdsearch.memory import check_room
 from birdsearch.records import Evaluation, Ids, Progress, SpeciesFigures, Vectors, blocks, counted, shown
 from birdsearch.species import calibration, classifier, names
 from birdsearch.species.calibration import calibration_error
@@ -22,6 +23,7 @@ from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
 MAX_QUERIES = 5_000  # photos that search the others; of more they are drawn at random
+ANSWERED = 8_000  # bytes of the answers for a photo, at least (benchmarks.growth)
 CELLS = 16_000_000  # scores worked on at a time
 UNKNOWN_NAMED = 5  # photos in a warning
 NO_SPECIES = "no species"  # the answer of a line that predicts none
@@ -165,6 +167,7 @@ def _average_precision(scores: Vectors, right: npt.NDArray[np.bool_]) -> float:
 def of(gallery: Gallery, store: Store, seed: int = 0, progress: Progress | None = None) -> Evaluation:
     """How accurate retrieval and classification are on labelled photos, and how accurate the backbone's classes are."""
     started = time.monotonic()
+    check_room(len(gallery.photos), ANSWERED)
     searched = gallery.raw if gallery.space is None else gallery.space.apply(gallery.raw)
     known = evaluate(gallery.raw, gallery.labels, gallery.groups, searched=searched, seed=seed, progress=progress)
     if progress is not None:

@@ -33,7 +33,7 @@ NEAR_BITS, NEAR_SCORE = 6, 0.95  # of two hashes and two vectors, from which on 
 BLOCK = 4096
 ANSWERS = 4  # that are kept of costly questions
 ROUNDING = 1e-4  # of the numbers of a vector
-RECORD = 1500  # bytes of what is known of a photo beside its vector, and of its place in the graph, at least
+RECORD = 2500  # bytes of what is known of a photo beside its vector, at least (benchmarks.commands)
 
 logger = logging.getLogger("birdsearch")
 

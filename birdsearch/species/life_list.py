@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from birdsearch.memory import RECORD, check_room
 from birdsearch.records import MONTHS, Ids, LifeList, LifeListEntry, Photo, Place
 from birdsearch.species.gallery import Gallery
 from birdsearch.storage.store import Store
@@ -27,6 +28,7 @@ def of(gallery: Gallery, store: Store, by: str = "species") -> LifeList:
     if by not in GROUPINGS:
         raise ValueError(f"a life list goes by one of {', '.join(GROUPINGS)}, not by {by!r}")
     started = time.monotonic()
+    check_room(len(gallery.photos), RECORD)
     known = store.catalog.photos(gallery.ids.tolist())
     names = Counter(photo.species for photo in gallery.photos if photo.species)
     shown, guesses = _species_names(names, gallery.corrections)

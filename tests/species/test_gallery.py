@@ -264,6 +264,11 @@ def test_photos_that_do_not_fit_into_memory_are_refused_with_what_to_do(
             with pytest.raises(MemoryNeededError, match=r"10 photos at once need more than .* --sample 1 "):
                 ask()
         assert sum(len(cluster.photos) for cluster in index.clusters(Filter(sample=4)).clusters) == 4
+        index.species_report(sample := Filter(sample=5))
+        monkeypatch.setattr(memory, "available", lambda: 39_000)
+        for ask in (index.audit, index.evaluate):  # which weigh more of each photo than is kept of it
+            with pytest.raises(MemoryNeededError, match="5 photos at once need more than"):
+                ask(sample)
 
 
 def test_a_sample_takes_some_of_each_species_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
