@@ -3,7 +3,7 @@
 Photos of `benchmarks.listing`, none of which exists, are imported; each command is run in a process of its own, which
 tells the most memory that it held (VmHWM). What the same takes of an index of 1,000 photos is its base. `--only audit
 dedupe` runs these alone; `--keep FOLDER` uses the indexes that lie there, or leaves them there. Seconds are those of
-the processor. What embeds gets pixels and vectors that are made up, for nothing lies at the paths.
+the processor. The engine compares every photo, and lies in a file whose pages count where they are read.
 """
 
 import contextlib
@@ -13,12 +13,9 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from unittest import mock
-
-import numpy as np
 
 import birdsearch
 from benchmarks import listing
@@ -30,15 +27,6 @@ BASE = 1_000
 COUNTS = (100_000, 500_000)
 LONGEST = 3_600.0  # seconds that nobody waits
 MOST = Filter(taken_after="2020-05-03")  # 26 of 28 days
-
-
-class Embeds(Given):
-    """A network whose vectors mean nothing."""
-
-    input_size = 8
-
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        return np.ones((len(images), self.dim), np.float32)
 
 
 def cli(*words: str) -> Callable[[Path, Path], None]:
@@ -70,36 +58,6 @@ def label_from(path: Path, out: Path) -> None:
         lines = (f"{photo_id},{index.provenance.index_id},Wren" for photo_id in index.photo_ids().tolist())
         (out / "labels.csv").write_text("\n".join(["id,index_id,species", *lines]), encoding="utf-8")
         index.label_from(out / "labels.csv")
-
-
-@contextlib.contextmanager
-def made_up() -> Iterator[None]:
-    """Inside, every file of the listing is there, and gives pixels."""
-    from birdsearch.photos import decode, scan
-
-    is_folder = os.path.isdir
-
-    def read(file: scan.FoundFile, **_: object) -> SimpleNamespace:
-        number = int(os.fsdecode(file.path)[-12:-4])
-        photo = birdsearch.Photo(None, os.fsdecode(file.path), listing.sha256(number))
-        return SimpleNamespace(data=b"", photo=photo, format="JPEG")
-
-    def decoded(_: bytes, photo: birdsearch.Photo, size: tuple[int, int], *__: object, **___: object) -> decode.Decoded:
-        return decode.Decoded(photo, np.zeros((*size, 3), np.uint8))
-
-    with (
-        mock.patch("birdsearch.photos.scan.read", read),
-        mock.patch("birdsearch.photos.decode.decode", decoded),
-        mock.patch("birdsearch.photos.scan.has_entries", return_value=True),
-        mock.patch("os.path.isdir", lambda folder: os.fsencode(folder) == listing.FOLDER or is_folder(folder)),
-    ):
-        yield
-
-
-def reembed(path: Path, _: Path) -> None:
-    """By the same network under another recipe."""
-    with birdsearch.open(path, backbone=Embeds(listing.DIM)) as index, made_up():
-        index.reembed(force=True)
 
 
 PARTS: dict[str, Callable[[Path, Path], None]] = {
