@@ -10,6 +10,7 @@ BirdsearchError                 message = what + where + what next
 │  │  └─ IndexReplacedError     another index has come to its place since it was opened
 │  ├─ IndexLockedError          another process is writing
 │  └─ IndexUnwritableError      no permission, no space
+│     └─ IndexUnreachableError  the database of its catalog does not answer
 ├─ PhotoError                   one photo
 │  ├─ PhotoUnreadableError      broken, truncated, too large, not a photo
 │  ├─ PhotoMissingError         no such file or folder (also a FileNotFoundError)
@@ -87,6 +88,10 @@ class IndexLockedError(IndexFolderError):
 
 class IndexUnwritableError(IndexFolderError):
     """The index folder cannot be written to."""
+
+
+class IndexUnreachableError(IndexUnwritableError):
+    """The database that holds the catalog of an index does not answer."""
 
 
 class PhotoError(BirdsearchError):

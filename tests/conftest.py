@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,11 +57,28 @@ _ON_BOTH_DATABASES = (
     "tests/storage/test_catalog.py",
     "tests/storage/test_query.py",
 )
+# Likewise; on PostgreSQL each of their tests runs for its first case alone: the others differ in what no catalog sees.
+_FIRST_CASE_ON_BOTH = (
+    "tests/duplicates/cleanup/test_trash.py",
+    "tests/duplicates/test_decisions.py",
+    "tests/duplicates/test_members.py",
+    "tests/export/test_importer.py",
+    "tests/export/test_round_trips.py",
+    "tests/export/test_sightings.py",
+    "tests/indexing/test_box_files.py",
+    "tests/indexing/test_companions.py",
+    "tests/indexing/test_find_birds.py",
+    "tests/indexing/test_label_files.py",
+    "tests/indexing/test_photo_lists.py",
+    "tests/indexing/test_reembed.py",
+    "tests/indexing/test_regions.py",
+    "tests/indexing/test_speciesnet.py",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let the tests of every catalog run on both databases."""
-    on_both = any(metafunc.definition.path == ROOT / place for place in _ON_BOTH_DATABASES)
+    on_both = any(metafunc.definition.path == ROOT / place for place in (*_ON_BOTH_DATABASES, *_FIRST_CASE_ON_BOTH))
     ready_made = {"garden", "network_garden"} & set(metafunc.fixturenames)
     chosen = any(marker.args[0] == "database" for marker in metafunc.definition.iter_markers("parametrize"))
     if on_both and not ready_made and not chosen:
@@ -69,8 +86,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database", ["sqlite", pytest.param("postgresql", marks=slow)], indirect=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by what they use, and leave out the cases that `_FIRST_CASE_ON_BOTH` does."""
+    later = _later_cases(items)
+    config.hook.pytest_deselected(items=later)
+    items[:] = [item for item in items if item not in later]
     for item in items:
         for fixture, marker in _MARKED_FIXTURES.items():
             if fixture in getattr(item, "fixturenames", ()):
@@ -78,6 +98,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for place, marker in _MARKED_PLACES.items():
             if item.path.is_relative_to(ROOT / place):
                 item.add_marker(marker)
+
+
+def _later_cases(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """Those on PostgreSQL behind the first one of each test of `_FIRST_CASE_ON_BOTH`."""
+    places = {ROOT / place for place in _FIRST_CASE_ON_BOTH}
+    seen, later = set[tuple[Path, str]](), []
+    for item in items:
+        case = getattr(item, "callspec", None)
+        if case is not None and case.params.get("database") == "postgresql" and item.path in places:
+            test = item.path, item.nodeid.partition("[")[0]
+            if test in seen:
+                later.append(item)
+            seen.add(test)
+    return later
 
 
 @pytest.fixture(autouse=True)

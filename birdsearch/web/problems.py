@@ -29,6 +29,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (BusyError, 503),
     (TooManyError, 429),
     (errors.IndexLockedError, 409),
+    (errors.IndexUnreachableError, 503),
     (errors.IndexUnwritableError, 507),
     (errors.IndexExistsError, 409),
     (errors.PhotoUnknownError, 404),
@@ -52,6 +53,7 @@ _STATUS: tuple[tuple[type[Exception], int], ...] = (
     (ValueError, 422),
     (TypeError, 422),
 )
+_PASSING = (errors.IndexLockedError, errors.IndexUnreachableError, BusyError, TooManyError)
 KNOWN = (errors.BirdsearchError, ValueError, TypeError)
 _MEANINGS = {
     400: "The body cannot be read", 401: "No key", 403: "The key, or a server that only reads, does not allow this",
@@ -60,7 +62,7 @@ _MEANINGS = {
     410: "The file is gone, or is not the one that was indexed", 413: "The body is too large",
     415: "A body of this kind is not understood", 421: "The server has another name",
     422: "What was asked cannot be meant; `errors` point to it", 429: "Too many questions wait already",
-    503: "The network or the server of vectors is not available, or a job lets nothing in between",
+    503: "The network, or the server of the catalog or of vectors, is not available, or a job lets nothing in between",
     507: "There is no room",
 }  # fmt: skip
 SCHEMA = {  # of a problem, in the OpenAPI
@@ -121,7 +123,7 @@ def of_error(error: Exception) -> Problem:
     """The problem that an error of the library is."""
     cls = type(error) if isinstance(error, errors.BirdsearchError) else ValueError
     title = meaning_of(cls).rstrip(".") if cls is not ValueError else "This cannot be meant"
-    headers = {"Retry-After": "5"} if isinstance(error, errors.IndexLockedError | BusyError | TooManyError) else {}
+    headers = {"Retry-After": "5"} if isinstance(error, _PASSING) else {}
     return Problem(status_of(type(error)), title, shown(str(error)), kind_of(cls), headers=headers)
 
 

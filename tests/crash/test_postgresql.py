@@ -11,7 +11,7 @@ import pytest
 
 import birdsearch
 from birdsearch import Filter
-from birdsearch.errors import IndexLockedError, IndexUnwritableError
+from birdsearch.errors import IndexLockedError, IndexUnreachableError
 from birdsearch.storage.store import Store
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -19,6 +19,7 @@ from tests.support.index_worker import backbone, work
 from tests.support.killing import Campaign, Victim, until
 from tests.support.postgresql import Server, why_not
 from tests.support.worker_process import Worker
+from tests.web.test_crash import server as serving
 
 WRITERS = 4
 
@@ -119,8 +120,33 @@ def test_a_reader_outlives_a_restart_of_the_server(campaign: Campaign) -> None:
     with birdsearch.open(campaign.address, backbone=backbone()) as index:
         assert len(index) == campaign.count
         campaign.server.kill()
-        with pytest.raises(IndexUnwritableError, match=r"cannot use birds\+postgresql://.*when the database answers"):
+        with pytest.raises(IndexUnreachableError, match=r"cannot use birds\+postgresql://.*run the same command again"):
             index.photos()
         campaign.server.start()
         assert len(index) == campaign.count
         assert index.search_vectors(np.ones((1, FakeBackbone.dim), np.float32), k=5)[0]
+
+
+def test_a_web_server_outlives_a_restart_of_the_database(campaign: Campaign) -> None:
+    """What is asked meanwhile can be asked again, a job that ends keeps what was committed, and all goes on."""
+    job = {"do": "add", "folders": [str(campaign.photos)]}
+    with serving(campaign.address, 0.1) as (_, client):
+        first = client.post("/api/v1/jobs", json=job).json()["id"]
+        until(lambda: campaign.committed() > 4)
+        kept = client.get("/api/v1/photos/ids").json()
+        campaign.server.kill()
+        for answer in (
+            client.get("/api/v1/photos/ids"),
+            client.get("/photos"),
+            client.put(f"/api/v1/photos/{kept[0]}/label", json={"species": "Wren"}),
+        ):
+            assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "5"), answer.text
+            assert "run the same command again" in answer.text
+        until(lambda: client.get(f"/api/v1/jobs/{first}").json()["state"] == "failed")
+        campaign.server.start()
+        assert set(kept) <= set(client.get("/api/v1/photos/ids").json())
+        again = client.post("/api/v1/jobs", json=job).json()["id"]
+        until(lambda: client.get(f"/api/v1/jobs/{again}").json()["state"] == "done")
+        assert len(client.get("/api/v1/photos/ids").json()) == campaign.count
+        assert client.put(f"/api/v1/photos/{kept[0]}/label", json={"species": "Wren"}).status_code == 200
+    campaign.check(campaign.count)

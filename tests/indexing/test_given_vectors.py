@@ -24,7 +24,7 @@ from birdsearch.errors import (
 )
 from birdsearch.indexing import given_vectors
 from birdsearch.records import Vectors
-from birdsearch.storage.catalog.sqlite_database import SQLiteCatalog
+from birdsearch.storage.catalog.sql import SQLCatalog
 from tests.conftest import write_garden_photos
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -290,15 +290,15 @@ def test_a_stop_in_the_middle_leaves_whole_batches(
 ) -> None:
     clip.add_vectors(photos[:5], vectors(5))
     monkeypatch.setattr(given_vectors, "COMMIT_PHOTOS", 2)
-    commit, commits = SQLiteCatalog.commit, list[Any]()
+    commit, commits = SQLCatalog.commit, list[Any]()
 
-    def second_fails(catalog: SQLiteCatalog, batch: Any, *lay_down: Any) -> None:
+    def second_fails(catalog: SQLCatalog, batch: Any, *lay_down: Any) -> None:
         commits.append(batch)
         if len(commits) == 2:
             raise KeyboardInterrupt
         commit(catalog, batch, *lay_down)
 
-    monkeypatch.setattr(SQLiteCatalog, "commit", second_fails)
+    monkeypatch.setattr(SQLCatalog, "commit", second_fails)
     new = vectors(5, seed=1)
     with pytest.raises(KeyboardInterrupt):
         clip.add_vectors(photos[:5], new)

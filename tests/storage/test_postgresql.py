@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from birdsearch.errors import (
 )
 from birdsearch.storage.address import Address
 from birdsearch.storage.catalog.postgresql_database import PostgreSQL
+from birdsearch.storage.folder import Folder
 from tests.conftest import write_garden_photos
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
@@ -294,3 +296,22 @@ def test_the_driver_that_is_missing_is_named(address: str, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(InstallationError, match=r'pip install "birdsearch\[cluster\]"'):
         birdsearch.open(address)
+
+
+def test_a_lock_is_given_back_before_its_connection_is_closed(address: str, fake: FakeBackbone) -> None:
+    """The server notices in its own time that a connection was closed, and the next writer may be there before."""
+    birdsearch.create(address, backbone=fake).close()
+    held = []
+
+    def look(connection: Any, _record: Any) -> None:
+        query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        held.extend(connection.execute(query).fetchone())
+
+    sa.event.listen(sa.pool.Pool, "checkin", look)
+    try:
+        for shared in (False, True):
+            with Folder(address).writing(shared=shared):
+                pass
+    finally:
+        sa.event.remove(sa.pool.Pool, "checkin", look)
+    assert held == [0, 0]

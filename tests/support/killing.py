@@ -61,7 +61,7 @@ class Campaign:
         else:
             self.server.kill()
             assert worker.wait() == REFUSED, worker.said()
-            assert worker.said().startswith("IndexUnwritableError: cannot use birds+postgresql://"), worker.said()
+            assert worker.said().startswith("IndexUnreachableError: cannot use birds+postgresql://"), worker.said()
             assert "run the same command again" in worker.said()
             self.server.start()
         return acknowledged

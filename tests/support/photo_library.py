@@ -100,7 +100,7 @@ class Library:
 
     def execute(self, statement: Any) -> None:
         """Change the catalog behind the index's back."""
-        with self._catalog() as catalog, catalog.transaction() as connection:
+        with self._catalog() as catalog, catalog.change() as connection:
             connection.execute(statement)
 
 

@@ -46,6 +46,12 @@ def why_not() -> str | None:
     return None
 
 
+@cache
+def _has_icu(found: Path) -> bool:
+    """Whether the server knows how languages sort; from PostgreSQL 15 on, where it was built so."""
+    return b"--icu-locale" in subprocess.run([found / "initdb", "--help"], check=True, capture_output=True).stdout
+
+
 def _as_user(command: Sequence[str]) -> list[str]:
     """PostgreSQL refuses to run as root: the user that its package makes runs it."""
     return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else list(command)
@@ -83,7 +89,9 @@ class Server:
         if os.geteuid() == 0:
             shutil.chown(server.folder, "postgres")
         server.folder.chmod(0o755)
-        options = ("--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C", "--no-sync")
+        options = ["--auth=trust", f"--username={USER}", "--encoding=UTF8", "--locale=C", "--no-sync"]
+        # As most servers do it, this one sorts texts as a language does, where what is not told otherwise.
+        options += ["--locale-provider=icu", "--icu-locale=en-US"] if _has_icu(found) else []
         made = _as_user([str(found / "initdb"), f"--pgdata={server.folder}/data", *options])
         subprocess.run(made, check=True, capture_output=True, cwd="/")
         server.start()

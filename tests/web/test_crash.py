@@ -23,7 +23,7 @@ MOMENTS = 3
 
 
 @contextmanager
-def server(index: Path, delay: float) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
+def server(index: str | Path, delay: float) -> Iterator[tuple["subprocess.Popen[str]", httpx.Client]]:
     """A server of an index in a process of its own, and a client with its key."""
     command = [sys.executable, "-m", "tests.support.server_worker", str(index), str(delay)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

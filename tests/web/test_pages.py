@@ -1,13 +1,17 @@
 """Pages: what they show without JavaScript, and that they open in a browser."""
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from fastapi.testclient import TestClient
 
+from birdsearch import Index
 from birdsearch.web.rendering import NAV, STATIC, static
-from tests.web.conftest import Served
+from birdsearch.web.serving import Settings
+from tests.web.conftest import Served, client_of
 
 
 def test_photos_are_shown_without_javascript(client: TestClient) -> None:
@@ -45,3 +49,16 @@ def test_a_browser_opens_the_photos(page: Any) -> None:
 def test_an_answer_waits_for_no_ack(served: Served) -> None:
     assert httpx.get(served.address).status_code == 401
     assert served.listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+@pytest.mark.parametrize("role", ["edit", "view"])
+def test_an_index_that_cannot_be_read_is_said_on_a_page(role: str, own: Index, settings: Settings) -> None:
+    with client_of(own, settings, getattr(settings.keys, role)) as client:
+        assert client.get("/photos").status_code == 200
+        for file in Path(own.path).glob("catalog.sqlite*"):
+            file.write_bytes(b"no catalog" * 1000)
+        for path in ("/photos", "/api/v1/photos/ids"):
+            answer = client.get(path)
+            assert answer.status_code == 500
+            assert "is damaged" in answer.text
+            assert (str(own.path) in answer.text) == (role == "edit")

@@ -16,6 +16,7 @@ from birdsearch.errors import (
     IndexLockedError,
     IndexMissingError,
     IndexReplacedError,
+    IndexUnreachableError,
     IndexUnwritableError,
     InstallationError,
 )
@@ -278,9 +279,11 @@ def in_words(error: BaseException, where: str) -> Exception | None:
             f"another process has changed the same photos of {where} at the same moment: nothing of this commit was "
             "written. Run the same command again."
         )
-    if not state or state[:2] in ("08", "25", "28", "3D", "53", "55", "57", "58"):
-        hint = _NOT_IN if not state or state[:2] in ("28", "3D") else _AGAIN
-        return IndexUnwritableError(f"cannot use {where}: {reason}. {hint}")
+    # It has ended, is starting, or has no connection left (53300); the driver alone has no state to give.
+    if not state or state[:2] in ("08", "57") or state == "53300":
+        return IndexUnreachableError(f"cannot use {where}: {reason}. {_AGAIN if state else _NOT_IN}")
+    if state[:2] in ("25", "28", "3D", "53", "55", "58"):
+        return IndexUnwritableError(f"cannot use {where}: {reason}. {_NOT_IN if state[:2] in ('28', '3D') else _AGAIN}")
     if state[:2] in ("22", "54", "XX"):
         return IndexDamagedError(f"the catalog {where} is damaged ({reason}). {RESTORE}")
     return None
@@ -316,7 +319,11 @@ class AdvisoryLock:
             try:
                 yield alone
             finally:
-                self._connection = None  # to close the connection gives the lock back
+                self._connection = None
+                if not connection.invalidated:
+                    # The server notices in its own time that a connection was closed: the next writer would not wait.
+                    with suppress(sa.exc.DBAPIError):
+                        connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
 
     def _take(self, connection: sa.Connection, shared: bool) -> bool:
         # Who shares it is alone for a moment at first, to tidy up: that is worth waiting for.
