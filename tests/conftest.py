@@ -57,28 +57,39 @@ _ON_BOTH_DATABASES = (
     "tests/storage/test_catalog.py",
     "tests/storage/test_query.py",
 )
-# Likewise; on PostgreSQL each of their tests runs for its first case alone: the others differ in what no catalog sees.
-_FIRST_CASE_ON_BOTH = (
-    "tests/duplicates/cleanup/test_trash.py",
-    "tests/duplicates/test_decisions.py",
-    "tests/duplicates/test_members.py",
-    "tests/export/test_importer.py",
-    "tests/export/test_round_trips.py",
-    "tests/export/test_sightings.py",
-    "tests/indexing/test_box_files.py",
-    "tests/indexing/test_companions.py",
-    "tests/indexing/test_find_birds.py",
-    "tests/indexing/test_label_files.py",
-    "tests/indexing/test_photo_lists.py",
-    "tests/indexing/test_reembed.py",
-    "tests/indexing/test_regions.py",
-    "tests/indexing/test_speciesnet.py",
-)
+# Likewise; of their tests each so many-th runs on PostgreSQL, for its first case alone: all would take minutes.
+_SOME_ON_BOTH = {
+    "tests/duplicates/cleanup/test_apply.py": 5,
+    "tests/duplicates/cleanup/test_trash.py": 3,
+    "tests/duplicates/test_decisions.py": 2,
+    "tests/duplicates/test_finder.py": 5,
+    "tests/duplicates/test_members.py": 1,
+    "tests/export/test_exporter.py": 4,
+    "tests/export/test_importer.py": 4,
+    "tests/export/test_round_trips.py": 1,
+    "tests/export/test_sightings.py": 3,
+    "tests/indexing/test_box_files.py": 2,
+    "tests/indexing/test_caller.py": 5,
+    "tests/indexing/test_companions.py": 4,
+    "tests/indexing/test_find_birds.py": 2,
+    "tests/indexing/test_given_vectors.py": 4,
+    "tests/indexing/test_label_files.py": 1,
+    "tests/indexing/test_photo_lists.py": 2,
+    "tests/indexing/test_reembed.py": 2,
+    "tests/indexing/test_regions.py": 4,
+    "tests/indexing/test_speciesnet.py": 1,
+    "tests/species/test_names.py": 4,
+    "tests/storage/test_maintenance.py": 2,
+    "tests/storage/test_optimize.py": 4,
+    "tests/storage/test_text.py": 4,
+    "tests/tags/test_write.py": 6,
+    "tests/test_index.py": 1,
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Let the tests of every catalog run on both databases."""
-    on_both = any(metafunc.definition.path == ROOT / place for place in (*_ON_BOTH_DATABASES, *_FIRST_CASE_ON_BOTH))
+    on_both = any(metafunc.definition.path == ROOT / place for place in (*_ON_BOTH_DATABASES, *_SOME_ON_BOTH))
     ready_made = {"garden", "network_garden"} & set(metafunc.fixturenames)
     chosen = any(marker.args[0] == "database" for marker in metafunc.definition.iter_markers("parametrize"))
     if on_both and not ready_made and not chosen:
@@ -87,10 +98,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, and leave out the cases that `_FIRST_CASE_ON_BOTH` does."""
-    later = _later_cases(items)
-    config.hook.pytest_deselected(items=later)
-    items[:] = [item for item in items if item not in later]
+    """Mark tests by what they use, and leave out what `_SOME_ON_BOTH` does."""
+    out = _left_out(items)
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
     for item in items:
         for fixture, marker in _MARKED_FIXTURES.items():
             if fixture in getattr(item, "fixturenames", ()):
@@ -100,18 +111,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(marker)
 
 
-def _later_cases(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """Those on PostgreSQL behind the first one of each test of `_FIRST_CASE_ON_BOTH`."""
-    places = {ROOT / place for place in _FIRST_CASE_ON_BOTH}
-    seen, later = set[tuple[Path, str]](), []
+def _left_out(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The tests on PostgreSQL that `_SOME_ON_BOTH` does without."""
+    steps = {ROOT / place: step for place, step in _SOME_ON_BOTH.items()}
+    tests, out = dict[Path, list[str]](), []
     for item in items:
         case = getattr(item, "callspec", None)
-        if case is not None and case.params.get("database") == "postgresql" and item.path in places:
-            test = item.path, item.nodeid.partition("[")[0]
-            if test in seen:
-                later.append(item)
-            seen.add(test)
-    return later
+        if case is not None and case.params.get("database") == "postgresql" and item.path in steps:
+            seen, test = tests.setdefault(item.path, []), item.nodeid.partition("[")[0]
+            if test in seen or len(seen) % steps[item.path]:
+                out.append(item)
+            if test not in seen:
+                seen.append(test)
+    return out
 
 
 @pytest.fixture(autouse=True)

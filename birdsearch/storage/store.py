@@ -21,6 +21,7 @@ from birdsearch.errors import (
     BackboneUnavailableError,
     IndexAddressError,
     IndexDamagedError,
+    IndexExistsError,
     IndexMissingError,
     IndexVersionError,
 )
@@ -218,6 +219,7 @@ class Store:
         )
         with folder.writing():
             folder.check_free()  # another process may have been faster
+            _check_unlisted(folder)
             folder.drop_unfinished_index()
             if loaded.class_names or loaded.projection is not None:
                 folder.write_classes(loaded.classes)
@@ -536,6 +538,14 @@ def _remember_place(folder: Folder, catalog: Catalog) -> None:
             known,
         )
     catalog.set_state(PLACE, here)
+
+
+def _check_unlisted(folder: Folder) -> None:
+    """Raises IndexExistsError where a database has the index: files in the folder are its own, index.json or not."""
+    if folder.address.catalog:
+        with suppress(IndexMissingError), closing(_in_postgresql(folder)) as catalog:
+            catalog.version()
+            raise IndexExistsError(f"there is an index at {folder.where} already: open it, or choose another name.")
 
 
 def _mismatch(folder: Folder, identity: Identity, other: object) -> BackboneMismatchError:

@@ -25,7 +25,7 @@ import birdsearch
 from birdsearch.errors import IndexMissingError, IndexUnwritableError
 from birdsearch.records import Photo, Vectors
 from tests.support import ROOT, drawing
-from tests.support.catalogs import catalog_at
+from tests.support.catalogs import catalog_at, copy_index, forget_index
 from tests.support.disks import call_where_disks_mount
 from tests.support.index_worker import REFUSED, Line, Plan, backbone, open_or_create, work
 from tests.support.killing import until
@@ -178,9 +178,10 @@ class Scene:
     def attempt(self, folder: Path) -> Plan:
         """The plan over a fresh copy of the index."""
         path = folder / "index"
-        shutil.rmtree(path, ignore_errors=True)
-        if self.before is not None:
-            shutil.copytree(self.before, path)
+        if self.before is None:
+            forget_index(path)
+        else:
+            copy_index(self.before, path)
         return {**self.plan, "index": str(path)}
 
     def check(self, plan: Plan) -> None:
@@ -303,11 +304,15 @@ def _lines(worker: Worker, scene: Scene, folder: Path, functions: list[str]) -> 
 @pytest.mark.parametrize("name", NAMES)
 def test_kill_in_a_line_that_writes(name: str, short: dict[str, Scene], worker: Worker, tmp_path: Path) -> None:
     """Each line where files change, for its first or a later time."""
-    scene = short[name]
-    chance = random.Random(f"{SEED} {name}")
-    for at in _some(_lines(worker, scene, tmp_path, WRITING), KILLS, chance):
+    kill_in_lines(short[name], worker, tmp_path, KILLS)
+
+
+def kill_in_lines(scene: Scene, worker: Worker, folder: Path, kills: int) -> None:
+    """A kill in each of so many lines."""
+    chance = random.Random(f"{SEED} {scene.name}")
+    for at in _some(_lines(worker, scene, folder, WRITING), kills, chance):
         skip = chance.choice((0, 0, 1, 3))
-        plan = {**scene.attempt(tmp_path), "functions": WRITING, "at": at, "skip": skip, "how": "kill"}
+        plan = {**scene.attempt(folder), "functions": WRITING, "at": at, "skip": skip, "how": "kill"}
         assert worker.run(plan) in (0, -signal.SIGKILL), (at, worker.said())
         _checked(scene, plan, f"killed at {at}, time {skip}")
 

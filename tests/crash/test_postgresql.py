@@ -12,7 +12,9 @@ import pytest
 import birdsearch
 from birdsearch import Filter
 from birdsearch.errors import IndexLockedError, IndexUnreachableError
+from birdsearch.storage import query
 from birdsearch.storage.store import Store
+from tests.crash.test_index import kill_in_lines, scenes
 from tests.support.drawing import bird, write
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.index_worker import backbone, work
@@ -150,3 +152,58 @@ def test_a_web_server_outlives_a_restart_of_the_database(campaign: Campaign) -> 
         assert len(client.get("/api/v1/photos/ids").json()) == campaign.count
         assert client.put(f"/api/v1/photos/{kept[0]}/label", json={"species": "Wren"}).status_code == 200
     campaign.check(campaign.count)
+
+
+@pytest.mark.parametrize("database", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True)
+@pytest.mark.parametrize("name", ["fresh", "changed", "removed", "reembedded"])
+def test_a_kill_in_a_line_that_writes_costs_nothing(name: str, workers: list[Worker], tmp_path: Path) -> None:
+    (tmp_path / "attempt").mkdir()
+    scene = scenes(tmp_path, 8, commit=4, batch=2, names=(name,))[name]
+    kill_in_lines(scene, workers[0], tmp_path / "attempt", 2)
+
+
+def test_processes_label_and_remove_while_others_index(
+    campaign: Campaign, workers: list[Worker], tmp_path: Path
+) -> None:
+    """Two of each: none is refused, and what was acknowledged holds; what was removed comes with the next run."""
+    stop, said = tmp_path / "stop", [tmp_path / "said0", tmp_path / "said1"]
+    for worker in workers[:2]:
+        worker.start(campaign.plan(delay=0.05))
+    until(lambda: campaign.committed() > 4)
+    for worker, file in zip(workers[2:], said, strict=True):
+        worker.start({**campaign.plan(), "said": str(file), "step": {"call": "speak", "until": str(stop)}})
+    ended = [worker.wait() for worker in workers[:2]]
+    until(lambda: all(file.exists() for file in said))
+    stop.touch()
+    ended += [worker.wait() for worker in workers[2:]]
+    assert ended == [0] * 4, [worker.said() for worker in workers]
+    lines = [line.split() for file in said for line in file.read_text().splitlines()]
+    removed = {int(gone) for _, gone in lines}
+    with birdsearch.open(campaign.address, backbone=backbone()) as index:
+        here = {photo.id: photo for photo in index.photos()}
+        assert not removed & here.keys()
+        for labelled in {int(one) for one, _ in lines} & here.keys():
+            assert here[labelled].label == "Linnet"
+    campaign.check(0)
+
+
+def test_a_snapshot_answers_as_before_while_another_process_optimizes(campaign: Campaign) -> None:
+    work(campaign.plan())
+    ask = np.ones((1, FakeBackbone.dim), np.float32)
+    with (
+        closing(Store.open(campaign.address, backbone())) as reader,
+        birdsearch.open(campaign.address, backbone=backbone()) as writer,
+    ):
+
+        def scores() -> list[tuple[str, float]]:
+            found = query.by_vectors(reader, ask, query.Wanted(99))[0]
+            return [(match.photo.path, match.score) for match in found]
+
+        with reader.catalog.snapshot():
+            before = scores()
+            assert len(before) == campaign.count
+            for engine in ("flat", "auto"):
+                writer.optimize(engine=engine)
+                writer.remove(Filter(ids=[writer.photos()[0].id or 0]))
+                assert scores() == before
+        assert len(scores()) == campaign.count - 2

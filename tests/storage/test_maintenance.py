@@ -2,8 +2,8 @@
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from birdsearch.backbones import Backbone, classes
 from birdsearch.errors import BackboneUnavailableError, IndexDamagedError, IndexMissingError, IndexVersionError
 from birdsearch.index import restore
 from tests.support import frozen_index
+from tests.support.catalogs import catalog_at, on_sqlite
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
 from tests.support.fake_backbone import FakeBackbone, classifying
@@ -55,9 +56,8 @@ def flip(path: Path, offset: int) -> None:
 
 def change(index: Index, statement: str) -> None:
     """Alter the catalog behind the index's back."""
-    with sqlite3.connect(index.path / "catalog.sqlite") as database:
-        database.execute(statement)
-    database.close()
+    with closing(catalog_at(index.path)) as catalog, catalog.change() as connection:
+        connection.exec_driver_sql(statement)
 
 
 def found_by_all(index: Index) -> None:
@@ -114,7 +114,7 @@ def test_a_damaged_part_is_named_and_only_its_photos_are_embedded_again(
 
 
 def test_rows_that_are_not_the_catalogs(index: Index, photos: Path, fake: FakeBackbone) -> None:
-    change(index, "UPDATE regions SET row = 2 - row WHERE part_id = 2")
+    change(index, 'UPDATE regions SET "row" = 2 - "row" WHERE part_id = 2')
     assert any("does not hold region" in problem for problem in index.verify().problems)
     index.repair()
     assert index.verify().problems == ()
@@ -123,7 +123,7 @@ def test_rows_that_are_not_the_catalogs(index: Index, photos: Path, fake: FakeBa
 
 
 def test_a_row_number_beyond_the_part(index: Index, photos: Path) -> None:
-    change(index, "UPDATE regions SET row = 99 WHERE id = 12")
+    change(index, 'UPDATE regions SET "row" = 99 WHERE id = 12')
     assert any("does not hold region 12 in row 99" in problem for problem in index.verify().problems)
     with pytest.raises(IndexDamagedError, match="birdsearch repair"):
         index.vectors([12])
@@ -261,6 +261,7 @@ def test_a_damaged_index_json_is_written_again_from_the_catalog(
         found_by_all(again)
 
 
+@on_sqlite  # in a database another id says that the address names the parts of another index
 @pytest.mark.parametrize(
     "altered", [{"id": "of another"}, {"source": "elsewhere.pt"}, {"created": "2020-01-01T00:00:00+00:00"}]
 )
@@ -306,6 +307,7 @@ def test_a_label_that_no_record_gives(index: Index) -> None:
     assert index.photo(3).species != "Dodo"
 
 
+@on_sqlite
 def test_a_broken_catalog_is_named_and_not_trusted(index: Index) -> None:
     index.close()
     path = index.path / "catalog.sqlite"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -24,7 +25,7 @@ from birdsearch.storage.catalog.postgresql_database import PostgreSQL
 from birdsearch.storage.folder import Folder
 from tests.conftest import write_garden_photos
 from tests.support.drawing import bird, write
-from tests.support.fake_backbone import FakeBackbone
+from tests.support.fake_backbone import FakeBackbone, classifying
 from tests.support.postgresql import USER, Server
 
 
@@ -315,3 +316,13 @@ def test_a_lock_is_given_back_before_its_connection_is_closed(address: str, fake
     finally:
         sa.event.remove(sa.pool.Pool, "checkin", look)
     assert held == [0, 0]
+
+
+def test_files_of_an_index_without_its_index_json_are_left_alone(address: str, tmp_path: Path) -> None:
+    named = classifying(("Wren", "Robin"), np.ones((2, 16), np.float32), np.zeros(2, np.float32))
+    birdsearch.create(address, backbone=named).close()
+    (tmp_path / "index/index.json").unlink()
+    classes = (tmp_path / "index/classifier.npz").read_bytes()
+    with pytest.raises(IndexExistsError, match="there is an index at"):
+        birdsearch.create(address, backbone=FakeBackbone())
+    assert (tmp_path / "index/classifier.npz").read_bytes() == classes

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from itertools import pairwise
 from pathlib import Path
 from types import FrameType
@@ -134,6 +134,10 @@ def _carry_out(plan: Plan) -> AddReport | None:
         elif name == "look":
             assert len(index) == plan.get("count", len(index))
             look(index, Path(step["until"]))
+        elif name == "speak":
+            while not Path(step["until"]).exists():
+                with suppress(errors.PhotoUnknownError):  # another process has removed it meanwhile
+                    say(index, Path(plan["said"]))
         elif name == "add" and "said" in plan:
             index.add(**step, between_commits=lambda: say(index, Path(plan["said"])))
         elif name == "import":

@@ -29,7 +29,7 @@ from birdsearch.records import Plan, Step
 from birdsearch.storage.catalog.tables import labels, not_duplicates, photos
 from birdsearch.storage.folder import Folder
 from tests.support import command_line
-from tests.support.catalogs import catalog_at
+from tests.support.catalogs import catalog_at, on_sqlite
 from tests.support.disks import call_where_disks_mount, other_disk
 from tests.support.drawing import bird, write
 from tests.support.engine_file import engine_of
@@ -355,6 +355,7 @@ def test_names_that_are_taken_are_never_overwritten(library: Library, tmp_path: 
 # What a plan may name
 
 
+@on_sqlite
 @pytest.mark.parametrize("relation", ["pixels", "variant"])
 def test_only_photos_of_the_index_go(relation: str, library: Library, tmp_path: Path) -> None:
     thesis = tmp_path / "thesis.txt"
@@ -457,11 +458,11 @@ def test_a_photo_stays_where_its_companion_must(library: Library, monkeypatch: p
             raise OSError(5, "Input/output error")
         real(source, target)
 
-    monkeypatch.setattr(renames, "rename_noreplace", call)
-    report = library.apply(library.plan(*SMALL))
+    with monkeypatch.context() as failing:
+        failing.setattr(renames, "rename_noreplace", call)
+        report = library.apply(library.plan(*SMALL))
     assert report.done == 1
     assert sorted(os.listdir(library.photos / "copies")) == ["0.jpg", "0.xmp", "1.jpg", "1.mov", "1.wav"]
-    monkeypatch.undo()
     library.undo()
     assert (files(library.photos), library.rows()) == (before, rows)
 
