@@ -3,7 +3,7 @@
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import birdsearch
 from birdsearch import Filter
 from birdsearch.errors import IndexLockedError, IndexUnreachableError
 from birdsearch.storage import query
+from birdsearch.storage.folder import Folder
 from birdsearch.storage.store import Store
 from tests.crash.test_index import kill_in_lines, scenes
 from tests.support.drawing import bird, write
@@ -207,3 +208,20 @@ def test_a_snapshot_answers_as_before_while_another_process_optimizes(campaign: 
                 writer.remove(Filter(ids=[writer.photos()[0].id or 0]))
                 assert scores() == before
         assert len(scores()) == campaign.count - 2
+
+
+def test_a_connection_that_was_lost_is_said_however_often_it_is_asked(campaign: Campaign) -> None:
+    folder = Folder(campaign.address)
+    with closing(Store.open(campaign.address, backbone())) as store:
+        # The end of the snapshot says so too.
+        with suppress(IndexUnreachableError), store.catalog.snapshot(), folder.writing():
+            assert store.catalog.count() == 0
+            campaign.server.kill()
+            campaign.server.start()
+            for ask in (store.catalog.count, folder.lock.check):
+                for _ in range(2):
+                    with pytest.raises(IndexUnreachableError, match="run the same command again"):
+                        ask()
+        assert store.catalog.count() == 0
+        with folder.writing():
+            folder.lock.check()

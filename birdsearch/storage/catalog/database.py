@@ -75,7 +75,8 @@ class Database:
     def transaction(self) -> Iterator[sa.Connection]:
         """One transaction to read in: one state of the catalog, whatever others commit meanwhile."""
         if (shared := getattr(self._shared, "connection", None)) is not None:
-            yield shared
+            with self._translating():
+                yield shared
             return
         with self._translating(), self._dialect.reading() as connection:
             yield connection

@@ -37,6 +37,7 @@ _NOT_IN = (
 _NOT_IN += "stopped, no finished work is lost: run the same command again when it is back."
 _RIGHTS = "Let the role that owns the database, or the table, grant the right, as docs/scale.md says under Setting up "
 _RIGHTS += "PostgreSQL; then do the same again."
+_LOST = sa.exc.PendingRollbackError  # of a connection that was lost, and is asked again
 _LOCK_POLL = 0.1  # seconds
 _TIDYING = 10.0  # seconds
 _CONNECT = 10  # seconds that the first answer of a server may take
@@ -148,7 +149,7 @@ class PostgreSQL:
             error = error.orig or error
         dbapi = self._database.dialect.dbapi
         assert dbapi is not None  # the engine was made
-        if not isinstance(error, dbapi.Error):  # of COPY it comes from the driver itself
+        if not isinstance(error, dbapi.Error | _LOST):  # of COPY it comes from the driver itself
             return None
         if _state(error) in ("3F000", "42P01") and self._schema is not None:
             return self.replaced()
@@ -271,7 +272,7 @@ def _is_unlisted(connection: sa.Connection, index_id: str) -> bool:
 
 def in_words(error: BaseException, where: str) -> Exception | None:
     """What an error of the driver means for the user, by its class (SQLSTATE); None for a mistake of ours."""
-    state, reason = _state(error), _said(error)
+    state, reason = _state(error), "the connection was lost" if isinstance(error, _LOST) else _said(error)
     if state == "42501":
         return IndexUnwritableError(f"cannot use {where}: {reason}. {_RIGHTS}")
     if state[:2] == "23" or state in ("40001", "40P01"):
@@ -377,8 +378,8 @@ class AdvisoryLock:
     def _translating(self) -> Iterator[None]:
         try:
             yield
-        except sa.exc.DBAPIError as error:
-            raise in_words(error.orig or error, self._where) or error from error
+        except (sa.exc.DBAPIError, _LOST) as error:
+            raise in_words(getattr(error, "orig", None) or error, self._where) or error from error
 
 
 def _block(connection: sa.Connection, table: str, count: int) -> int:
