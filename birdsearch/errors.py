@@ -91,7 +91,7 @@ class IndexUnwritableError(IndexFolderError):
 
 
 class IndexUnreachableError(IndexUnwritableError):
-    """The database that holds the catalog of an index does not answer."""
+    """The database that holds the catalog of an index does not answer, or lets nobody in."""
 
 
 class PhotoError(BirdsearchError):
