@@ -87,7 +87,7 @@ class IndexLockedError(IndexFolderError):
 
 
 class IndexUnwritableError(IndexFolderError):
-    """The index folder cannot be written to."""
+    """The index cannot be written to, or its database cannot be used."""
 
 
 class IndexUnreachableError(IndexUnwritableError):

@@ -235,7 +235,7 @@ def test_what_lies_in_a_store_is_removed_there_by_the_user(bucket: Bucket, tmp_p
     assert f"preferred: it lies in {bucket.url}/again" in kept
     assert "Next: read plan.csv, and remove in their store what it names" in answer.err
     assert "--apply" not in answer.err
-    assert "lie in a store of objects" in run("dedupe", "--apply", "plan.csv", "--index", "own", code=1).err
+    assert "lies in a store of objects" in run("dedupe", "--apply", "plan.csv", "--index", "own", code=1).err
 
 
 def test_plan_is_written_and_the_command_that_applies_it_is_named(

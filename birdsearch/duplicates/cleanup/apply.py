@@ -63,7 +63,7 @@ def apply(
     removed = [step.path for step in plan.steps if step.do == "remove"]
     if removed and all(map(is_url, removed)):
         raise PlanError(
-            f"nothing was done: all {counted(len(removed), 'photo')} of this plan that would go lie {IN_STORE}. "
+            f"nothing was done: what would go by this plan, {counted(len(removed), 'photo')}, lies {IN_STORE}. "
             "The plan is the list of what to remove there."
         )
     run = _Apply(folder, catalog, Planner(plan, options, journal.next_run(folder), folder, catalog))

@@ -27,7 +27,7 @@ def test_a_plan_for_photos_in_a_store_is_written_and_not_applied(
     birdsearch.write_plan(index.plan(index.duplicates()), tmp_path / "plan.csv")
     plan = birdsearch.read_plan(tmp_path / "plan.csv")
     assert [step.path for step in plan.steps if step.do == "remove"] == [f"{prefix}/wren.jpg"]
-    with pytest.raises(PlanError, match="all 1 photo of this plan that would go lie in a store of objects"):
+    with pytest.raises(PlanError, match="what would go by this plan, 1 photo, lies in a store of objects"):
         index.apply(plan, "trash")
     assert len(bucket.keys("raw/")) == 2
 
