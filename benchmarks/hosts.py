@@ -155,7 +155,7 @@ def stores(place: Path) -> str:
                 catalog = Address.parse(server.address(place, bucket.name))
                 at = str(replace(catalog, parts=f"{bucket.url}/index"))
                 row = _killed(at, photos, alone, cluster, victim, moment, partial(_in_store, bucket))
-                rows.append([*row, str(bucket.holds("/embedding-"))])
+                rows.append([*row, "SOME" if bucket.holds("/embedding-") else "none"])
                 note(str(rows[-1]))
     return table([*_KILLED, "results left in the store"], rows)
 
