@@ -37,6 +37,7 @@ from benchmarks.common import (
     python_of,
     run,
     table,
+    takes_parts,
     versions,
     worker,
 )
@@ -219,19 +220,17 @@ PARTS = {
 def main() -> None:
     """Parse the command line, run the parts, publish."""
     parser = command_line("cold", __doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    takes_parts(parser, PARTS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--rebuild", action="store_true", help="make the indexes that are asked anew")
     parser.add_argument("--quick", action="store_true", help="a few files and vectors, one round, nothing written")
     options = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no part is called {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
     if options.rebuild:
         shutil.rmtree(cached("cold"), ignore_errors=True)
     cached("cold").mkdir(exist_ok=True)
     os.environ["BIRDSEARCH_CACHE"] = str(cached("birdsearch"))
     options.rounds = 1 if options.quick else options.rounds
-    for name in options.parts or PARTS:
+    for name in options.parts:
         title, part = PARTS[name]
         body = part(options) + "\n\n" + versions("torch", "birder", "openvino", "faiss-gpu", "faiss-cpu") + "."
         publish(title, body, command=f"python -m benchmarks.cold {name}", keep=not options.quick)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -40,6 +40,12 @@ class Finished:
     seconds: float
     peak_mb: float  # of the largest single process among it and its children
     user_seconds: float  # of a processor, in the process and its children: what a busy machine changes least
+
+    @property
+    def answer(self) -> Figures:
+        """The last line that it printed, as JSON."""
+        figures: Figures = json.loads(self.stdout.strip().splitlines()[-1])
+        return figures
 
 
 def cached(name: str) -> Path:
@@ -122,8 +128,12 @@ def worker(
 ) -> Figures:
     """Run one of `benchmarks/workers` in its environment; the last line it prints is its answer, as JSON."""
     finished = run([python_of(environment), WORKERS / f"{name}.py", *options], timeout=timeout, cwd=None, **variables)
-    figures: Figures = json.loads(finished.stdout.strip().splitlines()[-1])
-    return {"peak_mb": finished.peak_mb, **figures}
+    return {"peak_mb": finished.peak_mb, **finished.answer}
+
+
+def alone(name: str, *words: str | Path, timeout: float | None = None) -> Figures:
+    """What `python -m benchmarks.NAME --alone WORDS` measures in a process of its own."""
+    return run([sys.executable, "-m", f"benchmarks.{name}", "--alone", *words], timeout=timeout).answer
 
 
 def alternating(contestants: Mapping[str, Callable[[], Figures]], rounds: int = ROUNDS) -> dict[str, list[Figures]]:
@@ -164,6 +174,19 @@ def command_line(name: str, doc: str | None) -> argparse.ArgumentParser:
     """The options of `python -m benchmarks.NAME`, to be added to; its help is the text of the module as it stands."""
     prog, as_it_stands = f"python -m benchmarks.{name}", argparse.RawDescriptionHelpFormatter
     return argparse.ArgumentParser(prog=prog, description=doc, formatter_class=as_it_stands)
+
+
+def takes_parts(parser: argparse.ArgumentParser, parts: Iterable[str]) -> None:
+    """Let the command line name some of these parts; without any, `options.parts` is all of them."""
+    names = list(parts)
+
+    def known(name: str) -> str:
+        if name not in names:
+            raise argparse.ArgumentTypeError(f"no part is called {name}: there are {', '.join(names)}")
+        return name
+
+    help = f"of {', '.join(names)}; default: all"
+    parser.add_argument("parts", nargs="*", type=known, default=names, metavar="PART", help=help)
 
 
 def machine() -> str:

@@ -7,7 +7,6 @@ programs change little.
 """
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import birdsearch
-from benchmarks.common import command_line, note, publish, run, table
+from benchmarks.common import alone, command_line, note, publish, table
 from benchmarks.workers.cold_index import Given, take_in
 from benchmarks.workers.searching import peak_mb
 from birdsearch.export.exporter import EXPORTERS
@@ -81,8 +80,7 @@ def each(path: Path, count: int) -> dict[str, Sequence[float]]:
     make(path, count)
     figures: dict[str, Sequence[float]] = {}
     for name in FORMATS:
-        said = run([sys.executable, "-m", "benchmarks.exchange", "--alone", name, str(path)]).stdout
-        one = json.loads(said.splitlines()[-1])
+        one = alone("exchange", name, path)
         note(f"{name}, {count:,}: {one}")
         figures[name] = (one["cpu"], one["peak_mb"], int(one["written"]))
     return figures

@@ -8,7 +8,6 @@ Seconds are those of the processor, which other programs change little.
 
 import json
 import math
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from typing import Any
 
 import birdsearch
 from benchmarks import maps
-from benchmarks.common import ContestantError, command_line, note, publish, run, table, versions
+from benchmarks.common import ContestantError, alone, command_line, note, publish, table, versions
 from benchmarks.workers.cold_index import Given, take_in
 from benchmarks.workers.searching import peak_mb
 
@@ -74,15 +73,13 @@ def measure(part: str, path: Path, count: int) -> dict[str, float]:
     return {"cpu": time.process_time() - began, "peak_mb": peak_mb()}
 
 
-def alone(part: str, path: Path, count: int) -> dict[str, float] | None:
+def in_time(part: str, path: Path, count: int) -> dict[str, float] | None:
     """The same in a process of its own; None where it failed or took too long."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--alone", part, str(path), "--counts", str(count)]
     try:
-        finished = run(command, timeout=LONGEST)
+        found = alone("growth", part, path, "--counts", str(count), timeout=LONGEST)
     except ContestantError as error:
         note(f"{part}, {count:,}: {error}")
         return None
-    found: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
     note(f"{part}, {count:,}: {found}")
     return found
 
@@ -101,7 +98,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for count in counts:
             for part, figures in found.items():
-                figures.append(alone(part, Path(folder) / str(count), count))
+                figures.append(in_time(part, Path(folder) / str(count), count))
     rows: list[list[object]] = []
     for part, figures in found.items():
         row: list[object] = [part]

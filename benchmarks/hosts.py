@@ -28,7 +28,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.common import SHARED_PHOTOS, birdsearch_command, command_line, note, publish, table, versions
+from benchmarks.common import (
+    SHARED_PHOTOS,
+    birdsearch_command,
+    command_line,
+    note,
+    publish,
+    table,
+    takes_parts,
+    versions,
+)
 from birdsearch import Index
 from birdsearch.storage.address import Address
 from tests.support import ROOT, drawing, milvus_server, object_store
@@ -216,12 +225,10 @@ PARTS: dict[str, tuple[str, Callable[[Path], str]]] = {
 def main() -> None:
     """Parse the command line, measure, publish."""
     parser = command_line("hosts", __doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
+    takes_parts(parser, PARTS)
     parser.add_argument("--dry", action="store_true", help="write nothing into RESULTS.md")
     options: Any = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"no part is called {', '.join(sorted(unknown))}: there are {', '.join(PARTS)}")
-    for name in options.parts or PARTS:
+    for name in options.parts:
         title, part = PARTS[name]
         with tempfile.TemporaryDirectory(prefix="birds-") as place:
             body = part(Path(place))

@@ -7,17 +7,16 @@
 The servers are those that the tests start, PostgreSQL with fsync on. There a moment is a share of the photos committed.
 """
 
-import argparse
 import multiprocessing
 import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from benchmarks.common import command_line, note, table
 from birdsearch.records import Photo, Prediction
 from birdsearch.storage.address import Address
 from birdsearch.storage.catalog.commits import Batch, Entry, PartRow, Said
@@ -36,7 +35,7 @@ BATCH = 1024  # photos in a commit
 COMMITS = 12  # of each writer
 
 
-def kills(server: Server, folder: Path) -> None:
+def kills(server: Server, folder: Path) -> str:
     """A table: what was killed when, what was acknowledged before, and that nothing is missing afterwards."""
     places = [folder / f"worker{number}" for number in range(2)]
     for place in places:
@@ -44,28 +43,31 @@ def kills(server: Server, folder: Path) -> None:
     workers = [Worker(place) for place in places]
     chance = random.Random(SEED)
     campaign = Campaign(server, folder)
-    print("| killed | at | photos acknowledged | after the next run | verify |\n|---|---|---|---|---|")
+    whole = f"all {campaign.count}, once each"
+    rows: list[list[object]] = []
     for victim in VICTIMS:
         for moment in MOMENTS:
             campaign.begin(f"{victim} {moment}")
             acknowledged = campaign.kill(victim, workers[0], moment, chance)
             campaign.check(acknowledged)
-            print(f"| {victim} | {moment:.0%} | {acknowledged} | all {campaign.count}, once each | clean |")
-            sys.stdout.flush()
+            rows.append([victim, f"{moment:.0%}", acknowledged, whole, "clean"])
+            note(str(rows[-1]))
     for number in range(len(MOMENTS)):
         campaign.begin(f"two {number}")
         for worker in workers:
             worker.start(campaign.plan(delay=0.01 * number))
         ended = [worker.wait() for worker in workers]
         campaign.check(0)
-        print(f"| nothing: two writers, one folder | | exit codes {ended} | all {campaign.count}, once each | clean |")
+        rows.append(["nothing: two writers, one folder", "", f"exit codes {ended}", whole, "clean"])
+        note(str(rows[-1]))
     for worker in workers:
         worker.close()
+    return table(["killed", "at", "photos acknowledged", "after the next run", "verify"], rows)
 
 
-def commits(server: Server, folder: Path) -> None:
+def commits(server: Server, folder: Path) -> str:
     """A table: commits a second of photos with five predictions and a label each, without their vectors."""
-    print("| catalog | writers | commits/s | photos/s |\n|---|---|---|---|")
+    rows: list[list[object]] = []
     for name, writers in (("SQLite", 1), ("PostgreSQL", 1), ("PostgreSQL", 4)):
         place = folder / f"{name}{writers}"
         place.mkdir()
@@ -83,8 +85,9 @@ def commits(server: Server, folder: Path) -> None:
         with closing(_catalog(address)) as catalog:
             count = catalog.count()
         assert count == writers * COMMITS * BATCH, f"{count} photos"
-        print(f"| {name} | {writers} | {writers * COMMITS / seconds:.1f} | {count / seconds:.0f} |")
-        sys.stdout.flush()
+        rows.append([name, writers, writers * COMMITS / seconds, count / seconds])
+        note(str(rows[-1]))
+    return table(["catalog", "writers", "commits/s", "photos/s"], rows)
 
 
 def of_milvus() -> None:
@@ -116,12 +119,12 @@ def _commit(address: str, writer: int) -> None:
             catalog.commit(batch, lambda part_id: PartRow(part_id, BATCH, "0" * 64, "test"))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """See above."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("killing", __doc__)
     parser.add_argument("--commits", action="store_true")
     parser.add_argument("--milvus", action="store_true")
-    wanted = parser.parse_args(arguments)
+    wanted = parser.parse_args()
     if wanted.milvus:
         return of_milvus()
     if (why := why_not()) is not None:
@@ -129,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     server = Server.made(safe=True)
     try:
         with tempfile.TemporaryDirectory(prefix="killing-") as folder:
-            (commits if wanted.commits else kills)(server, Path(folder))
+            print((commits if wanted.commits else kills)(server, Path(folder)))
     finally:
         server.stop()
 

@@ -29,7 +29,7 @@ from unittest import mock
 import numpy as np
 
 import birdsearch
-from benchmarks.common import HERE, Figures, command_line, note, publish, table, versions
+from benchmarks.common import HERE, Figures, command_line, note, publish, run, table, versions
 from benchmarks.workers.cold_index import Given
 from birdsearch import Label, Photo
 from birdsearch.export.parquet import Parquet
@@ -309,9 +309,7 @@ def alone(checkout: Path, part: str, *where: str | int | Path) -> Figures:
     """One of these measured in a process of its own, by the birdsearch of a checkout."""
     # -P: the folder of this file holds modules that are called as those of other packages.
     command = [sys.executable, "-P", __file__, "--alone", part, *map(str, where)]
-    variables = {**os.environ, "PYTHONPATH": str(checkout)}
-    run = subprocess.run(command, env=variables, stdout=subprocess.PIPE, check=True, text=True)
-    figures: Figures = json.loads(run.stdout.splitlines()[-1])
+    figures = run(command, PYTHONPATH=str(checkout)).answer
     note(f"{checkout.name} {part} {[str(one) for one in where]}: {figures}")
     return figures
 
@@ -369,9 +367,9 @@ def _again(place: Path, checkouts: dict[str, Path], count: int) -> Sequence[Sequ
     for when, checkout in checkouts.items():
         path = place / f"index of {count} {when}"  # each makes its own: an older one does not open that of a newer one
         alone(checkout, "fill", path, count)
-        for run in ("gives labels", "changes nothing"):
+        for what in ("gives labels", "changes nothing"):
             one = alone(checkout, "again", path, count)
-            rows.append([f"{count:,}", run, when, one["cpu"], one["peak_mb"], one["pss_mb"]])
+            rows.append([f"{count:,}", what, when, one["cpu"], one["peak_mb"], one["pss_mb"]])
     return rows
 
 

@@ -7,12 +7,11 @@ most like. "Same species" is the share of the five nearest photos that are of a 
 """
 
 import json
-import sys
 import time
 
 import numpy as np
 
-from benchmarks.common import command_line, publish, run, table, versions
+from benchmarks.common import alone, command_line, publish, table, versions
 from birdsearch.records import Ids, Vectors
 from birdsearch.search.exact import brute_force_knn
 
@@ -66,8 +65,7 @@ def main() -> None:
         return
     rows: list[list[object]] = []
     for count in COUNTS:
-        command = [sys.executable, "-m", "benchmarks.maps", "--alone", str(count)]
-        found = json.loads(run(command).stdout)
+        found = alone("maps", str(count))
         rows.append([f"{count:,}", found["seconds"], found["vectors"], found["map"]])
     publish(
         "Maps",

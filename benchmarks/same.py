@@ -9,7 +9,6 @@ duplicates and predictions of species. birdsearch compares what a filter leaves 
 question is also put to Milvus.
 """
 
-import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +25,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import birdsearch
-from benchmarks.common import SHARED_PHOTOS, note, table
+from benchmarks.common import SHARED_PHOTOS, command_line, note, table
 from birdsearch import Filter, Index, Match, Photo
 from birdsearch.cluster import milvus
 from birdsearch.records import AddReport
@@ -220,7 +219,7 @@ def _of(alike: Iterable[bool]) -> str:
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line("same", __doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--server", action="store_true", help="ask a real Milvus too")
     options = parser.parse_args()

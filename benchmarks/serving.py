@@ -35,7 +35,16 @@ from threadpoolctl import threadpool_limits
 
 import birdsearch
 from benchmarks.browsing import CAMERA, DIM, PHOTOS, by_pillow, drawn, imported, milliseconds
-from benchmarks.common import SHARED_PHOTOS, birdsearch_command, command_line, note, publish, table, versions
+from benchmarks.common import (
+    SHARED_PHOTOS,
+    birdsearch_command,
+    command_line,
+    note,
+    publish,
+    table,
+    takes_parts,
+    versions,
+)
 from benchmarks.workers.cold_index import Given
 from birdsearch import Index
 from birdsearch.storage.pictures import KeptPictures
@@ -414,23 +423,20 @@ def measured(folder: Path, count: int, parts: Sequence[str]) -> Iterator[str]:
 def main() -> None:
     """Parse the command line, measure, publish."""
     parser = command_line("serving", __doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)}; default all")
+    takes_parts(parser, PARTS)
     parser.add_argument("--photos", type=int, default=PHOTOS)
     options = parser.parse_args()
-    parts = options.parts or PARTS
-    if unknown := set(parts) - set(PARTS):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}: they are {', '.join(PARTS)}")
     found = []
     with tempfile.TemporaryDirectory() as place:
         os.environ |= {"BIRDSEARCH_CACHE": f"{place}/cache", "BIRDSEARCH_DATA": f"{place}/data"}
-        for part in measured(Path(place), options.photos, parts):
+        for part in measured(Path(place), options.photos, options.parts):
             note(part)
             found.append(part)
     publish(
         "Serving",
         "\n\n".join([f"{versions('fastapi', 'starlette', 'uvicorn', 'numpy', 'pillow')}.", *found]),
         command="python -m benchmarks.serving",
-        keep=options.photos == PHOTOS and tuple(parts) == PARTS,
+        keep=options.photos == PHOTOS and tuple(options.parts) == PARTS,
     )
 
 
