@@ -9,18 +9,13 @@ import pytest
 from birdsearch import Index
 from birdsearch.errors import ClusterError
 from tests.support import drawing
+from tests.support.ray_hosts import free_port
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     drawing.write(tmp_path / "photos/1.png", drawing.bird(1, 72, 54))
     return tmp_path / "photos"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def refused(index: Index, photos: Path, address: str) -> str:

@@ -1,6 +1,5 @@
 """Camtrap DP packages, as frictionless judges them by the official schemas."""
 
-import csv
 import json
 import re
 import shutil
@@ -14,6 +13,7 @@ from birdsearch import Filter, Index
 from birdsearch.errors import InputFileError, OutputFileError
 from birdsearch.export.sightings import DatasetOptions
 from birdsearch.records import ExportReport
+from tests.export.reading import csv_rows
 from tests.support.camtrap_packages import problems
 from tests.support.fake_backbone import FakeBackbone
 from tests.support.placed_photos import GARDEN, KAKAPO, NOTES, OWNER, SERIAL, photo
@@ -62,12 +62,6 @@ def package(index: Index, folder: Path, options: DatasetOptions | None = None) -
     return report
 
 
-def rows(path: Path) -> list[dict[str, str]]:
-    """A table of a package."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_package_is_valid_and_says_what_it_leaves_out(index: Index, tmp_path: Path) -> None:
     report = package(index, tmp_path / "out", DatasetOptions(title='"Birds"', license="CC-BY-4.0", contributor="B & C"))
     assert (report.written, report.rounded, report.unnamed) == (5, 1, {"no label": 1})
@@ -81,14 +75,14 @@ def test_a_package_is_valid_and_says_what_it_leaves_out(index: Index, tmp_path: 
     described = json.loads((tmp_path / "out/datapackage.json").read_text())
     assert {one["scientificName"] for one in described["taxonomic"]} == {"Strigops habroptilus", "Turdus migratorius"}
     assert described["coordinatePrecision"] == 0.1
-    media = rows(tmp_path / "out/media.csv")
+    media = csv_rows(tmp_path / "out/media.csv")
     assert sorted(one["filePath"] for one in media)[0] == "American Robin/1.jpg"
     assert {one["filePublic"] for one in media} == {"false"}
 
 
 def test_a_deployment_is_a_folder_and_knows_how_far_its_photos_are(index: Index, tmp_path: Path) -> None:
     package(index, tmp_path / "out")
-    found = {one["locationName"]: one for one in rows(tmp_path / "out/deployments.csv")}
+    found = {one["locationName"]: one for one in csv_rows(tmp_path / "out/deployments.csv")}
     assert set(found) == {"Kakapo", "American Robin", "photos"}
     assert (found["Kakapo"]["latitude"], found["Kakapo"]["longitude"]) == ("-46.150000", "167.650000")
     assert found["Kakapo"]["coordinateUncertainty"] == "7900"
@@ -102,7 +96,7 @@ def test_observations_say_who_said_so_and_never_how_many(index: Index, tmp_path:
     robin = next(one for one in index.photos() if one.path.endswith("American Robin/2.jpg"))
     index.label({robin.id or 0: "American Robin"}, author="Bo")
     package(index, tmp_path / "out")
-    found = rows(tmp_path / "out/observations.csv")
+    found = csv_rows(tmp_path / "out/observations.csv")
     assert not any(one["count"] for one in found)
     named = [one for one in found if one["scientificName"]]
     assert {one["classificationMethod"] for one in named} == {"human"}
@@ -113,7 +107,7 @@ def test_observations_say_who_said_so_and_never_how_many(index: Index, tmp_path:
     assert [(one["observationType"], one["classificationMethod"]) for one in boxed] == [("animal", "machine")] * 2
     assert any(one["observationType"] == "unclassified" for one in found)
     package(index, tmp_path / "people", DatasetOptions(people=True))
-    with_people = rows(tmp_path / "people/observations.csv")
+    with_people = csv_rows(tmp_path / "people/observations.csv")
     assert sum(one["observationType"] == "human" for one in with_people) == 1
     assert sum(one["classifiedBy"] == "Bo" for one in with_people) == 1
 
@@ -206,7 +200,7 @@ def test_a_table_of_deployments_comes_from_any_spreadsheet(index: Index, tmp_pat
     report = package(index, tmp_path / "out", table(tmp_path / "cameras.csv", SHEET, encoding))
     assert report.written == 5
     assert report.left_out["in none of the deployments of the table"] == 2
-    found = {one["deploymentID"]: one for one in rows(tmp_path / "out/deployments.csv")}
+    found = {one["deploymentID"]: one for one in csv_rows(tmp_path / "out/deployments.csv")}
     assert set(found) == {"Uhu 1", "cam 3"}
     one, rare = found["Uhu 1"], found["cam 3"]
     assert (one["latitude"], one["longitude"], one["locationName"]) == ("52.500000", "13.250000", "Höhe; Süd")
@@ -253,12 +247,12 @@ def test_strange_texts_and_times_make_a_valid_package(tmp_path: Path) -> None:
         index.add(tmp_path / "photos", labels="folder")
         assert package(index, tmp_path / "out", strange).written == 3
         assert package(index, tmp_path / "folders", DatasetOptions(timezone="UTC", url="http://x.y")).written == 3
-    assert rows(tmp_path / "folders/media.csv")[0]["filePublic"] == "true"
+    assert csv_rows(tmp_path / "folders/media.csv")[0]["filePublic"] == "true"
 
 
 def test_the_deployments_of_another_package_are_a_table(index: Index, tmp_path: Path) -> None:
     package(index, tmp_path / "first")
     again = DatasetOptions(deployments=tmp_path / "first/deployments.csv")
     assert package(index, tmp_path / "second", again).written == 6  # also the one that has no place of its own
-    first, second = (rows(tmp_path / name / "deployments.csv") for name in ("first", "second"))
+    first, second = (csv_rows(tmp_path / name / "deployments.csv") for name in ("first", "second"))
     assert {one["deploymentID"] for one in first} == {one["deploymentID"] for one in second}

@@ -65,7 +65,7 @@ def hosts(count: int) -> Iterator[Hosts]:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         from ray.cluster_utils import Cluster
 
-        folder, port = tempfile.mkdtemp(prefix="birds-", dir="/tmp"), _free_port()
+        folder, port = tempfile.mkdtemp(prefix="birds-", dir="/tmp"), free_port()
         head = {"num_cpus": 0, "object_store_memory": MEMORY, "include_dashboard": False, "temp_dir": folder}
         cluster: Any = Cluster(initialize_head=True, head_node_args={**head, "ray_client_server_port": port})
         try:
@@ -107,7 +107,8 @@ def open_or_create(path: Path | str, delay: float = 0.0) -> Index:
         return birdsearch.create(path, backbone=FakeBackbone(delay))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this computer that nobody listens at."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])
