@@ -39,6 +39,7 @@ from birdsearch.records import (
     Filter,
     Photo,
     RegionReport,
+    SeveralSpecies,
     batched,
     counted,
     missing_metadata,
@@ -134,24 +135,7 @@ def add(
                 cluster.forget()
         before = RegionReport(searched=counts.searched, found=counts.found, embedded=counts.found)
         counts.regions = _regions(store, paths, before, box_file, options.boxes, caller)
-    if unmatched := labeller.unmatched(paths) if options.labels is not None else []:
-        lines = ", ".join(f"{one.place}: {shown(one.photo or one.file)}" for one in unmatched[:EXAMPLES])
-        logger.warning(
-            "%s that name no photo under these folders for certain: %d (%s)",
-            labeller.entries(paths), len(unmatched), lines + (", …" if len(unmatched) > EXAMPLES else ""),
-        )  # fmt: skip
-    below = Filter(any_of=tuple(Filter(under=os.fsdecode(path)) for path in paths))
-    without = catalog.count_unlabelled(below) if options.labels != "none" else 0
-    if doubtful := several_species(catalog, below, labeller):
-        examples = "; ".join(f"{shown(one.path)}: {', '.join(one.species)}" for one in doubtful[:EXAMPLES])
-        logger.warning(
-            "%s got no label, for several species are named of each (%s). `birdsearch names --several` lists them",
-            counted(len(doubtful), "photo"), examples + ("; …" if len(doubtful) > EXAMPLES else ""),
-        )  # fmt: skip
-    places = labeller.nameless(paths) if without and options.labels == "folder" else []
-    if places:
-        examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")
-        logger.warning("%s got no label: no folder above names a bird (%s)", counted(without, "photo"), examples)
+    without, doubtful = _tell_of_labels(catalog, labeller, paths, options.labels)
     report = replace(counts.report(time.monotonic() - started), unlabelled=without, several_species=doubtful)
     logger.debug(  # the report says it too: who prints that needs no note of it
         "indexed %s: %d added, %d changed, %d failed in %.1f s",
@@ -161,6 +145,31 @@ def add(
     if counts.not_pruned:
         raise PruneRefusedError(counts.not_pruned)
     return report
+
+
+def _tell_of_labels(
+    catalog: Catalog, labeller: Labeller, paths: list[bytes], labels: str | None
+) -> tuple[int, tuple[SeveralSpecies, ...]]:
+    """Warn of what a run could not label; how many photos have none, and for which ones several species are named."""
+    if unmatched := labeller.unmatched(paths) if labels is not None else []:
+        lines = ", ".join(f"{one.place}: {shown(one.photo or one.file)}" for one in unmatched[:EXAMPLES])
+        logger.warning(
+            "%s that name no photo under these folders for certain: %d (%s)",
+            labeller.entries(paths), len(unmatched), lines + (", …" if len(unmatched) > EXAMPLES else ""),
+        )  # fmt: skip
+    below = Filter(any_of=tuple(Filter(under=os.fsdecode(path)) for path in paths))
+    without = catalog.count_unlabelled(below) if labels != "none" else 0
+    if doubtful := several_species(catalog, below, labeller):
+        examples = "; ".join(f"{shown(one.path)}: {', '.join(one.species)}" for one in doubtful[:EXAMPLES])
+        logger.warning(
+            "%s got no label, for several species are named of each (%s). `birdsearch names --several` lists them",
+            counted(len(doubtful), "photo"), examples + ("; …" if len(doubtful) > EXAMPLES else ""),
+        )  # fmt: skip
+    places = labeller.nameless(paths) if without and labels == "folder" else []
+    if places:
+        examples = ", ".join(places[:EXAMPLES]) + (", …" if len(places) > EXAMPLES else "")
+        logger.warning("%s got no label: no folder above names a bird (%s)", counted(without, "photo"), examples)
+    return without, doubtful
 
 
 def _with_more(
