@@ -189,6 +189,12 @@ def takes_parts(parser: argparse.ArgumentParser, parts: Iterable[str]) -> None:
     parser.add_argument("parts", nargs="*", type=known, default=names, metavar="PART", help=help)
 
 
+def stat_of(stat: str | Path) -> tuple[int, float]:
+    """Of a process or thread, by its file `stat` below /proc: its parent, and the seconds of a processor it has had."""
+    fields = Path(stat).read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    return int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def machine() -> str:
     """Processor, cores, memory and system in one line."""
     described = dict(

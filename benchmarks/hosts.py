@@ -34,6 +34,7 @@ from benchmarks.common import (
     command_line,
     note,
     publish,
+    stat_of,
     table,
     takes_parts,
     versions,
@@ -50,7 +51,6 @@ FEW = 16  # photos that tell what the start takes
 DRAWN, SIZE = 300, (1000, 750)  # photos of a run that is killed, and their pixels
 DELAY = 0.04  # seconds that the backbone takes for one
 MOMENTS = 5
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def copies(folder: Path) -> Path:
@@ -118,8 +118,7 @@ def _processes() -> dict[int, tuple[int, float]]:
     found: dict[int, tuple[int, float]] = {}
     for place in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
-            told = place.read_text().rpartition(")")[2].split()
-            found[int(place.parent.name)] = int(told[1]), (int(told[11]) + int(told[12])) / _TICK
+            found[int(place.parent.name)] = stat_of(place)
     return dict(sorted(found.items()))
 
 

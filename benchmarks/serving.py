@@ -41,6 +41,7 @@ from benchmarks.common import (
     command_line,
     note,
     publish,
+    stat_of,
     table,
     takes_parts,
     versions,
@@ -61,7 +62,6 @@ TOGETHER = 20  # connections
 SECONDS = 8  # that each row of requests takes
 JUMPS, SCREENS = 40, 30  # places that are looked at in haste, and for the memory of the tab
 STEPS = {"read": 10, "skimmed": 60, "flung": 600}  # pixels a frame
-_TICK = os.sysconf("SC_CLK_TCK")
 NOT_AVAILABLE = "not available"
 
 
@@ -115,8 +115,7 @@ def served(index: Path) -> Iterator[Server]:
 
 def used(process_id: int) -> float:
     """Seconds of the processor that a process has had."""
-    fields = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICK
+    return stat_of(f"/proc/{process_id}/stat")[1]
 
 
 def memory(process_id: int) -> float:

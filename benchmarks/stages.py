@@ -15,7 +15,7 @@ from pathlib import Path
 
 import birdsearch
 from benchmarks import checkpoints, pictures
-from benchmarks.common import ROUNDS, THREADS, cached, command_line, publish, table, versions
+from benchmarks.common import ROUNDS, THREADS, cached, command_line, publish, stat_of, table, versions
 
 PHOTOS, START = 1500, 32
 STAGES = {  # by how the names of its threads begin
@@ -39,10 +39,9 @@ def watched(seconds: defaultdict[str, float]) -> Iterator[None]:
         names.update((thread.native_id or 0, thread.name) for thread in threading.enumerate())
         for thread_id in map(int, os.listdir("/proc/self/task")):
             try:
-                fields = Path(f"/proc/self/task/{thread_id}/stat").read_text().rsplit(")", 1)[1].split()
+                spent[thread_id] = stat_of(f"/proc/self/task/{thread_id}/stat")[1]
             except OSError:
                 continue  # it has just ended
-            spent[thread_id] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def watch() -> None:
         while not ended.wait(0.02):
