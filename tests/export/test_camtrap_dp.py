@@ -75,6 +75,8 @@ def test_a_package_is_valid_and_says_what_it_leaves_out(index: Index, tmp_path: 
     described = json.loads((tmp_path / "out/datapackage.json").read_text())
     assert {one["scientificName"] for one in described["taxonomic"]} == {"Strigops habroptilus", "Turdus migratorius"}
     assert described["coordinatePrecision"] == 0.1
+    assert described["licenses"] == [{"name": "CC-BY-4.0", "scope": scope} for scope in ("data", "media")]
+    assert described["temporal"] == {"start": "2024-05-17", "end": "2024-05-17"}
     media = csv_rows(tmp_path / "out/media.csv")
     assert sorted(one["filePath"] for one in media)[0] == "American Robin/1.jpg"
     assert {one["filePublic"] for one in media} == {"false"}
@@ -109,7 +111,10 @@ def test_observations_say_who_said_so_and_never_how_many(index: Index, tmp_path:
     package(index, tmp_path / "people", DatasetOptions(people=True))
     with_people = csv_rows(tmp_path / "people/observations.csv")
     assert sum(one["observationType"] == "human" for one in with_people) == 1
-    assert sum(one["classifiedBy"] == "Bo" for one in with_people) == 1
+    (by_bo,) = [one for one in with_people if one["classifiedBy"] == "Bo"]
+    assert by_bo["observationTags"] == "label:correction"
+    assert by_bo["classificationTimestamp"]
+    assert len({one["eventID"] for one in with_people if one["deploymentID"] == by_bo["deploymentID"]}) == 1
 
 
 @pytest.mark.parametrize("people", [False, True])

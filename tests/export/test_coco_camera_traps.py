@@ -56,7 +56,8 @@ def check(path: Path) -> dict[str, Any]:
 
 
 def test_images_species_and_boxes(index: Index, tmp_path: Path) -> None:
-    report = index.export(tmp_path / "a.json", format="coco-ct", options=DatasetOptions(license="CC-BY-4.0"))
+    options = DatasetOptions(license="CC-BY-4.0", url="https://birds.org/p")
+    report = index.export(tmp_path / "a.json", format="coco-ct", options=options)
     assert (report.written, report.left_out, report.rounded) == (5, {}, 0)
     assert {why.partition(" (")[0]: count for why, count in report.unnamed.items()} == {
         "no label": 1,
@@ -74,6 +75,16 @@ def test_images_species_and_boxes(index: Index, tmp_path: Path) -> None:
     assert said["American Robin/un\\xff\n\"'\t.jpg"] == [("Turdus migratorius", None)]
     assert {one["location"] for one in data["images"]} == {"Kakapo", "American Robin", "Blurry", "photos"}
     assert {one.get("datetime") for one in data["images"]} == {None, "2024-05-17 06:07:08"}
+    assert data["licenses"] == [{"id": 1, "name": "CC-BY-4.0", "url": ""}]
+    assert {one["license"] for one in data["images"]} == {1}
+    addresses = {one["file_name"]: one["coco_url"] for one in data["images"]}
+    assert addresses["American Robin/1.jpg"] == "https://birds.org/p/American%20Robin/1.jpg"
+    sequences: dict[str, set[str | None]] = {}
+    for one in data["images"]:
+        sequences.setdefault(one["location"], set()).add(one.get("seq_id"))
+    assert sequences["Blurry"] == {None}  # without a time
+    assert len(sequences["American Robin"]) == 1  # of two photos
+    assert len(set().union(*sequences.values())) == 4
 
 
 def test_what_a_machine_found_is_marked(index: Index, tmp_path: Path) -> None:

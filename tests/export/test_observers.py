@@ -8,7 +8,7 @@ import pytest
 
 import birdsearch
 from birdsearch import ExportReport
-from birdsearch.export.ebird import COLUMNS
+from birdsearch.export.ebird import COLUMNS, MOST_BYTES, EBird
 from birdsearch.export.sightings import SightingOptions
 from tests.support.command_line import run
 from tests.support.fake_backbone import FakeBackbone
@@ -128,6 +128,13 @@ def test_a_guess_never_goes_to_them(photos: Path) -> None:
             assert (report.written, report.left_out) == (0, {"no label": 12})
         refused = run("export", "x.csv", "--format", format, "--predictions", "--index", photos.parent / format, code=2)
         assert "--predictions" in refused.err
+
+
+def test_a_file_that_is_too_large_for_ebird_is_handed_on_in_parts(tmp_path: Path) -> None:
+    path = tmp_path / "birds.csv"
+    for size, words in ((MOST_BYTES, "ebird.org/import: choose"), (MOST_BYTES + 1, "in parts, as eBird takes files")):
+        path.write_bytes(bytes(size))
+        assert words in EBird().next_step(path, ExportReport(1))
 
 
 def test_the_command_tells_what_was_done_and_what_is_next(photos: Path) -> None:

@@ -261,6 +261,17 @@ def test_a_guess_leaves_only_where_asked_for_and_is_marked(tmp_path: Path, to: s
     assert {"dwca": "unverified", "camtrap-dp": ",machine,", "coco-ct": '"verified": false'}[to] in told
 
 
+@pytest.mark.parametrize("to", DATASETS)
+def test_what_a_network_holds_for_less_likely_does_not_leave(tmp_path: Path, to: str) -> None:
+    photo(tmp_path / "photos/pictures/1.jpg")
+    path = tmp_path / f"out{EXPORTERS[to].suffix}"
+    with birdsearch.create(tmp_path / "index", backbone=classes("something else", "Pica pica")) as index:
+        index.add(tmp_path / "photos", labels="none")
+        assert "Pica pica" in {guess.species for guess in index.photos()[0].predictions}
+        index.export(path, format=to, options=DatasetOptions(predictions=True))
+    assert "Pica" not in contents(path)
+
+
 @pytest.mark.parametrize("to", sorted({*FORMATS} - {*DATASETS}))
 def test_no_guess_leaves_for_people_who_count_observations(tmp_path: Path, to: str) -> None:
     photo(tmp_path / "photos/pictures/1.jpg")
@@ -427,6 +438,17 @@ def test_a_photo_whose_path_tells_a_place_that_is_rounded_stays(sightings: Made,
     photo(tmp_path / "photos/Kakapo" / name, KAKAPO)
     photo(tmp_path / "photos/Kakapo/2024.12.05 IMG_4612.jpg", KAKAPO)
     assert [bool(one.barred) for one in sightings().values()] == [False, True]
+
+
+def test_a_photo_is_of_the_camera_that_stood_there_then(sightings: Made, tmp_path: Path) -> None:
+    for number, day in enumerate(("2024:05:17", "2024:06:30", "2024:07:01")):
+        photo(tmp_path / f"photos/Mallard/{number}.jpg", None, taken=f"{day} 23:07:08")
+    (tmp_path / "cameras.csv").write_text(
+        "deployment,latitude,longitude,folder,start,end\n"
+        "june,1,1,Mallard,2024-06-01,2024-06-30\nmay,2,2,Mallard,2024-05-01,2024-05-31\n"
+    )
+    found = sightings(SightingOptions(deployments=tmp_path / "cameras.csv", timezone="+02:00")).values()
+    assert [one.deployment and one.deployment.id for one in found] == ["may", "june", None]
 
 
 def test_a_camera_at_the_place_of_a_threatened_bird_is_rounded_with_it(sightings: Made, tmp_path: Path) -> None:
