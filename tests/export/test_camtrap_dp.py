@@ -214,6 +214,16 @@ def test_a_table_of_deployments_comes_from_any_spreadsheet(index: Index, tmp_pat
     assert (rare["latitude"], rare["coordinateUncertainty"]) == ("-46.150000", "7900")
 
 
+def test_a_deployment_of_two_cameras_is_said_to_be_of_neither(tmp_path: Path) -> None:
+    for name, camera in (("one/1", "R5"), ("one/2", "R5"), ("two/1", "R5"), ("two/2", "R6")):
+        photo(tmp_path / f"photos/{name}.jpg", camera=camera)
+    with birdsearch.create(tmp_path / "index", backbone=FakeBackbone()) as index:
+        index.add(tmp_path / "photos")
+        package(index, tmp_path / "out")
+    found = {one["locationName"]: one["cameraModel"] for one in csv_rows(tmp_path / "out/deployments.csv")}
+    assert found == {"one": "Canon R5", "two": ""}
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -2,7 +2,9 @@
 
 import zipfile
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from birdsearch import Filter, Index
 from birdsearch.backbones import Backbone
 from birdsearch.errors import InputFileError
 from birdsearch.export.exporter import EXPORTERS
-from birdsearch.export.privacy import Paths
+from birdsearch.export.moments import instant
+from birdsearch.export.privacy import Paths, Place
 from birdsearch.export.selection import Selection
 from birdsearch.export.sightings import TELLING, DatasetOptions, Sighting, SightingOptions, Sightings
 from birdsearch.records import ExportReport
@@ -191,6 +194,18 @@ def test_a_time_is_an_instant_by_its_offset_or_a_time_zone(sightings: Made, tmp_
     assert [moment and moment.isoformat() for moment in found] == [None, "2024-05-17T06:07:08-05:00", None]
     found = [one.moment for one in sightings(SightingOptions(timezone="Europe/Berlin")).values()]
     assert [moment and moment.isoformat()[-6:] for moment in found] == ["+02:00", "-05:00", None]
+
+
+def test_a_clock_that_went_by_the_sun_is_told_in_utc() -> None:
+    noon = datetime(1890, 5, 1, 12, 0, 0, 500)
+    moment = instant(noon, ZoneInfo("Europe/Berlin"))  # 53 minutes and 28 seconds before Greenwich
+    assert moment is not None
+    assert moment.isoformat() == "1890-05-01T11:06:32+00:00"
+
+
+def test_a_rounded_place_is_no_surer_than_it_was() -> None:
+    assert Place(52.52, 13.4, 50_000).coarse.uncertainty == 50_000
+    assert Place(52.52, 13.4, 10).coarse == Place(52.52, 13.4).coarse
 
 
 def test_options_that_mean_nothing_are_refused() -> None:

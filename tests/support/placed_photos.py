@@ -22,6 +22,7 @@ def photo(
     taken: str | None = "2024:05:17 06:07:08",
     offset: str | None = "+02:00",
     seed: int | None = None,
+    camera: str = "Canon EOS R5",
 ) -> Path:
     """A photo of 80 x 60 with these facts, another picture for each path."""
     sub: dict[int, Any] = {0xA431: SERIAL} | ({0x9003: taken} if taken else {}) | ({0x9011: offset} if offset else {})
@@ -29,6 +30,6 @@ def photo(
     if place is not None:
         north, east = place
         gps = {1: "S" if north < 0 else "N", 2: degrees(north), 3: "W" if east < 0 else "E", 4: degrees(east)}
-    main = {0x010F: "Canon", 0x0110: "Canon EOS R5", 0x013B: OWNER, 0x010E: NOTES}
+    main = {0x010F: "Canon", 0x0110: camera, 0x013B: OWNER, 0x010E: NOTES}
     drawn = bird(sum(map(ord, str(path.name))) + 1000 * len(path.parent.name) if seed is None else seed, 80, 60)
     return write(path, drawn, exif=exif(main, sub, gps))
