@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pyarrow.parquet as pq
+import pytest
 
 import birdsearch
 from birdsearch.errors import IndexMissingError
@@ -61,8 +61,10 @@ class Hosts:
 @contextmanager
 def hosts(count: int) -> Iterator[Hosts]:
     """A head and so many hosts, for as long as the block lasts."""
-    with patch.dict(os.environ, _SETTINGS):
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    with pytest.MonkeyPatch.context() as patch:  # gives back these variables and no others
+        for name, value in _SETTINGS.items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
         from ray.cluster_utils import Cluster
 
         folder, port = tempfile.mkdtemp(prefix="birds-", dir="/tmp"), free_port()
