@@ -1,5 +1,6 @@
 """The command index."""
 
+import gc
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,16 @@ def test_index_creates_adds_and_counts_every_file_once(tmp_path: Path) -> None:
 def summary_of(answer: Answer) -> dict[str, int]:
     lines = [line.split() for line in answer.out.splitlines()]
     return {words[0]: int(words[1].replace(",", "")) for words in lines}
+
+
+def test_garbage_of_photos_is_collected_soon(own: Garden) -> None:
+    usual = gc.get_threshold()
+    gc.set_threshold(200_000)  # as the command line does for short commands
+    try:
+        run("index", str(own.photos), "--index", str(own.index))
+        assert gc.get_threshold()[0] < 10_000
+    finally:
+        gc.set_threshold(*usual)
 
 
 def test_what_is_odd_about_a_file_of_labels_is_said_once(tmp_path: Path) -> None:
