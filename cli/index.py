@@ -1,6 +1,5 @@
 """The command index: add photos to an index, which is created where it is missing."""
 
-import gc
 import os
 import shlex
 import time
@@ -187,8 +186,7 @@ def index(
     started, chosen = time.monotonic(), None if reembed and is_there else backbone
     with open_or_create(path, chosen, **how) as opened, progress() as callback:
         ready_after = time.monotonic() - started
-        # At the threshold of `main`, which suits short commands, pixels of photos would stay for long as garbage.
-        gc.set_threshold(2_000)
+        options.collect_often()
         report = opened.add(
             folders or None,
             labels=labels,

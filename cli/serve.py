@@ -73,6 +73,7 @@ def serve(
         # What a search tells who typed it is an answer here, and not for the one at the terminal.
         logging.getLogger("birdsearch").setLevel(logging.ERROR)
         try:
+            options.collect_often()
             run(index, settings, listening)
         finally:
             if index is not None:
