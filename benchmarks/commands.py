@@ -19,7 +19,7 @@ from unittest import mock
 
 import birdsearch
 from benchmarks import listing
-from benchmarks.common import ContestantError, Figures, command_line, note, publish, run, table, versions
+from benchmarks.common import Figures, alone_within, command_line, publish, table, versions
 from benchmarks.workers.cold_index import Given
 from birdsearch import Filter
 
@@ -114,18 +114,6 @@ def measure(part: str, path: Path) -> Figures:
     return {"cpu": took, "peak_mb": listing.memory("status", "VmHWM")}
 
 
-def alone(part: str, path: Path) -> Figures | None:
-    """One of them in a process of its own; None where it failed or took too long."""
-    command = [sys.executable, "-m", "benchmarks.commands", "--alone", part, str(path)]
-    try:
-        figures: Figures = json.loads(run(command, timeout=LONGEST).stdout.splitlines()[-1])
-    except ContestantError as error:
-        note(f"{part}, {path.name}: {error}")
-        return None
-    note(f"{part}, {path.name}: {figures}")
-    return figures
-
-
 def main() -> None:
     """Parse the command line, measure, publish."""
     parser = command_line("commands", __doc__)
@@ -145,7 +133,7 @@ def main() -> None:
                 fill(place / str(count), count)
         rows: list[list[object]] = []
         for part in options.only:
-            found = [alone(part, place / str(count)) for count in counts]
+            found = [alone_within(LONGEST, "commands", part, place / str(count)) for count in counts]
             row: list[object] = [part, found[0] and found[0]["peak_mb"]]
             for one in found[1:]:
                 row += [one and found[0] and one["peak_mb"] - found[0]["peak_mb"], one and one["cpu"]]

@@ -136,6 +136,18 @@ def alone(name: str, *words: str | Path, timeout: float | None = None) -> Figure
     return run([sys.executable, "-m", f"benchmarks.{name}", "--alone", *words], timeout=timeout).answer
 
 
+def alone_within(seconds: float, name: str, *words: str | Path) -> Figures | None:
+    """The same, which is noted; None where it failed or took longer."""
+    what = f"{name} {' '.join(map(str, words))}"
+    try:
+        found = alone(name, *words, timeout=seconds)
+    except ContestantError as error:
+        note(f"{what}: {error}")
+        return None
+    note(f"{what}: {found}")
+    return found
+
+
 def alternating(contestants: Mapping[str, Callable[[], Figures]], rounds: int = ROUNDS) -> dict[str, list[Figures]]:
     """Let everyone run once, then everyone again: a slow minute of the machine then hits all alike.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import birdsearch
 from benchmarks import maps
-from benchmarks.common import ContestantError, alone, command_line, note, publish, table, versions
+from benchmarks.common import alone_within, command_line, publish, table, versions
 from benchmarks.workers.cold_index import Given, take_in
 from benchmarks.workers.searching import peak_mb
 
@@ -73,17 +73,6 @@ def measure(part: str, path: Path, count: int) -> dict[str, float]:
     return {"cpu": time.process_time() - began, "peak_mb": peak_mb()}
 
 
-def in_time(part: str, path: Path, count: int) -> dict[str, float] | None:
-    """The same in a process of its own; None where it failed or took too long."""
-    try:
-        found = alone("growth", part, path, "--counts", str(count), timeout=LONGEST)
-    except ContestantError as error:
-        note(f"{part}, {count:,}: {error}")
-        return None
-    note(f"{part}, {count:,}: {found}")
-    return found
-
-
 def main() -> None:
     """Parse the command line, measure, publish."""
     parser = command_line("growth", __doc__)
@@ -98,7 +87,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for count in counts:
             for part, figures in found.items():
-                figures.append(in_time(part, Path(folder) / str(count), count))
+                path = Path(folder) / str(count)
+                figures.append(alone_within(LONGEST, "growth", part, path, "--counts", str(count)))
     rows: list[list[object]] = []
     for part, figures in found.items():
         row: list[object] = [part]
