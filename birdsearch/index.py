@@ -16,6 +16,7 @@ from birdsearch import memory
 from birdsearch.arguments import checked, checked_methods
 from birdsearch.attended import attended
 from birdsearch.files import absolute
+from birdsearch.memory import PHOTOS_AT_ONCE
 from birdsearch.photos.decode import ImageLike
 from birdsearch.records import (
     APPLIED_BY_DEFAULT,
@@ -86,7 +87,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("birdsearch")
 
-PHOTOS_AT_ONCE = 1024  # records in memory while all photos are gone through
 _ONE_BY_ONE = "Read them one after the other (Index.each_photo), or page by page (limit, after)."
 
 

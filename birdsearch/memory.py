@@ -7,6 +7,7 @@ from pathlib import Path
 from birdsearch.errors import MemoryNeededError
 
 RECORD = 1500  # bytes of all that is known of a photo, as a Photo, at least
+PHOTOS_AT_ONCE = 1024  # records that are held while many photos are gone through
 _MEMINFO = Path("/proc/meminfo")
 _LIMIT, _USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")  # of a container
 

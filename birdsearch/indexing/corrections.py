@@ -10,6 +10,7 @@ from pathlib import Path
 from birdsearch.errors import InputFileError
 from birdsearch.indexing.label_rows import LabelRow, contradiction, moment, read_rows
 from birdsearch.indexing.moved_paths import photos_at
+from birdsearch.memory import PHOTOS_AT_ONCE
 from birdsearch.records import Label, LabelReport, batched, counted, shown
 from birdsearch.storage.catalog.catalog import Catalog
 from birdsearch.storage.catalog.tables import NAMES
@@ -17,8 +18,6 @@ from birdsearch.storage.store import Store
 from birdsearch.taxonomy import resolve
 
 logger = logging.getLogger("birdsearch")
-
-BLOCK = 1024  # photos that are looked up at a time
 
 
 def correct(store: Store, labels: Mapping[int, str | None], author: str | None) -> LabelReport:
@@ -175,7 +174,7 @@ class NamedPhotos:
         numbers = {row.number for row in rows if row.number is not None}
         paths = {
             photo_id: os.fsencode(photo.path)
-            for block in batched(numbers.union(*by_sha256.values()), BLOCK)
+            for block in batched(numbers.union(*by_sha256.values()), PHOTOS_AT_ONCE)
             for photo_id, photo in catalog.known_photos(block).items()
         }
         return cls(store.identity.id, by_path, by_sha256, paths)

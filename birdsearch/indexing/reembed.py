@@ -23,6 +23,7 @@ from birdsearch.indexing import committer, regions
 from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.embedder import PREDICTIONS, EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.pipeline import AHEAD, COSTLY
+from birdsearch.memory import PHOTOS_AT_ONCE
 from birdsearch.photos import decode, memory, scan
 from birdsearch.photos.overlap import overlapped
 from birdsearch.records import Failure, Ids, Photo, Prediction, ReembedReport, as_json, blocks, counted, shown
@@ -36,7 +37,6 @@ from birdsearch.storage.vectors import ON_SERVER, STATE, whitening_sha256
 
 logger = logging.getLogger("birdsearch")
 _GONE = "no longer there"
-BLOCK = 1024  # photos that are looked up at a time
 
 
 def reembed(store: Store, backbone: Any, caller: Caller, *, force: bool) -> ReembedReport:
@@ -202,7 +202,7 @@ class ReembedRun:
     def _left(self) -> Iterator[dict[int, Photo]]:
         """Region id -> its photo, of those without a new vector, a block at a time."""
         catalog = self.store.catalog
-        for block in blocks(len(self._frames), BLOCK):
+        for block in blocks(len(self._frames), PHOTOS_AT_ONCE):
             left = [region_id for region_id in self._frames[block].tolist() if region_id not in self._done]
             photo_of = {region_id: one.photo_id or 0 for region_id, one in catalog.regions_by_id(left).items()}
             known = catalog.known_photos(photo_of.values())

@@ -21,6 +21,7 @@ from birdsearch.indexing.box_files import BoxFile, GivenBox, read_boxes
 from birdsearch.indexing.caller import Caller
 from birdsearch.indexing.embedder import EmbeddedPhoto, Embedder, NotEmbedded
 from birdsearch.indexing.moved_paths import photos_at
+from birdsearch.memory import PHOTOS_AT_ONCE
 from birdsearch.photos import decode
 from birdsearch.photos.overlap import overlapped
 from birdsearch.records import (
@@ -51,7 +52,6 @@ logger = logging.getLogger("birdsearch")
 MIN_CONFIDENCE = 0.2  # of a box that is taken in: below it detectors guess
 EXAMPLES = 3  # lines in a warning
 TOGETHER = 4  # photos that a finder sees at a time; as many wait before it and after it: what bounds the memory
-BLOCK = 1024  # photos that are looked up at a time
 _AHEAD = 64  # photos of given boxes cut in advance
 T = TypeVar("T")
 _SAME = 1e-5  # as tables write them: by how much the numbers of two boxes differ that are one
@@ -257,7 +257,7 @@ def _each(
 ) -> Iterator[tuple[Photo, Sequence[StoredRegion]]]:
     """Those of the photos that lie under some folders, each with its boxes; memory holds a block of them."""
     below = PathSet(folders)
-    for block in batched(photo_ids, BLOCK):
+    for block in batched(photo_ids, PHOTOS_AT_ONCE):
         photos, have = catalog.known_photos(block), catalog.boxes(block)
         for photo_id, photo in photos.items():
             if os.fsencode(photo.path) in below:

@@ -80,8 +80,9 @@ def fitted(blocks: Iterable[Vectors], count: int) -> Whitening | None:
 
     Those alone are kept in memory that a fit looks at.
     """
+    drawn = whitening.drawn(count)
     place = np.full(count, -1)  # of each row among those that are looked at
-    place[whitening.drawn(count)] = np.arange(len(whitening.drawn(count)))
+    place[drawn] = np.arange(len(drawn))
     kept: list[Vectors] = []
     order: list[Ids] = []
     start = 0

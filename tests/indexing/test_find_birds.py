@@ -265,7 +265,7 @@ def test_a_finder_that_is_not_there_is_told_before_the_work(
 def test_photos_are_looked_up_in_blocks(
     index: Index, photos: Path, finder: RedFinder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(regions, "BLOCK", 1)
+    monkeypatch.setattr(regions, "PHOTOS_AT_ONCE", 1)
     index.add(photos)
     report = index.add(photos, regions="bird").regions
     assert report == RegionReport(searched=4, found=2, embedded=2)

@@ -242,7 +242,7 @@ def test_birds_that_were_found_are_embedded_anew_and_not_searched_again(
 def test_photos_are_looked_up_in_blocks_and_copies_are_embedded_once(
     photos: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reembed, "BLOCK", 2)
+    monkeypatch.setattr(reembed, "PHOTOS_AT_ONCE", 2)
     asked: list[int] = []
     known_photos = SQLCatalog.known_photos
 

@@ -33,10 +33,12 @@ _ENTER = sa.text(f"INSERT INTO {_REGISTRY} VALUES (:name, :schema)")
 _AGAIN = "No finished work is lost: run the same command again when the database answers."
 _NOT_IN = (
     "Check host, port, database and user of the address, and the password (PGPASSWORD, ~/.pgpass). If the server was "
+    "stopped, no finished work is lost: run the same command again when it is back."
 )
-_NOT_IN += "stopped, no finished work is lost: run the same command again when it is back."
-_RIGHTS = "Let the role that owns the database, or the table, grant the right, as docs/scale.md says under Setting up "
-_RIGHTS += "PostgreSQL; then do the same again."
+_RIGHTS = (
+    "Let the role that owns the database, or the table, grant the right, as docs/scale.md says under Setting up "
+    "PostgreSQL; then do the same again."
+)
 _LOST = sa.exc.PendingRollbackError  # of a connection that was lost, and is asked again
 _LOCK_POLL = 0.1  # seconds
 _TIDYING = 10.0  # seconds

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from birdsearch.errors import PhotoUnknownError
 from birdsearch.files import SHARD_SIGN, FileState, PathSet, above, known_spelling, with_trailing_slash
+from birdsearch.memory import PHOTOS_AT_ONCE
 from birdsearch.records import BY_HAND, FRAME, Failure, Filter, Ids, Label, Photo, Prediction, Region, batched, shown
 from birdsearch.storage.catalog import changes, commits, companion_rows, kept, orders, region_rows, removal
 from birdsearch.storage.catalog import renewal as renewing
@@ -74,7 +75,6 @@ _COMPANION_FILES = sa.select(companions.c.root_id, companions.c.relative).distin
 _ITS_FRAME = frames.c.photo_id == photos.c.id
 _WITH_BYTES = sa.select(photos.c.id).join(frames, _ITS_FRAME).where(photos.c.sha256 == sa.bindparam("sha256")).limit(1)
 
-PHOTOS_AT_ONCE = 1024  # records that are made of rows at a time
 FEW = 16  # folders within a root, beyond which all of it is walked through
 
 
