@@ -14,7 +14,7 @@ from birdsearch.records import IF_KNOWN, percent
 
 from . import options, output
 from .options import BackboneName, Checklist, ImagesOrFolders, InBox, Region, Shared, TopK
-from .progress import working
+from .progress import collect_often, working
 
 if TYPE_CHECKING:
     from birdsearch import Index
@@ -132,7 +132,7 @@ def _answers(
     asked = options.given(images)
     if backbone is None and (index := _index(shared, choices.need_index)) is not None:
         with index:
-            options.collect_often()
+            collect_often()
             answers = index.classify_many(asked, k, **vars(choices), errors=failed.__setitem__)
             ids = {number for predictions in answers for p in predictions for number in p.evidence[:EVIDENCE]}
             return answers, {photo.id or 0: photo for photo in index.photos(ids=sorted(ids))}

@@ -186,7 +186,6 @@ def index(
     started, chosen = time.monotonic(), None if reembed and is_there else backbone
     with open_or_create(path, chosen, **how) as opened, progress() as callback:
         ready_after = time.monotonic() - started
-        options.collect_often()
         report = opened.add(
             folders or None,
             labels=labels,

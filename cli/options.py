@@ -1,7 +1,6 @@
 """Options that several commands share, and what their values mean."""
 
 import functools
-import gc
 import inspect
 import math
 import os
@@ -142,11 +141,6 @@ def are_words(value: str) -> bool:
     """Whether an argument is words: it is no file and does not look like one, without separator and suffix."""
     named = value == "-" or "/" in value or "\\" in value or _SUFFIX.search(value) is not None
     return bool(value.strip()) and not named and not os.path.lexists(value)
-
-
-def collect_often() -> None:
-    """For work on many photos: at the threshold of `main`, which suits short commands, their pixels stay as garbage."""
-    gc.set_threshold(2_000)
 
 
 def in_folders(images: Sequence[str]) -> "tuple[list[str], list[Failure]]":

@@ -1,5 +1,6 @@
 """Progress on standard error: bars on a terminal, a plain line now and then elsewhere."""
 
+import gc
 import sys
 import threading
 import time
@@ -25,9 +26,15 @@ THINGS = {"compare": "pairs", "bytes": "files", "copy": "files", "verify": "file
 MAKING_PAGE = "Making the page"
 
 
+def collect_often() -> None:
+    """For work on many photos: at the threshold of `main`, which suits short commands, their pixels stay as garbage."""
+    gc.set_threshold(2_000)
+
+
 @contextmanager
 def progress() -> "Iterator[Progress]":
-    """A callback for the library that shows the progress of a job."""
+    """A callback for the library that shows the progress of a job, which may take long."""
+    collect_often()
     if not sys.stderr.isatty():
         lines = _PlainLines()
         with _said_once(lambda: lines.stage or "working"):

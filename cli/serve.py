@@ -16,6 +16,7 @@ from birdsearch.errors import IndexMissingError, InstallationError
 
 from . import options, output
 from .options import Shared
+from .progress import collect_often
 
 if TYPE_CHECKING:
     from birdsearch import Index
@@ -73,7 +74,7 @@ def serve(
         # What a search tells who typed it is an answer here, and not for the one at the terminal.
         logging.getLogger("birdsearch").setLevel(logging.ERROR)
         try:
-            options.collect_often()
+            collect_often()
             run(index, settings, listening)
         finally:
             if index is not None:
