@@ -103,8 +103,9 @@ class Address:
             return f"{LOCAL}://{quote(self.parts, safe='/~')}?vectors={quote(self.vectors, safe='/:~')}"
         server, _, libpq = self.catalog.removeprefix(f"{_DRIVER}://").partition("?")
         options = {"index": self.name, "parts": self.parts, "vectors": self.vectors}
-        own = "&".join(f"{name}={quote(value, safe='/:~')}" for name, value in options.items() if value)
-        return f"{SCHEME}://{server}?{own}" + (f"&{libpq}" if libpq else "")
+        own = [f"{name}={quote(value, safe='/:~')}" for name, value in options.items() if value]
+        asked = "&".join([*own, libpq] if libpq else own)
+        return f"{SCHEME}://{server}" + (f"?{asked}" if asked else "")
 
 
 _HOW_SECRET = (

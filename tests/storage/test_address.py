@@ -47,6 +47,12 @@ def test_an_address_is_typed_as_it_is_printed(text: str) -> None:
     assert Address.parse(address) is address
 
 
+@pytest.mark.parametrize("text", ["birds+postgresql://db/birds", "birds+postgresql://db/birds?sslmode=require"])
+def test_an_address_of_a_database_is_typed_as_it_is_printed(text: str) -> None:
+    assert str(Address.of_database(text)) == text
+    assert str(Address.of_database(f"{text}{'&' if '?' in text else '?'}index=raw")) == text
+
+
 def test_a_folder_of_parts_may_have_any_name() -> None:
     text = "birds+postgresql://db/birds?index=museum&parts=/mnt/a+b%20c%26d?e"
     assert Address.parse(text).parts == "/mnt/a+b c&d?e"
